@@ -1,3 +1,20 @@
-//! Stub.
+//! Every decision of `rail`, without I/O.
+//!
+//! *Inputs update machines; machines keep facts; facts render the desired
+//! state; one engine makes the system equal to it; notices tell people.*
 #![no_std]
 extern crate alloc;
+
+pub mod config;
+mod input;
+pub mod net;
+pub mod notice;
+mod output;
+mod saved;
+pub mod state;
+pub mod status;
+pub mod time;
+
+pub use input::Input;
+pub use output::{Output, ProbeSocket, Purge};
+pub use saved::Saved;

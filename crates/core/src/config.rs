@@ -1,0 +1,262 @@
+//! The configuration as plain values. Reading the file and judging it is the
+//! binary's job (`rail::load`); what stands here is complete and consistent.
+
+use crate::net::{IfName, Prefix};
+use crate::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Everything the administrator said, defaults filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// `[router]`.
+    pub router: Router,
+    /// `[log]`.
+    pub log: Log,
+    /// `[lan] interfaces`.
+    pub lan: Vec<IfName>,
+    /// `[firewall]`.
+    pub firewall: FirewallConfig,
+    /// `[balance] by`.
+    pub balance: BalanceBy,
+    /// `[ranges]`.
+    pub ranges: Ranges,
+    /// `[check]`.
+    pub check: CheckConfig,
+    /// `[[uplink]]`, in the order of the file.
+    pub uplinks: Vec<UplinkConfig>,
+    /// `[[forward]]`, in the order of the file.
+    pub forwards: Vec<Forward>,
+}
+
+/// `[router]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Router {
+    /// Name shown in status; default: the host name.
+    pub name: String,
+    /// What happens to new connections when no uplink is usable.
+    pub no_uplink: NoUplink,
+}
+
+/// What happens to new connections when no uplink is usable.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum NoUplink {
+    /// Keep the last state (default).
+    #[default]
+    Keep,
+    /// Answer with "unreachable".
+    Unreachable,
+}
+
+/// `[log]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// Log file; `None`: journal or stderr.
+    pub file: Option<String>,
+    /// Size at which the file is rotated, in bytes.
+    pub max_size_bytes: u64,
+    /// How many rotated files are kept.
+    pub keep: u32,
+    /// Lowest level that is written.
+    pub level: LogLevel,
+}
+
+/// Log levels, most severe first.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum LogLevel {
+    /// We fail our duty.
+    Error,
+    /// A human should look this week.
+    Warn,
+    /// A role or an uplink changed.
+    #[default]
+    Info,
+    /// Why a decision fell so.
+    Debug,
+    /// Per packet.
+    Trace,
+}
+
+/// `[firewall]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FirewallConfig {
+    /// `mode`.
+    pub mode: FirewallMode,
+    /// `allow`: new connections from uplinks to the router that are let in.
+    pub allow: Vec<Allow>,
+}
+
+/// `[firewall] mode`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum FirewallMode {
+    /// Uplink to LAN and uplink to router closed but for replies, port forwards and ICMP.
+    #[default]
+    Basic,
+    /// The filter is the administrator's; marks, NAT and MSS clamp stay ours.
+    Off,
+}
+
+/// One entry of `[firewall] allow`: `tcp 22 from 203.0.113.0/24`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Allow {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// First and last port, equal for a single one.
+    pub ports: (u16, u16),
+    /// Source prefix; `None`: anyone.
+    pub from: Option<Prefix>,
+}
+
+/// Transport protocols that have ports.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// The word nft and the configuration use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// `[balance] by`: what decides the uplink of a new connection.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum BalanceBy {
+    /// Each connection on its own, round robin over the slots (default).
+    #[default]
+    Connection,
+    /// A hash of the client's address.
+    Client,
+    /// A hash of the client's and the server's address.
+    ClientServer,
+}
+
+/// `[ranges]`: every number that we use on the system.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ranges {
+    /// Mask of the packet and connection mark bits that are ours; contiguous.
+    pub mark_mask: u32,
+    /// First and last routing table.
+    pub tables: (u32, u32),
+    /// First and last rule priority.
+    pub rule_priorities: (u32, u32),
+}
+
+impl Default for Ranges {
+    fn default() -> Self {
+        Self {
+            mark_mask: 0x7f00_0000,
+            tables: (20000, 20999),
+            rule_priorities: (20000, 20999),
+        }
+    }
+}
+
+/// `[check]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CheckConfig {
+    /// Echo targets; never empty.
+    pub targets: Vec<Ipv4Addr>,
+    /// How many targets must answer; 1 to the number of targets.
+    pub required: usize,
+    /// Time between rounds.
+    pub interval: Duration,
+    /// Time after which a probe counts as lost for now.
+    pub timeout: Duration,
+    /// Dead when nothing valid has arrived for this many intervals.
+    pub fail_after: u32,
+    /// Consecutive good rounds before a dead line returns.
+    pub recover_after: u32,
+    /// How long the good rounds must have lasted, besides, before it returns.
+    pub stable_for: Duration,
+    /// Loss limits, in per cent of the long window.
+    pub loss: LossLimits,
+    /// Round-trip time above which a line is degraded; `None`: never.
+    pub latency: Option<Limit>,
+    /// Jitter above which a line is degraded; `None`: never.
+    pub jitter: Option<Limit>,
+}
+
+/// `loss = { degraded, down, recovered }`, per cent.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct LossLimits {
+    /// At or above: degraded.
+    pub degraded_pct: u8,
+    /// At or above: down.
+    pub down_pct: u8,
+    /// At or below: up again (from degraded over the long window, from down over the last rounds).
+    pub recovered_pct: u8,
+}
+
+/// A limit with hysteresis: degraded above the first, well again below the second.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Limit {
+    /// Above: degraded.
+    pub degraded: Duration,
+    /// At or below: well again.
+    pub recovered: Duration,
+}
+
+/// `[[uplink]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UplinkConfig {
+    /// Unique name: letters, digits, `-`, `_`, `.`; at most 32 characters.
+    pub name: String,
+    /// Free text, shown in status.
+    pub description: String,
+    /// Interface.
+    pub ifname: IfName,
+    /// Static address with its prefix length.
+    pub address: Prefix,
+    /// Gateway; lies in the prefix.
+    pub gateway: IpAddr,
+    /// Share within the tier, 1 to 255.
+    pub weight: u8,
+    /// Tier.
+    pub tier: Tier,
+    /// Source translation.
+    pub nat: Nat,
+    /// `enabled = false`: configured, but neither probed nor used.
+    pub enabled: bool,
+}
+
+/// `tier`: the lowest tier with a usable uplink carries new connections.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Tier {
+    /// 1 is used first.
+    Number(u32),
+    /// `"none"`: never for new outbound connections, inbound only.
+    Inbound,
+}
+
+/// `nat`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Nat {
+    /// SNAT to the uplink's address (default).
+    On,
+    /// SNAT to this address.
+    To(Ipv4Addr),
+    /// None.
+    Off,
+}
+
+/// `[[forward]]`: a port forward.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Port on the uplink's address.
+    pub port: u16,
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Names of the uplinks; `None`: all.
+    pub uplinks: Option<Vec<String>>,
+}

@@ -1,0 +1,39 @@
+//! Everything that can happen to a router.
+
+use crate::config::Config;
+use crate::net::UplinkId;
+use crate::state::{Key, Observed, OpError, Scope};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An ICMP message arrived on the probe socket of an uplink (bound to its device).
+    Packet {
+        /// The uplink whose socket it was.
+        uplink: UplinkId,
+        /// Source address.
+        from: IpAddr,
+        /// The ICMP message, without the IP header.
+        bytes: Vec<u8>,
+    },
+    /// The kernel says that something in this scope changed, by another hand than ours.
+    Changed(Scope),
+    /// The answer to [`Output::Observe`](crate::Output::Observe).
+    Observed(Scope, Box<Observed>),
+    /// The answer to one step of [`Output::Apply`](crate::Output::Apply).
+    Applied(Key, Result<(), OpError>),
+    /// The answer to [`Output::Purge`](crate::Output::Purge): connections deleted.
+    Purged {
+        /// The uplink.
+        uplink: UplinkId,
+        /// How many, or why not.
+        result: Result<u32, OpError>,
+    },
+    /// A new, valid configuration.
+    Reload(Box<Config>),
+    /// Take everything of ours away (`rail stop --withdraw`).
+    Withdraw,
+}

@@ -1,0 +1,175 @@
+//! Typed news. A log line, an event, a metric and a mail are all made from one
+//! notice, so that they always say the same thing.
+
+use crate::status::{Health, Role};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// How much a notice matters.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// We fail our duty.
+    Error,
+    /// A human should look this week.
+    Warn,
+    /// A role or an uplink changed.
+    Info,
+    /// Why a decision fell so.
+    Debug,
+    /// Per packet.
+    Trace,
+}
+
+/// A piece of news.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "fields are named as in the log: uplink, from, to, cause, ...")]
+pub enum Notice {
+    /// The daemon began its work.
+    Started { router: String, adopted: bool },
+    /// A configuration was taken.
+    Reloaded { generation: u64 },
+    /// An uplink's health changed.
+    Health { uplink: String, from: Health, to: Health, cause: String },
+    /// An uplink's role changed.
+    Role { uplink: String, from: Role, to: Role },
+    /// The active set changed and the kernel has it. `took_us`: from decided to verified.
+    Switched { active: Vec<String>, took_us: u64 },
+    /// No uplink is usable.
+    NoUplink { kept: bool },
+    /// Connections of an uplink that could move were deleted.
+    Purged { uplink: String, connections: u32 },
+    /// A target is silent on every uplink; or answers again.
+    Blamed { target: IpAddr, blamed: bool },
+    /// Somebody else changed an object of ours; it was put back.
+    Repaired { object: String, took_us: u64 },
+    /// Somebody keeps changing an object of ours; we slow down.
+    Contested { object: String, repairs: u32 },
+    /// The kernel refused a change.
+    Refused { object: String, error: String, retry_ms: u64 },
+    /// A foreign object stands inside our ranges. It is left alone.
+    Foreign { object: String },
+    /// A round of probes was judged (level debug).
+    Round { uplink: String, answered: u32, of: u32, good: bool },
+    /// A kernel object was changed (level debug).
+    Changed { object: String, change: String },
+    /// The state was taken away.
+    Withdrawn,
+    /// Something of the daemon itself, outside the core.
+    Daemon { severity: Severity, text: String },
+}
+
+/// A field of a log line.
+pub type Field = (&'static str, String);
+
+impl Notice {
+    /// How much it matters.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::NoUplink { .. } => Severity::Error,
+            Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
+            Self::Health { to: Health::Down | Health::NoCarrier | Health::Absent, .. }
+            | Self::Blamed { blamed: true, .. }
+            | Self::Repaired { .. } => Severity::Warn,
+            Self::Round { .. } | Self::Changed { .. } => Severity::Debug,
+            Self::Daemon { severity, .. } => *severity,
+            Self::Started { .. }
+            | Self::Reloaded { .. }
+            | Self::Health { .. }
+            | Self::Role { .. }
+            | Self::Switched { .. }
+            | Self::Purged { .. }
+            | Self::Blamed { .. }
+            | Self::Withdrawn => Severity::Info,
+        }
+    }
+
+    /// One sentence in the past tense, without values.
+    pub fn sentence(&self) -> &str {
+        match self {
+            Self::Started { adopted: true, .. } => "started and adopted what was there",
+            Self::Started { .. } => "started",
+            Self::Reloaded { .. } => "took a new configuration",
+            Self::Health { .. } => "uplink changed health",
+            Self::Role { .. } => "uplink changed role",
+            Self::Switched { .. } => "switched the active set",
+            Self::NoUplink { .. } => "lost the last usable uplink",
+            Self::Purged { .. } => "deleted connections that can move",
+            Self::Blamed { blamed: true, .. } => "blamed a target that is silent everywhere",
+            Self::Blamed { .. } => "took a target back into the count",
+            Self::Repaired { .. } => "repaired an object that somebody changed",
+            Self::Contested { .. } => "slowed down over a contested object",
+            Self::Refused { .. } => "failed to change an object",
+            Self::Foreign { .. } => "found a foreign object in our ranges and left it",
+            Self::Round { .. } => "judged a round",
+            Self::Changed { .. } => "changed an object",
+            Self::Withdrawn => "took everything away",
+            Self::Daemon { text, .. } => text,
+        }
+    }
+
+    /// The values, with fixed names.
+    pub fn fields(&self) -> Vec<Field> {
+        match self {
+            Self::Started { router, .. } => vec![("router", router.clone())],
+            Self::Reloaded { generation } => vec![("generation", generation.to_string())],
+            Self::Health { uplink, from, to, cause } => vec![
+                ("uplink", uplink.clone()),
+                ("from", from.to_string()),
+                ("to", to.to_string()),
+                ("cause", cause.clone()),
+            ],
+            Self::Role { uplink, from, to } => vec![
+                ("uplink", uplink.clone()),
+                ("from", from.as_str().into()),
+                ("to", to.as_str().into()),
+            ],
+            Self::Switched { active, took_us } => {
+                vec![("active", active.join(",")), ("took_us", took_us.to_string())]
+            }
+            Self::NoUplink { kept } => vec![("kept", kept.to_string())],
+            Self::Purged { uplink, connections } => {
+                vec![("uplink", uplink.clone()), ("connections", connections.to_string())]
+            }
+            Self::Blamed { target, .. } => vec![("target", target.to_string())],
+            Self::Repaired { object, took_us } => {
+                vec![("key", object.clone()), ("took_us", took_us.to_string())]
+            }
+            Self::Contested { object, repairs } => {
+                vec![("key", object.clone()), ("repairs", repairs.to_string())]
+            }
+            Self::Refused { object, error, retry_ms } => vec![
+                ("key", object.clone()),
+                ("errno", error.clone()),
+                ("retry_ms", retry_ms.to_string()),
+            ],
+            Self::Foreign { object } => vec![("key", object.clone())],
+            Self::Round { uplink, answered, of, good } => vec![
+                ("uplink", uplink.clone()),
+                ("answered", format!("{answered}/{of}")),
+                ("good", good.to_string()),
+            ],
+            Self::Changed { object, change } => {
+                vec![("key", object.clone()), ("op", change.clone())]
+            }
+            Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
+        }
+    }
+
+    /// The uplink it is about, for filters.
+    pub fn uplink(&self) -> Option<&str> {
+        match self {
+            Self::Health { uplink, .. }
+            | Self::Role { uplink, .. }
+            | Self::Purged { uplink, .. }
+            | Self::Round { uplink, .. } => Some(uplink),
+            _ => None,
+        }
+    }
+}
+

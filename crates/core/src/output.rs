@@ -1,0 +1,76 @@
+//! Everything a router may ask for.
+
+use crate::net::{IfName, Prefix, UplinkId};
+use crate::notice::Notice;
+use crate::saved::Saved;
+use crate::state::{Plan, Scope, Watch};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// A request to the shell; performed in the order given.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send an ICMP message through the probe socket of an uplink.
+    Send {
+        /// The uplink.
+        uplink: UplinkId,
+        /// Destination.
+        to: Ipv4Addr,
+        /// The ICMP message, checksum included, without the IP header.
+        bytes: Vec<u8>,
+    },
+    /// Have exactly these probe sockets open from now on.
+    Sockets(Vec<ProbeSocket>),
+    /// Look at these objects from now on.
+    Watch(Watch),
+    /// Read kernel state; answered by [`Input::Observed`](crate::Input::Observed) with exactly this scope.
+    Observe(Scope),
+    /// Change kernel state, step by step; each answered by [`Input::Applied`](crate::Input::Applied).
+    Apply(Plan),
+    /// Delete the connections of an uplink that can move to another one.
+    Purge(Purge),
+    /// Set a link administratively up, once.
+    LinkUp(IfName),
+    /// Set a link administratively down, once (to undo [`Output::LinkUp`] at withdrawal).
+    LinkDown(IfName),
+    /// Write this to the state directory, durably, before what follows is performed.
+    Save(Box<Saved>),
+    /// Tell people.
+    Notice(Notice),
+    /// Withdrawal is complete; the daemon may end.
+    Done,
+}
+
+/// A raw ICMP socket for probes: bound to device and source, marked.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct ProbeSocket {
+    /// The uplink.
+    pub uplink: UplinkId,
+    /// Device (`SO_BINDTODEVICE`).
+    pub ifname: IfName,
+    /// Index of the device: another index is another device, and wants a new socket.
+    pub ifindex: u32,
+    /// Source address.
+    pub source: IpAddr,
+    /// Packet mark (`SO_MARK`).
+    pub mark: u32,
+    /// ICMP echo identifier: only echo replies that bear it are wanted.
+    pub ident: u16,
+}
+
+/// Which connections to delete.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Purge {
+    /// The uplink, for the answer.
+    pub uplink: UplinkId,
+    /// Connection mark, and the mask to compare under.
+    pub mark: u32,
+    /// Mask.
+    pub mask: u32,
+    /// Connections whose original source lies here stay (the router's own addresses).
+    pub keep_sources: Vec<IpAddr>,
+    /// Connections whose original destination lies here stay: they came in by this uplink
+    /// (its own address), or go to the inside.
+    pub keep_destinations: Vec<Prefix>,
+}

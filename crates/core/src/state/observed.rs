@@ -1,0 +1,201 @@
+//! What the kernel has: the answer to an [`Output::Observe`](crate::Output).
+//!
+//! Only what concerns us: all links, addresses and rules, the routes of our
+//! tables, our nftables table, the settings and neighbours on the watch list.
+
+use super::{Base, RouteKey, RouteValue, Rule};
+use crate::net::{Family, IfName, Prefix};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::ops::{BitOr, BitOrAssign};
+
+/// A set of kinds of kernel state.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Scope(pub u8);
+
+impl Scope {
+    /// Nothing.
+    pub const NONE: Self = Self(0);
+    /// Links.
+    pub const LINKS: Self = Self(1);
+    /// Addresses.
+    pub const ADDRESSES: Self = Self(2);
+    /// Routes of the watched tables.
+    pub const ROUTES: Self = Self(4);
+    /// Policy rules.
+    pub const RULES: Self = Self(8);
+    /// Our nftables table: chains, rules and the slot map.
+    pub const FIREWALL: Self = Self(16);
+    /// The watched settings.
+    pub const SYSCTLS: Self = Self(32);
+    /// The watched neighbours.
+    pub const NEIGHBOURS: Self = Self(64);
+    /// Everything.
+    pub const ALL: Self = Self(127);
+
+    /// True if `self` has every kind of `other`.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// True if it is empty.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl BitOr for Scope {
+    type Output = Self;
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for Scope {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+/// What to look at; sent once, and again when it changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Watch {
+    /// First and last of our tables; routes in them are reported.
+    pub tables: (u32, u32),
+    /// Settings, as in [`Key::Sysctl`](super::Key).
+    pub sysctls: Vec<String>,
+    /// Gateways whose neighbour state matters.
+    pub neighbours: Vec<(IfName, IpAddr)>,
+}
+
+/// Kernel state. After an observation only the kinds in its scope are filled.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Observed {
+    /// Links by name.
+    pub links: BTreeMap<IfName, Link>,
+    /// Addresses.
+    pub addresses: BTreeMap<(IfName, Prefix), Ownership>,
+    /// Routes of the watched tables. Of several with one key the first that the kernel lists.
+    pub routes: BTreeMap<RouteKey, ObservedRoute>,
+    /// Rules of both families with their protocol.
+    pub rules: Vec<ObservedRule>,
+    /// Our nftables table; `None` if there is none.
+    pub firewall: Option<ObservedFirewall>,
+    /// Settings; one that cannot be read is missing.
+    pub sysctls: BTreeMap<String, String>,
+    /// Neighbours; one that the kernel does not know is missing.
+    pub neighbours: BTreeMap<(IfName, IpAddr), Neighbour>,
+}
+
+impl Observed {
+    /// Takes over the kinds in `scope` from a newer observation.
+    pub fn merge(&mut self, scope: Scope, newer: Self) {
+        if scope.has(Scope::LINKS) {
+            self.links = newer.links;
+        }
+        if scope.has(Scope::ADDRESSES) {
+            self.addresses = newer.addresses;
+        }
+        if scope.has(Scope::ROUTES) {
+            self.routes = newer.routes;
+        }
+        if scope.has(Scope::RULES) {
+            self.rules = newer.rules;
+        }
+        if scope.has(Scope::FIREWALL) {
+            self.firewall = newer.firewall;
+        }
+        if scope.has(Scope::SYSCTLS) {
+            self.sysctls = newer.sysctls;
+        }
+        if scope.has(Scope::NEIGHBOURS) {
+            self.neighbours = newer.neighbours;
+        }
+    }
+}
+
+/// A link.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    /// Interface index.
+    pub index: u32,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Carrier (`IFF_LOWER_UP`).
+    pub carrier: bool,
+    /// MTU in bytes.
+    pub mtu: u32,
+}
+
+/// Whose an object is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Ownership {
+    /// It carries our mark (address protocol, route protocol, rule protocol).
+    Ours,
+    /// Somebody else's.
+    Foreign,
+}
+
+/// A route in one of our tables.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObservedRoute {
+    /// Value; next hops sorted. `None`: of a kind that we never install.
+    pub value: Option<RouteValue>,
+    /// Protocol number.
+    pub protocol: u8,
+    /// A next hop is dead (its device is down); the route does not work as written.
+    pub dead: bool,
+}
+
+/// A policy rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObservedRule {
+    /// The rule; `None`: it has selectors or actions that we never use.
+    pub rule: Option<Rule>,
+    /// Priority.
+    pub priority: u32,
+    /// Family.
+    pub family: Family,
+    /// Protocol number.
+    pub protocol: u8,
+}
+
+/// Our nftables table as it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ObservedFirewall {
+    /// Chains by name.
+    pub chains: BTreeMap<String, ObservedChain>,
+    /// The slot map; `None` if it does not exist.
+    pub slots: Option<BTreeMap<u32, u32>>,
+}
+
+/// A chain of our table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ObservedChain {
+    /// Its hook.
+    pub base: Option<Base>,
+    /// Its rules, in order.
+    pub rules: Vec<ObservedNftRule>,
+}
+
+/// An nft rule: its handle, and the stamp in its comment if it is ours.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct ObservedNftRule {
+    /// Kernel handle.
+    pub handle: u64,
+    /// `comment "rail:<16 hex digits>"`, as a number; `None`: foreign.
+    pub stamp: Option<u64>,
+}
+
+/// Neighbour (ARP/ND) state, as far as it matters.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Neighbour {
+    /// `FAILED`: it was asked and did not answer.
+    Failed,
+    /// `INCOMPLETE` or `PROBE`: being asked.
+    Asking,
+    /// `REACHABLE`, `STALE`, `DELAY`, `PERMANENT`, `NOARP`.
+    Known,
+}

@@ -1,0 +1,227 @@
+//! The snapshot that every screen is made from. Its JSON form is an interface:
+//! names are only added, never changed.
+
+use crate::net::{IfName, Prefix, UplinkId};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+use serde::{Deserialize, Serialize};
+
+/// Health of an uplink.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// The interface does not exist.
+    Absent,
+    /// No carrier, or administratively down.
+    NoCarrier,
+    /// The address is not (yet) on the interface.
+    NoAddress,
+    /// Never judged since boot.
+    Probing,
+    /// Good.
+    Up,
+    /// Usable, but loss, latency or jitter exceed a limit.
+    Degraded,
+    /// Dead.
+    Down,
+    /// Good again, held back by a timer.
+    Held,
+    /// Switched off by the administrator.
+    Disabled,
+}
+
+impl Health {
+    /// True if the line can carry new connections.
+    pub const fn is_usable(self) -> bool {
+        matches!(self, Self::Probing | Self::Up | Self::Degraded)
+    }
+
+    /// The word of the JSON form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Absent => "absent",
+            Self::NoCarrier => "no-carrier",
+            Self::NoAddress => "no-address",
+            Self::Probing => "probing",
+            Self::Up => "up",
+            Self::Degraded => "degraded",
+            Self::Down => "down",
+            Self::Held => "held",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What an uplink is used for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Carries new connections.
+    Active,
+    /// Waits for its tier's turn, or is not usable.
+    Standby,
+    /// `tier = "none"`.
+    Inbound,
+}
+
+impl Role {
+    /// The word of the JSON form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Standby => "standby",
+            Self::Inbound => "inbound",
+        }
+    }
+}
+
+/// The whole snapshot.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// Router name.
+    pub router: String,
+    /// Seconds since the daemon started.
+    pub uptime_s: u64,
+    /// Counts configurations that were taken.
+    pub generation: u64,
+    /// Uplinks in the order of the configuration.
+    pub uplinks: Vec<UplinkStatus>,
+    /// VRRP instances; none in this version.
+    pub vrrp: Vec<VrrpStatus>,
+    /// True when the kernel has what we want.
+    pub settled: bool,
+    /// Objects that the kernel refused, or that somebody fights over.
+    pub trouble: Vec<Trouble>,
+    /// Foreign objects inside our ranges, as text; never touched.
+    pub foreign: Vec<String>,
+    /// Targets that are silent on every uplink and left out of the count.
+    pub blamed: Vec<IpAddr>,
+    /// What became of packets from outside.
+    pub counters: Counters,
+    /// Repairs of drift since the start.
+    pub repairs: u64,
+}
+
+/// Counted drops and events.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// Probes sent.
+    pub probes_sent: u64,
+    /// Valid answers.
+    pub probes_answered: u64,
+    /// Packets on probe sockets that were no answer to any of our probes.
+    pub packets_refused: u64,
+    /// Answers that arrived a second time.
+    pub duplicates: u64,
+    /// Full observations.
+    pub observations: u64,
+    /// Connections deleted because they could move.
+    pub purged: u64,
+}
+
+/// A VRRP instance (reserved).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct VrrpStatus {
+    /// Name.
+    pub name: String,
+    /// `active`, `backup`, `fault`, `init`.
+    pub state: String,
+}
+
+/// One uplink.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// Name.
+    pub name: String,
+    /// Description.
+    pub description: String,
+    /// Number: mark and table offset.
+    pub id: UplinkId,
+    /// Interface.
+    pub interface: IfName,
+    /// Address.
+    pub address: Prefix,
+    /// Gateway.
+    pub gateway: IpAddr,
+    /// Weight.
+    pub weight: u8,
+    /// Tier; `None`: inbound only.
+    pub tier: Option<u32>,
+    /// Health.
+    pub health: Health,
+    /// Role.
+    pub role: Role,
+    /// Share of new connections, 0 to 1.
+    pub share: f64,
+    /// Seconds since the health last changed.
+    pub since_s: u64,
+    /// Why it has this health, one sentence; empty when up.
+    pub cause: String,
+    /// Mean round-trip time over the long window, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Mean deviation of the round-trip time, in microseconds.
+    pub jitter_us: Option<u64>,
+    /// Loss over the long window, in per cent.
+    pub loss_pct: Option<f64>,
+    /// Carrier: `Some(true)` is good, `None` when there is no interface.
+    pub carrier: Option<bool>,
+    /// The address is on the interface.
+    pub has_address: bool,
+    /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
+    pub neighbour: String,
+    /// Targets.
+    pub targets: Vec<TargetStatus>,
+    /// What must happen before it returns; empty when usable.
+    pub returns: String,
+    /// What was decided and done, newest last, at most 16 entries.
+    pub history: Vec<Deed>,
+    /// Changes of health since the start.
+    pub transitions: u64,
+}
+
+/// One target as seen through one uplink.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Address.
+    pub address: IpAddr,
+    /// An answer arrived within the quorum window.
+    pub answering: bool,
+    /// Blamed: silent on every uplink.
+    pub blamed: bool,
+    /// Last round-trip time in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Loss over the long window, in per cent.
+    pub loss_pct: Option<f64>,
+    /// Milliseconds since the last valid answer.
+    pub silent_ms: Option<u64>,
+}
+
+/// Something that was decided or done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deed {
+    /// Milliseconds since boot.
+    pub at_ms: u64,
+    /// One sentence, past tense.
+    pub text: String,
+}
+
+/// A kernel object that is not as we want it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The object.
+    pub object: String,
+    /// The kernel's words, or who fights.
+    pub text: String,
+    /// Milliseconds until the next attempt.
+    pub retry_ms: u64,
+    /// Somebody else keeps changing it.
+    pub contested: bool,
+}

@@ -1,0 +1,3 @@
+//! The needed subset of the internet protocols.
+
+pub mod icmp4;
