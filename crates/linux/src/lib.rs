@@ -2,9 +2,19 @@
 //! sockets, processes, files, the clock. It performs what the core asks for and
 //! reports what happened; it has no opinions.
 
+pub mod clock;
 pub mod conntrack;
+pub mod file;
+pub mod lock;
 pub mod netlink;
 pub mod nft;
+pub mod notify_socket;
+pub mod poll;
 pub mod process;
+pub mod realtime;
 pub mod shell;
+pub mod signal;
 pub mod socket;
+pub mod sysctl;
+#[cfg(test)]
+mod testing;

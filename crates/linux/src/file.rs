@@ -1,0 +1,141 @@
+//! Files that survive a power cut: replaced whole or not at all.
+//!
+//! Promises: after [`replace`] returned, the new content is on the disk; at any
+//! moment before, a reader finds the old or the new one, complete. The state
+//! file that is missing, torn or foreign yields the default and a sentence
+//! about it, never an error.
+
+use rail_core::Saved;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Name of the state file in the state directory.
+pub const STATE_FILE: &str = "state.json";
+
+/// Puts `content` in the place of `path`, durably, with mode 0600.
+///
+/// # Errors
+/// Those of the file system; then `path` is as it was.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(".new");
+    let temporary = directory.join(temporary);
+    let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if let Err(e) = written {
+        // The failure that matters is reported; a rest is removed by the next attempt.
+        let _ = fs::remove_file(&temporary);
+        return Err(e);
+    }
+    File::open(directory)?.sync_all()
+}
+
+/// Writes the state file.
+///
+/// # Errors
+/// Those of the file system; then the old one is still there.
+pub fn save(state_dir: &Path, saved: &Saved) -> io::Result<()> {
+    let mut text = serde_json::to_vec_pretty(saved)?;
+    text.push(b'\n');
+    replace(&state_dir.join(STATE_FILE), &text)
+}
+
+/// Reads the state file. The second value says what was wrong with it, if it was there.
+pub fn load_saved(state_dir: &Path) -> (Saved, Option<String>) {
+    let path = state_dir.join(STATE_FILE);
+    let text = match read_limited(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return (Saved::default(), None),
+        Err(e) => {
+            let text = format!("could not read {}: {e}; began with an empty state", path.display());
+            return (Saved::default(), Some(text));
+        }
+    };
+    match serde_json::from_slice(&text) {
+        Ok(saved) => (saved, None),
+        Err(e) => {
+            let text = format!("{} is damaged ({e}); began with an empty state", path.display());
+            (Saved::default(), Some(text))
+        }
+    }
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A state file is a few kilobytes; one of gigabytes is not ours.
+fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    let length = fs::metadata(path)?.len();
+    if length > MAX_STATE_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is far too large"));
+    }
+    fs::read(path)
+}
+
+const MAX_STATE_BYTES: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rail_core::status::Health;
+
+    fn scratch(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("rail-file-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn the_state_comes_back_and_nothing_else_is_left() {
+        let dir = scratch("round");
+        assert_eq!(load_saved(&dir), (Saved::default(), None));
+        let mut saved = Saved { boot_id: "b".into(), generation: 7, ..Saved::default() };
+        saved.verdicts.insert("isp1".into(), Health::Down);
+        // A rest of a writer that died does not disturb.
+        fs::write(dir.join(".state.json.new"), "torn").unwrap();
+        save(&dir, &saved).unwrap();
+        save(&dir, &saved).unwrap();
+        assert_eq!(load_saved(&dir), (saved, None));
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_torn_file_at_any_byte_yields_the_default_and_a_sentence() {
+        let dir = scratch("torn");
+        save(&dir, &Saved { generation: 3, ..Saved::default() }).unwrap();
+        let whole = fs::read(dir.join(STATE_FILE)).unwrap();
+        // Without its last byte, the line end, it is still complete.
+        for cut in 0..whole.len() - 1 {
+            fs::write(dir.join(STATE_FILE), &whole[..cut]).unwrap();
+            let (saved, problem) = load_saved(&dir);
+            assert_eq!(saved, Saved::default());
+            assert!(problem.unwrap().contains("damaged"), "cut at {cut}");
+        }
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_content() {
+        let dir = scratch("fail");
+        let path = dir.join("f");
+        replace(&path, b"old").unwrap();
+        fs::create_dir(dir.join(".f.new")).unwrap();
+        assert!(replace(&path, b"new").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        fs::remove_dir_all(dir).unwrap();
+    }
+}
