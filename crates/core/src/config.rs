@@ -152,11 +152,7 @@ pub struct Ranges {
 
 impl Default for Ranges {
     fn default() -> Self {
-        Self {
-            mark_mask: 0x7f00_0000,
-            tables: (20000, 20999),
-            rule_priorities: (20000, 20999),
-        }
+        Self { mark_mask: 0x7f00_0000, tables: (20000, 20999), rule_priorities: (20000, 20999) }
     }
 }
 

@@ -5,11 +5,17 @@
 #![no_std]
 extern crate alloc;
 
+pub mod balance;
+pub mod check;
 pub mod config;
+pub mod facts;
 mod input;
 pub mod net;
 pub mod notice;
 mod output;
+pub mod random;
+pub mod render;
+mod router;
 mod saved;
 pub mod state;
 pub mod status;
@@ -17,4 +23,5 @@ pub mod time;
 
 pub use input::Input;
 pub use output::{Output, ProbeSocket, Purge};
+pub use router::Router;
 pub use saved::Saved;

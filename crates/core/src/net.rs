@@ -185,9 +185,7 @@ impl fmt::Debug for Prefix {
 /// The number of an uplink: 1 to 126. It is the uplink's mark (shifted into the
 /// configured mask) and the offset of its table; it belongs to the uplink's
 /// *name* and survives reordering and reload.
-#[derive(
-    Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize,
-)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UplinkId(pub u8);
 

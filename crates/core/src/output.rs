@@ -34,8 +34,14 @@ pub enum Output {
     LinkUp(IfName),
     /// Set a link administratively down, once (to undo [`Output::LinkUp`] at withdrawal).
     LinkDown(IfName),
-    /// Write this to the state directory, durably, before what follows is performed.
-    Save(Box<Saved>),
+    /// Write this to the state directory, atomically.
+    Save {
+        /// The content.
+        saved: Box<Saved>,
+        /// Wait for the disk before what follows is performed; otherwise a crash of the
+        /// whole machine may lose it (it would be void after a boot anyway).
+        durable: bool,
+    },
     /// Tell people.
     Notice(Notice),
     /// Withdrawal is complete; the daemon may end.

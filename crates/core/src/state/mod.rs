@@ -1,8 +1,13 @@
 //! Declared state: what we want in the kernel ([`State`]), what is there
 //! ([`Observed`]), and the way from one to the other ([`Plan`]).
 
+mod diff;
+mod engine;
+pub mod firewall;
 mod observed;
 mod resource;
 
+pub use diff::{Conflict, Memory, diff, foreign};
+pub use engine::{Engine, describe};
 pub use observed::*;
 pub use resource::*;

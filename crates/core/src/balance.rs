@@ -1,0 +1,161 @@
+//! Which slot of the sharing table carries which uplink.
+//!
+//! Every slot ranks the uplinks by a hash of the uplink's *name* and the slot
+//! (rendezvous hashing), and takes the first that still has room in its exact
+//! quota. So shares are exact to one slot, two routers with the same
+//! configuration agree, and the death of one uplink moves only its own slots.
+//! With several uplinks dead at once, the table is the one that results when
+//! they die in the order of their names.
+
+use crate::random::Key;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// An uplink that takes part in the sharing of a tier.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Weight, at least 1.
+    pub weight: u8,
+    /// Usable now.
+    pub usable: bool,
+}
+
+/// Number of slots for a configuration of this many balanced uplinks: a power of two,
+/// fine enough that rounding stays below half a per cent up to eight uplinks.
+pub fn slot_count(uplinks: usize) -> u32 {
+    let wanted = uplinks.saturating_mul(64).clamp(64, 4096).next_power_of_two();
+    u32::try_from(wanted).unwrap_or(4096)
+}
+
+/// The index of the member that each slot carries; empty when no member is usable.
+pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
+    if !members.iter().any(|m| m.usable) {
+        return Vec::new();
+    }
+    let hash = Key::new(*b"rail slot table!");
+    let names: Vec<u64> = members.iter().map(|m| hash.hash_bytes(m.name.as_bytes())).collect();
+    let rank = |slot: u32, member: usize| hash.hash(&[names[member], u64::from(slot)]);
+
+    let mut alive: Vec<bool> = vec![true; members.len()];
+    let mut table: Vec<Option<usize>> = vec![None; usize::try_from(slots).unwrap_or(0)];
+    place(&mut table, members, &alive, &rank);
+
+    let mut dead: Vec<usize> = (0..members.len()).filter(|i| !members[*i].usable).collect();
+    dead.sort_by_key(|i| members[*i].name);
+    for gone in dead {
+        alive[gone] = false;
+        for slot in table.iter_mut().filter(|slot| **slot == Some(gone)) {
+            *slot = None;
+        }
+        if alive.iter().any(|a| *a) {
+            place(&mut table, members, &alive, &rank);
+        }
+    }
+    table.into_iter().flatten().collect()
+}
+
+/// Gives each empty slot to the best-ranked living member that is below its quota.
+fn place(
+    table: &mut [Option<usize>],
+    members: &[Member<'_>],
+    alive: &[bool],
+    rank: &dyn Fn(u32, usize) -> u64,
+) {
+    let mut room: Vec<usize> = quotas(members, alive, table.len());
+    for owner in table.iter().flatten() {
+        room[*owner] = room[*owner].saturating_sub(1);
+    }
+    for (slot, entry) in table.iter_mut().enumerate() {
+        if entry.is_none() {
+            let number = u32::try_from(slot).unwrap_or(u32::MAX);
+            let living = (0..members.len()).filter(|i| alive[*i]);
+            let best = living.max_by_key(|i| (room[*i] > 0, rank(number, *i)));
+            if let Some(best) = best {
+                room[best] = room[best].saturating_sub(1);
+                *entry = Some(best);
+            }
+        }
+    }
+}
+
+/// Exact shares of `total` by weight, rounded by largest remainder.
+fn quotas(members: &[Member<'_>], alive: &[bool], total: usize) -> Vec<usize> {
+    let weight = |i: usize| if alive[i] { usize::from(members[i].weight.max(1)) } else { 0 };
+    let sum: usize = (0..members.len()).map(weight).sum();
+    let mut quota: Vec<usize> =
+        (0..members.len()).map(|i| total * weight(i) / sum.max(1)).collect();
+    let mut order: Vec<usize> = (0..members.len()).filter(|i| alive[*i]).collect();
+    order.sort_by_key(|i| (core::cmp::Reverse(total * weight(*i) % sum.max(1)), members[*i].name));
+    let left = total.saturating_sub(quota.iter().sum());
+    for i in order.into_iter().take(left) {
+        quota[i] += 1;
+    }
+    quota
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn members<'a>(weights: &[(&'a str, u8, bool)]) -> Vec<Member<'a>> {
+        let member = |(name, weight, usable): &(&'a str, u8, bool)| Member {
+            name,
+            weight: *weight,
+            usable: *usable,
+        };
+        weights.iter().map(member).collect()
+    }
+
+    /// Given weights 1:2:3, when all live, then each has its share to one slot.
+    #[test]
+    fn shares_are_exact() {
+        let table = fill(&members(&[("a", 1, true), ("b", 2, true), ("c", 3, true)]), 256);
+        let count = |i| table.iter().filter(|s| **s == i).count();
+        assert_eq!(table.len(), 256);
+        assert_eq!((count(0), count(1), count(2)), (43, 85, 128));
+    }
+
+    /// Given any one death, then only the dead uplink's slots move, and shares stay exact.
+    #[test]
+    fn a_death_moves_only_its_own_slots() {
+        let names = ["fibre", "cable", "lte", "dsl"];
+        let all: Vec<_> = names.iter().zip([3, 2, 1, 1]).map(|(n, w)| (*n, w, true)).collect();
+        let before = fill(&members(&all), 256);
+        for dead in 0..names.len() {
+            let mut some = all.clone();
+            some[dead].2 = false;
+            let after = fill(&members(&some), 256);
+            for (slot, owner) in before.iter().enumerate() {
+                if *owner == dead {
+                    assert_ne!(after[slot], dead);
+                } else {
+                    assert_eq!(after[slot], *owner, "slot {slot}");
+                }
+            }
+            let living: usize = some.iter().filter(|m| m.2).map(|m| usize::from(m.1)).sum();
+            for (i, m) in some.iter().enumerate().filter(|(_, m)| m.2) {
+                let have = after.iter().filter(|s| **s == i).count();
+                assert!(have.abs_diff(256 * usize::from(m.1) / living) <= 1);
+            }
+        }
+    }
+
+    /// Given another order of the file, then the same uplink has the same slots.
+    #[test]
+    fn order_of_the_file_does_not_matter() {
+        let one = members(&[("a", 1, true), ("b", 2, true), ("c", 3, false)]);
+        let two = members(&[("c", 3, false), ("a", 1, true), ("b", 2, true)]);
+        let names = |m: &[Member<'_>], t: Vec<usize>| -> Vec<alloc::string::String> {
+            t.into_iter().map(|i| m[i].name.into()).collect()
+        };
+        assert_eq!(names(&one, fill(&one, 128)), names(&two, fill(&two, 128)));
+    }
+
+    /// Given nobody usable, then there is no table.
+    #[test]
+    fn nobody_is_usable() {
+        assert!(fill(&members(&[("a", 1, false)]), 64).is_empty());
+    }
+}

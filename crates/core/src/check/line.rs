@@ -1,0 +1,521 @@
+//! One line's checks: rounds of echoes, and the verdict.
+//!
+//! *Fast death*: no valid answer from any target for `fail_after` intervals
+//! since the last arrival. *Quorum*: fewer than `required` targets answering over
+//! the quorum window. *Quality*: loss, latency, jitter over the long window.
+//! A dead line returns after `recover_after` consecutive good rounds with little
+//! loss that lasted for `stable_for`. A line that was never judged is *probing*.
+
+use super::quality::{Quality, Sums};
+use super::rounds::{Rounds, Run};
+use super::{quorum_window, slow_interval};
+use crate::config::CheckConfig;
+use crate::net::UplinkId;
+use crate::random::Key;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr};
+use rail_wire::ip::icmp4::{Echo, EchoKind};
+
+/// What the checks say of a line.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Never judged.
+    Probing,
+    /// Good.
+    Up,
+    /// Usable, but not good.
+    Degraded(Cause),
+    /// Dead.
+    Down(Cause),
+    /// Good again, but not for `stable_for` yet; with the cause it had gone down for.
+    Held(Cause),
+}
+
+/// Why a line is not good.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// No valid answer from any target for this long.
+    Silent(Duration),
+    /// The gateway does not answer ARP.
+    Neighbour,
+    /// Fewer targets answer than required.
+    Quorum {
+        /// Answering.
+        answering: usize,
+        /// Required.
+        required: usize,
+    },
+    /// Loss over the long window, in tenths of a per cent.
+    Loss(u64),
+    /// Mean round-trip time.
+    Latency(Duration),
+    /// Mean jitter.
+    Jitter(Duration),
+    /// The link, the address or the interface had gone.
+    Interrupted,
+    /// It was down before the restart.
+    Adopted,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(d) => write!(f, "no answer from any target for {:.1} s", d.as_secs_f32()),
+            Self::Neighbour => f.write_str("the gateway does not answer ARP"),
+            Self::Quorum { answering, required } => {
+                write!(f, "{answering} targets answer, {required} are required")
+            }
+            Self::Loss(permille) => write!(f, "loss {}.{} %", permille / 10, permille % 10),
+            Self::Latency(d) => write!(f, "round-trip time {} ms", d.as_millis()),
+            Self::Jitter(d) => write!(f, "jitter {} ms", d.as_millis()),
+            Self::Interrupted => f.write_str("the link was interrupted"),
+            Self::Adopted => f.write_str("it was down before the restart"),
+        }
+    }
+}
+
+/// Why a packet on a probe socket was not taken.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No answer to any of our probes: wrong form, source, number or nonce.
+    Forged,
+    /// Answered before.
+    Duplicate,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    address: Ipv4Addr,
+    last_answer: Option<Instant>,
+    quality: Quality,
+}
+
+/// When the line is running: since when, and what comes next.
+#[derive(Copy, Clone, Debug)]
+struct Running {
+    /// Silence counts from here at the earliest.
+    floor: Instant,
+    /// The next round.
+    next_round: Instant,
+    /// Full pace, or a tenth of it.
+    fast: bool,
+    /// Since when it runs at this pace.
+    pace_since: Instant,
+    /// Only rounds sent since then count for a return.
+    good_from: Instant,
+}
+
+/// The checks of one uplink.
+#[derive(Clone, Debug)]
+pub struct Line {
+    id: UplinkId,
+    check: CheckConfig,
+    key: Key,
+    ident: u16,
+    targets: Vec<Target>,
+    rounds: Rounds,
+    running: Option<Running>,
+    carrying: bool,
+    verdict: Verdict,
+    last_arrival: Option<Instant>,
+    neighbour_failed: bool,
+    sent: u64,
+    answered: u64,
+}
+
+impl Line {
+    /// A line that does not run yet. `key` is secret and differs per line and start.
+    pub fn new(now: Instant, id: UplinkId, check: CheckConfig, key: Key, verdict: Verdict) -> Self {
+        let target = |address: &Ipv4Addr| Target {
+            address: *address,
+            last_answer: None,
+            quality: Quality::new(now),
+        };
+        let targets = check.targets.iter().map(target).collect();
+        let ident = u16::try_from(key.hash(&[u64::from(id.0)]) & 0xffff).unwrap_or(1);
+        Self {
+            id,
+            check,
+            key,
+            ident,
+            targets,
+            rounds: Rounds::default(),
+            running: None,
+            carrying: true,
+            verdict,
+            last_arrival: None,
+            neighbour_failed: false,
+            sent: 0,
+            answered: 0,
+        }
+    }
+
+    /// Begins to probe: link and address are there.
+    pub fn start(&mut self, now: Instant) {
+        if self.running.is_none() {
+            self.running = Some(Running {
+                floor: now,
+                next_round: now,
+                fast: true,
+                pace_since: now,
+                good_from: now,
+            });
+            self.neighbour_failed = false;
+            for target in &mut self.targets {
+                target.quality.clear(now);
+            }
+        }
+    }
+
+    /// Stops probing: link or address have gone. A line that had been judged is down until it
+    /// has proved itself again.
+    pub fn stop(&mut self) {
+        if self.running.take().is_some() {
+            self.rounds.clear();
+        }
+        if self.verdict != Verdict::Probing && !matches!(self.verdict, Verdict::Down(_)) {
+            self.verdict = Verdict::Down(Cause::Interrupted);
+        }
+    }
+
+    /// Says whether the line carries new connections; one that does is probed at full pace.
+    pub fn set_carrying(&mut self, now: Instant, carrying: bool) {
+        if self.carrying != carrying {
+            self.carrying = carrying;
+            if carrying {
+                self.set_pace(now, true);
+            }
+        }
+    }
+
+    /// Says what the kernel knows of the gateway.
+    pub fn set_neighbour_failed(&mut self, failed: bool) {
+        self.neighbour_failed = failed;
+    }
+
+    /// Judges a packet from the line's probe socket.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is counted and dropped.
+    pub fn packet(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) -> Result<(), Refusal> {
+        let echo = Echo::parse(bytes).map_err(|_| Refusal::Forged)?;
+        let target = self.targets.iter().position(|t| IpAddr::V4(t.address) == from);
+        let target = target.ok_or(Refusal::Forged)?;
+        if echo.kind != EchoKind::Reply || echo.ident != self.ident || self.running.is_none() {
+            return Err(Refusal::Forged);
+        }
+        let round = self.rounds.find(echo.sequence).ok_or(Refusal::Forged)?;
+        if echo.nonce != self.key.hash(&[round.number, target as u64]) {
+            return Err(Refusal::Forged);
+        }
+        if core::mem::replace(&mut round.answered[target], true) {
+            return Err(Refusal::Duplicate);
+        }
+        let sent_at = round.sent_at;
+        self.targets[target].last_answer = Some(now);
+        self.targets[target].quality.answered(sent_at, now.since(sent_at));
+        self.last_arrival = Some(now);
+        self.neighbour_failed = false;
+        self.answered += 1;
+        Ok(())
+    }
+
+    /// Sends the round that is due, if any, as (target, ICMP message) in random order.
+    pub fn send(&mut self, now: Instant) -> Vec<(Ipv4Addr, Vec<u8>)> {
+        let interval = self.interval();
+        let Some(running) = &mut self.running else { return Vec::new() };
+        if now < running.next_round {
+            return Vec::new();
+        }
+        if now.since(running.next_round) > interval + interval / 2 {
+            // We slept, not they: silence counts from now.
+            running.floor = now;
+            running.next_round = now;
+        }
+        running.next_round = running.next_round + interval;
+        let number = self.rounds.begin(now, self.targets.len());
+        let sequence = u16::try_from(number & 0xffff).unwrap_or(0);
+        let mut order: Vec<usize> = (0..self.targets.len()).collect();
+        order.sort_by_key(|t| self.key.hash(&[number, *t as u64, 1]));
+        let mut packets = Vec::with_capacity(order.len());
+        for t in order {
+            let nonce = self.key.hash(&[number, t as u64]);
+            let echo = Echo { kind: EchoKind::Request, ident: self.ident, sequence, nonce };
+            self.targets[t].quality.sent(now);
+            self.sent += 1;
+            packets.push((self.targets[t].address, echo.emit()));
+        }
+        packets
+    }
+
+    /// Judges the line. Returns the rounds whose timeout has passed since the last call, as
+    /// (answers, good).
+    pub fn judge(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
+        let settled = self.settle(now, blamed);
+        if self.running.is_some() {
+            let next = self.next_verdict(now, blamed);
+            let was_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
+            self.verdict = next;
+            if matches!(next, Verdict::Down(_)) && !was_down {
+                self.forget_past(now);
+            }
+            if matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_) | Verdict::Probing) {
+                self.set_pace(now, true);
+            }
+        }
+        settled
+    }
+
+    fn settle(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
+        let required = self.required(blamed);
+        let timeout = self.check.timeout;
+        let mut settled = Vec::new();
+        while let Some(round) = self.rounds.first_unsettled() {
+            let answers = round.answers(blamed);
+            let full = answers == round.answered.len();
+            if !full && now.since(round.sent_at) < timeout {
+                break;
+            }
+            round.settled = true;
+            settled.push((answers, answers >= required));
+        }
+        if settled.iter().any(|(_, good)| !good) {
+            self.set_pace(now, true);
+        } else if !settled.is_empty() {
+            self.consider_slow_pace(now, blamed);
+        }
+        settled
+    }
+
+    fn consider_slow_pace(&mut self, now: Instant, blamed: &[bool]) {
+        let well = matches!(self.verdict, Verdict::Up | Verdict::Degraded(_));
+        if self.carrying || !well || self.running.is_none_or(|r| !r.fast) {
+            return;
+        }
+        if self.run(now, blamed).length >= self.check.recover_after {
+            self.set_pace(now, false);
+        }
+    }
+
+    fn next_verdict(&self, now: Instant, blamed: &[bool]) -> Verdict {
+        if let Some(cause) = self.dead(now, blamed) {
+            return match self.verdict {
+                Verdict::Down(old) => Verdict::Down(old),
+                _ => Verdict::Down(cause),
+            };
+        }
+        match self.verdict {
+            Verdict::Probing => {
+                if self.run(now, blamed).length > 0 {
+                    Verdict::Up
+                } else {
+                    Verdict::Probing
+                }
+            }
+            Verdict::Down(cause) | Verdict::Held(cause) => self.recovery(now, blamed, cause),
+            Verdict::Up | Verdict::Degraded(_) => self.grade(now, blamed),
+        }
+    }
+
+    /// Why the line is dead by fast death, neighbour or quorum; `None` while it lives.
+    fn dead(&self, now: Instant, blamed: &[bool]) -> Option<Cause> {
+        let running = self.running?;
+        if !running.fast {
+            return None;
+        }
+        let from = running.floor.max(running.pace_since);
+        let silence = now.since(self.last_arrival.unwrap_or(from).max(from));
+        if silence >= self.check.interval * self.check.fail_after {
+            return Some(Cause::Silent(silence));
+        }
+        if self.neighbour_failed && silence >= self.check.interval * 2 {
+            return Some(Cause::Neighbour);
+        }
+        let window = quorum_window(&self.check);
+        if now.since(from) >= window {
+            let heard = |(t, target): (usize, &Target)| {
+                !is_blamed(blamed, t) && target.last_answer.is_some_and(|at| now.since(at) < window)
+            };
+            let answering = self.targets.iter().enumerate().filter(|x| heard(*x)).count();
+            let required = self.required(blamed);
+            if answering < required {
+                return Some(Cause::Quorum { answering, required });
+            }
+        }
+        None
+    }
+
+    fn recovery(&self, now: Instant, blamed: &[bool], cause: Cause) -> Verdict {
+        let run = self.run(now, blamed);
+        let lossless = run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes;
+        if run.length < self.check.recover_after || !lossless {
+            return Verdict::Down(cause);
+        }
+        if now.since(run.since) < self.check.stable_for {
+            Verdict::Held(cause)
+        } else {
+            Verdict::Up
+        }
+    }
+
+    /// Good or not so good, by the long window.
+    fn grade(&self, now: Instant, blamed: &[bool]) -> Verdict {
+        let sums = self.sums(now, blamed);
+        let age = self.targets.first().map_or(Duration::ZERO, |t| t.quality.age(now));
+        let was_good = self.verdict == Verdict::Up;
+        if age < Duration::from_secs(10) {
+            return self.verdict;
+        }
+        let limit = |bad: u64, well: u64| if was_good { bad } else { well + 1 };
+        let limits = self.check.loss;
+        if let Some(loss) = sums.loss_permille() {
+            if age >= Duration::from_secs(20) && loss >= u64::from(limits.down_pct) * 10 {
+                return Verdict::Down(Cause::Loss(loss));
+            }
+            let bad = u64::from(limits.degraded_pct) * 10;
+            if loss >= limit(bad, u64::from(limits.recovered_pct) * 10) {
+                return Verdict::Degraded(Cause::Loss(loss));
+            }
+        }
+        let exceeds = |value: Option<Duration>, limit: Option<crate::config::Limit>| {
+            let (value, limit) = (value?, limit?);
+            (value > if was_good { limit.degraded } else { limit.recovered }).then_some(value)
+        };
+        if let Some(rtt) = exceeds(sums.rtt(), self.check.latency) {
+            return Verdict::Degraded(Cause::Latency(rtt));
+        }
+        if let Some(jitter) = exceeds(sums.jitter(), self.check.jitter) {
+            return Verdict::Degraded(Cause::Jitter(jitter));
+        }
+        Verdict::Up
+    }
+
+    fn set_pace(&mut self, now: Instant, fast: bool) {
+        if let Some(running) = &mut self.running
+            && running.fast != fast
+        {
+            running.fast = fast;
+            running.pace_since = now;
+            let latest = now + if fast { self.check.interval } else { slow_interval(&self.check) };
+            running.next_round = running.next_round.min(latest);
+        }
+    }
+
+    /// At a death the long window and the run of good rounds begin anew.
+    fn forget_past(&mut self, now: Instant) {
+        for target in &mut self.targets {
+            target.quality.clear(now);
+        }
+        if let Some(running) = &mut self.running {
+            running.good_from = now;
+        }
+    }
+
+    /// The newest run of good rounds.
+    pub fn run(&self, now: Instant, blamed: &[bool]) -> Run {
+        let Some(running) = self.running else { return Run::default() };
+        let slowest = self.targets.iter().filter_map(|t| t.quality.last_rtt()).max();
+        let patience = slowest.map_or(Duration::ZERO, |rtt| rtt * 2).min(Duration::from_secs(3));
+        let patience = patience.max(self.check.timeout);
+        self.rounds.good_run(now, running.good_from, self.required(blamed), patience, blamed)
+    }
+
+    /// Sums over the targets that answer on this line and are not blamed.
+    pub fn sums(&self, now: Instant, blamed: &[bool]) -> Sums {
+        let window = quorum_window(&self.check);
+        let mut sums = Sums::default();
+        for (t, target) in self.targets.iter().enumerate() {
+            let answers = target.last_answer.is_some_and(|at| now.since(at) < window);
+            if answers && !is_blamed(blamed, t) {
+                sums += target.quality.sums(now, self.check.timeout);
+            }
+        }
+        sums
+    }
+
+    /// When something is due: a round, a timeout, a death.
+    pub fn deadline(&self) -> Option<Instant> {
+        let running = self.running?;
+        let mut due = running.next_round;
+        if let Some(sent_at) = self.rounds.oldest_pending() {
+            due = due.min(sent_at + self.check.timeout);
+        }
+        if running.fast && !matches!(self.verdict, Verdict::Down(_)) {
+            let from = running.floor.max(running.pace_since);
+            let last = self.last_arrival.unwrap_or(from).max(from);
+            due = due.min(last + self.check.interval * self.check.fail_after);
+        }
+        Some(due)
+    }
+
+    /// Time between rounds at the present pace.
+    pub fn interval(&self) -> Duration {
+        match self.running {
+            Some(Running { fast: false, .. }) => slow_interval(&self.check),
+            _ => self.check.interval,
+        }
+    }
+
+    fn required(&self, blamed: &[bool]) -> usize {
+        let counted = (0..self.targets.len()).filter(|t| !is_blamed(blamed, *t)).count();
+        self.check.required.min(counted).max(1)
+    }
+
+    /// The uplink's number.
+    pub const fn id(&self) -> UplinkId {
+        self.id
+    }
+
+    /// The ICMP identifier of its probes.
+    pub const fn ident(&self) -> u16 {
+        self.ident
+    }
+
+    /// The verdict.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The settings.
+    pub const fn check(&self) -> &CheckConfig {
+        &self.check
+    }
+
+    /// True while it sends probes.
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Probes sent and valid answers.
+    pub const fn counts(&self) -> (u64, u64) {
+        (self.sent, self.answered)
+    }
+
+    /// Last answer of a target.
+    pub fn last_answer(&self, target: usize) -> Option<Instant> {
+        self.targets.get(target).and_then(|t| t.last_answer)
+    }
+
+    /// The long window of a target.
+    pub fn quality(&self, target: usize) -> Option<&Quality> {
+        self.targets.get(target).map(|t| &t.quality)
+    }
+
+    /// True if the target answered within `window`.
+    pub fn heard_within(&self, now: Instant, target: usize, window: Duration) -> bool {
+        self.last_answer(target).is_some_and(|at| now.since(at) < window)
+    }
+
+    /// True if the target has been asked, and silent, for `window`.
+    pub fn silent_for(&self, now: Instant, target: usize, window: Duration) -> bool {
+        let Some(running) = self.running else { return false };
+        let from = self.last_answer(target).unwrap_or(running.floor).max(running.floor);
+        now.since(from) >= window
+    }
+}
+
+fn is_blamed(blamed: &[bool], target: usize) -> bool {
+    blamed.get(target).copied().unwrap_or(false)
+}

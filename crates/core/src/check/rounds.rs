@@ -1,0 +1,166 @@
+//! The short window: the last rounds of probes and what came of each. It gives
+//! the run of good rounds that a dead line needs to return.
+
+use crate::time::{Duration, Instant};
+use alloc::collections::VecDeque;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Rounds older than this are forgotten; answers to them are counted as refused.
+const KEEP: Duration = Duration::from_secs(10);
+/// At most this many rounds are kept, whatever the interval.
+const MOST: usize = 1200;
+
+/// One round: an echo to each target, at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    /// Counts up from 1; its low 16 bits are the ICMP sequence number.
+    pub(super) number: u64,
+    /// When it was sent.
+    pub(super) sent_at: Instant,
+    /// Per target: answered.
+    pub(super) answered: Vec<bool>,
+    /// Its timeout has been dealt with.
+    pub(super) settled: bool,
+}
+
+impl Round {
+    /// How many of the targets that count have answered.
+    pub(super) fn answers(&self, blamed: &[bool]) -> usize {
+        let counts = |target: usize| !blamed.get(target).copied().unwrap_or(false);
+        self.answered.iter().enumerate().filter(|(t, a)| **a && counts(*t)).count()
+    }
+}
+
+/// The rounds of the last seconds.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rounds {
+    rounds: VecDeque<Round>,
+    next: u64,
+}
+
+/// The newest unbroken run of good rounds.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Run {
+    /// How many.
+    pub length: u32,
+    /// When its oldest round was sent.
+    pub since: Instant,
+    /// Probes that are due in it, to targets that answered at least once in it.
+    pub probes: u32,
+    /// Of these, unanswered.
+    pub lost: u32,
+}
+
+impl Rounds {
+    /// Begins a round; returns its number.
+    pub(super) fn begin(&mut self, now: Instant, targets: usize) -> u64 {
+        let old = |r: &Round| now.since(r.sent_at) > KEEP;
+        while self.rounds.len() >= MOST || self.rounds.front().is_some_and(old) {
+            self.rounds.pop_front();
+        }
+        self.next += 1;
+        self.rounds.push_back(Round {
+            number: self.next,
+            sent_at: now,
+            answered: vec![false; targets],
+            settled: false,
+        });
+        self.next
+    }
+
+    /// Forgets all rounds, but not the numbering.
+    pub(super) fn clear(&mut self) {
+        self.rounds.clear();
+    }
+
+    /// The round that a 16-bit sequence number belongs to.
+    pub(super) fn find(&mut self, sequence: u16) -> Option<&mut Round> {
+        self.rounds.iter_mut().rev().find(|r| r.number & 0xffff == u64::from(sequence))
+    }
+
+    /// The first round whose timeout has not been dealt with.
+    pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
+        self.rounds.iter_mut().find(|r| !r.settled)
+    }
+
+    /// When the first unsettled round was sent.
+    pub(super) fn oldest_pending(&self) -> Option<Instant> {
+        self.rounds.iter().find(|r| !r.settled).map(|r| r.sent_at)
+    }
+
+    /// The newest run of rounds sent since `from` with at least `required` answers. Rounds
+    /// younger than `patience` that are not good yet neither count nor break the run.
+    pub(super) fn good_run(
+        &self,
+        now: Instant,
+        from: Instant,
+        required: usize,
+        patience: Duration,
+        blamed: &[bool],
+    ) -> Run {
+        let mut run = Run { since: now, ..Run::default() };
+        let mut per_target: Vec<(u32, u32)> = Vec::new();
+        for round in self.rounds.iter().rev().take_while(|r| r.sent_at >= from) {
+            if round.answers(blamed) < required {
+                if now.since(round.sent_at) < patience {
+                    continue;
+                }
+                break;
+            }
+            run.length += 1;
+            run.since = round.sent_at;
+            per_target.resize(round.answered.len(), (0, 0));
+            for (count, answered) in per_target.iter_mut().zip(&round.answered) {
+                if *answered || now.since(round.sent_at) >= patience {
+                    count.0 += 1;
+                    count.1 += u32::from(*answered);
+                }
+            }
+        }
+        for (due, answered) in per_target.into_iter().filter(|(_, answered)| *answered > 0) {
+            run.probes += due;
+            run.lost += due - answered;
+        }
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn rounds(pattern: &[usize]) -> (Rounds, Instant) {
+        let mut rounds = Rounds::default();
+        let mut at = Instant::from_nanos(1_000_000_000);
+        for answers in pattern {
+            let number = rounds.begin(at, 3);
+            let sequence = u16::try_from(number).unwrap();
+            for answered in rounds.find(sequence).unwrap().answered.iter_mut().take(*answers) {
+                *answered = true;
+            }
+            at = at + MS * 200;
+        }
+        (rounds, at)
+    }
+
+    /// Given good, bad, good, good and one pending round, then the run is two rounds long.
+    #[test]
+    fn a_bad_round_breaks_the_run_and_a_young_one_does_not() {
+        let (rounds, now) = rounds(&[3, 1, 3, 2, 0]);
+        let run = rounds.good_run(now, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        assert_eq!((run.length, run.probes, run.lost), (2, 5, 0));
+        let later = rounds.good_run(now + MS * 500, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        assert_eq!(later.length, 0);
+    }
+
+    /// Given a target that never answers, then its silence is no loss of the run.
+    #[test]
+    fn a_silent_target_is_not_loss() {
+        let (rounds, now) = rounds(&[2, 2, 2, 2]);
+        let run = rounds.good_run(now + MS * 900, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        assert_eq!((run.length, run.probes, run.lost), (4, 8, 0));
+    }
+}

@@ -1,0 +1,39 @@
+//! What we believe now. Facts, with the configuration, are all that the desired
+//! state is made from.
+
+use crate::net::UplinkId;
+use crate::status::Health;
+use alloc::vec::Vec;
+
+/// Beliefs about one uplink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UplinkFacts {
+    /// Its number.
+    pub id: UplinkId,
+    /// Index of its interface; `None`: there is none.
+    pub ifindex: Option<u32>,
+    /// The interface is administratively up.
+    pub link_up: bool,
+    /// The interface has a carrier.
+    pub carrier: bool,
+    /// The address is on the interface.
+    pub has_address: bool,
+    /// Health.
+    pub health: Health,
+    /// Carries new connections.
+    pub active: bool,
+}
+
+impl UplinkFacts {
+    /// True if a route through it can be installed.
+    pub const fn is_routable(&self) -> bool {
+        self.ifindex.is_some() && self.link_up && self.has_address
+    }
+}
+
+/// Beliefs about everything.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// One for each uplink of the configuration, in its order.
+    pub uplinks: Vec<UplinkFacts>,
+}

@@ -1,0 +1,237 @@
+//! Our nftables table: marks, NAT, filter.
+//!
+//! What is decided once for each connection stands in chains of type nat, which
+//! the kernel runs for the first packet only; a known packet meets one mark
+//! restore and one verdict. A failover changes no rule, only elements of the
+//! slot map.
+
+use crate::config::{Allow, BalanceBy, Config, FirewallMode, Forward, Nat, UplinkConfig};
+use crate::facts::Facts;
+use crate::net::UplinkId;
+use crate::render::{mark, slot_count};
+use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// Priorities as nft names them.
+const MANGLE: i32 = -150;
+const DSTNAT: i32 = -100;
+const FILTER: i32 = 0;
+const SRCNAT: i32 = 100;
+
+struct Line<'a> {
+    uplink: &'a UplinkConfig,
+    id: UplinkId,
+}
+
+/// Renders the table.
+pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
+    let lines: Vec<Line<'_>> = config
+        .uplinks
+        .iter()
+        .zip(&facts.uplinks)
+        .filter(|(uplink, _)| uplink.enabled)
+        .map(|(uplink, fact)| Line { uplink, id: fact.id })
+        .collect();
+    let mut chains = Vec::new();
+    for line in &lines {
+        chains.push(mark_chain(config, line));
+        chains.push(arrival_chain(config, line));
+        chains.push(departure_chain(config, line));
+    }
+    chains.push(restore(config, &lines));
+    chains.push(classify(config, &lines));
+    chains.push(translate(&lines));
+    if config.firewall.mode == FirewallMode::Basic {
+        chains.push(from_uplink_to_router(config));
+        chains.push(from_uplink_to_inside());
+        chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
+            by_device("iifname", &lines, |_| "wan_input".into()).into_iter().collect()
+        }));
+    }
+    chains.push(forward(config, &lines));
+    Firewall { chains }
+}
+
+fn base(name: &str, kind: ChainKind, hook: Hook, priority: i32, rules: Vec<String>) -> Chain {
+    Chain { name: name.into(), base: Some(Base { kind, hook, priority }), rules }
+}
+
+fn plain(name: String, rules: Vec<String>) -> Chain {
+    Chain { name, base: None, rules }
+}
+
+/// `iifname vmap { "wan1" : goto chain, .. }`; `None` without uplinks.
+fn by_device(
+    selector: &str,
+    lines: &[Line<'_>],
+    chain: impl Fn(&Line<'_>) -> String,
+) -> Option<String> {
+    let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
+    let elements: Vec<String> = lines.iter().map(element).collect();
+    (!elements.is_empty()).then(|| format!("{selector} vmap {{ {} }}", elements.join(", ")))
+}
+
+/// Sets our bits of the packet mark, leaving the others.
+fn set_mark(config: &Config, kind: &str, id: UplinkId) -> String {
+    let keep = !config.ranges.mark_mask;
+    format!("{kind} mark set {kind} mark and {keep:#010x} or {:#010x}", mark(config, id))
+}
+
+fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
+    plain(format!("mark_{}", line.uplink.name), vec![set_mark(config, "meta", line.id)])
+}
+
+/// The first packet of a connection that came in by an uplink.
+fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
+    let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
+    let on_this_line = |f: &&Forward| {
+        f.uplinks.as_ref().is_none_or(|names| names.iter().any(|name| *name == line.uplink.name))
+    };
+    for forward in config.forwards.iter().filter(on_this_line) {
+        rules.push(port_forward(line.uplink, forward));
+    }
+    plain(format!("from_{}", line.uplink.name), rules)
+}
+
+fn port_forward(uplink: &UplinkConfig, forward: &Forward) -> String {
+    let (family, to) = match forward.to {
+        SocketAddr::V4(to) => ("ip", to.to_string()),
+        SocketAddr::V6(to) => ("ip6", to.to_string()),
+    };
+    let (public, protocol, port) =
+        (uplink.address.address, forward.protocol.as_str(), forward.port);
+    format!("{family} daddr {public} {protocol} dport {port} dnat {family} to {to}")
+}
+
+/// The first packet of a connection that leaves by an uplink.
+fn departure_chain(config: &Config, line: &Line<'_>) -> Chain {
+    let mut rules = vec![set_mark(config, "ct", line.id)];
+    match line.uplink.nat {
+        Nat::On => {
+            rules.push(format!("meta nfproto ipv4 snat ip to {}", line.uplink.address.address));
+        }
+        Nat::To(address) => rules.push(format!("meta nfproto ipv4 snat ip to {address}")),
+        Nat::Off => {}
+    }
+    plain(format!("to_{}", line.uplink.name), rules)
+}
+
+/// Every packet of a known connection gets the mark of its uplink back. The first rule is the
+/// short way for a packet without any mark; the second leaves the bits of others alone.
+fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
+    let mask = config.ranges.mark_mask;
+    let mut rules = vec![format!(
+        "meta mark 0x00000000 ct mark and {mask:#010x} != 0x00000000 \
+         meta mark set ct mark and {mask:#010x} accept"
+    )];
+    let element = |line: &Line<'_>| {
+        format!("{:#010x} : goto mark_{}", mark(config, line.id), line.uplink.name)
+    };
+    let elements: Vec<String> = lines.iter().map(element).collect();
+    if !elements.is_empty() {
+        rules.push(format!(
+            "meta mark != 0x00000000 meta mark and {mask:#010x} == 0x00000000 \
+             ct mark and {mask:#010x} vmap {{ {} }}",
+            elements.join(", ")
+        ));
+    }
+    base("restore", ChainKind::Filter, Hook::Prerouting, MANGLE, rules)
+}
+
+/// New connections: those from an uplink belong to it, the others get a slot.
+fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
+    let mut rules: Vec<String> =
+        by_device("iifname", lines, |line| format!("from_{}", line.uplink.name))
+            .into_iter()
+            .collect();
+    let slots = slot_count(config);
+    // A fixed seed: both routers of a pair, and every restart, agree.
+    let hash = |family: &str, keys: &str| {
+        format!(
+            "meta nfproto {family} meta mark 0x00000000 \
+             meta mark set jhash {keys} mod {slots} seed 0x7261696c map @{NFT_SLOTS}"
+        )
+    };
+    match config.balance {
+        BalanceBy::Connection => rules.push(format!(
+            "meta mark 0x00000000 meta mark set numgen inc mod {slots} map @{NFT_SLOTS}"
+        )),
+        BalanceBy::Client => {
+            rules.push(hash("ipv4", "ip saddr"));
+            rules.push(hash("ipv6", "ip6 saddr"));
+        }
+        BalanceBy::ClientServer => {
+            rules.push(hash("ipv4", "ip saddr . ip daddr"));
+            rules.push(hash("ipv6", "ip6 saddr . ip6 daddr"));
+        }
+    }
+    base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
+}
+
+/// Connections that leave: pinned to the uplink they leave by, and translated.
+fn translate(lines: &[Line<'_>]) -> Chain {
+    let rule = by_device("oifname", lines, |line| format!("to_{}", line.uplink.name));
+    base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rule.into_iter().collect())
+}
+
+fn from_uplink_to_router(config: &Config) -> Chain {
+    let mut rules = vec![
+        "ct state established,related accept".to_string(),
+        "ct status dnat accept".to_string(),
+        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
+    ];
+    rules.extend(config.firewall.allow.iter().map(allow));
+    rules.push("counter drop".to_string());
+    plain("wan_input".into(), rules)
+}
+
+fn allow(allow: &Allow) -> String {
+    let from = allow.from.map_or_else(String::new, |prefix| {
+        let family = match prefix.family() {
+            crate::net::Family::V4 => "ip",
+            crate::net::Family::V6 => "ip6",
+        };
+        format!("{family} saddr {} ", prefix.network())
+    });
+    let (first, last) = allow.ports;
+    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    format!("{from}{} dport {ports} accept", allow.protocol.as_str())
+}
+
+fn from_uplink_to_inside() -> Chain {
+    plain(
+        "wan_forward".into(),
+        vec![
+            "ct state established,related accept".into(),
+            "ct status dnat accept".into(),
+            "meta l4proto { icmp, ipv6-icmp } accept".into(),
+            "counter drop".into(),
+        ],
+    )
+}
+
+/// Forwarded packets. Connections that proved themselves in both directions take the first
+/// rule; the MSS clamp sees the packets before that, SYN and SYN-ACK among them.
+fn forward(config: &Config, lines: &[Line<'_>]) -> Chain {
+    let mut rules = vec![
+        "ct status assured accept".to_string(),
+        "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu".to_string(),
+    ];
+    let translated: Vec<String> = lines
+        .iter()
+        .filter(|line| line.uplink.nat != Nat::Off)
+        .map(|line| format!("\"{}\"", line.uplink.ifname))
+        .collect();
+    if !translated.is_empty() {
+        // What conntrack cannot place is not translated either, and would leave with an inside source.
+        rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
+    }
+    if config.firewall.mode == FirewallMode::Basic {
+        rules.extend(by_device("iifname", lines, |_| "wan_forward".into()));
+    }
+    base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
+}

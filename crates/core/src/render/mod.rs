@@ -1,0 +1,176 @@
+//! From configuration and facts to the desired state: whole, every time, pure.
+//!
+//! The rule ladder: local and learned specifics first (`main` without its
+//! default), then mark to uplink table, then source and device to uplink table
+//! (the router's own sockets), last the shared default. Each uplink's table ends
+//! in an `unreachable` of the highest metric, so that a pinned packet never falls
+//! through to another line when its own interface goes down.
+
+mod firewall;
+mod sysctl;
+
+pub use sysctl::paths as sysctl_paths;
+
+use crate::balance::{self, Member};
+use crate::config::{Config, NoUplink, Tier, UplinkConfig};
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::{Family, Prefix, UplinkId};
+use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, Rule, State};
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Metric of the `unreachable` route that ends each uplink's table.
+const LAST_METRIC: u32 = u32::MAX;
+
+/// Table of `main`, fixed by the kernel.
+const MAIN: u32 = 254;
+
+/// The mark of an uplink.
+pub fn mark(config: &Config, id: UplinkId) -> u32 {
+    u32::from(id.0) << config.ranges.mark_mask.trailing_zeros()
+}
+
+/// The routing table of an uplink.
+pub fn table(config: &Config, id: UplinkId) -> u32 {
+    config.ranges.tables.0 + u32::from(id.0)
+}
+
+/// The desired state.
+pub fn render(config: &Config, facts: &Facts) -> State {
+    let mut state = State::new();
+    let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
+    state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
+    for (uplink, fact) in pairs() {
+        if fact.ifindex.is_some() {
+            let key = Key::Address { ifname: uplink.ifname, prefix: uplink.address };
+            state.insert(key, Resource::Address);
+        }
+        uplink_routes(&mut state, config, uplink, fact);
+        uplink_rules(&mut state, config, uplink, fact.id);
+    }
+    ladder(&mut state, config);
+    if let Some(route) = shared_default(config, facts) {
+        let key = default_key(config.ranges.tables.0, 0);
+        state.insert(key, Resource::Route(route));
+    }
+    state.insert(Key::Slots, Resource::Slots(slots(config, facts)));
+    sysctl::render(&mut state, config, facts);
+    state
+}
+
+fn default_key(table: u32, metric: u32) -> Key {
+    Key::Route(RouteKey { table, prefix: Prefix::default_route(Family::V4), metric })
+}
+
+fn uplink_routes(state: &mut State, config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) {
+    let table = table(config, fact.id);
+    if fact.is_routable() {
+        let value = RouteValue::Unicast {
+            nexthops: vec![nexthop(uplink, 1)],
+            source: Some(uplink.address.address),
+        };
+        state.insert(default_key(table, 0), Resource::Route(value));
+    }
+    state.insert(default_key(table, LAST_METRIC), Resource::Route(RouteValue::Unreachable));
+}
+
+const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
+    Nexthop { ifname: uplink.ifname, via: Some(uplink.gateway), weight }
+}
+
+fn uplink_rules(state: &mut State, config: &Config, uplink: &UplinkConfig, id: UplinkId) {
+    let base = config.ranges.rule_priorities.0;
+    let number = u32::from(id.0);
+    let rule = |priority| Rule {
+        priority: base + priority + number,
+        family: Family::V4,
+        from: None,
+        oif: None,
+        fwmark: None,
+        table: table(config, id),
+        suppress_prefixlength: None,
+    };
+    let by_mark = Rule { fwmark: Some((mark(config, id), config.ranges.mark_mask)), ..rule(100) };
+    let by_source = Rule { from: Some(Prefix::host(uplink.address.address)), ..rule(300) };
+    let by_device = Rule { oif: Some(uplink.ifname), ..rule(500) };
+    for rule in [by_mark, by_source, by_device] {
+        state.insert(Key::Rule(rule), Resource::Rule);
+    }
+}
+
+/// The first and the last rung.
+fn ladder(state: &mut State, config: &Config) {
+    let base = config.ranges.rule_priorities.0;
+    let rule = |priority, table, suppress_prefixlength| Rule {
+        priority,
+        family: Family::V4,
+        from: None,
+        oif: None,
+        fwmark: None,
+        table,
+        suppress_prefixlength,
+    };
+    state.insert(Key::Rule(rule(base, MAIN, Some(0))), Resource::Rule);
+    let shared = config.ranges.tables.0;
+    state.insert(Key::Rule(rule(base + 900, shared, None)), Resource::Rule);
+}
+
+/// The default route for what bears no mark: the router's own traffic.
+fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
+    let carrying = config.uplinks.iter().zip(&facts.uplinks);
+    let carrying = carrying.filter(|(u, f)| u.enabled && f.active && f.is_routable());
+    let mut nexthops: Vec<Nexthop> = carrying.map(|(u, _)| nexthop(u, u.weight)).collect();
+    nexthops.sort();
+    match nexthops.as_mut_slice() {
+        [] if config.router.no_uplink == NoUplink::Unreachable => Some(RouteValue::Unreachable),
+        [] => None,
+        [only] => {
+            only.weight = 1;
+            let source = config.uplinks.iter().find(|u| u.ifname == only.ifname);
+            let source = source.map(|u| u.address.address);
+            Some(RouteValue::Unicast { nexthops, source })
+        }
+        _ => Some(RouteValue::Unicast { nexthops, source: None }),
+    }
+}
+
+/// The number of slots: it depends on the configuration alone.
+pub fn slot_count(config: &Config) -> u32 {
+    let balanced = |u: &&UplinkConfig| u.enabled && u.tier != Tier::Inbound;
+    balance::slot_count(config.uplinks.iter().filter(balanced).count())
+}
+
+/// The slot map: slot number to mark.
+///
+/// All members of the tier take part in the placing, dead ones too, so that the
+/// living keep their slots.
+fn slots(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
+    let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
+    let Some(tier) = pairs().filter(|(_, f)| f.active).map(|(u, _)| u.tier).min() else {
+        return BTreeMap::new();
+    };
+    let (members, ids): (Vec<Member<'_>>, Vec<UplinkId>) = pairs()
+        .filter(|(u, _)| u.tier == tier)
+        .map(|(u, f)| (Member { name: &u.name, weight: u.weight, usable: f.active }, f.id))
+        .unzip();
+    let table = balance::fill(&members, slot_count(config));
+    (0..).zip(table).map(|(slot, member)| (slot, mark(config, ids[member]))).collect()
+}
+
+/// The share of each uplink in a slot map, in the order of the configuration.
+pub fn shares(config: &Config, facts: &Facts) -> Vec<f64> {
+    let slots = slots(config, facts);
+    let total = slots.len().max(1);
+    let share = |fact: &UplinkFacts| {
+        let mine = mark(config, fact.id);
+        let count = slots.values().filter(|m| **m == mine).count();
+        ratio(count, total)
+    };
+    facts.uplinks.iter().map(share).collect()
+}
+
+fn ratio(part: usize, whole: usize) -> f64 {
+    let exact = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
+    exact(part) / exact(whole)
+}

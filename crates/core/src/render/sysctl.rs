@@ -1,0 +1,61 @@
+//! Every kernel setting that we touch, in one table.
+
+use crate::config::Config;
+use crate::facts::Facts;
+use crate::net::IfName;
+use crate::state::{Key, Resource, State};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A setting: path below `/proc/sys`, value, and why.
+struct Setting {
+    path: &'static str,
+    value: &'static str,
+}
+
+/// Settings of the whole namespace.
+const GLOBAL: &[Setting] = &[
+    // The router's own connections to one server spread by port, not by address alone.
+    Setting { path: "net/ipv4/fib_multipath_hash_policy", value: "1" },
+    // A router forwards. It comes last, after filter, routes and rules are in.
+    Setting { path: "net/ipv4/ip_forward", value: "1" },
+];
+
+/// Settings of each uplink's interface.
+const PER_UPLINK: &[Setting] = &[
+    // Loose: replies to marked packets come in where the unmarked route does not point. The
+    // kernel takes the maximum of this and `all`, so 2 holds whatever `all` is.
+    Setting { path: "rp_filter", value: "2" },
+    // The reverse lookup sees the mark, and so the uplink's own table.
+    Setting { path: "src_valid_mark", value: "1" },
+];
+
+/// Adds the settings to the desired state.
+pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
+    for (path, value) in
+        wanted(config, |i| facts.uplinks.get(i).is_some_and(|f| f.ifindex.is_some()))
+    {
+        state.insert(Key::Sysctl(path), Resource::Sysctl(value));
+    }
+}
+
+/// The paths of all settings for this configuration, to be watched.
+pub fn paths(config: &Config) -> Vec<String> {
+    wanted(config, |_| true).into_iter().map(|(path, _)| path).collect()
+}
+
+fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (i, uplink) in config.uplinks.iter().enumerate() {
+        if uplink.enabled && there(i) {
+            all.extend(PER_UPLINK.iter().map(|s| (device_path(uplink.ifname, s), s.value.into())));
+        }
+    }
+    all.extend(GLOBAL.iter().map(|s| (s.path.into(), s.value.into())));
+    all
+}
+
+fn device_path(ifname: IfName, setting: &Setting) -> String {
+    format!("net/ipv4/conf/{ifname}/{}", setting.path)
+}

@@ -1,0 +1,119 @@
+//! What a restart takes over: numbers of names always, verdicts and originals
+//! within one boot.
+
+use super::{Book, Router};
+use crate::check::{Cause, Line, Verdict};
+use crate::config::{CheckConfig, Config};
+use crate::facts::UplinkFacts;
+use crate::net::UplinkId;
+use crate::random::Key;
+use crate::saved::Saved;
+use crate::status::{Health, Role};
+use crate::time::Instant;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+
+/// Makes the saved state fit this boot and this configuration.
+pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Saved {
+    if saved.boot_id != boot_id {
+        saved.boot_id = boot_id;
+        saved.verdicts.clear();
+        saved.sysctls.clear();
+        saved.addresses.clear();
+        saved.links_up.clear();
+    }
+    number(&mut saved.ids, config);
+    saved
+}
+
+/// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
+/// whose name is gone from the configuration.
+pub(super) fn number(ids: &mut BTreeMap<String, UplinkId>, config: &Config) {
+    let most =
+        u8::try_from((config.ranges.mark_mask >> config.ranges.mark_mask.trailing_zeros()) - 1)
+            .unwrap_or(u8::MAX)
+            .min(254);
+    ids.retain(|_, id| (1..=most).contains(&id.0));
+    for uplink in &config.uplinks {
+        if ids.contains_key(&uplink.name) {
+            continue;
+        }
+        let free = (1..=most).find(|n| !ids.values().any(|id| id.0 == *n));
+        let number = free.or_else(|| {
+            let is_gone = |name: &String| config.uplinks.iter().all(|u| u.name != *name);
+            let name = ids.keys().find(|name| is_gone(name)).cloned()?;
+            ids.remove(&name).map(|id| id.0)
+        });
+        if let Some(number) = number {
+            ids.insert(uplink.name.clone(), UplinkId(number));
+        }
+    }
+}
+
+/// The verdict that a restart begins with.
+const fn adopted(health: Health) -> Verdict {
+    match health {
+        Health::Up | Health::Degraded => Verdict::Up,
+        Health::Down | Health::Held | Health::NoCarrier | Health::NoAddress | Health::Absent => {
+            Verdict::Down(Cause::Adopted)
+        }
+        Health::Probing | Health::Disabled => Verdict::Probing,
+    }
+}
+
+impl Router {
+    /// Sets up lines, books and facts for the configuration, from the saved verdicts.
+    pub(super) fn adopt_uplinks(&mut self, now: Instant) {
+        for index in 0..self.config.uplinks.len() {
+            let name = &self.config.uplinks[index].name;
+            let health = self.saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
+            let id = self.saved.ids.get(name).copied().unwrap_or(UplinkId(0));
+            let (line, book, fact) = self.fresh_uplink(now, id, adopted(health));
+            self.lines.push(line);
+            self.books.push(book);
+            self.facts.uplinks.push(fact);
+            self.lines_dirty.push(true);
+        }
+        self.blamed = alloc::vec![false; self.config.check.targets.len()];
+    }
+
+    /// Line, book and facts of an uplink that begins with `verdict`.
+    pub(super) fn fresh_uplink(
+        &self,
+        now: Instant,
+        id: UplinkId,
+        verdict: Verdict,
+    ) -> (Line, Book, UplinkFacts) {
+        let check: CheckConfig = self.config.check.clone();
+        let mut line = Line::new(now, id, check, self.line_key(id, now), verdict);
+        line.set_carrying(now, true);
+        let book = Book {
+            since: now,
+            cause: String::new(),
+            role: Role::Standby,
+            history: VecDeque::new(),
+            transitions: 0,
+            link_set_up: None,
+            neighbour: "unknown".into(),
+        };
+        let fact = UplinkFacts {
+            id,
+            ifindex: None,
+            link_up: false,
+            carrier: false,
+            has_address: false,
+            health: Health::Absent,
+            active: false,
+        };
+        (line, book, fact)
+    }
+
+    fn line_key(&self, id: UplinkId, now: Instant) -> Key {
+        let word = |n| self.key.hash(&[u64::from(id.0), now.as_nanos(), n]).to_le_bytes();
+        let mut seed = [0; 16];
+        let (low, high) = seed.split_at_mut(8);
+        low.copy_from_slice(&word(0));
+        high.copy_from_slice(&word(1));
+        Key::new(seed)
+    }
+}

@@ -1,0 +1,183 @@
+//! Probes, verdicts, and who carries new connections.
+
+use super::{Router, settle};
+use crate::check::{Verdict, blame};
+use crate::config::{NoUplink, Tier};
+use crate::notice::Notice;
+use crate::output::Output;
+use crate::state::Scope;
+use crate::status::{Health, Role};
+use crate::time::{Duration, Instant};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// Blame is found out at most this often.
+const BLAME_PACE: Duration = Duration::from_millis(100);
+
+impl Router {
+    /// Sends the rounds that are due.
+    pub(super) fn probe(&mut self, now: Instant, out: &mut Vec<Output>) {
+        for (index, line) in self.lines.iter_mut().enumerate() {
+            let packets = line.send(now);
+            if !packets.is_empty() {
+                self.lines_dirty[index] = true;
+                self.counters.probes_sent += packets.len() as u64;
+            }
+            let uplink = line.id();
+            out.extend(packets.into_iter().map(|(to, bytes)| Output::Send { uplink, to, bytes }));
+        }
+    }
+
+    /// Judges the lines that heard something or whose time has come.
+    pub(super) fn judge(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.find_blame(now, out);
+        for index in 0..self.lines.len() {
+            let due = self.lines[index].deadline().is_some_and(|at| at <= now);
+            if !core::mem::take(&mut self.lines_dirty[index]) && !due {
+                continue;
+            }
+            let rounds = self.lines[index].judge(now, &self.blamed);
+            let of = u32::try_from(self.config.check.targets.len()).unwrap_or(0);
+            for (answered, good) in rounds {
+                let uplink = self.config.uplinks[index].name.clone();
+                let answered = u32::try_from(answered).unwrap_or(0);
+                out.push(Output::Notice(Notice::Round { uplink, answered, of, good }));
+            }
+            self.set_health(now, index, out);
+        }
+    }
+
+    fn find_blame(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if now < self.next_blame {
+            return;
+        }
+        self.next_blame = now + BLAME_PACE;
+        let blamed = blame(now, &self.config.check, self.lines.iter());
+        for (index, is_blamed) in blamed.iter().enumerate() {
+            if self.blamed.get(index) != Some(is_blamed) {
+                let target = IpAddr::V4(self.config.check.targets[index]);
+                out.push(Output::Notice(Notice::Blamed { target, blamed: *is_blamed }));
+                self.lines_dirty.fill(true);
+            }
+        }
+        self.blamed = blamed;
+    }
+
+    /// Health and its cause, from link facts and verdict.
+    fn health(&self, index: usize) -> (Health, String) {
+        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+        let none = String::new();
+        if !uplink.enabled {
+            (Health::Disabled, "disabled in the configuration".into())
+        } else if fact.ifindex.is_none() {
+            (Health::Absent, format!("there is no interface {}", uplink.ifname))
+        } else if !fact.link_up {
+            (Health::NoCarrier, format!("{} is administratively down", uplink.ifname))
+        } else if !fact.carrier {
+            (Health::NoCarrier, format!("{} has no carrier", uplink.ifname))
+        } else if !fact.has_address {
+            let (address, ifname) = (uplink.address, uplink.ifname);
+            (Health::NoAddress, format!("{address} is not on {ifname}"))
+        } else {
+            match self.lines[index].verdict() {
+                Verdict::Probing => (Health::Probing, "not judged yet".into()),
+                Verdict::Up => (Health::Up, none),
+                Verdict::Degraded(cause) => (Health::Degraded, cause.to_string()),
+                Verdict::Down(cause) => (Health::Down, cause.to_string()),
+                Verdict::Held(cause) => (Health::Held, cause.to_string()),
+            }
+        }
+    }
+
+    fn set_health(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
+        let (to, cause) = self.health(index);
+        let from = self.facts.uplinks[index].health;
+        if from == to {
+            return;
+        }
+        self.facts.uplinks[index].health = to;
+        let book = &mut self.books[index];
+        book.since = now;
+        book.cause.clone_from(&cause);
+        book.transitions += 1;
+        let uplink = self.config.uplinks[index].name.clone();
+        let text = if cause.is_empty() { to.to_string() } else { format!("{to}: {cause}") };
+        self.note_deed(now, index, format!("became {text}"));
+        self.saved.verdicts.insert(uplink.clone(), to);
+        out.push(Output::Notice(Notice::Health { uplink, from, to, cause }));
+        if to == Health::Down {
+            out.push(Output::Observe(Scope::NEIGHBOURS));
+        }
+        let id = self.facts.uplinks[index].id;
+        if to.is_usable() {
+            self.pending_purges.remove(&id);
+            self.sweeps.retain(|(_, purge)| purge.uplink != id);
+        } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
+            let purge = settle::purge(&self.config, &self.observed, id);
+            self.pending_purges.insert(id, purge);
+        }
+    }
+
+    /// Chooses who carries new connections: the usable ones of the lowest tier that has any.
+    pub(super) fn decide(&mut self, now: Instant, out: &mut Vec<Output>) {
+        for index in 0..self.lines.len() {
+            self.set_health(now, index, out);
+        }
+        let pairs = || self.config.uplinks.iter().zip(&self.facts.uplinks);
+        let carries = |tier: Tier| tier != Tier::Inbound;
+        let tier = pairs()
+            .filter(|(u, f)| u.enabled && carries(u.tier) && f.health.is_usable())
+            .map(|(u, _)| u.tier)
+            .min();
+        let active: Vec<bool> = match (tier, self.config.router.no_uplink) {
+            (Some(tier), _) => {
+                pairs().map(|(u, f)| u.enabled && u.tier == tier && f.health.is_usable()).collect()
+            }
+            (None, NoUplink::Keep) => pairs().map(|(u, f)| u.enabled && f.active).collect(),
+            (None, NoUplink::Unreachable) => alloc::vec![false; self.config.uplinks.len()],
+        };
+        if active.iter().zip(&self.facts.uplinks).any(|(a, f)| *a != f.active) {
+            self.switch(now, &active, out);
+        }
+        self.tell_no_uplink(tier.is_some(), out);
+        self.refresh_roles(now, out);
+    }
+
+    fn switch(&mut self, now: Instant, active: &[bool], out: &mut Vec<Output>) {
+        for (fact, active) in self.facts.uplinks.iter_mut().zip(active) {
+            fact.active = *active;
+        }
+        for (line, active) in self.lines.iter_mut().zip(active) {
+            line.set_carrying(now, *active);
+        }
+        self.switching = Some(now);
+        self.dirty = true;
+        self.save(false, out);
+    }
+
+    fn tell_no_uplink(&mut self, any: bool, out: &mut Vec<Output>) {
+        if !any && !self.lost_all {
+            let kept = self.config.router.no_uplink == NoUplink::Keep;
+            out.push(Output::Notice(Notice::NoUplink { kept }));
+        }
+        self.lost_all = !any;
+    }
+
+    fn refresh_roles(&mut self, now: Instant, out: &mut Vec<Output>) {
+        for index in 0..self.books.len() {
+            let role = match (self.config.uplinks[index].tier, self.facts.uplinks[index].active) {
+                (Tier::Inbound, _) => Role::Inbound,
+                (Tier::Number(_), true) => Role::Active,
+                (Tier::Number(_), false) => Role::Standby,
+            };
+            let from = core::mem::replace(&mut self.books[index].role, role);
+            if from != role {
+                let uplink = self.config.uplinks[index].name.clone();
+                self.note_deed(now, index, format!("role is now {}", role.as_str()));
+                out.push(Output::Notice(Notice::Role { uplink, from, to: role }));
+            }
+        }
+    }
+}

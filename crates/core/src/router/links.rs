@@ -1,0 +1,99 @@
+//! From kernel state to facts: interface, carrier, address, neighbour of each uplink.
+
+use super::Router;
+use crate::net::IfName;
+use crate::output::{Output, ProbeSocket};
+use crate::render;
+use crate::state::Neighbour;
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+impl Router {
+    /// Derives link facts; starts and stops the checks that depend on them.
+    pub(super) fn refresh_links(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let mut sockets = Vec::new();
+        for index in 0..self.config.uplinks.len() {
+            self.refresh_link(now, index, out);
+            sockets.extend(self.socket(index));
+        }
+        if sockets != self.sockets {
+            self.sockets.clone_from(&sockets);
+            out.push(Output::Sockets(sockets));
+        }
+    }
+
+    fn refresh_link(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
+        let uplink = &self.config.uplinks[index];
+        let (ifname, enabled) = (uplink.ifname, uplink.enabled);
+        let address = (ifname, uplink.address);
+        let link = self.observed.links.get(&ifname);
+        let fact = &mut self.facts.uplinks[index];
+        let before = fact.clone();
+        fact.ifindex = link.map(|l| l.index);
+        fact.link_up = link.is_some_and(|l| l.up);
+        fact.carrier = link.is_some_and(|l| l.up && l.carrier);
+        fact.has_address = self.observed.addresses.contains_key(&address);
+        let ready = enabled && fact.carrier && fact.has_address;
+        let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
+        if changed {
+            self.engine.interface_changed(ifname);
+            self.engine.retry_now(now);
+            self.lines_dirty[index] = true;
+            self.dirty = true;
+        }
+        if ready && before.ifindex != ifindex {
+            // Another device under the same name: what was sent through the old one is void.
+            self.lines[index].stop();
+        }
+        if ready {
+            self.lines[index].start(now);
+        } else {
+            self.lines[index].stop();
+        }
+        let set_up = self.books[index].link_set_up;
+        if enabled && ifindex.is_some() && !link_up && set_up != ifindex {
+            self.books[index].link_set_up = ifindex;
+            self.set_link_up(ifname, out);
+        } else if ifindex.is_some() && link_up {
+            self.books[index].link_set_up = ifindex;
+        }
+    }
+
+    /// Sets a link up, once for each device: later the administrator's word counts.
+    fn set_link_up(&mut self, ifname: IfName, out: &mut Vec<Output>) {
+        if !self.saved.links_up.contains(&ifname) {
+            self.saved.links_up.push(ifname);
+            self.save(true, out);
+        }
+        out.push(Output::LinkUp(ifname));
+        out.push(Output::Observe(crate::state::Scope::LINKS));
+    }
+
+    fn socket(&self, index: usize) -> Option<ProbeSocket> {
+        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+        let ready = uplink.enabled && fact.is_routable();
+        Some(ProbeSocket {
+            uplink: fact.id,
+            ifname: uplink.ifname,
+            ifindex: fact.ifindex.filter(|_| ready)?,
+            source: uplink.address.address,
+            mark: render::mark(&self.config, fact.id),
+            ident: self.lines[index].ident(),
+        })
+    }
+
+    pub(super) fn refresh_neighbours(&mut self) {
+        for (index, uplink) in self.config.uplinks.iter().enumerate() {
+            let known = self.observed.neighbours.get(&(uplink.ifname, uplink.gateway));
+            self.lines[index].set_neighbour_failed(known == Some(&Neighbour::Failed));
+            self.lines_dirty[index] = true;
+            let word = match known {
+                Some(Neighbour::Failed) => "failed",
+                Some(Neighbour::Asking) => "asking",
+                Some(Neighbour::Known) => "known",
+                None => "unknown",
+            };
+            self.books[index].neighbour = word.into();
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The router: owns all machines and ties them together.
+//!
+//! `handle` only takes note of what happened; every decision falls in `wake`, which
+//! the loop calls after it has drained all inputs. So a loop that was late never
+//! takes its own sleep for a dead peer.
+
+mod adopt;
+mod decide;
+mod links;
+mod reload;
+mod report;
+mod settle;
+
+use crate::check::{Line, Refusal};
+use crate::config::Config;
+use crate::facts::Facts;
+use crate::input::Input;
+use crate::net::UplinkId;
+use crate::notice::Notice;
+use crate::output::{Output, ProbeSocket, Purge};
+use crate::random::Key as RandomKey;
+use crate::render;
+use crate::saved::Saved;
+use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe};
+use crate::status::{Counters, Deed, Role};
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Settings send no notification; they are read this often.
+const SYSCTL_POLL: Duration = Duration::from_millis(250);
+/// Everything is read again this often, whatever the notifications said.
+const FULL_OBSERVATION: Duration = Duration::from_secs(60);
+/// Connections that were begun while the dead uplink still had some are swept after this time.
+const SWEEP_AFTER: Duration = Duration::from_secs(2);
+/// Entries kept per uplink in `rail why`.
+const HISTORY: usize = 16;
+
+/// What the router remembers of an uplink for its screens.
+#[derive(Clone, Debug)]
+struct Book {
+    since: Instant,
+    cause: String,
+    role: Role,
+    history: VecDeque<Deed>,
+    transitions: u64,
+    /// Interface index for which the link was set up once.
+    link_set_up: Option<u32>,
+    neighbour: String,
+}
+
+/// One router.
+#[derive(Clone, Debug)]
+pub struct Router {
+    config: Config,
+    saved: Saved,
+    key: RandomKey,
+    started: Instant,
+    lines: Vec<Line>,
+    books: Vec<Book>,
+    facts: Facts,
+    blamed: Vec<bool>,
+    next_blame: Instant,
+    observed: Observed,
+    /// A first full observation has come in.
+    knows_kernel: bool,
+    engine: Engine,
+    /// Facts, configuration or observation changed since the last pass.
+    dirty: bool,
+    links_dirty: bool,
+    lines_dirty: Vec<bool>,
+    sockets: Vec<ProbeSocket>,
+    watch: Watch,
+    /// Connections to delete once the new state is verified.
+    pending_purges: BTreeMap<UplinkId, Purge>,
+    sweeps: Vec<(Instant, Purge)>,
+    /// Since when a change of the active set waits for its verification.
+    switching: Option<Instant>,
+    next_sysctl_poll: Instant,
+    next_full: Instant,
+    /// No uplink is usable, and people know.
+    lost_all: bool,
+    withdrawing: bool,
+    done: bool,
+    foreign: Vec<String>,
+    counters: Counters,
+}
+
+impl Router {
+    /// A router that knows nothing of the kernel yet. `seed` is secret; `boot_id` tells whether
+    /// the verdicts in `saved` still count.
+    pub fn new(config: Config, saved: Saved, boot_id: String, seed: [u8; 16]) -> Self {
+        let saved = adopt::prepare(saved, boot_id, &config);
+        let mut router = Self {
+            key: RandomKey::new(seed),
+            started: Instant::ZERO,
+            lines: Vec::new(),
+            books: Vec::new(),
+            facts: Facts::default(),
+            blamed: Vec::new(),
+            next_blame: Instant::ZERO,
+            observed: Observed::default(),
+            knows_kernel: false,
+            engine: Engine::default(),
+            dirty: true,
+            links_dirty: true,
+            lines_dirty: Vec::new(),
+            sockets: Vec::new(),
+            watch: Watch::default(),
+            pending_purges: BTreeMap::new(),
+            sweeps: Vec::new(),
+            switching: None,
+            next_sysctl_poll: Instant::ZERO,
+            next_full: Instant::ZERO,
+            lost_all: false,
+            withdrawing: false,
+            done: false,
+            foreign: Vec::new(),
+            counters: Counters::default(),
+            config,
+            saved,
+        };
+        router.engine.memory.addresses = router.saved.addresses.iter().copied().collect();
+        router
+    }
+
+    /// Begins: asks for the whole kernel state.
+    pub fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.started = now;
+        self.saved.generation += 1;
+        self.adopt_uplinks(now);
+        let adopted = !self.saved.verdicts.is_empty();
+        let router = self.config.router.name.clone();
+        out.push(Output::Notice(Notice::Started { router, adopted }));
+        self.refresh_watch(out);
+        out.push(Output::Observe(Scope::ALL));
+        self.next_full = now + FULL_OBSERVATION;
+        self.next_sysctl_poll = now + SYSCTL_POLL;
+        self.save(true, out);
+    }
+
+    /// Takes note of something that happened.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Packet { uplink, from, bytes } => {
+                let line = self.lines.iter().position(|line| line.id() == uplink);
+                let verdict = match line {
+                    Some(i) => self.lines[i].packet(now, from, &bytes).map(|()| i),
+                    None => Err(Refusal::Forged),
+                };
+                match verdict {
+                    Ok(i) => {
+                        self.counters.probes_answered += 1;
+                        self.lines_dirty[i] = true;
+                    }
+                    Err(Refusal::Forged) => self.counters.packets_refused += 1,
+                    Err(Refusal::Duplicate) => self.counters.duplicates += 1,
+                }
+            }
+            Input::Changed(scope) => {
+                if !scope.is_empty() {
+                    out.push(Output::Observe(scope));
+                }
+            }
+            Input::Observed(scope, observed) => self.take_observation(scope, *observed),
+            Input::Applied(key, result) => self.take_applied(now, &key, result, out),
+            Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
+            Input::Reload(config) => self.reload(now, *config, out),
+            Input::Withdraw => {
+                self.withdrawing = true;
+                self.dirty = true;
+                for line in &mut self.lines {
+                    line.stop();
+                }
+                self.sockets.clear();
+                out.push(Output::Sockets(Vec::new()));
+            }
+        }
+    }
+
+    /// Does what is due: probes, verdicts, decisions, one pass of the engine.
+    pub fn wake(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if !self.knows_kernel || self.done {
+            return;
+        }
+        if !self.withdrawing {
+            if core::mem::take(&mut self.links_dirty) {
+                self.refresh_links(now, out);
+            }
+            self.probe(now, out);
+            self.judge(now, out);
+            self.decide(now, out);
+        }
+        self.reconcile(now, out);
+        self.after_settling(now, out);
+        self.poll(now, out);
+    }
+
+    /// When something is due; [`Instant::ZERO`] when it is due already.
+    pub fn deadline(&self) -> Option<Instant> {
+        if !self.knows_kernel || self.done {
+            return None;
+        }
+        let due_now = (self.dirty && !self.engine.is_busy())
+            || self.links_dirty
+            || self.lines_dirty.iter().any(|d| *d);
+        if due_now {
+            return Some(Instant::ZERO);
+        }
+        let lines = self.lines.iter().filter_map(Line::deadline);
+        let sweeps = self.sweeps.iter().map(|(at, _)| *at);
+        let polls = [self.next_sysctl_poll, self.next_full];
+        lines.chain(sweeps).chain(polls).chain(self.engine.deadline()).min()
+    }
+
+    fn take_observation(&mut self, scope: Scope, observed: Observed) {
+        self.counters.observations += 1;
+        self.observed.merge(scope, observed);
+        self.engine.observed(scope);
+        self.knows_kernel |= scope == Scope::ALL;
+        self.dirty = true;
+        self.links_dirty |= scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES);
+        if scope.has(Scope::NEIGHBOURS) {
+            self.refresh_neighbours();
+        }
+    }
+
+    fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if now >= self.next_full {
+            self.next_full = now + FULL_OBSERVATION;
+            self.next_sysctl_poll = now + SYSCTL_POLL;
+            out.push(Output::Observe(Scope::ALL));
+        } else if now >= self.next_sysctl_poll {
+            self.next_sysctl_poll = now + SYSCTL_POLL;
+            out.push(Output::Observe(Scope::SYSCTLS));
+        }
+    }
+
+    /// One pass of the engine, if something changed or is due.
+    fn reconcile(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let due = self.dirty || self.engine.deadline().is_some_and(|at| at <= now);
+        if self.engine.is_busy() || !due {
+            return;
+        }
+        self.dirty = false;
+        let desired = self.desired();
+        let mut news = Vec::new();
+        let plan = self.engine.plan(now, &desired, &self.observed, &mut news);
+        out.extend(news.into_iter().map(Output::Notice));
+        self.note_foreign(&desired, out);
+        if plan.is_empty() {
+            return;
+        }
+        if self.note_originals(&plan) {
+            self.save(true, out);
+        }
+        for step in &plan {
+            let object = step.key.to_string();
+            out.push(Output::Notice(Notice::Changed { object, change: describe(&step.op) }));
+        }
+        out.push(Output::Apply(plan));
+        out.push(Output::Observe(self.engine.awaiting()));
+    }
+
+    /// What we want: everything, or while withdrawing nothing; settings that we changed and no
+    /// longer need go back to what they were.
+    fn desired(&self) -> State {
+        let mut desired =
+            if self.withdrawing { State::new() } else { render::render(&self.config, &self.facts) };
+        for (path, original) in &self.saved.sysctls {
+            let key = Key::Sysctl(path.clone());
+            desired.entry(key).or_insert_with(|| Resource::Sysctl(original.clone()));
+        }
+        desired
+    }
+
+    fn note_foreign(&mut self, desired: &State, out: &mut Vec<Output>) {
+        let priorities = self.config.ranges.rule_priorities;
+        let foreign = crate::state::foreign(desired, &self.observed, priorities);
+        for object in foreign.iter().filter(|object| !self.foreign.contains(object)) {
+            out.push(Output::Notice(Notice::Foreign { object: object.clone() }));
+        }
+        self.foreign = foreign;
+    }
+
+    /// The steps that a first pass would take; for `rail plan`. Needs one full observation.
+    pub fn preview(&mut self, now: Instant) -> Plan {
+        let mut ignored = Vec::new();
+        self.refresh_links(now, &mut ignored);
+        self.decide(now, &mut ignored);
+        let desired = self.desired();
+        self.engine.plan(now, &desired, &self.observed, &mut Vec::new())
+    }
+
+    fn refresh_watch(&mut self, out: &mut Vec<Output>) {
+        let mut sysctls = render::sysctl_paths(&self.config);
+        sysctls.extend(self.saved.sysctls.keys().cloned());
+        sysctls.sort();
+        sysctls.dedup();
+        let neighbours =
+            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
+        let watch =
+            Watch { tables: self.config.ranges.tables, sysctls, neighbours: neighbours.collect() };
+        if watch != self.watch {
+            self.watch = watch.clone();
+            out.push(Output::Watch(watch));
+        }
+    }
+
+    fn save(&self, durable: bool, out: &mut Vec<Output>) {
+        out.push(Output::Save { saved: Box::new(self.saved.clone()), durable });
+    }
+
+    fn note_deed(&mut self, now: Instant, index: usize, text: String) {
+        let at_ms = now.as_nanos() / 1_000_000;
+        let history = &mut self.books[index].history;
+        while history.len() >= HISTORY {
+            history.pop_front();
+        }
+        history.push_back(Deed { at_ms, text });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! A new configuration: what is the same goes on untouched.
+
+use super::adopt::number;
+use super::settle::{self, EVERYTHING};
+use super::{Book, Router};
+use crate::check::{Line, Verdict};
+use crate::config::{Config, UplinkConfig};
+use crate::facts::UplinkFacts;
+use crate::net::UplinkId;
+use crate::notice::Notice;
+use crate::output::Output;
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+/// True if both describe the same line, so that its verdict stays true.
+fn is_same_line(a: &UplinkConfig, b: &UplinkConfig) -> bool {
+    a.ifname == b.ifname && a.address == b.address && a.gateway == b.gateway
+}
+
+impl Router {
+    /// Takes a new configuration.
+    pub(super) fn reload(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
+        self.purge_removed(&config);
+        let old = core::mem::replace(&mut self.config, config);
+        let mut before: Vec<Option<(Line, Book, UplinkFacts)>> = core::mem::take(&mut self.lines)
+            .into_iter()
+            .zip(core::mem::take(&mut self.books))
+            .zip(core::mem::take(&mut self.facts.uplinks))
+            .map(|((line, book), fact)| Some((line, book, fact)))
+            .collect();
+        number(&mut self.saved.ids, &self.config);
+        for index in 0..self.config.uplinks.len() {
+            let uplink = &self.config.uplinks[index];
+            let id = self.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));
+            let same = |o: &UplinkConfig| o.name == uplink.name && is_same_line(o, uplink);
+            let kept = old.uplinks.iter().position(same).and_then(|i| before[i].take());
+            let (line, book, fact) = match kept {
+                Some((line, book, fact)) if *line.check() == self.config.check => {
+                    (line, book, fact)
+                }
+                Some((line, book, fact)) => {
+                    let verdict = line.verdict();
+                    (self.fresh_uplink(now, id, verdict).0, book, fact)
+                }
+                None => self.fresh_uplink(now, id, Verdict::Probing),
+            };
+            self.lines.push(line);
+            self.books.push(book);
+            self.facts.uplinks.push(fact);
+        }
+        self.lines_dirty = alloc::vec![true; self.lines.len()];
+        self.blamed = alloc::vec![false; self.config.check.targets.len()];
+        self.saved.verdicts.retain(|name, _| self.config.uplinks.iter().any(|u| u.name == *name));
+        self.saved.generation += 1;
+        self.links_dirty = true;
+        self.dirty = true;
+        let generation = self.saved.generation;
+        out.push(Output::Notice(Notice::Reloaded { generation }));
+        self.refresh_watch(out);
+        self.save(true, out);
+        out.push(Output::Observe(EVERYTHING));
+    }
+
+    /// Connections of uplinks that go away, or become another line, can move.
+    fn purge_removed(&mut self, config: &Config) {
+        for (uplink, fact) in self.config.uplinks.iter().zip(&self.facts.uplinks) {
+            let stays =
+                |u: &UplinkConfig| u.name == uplink.name && u.enabled && is_same_line(u, uplink);
+            if !config.uplinks.iter().any(stays) {
+                let purge = settle::purge(&self.config, &self.observed, fact.id);
+                self.pending_purges.insert(fact.id, purge);
+            }
+        }
+    }
+}

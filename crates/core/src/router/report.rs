@@ -1,0 +1,121 @@
+//! The snapshot for the screens.
+
+use super::Router;
+use crate::check::quorum_window;
+use crate::config::Tier;
+use crate::render;
+use crate::status::{Health, Status, TargetStatus, UplinkStatus};
+use crate::time::{Duration, Instant};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+impl Router {
+    /// A snapshot of everything an operator may want to see.
+    pub fn status(&self, now: Instant) -> Status {
+        let shares = render::shares(&self.config, &self.facts);
+        let targets = self.config.check.targets.iter().zip(&self.blamed);
+        Status {
+            router: self.config.router.name.clone(),
+            uptime_s: now.since(self.started).as_secs(),
+            generation: self.saved.generation,
+            uplinks: (0..self.lines.len())
+                .map(|i| self.uplink_status(now, i, shares.get(i).copied().unwrap_or(0.0)))
+                .collect(),
+            vrrp: Vec::new(),
+            settled: self.knows_kernel && !self.dirty && self.engine.is_settled(),
+            trouble: self.engine.trouble(now),
+            foreign: self.foreign.clone(),
+            blamed: targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect(),
+            counters: self.counters,
+            repairs: self.engine.repairs(),
+        }
+    }
+
+    fn uplink_status(&self, now: Instant, index: usize, share: f64) -> UplinkStatus {
+        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+        let (line, book) = (&self.lines[index], &self.books[index]);
+        let sums = line.sums(now, &self.blamed);
+        UplinkStatus {
+            name: uplink.name.clone(),
+            description: uplink.description.clone(),
+            id: fact.id,
+            interface: uplink.ifname,
+            address: uplink.address,
+            gateway: uplink.gateway,
+            weight: uplink.weight,
+            tier: match uplink.tier {
+                Tier::Number(n) => Some(n),
+                Tier::Inbound => None,
+            },
+            health: fact.health,
+            role: book.role,
+            share,
+            since_s: now.since(book.since).as_secs(),
+            cause: book.cause.clone(),
+            rtt_us: sums.rtt().map(micros),
+            jitter_us: sums.jitter().map(micros),
+            loss_pct: sums.loss_permille().map(per_cent),
+            carrier: fact.ifindex.map(|_| fact.carrier),
+            has_address: fact.has_address,
+            neighbour: book.neighbour.clone(),
+            targets: (0..self.config.check.targets.len())
+                .map(|target| self.target_status(now, index, target))
+                .collect(),
+            returns: self.returns(now, index),
+            history: book.history.iter().cloned().collect(),
+            transitions: book.transitions,
+        }
+    }
+
+    fn target_status(&self, now: Instant, index: usize, target: usize) -> TargetStatus {
+        let line = &self.lines[index];
+        let check = line.check();
+        let sums = line.quality(target).map(|q| q.sums(now, check.timeout));
+        let silent = line.last_answer(target).map(|at| now.since(at));
+        TargetStatus {
+            address: IpAddr::V4(check.targets[target]),
+            answering: line.is_running() && line.heard_within(now, target, quorum_window(check)),
+            blamed: self.blamed.get(target).copied().unwrap_or(false),
+            rtt_us: line.quality(target).and_then(|q| q.last_rtt()).map(micros),
+            loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
+            silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    /// What must happen before the uplink carries connections again.
+    fn returns(&self, now: Instant, index: usize) -> String {
+        let line = &self.lines[index];
+        let check = line.check();
+        match self.facts.uplinks[index].health {
+            Health::Probing | Health::Up | Health::Degraded => String::new(),
+            Health::Disabled => "when it is enabled in the configuration".into(),
+            Health::Absent => "when the interface appears".into(),
+            Health::NoCarrier => "when the interface is up and has a carrier".into(),
+            Health::NoAddress => "when the address is on the interface".into(),
+            Health::Down => {
+                let (have, want) = (line.run(now, &self.blamed).length, check.recover_after);
+                let stable = if check.stable_for.is_zero() {
+                    String::new()
+                } else {
+                    format!(" that last {} s", check.stable_for.as_secs_f32())
+                };
+                format!("after {want} consecutive good rounds{stable} (now {})", have.min(want))
+            }
+            Health::Held => {
+                let lasted = now.since(line.run(now, &self.blamed).since);
+                let left = check.stable_for.saturating_sub(lasted);
+                format!("when it has been good for {:.1} s more", left.as_secs_f32())
+            }
+        }
+    }
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn per_cent(permille: u64) -> f64 {
+    f64::from(u32::try_from(permille).unwrap_or(u32::MAX)) / 10.0
+}

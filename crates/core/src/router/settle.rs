@@ -1,0 +1,171 @@
+//! What follows when the kernel has the new state: news of the switch, and the
+//! removal of connections that can move. Route first, then marks, verified, and
+//! only then are connections deleted, so that none forms again on the dead line.
+
+use super::{Router, SWEEP_AFTER};
+use crate::config::Config;
+use crate::net::{Family, Prefix, UplinkId};
+use crate::notice::Notice;
+use crate::output::{Output, Purge};
+use crate::render;
+use crate::state::{Key, Observed, Op, OpError, Plan, Resource, Scope};
+use crate::time::Instant;
+use alloc::format;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// Which connections of an uplink can move: not the router's own, which are bound to its
+/// address, and not those that came in by it.
+pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
+    let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
+    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address);
+    let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));
+    let mut keep_destinations: Vec<Prefix> = inside.map(|(_, p)| p.network()).collect();
+    keep_destinations.extend(own.clone().map(Prefix::host));
+    keep_destinations.sort();
+    keep_destinations.dedup();
+    Purge {
+        uplink: id,
+        mark: render::mark(config, id),
+        mask: config.ranges.mark_mask,
+        keep_sources: own.collect(),
+        keep_destinations,
+    }
+}
+
+impl Router {
+    /// Writes down what a plan is about to change for the first time. True if something is new.
+    pub(super) fn note_originals(&mut self, plan: &Plan) -> bool {
+        let mut changed = false;
+        for step in plan {
+            match (&step.key, &step.op) {
+                (Key::Sysctl(path), Op::SetSysctl(_)) if !self.saved.sysctls.contains_key(path) => {
+                    if let Some(value) = self.observed.sysctls.get(path) {
+                        self.saved.sysctls.insert(path.clone(), value.clone());
+                        changed = true;
+                    }
+                }
+                (Key::Address { ifname, prefix }, Op::AddAddress) => {
+                    if self.engine.memory.addresses.insert((*ifname, *prefix)) {
+                        self.saved.addresses.push((*ifname, *prefix));
+                        changed = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+        changed
+    }
+
+    pub(super) fn take_applied(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        result: Result<(), OpError>,
+        out: &mut Vec<Output>,
+    ) {
+        let mut news = Vec::new();
+        self.engine.applied(now, key, result, &mut news);
+        out.extend(news.into_iter().map(Output::Notice));
+        self.dirty = true;
+    }
+
+    pub(super) fn take_purged(
+        &mut self,
+        now: Instant,
+        id: UplinkId,
+        result: Result<u32, OpError>,
+        out: &mut Vec<Output>,
+    ) {
+        let index = self.facts.uplinks.iter().position(|f| f.id == id);
+        match result {
+            Ok(connections) => {
+                self.counters.purged += u64::from(connections);
+                if let Some(index) = index
+                    && connections > 0
+                {
+                    let uplink = self.config.uplinks[index].name.clone();
+                    self.note_deed(now, index, format!("deleted {connections} connections"));
+                    out.push(Output::Notice(Notice::Purged { uplink, connections }));
+                }
+            }
+            Err(error) => {
+                let object = format!("connections of uplink number {id}");
+                let error = error.to_string();
+                out.push(Output::Notice(Notice::Refused { object, error, retry_ms: 0 }));
+            }
+        }
+    }
+
+    /// Once routes and slots are verified: tells of the switch, deletes what can move, sweeps later.
+    pub(super) fn after_settling(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.withdrawing {
+            self.finish_withdrawal(out);
+            return;
+        }
+        if self.engine.is_busy() || self.dirty || !self.balance_is_in_place() {
+            return;
+        }
+        if let Some(since) = self.switching.take() {
+            let pairs = self.config.uplinks.iter().zip(&self.facts.uplinks);
+            let active = pairs.filter(|(_, f)| f.active).map(|(u, _)| u.name.clone()).collect();
+            let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+            out.push(Output::Notice(Notice::Switched { active, took_us }));
+        }
+        let has_another = self.facts.uplinks.iter().any(|f| f.active && f.health.is_usable());
+        if !has_another {
+            return;
+        }
+        for purge in core::mem::take(&mut self.pending_purges).into_values() {
+            self.sweeps.push((now + SWEEP_AFTER, purge.clone()));
+            out.push(Output::Purge(purge));
+        }
+        let (due, later): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
+        self.sweeps = later;
+        out.extend(due.into_iter().map(|(_, purge)| Output::Purge(purge)));
+    }
+
+    /// The slot map and the shared default are as desired.
+    fn balance_is_in_place(&self) -> bool {
+        let desired = self.desired();
+        let shared = self.config.ranges.tables.0;
+        let concerns = |key: &Key| match key {
+            Key::Slots => true,
+            Key::Route(route) => {
+                route.table == shared && route.prefix == Prefix::default_route(Family::V4)
+            }
+            _ => false,
+        };
+        desired
+            .iter()
+            .filter(|(key, _)| concerns(key))
+            .all(|(key, value)| self.engine.is_in_place(key, value))
+    }
+
+    fn finish_withdrawal(&mut self, out: &mut Vec<Output>) {
+        let desired = self.desired();
+        let is_there = |(key, value): (&Key, &Resource)| self.engine.is_in_place(key, value);
+        let waits = |path: &str| self.observed.sysctls.contains_key(path);
+        let restored = desired.iter().all(|(key, value)| match key {
+            Key::Sysctl(path) if !waits(path) => true,
+            _ => is_there((key, value)),
+        });
+        if self.done || self.dirty || !self.engine.is_settled() || !restored {
+            return;
+        }
+        for ifname in core::mem::take(&mut self.saved.links_up) {
+            out.push(Output::LinkDown(ifname));
+        }
+        self.saved.sysctls.clear();
+        self.saved.addresses.clear();
+        self.saved.verdicts.clear();
+        self.save(true, out);
+        out.push(Output::Notice(Notice::Withdrawn));
+        out.push(Output::Done);
+        self.done = true;
+    }
+}
+
+/// Every kind, for a fresh look after a reload.
+pub(super) const EVERYTHING: Scope = Scope::ALL;

@@ -1,0 +1,169 @@
+//! The difference between desired and observed: which changes bring the kernel
+//! from one to the other. Pure; empty when they are equal.
+//!
+//! Creates and replaces run in the order of [`Key`], deletes run backward and
+//! last, so there is no moment without what is wanted.
+
+use super::{
+    Key, Observed, ObservedRoute, Op, Ownership, PROTOCOL, Plan, Resource, RouteKey, State, Step,
+    firewall,
+};
+use crate::net::{IfName, Prefix};
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// What we know beside the two states.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Routes that were ours at some time since the start: what stands at their key now
+    /// has pushed ours out and may be replaced.
+    pub routes: BTreeSet<RouteKey>,
+    /// Addresses that we added, for kernels that cannot mark them.
+    pub addresses: BTreeSet<(IfName, Prefix)>,
+}
+
+/// A wanted object that cannot be had because somebody else's stands in its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// The object.
+    pub key: Key,
+    /// What stands there.
+    pub text: alloc::string::String,
+}
+
+/// The plan, and what stands in its way.
+pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec<Conflict>) {
+    let mut plan = Plan::new();
+    let mut conflicts = Vec::new();
+    for (key, resource) in desired {
+        match wanted(key, resource, observed, memory) {
+            Ok(Some(op)) => plan.push(Step { key: key.clone(), op }),
+            Ok(None) => {}
+            Err(conflict) => conflicts.push(conflict),
+        }
+    }
+    let mut surplus = surplus(desired, observed, memory);
+    surplus.sort_by(|a, b| b.key.cmp(&a.key));
+    plan.extend(surplus);
+    (plan, conflicts)
+}
+
+/// The change that brings one wanted object about; `None` if it is there.
+fn wanted(
+    key: &Key,
+    resource: &Resource,
+    observed: &Observed,
+    memory: &Memory,
+) -> Result<Option<Op>, Conflict> {
+    Ok(match (key, resource) {
+        (Key::Firewall, Resource::Firewall(want)) => {
+            firewall::script(want, observed.firewall.as_ref()).map(Op::Nft)
+        }
+        (Key::Slots, Resource::Slots(want)) => {
+            let have = observed.firewall.as_ref().and_then(|f| f.slots.as_ref());
+            let (del, add) = firewall::slots_delta(want, have);
+            (!del.is_empty() || !add.is_empty()).then_some(Op::Slots { del, add })
+        }
+        (Key::Address { ifname, prefix }, Resource::Address) => {
+            (!observed.addresses.contains_key(&(*ifname, *prefix))).then_some(Op::AddAddress)
+        }
+        (Key::Route(route), Resource::Route(value)) => {
+            let set = |replace| Some(Op::SetRoute { value: value.clone(), replace });
+            match observed.routes.get(route) {
+                None => set(false),
+                Some(have) if have.protocol == PROTOCOL => {
+                    if have.value.as_ref() == Some(value) && !have.dead { None } else { set(true) }
+                }
+                Some(_) if memory.routes.contains(route) => set(true),
+                Some(have) => return Err(occupied(key, have)),
+            }
+        }
+        (Key::Rule(rule), Resource::Rule) => {
+            let there = observed.rules.iter().any(|r| r.rule.as_ref() == Some(rule));
+            (!there).then_some(Op::AddRule)
+        }
+        (Key::Sysctl(path), Resource::Sysctl(want)) => match observed.sysctls.get(path) {
+            Some(have) if have == want => None,
+            // A setting that cannot be read belongs to a device that is gone.
+            None => None,
+            Some(_) => Some(Op::SetSysctl(want.clone())),
+        },
+        _ => None,
+    })
+}
+
+fn occupied(key: &Key, have: &ObservedRoute) -> Conflict {
+    let what = have.value.as_ref().map_or("a route of another kind".into(), ToString::to_string);
+    Conflict {
+        key: key.clone(),
+        text: alloc::format!("a foreign route stands here: {what} (protocol {})", have.protocol),
+    }
+}
+
+/// What is ours and no longer wanted.
+fn surplus(desired: &State, observed: &Observed, memory: &Memory) -> Plan {
+    let mut plan = Plan::new();
+    let mut drop = |key: Key, op: Op| {
+        if !desired.contains_key(&key) {
+            plan.push(Step { key, op });
+        }
+    };
+    for ((ifname, prefix), owner) in &observed.addresses {
+        if *owner == Ownership::Ours || memory.addresses.contains(&(*ifname, *prefix)) {
+            drop(Key::Address { ifname: *ifname, prefix: *prefix }, Op::DelAddress);
+        }
+    }
+    for (route, have) in &observed.routes {
+        if have.protocol == PROTOCOL {
+            drop(Key::Route(route.clone()), Op::DelRoute);
+        }
+    }
+    for rule in observed.rules.iter().filter(|r| r.protocol == PROTOCOL) {
+        if let Some(rule) = &rule.rule {
+            drop(Key::Rule(rule.clone()), Op::DelRule);
+        }
+    }
+    if let Some(table) = &observed.firewall
+        && firewall::has_ours(table)
+    {
+        drop(Key::Firewall, Op::Nft(firewall::removal(table)));
+    }
+    plan
+}
+
+/// Foreign objects inside our ranges, as text for the screen.
+pub fn foreign(
+    desired: &State,
+    observed: &Observed,
+    priorities: (u32, u32),
+) -> Vec<alloc::string::String> {
+    let mut found = Vec::new();
+    for (key, have) in &observed.routes {
+        if have.protocol != PROTOCOL {
+            let value = have.value.as_ref().map_or("of another kind".into(), ToString::to_string);
+            found.push(alloc::format!("route {key}: {value} (protocol {})", have.protocol));
+        }
+    }
+    for rule in &observed.rules {
+        let inside = (priorities.0..=priorities.1).contains(&rule.priority);
+        let wanted =
+            rule.rule.as_ref().is_some_and(|r| desired.contains_key(&Key::Rule(r.clone())));
+        if inside && rule.protocol != PROTOCOL && !wanted {
+            let text = rule.rule.as_ref().map_or_else(
+                || alloc::format!("{}: with other selectors", rule.priority),
+                ToString::to_string,
+            );
+            found.push(alloc::format!("rule {text} (protocol {})", rule.protocol));
+        }
+    }
+    if let Some(table) = &observed.firewall {
+        for (name, chain) in &table.chains {
+            let count = chain.rules.iter().filter(|r| r.stamp.is_none()).count();
+            if count > 0 {
+                found.push(alloc::format!("{count} nft rule(s) in chain inet rail {name}"));
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,309 @@
+//! The one engine: makes the kernel equal to the desired state, one pass at a
+//! time, and remembers per object what failed, who fights, and when to try again.
+//!
+//! A pass is: difference, apply, read back. The next pass begins only after the
+//! read-back, so the kernel's answer, not our memory, decides what is left to do.
+
+use super::{
+    Conflict, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope, State, diff,
+};
+use crate::net::IfName;
+use crate::notice::Notice;
+use crate::status::Trouble;
+use crate::time::{Duration, Instant};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// More repairs of one object than this within [`FIGHT_WINDOW`] and it is contested.
+const FIGHT_REPAIRS: usize = 5;
+const FIGHT_WINDOW: Duration = Duration::from_secs(60);
+/// A contested object is repaired at most once in this time.
+const FIGHT_PACE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Debug)]
+struct Failure {
+    error: OpError,
+    attempts: u32,
+    next_try: Instant,
+}
+
+/// The engine's memory.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    /// What is or was ours.
+    pub memory: Memory,
+    /// Values that were in place once; a difference from them that we did not want is drift.
+    in_place: BTreeMap<Key, Resource>,
+    failures: BTreeMap<Key, Failure>,
+    conflicts: Vec<Conflict>,
+    repairs: BTreeMap<Key, VecDeque<Instant>>,
+    contested: BTreeMap<Key, Instant>,
+    /// Repairs under way, and since when.
+    repairing: BTreeMap<Key, Instant>,
+    /// Applied with success, but not seen in place yet, and how often.
+    unverified: BTreeMap<Key, u32>,
+    /// Answers that are still to come.
+    outstanding: usize,
+    /// What must be read back before the next pass.
+    awaiting: Scope,
+    repaired: u64,
+}
+
+impl Engine {
+    /// True while a pass is under way.
+    pub const fn is_busy(&self) -> bool {
+        self.outstanding > 0 || !self.awaiting.is_empty()
+    }
+
+    /// Begins a pass; empty when there is nothing to do now. `news` receives what people should know.
+    pub fn plan(
+        &mut self,
+        now: Instant,
+        desired: &State,
+        observed: &Observed,
+        news: &mut Vec<Notice>,
+    ) -> Plan {
+        let (plan, conflicts) = diff(desired, observed, &self.memory);
+        self.note_in_place(now, desired, &plan, news);
+        self.note_conflicts(conflicts, news);
+        self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
+        let plan: Plan =
+            plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
+        self.outstanding = plan.len();
+        self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
+        plan
+    }
+
+    /// What the pass must read back.
+    pub const fn awaiting(&self) -> Scope {
+        self.awaiting
+    }
+
+    fn note_in_place(
+        &mut self,
+        now: Instant,
+        desired: &State,
+        plan: &Plan,
+        news: &mut Vec<Notice>,
+    ) {
+        self.in_place.retain(|key, _| desired.contains_key(key));
+        for (key, value) in desired {
+            if plan.iter().any(|step| step.key == *key) {
+                continue;
+            }
+            self.unverified.remove(key);
+            if let Some(since) = self.repairing.remove(key) {
+                self.repaired += 1;
+                let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
+                news.push(Notice::Repaired { object: key.to_string(), took_us });
+            }
+            if self.in_place.get(key) != Some(value) {
+                self.in_place.insert(key.clone(), value.clone());
+                if let Key::Route(route) = key {
+                    self.memory.routes.insert(route.clone());
+                }
+            }
+        }
+    }
+
+    fn note_conflicts(&mut self, conflicts: Vec<Conflict>, news: &mut Vec<Notice>) {
+        for conflict in &conflicts {
+            if !self.conflicts.contains(conflict) {
+                let error = conflict.text.clone();
+                let object = conflict.key.to_string();
+                news.push(Notice::Refused { object, error, retry_ms: 0 });
+            }
+        }
+        self.conflicts = conflicts;
+    }
+
+    /// Decides whether a step runs in this pass, or waits.
+    fn may_run(
+        &mut self,
+        now: Instant,
+        desired: &State,
+        key: &Key,
+        news: &mut Vec<Notice>,
+    ) -> bool {
+        if self.failures.get(key).is_some_and(|f| f.next_try > now) {
+            return false;
+        }
+        if self.unverified.get(key).is_some_and(|n| *n >= 2) {
+            self.unverified.remove(key);
+            let text = "the kernel took it, but it is not there".to_string();
+            self.fail(now, key, OpError { errno: 0, text }, news);
+            return false;
+        }
+        let is_drift = desired.get(key).is_some_and(|want| self.in_place.get(key) == Some(want));
+        !is_drift || self.may_repair(now, key, news)
+    }
+
+    fn may_repair(&mut self, now: Instant, key: &Key, news: &mut Vec<Notice>) -> bool {
+        if self.contested.get(key).is_some_and(|next| *next > now) {
+            return false;
+        }
+        let repairs = self.repairs.entry(key.clone()).or_default();
+        while repairs.front().is_some_and(|at| now.since(*at) > FIGHT_WINDOW) {
+            repairs.pop_front();
+        }
+        let is_new_round = self.repairing.get(key).is_none();
+        if is_new_round {
+            repairs.push_back(now);
+        }
+        let count = repairs.len();
+        if count > FIGHT_REPAIRS {
+            if self.contested.insert(key.clone(), now + FIGHT_PACE).is_none() {
+                let repairs = u32::try_from(count).unwrap_or(u32::MAX);
+                news.push(Notice::Contested { object: key.to_string(), repairs });
+            }
+        } else {
+            self.contested.remove(key);
+        }
+        self.repairing.entry(key.clone()).or_insert(now);
+        true
+    }
+
+    /// Takes the answer to one step.
+    pub fn applied(
+        &mut self,
+        now: Instant,
+        key: &Key,
+        result: Result<(), OpError>,
+        news: &mut Vec<Notice>,
+    ) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        match result {
+            Ok(()) => {
+                *self.unverified.entry(key.clone()).or_default() += 1;
+                if let Some(failure) = self.failures.get_mut(key) {
+                    failure.next_try = now;
+                }
+            }
+            Err(error) => self.fail(now, key, error, news),
+        }
+    }
+
+    fn fail(&mut self, now: Instant, key: &Key, error: OpError, news: &mut Vec<Notice>) {
+        let attempts = self.failures.get(key).map_or(0, |f| f.attempts);
+        let wait = (FIRST_RETRY * 2_u32.saturating_pow(attempts.min(12))).min(LAST_RETRY);
+        let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let known = self.failures.get(key).is_some_and(|f| f.error == error);
+        if !known {
+            news.push(Notice::Refused {
+                object: key.to_string(),
+                error: error.text.clone(),
+                retry_ms,
+            });
+        }
+        let failure = Failure { error, attempts: attempts + 1, next_try: now + wait };
+        self.failures.insert(key.clone(), failure);
+    }
+
+    /// Takes note that kernel state was read.
+    pub fn observed(&mut self, scope: Scope) {
+        if self.outstanding == 0 {
+            self.awaiting = Scope(self.awaiting.0 & !scope.0);
+        }
+    }
+
+    /// The surroundings changed: what failed may work now.
+    pub fn retry_now(&mut self, now: Instant) {
+        for failure in self.failures.values_mut() {
+            failure.next_try = failure.next_try.min(now);
+            failure.attempts = 0;
+        }
+    }
+
+    /// The interface was down, replaced, or lost its carrier or address: that its objects went
+    /// with it is no drift.
+    pub fn interface_changed(&mut self, ifname: IfName) {
+        let concerns = |key: &Key, value: &Resource| match (key, value) {
+            (Key::Address { ifname: name, .. }, _) => *name == ifname,
+            (_, Resource::Route(RouteValue::Unicast { nexthops, .. })) => {
+                nexthops.iter().any(|hop| hop.ifname == ifname)
+            }
+            (Key::Sysctl(path), _) => path.split('/').any(|part| part == ifname.as_str()),
+            _ => false,
+        };
+        self.in_place.retain(|key, value| !concerns(key, value));
+    }
+
+    /// True if `key` is as desired, as far as we know.
+    pub fn is_in_place(&self, key: &Key, value: &Resource) -> bool {
+        self.in_place.get(key) == Some(value)
+            && !self.failures.contains_key(key)
+            && !self.repairing.contains_key(key)
+    }
+
+    /// True if nothing failed, nothing is contested and no pass is under way.
+    pub fn is_settled(&self) -> bool {
+        !self.is_busy() && self.failures.is_empty() && self.repairing.is_empty()
+    }
+
+    /// When a failed or contested object is due.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.is_busy() {
+            return None;
+        }
+        let failed = self.failures.values().map(|f| f.next_try);
+        let contested = self.contested.iter().filter(|(k, _)| self.repairing.contains_key(*k));
+        failed.chain(contested.map(|(_, next)| *next)).min()
+    }
+
+    /// Objects that are not as we want them.
+    pub fn trouble(&self, now: Instant) -> Vec<Trouble> {
+        let wait = |at: Instant| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
+        let failed = self.failures.iter().map(|(key, f)| Trouble {
+            object: key.to_string(),
+            text: f.error.text.clone(),
+            retry_ms: wait(f.next_try),
+            contested: self.contested.contains_key(key),
+        });
+        let fought = self.contested.iter().filter(|(k, _)| !self.failures.contains_key(*k));
+        let fought = fought.map(|(key, next)| Trouble {
+            object: key.to_string(),
+            text: "somebody else keeps changing it".into(),
+            retry_ms: wait(*next),
+            contested: true,
+        });
+        let conflicts = self.conflicts.iter().map(|c| Trouble {
+            object: c.key.to_string(),
+            text: c.text.clone(),
+            retry_ms: 0,
+            contested: false,
+        });
+        failed.chain(fought).chain(conflicts).collect()
+    }
+
+    /// Repairs of drift since the start.
+    pub const fn repairs(&self) -> u64 {
+        self.repaired
+    }
+}
+
+/// Which observation shows an object.
+const fn scope_of(key: &Key) -> Scope {
+    match key {
+        Key::Firewall | Key::Slots => Scope::FIREWALL,
+        Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
+        Key::Route(_) => Scope::ROUTES,
+        Key::Rule(_) => Scope::RULES,
+        Key::Sysctl(_) => Scope::SYSCTLS,
+    }
+}
+
+/// A change in words, for the log.
+pub fn describe(op: &Op) -> alloc::string::String {
+    match op {
+        Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
+        Op::Slots { del, add } => alloc::format!("{} slots out, {} in", del.len(), add.len()),
+        Op::AddAddress | Op::AddRule => "added".into(),
+        Op::DelAddress | Op::DelRoute | Op::DelRule => "deleted".into(),
+        Op::SetRoute { value, replace: false } => alloc::format!("created {value}"),
+        Op::SetRoute { value, replace: true } => alloc::format!("replaced by {value}"),
+        Op::SetSysctl(value) => alloc::format!("set to {value}"),
+    }
+}
