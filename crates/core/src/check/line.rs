@@ -519,3 +519,6 @@ impl Line {
 fn is_blamed(blamed: &[bool], target: usize) -> bool {
     blamed.get(target).copied().unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! One line against a virtual provider.
+
+use super::*;
+use crate::config::LossLimits;
+use alloc::collections::BTreeMap;
+use alloc::vec;
+
+const MS: Duration = Duration::from_millis(1);
+
+fn check() -> CheckConfig {
+    CheckConfig {
+        targets: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(192, 0, 2, 3)],
+        required: 2,
+        interval: MS * 200,
+        timeout: MS * 500,
+        fail_after: 4,
+        recover_after: 10,
+        stable_for: Duration::ZERO,
+        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
+        latency: None,
+        jitter: None,
+    }
+}
+
+/// A provider: what becomes of an echo to target `t` sent at a moment.
+struct World {
+    line: Line,
+    now: Instant,
+    answers: BTreeMap<(Instant, u64), (IpAddr, Vec<u8>)>,
+    count: u64,
+    blamed: Vec<bool>,
+}
+
+impl World {
+    fn new(check: CheckConfig, verdict: Verdict) -> Self {
+        let now = Instant::from_nanos(1_000_000_000_000);
+        let key = Key::new([7; 16]);
+        let blamed = vec![false; check.targets.len()];
+        let mut line = Line::new(now, UplinkId(1), check, key, verdict);
+        line.start(now);
+        Self { line, now, answers: BTreeMap::new(), count: 0, blamed }
+    }
+
+    /// Runs for `time`; `fate` gives the round-trip time of an echo, or its loss.
+    fn run(&mut self, time: Duration, mut fate: impl FnMut(usize, u64) -> Option<Duration>) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = self.now + MS;
+            let mut stirred = false;
+            while let Some(((at, n), _)) = self.answers.first_key_value() {
+                if *at > self.now {
+                    break;
+                }
+                let (from, bytes) = self.answers.remove(&(*at, *n)).unwrap();
+                stirred |= self.line.packet(self.now, from, &bytes).is_ok();
+            }
+            for (to, bytes) in self.line.send(self.now) {
+                let target = self.line.check.targets.iter().position(|t| *t == to).unwrap();
+                self.count += 1;
+                stirred = true;
+                if let Some(rtt) = fate(target, self.count) {
+                    let answer = reply(&bytes);
+                    self.answers.insert((self.now + rtt, self.count), (IpAddr::V4(to), answer));
+                }
+            }
+            if stirred || self.line.deadline().is_some_and(|at| at <= self.now) {
+                self.line.judge(self.now, &self.blamed);
+            }
+        }
+    }
+
+    fn is_down(&self) -> bool {
+        matches!(self.line.verdict(), Verdict::Down(_))
+    }
+}
+
+fn reply(request: &[u8]) -> Vec<u8> {
+    let echo = Echo::parse(request).unwrap();
+    Echo { kind: EchoKind::Reply, ..echo }.emit()
+}
+
+/// Pseudo-random loss of `pct` per cent.
+fn lossy(pct: u64) -> impl FnMut(usize, u64) -> Option<Duration> {
+    let dice = Key::new([9; 16]);
+    move |_, n| (dice.hash(&[n]) % 100 >= pct).then_some(MS * 10)
+}
+
+/// Given a line never judged, when the first round is good, then it is up.
+#[test]
+fn the_first_good_round_brings_it_up() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 5, |_, _| Some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Probing);
+    w.run(MS * 20, |_, _| Some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given a good line, when all answers cease, then it is dead 0.8 s after the last one.
+#[test]
+fn silence_is_fast_death() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 5050, |_, _| Some(MS * 10));
+    let last = w.line.last_arrival.unwrap();
+    w.run(MS * 799 - w.now.since(last), |_, _| None);
+    assert!(!w.is_down());
+    w.run(MS * 3, |_, _| None);
+    assert!(matches!(w.line.verdict(), Verdict::Down(Cause::Silent(_))), "{:?}", w.line.verdict());
+}
+
+/// Given a dead line, when it answers again, then ten good rounds bring it back, not nine.
+#[test]
+fn ten_good_rounds_bring_it_back() {
+    let mut w = World::new(check(), Verdict::Down(Cause::Adopted));
+    w.run(MS * 1790, |_, _| Some(MS * 5));
+    assert!(w.is_down());
+    w.run(MS * 100, |_, _| Some(MS * 5));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given `stable_for` of 5 s, when the line is good again, then it is held meanwhile.
+#[test]
+fn it_is_held_until_it_was_stable() {
+    let check = CheckConfig { stable_for: Duration::from_secs(5), ..check() };
+    let mut w = World::new(check, Verdict::Down(Cause::Adopted));
+    w.run(MS * 4000, |_, _| Some(MS * 5));
+    assert!(matches!(w.line.verdict(), Verdict::Held(_)));
+    w.run(MS * 1500, |_, _| Some(MS * 5));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given one target of three dead, then nothing changes.
+#[test]
+fn one_dead_target_changes_nothing() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 70_000, |t, _| (t != 1).then_some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given two targets of three dead, then the quorum fails after three seconds; blamed, they leave the count.
+#[test]
+fn two_dead_targets_break_the_quorum_unless_blamed() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 1000, |_, _| Some(MS * 10));
+    w.run(MS * 2700, |t, _| (t == 0).then_some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    w.run(MS * 600, |t, _| (t == 0).then_some(MS * 10));
+    assert!(matches!(w.line.verdict(), Verdict::Down(Cause::Quorum { answering: 1, required: 2 })));
+
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 1000, |_, _| Some(MS * 10));
+    w.blamed = vec![false, true, true];
+    w.run(MS * 9000, |t, _| (t == 0).then_some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given a round trip of 600 ms, longer than the timeout, then the line lives without loss, and can return.
+#[test]
+fn a_slow_line_lives_and_returns() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 60_000, |_, _| Some(MS * 600));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    assert_eq!(w.line.sums(w.now, &w.blamed).loss_permille(), Some(0));
+    w.run(MS * 5000, |_, _| None);
+    assert!(w.is_down());
+    w.run(MS * 4000, |_, _| Some(MS * 600));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given 30 % loss for ten minutes, then the line is degraded and never down; with 80 % it goes
+/// down and never returns.
+#[test]
+fn loss_degrades_and_much_loss_kills() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 40_000, lossy(30));
+    for _ in 0..560 {
+        w.run(MS * 1000, lossy(30));
+        assert!(matches!(w.line.verdict(), Verdict::Degraded(Cause::Loss(_))));
+    }
+    w.run(MS * 40_000, lossy(80));
+    for _ in 0..120 {
+        assert!(w.is_down());
+        w.run(MS * 1000, lossy(80));
+    }
+}
+
+/// Given a line that carries nothing, when it answers well, then it is probed at a tenth of the
+/// pace; a first miss, or traffic, brings back the full pace.
+#[test]
+fn an_idle_line_is_probed_slowly() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.line.set_carrying(w.now, false);
+    w.run(MS * 4000, |_, _| Some(MS * 10));
+    assert_eq!(w.line.interval(), MS * 2000);
+    let before = w.count;
+    w.run(MS * 20_000, |_, _| Some(MS * 10));
+    assert_eq!(w.count - before, 30);
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    w.run(MS * 3600, |_, _| None);
+    assert!(w.is_down());
+}
+
+/// Given that our own loop slept for five seconds, then the line is not dead for it.
+#[test]
+fn our_own_sleep_is_no_death() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 3000, |_, _| Some(MS * 10));
+    w.now = w.now + MS * 5000;
+    w.run(MS * 3000, |_, _| Some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given answers with a wrong nonce, source, identifier, or a second copy, then they are refused.
+#[test]
+fn forged_answers_are_refused() {
+    let mut w = World::new(check(), Verdict::Probing);
+    let sent = w.line.send(w.now);
+    let (to, request) = &sent[0];
+    let echo = Echo { kind: EchoKind::Reply, ..Echo::parse(request).unwrap() };
+    let from = IpAddr::V4(*to);
+    let mut forged = |e: Echo, from: IpAddr| w.line.packet(w.now, from, &e.emit());
+    assert_eq!(forged(Echo { nonce: echo.nonce ^ 1, ..echo }, from), Err(Refusal::Forged));
+    assert_eq!(forged(Echo { ident: echo.ident ^ 1, ..echo }, from), Err(Refusal::Forged));
+    assert_eq!(forged(Echo { sequence: echo.sequence + 1, ..echo }, from), Err(Refusal::Forged));
+    assert_eq!(forged(Echo { kind: EchoKind::Request, ..echo }, from), Err(Refusal::Forged));
+    assert_eq!(forged(echo, IpAddr::V4(sent[1].0)), Err(Refusal::Forged));
+    assert_eq!(forged(echo, IpAddr::V4(Ipv4Addr::LOCALHOST)), Err(Refusal::Forged));
+    assert_eq!(forged(echo, from), Ok(()));
+    assert_eq!(forged(echo, from), Err(Refusal::Duplicate));
+}
+
+/// Given a failed neighbour and silence of two intervals, then the line is down; while answers
+/// arrive it is not.
+#[test]
+fn a_failed_neighbour_condemns_a_silent_line() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 2000, |_, _| Some(MS * 10));
+    w.line.set_neighbour_failed(true);
+    w.run(MS * 300, |_, _| Some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    w.run(MS * 100, |_, _| None);
+    w.line.set_neighbour_failed(true);
+    w.run(MS * 400, |_, _| None);
+    assert_eq!(w.line.verdict(), Verdict::Down(Cause::Neighbour));
+}
