@@ -174,3 +174,6 @@ fn ratio(part: usize, whole: usize) -> f64 {
     let exact = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
     exact(part) / exact(whole)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

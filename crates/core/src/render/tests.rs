@@ -1,0 +1,139 @@
+//! Golden texts: from configuration and facts to the whole desired state.
+//!
+//! To renew them after a change that was meant: run the failing test, read the
+//! difference as a person would, and copy what it prints into the file.
+
+use super::*;
+use crate::config::{
+    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, LossLimits, Nat,
+    Protocol, Ranges, Router,
+};
+use crate::status::Health;
+use crate::time::Duration;
+use alloc::string::{String, ToString};
+use core::fmt::Write;
+use core::net::Ipv4Addr;
+
+/// A configuration with uplinks isp1.. on wan1.., of the given weights and tiers.
+pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
+    let uplink = |(i, (weight, tier)): (usize, &(u8, Tier))| {
+        let n = u8::try_from(i + 1).unwrap();
+        UplinkConfig {
+            name: alloc::format!("isp{n}"),
+            description: String::new(),
+            ifname: alloc::format!("wan{n}").parse().unwrap(),
+            address: alloc::format!("100.64.{n}.2/24").parse().unwrap(),
+            gateway: alloc::format!("100.64.{n}.1").parse().unwrap(),
+            weight: *weight,
+            tier: *tier,
+            nat: Nat::On,
+            enabled: true,
+        }
+    };
+    Config {
+        router: Router { name: "edge1".into(), no_uplink: NoUplink::Keep },
+        log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
+        lan: vec!["lan0".parse().unwrap()],
+        firewall: FirewallConfig::default(),
+        balance: BalanceBy::Connection,
+        ranges: Ranges::default(),
+        check: CheckConfig {
+            targets: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)],
+            required: 2,
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_millis(500),
+            fail_after: 4,
+            recover_after: 10,
+            stable_for: Duration::ZERO,
+            loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
+            latency: None,
+            jitter: None,
+        },
+        uplinks: uplinks.iter().enumerate().map(uplink).collect(),
+        forwards: Vec::new(),
+    }
+}
+
+/// Facts in which all is well; `active` are the indices that carry connections.
+fn facts(config: &Config, active: &[usize]) -> Facts {
+    let fact = |i: usize| UplinkFacts {
+        id: UplinkId(u8::try_from(i + 1).unwrap()),
+        ifindex: Some(10),
+        link_up: true,
+        carrier: true,
+        has_address: true,
+        health: Health::Up,
+        active: active.contains(&i),
+    };
+    Facts { uplinks: (0..config.uplinks.len()).map(fact).collect() }
+}
+
+fn text(state: &State) -> String {
+    let mut text = String::new();
+    for (key, value) in state {
+        match value {
+            Resource::Firewall(table) => {
+                writeln!(text, "{key}").unwrap();
+                for chain in &table.chains {
+                    writeln!(text, "  chain {} {:?}", chain.name, chain.base).unwrap();
+                    chain.rules.iter().for_each(|rule| writeln!(text, "    {rule}").unwrap());
+                }
+            }
+            Resource::Route(route) => writeln!(text, "{key}: {route}").unwrap(),
+            Resource::Slots(slots) => {
+                let mut count = BTreeMap::<u32, usize>::new();
+                slots.values().for_each(|mark| *count.entry(*mark).or_default() += 1);
+                writeln!(text, "{key}: {count:x?} of {}", slots.len()).unwrap();
+            }
+            Resource::Sysctl(value) => writeln!(text, "{key} = {value}").unwrap(),
+            Resource::Address | Resource::Rule => writeln!(text, "{key}").unwrap(),
+        }
+    }
+    text
+}
+
+fn assert_golden(state: &State, golden: &str) {
+    let text = text(state);
+    assert!(text == golden, "the text is now:\n{text}");
+}
+
+/// Given three good uplinks of weights 3:2:1, a forward and an allowed port, then this state.
+#[test]
+fn three_uplinks() {
+    let mut config = config(&[(3, Tier::Number(1)), (2, Tier::Number(1)), (1, Tier::Number(1))]);
+    config.forwards.push(Forward {
+        protocol: Protocol::Tcp,
+        port: 8080,
+        to: "192.168.1.10:80".parse().unwrap(),
+        uplinks: None,
+    });
+    let from = Some("203.0.113.0/24".parse().unwrap());
+    config.firewall.allow.push(Allow { protocol: Protocol::Tcp, ports: (22, 22), from });
+    let state = render(&config, &facts(&config, &[0, 1, 2]));
+    assert_golden(&state, include_str!("golden/three_uplinks.txt"));
+}
+
+/// Given a second tier that carries all because the first is dead, NAT off on one line, no
+/// filter of ours and a hash of the client, then this state.
+#[test]
+fn backup_without_filter() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Inbound)]);
+    config.firewall.mode = FirewallMode::Off;
+    config.balance = BalanceBy::Client;
+    config.uplinks[1].nat = Nat::Off;
+    let mut facts = facts(&config, &[1]);
+    facts.uplinks[0].ifindex = None;
+    assert_golden(&render(&config, &facts), include_str!("golden/backup_without_filter.txt"));
+}
+
+/// Given no uplink that carries anything and `no_uplink = "unreachable"`, then the shared
+/// default says so and the slots are empty.
+#[test]
+fn nobody_carries() {
+    let mut config = config(&[(1, Tier::Number(1))]);
+    config.router.no_uplink = NoUplink::Unreachable;
+    let state = render(&config, &facts(&config, &[]));
+    assert_eq!(state[&default_key(20000, 0)].clone(), Resource::Route(RouteValue::Unreachable));
+    assert_eq!(state[&Key::Slots], Resource::Slots(BTreeMap::new()));
+    assert!(default_key(20000, 0).to_string().contains("default table 20000"));
+}
