@@ -5,8 +5,8 @@
 
 use super::*;
 use crate::config::{
-    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, LossLimits, Nat,
-    Protocol, Ranges, Router,
+    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
+    LossLimits, Nat, Protocol, Ranges, Router,
 };
 use crate::status::Health;
 use crate::time::Duration;

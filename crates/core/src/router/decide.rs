@@ -116,7 +116,7 @@ impl Router {
             self.sweeps.retain(|(_, purge)| purge.uplink != id);
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
             let purge = settle::purge(&self.config, &self.observed, id);
-            self.pending_purges.insert(id, purge);
+            self.pending_purges.insert(id, (purge, settle::Pass::First));
         }
     }
 

@@ -27,6 +27,7 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Settings send no notification; they are read this often.
@@ -67,6 +68,8 @@ pub struct Router {
     /// A first full observation has come in.
     knows_kernel: bool,
     engine: Engine,
+    /// The last desired state, and the facts it was made from.
+    rendered: Option<(Facts, Arc<State>)>,
     /// Facts, configuration or observation changed since the last pass.
     dirty: bool,
     links_dirty: bool,
@@ -74,7 +77,7 @@ pub struct Router {
     sockets: Vec<ProbeSocket>,
     watch: Watch,
     /// Connections to delete once the new state is verified.
-    pending_purges: BTreeMap<UplinkId, Purge>,
+    pending_purges: BTreeMap<UplinkId, (Purge, settle::Pass)>,
     sweeps: Vec<(Instant, Purge)>,
     /// Since when a change of the active set waits for its verification.
     switching: Option<Instant>,
@@ -104,6 +107,7 @@ impl Router {
             observed: Observed::default(),
             knows_kernel: false,
             engine: Engine::default(),
+            rendered: None,
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
@@ -170,6 +174,7 @@ impl Router {
             Input::Reload(config) => self.reload(now, *config, out),
             Input::Withdraw => {
                 self.withdrawing = true;
+                self.rendered = None;
                 self.dirty = true;
                 for line in &mut self.lines {
                     line.stop();
@@ -217,10 +222,12 @@ impl Router {
 
     fn take_observation(&mut self, scope: Scope, observed: Observed) {
         self.counters.observations += 1;
-        self.observed.merge(scope, observed);
+        let was_busy = self.engine.is_busy();
+        let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);
-        self.knows_kernel |= scope == Scope::ALL;
-        self.dirty = true;
+        let is_first = !self.knows_kernel && scope == Scope::ALL;
+        self.knows_kernel |= is_first;
+        self.dirty |= changed || was_busy || is_first;
         self.links_dirty |= scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES);
         if scope.has(Scope::NEIGHBOURS) {
             self.refresh_neighbours();
@@ -254,6 +261,7 @@ impl Router {
             return;
         }
         if self.note_originals(&plan) {
+            self.rendered = None;
             self.save(true, out);
         }
         for step in &plan {
@@ -265,14 +273,21 @@ impl Router {
     }
 
     /// What we want: everything, or while withdrawing nothing; settings that we changed and no
-    /// longer need go back to what they were.
-    fn desired(&self) -> State {
+    /// longer need go back to what they were. Rendered anew only when a fact changed.
+    fn desired(&mut self) -> Arc<State> {
+        if let Some((facts, state)) = &self.rendered
+            && *facts == self.facts
+        {
+            return state.clone();
+        }
         let mut desired =
             if self.withdrawing { State::new() } else { render::render(&self.config, &self.facts) };
         for (path, original) in &self.saved.sysctls {
             let key = Key::Sysctl(path.clone());
             desired.entry(key).or_insert_with(|| Resource::Sysctl(original.clone()));
         }
+        let desired = Arc::new(desired);
+        self.rendered = Some((self.facts.clone(), desired.clone()));
         desired
     }
 

@@ -52,6 +52,7 @@ impl Router {
         self.blamed = alloc::vec![false; self.config.check.targets.len()];
         self.saved.verdicts.retain(|name, _| self.config.uplinks.iter().any(|u| u.name == *name));
         self.saved.generation += 1;
+        self.rendered = None;
         self.links_dirty = true;
         self.dirty = true;
         let generation = self.saved.generation;
@@ -68,7 +69,7 @@ impl Router {
                 |u: &UplinkConfig| u.name == uplink.name && u.enabled && is_same_line(u, uplink);
             if !config.uplinks.iter().any(stays) {
                 let purge = settle::purge(&self.config, &self.observed, fact.id);
-                self.pending_purges.insert(fact.id, purge);
+                self.pending_purges.insert(fact.id, (purge, settle::Pass::First));
             }
         }
     }

@@ -14,6 +14,15 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+/// Which of the two passes a pending purge is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Pass {
+    /// Right after the switch.
+    First,
+    /// A little later, for connections that were being made meanwhile.
+    Sweep,
+}
+
 /// Which connections of an uplink can move: not the router's own, which are bound to its
 /// address, and not those that came in by it.
 pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
@@ -103,7 +112,14 @@ impl Router {
             self.finish_withdrawal(out);
             return;
         }
-        if self.engine.is_busy() || self.dirty || !self.balance_is_in_place() {
+        let (due, later): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
+        self.sweeps = later;
+        for (_, purge) in due {
+            self.pending_purges.entry(purge.uplink).or_insert((purge, Pass::Sweep));
+        }
+        let waits = self.switching.is_some() || !self.pending_purges.is_empty();
+        if !waits || self.engine.is_busy() || self.dirty || !self.balance_is_in_place() {
             return;
         }
         if let Some(since) = self.switching.take() {
@@ -112,22 +128,19 @@ impl Router {
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
             out.push(Output::Notice(Notice::Switched { active, took_us }));
         }
-        let has_another = self.facts.uplinks.iter().any(|f| f.active && f.health.is_usable());
-        if !has_another {
+        if !self.facts.uplinks.iter().any(|f| f.active && f.health.is_usable()) {
             return;
         }
-        for purge in core::mem::take(&mut self.pending_purges).into_values() {
-            self.sweeps.push((now + SWEEP_AFTER, purge.clone()));
+        for (purge, pass) in core::mem::take(&mut self.pending_purges).into_values() {
+            if pass == Pass::First {
+                self.sweeps.push((now + SWEEP_AFTER, purge.clone()));
+            }
             out.push(Output::Purge(purge));
         }
-        let (due, later): (Vec<_>, Vec<_>) =
-            core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
-        self.sweeps = later;
-        out.extend(due.into_iter().map(|(_, purge)| Output::Purge(purge)));
     }
 
     /// The slot map and the shared default are as desired.
-    fn balance_is_in_place(&self) -> bool {
+    fn balance_is_in_place(&mut self) -> bool {
         let desired = self.desired();
         let shared = self.config.ranges.tables.0;
         let concerns = |key: &Key| match key {

@@ -90,6 +90,8 @@ impl Engine {
         news: &mut Vec<Notice>,
     ) {
         self.in_place.retain(|key, _| desired.contains_key(key));
+        let is_quiet = |next: &Instant| now.since(*next) > FIGHT_WINDOW;
+        self.contested.retain(|key, next| plan.iter().any(|s| s.key == *key) || !is_quiet(next));
         for (key, value) in desired {
             if plan.iter().any(|step| step.key == *key) {
                 continue;
@@ -307,3 +309,6 @@ pub fn describe(op: &Op) -> alloc::string::String {
         Op::SetSysctl(value) => alloc::format!("set to {value}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,29 +90,24 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Takes over the kinds in `scope` from a newer observation.
-    pub fn merge(&mut self, scope: Scope, newer: Self) {
-        if scope.has(Scope::LINKS) {
-            self.links = newer.links;
+    /// Takes over the kinds in `scope` from a newer observation. True if that changed anything.
+    pub fn merge(&mut self, scope: Scope, newer: Self) -> bool {
+        fn take<T: PartialEq>(wanted: bool, have: &mut T, newer: T) -> bool {
+            let changed = wanted && *have != newer;
+            if changed {
+                *have = newer;
+            }
+            changed
         }
-        if scope.has(Scope::ADDRESSES) {
-            self.addresses = newer.addresses;
-        }
-        if scope.has(Scope::ROUTES) {
-            self.routes = newer.routes;
-        }
-        if scope.has(Scope::RULES) {
-            self.rules = newer.rules;
-        }
-        if scope.has(Scope::FIREWALL) {
-            self.firewall = newer.firewall;
-        }
-        if scope.has(Scope::SYSCTLS) {
-            self.sysctls = newer.sysctls;
-        }
-        if scope.has(Scope::NEIGHBOURS) {
-            self.neighbours = newer.neighbours;
-        }
+        let links = take(scope.has(Scope::LINKS), &mut self.links, newer.links);
+        let addresses = take(scope.has(Scope::ADDRESSES), &mut self.addresses, newer.addresses);
+        let routes = take(scope.has(Scope::ROUTES), &mut self.routes, newer.routes);
+        let rules = take(scope.has(Scope::RULES), &mut self.rules, newer.rules);
+        let firewall = take(scope.has(Scope::FIREWALL), &mut self.firewall, newer.firewall);
+        let sysctls = take(scope.has(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls);
+        let known = scope.has(Scope::NEIGHBOURS);
+        let neighbours = take(known, &mut self.neighbours, newer.neighbours);
+        links || addresses || routes || rules || firewall || sysctls || neighbours
     }
 }
 

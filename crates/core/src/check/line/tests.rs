@@ -9,7 +9,11 @@ const MS: Duration = Duration::from_millis(1);
 
 fn check() -> CheckConfig {
     CheckConfig {
-        targets: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2), Ipv4Addr::new(192, 0, 2, 3)],
+        targets: vec![
+            Ipv4Addr::new(192, 0, 2, 1),
+            Ipv4Addr::new(192, 0, 2, 2),
+            Ipv4Addr::new(192, 0, 2, 3),
+        ],
         required: 2,
         interval: MS * 200,
         timeout: MS * 500,

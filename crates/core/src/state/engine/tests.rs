@@ -1,0 +1,142 @@
+//! The engine against a kernel that refuses, forgets and is disturbed.
+
+use super::*;
+use crate::net::{Family, Prefix};
+use crate::state::{ObservedRoute, PROTOCOL, RouteKey, Step};
+use alloc::vec;
+
+const MS: Duration = Duration::from_millis(1);
+const START: Instant = Instant::from_nanos(1_000_000_000_000);
+
+fn key(table: u32) -> Key {
+    Key::Route(route(table))
+}
+
+fn route(table: u32) -> RouteKey {
+    RouteKey { table, prefix: Prefix::default_route(Family::V4), metric: 0 }
+}
+
+fn desired() -> State {
+    State::from([(key(20001), Resource::Route(RouteValue::Unreachable))])
+}
+
+/// A kernel of routes alone.
+#[derive(Default)]
+struct Kernel {
+    observed: Observed,
+    refuse: bool,
+    forget: bool,
+    changes: usize,
+}
+
+impl Kernel {
+    fn perform(&mut self, step: &Step) -> Result<(), OpError> {
+        if self.refuse {
+            return Err(OpError { errno: 12, text: "Cannot allocate memory".into() });
+        }
+        self.changes += 1;
+        if let (Key::Route(key), Op::SetRoute { value, .. }, false) =
+            (&step.key, &step.op, self.forget)
+        {
+            let value = Some(value.clone());
+            let have = ObservedRoute { value, protocol: PROTOCOL, dead: false };
+            self.observed.routes.insert(key.clone(), have);
+        }
+        Ok(())
+    }
+
+    /// One pass and its read-back; returns the news.
+    fn pass(&mut self, engine: &mut Engine, now: Instant) -> Vec<Notice> {
+        let mut news = Vec::new();
+        let plan = engine.plan(now, &desired(), &self.observed, &mut news);
+        let scope = engine.awaiting();
+        for step in plan {
+            let result = self.perform(&step);
+            engine.applied(now, &step.key, result, &mut news);
+        }
+        engine.observed(scope);
+        news
+    }
+}
+
+/// Given an empty kernel, then one pass brings the object, and the next finds nothing to do.
+#[test]
+fn it_settles() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    kernel.pass(&mut engine, START);
+    kernel.pass(&mut engine, START);
+    assert!(engine.is_settled());
+    assert!(engine.is_in_place(&key(20001), &Resource::Route(RouteValue::Unreachable)));
+    assert_eq!(kernel.changes, 1);
+}
+
+/// Given a kernel that refuses, then attempts are 0.1, 0.2, 0.4 .. 60 s apart, and the news comes once.
+#[test]
+fn refusals_back_off() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    kernel.refuse = true;
+    let mut now = START;
+    let mut told = 0;
+    let mut waits = Vec::new();
+    for _ in 0..13 {
+        told += kernel.pass(&mut engine, now).len();
+        let next = engine.deadline().unwrap();
+        waits.push(next.since(now).as_millis());
+        now = next;
+    }
+    assert_eq!(told, 1);
+    assert_eq!(&waits[..4], &[100, 200, 400, 800]);
+    assert_eq!(waits.last(), Some(&60_000));
+    assert_eq!(engine.trouble(now).len(), 1);
+    kernel.refuse = false;
+    engine.retry_now(now);
+    kernel.pass(&mut engine, now);
+    kernel.pass(&mut engine, now);
+    assert!(engine.is_settled() && engine.trouble(now).is_empty());
+}
+
+/// Given a kernel that says yes and does nothing, then this is not repeated without end.
+#[test]
+fn a_lying_kernel_is_not_asked_in_a_loop() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    kernel.forget = true;
+    for i in 0..1000 {
+        kernel.pass(&mut engine, START + MS * i);
+    }
+    assert!(kernel.changes < 20, "{}", kernel.changes);
+}
+
+/// Given a rival who removes the route every 100 ms, then after five repairs we slow down and say so.
+#[test]
+fn a_rival_slows_us_down() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    let mut news = Vec::new();
+    for i in 0..600 {
+        let now = START + MS * 100 * i;
+        news.extend(kernel.pass(&mut engine, now));
+        news.extend(kernel.pass(&mut engine, now));
+        kernel.observed.routes.clear();
+    }
+    let contested = news.iter().filter(|n| matches!(n, Notice::Contested { .. })).count();
+    assert_eq!(contested, 1);
+    assert!((8..=14).contains(&kernel.changes), "{}", kernel.changes);
+    assert!(engine.trouble(START + MS * 60_000).iter().any(|t| t.contested));
+}
+
+/// Given that the interface itself had gone, then putting its routes back is no repair.
+#[test]
+fn what_goes_with_its_interface_is_no_drift() {
+    let hop = crate::state::Nexthop { ifname: "wan1".parse().unwrap(), via: None, weight: 1 };
+    let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+    let desired = State::from([(key(20001), Resource::Route(value.clone()))]);
+    let mut engine = Engine::default();
+    let mut observed = Observed::default();
+    let there = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
+    observed.routes.insert(route(20001), there);
+    let mut news = Vec::new();
+    assert!(engine.plan(START, &desired, &observed, &mut news).is_empty());
+    observed.routes.clear();
+    engine.interface_changed("wan1".parse().unwrap());
+    assert_eq!(engine.plan(START, &desired, &observed, &mut news).len(), 1);
+    assert_eq!(engine.repairs.len(), 0);
+}
