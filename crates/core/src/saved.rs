@@ -17,6 +17,8 @@ pub struct Saved {
     pub ids: BTreeMap<String, UplinkId>,
     /// Verdict of each uplink.
     pub verdicts: BTreeMap<String, Health>,
+    /// Names of the uplinks that carried new connections.
+    pub active: Vec<String>,
     /// Kernel settings as they were before we first changed them.
     pub sysctls: BTreeMap<String, String>,
     /// Addresses that we added (for kernels that cannot mark them).

@@ -18,6 +18,7 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
     if saved.boot_id != boot_id {
         saved.boot_id = boot_id;
         saved.verdicts.clear();
+        saved.active.clear();
         saved.sysctls.clear();
         saved.addresses.clear();
         saved.links_up.clear();
@@ -68,7 +69,8 @@ impl Router {
             let name = &self.config.uplinks[index].name;
             let health = self.saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = self.saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let (line, book, fact) = self.fresh_uplink(now, id, adopted(health));
+            let (line, book, mut fact) = self.fresh_uplink(now, id, adopted(health));
+            fact.active = self.saved.active.contains(name);
             self.lines.push(line);
             self.books.push(book);
             self.facts.uplinks.push(fact);

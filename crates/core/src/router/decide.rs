@@ -106,6 +106,7 @@ impl Router {
         let text = if cause.is_empty() { to.to_string() } else { format!("{to}: {cause}") };
         self.note_deed(now, index, format!("became {text}"));
         self.saved.verdicts.insert(uplink.clone(), to);
+        self.save_due = true;
         out.push(Output::Notice(Notice::Health { uplink, from, to, cause }));
         if to == Health::Down {
             out.push(Output::Observe(Scope::NEIGHBOURS));
@@ -139,13 +140,13 @@ impl Router {
             (None, NoUplink::Unreachable) => alloc::vec![false; self.config.uplinks.len()],
         };
         if active.iter().zip(&self.facts.uplinks).any(|(a, f)| *a != f.active) {
-            self.switch(now, &active, out);
+            self.switch(now, &active);
         }
         self.tell_no_uplink(tier.is_some(), out);
         self.refresh_roles(now, out);
     }
 
-    fn switch(&mut self, now: Instant, active: &[bool], out: &mut Vec<Output>) {
+    fn switch(&mut self, now: Instant, active: &[bool]) {
         for (fact, active) in self.facts.uplinks.iter_mut().zip(active) {
             fact.active = *active;
         }
@@ -153,8 +154,10 @@ impl Router {
             line.set_carrying(now, *active);
         }
         self.switching = Some(now);
+        let names = self.config.uplinks.iter().zip(&self.facts.uplinks);
+        self.saved.active = names.filter(|(_, f)| f.active).map(|(u, _)| u.name.clone()).collect();
+        self.save_due = true;
         self.dirty = true;
-        self.save(false, out);
     }
 
     fn tell_no_uplink(&mut self, any: bool, out: &mut Vec<Output>) {

@@ -81,6 +81,8 @@ pub struct Router {
     sweeps: Vec<(Instant, Purge)>,
     /// Since when a change of the active set waits for its verification.
     switching: Option<Instant>,
+    /// The saved state changed in a way that need not wait for the disk.
+    save_due: bool,
     next_sysctl_poll: Instant,
     next_full: Instant,
     /// No uplink is usable, and people know.
@@ -116,6 +118,7 @@ impl Router {
             pending_purges: BTreeMap::new(),
             sweeps: Vec::new(),
             switching: None,
+            save_due: false,
             next_sysctl_poll: Instant::ZERO,
             next_full: Instant::ZERO,
             lost_all: false,
@@ -134,8 +137,8 @@ impl Router {
     pub fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.started = now;
         self.saved.generation += 1;
-        self.adopt_uplinks(now);
         let adopted = !self.saved.verdicts.is_empty();
+        self.adopt_uplinks(now);
         let router = self.config.router.name.clone();
         out.push(Output::Notice(Notice::Started { router, adopted }));
         self.refresh_watch(out);
@@ -201,6 +204,9 @@ impl Router {
         self.reconcile(now, out);
         self.after_settling(now, out);
         self.poll(now, out);
+        if core::mem::take(&mut self.save_due) {
+            self.save(false, out);
+        }
     }
 
     /// When something is due; [`Instant::ZERO`] when it is due already.

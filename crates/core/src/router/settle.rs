@@ -173,6 +173,7 @@ impl Router {
         self.saved.sysctls.clear();
         self.saved.addresses.clear();
         self.saved.verdicts.clear();
+        self.saved.active.clear();
         self.save(true, out);
         out.push(Output::Notice(Notice::Withdrawn));
         out.push(Output::Done);
