@@ -1,0 +1,63 @@
+//! `rail check`.
+
+use super::{complain, exit, say, style};
+use crate::load::{self, ProbeCost};
+use rail_core::config::{Config, Tier};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Judges the file: 0 good, 1 errors.
+pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
+    let colour = style::stderr_has_colour();
+    let (config, warnings) = match load::read_file(path) {
+        Ok(good) => good,
+        Err(report) => {
+            complain(report.render(colour));
+            return exit::ERROR.into();
+        }
+    };
+    for warning in &warnings {
+        complain(warning.render(colour));
+    }
+    if show_effective {
+        say(&load::effective(&config));
+    } else {
+        say(&summary(path, &config, warnings.len()));
+    }
+    ExitCode::SUCCESS
+}
+
+fn summary(path: &Path, config: &Config, warnings: usize) -> String {
+    let mut out = String::new();
+    let verdict = match warnings {
+        0 => "good".to_owned(),
+        1 => "good, 1 warning".to_owned(),
+        n => format!("good, {n} warnings"),
+    };
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    line(format!("{}: {verdict}", path.display()));
+    for uplink in &config.uplinks {
+        let tier = match uplink.tier {
+            Tier::Number(tier) => format!("tier {tier}, weight {}", uplink.weight),
+            Tier::Inbound => "inbound only".to_owned(),
+        };
+        let off = if uplink.enabled { "" } else { ", disabled" };
+        line(format!(
+            "  uplink {}: {} {} by {}, {tier}{off}",
+            uplink.name, uplink.ifname, uplink.address, uplink.gateway
+        ));
+    }
+    let check = &config.check;
+    let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
+    line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
+    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(config);
+    line(format!(
+        "  probes cost {} MB a month on a line in use, {} MB on one that waits",
+        full_bytes / 1_000_000,
+        slow_bytes / 1_000_000
+    ));
+    out
+}

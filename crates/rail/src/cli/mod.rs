@@ -1,0 +1,183 @@
+//! The command line: verbs, options, exit codes.
+//!
+//! Promises: exit codes as documented in `docs/commands.md`; nothing but what
+//! was asked for on standard output, complaints on standard error. Leaves out:
+//! the work itself, which is the daemon's.
+
+mod check;
+mod client;
+mod control;
+mod events;
+mod sample;
+mod status;
+mod style;
+mod why;
+
+use crate::daemon::{self, RunOptions};
+use crate::load;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A fault-tolerant router for several uplinks.
+#[derive(Parser)]
+#[command(name = "rail", version, about, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    paths: Paths,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args)]
+struct Paths {
+    /// Configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/rail/rail.toml")]
+    config: PathBuf,
+    /// Directory of sockets and locks
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/rail")]
+    runtime_dir: PathBuf,
+    /// Directory of what outlives the process
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/rail")]
+    state_dir: PathBuf,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the router in the foreground
+    Run {
+        /// A line for each verdict of a probe and each kernel change
+        #[arg(long)]
+        debug: bool,
+    },
+    /// Judge the configuration file; needs no root and no daemon
+    Check {
+        /// Print the whole configuration, defaults included
+        #[arg(long)]
+        show_effective: bool,
+    },
+    /// Show what would be changed on this system
+    Plan,
+    /// Show all uplinks on one screen
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+        /// Again every second
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Explain the state of one uplink, layer by layer
+    Why {
+        /// Name of the uplink
+        uplink: String,
+    },
+    /// Show what happened
+    Events {
+        /// Go on with what happens from now on
+        #[arg(long, short)]
+        follow: bool,
+        /// As JSON, one event a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Have the running router read its configuration again
+    Reload,
+    /// Stop the running router; traffic goes on by what the kernel has
+    Stop {
+        /// Also take away everything that the router put into the kernel
+        #[arg(long)]
+        withdraw: bool,
+    },
+    /// Write a commented sample configuration
+    GenerateConfig {
+        /// Where to; default: the file of --config
+        file: Option<PathBuf>,
+    },
+    /// See a failover in a laboratory on this machine
+    Demo {
+        /// Words for the demonstration
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let is_mistake = error.use_stderr();
+            // A closed output is no reason for another exit code.
+            drop(error.print());
+            return if is_mistake { exit::USAGE.into() } else { ExitCode::SUCCESS };
+        }
+    };
+    let Paths { config, runtime_dir, state_dir } = cli.paths;
+    let options = |debug| RunOptions {
+        config: config.clone(),
+        runtime_dir: runtime_dir.clone(),
+        state_dir: state_dir.clone(),
+        debug,
+    };
+    match cli.verb {
+        Verb::Run { debug } => daemon::run(options(debug)),
+        Verb::Check { show_effective } => check::run(&config, show_effective),
+        Verb::Plan => plan(&options(false)),
+        Verb::Status { json, watch } => status::run(&runtime_dir, json, watch),
+        Verb::Why { uplink } => why::run(&runtime_dir, &uplink),
+        Verb::Events { follow, json } => events::run(&runtime_dir, follow, json),
+        Verb::Reload => control::reload(&runtime_dir),
+        Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
+        Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),
+        Verb::Demo { args } => crate::demo::run(&args),
+    }
+}
+
+fn plan(options: &RunOptions) -> ExitCode {
+    if let Err(report) = load::read_file(&options.config) {
+        complain(report.render(style::stderr_has_colour()));
+        return exit::ERROR.into();
+    }
+    match daemon::plan(options) {
+        Ok(steps) if steps.is_empty() => {
+            say("nothing would change\n");
+            ExitCode::SUCCESS
+        }
+        Ok(steps) => {
+            for step in steps {
+                say(&format!("{}\n", style::clean(&step)));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("rail: {error}\n"));
+            exit::ERROR.into()
+        }
+    }
+}
+
+/// Writes to standard output; false when nobody reads it any more.
+fn say(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// Writes to standard error.
+fn complain(text: &str) {
+    // There is nowhere left to tell of a failure here.
+    drop(std::io::stderr().lock().write_all(text.as_bytes()));
+}
+
+/// Exit codes.
+mod exit {
+    /// Errors in the file, a refused command, a degraded router.
+    pub(super) const ERROR: u8 = 1;
+    /// No usable uplink.
+    pub(super) const NO_UPLINK: u8 = 2;
+    /// No daemon answers.
+    pub(super) const NO_DAEMON: u8 = 3;
+    /// The command line was not understood (`EX_USAGE`).
+    pub(super) const USAGE: u8 = 64;
+}

@@ -1,0 +1,184 @@
+//! `rail why UPLINK`: the state of one uplink explained, layer by layer, from
+//! the wire up.
+
+use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
+use super::{client, complain, exit, say, status};
+use crate::load;
+use rail_core::status::{Health, Status, TargetStatus, UplinkStatus};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Explains an uplink.
+pub(super) fn run(runtime_dir: &Path, name: &str) -> ExitCode {
+    let status = match client::status(runtime_dir) {
+        Ok(value) => match status::read(&value) {
+            Ok(status) => status,
+            Err(text) => {
+                complain(&text);
+                return exit::ERROR.into();
+            }
+        },
+        Err(failure) => return failure.tell(),
+    };
+    let Some(uplink) = status.uplinks.iter().find(|u| u.name == name) else {
+        let names: Vec<_> = status.uplinks.iter().map(|u| u.name.as_str()).collect();
+        let hint = match load::nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        complain(&format!("rail: there is no uplink \"{}\"; {}\n", clean(name), clean(&hint)));
+        return exit::ERROR.into();
+    };
+    say(&render(&status, uplink, now_ms(), Paint::for_stdout()));
+    ExitCode::SUCCESS
+}
+
+/// Milliseconds since boot, suspend included: the clock of the daemon's history.
+fn now_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1000 + u64::try_from(now.tv_nsec / 1_000_000).unwrap_or(0)
+}
+
+/// The screen.
+fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> String {
+    let mut out = String::new();
+    let health = paint.paint(status::colour(uplink.health), uplink.health.as_str());
+    let since = long(uplink.since_s);
+    let by = match uplink.cause.as_str() {
+        "" => String::new(),
+        cause => format!(", decided by: {}", clean(cause)),
+    };
+    let _ = writeln!(out, "{} is {health} for {since}{by}", clean(&uplink.name));
+    if !uplink.description.is_empty() {
+        let _ = writeln!(out, "  {}", clean(&uplink.description));
+    }
+    let mut page = Page { out, paint };
+    let role =
+        format!("{}, {} of new connections", uplink.role.as_str(), status::share(uplink.share));
+    page.layer("role", None, &role);
+    layers(&mut page, status, uplink);
+    page.layer("verdict", None, verdict(status, uplink));
+    for (index, deed) in uplink.history.iter().enumerate() {
+        let ago = long_ms(now_ms.saturating_sub(deed.at_ms));
+        let name = if index == 0 { "done" } else { "" };
+        page.layer(name, None, &format!("{ago} ago: {}", deed.text));
+    }
+    if !uplink.returns.is_empty() {
+        page.layer("returns", None, &uplink.returns);
+    }
+    page.out
+}
+
+struct Page {
+    out: String,
+    paint: Paint,
+}
+
+impl Page {
+    /// One layer; `fact`: true is good, false is not.
+    fn layer(&mut self, name: &str, fact: Option<bool>, text: &str) {
+        let (word, colour) = match fact {
+            Some(true) => ("ok  ", Colour::Green),
+            Some(false) => ("FAIL", Colour::Red),
+            None => ("    ", Colour::Dim),
+        };
+        let word = self.paint.paint(colour, word);
+        for (index, line) in wrap(text, 80 - 19).iter().enumerate() {
+            let head = if index == 0 { format!("{name:<10} {word}") } else { " ".repeat(15) };
+            let _ = writeln!(self.out, "{}", format!("  {head}  {line}").trim_end());
+        }
+    }
+}
+
+fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
+    let carrier = match uplink.carrier {
+        None => format!("{}: there is no such interface", uplink.interface),
+        Some(false) => format!("{}: no carrier, or administratively down", uplink.interface),
+        Some(true) => uplink.interface.to_string(),
+    };
+    page.layer("carrier", Some(uplink.carrier == Some(true)), &carrier);
+    let address = if uplink.has_address { "" } else { " is not on the interface" };
+    page.layer("address", Some(uplink.has_address), &format!("{}{address}", uplink.address));
+    let (fact, words) = match uplink.neighbour.as_str() {
+        "known" => (Some(true), "answers ARP"),
+        "asking" => (None, "being asked by ARP"),
+        "failed" => (Some(false), "does not answer ARP"),
+        _ => (None, "not asked yet"),
+    };
+    page.layer("gateway", fact, &format!("{} {words}", uplink.gateway));
+    let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.blamed).collect();
+    let answering = counted.iter().filter(|t| t.answering).count();
+    let mut text = format!("{answering} of {} answer", counted.len());
+    let others = answered_elsewhere(status, uplink);
+    if !others.is_empty() {
+        let names = others.join(" and ");
+        text.push_str(&format!(
+            "; the silent ones answer through {} -> not the targets",
+            clean(&names)
+        ));
+    }
+    let fact = if counted.is_empty() { None } else { Some(answering == counted.len()) };
+    page.layer("targets", fact, &text);
+    for target in &uplink.targets {
+        page.layer("", None, &target_line(target));
+    }
+}
+
+fn target_line(target: &TargetStatus) -> String {
+    let mut text = format!("{:<15}", target.address);
+    text.push_str(if target.answering { " answers" } else { " silent" });
+    match (target.answering, target.silent_ms) {
+        (true, _) => {
+            text.push_str(&target.rtt_us.map_or(String::new(), |us| format!(" in {}", rtt(us))))
+        }
+        (false, Some(ms)) => text.push_str(&format!(" for {}", long_ms(ms))),
+        (false, None) => text.push_str(", never answered"),
+    }
+    if let Some(loss) = target.loss_pct {
+        text.push_str(&format!(", loss {}", status::percent(loss)));
+    }
+    if target.blamed {
+        text.push_str(", silent on every uplink and left out");
+    }
+    text
+}
+
+/// Uplinks through which a target answers that is silent here.
+fn answered_elsewhere<'a>(status: &'a Status, uplink: &UplinkStatus) -> Vec<&'a str> {
+    let silent: Vec<_> =
+        uplink.targets.iter().filter(|t| !t.answering).map(|t| t.address).collect();
+    let hears = |u: &&UplinkStatus| {
+        u.name != uplink.name
+            && u.targets.iter().any(|t| t.answering && silent.contains(&t.address))
+    };
+    status.uplinks.iter().filter(hears).map(|u| u.name.as_str()).collect()
+}
+
+/// Where the fault is, as far as it can be told from here.
+fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
+    match uplink.health {
+        Health::Disabled => return "switched off in the configuration (enabled = false)",
+        Health::Up => return "the line is good",
+        Health::Held => return "good again; held back until it has proved itself",
+        Health::Probing => return "not judged yet; it carries traffic until it is",
+        Health::Degraded => return "usable, but a limit of quality is exceeded",
+        Health::Absent | Health::NoCarrier | Health::NoAddress | Health::Down => {}
+    }
+    let answering = uplink.targets.iter().any(|t| t.answering);
+    let elsewhere = !answered_elsewhere(status, uplink).is_empty();
+    match (uplink.carrier, uplink.has_address, uplink.neighbour.as_str()) {
+        (None, _, _) => "the interface is gone: driver, USB port, or the name is wrong",
+        (Some(false), _, _) => "fault in the cable, the port, or the power of the modem",
+        (_, false, _) => "the address was taken away on this system",
+        _ if answering => "the line carries something, but too little of it",
+        (_, _, "failed") => "fault between this router and the provider's gateway",
+        _ if elsewhere => "fault beyond the gateway, on the provider's side",
+        _ => "nothing answers, here or elsewhere: the provider, or the targets",
+    }
+}
+
+#[cfg(test)]
+#[path = "why_tests.rs"]
+mod tests;

@@ -1,0 +1,161 @@
+//! Writes a configuration back as a file, defaults included: what
+//! `rail check --show-effective` prints. Reading it gives the same configuration.
+
+use super::unit::{show, show_size};
+use rail_core::config::{
+    Allow, BalanceBy, Config, FirewallMode, Forward, LogLevel, Nat, NoUplink, Tier, UplinkConfig,
+};
+use std::fmt::Write;
+
+/// The file with every value written out.
+pub(crate) fn effective(config: &Config) -> String {
+    let mut out = String::new();
+    general(&mut out, config);
+    let list = |names: Vec<String>| names.join(", ");
+    let lan = list(config.lan.iter().map(|n| quoted(n.as_str())).collect());
+    line(&mut out, "\n[lan]\ninterfaces", &format!("[{lan}]"));
+    for uplink in &config.uplinks {
+        write_uplink(&mut out, uplink);
+    }
+    write_check(&mut out, config);
+    for forward in &config.forwards {
+        write_forward(&mut out, forward);
+    }
+    out
+}
+
+fn general(out: &mut String, config: &Config) {
+    line(out, "[router]\nname", &quoted(&config.router.name));
+    line(
+        out,
+        "no_uplink",
+        match config.router.no_uplink {
+            NoUplink::Keep => "\"keep\"",
+            NoUplink::Unreachable => "\"unreachable\"",
+        },
+    );
+    out.push_str("\n[log]\n");
+    match &config.log.file {
+        Some(file) => line(out, "file", &quoted(file)),
+        None => out.push_str("# file: none, the journal or stderr\n"),
+    }
+    line(out, "max_size", &quoted(&show_size(config.log.max_size_bytes)));
+    line(out, "keep", &config.log.keep.to_string());
+    line(
+        out,
+        "level",
+        match config.log.level {
+            LogLevel::Error => "\"error\"",
+            LogLevel::Warn => "\"warn\"",
+            LogLevel::Info => "\"info\"",
+            LogLevel::Debug => "\"debug\"",
+            LogLevel::Trace => "\"trace\"",
+        },
+    );
+    line(
+        out,
+        "\n[firewall]\nmode",
+        match config.firewall.mode {
+            FirewallMode::Basic => "\"basic\"",
+            FirewallMode::Off => "\"off\"",
+        },
+    );
+    let allow: Vec<_> = config.firewall.allow.iter().map(show_allow).collect();
+    line(out, "allow", &format!("[{}]", allow.join(", ")));
+    line(
+        out,
+        "\n[balance]\nby",
+        match config.balance {
+            BalanceBy::Connection => "\"connection\"",
+            BalanceBy::Client => "\"client\"",
+            BalanceBy::ClientServer => "\"client+server\"",
+        },
+    );
+    let ranges = &config.ranges;
+    line(out, "\n[ranges]\nmarks", &format!("\"0x{:08x}\"", ranges.mark_mask));
+    line(out, "tables", &format!("\"{}-{}\"", ranges.tables.0, ranges.tables.1));
+    let rules = ranges.rule_priorities;
+    line(out, "rule_priorities", &format!("\"{}-{}\"", rules.0, rules.1));
+}
+
+fn show_allow(allow: &Allow) -> String {
+    let (first, last) = allow.ports;
+    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let from = allow.from.map_or(String::new(), |from| format!(" from {from}"));
+    format!("\"{} {ports}{from}\"", allow.protocol.as_str())
+}
+
+fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
+    line(out, "\n[[uplink]]\nname", &quoted(&uplink.name));
+    line(out, "description", &quoted(&uplink.description));
+    line(out, "interface", &quoted(uplink.ifname.as_str()));
+    line(out, "address", &quoted(&uplink.address.to_string()));
+    line(out, "gateway", &quoted(&uplink.gateway.to_string()));
+    line(out, "weight", &uplink.weight.to_string());
+    match uplink.tier {
+        Tier::Number(tier) => line(out, "tier", &tier.to_string()),
+        Tier::Inbound => line(out, "tier", "\"none\""),
+    }
+    match uplink.nat {
+        Nat::On => line(out, "nat", "true"),
+        Nat::Off => line(out, "nat", "false"),
+        Nat::To(address) => line(out, "nat", &quoted(&address.to_string())),
+    }
+    line(out, "enabled", &uplink.enabled.to_string());
+}
+
+fn write_check(out: &mut String, config: &Config) {
+    let check = &config.check;
+    let targets: Vec<_> = check.targets.iter().map(|t| format!("\"{t}\"")).collect();
+    line(out, "\n[check]\nkind", "\"icmp\"");
+    line(out, "targets", &format!("[{}]", targets.join(", ")));
+    line(out, "required", &check.required.to_string());
+    line(out, "interval", &quoted(&show(check.interval)));
+    line(out, "timeout", &quoted(&show(check.timeout)));
+    line(out, "fail_after", &check.fail_after.to_string());
+    line(out, "recover_after", &check.recover_after.to_string());
+    line(out, "stable_for", &quoted(&show(check.stable_for)));
+    let loss = check.loss;
+    let text = format!(
+        "{{ degraded = \"{}%\", down = \"{}%\", recovered = \"{}%\" }}",
+        loss.degraded_pct, loss.down_pct, loss.recovered_pct
+    );
+    line(out, "loss", &text);
+    for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
+        match limit {
+            None => {
+                let _ = writeln!(out, "# {key}: no limit");
+            }
+            Some(limit) => {
+                let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));
+                let text = format!("{{ degraded = \"{degraded}\", recovered = \"{recovered}\" }}");
+                line(out, key, &text);
+            }
+        }
+    }
+}
+
+fn write_forward(out: &mut String, forward: &Forward) {
+    line(out, "\n[[forward]]\nprotocol", &quoted(forward.protocol.as_str()));
+    line(out, "port", &forward.port.to_string());
+    line(out, "to", &quoted(&forward.to.to_string()));
+    match &forward.uplinks {
+        None => out.push_str("# uplinks: all\n"),
+        Some(names) => {
+            let names: Vec<_> = names.iter().map(|n| quoted(n)).collect();
+            line(out, "uplinks", &format!("[{}]", names.join(", ")));
+        }
+    }
+}
+
+fn line(out: &mut String, key: &str, value: &str) {
+    out.push_str(key);
+    out.push_str(" = ");
+    out.push_str(value);
+    out.push('\n');
+}
+
+/// A TOML basic string. The reader lets no control character through.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

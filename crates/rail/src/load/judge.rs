@@ -1,0 +1,226 @@
+//! Whether the parts of a configuration agree with each other, and what is legal
+//! but probably not meant.
+
+use super::reader::{At, Reader, Section};
+use super::report::Problem;
+use super::uplink::Draft;
+use rail_core::config::{Config, Forward, Ranges, Tier};
+use rail_core::net::{IfName, Prefix};
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use toml::Spanned;
+
+/// What is compared.
+pub(super) struct Parts<'a> {
+    pub(super) lan: &'a [At<IfName>],
+    pub(super) ranges: &'a Ranges,
+    pub(super) uplinks: &'a [Draft],
+    pub(super) targets: &'a [At<Ipv4Addr>],
+    pub(super) forwards: &'a [At<Forward>],
+}
+
+/// Notes contradictions between sections.
+pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) {
+    if parts.uplinks.len() > MOST_UPLINKS {
+        let text = format!("{} uplinks are more than {MOST_UPLINKS}", parts.uplinks.len());
+        reader.error(file.place("uplink"), text);
+    } else {
+        room(reader, file, parts);
+        for (index, uplink) in parts.uplinks.iter().enumerate() {
+            against_earlier(reader, uplink, &parts.uplinks[..index]);
+            against_lan(reader, uplink, parts.lan);
+        }
+    }
+    let own = own_addresses(parts.uplinks);
+    for target in parts.targets {
+        if own.iter().any(|(a, _)| *a == target.value) {
+            let text = format!("the target {} is the router's own address", target.value);
+            reader.error(target.span.clone(), text).hint("it would always answer");
+        }
+    }
+    if parts.forwards.len() > MOST_FORWARDS {
+        let text = format!("{} forwards are more than {MOST_FORWARDS}", parts.forwards.len());
+        reader.error(file.place("forward"), text);
+        return;
+    }
+    for (index, forward) in parts.forwards.iter().enumerate() {
+        if own.iter().any(|(a, _)| IpAddr::V4(*a) == forward.value.to.ip()) {
+            let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
+            reader.error(forward.span.clone(), text).hint("name a host inside");
+        }
+        forward_twice(reader, forward, &parts.forwards[..index]);
+    }
+}
+
+/// Whether the ranges hold every uplink.
+fn room(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) {
+    let count = u64::try_from(parts.uplinks.len()).unwrap_or(u64::MAX);
+    // All zeros is "no mark", all ones is "none of them".
+    let marks = (1_u64 << parts.ranges.mark_mask.count_ones()) - 2;
+    let tables = u64::from(parts.ranges.tables.1 - parts.ranges.tables.0);
+    for (key, held) in [("marks", marks), ("tables", tables)] {
+        if count > held {
+            let place = file.get("ranges").map_or(0..0, Spanned::span);
+            let text = format!("{count} uplinks, but `{key}` in [ranges] has room for {held}");
+            reader.error(place, text);
+        }
+    }
+}
+
+fn against_earlier(reader: &mut Reader, uplink: &Draft, earlier: &[Draft]) {
+    if let Some(name) = &uplink.name
+        && let Some(first) = same(earlier, |u| u.name.as_ref(), &name.value)
+    {
+        let text = format!("the name \"{}\" is taken", name.value);
+        reader.error(name.span.clone(), text).also(&first.span, "by this uplink");
+    }
+    if let Some(ifname) = &uplink.ifname
+        && let Some(first) = same(earlier, |u| u.ifname.as_ref(), &ifname.value)
+    {
+        let text = format!("two uplinks on the interface {}", ifname.value);
+        reader.later(ifname.span.clone(), &text).also(&first.span, "the first uplink");
+    }
+    if let Some(At { value, span }) = &uplink.address {
+        let twin = earlier.iter().filter_map(|u| u.address.as_ref());
+        if let Some(first) = twin.into_iter().find(|a| a.value.address == value.address) {
+            let text = format!("the address {} is given twice", value.address);
+            reader.error(span.clone(), text).also(&first.span, "first here");
+        }
+    }
+}
+
+fn same<T: PartialEq>(
+    earlier: &[Draft],
+    of: impl Fn(&Draft) -> Option<&At<T>>,
+    value: &T,
+) -> Option<At<()>> {
+    let first = earlier.iter().filter_map(of).find(|at| at.value == *value)?;
+    Some(At { value: (), span: first.span.clone() })
+}
+
+fn against_lan(reader: &mut Reader, uplink: &Draft, lan: &[At<IfName>]) {
+    let Some(ifname) = &uplink.ifname else { return };
+    if let Some(inside) = lan.iter().find(|l| l.value == ifname.value) {
+        let text = format!(
+            "the interface {} is both inside and the uplink \"{}\"",
+            ifname.value,
+            uplink.label()
+        );
+        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this");
+    }
+}
+
+fn own_addresses(uplinks: &[Draft]) -> Vec<(Ipv4Addr, Prefix)> {
+    let prefixes = uplinks.iter().filter_map(|u| u.address.as_ref()).map(|a| a.value);
+    prefixes
+        .filter_map(|p| match p.address {
+            IpAddr::V4(address) => Some((address, p)),
+            IpAddr::V6(_) => None,
+        })
+        .collect()
+}
+
+fn forward_twice(reader: &mut Reader, forward: &At<Forward>, earlier: &[At<Forward>]) {
+    let now = &forward.value;
+    let clash = |other: &&At<Forward>| {
+        let then = &other.value;
+        let meets = match (&now.uplinks, &then.uplinks) {
+            (Some(a), Some(b)) => a.iter().any(|name| b.contains(name)),
+            _ => true,
+        };
+        then.protocol == now.protocol && then.port == now.port && meets
+    };
+    if let Some(first) = earlier.iter().find(clash) {
+        let text = format!("{} port {} is forwarded twice", now.protocol.as_str(), now.port);
+        reader
+            .error(forward.span.clone(), text)
+            .also(&first.span, "first here")
+            .hint("one port can go to one place only, on each uplink");
+    }
+}
+
+/// Notes what is legal but probably not meant.
+pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Problem>) {
+    let check = file.get("check").map_or(0..0, Spanned::span);
+    let targets = file
+        .get("check")
+        .and_then(|n| n.get_ref().as_table())
+        .and_then(|t| t.get("targets"))
+        .map_or(check.clone(), Spanned::span);
+    let mut warn = |span, text: String, hint: &str| {
+        let mut problem = Problem::new(span, text);
+        problem.hint(hint);
+        warnings.push(problem);
+    };
+    if let Some(operator) = one_operator(&config.check.targets) {
+        let text = format!("all targets belong to one operator ({operator})");
+        let hint = "if it is down, every line looks dead; take targets of several operators";
+        warn(targets.clone(), text, hint);
+    }
+    for uplink in &config.uplinks {
+        let hit = config.check.targets.iter().find(|t| IpAddr::V4(**t) == uplink.gateway);
+        if let Some(target) = hit {
+            let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
+            warn(targets.clone(), text, "it answers even when the provider behind it is dead");
+        }
+    }
+    let silence = config.check.interval * config.check.fail_after;
+    if silence > Duration::from_secs(60) {
+        let text = format!("a dead line is noticed only after {} s", silence.as_secs());
+        warn(check, text, "that is `fail_after` x `interval`; the defaults give 0.8 s");
+    }
+    let out = |u: &&_| carries_out(u);
+    if config.uplinks.iter().filter(out).count() == 0 {
+        let text = "no uplink carries new connections: all are disabled or inbound only";
+        warn(file.place("uplink"), text.to_owned(), "give one a tier");
+    }
+}
+
+fn carries_out(uplink: &rail_core::config::UplinkConfig) -> bool {
+    uplink.enabled && uplink.tier != Tier::Inbound
+}
+
+/// The operator all targets belong to, if it is one and there are several targets.
+fn one_operator(targets: &[Ipv4Addr]) -> Option<String> {
+    let (first, rest) = targets.split_first()?;
+    let operator = operator(*first);
+    let all = !rest.is_empty() && rest.iter().all(|t| self::operator(*t) == operator);
+    all.then_some(operator)
+}
+
+/// Who runs an address: from a short table, else its /16.
+fn operator(address: Ipv4Addr) -> String {
+    let [a, b, c, _] = address.octets();
+    match (a, b, c) {
+        (1, 1, 1) | (1, 0, 0) => "Cloudflare".to_owned(),
+        (8, 8, 8 | 4) => "Google".to_owned(),
+        (9, 9, 9) | (149, 112, 112) => "Quad9".to_owned(),
+        (208, 67, 216..=223) => "OpenDNS".to_owned(),
+        (94, 140, 14 | 15) => "AdGuard".to_owned(),
+        _ => format!("{a}.{b}.0.0/16"),
+    }
+}
+
+/// What the probes of one line cost.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProbeCost {
+    /// Bytes a month of 30 days at full pace, both directions, IP headers included.
+    pub(crate) full_bytes: u64,
+    /// The same at a tenth of the pace: a line that carries no new connections.
+    pub(crate) slow_bytes: u64,
+}
+
+/// What the probes cost on each line.
+pub(crate) fn probe_cost(config: &Config) -> ProbeCost {
+    let month_ms = 30 * 24 * 3600 * 1000_u128;
+    let rounds = month_ms / config.check.interval.as_millis().max(1);
+    let targets = u128::try_from(config.check.targets.len()).unwrap_or(u128::MAX);
+    let bytes = rounds.saturating_mul(targets).saturating_mul(PROBE_BYTES);
+    let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
+}
+
+/// An echo and its answer: IPv4 header 20, ICMP header 8, nonce 8, twice.
+const PROBE_BYTES: u128 = 2 * (20 + 8 + 8);
+const MOST_UPLINKS: usize = 126;
+const MOST_FORWARDS: usize = 1000;

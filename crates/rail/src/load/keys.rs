@@ -1,0 +1,205 @@
+//! Every key of the configuration: what this version reads, what a later one
+//! will, and the words that people bring from elsewhere.
+//!
+//! Promises: a key is in exactly one of the two lists of its section.
+
+/// The keys of one table.
+pub(super) struct Keys {
+    /// Name of the table, as a path: `check.loss`; empty for the file itself.
+    pub(super) section: &'static str,
+    /// Read by this version.
+    pub(super) built: &'static [&'static str],
+    /// Reserved.
+    pub(super) later: &'static [&'static str],
+}
+
+/// The keys of `section`.
+pub(super) fn of(section: &str) -> &'static Keys {
+    TABLE.iter().find(|k| k.section == section).unwrap_or(&NONE)
+}
+
+/// The valid word nearest to `word`, if one is near.
+pub(crate) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A long word is nobody's typing mistake, and the distance is quadratic.
+    if word.len() > 64 {
+        return None;
+    }
+    let lower = word.to_ascii_lowercase();
+    valid
+        .into_iter()
+        .map(|v| (strsim::damerau_levenshtein(&lower, &v.to_ascii_lowercase()), v))
+        .filter(|(distance, v)| *distance <= (v.len() / 3).max(1))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, v)| v)
+}
+
+/// What a foreign word is called here, within `section`.
+pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
+    let lower = word.to_ascii_lowercase();
+    FOREIGN.iter().find(|(s, w, _)| *s == section && *w == lower).map(|(_, _, ours)| *ours)
+}
+
+/// Other sections that read `key`.
+pub(super) fn homes(key: &str) -> impl Iterator<Item = &'static str> {
+    TABLE.iter().filter(move |k| !k.section.is_empty() && k.built.contains(&key)).map(|k| k.section)
+}
+
+const NONE: Keys = Keys { section: "", built: &[], later: &[] };
+
+const TABLE: &[Keys] = &[
+    Keys {
+        section: "",
+        built: &[
+            "router", "log", "lan", "firewall", "balance", "ranges", "uplink", "check", "forward",
+        ],
+        later: &[
+            "performance",
+            "network",
+            "policy",
+            "vrrp",
+            "cluster",
+            "service",
+            "rip",
+            "bfd",
+            "bgp",
+            "source_route",
+            "virtual_service",
+            "notify",
+            "ddns",
+            "web",
+            "metrics",
+        ],
+    },
+    Keys { section: "router", built: &["name", "no_uplink"], later: &[] },
+    Keys { section: "log", built: &["file", "max_size", "keep", "level"], later: &[] },
+    Keys { section: "firewall", built: &["mode", "allow"], later: &[] },
+    Keys { section: "balance", built: &["by"], later: &[] },
+    Keys { section: "ranges", built: &["marks", "tables", "rule_priorities"], later: &[] },
+    Keys { section: "lan", built: &["interfaces"], later: &["dhcp", "dns"] },
+    Keys {
+        section: "uplink",
+        built: &[
+            "name",
+            "description",
+            "interface",
+            "address",
+            "gateway",
+            "weight",
+            "tier",
+            "nat",
+            "enabled",
+        ],
+        later: &[
+            "address6",
+            "dns",
+            "parent",
+            "mac",
+            "mtu",
+            "mss",
+            "gateway_onlink",
+            "nat6",
+            "metered",
+            "on_failback",
+            "standby",
+            "check",
+            "ppp",
+        ],
+    },
+    Keys {
+        section: "check",
+        built: &[
+            "targets",
+            "required",
+            "interval",
+            "timeout",
+            "fail_after",
+            "recover_after",
+            "stable_for",
+            "loss",
+            "latency",
+            "jitter",
+            "kind",
+        ],
+        later: &["damping", "mode", "url", "expect", "port", "command"],
+    },
+    Keys { section: "check.loss", built: &["degraded", "down", "recovered"], later: &[] },
+    Keys { section: "check.latency", built: &["degraded", "recovered"], later: &["down"] },
+    Keys { section: "check.jitter", built: &["degraded", "recovered"], later: &["down"] },
+    Keys {
+        section: "forward",
+        built: &["protocol", "port", "to", "uplinks"],
+        later: &["from", "hairpin"],
+    },
+];
+
+/// (section, foreign word, our word)
+const FOREIGN: &[(&str, &str, &str)] = &[
+    ("", "uplinks", "uplink"),
+    ("", "wan", "uplink"),
+    ("", "interface", "uplink"),
+    ("", "provider", "uplink"),
+    ("", "gateway", "uplink"),
+    ("", "ping", "check"),
+    ("", "health", "check"),
+    ("", "port_forward", "forward"),
+    ("", "portforward", "forward"),
+    ("", "dnat", "forward"),
+    ("", "logging", "log"),
+    ("lan", "interface", "interfaces"),
+    ("lan", "iface", "interfaces"),
+    ("uplink", "ip", "address"),
+    ("uplink", "addr", "address"),
+    ("uplink", "ipaddr", "address"),
+    ("uplink", "gw", "gateway"),
+    ("uplink", "router", "gateway"),
+    ("uplink", "iface", "interface"),
+    ("uplink", "ifname", "interface"),
+    ("uplink", "dev", "interface"),
+    ("uplink", "device", "interface"),
+    ("uplink", "metric", "tier"),
+    ("uplink", "priority", "tier"),
+    ("uplink", "share", "weight"),
+    ("uplink", "comment", "description"),
+    ("uplink", "snat", "nat"),
+    ("uplink", "masquerade", "nat"),
+    ("uplink", "disabled", "enabled"),
+    ("check", "hosts", "targets"),
+    ("check", "track_ip", "targets"),
+    ("check", "reliability", "required"),
+    ("check", "quorum", "required"),
+    ("check", "down", "fail_after"),
+    ("check", "failures", "fail_after"),
+    ("check", "up", "recover_after"),
+    ("check", "successes", "recover_after"),
+    ("forward", "proto", "protocol"),
+    ("forward", "dest", "to"),
+    ("forward", "destination", "to"),
+    ("forward", "dport", "port"),
+    ("balance", "mode", "by"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_in_one_list() {
+        for keys in TABLE {
+            for key in keys.built {
+                assert!(!keys.later.contains(key), "{} {key}", keys.section);
+            }
+        }
+        for (section, word, ours) in FOREIGN {
+            assert!(of(section).built.contains(ours), "{section} {word} {ours}");
+            assert!(!of(section).built.contains(word), "{section} {word}");
+        }
+    }
+
+    #[test]
+    fn near_words_are_found_and_far_ones_are_not() {
+        assert_eq!(nearest("wieght", of("uplink").built.iter().copied()), Some("weight"));
+        assert_eq!(nearest("Interval", of("check").built.iter().copied()), Some("interval"));
+        assert_eq!(nearest("zzz", of("check").built.iter().copied()), None);
+        assert_eq!(nearest(&"a".repeat(100_000), of("check").built.iter().copied()), None);
+    }
+}

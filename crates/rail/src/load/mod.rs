@@ -1,0 +1,167 @@
+//! Reads the configuration file.
+//!
+//! Owns the way from text to [`Config`]: syntax, keys, units, defaults, and
+//! whether the parts agree. Promises: every problem of a file is told at once,
+//! with its place; any text at all gives a `Config` or a [`Report`], never a
+//! panic. Leaves out: what is on the system (an interface may appear later).
+
+mod check;
+mod effective;
+mod forward;
+mod judge;
+mod keys;
+mod reader;
+mod report;
+mod router;
+mod unit;
+mod uplink;
+
+pub(crate) use effective::effective;
+pub(crate) use judge::{ProbeCost, probe_cost};
+pub(crate) use keys::nearest;
+pub(crate) use report::{Report, Warning};
+
+use rail_core::config::Config;
+use reader::{Reader, Section};
+use report::Problem;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// Reads the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong with it, or why it could not be read.
+pub(crate) fn read_file(path: &Path) -> Result<(Config, Vec<Warning>), Report> {
+    let name = path.display().to_string();
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        return Err(Report::whole_file(&name, format!("the file cannot be read: {error}")));
+    }
+    match String::from_utf8(bytes) {
+        Ok(source) => load(path, &source),
+        Err(error) => {
+            let valid = error.utf8_error().valid_up_to();
+            let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+            let (line, column) = report::place(&before, valid);
+            let text = format!("the file is not UTF-8 text, from line {line} column {column} on");
+            Err(Report::whole_file(&name, text))
+        }
+    }
+}
+
+/// Reads `source`, the content of the file at `path`.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), Report> {
+    let name = path.display().to_string();
+    if source.len() > MOST_BYTES {
+        let text = "the file is larger than 1 MB; a configuration is a few kB".to_owned();
+        return Err(Report::whole_file(&name, text));
+    }
+    if source.contains('\0') {
+        let text = "the file contains zero bytes; this is no text".to_owned();
+        return Err(Report::whole_file(&name, text));
+    }
+    let (root, syntax) = DeTable::parse_recoverable(source);
+    let mut reader = Reader { broken: !syntax.is_empty(), ..Reader::default() };
+    let file = Section { path: "", table: root.get_ref(), span: 0..0 };
+    let config = walk(&mut reader, &file);
+    let problems = merge(source, &syntax, reader.errors);
+    match config {
+        Some(config) if problems.is_empty() => {
+            judge::advise(&config, &file, &mut reader.warnings);
+            Ok((config, report::warnings(&name, source, &reader.warnings)))
+        }
+        _ => Err(Report::new(&name, source, &problems)),
+    }
+}
+
+/// `None` only together with a noted problem.
+fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
+    reader.check_keys(file);
+    let router = router::router(reader, file);
+    let log = router::log(reader, file);
+    let lan = router::lan(reader, file);
+    let firewall = router::firewall(reader, file);
+    let balance = router::balance(reader, file);
+    let ranges = router::ranges(reader, file);
+    let uplinks = uplink::uplinks(reader, file);
+    let check = check::check(reader, file);
+    let forwards = forward::forwards(reader, file, &uplinks);
+    judge::agree(
+        reader,
+        file,
+        &judge::Parts {
+            lan: &lan,
+            ranges: &ranges,
+            uplinks: &uplinks,
+            targets: &check.targets,
+            forwards: &forwards,
+        },
+    );
+    Some(Config {
+        router,
+        log,
+        lan: lan.into_iter().map(|name| name.value).collect(),
+        firewall,
+        balance,
+        ranges,
+        check: check.finish(),
+        uplinks: uplinks.into_iter().map(uplink::Draft::finish).collect::<Option<_>>()?,
+        forwards: forwards.into_iter().map(|forward| forward.value).collect(),
+    })
+}
+
+/// Syntax and meaning in one list, in the order of the file. What is said of the
+/// meaning of a line whose syntax is broken is left out: it would mislead.
+fn merge(source: &str, syntax: &[toml::de::Error], meaning: Vec<Problem>) -> Vec<Problem> {
+    let mut broken = Vec::new();
+    let mut all = Vec::new();
+    for error in syntax {
+        let span = error.span().unwrap_or(0..0);
+        broken.push(line_start(source, span.start));
+        let mut problem = Problem::new(span, format!("syntax: {}", error.message()));
+        if let Some(hint) = syntax_hint(source, &problem) {
+            problem.hint(hint);
+        }
+        all.push(problem);
+    }
+    broken.sort_unstable();
+    let sound = |p: &Problem| broken.binary_search(&line_start(source, p.span.start)).is_err();
+    all.extend(meaning.into_iter().filter(sound));
+    all.sort_by_key(|p| p.span.start);
+    all.dedup();
+    all
+}
+
+fn line_start(source: &str, at: usize) -> usize {
+    source.get(..at).and_then(|s| s.rfind('\n')).map_or(0, |i| i + 1)
+}
+
+/// What is usually meant by the usual mistakes.
+fn syntax_hint(source: &str, problem: &Problem) -> Option<&'static str> {
+    let start = line_start(source, problem.span.start);
+    let line = source.get(start..)?.lines().next()?;
+    if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
+        return Some("these are typographic quotes; write \" instead");
+    }
+    if problem.message.contains("duplicate key") {
+        return Some("this key or table was given before; [[uplink]] makes a new uplink each time");
+    }
+    if line.contains(": ") && !line.contains('=') {
+        return Some("keys and values are separated by `=`, not by `:`");
+    }
+    let (_, value) = line.split_once('=')?;
+    if value.trim_start().starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Some("texts, addresses and values with a unit stand in quotes: \"200ms\"");
+    }
+    None
+}
+
+/// Larger files are refused.
+const MOST_BYTES: usize = 1_000_000;

@@ -1,0 +1,281 @@
+//! `[router]`, `[log]`, `[lan]`, `[firewall]`, `[balance]`, `[ranges]`.
+
+use super::reader::{At, Node, Reader, Section, shown};
+use super::unit::digits;
+use rail_core::config::{
+    Allow, BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Protocol, Ranges,
+    Router,
+};
+use rail_core::net::{Family, IfName, Prefix};
+
+pub(super) fn router(reader: &mut Reader, file: &Section<'_>) -> Router {
+    let mut router = Router { name: String::new(), no_uplink: NoUplink::Keep };
+    if let Some(section) = reader.table(file, "router", "router") {
+        if let Some(name) = section.get("name").and_then(|n| name(reader, n, "name", 64)) {
+            router.name = name;
+        }
+        let words = [("keep", NoUplink::Keep), ("unreachable", NoUplink::Unreachable)];
+        router.no_uplink = reader.word(&section, "no_uplink", &words, &[]).unwrap_or_default();
+    }
+    if router.name.is_empty() {
+        router.name = host_name();
+    }
+    router
+}
+
+pub(super) fn log(reader: &mut Reader, file: &Section<'_>) -> Log {
+    let mut log =
+        Log { file: None, max_size_bytes: 1_000_000, keep: 10, level: LogLevel::default() };
+    let Some(section) = reader.table(file, "log", "log") else { return log };
+    if let Some(node) = section.get("file")
+        && let Some(path) = reader.text(node, "file", "a path")
+    {
+        if path.starts_with('/') && !path.ends_with('/') {
+            log.file = Some(path.to_owned());
+        } else {
+            reader
+                .error(node.span(), "`file` must be the absolute path of a file")
+                .hint("for example: file = \"/var/log/rail.log\"");
+        }
+    }
+    let bounds = 10_000..=10_000_000_000;
+    log.max_size_bytes = reader.size_or(&section, "max_size", bounds, log.max_size_bytes);
+    log.keep = reader.integer_or(&section, "keep", 0..=1000, log.keep);
+    let words = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    log.level = reader.word(&section, "level", &words, &[]).unwrap_or_default();
+    log
+}
+
+pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
+    if file.get("lan").is_none() {
+        if !reader.broken {
+            reader
+                .error(file.span.clone(), "the table [lan] is missing: which side is inside?")
+                .hint("write:  [lan]  and below it  interfaces = [\"lan0\"]");
+        }
+        return Vec::new();
+    }
+    let Some(section) = reader.table(file, "lan", "lan") else { return Vec::new() };
+    let Some(node) = section.get("interfaces") else {
+        reader.missing(&section, "interfaces", "[\"lan0\"]");
+        return Vec::new();
+    };
+    let nodes = reader.list(node, "interfaces", "a list of interface names");
+    if nodes.is_empty() && node.get_ref().is_array() {
+        reader.error(node.span(), "`interfaces` is empty").hint("name the inside interfaces");
+    }
+    let mut names: Vec<At<IfName>> = Vec::new();
+    for node in nodes {
+        let Some(name) = interface(reader, node, "interfaces") else { continue };
+        if let Some(first) = names.iter().find(|n| n.value == name) {
+            let text = format!("the interface `{name}` is listed twice");
+            reader.error(node.span(), text).also(&first.span, "first here");
+        } else {
+            names.push(At { value: name, span: node.span() });
+        }
+    }
+    names
+}
+
+pub(super) fn firewall(reader: &mut Reader, file: &Section<'_>) -> FirewallConfig {
+    let mut firewall = FirewallConfig::default();
+    let Some(section) = reader.table(file, "firewall", "firewall") else { return firewall };
+    let words = [("basic", FirewallMode::Basic), ("off", FirewallMode::Off)];
+    firewall.mode = reader.word(&section, "mode", &words, &["external"]).unwrap_or_default();
+    if let Some(node) = section.get("allow") {
+        for node in reader.list(node, "allow", "a list such as [\"tcp 22 from 203.0.113.0/24\"]") {
+            let Some(text) = reader.text(node, "allow", "a text such as \"tcp 22\"") else {
+                continue;
+            };
+            match allow(text) {
+                Ok(allow) => firewall.allow.push(allow),
+                Err(why) => {
+                    reader
+                        .error(node.span(), format!("`allow`: {why}"))
+                        .hint("\"tcp 22\", \"udp 5000-5010\", \"tcp 22 from 203.0.113.0/24\"");
+                }
+            }
+        }
+    }
+    if firewall.mode == FirewallMode::Off && !firewall.allow.is_empty() {
+        let text = "`allow` has no effect with mode = \"off\"".to_owned();
+        reader.warning(section.place("allow"), text);
+    }
+    firewall
+}
+
+fn allow(text: &str) -> Result<Allow, String> {
+    let words: Vec<_> = text.split_ascii_whitespace().collect();
+    let (protocol, ports, from) = match words[..] {
+        [protocol, ports] => (protocol, ports, None),
+        [protocol, ports, "from", from] => (protocol, ports, Some(from)),
+        _ => return Err(format!("\"{}\" is no rule", shown(text))),
+    };
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        other => return Err(format!("the protocol must be tcp or udp, not {}", shown(other))),
+    };
+    let ports = ports_of(ports).ok_or_else(|| {
+        format!("\"{}\" is no port and no range of ports (1 to 65535)", shown(ports))
+    })?;
+    let from = match from {
+        None => None,
+        Some(from) => Some(prefix_of(from)?),
+    };
+    Ok(Allow { protocol, ports, from })
+}
+
+fn prefix_of(text: &str) -> Result<Prefix, String> {
+    let parsed = match text.parse() {
+        Ok(address) => Ok(Prefix::host(address)),
+        Err(_) => text.parse::<Prefix>(),
+    };
+    let prefix = parsed.map_err(|_| format!("\"{}\" is no address or prefix", shown(text)))?;
+    if prefix.family() == Family::V6 {
+        return Err("IPv6 sources: not in this version".to_owned());
+    }
+    if prefix.network() != prefix {
+        return Err(format!("{prefix} has host bits; the network is {}", prefix.network()));
+    }
+    Ok(prefix)
+}
+
+fn ports_of(text: &str) -> Option<(u16, u16)> {
+    let port = |t: &str| digits(t).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
+    match text.split_once('-') {
+        Some((first, last)) => {
+            let (first, last) = (port(first)?, port(last)?);
+            (first <= last).then_some((first, last))
+        }
+        None => port(text).map(|p| (p, p)),
+    }
+}
+
+pub(super) fn balance(reader: &mut Reader, file: &Section<'_>) -> BalanceBy {
+    let Some(section) = reader.table(file, "balance", "balance") else {
+        return BalanceBy::default();
+    };
+    let words = [
+        ("connection", BalanceBy::Connection),
+        ("client", BalanceBy::Client),
+        ("client+server", BalanceBy::ClientServer),
+    ];
+    reader.word(&section, "by", &words, &[]).unwrap_or_default()
+}
+
+pub(super) fn ranges(reader: &mut Reader, file: &Section<'_>) -> Ranges {
+    let mut ranges = Ranges::default();
+    let Some(section) = reader.table(file, "ranges", "ranges") else { return ranges };
+    if let Some(node) = section.get("marks")
+        && let Some(mask) = marks(reader, node)
+    {
+        ranges.mark_mask = mask;
+    }
+    if let Some(node) = section.get("tables")
+        && let Some(tables) = range(reader, node, "tables")
+    {
+        if tables.0 <= 255 || tables.1 - tables.0 < 2 {
+            reader
+                .error(node.span(), "`tables` must begin above 255 and hold at least 3 tables")
+                .hint("the first is the router's own, then one for each uplink: \"20000-20999\"");
+        } else {
+            ranges.tables = tables;
+        }
+    }
+    if let Some(node) = section.get("rule_priorities")
+        && let Some(rules) = range(reader, node, "rule_priorities")
+    {
+        if rules.0 == 0 || rules.1 > 32765 || rules.1 - rules.0 < 900 {
+            reader
+                .error(
+                    node.span(),
+                    "`rule_priorities` must hold at least 901 numbers between 1 and 32765",
+                )
+                .hint("0, 32766 and 32767 are the kernel's own; default: \"20000-20999\"");
+        } else {
+            ranges.rule_priorities = rules;
+        }
+    }
+    ranges
+}
+
+fn marks(reader: &mut Reader, node: Node<'_>) -> Option<u32> {
+    let text = reader.text(node, "marks", "a text such as \"0x7f000000\"")?;
+    let hex = text.strip_prefix("0x").filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+    let Some(mask) = hex.and_then(|h| u32::from_str_radix(h, 16).ok()) else {
+        reader
+            .error(node.span(), format!("`marks`: \"{}\" is no mask", shown(text)))
+            .hint("hexadecimal, for example \"0x7f000000\"");
+        return None;
+    };
+    // A contiguous mask, shifted down, is one less than a power of two.
+    let low = mask.checked_shr(mask.trailing_zeros()).unwrap_or(0);
+    if mask.count_ones() < 3 || low.count_ones() != low.trailing_ones() {
+        reader
+            .error(node.span(), "`marks` must be at least 3 bits in one piece")
+            .hint("for example \"0x7f000000\", bits 24 to 30: room for 126 uplinks");
+        return None;
+    }
+    Some(mask)
+}
+
+fn range(reader: &mut Reader, node: Node<'_>, key: &str) -> Option<(u32, u32)> {
+    let text = reader.text(node, key, "a text such as \"20000-20999\"")?;
+    let number = |t: &str| digits(t.trim()).and_then(|n| u32::try_from(n).ok());
+    let pair = text.split_once('-').and_then(|(a, b)| Some((number(a)?, number(b)?)));
+    let Some(pair) = pair.filter(|(first, last)| first <= last) else {
+        reader
+            .error(node.span(), format!("`{key}`: \"{}\" is no range", shown(text)))
+            .hint("the first and the last number: \"20000-20999\"");
+        return None;
+    };
+    Some(pair)
+}
+
+/// A name: letters, digits, `-`, `_`, `.`.
+pub(super) fn name(reader: &mut Reader, node: Node<'_>, key: &str, most: usize) -> Option<String> {
+    let text = reader.text(node, key, "a text")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.is_empty() || text.chars().count() > most {
+        reader.error(node.span(), format!("`{key}` must have 1 to {most} characters"));
+    } else if let Some(c) = text.chars().find(|c| !allowed(*c)) {
+        reader
+            .error(node.span(), format!("{c:?} cannot stand in `{key}`"))
+            .hint("letters, digits, `-`, `_` and `.` can");
+    } else if text.starts_with(['-', '.']) {
+        reader.error(node.span(), format!("`{key}` must begin with a letter or a digit"));
+    } else {
+        return Some(text.to_owned());
+    }
+    None
+}
+
+/// An interface name; not the loopback.
+pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Option<IfName> {
+    let text = reader.text(node, key, "an interface name such as \"eth0\"")?;
+    match text.parse::<IfName>() {
+        Ok(_) if text == "lo" => {
+            reader.error(node.span(), "the loopback interface `lo` cannot be used here");
+            None
+        }
+        Ok(name) => Some(name),
+        Err(error) => {
+            reader.error(node.span(), format!("`{key}`: {error}"));
+            None
+        }
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name: String = name.trim().chars().filter(allowed).take(64).collect();
+    if name.is_empty() { "router".to_owned() } else { name }
+}

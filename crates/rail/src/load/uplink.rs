@@ -1,0 +1,252 @@
+//! `[[uplink]]`: each block by itself. How the blocks fit each other is judged
+//! in [`judge`](super::judge).
+
+use super::reader::{At, Node, Reader, Section, shown};
+use super::router::{interface, name};
+use rail_core::config::{Nat, Tier, UplinkConfig};
+use rail_core::net::{IfName, Prefix};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// An uplink as far as it could be understood.
+pub(super) struct Draft {
+    pub(super) name: Option<At<String>>,
+    pub(super) ifname: Option<At<IfName>>,
+    pub(super) address: Option<At<Prefix>>,
+    pub(super) gateway: Option<At<Ipv4Addr>>,
+    description: String,
+    weight: u8,
+    tier: Tier,
+    nat: Nat,
+    enabled: bool,
+}
+
+impl Draft {
+    /// Complete, unless a problem was noted.
+    pub(super) fn finish(self) -> Option<UplinkConfig> {
+        Some(UplinkConfig {
+            name: self.name?.value,
+            description: self.description,
+            ifname: self.ifname?.value,
+            address: self.address?.value,
+            gateway: IpAddr::V4(self.gateway?.value),
+            weight: self.weight,
+            tier: self.tier,
+            nat: self.nat,
+            enabled: self.enabled,
+        })
+    }
+
+    /// How messages call it.
+    pub(super) fn label(&self) -> &str {
+        self.name.as_ref().map_or("?", |n| &n.value)
+    }
+}
+
+pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
+    let sections = reader.tables(file, "uplink", "uplink");
+    if sections.is_empty() && file.get("uplink").is_none_or(|n| n.get_ref().is_array()) {
+        if !reader.broken {
+            reader
+                .error(file.place("uplink"), "there is no [[uplink]]")
+                .hint("each line to the internet is one block [[uplink]]");
+        }
+        return Vec::new();
+    }
+    sections.iter().map(|section| uplink(reader, section)).collect()
+}
+
+fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
+    let weight = reader.integer_or(section, "weight", 1..=255, 1);
+    let address = address(reader, section);
+    Draft {
+        name: required(reader, section, "name", "\"isp1\"", |r, n| name(r, n, "name", 32)),
+        ifname: required(reader, section, "interface", "\"eth0\"", |r, n| {
+            interface(r, n, "interface")
+        }),
+        gateway: gateway(reader, section, address.as_ref().map(|a| a.value)),
+        address,
+        description: description(reader, section),
+        weight: u8::try_from(weight).unwrap_or(1),
+        tier: tier(reader, section),
+        nat: nat(reader, section),
+        enabled: reader.boolean(section, "enabled", true),
+    }
+}
+
+fn required<T>(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    example: &str,
+    read: impl FnOnce(&mut Reader, Node<'_>) -> Option<T>,
+) -> Option<At<T>> {
+    let Some(node) = section.get(key) else {
+        reader.missing(section, key, example);
+        return None;
+    };
+    read(reader, node).map(|value| At { value, span: node.span() })
+}
+
+fn description(reader: &mut Reader, section: &Section<'_>) -> String {
+    let Some(node) = section.get("description") else { return String::new() };
+    let text = reader.text(node, "description", "a text").unwrap_or_default();
+    if text.chars().count() > 100 {
+        reader.error(node.span(), "`description` must have at most 100 characters");
+    }
+    text.to_owned()
+}
+
+fn tier(reader: &mut Reader, section: &Section<'_>) -> Tier {
+    let Some(node) = section.get("tier") else { return Tier::Number(1) };
+    if let Some(text) = node.get_ref().as_str() {
+        if text != "none" {
+            reader
+                .error(node.span(), format!("`tier` cannot be \"{}\"", shown(text)))
+                .hint("a whole number from 1 on (1 is used first), or \"none\": inbound only");
+        }
+        return Tier::Inbound;
+    }
+    Tier::Number(reader.integer(node, "tier", 1..=1000).unwrap_or(1))
+}
+
+fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
+    let Some(node) = section.get("nat") else { return Nat::On };
+    if let Some(on) = node.get_ref().as_bool() {
+        return if on { Nat::On } else { Nat::Off };
+    }
+    let Some(text) = reader.text(node, "nat", "true, false or an address") else { return Nat::On };
+    match text.parse::<Ipv4Addr>() {
+        Ok(address) if is_host(address) => return Nat::To(address),
+        Ok(address) => {
+            reader.error(node.span(), format!("{address} cannot be the address of a host"));
+        }
+        Err(_) if text.parse::<IpAddr>().is_ok() => {
+            reader.later(node.span(), "an IPv6 address in `nat`");
+        }
+        Err(_) => {
+            reader
+                .error(node.span(), format!("`nat` cannot be \"{}\"", shown(text)))
+                .hint("true, false, or an address such as \"203.0.113.5\"");
+        }
+    }
+    Nat::On
+}
+
+fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
+    let Some(node) = section.get("address") else {
+        reader.missing(section, "address", "\"198.51.100.2/24\"");
+        return None;
+    };
+    let wanted = "a text such as \"198.51.100.2/24\"";
+    let text = reader.text(node, "address", wanted)?;
+    let value = judge_address(reader, node, text)?;
+    Some(At { value, span: node.span() })
+}
+
+fn judge_address(reader: &mut Reader, node: Node<'_>, text: &str) -> Option<Prefix> {
+    if let "dhcp" | "ppp" | "keep" | "ra" = text {
+        reader
+            .later(node.span(), &format!("address = \"{text}\""))
+            .hint("write the static address: \"198.51.100.2/24\"");
+        return None;
+    }
+    let Ok(prefix) = text.parse::<Prefix>() else {
+        let problem =
+            reader.error(node.span(), format!("`address`: \"{}\" is no address", shown(text)));
+        if text.parse::<IpAddr>().is_ok() {
+            problem.hint(format!("the prefix length is missing: \"{text}/24\""));
+        } else {
+            problem.hint("an address with its prefix length: \"198.51.100.2/24\"");
+        }
+        return None;
+    };
+    let IpAddr::V4(address) = prefix.address else {
+        reader.later(node.span(), "an IPv6 address of an uplink");
+        return None;
+    };
+    let wrong = if !is_host(address) {
+        Some(format!("{address} cannot be the address of a host"))
+    } else if prefix.length == 0 {
+        Some("the prefix length 0 would make the whole internet a neighbour".to_owned())
+    } else if prefix.length == 32 {
+        let text = "a /32 address has its gateway outside the prefix";
+        reader.later(node.span(), text);
+        return None;
+    } else {
+        edge(prefix, address).map(|edge| format!("{address} is the {edge} of {prefix}"))
+    };
+    if let Some(text) = wrong {
+        reader.error(node.span(), text);
+        return None;
+    }
+    Some(prefix)
+}
+
+fn gateway(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    prefix: Option<Prefix>,
+) -> Option<At<Ipv4Addr>> {
+    let Some(node) = section.get("gateway") else {
+        // Without a static address the missing gateway is no separate fault.
+        let is_static = section
+            .get("address")
+            .and_then(|n| n.get_ref().as_str())
+            .is_none_or(|t| t.contains('/'));
+        if is_static {
+            reader.missing(section, "gateway", "\"198.51.100.1\"");
+        }
+        return None;
+    };
+    let text = reader.text(node, "gateway", "an address such as \"198.51.100.1\"")?;
+    let gateway = match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(gateway)) => gateway,
+        Ok(IpAddr::V6(_)) => {
+            reader.later(node.span(), "an IPv6 gateway");
+            return None;
+        }
+        Err(_) => {
+            let text = format!("`gateway`: \"{}\" is no address", shown(text));
+            let hint = "an address without a prefix length: \"198.51.100.1\"";
+            reader.error(node.span(), text).hint(hint);
+            return None;
+        }
+    };
+    let place = section.place("address");
+    let wrong = match prefix {
+        _ if !is_host(gateway) => Some(format!("{gateway} cannot be the address of a host")),
+        Some(prefix) if prefix.address == IpAddr::V4(gateway) => {
+            Some("`gateway` equals the uplink's own address".to_owned())
+        }
+        Some(prefix) if !prefix.contains(IpAddr::V4(gateway)) => {
+            let network = prefix.network();
+            Some(format!("the gateway {gateway} lies outside {network}"))
+        }
+        Some(prefix) => edge(prefix, gateway).map(|e| format!("{gateway} is the {e} of {prefix}")),
+        None => None,
+    };
+    if let Some(text) = wrong {
+        reader.error(node.span(), text).also(&place, "the uplink's address");
+        return None;
+    }
+    Some(At { value: gateway, span: node.span() })
+}
+
+/// Network or broadcast address of its prefix, if it is one.
+pub(super) fn edge(prefix: Prefix, address: Ipv4Addr) -> Option<&'static str> {
+    if prefix.length > 30 {
+        return None;
+    }
+    let host_bits = u32::MAX >> prefix.length;
+    match address.to_bits() & host_bits {
+        0 => Some("network address"),
+        bits if bits == host_bits => Some("broadcast address"),
+        _ => None,
+    }
+}
+
+/// An address that a single host can have.
+pub(super) fn is_host(address: Ipv4Addr) -> bool {
+    let first = address.octets()[0];
+    first != 0 && first != 127 && first < 224
+}
