@@ -1,1 +1,43 @@
-//! Stub.
+//! The laboratory: clients, a router, providers and an "internet" in network
+//! namespaces of one machine, driving the built `rail` binary.
+//!
+//! ```text
+//!   client ── lan0 [router] wan1 ── [isp1] ── [transit1] ──┐
+//!                           wan2 ── [isp2] ── [transit2] ──┤ internet
+//!                           wanN ── [ispN] ── [transitN] ──┘ (servers, targets)
+//! ```
+//!
+//! What it promises: everything happens inside fresh network, mount and process
+//! namespaces ([`space`]); the machine's own network is never touched, and when
+//! the outermost process dies, even by SIGKILL, the kernel removes all of it.
+//! It works as root and, with a user namespace, as anybody else.
+//!
+//! [`Topology`] builds the drawing, [`Fault`] breaks it and repairs it,
+//! [`traffic`] measures what clients see, [`Rail`] runs the daemon, and
+//! [`normal`] writes the kernel state as text that can be compared.
+//!
+//! Not here: assertions about `rail` itself; these are in `tests/`, or in the
+//! program that uses this library.
+
+pub mod daemon;
+pub mod delay;
+pub mod error;
+pub mod eventually;
+pub mod fault;
+pub mod flows;
+pub mod node;
+pub mod normal;
+pub mod scratch;
+pub mod space;
+pub mod topology;
+pub mod traffic;
+
+pub use daemon::Rail;
+pub use error::LabError;
+pub use eventually::{eventually, try_eventually};
+pub use fault::{Fault, Injected};
+pub use flows::{FlowReport, Flows, FlowsReport};
+pub use node::Node;
+pub use space::{figures, isolated, long, timed};
+pub use topology::{ConfigText, Plan, Topology};
+pub use traffic::{Connector, ConnectorPlan, ConnectorReport, Servers};

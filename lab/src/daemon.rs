@@ -1,0 +1,302 @@
+//! The program under test: `rail` started in the router's namespace.
+//!
+//! The built binary is `$RAIL_BIN`, else `rail` beside the running executable or above it
+//! (`target/debug/deps/test` finds `target/debug/rail`). Files live in the private tmpfs.
+//! Dropping ends the daemon by SIGKILL, so a panicking test leaves no process.
+
+use crate::{LabError, Node, scratch, try_eventually};
+use serde_json::Value;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A daemon with its files; running or not.
+#[derive(Debug)]
+pub struct Rail {
+    node: Node,
+    program: PathBuf,
+    directory: PathBuf,
+    child: Option<Child>,
+}
+
+impl Rail {
+    /// Writes the configuration; starts nothing.
+    ///
+    /// # Errors
+    /// When the binary is missing or a file cannot be written.
+    pub fn new(node: &Node, config: &str) -> Result<Self, LabError> {
+        let directory = scratch::directory("rail")?;
+        let rail = Self { node: node.clone(), program: program()?, directory, child: None };
+        for part in ["runtime", "state"] {
+            let path = rail.directory.join(part);
+            fs::create_dir(&path).map_err(|e| LabError::io("create a directory", e))?;
+        }
+        rail.write_config(config)?;
+        Ok(rail)
+    }
+
+    /// Writes the configuration, starts the daemon, and waits until `status` answers.
+    ///
+    /// # Errors
+    /// When it does not become ready within five seconds; the message holds its log.
+    pub fn run(node: &Node, config: &str) -> Result<Self, LabError> {
+        let mut rail = Self::new(node, config)?;
+        rail.start()?;
+        Ok(rail)
+    }
+
+    /// Replaces the configuration file; `reload` makes the daemon read it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_config(&self, config: &str) -> Result<(), LabError> {
+        fs::write(self.config_path(), config).map_err(|e| LabError::io("write rail.toml", e))
+    }
+
+    /// Starts the daemon and waits until it is ready; returns when it was started.
+    ///
+    /// # Errors
+    /// As [`Rail::run`].
+    pub fn start(&mut self) -> Result<Instant, LabError> {
+        let at = self.launch()?;
+        self.wait_ready(Duration::from_secs(5))?;
+        Ok(at)
+    }
+
+    /// Starts the daemon and does not wait; returns when.
+    ///
+    /// # Errors
+    /// When it runs already or cannot be started.
+    pub fn launch(&mut self) -> Result<Instant, LabError> {
+        if self.child.is_some() {
+            return Err(LabError::Refused("the daemon runs already".into()));
+        }
+        let log = File::options().create(true).append(true).open(self.log_path());
+        let log = log.map_err(|e| LabError::io("open the log", e))?;
+        let second = log.try_clone().map_err(|e| LabError::io("open the log", e))?;
+        let mut command = Command::new(&self.program);
+        command.arg("run").arg("--config").arg(self.config_path());
+        command.arg("--runtime-dir").arg(self.runtime_dir());
+        command.arg("--state-dir").arg(self.directory.join("state"));
+        if std::env::var_os("RAIL_LAB_DEBUG").is_some() {
+            command.arg("--debug");
+        }
+        command.stdin(Stdio::null()).stdout(log).stderr(second);
+        let at = Instant::now();
+        self.child = Some(self.node.start(&mut command)?);
+        Ok(at)
+    }
+
+    /// Waits until `rail status` answers.
+    ///
+    /// # Errors
+    /// When it does not within `limit`, or when the daemon ended.
+    pub fn wait_ready(&mut self, limit: Duration) -> Result<(), LabError> {
+        let start = Instant::now();
+        loop {
+            match self.status() {
+                Ok(_) => return Ok(()),
+                Err(error) if start.elapsed() > limit || self.ended().is_some() => {
+                    let log = self.log();
+                    let text = format!("the daemon did not become ready: {error}\n{log}");
+                    return Err(LabError::Late(text));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Runs `rail WORDS` to its end in the router's namespace, as an administrator would.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn command(&self, words: &[&str]) -> Result<Output, LabError> {
+        self.node.output(Command::new(&self.program).args(words).stdin(Stdio::null()))
+    }
+
+    /// As [`Rail::command`], with `--runtime-dir` added.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn ask(&self, words: &[&str]) -> Result<Output, LabError> {
+        let mut command = Command::new(&self.program);
+        command.args(words).arg("--runtime-dir").arg(self.runtime_dir());
+        self.node.output(command.stdin(Stdio::null()))
+    }
+
+    /// What `rail status --json` prints.
+    ///
+    /// # Errors
+    /// When no daemon answers.
+    pub fn status(&self) -> Result<Value, LabError> {
+        let output = self.ask(&["status", "--json"])?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        serde_json::from_str(&text).map_err(|_| LabError::Command {
+            line: "rail status --json".into(),
+            status: output.status,
+            output: format!("{text}{}", String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+
+    /// One field of one uplink, as text.
+    ///
+    /// # Errors
+    /// When no daemon answers, or it knows no such uplink.
+    pub fn uplink(&self, name: &str, field: &str) -> Result<String, LabError> {
+        let status = self.status()?;
+        let uplinks = status["uplinks"].as_array().into_iter().flatten();
+        let found = uplinks.into_iter().find(|uplink| uplink["name"] == name);
+        let value = found.map(|uplink| uplink[field].clone());
+        match value {
+            Some(Value::String(text)) => Ok(text),
+            Some(other) => Ok(other.to_string()),
+            None => Err(LabError::Refused(format!("no uplink {name} in {status}"))),
+        }
+    }
+
+    /// Waits until an uplink has this health; returns when that was seen.
+    ///
+    /// # Errors
+    /// When it does not get it within `limit`; the message holds the log.
+    pub fn wait_health(
+        &self,
+        name: &str,
+        health: &str,
+        limit: Duration,
+    ) -> Result<Instant, LabError> {
+        let what = format!("{name} to be {health}");
+        try_eventually(limit, &what, || match self.uplink(name, "health") {
+            Ok(seen) if seen == health => Ok(Instant::now()),
+            Ok(seen) => Err(seen),
+            Err(error) => Err(error.to_string()),
+        })
+        .map_err(|error| LabError::Late(format!("{error}\n{}", self.log())))
+    }
+
+    /// Waits until all uplinks are up and the kernel has what the daemon wants.
+    ///
+    /// # Errors
+    /// As [`Rail::wait_health`].
+    pub fn wait_all_up(&self, limit: Duration) -> Result<(), LabError> {
+        try_eventually(limit, "all uplinks to be up", || {
+            let status = self.status().map_err(|e| e.to_string())?;
+            let uplinks = status["uplinks"].as_array().cloned().unwrap_or_default();
+            let bad: Vec<String> = uplinks
+                .iter()
+                .filter(|uplink| uplink["health"] != "up")
+                .map(|uplink| format!("{} is {}", uplink["name"], uplink["health"]))
+                .collect();
+            if bad.is_empty() && !uplinks.is_empty() && status["settled"] != false {
+                Ok(())
+            } else {
+                Err(format!("{} settled: {}", bad.join(", "), status["settled"]))
+            }
+        })
+        .map_err(|error| LabError::Late(format!("{error}\n{}", self.log())))
+    }
+
+    /// Ends the daemon by SIGKILL and waits for its end; returns when.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self) -> Result<Instant, LabError> {
+        let Some(mut child) = self.child.take() else {
+            return Err(LabError::Refused("the daemon does not run".into()));
+        };
+        let at = Instant::now();
+        child.kill().map_err(|e| LabError::io("kill the daemon", e))?;
+        child.wait().map_err(|e| LabError::io("wait for the daemon", e))?;
+        Ok(at)
+    }
+
+    /// `rail stop`, with or without `--withdraw`, and waits until the daemon has ended.
+    ///
+    /// # Errors
+    /// When it does not end within ten seconds.
+    pub fn stop(&mut self, withdraw: bool) -> Result<ExitStatus, LabError> {
+        let words: &[&str] = if withdraw { &["stop", "--withdraw"] } else { &["stop"] };
+        let output = self.ask(words)?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            let line = format!("rail {}", words.join(" "));
+            return Err(LabError::Command { line, status: output.status, output: text });
+        }
+        let limit = Duration::from_secs(10);
+        let ended = try_eventually(limit, "the daemon to end", || self.ended().ok_or("it runs"));
+        let status = ended.map_err(|e| LabError::Late(format!("{e}\n{}", self.log())))?;
+        self.child = None;
+        Ok(status)
+    }
+
+    /// Writes a configuration and `rail reload`s it.
+    ///
+    /// # Errors
+    /// When the daemon refuses it.
+    pub fn reload(&self, config: &str) -> Result<(), LabError> {
+        self.write_config(config)?;
+        let output = self.ask(&["reload"])?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(LabError::Command { line: "rail reload".into(), status: output.status, output: text })
+    }
+
+    /// The process, if it was started and not ended by this object.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// How the daemon ended, if it did by itself.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+    }
+
+    /// All that it wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// The configuration file.
+    pub fn config_path(&self) -> PathBuf {
+        self.directory.join("rail.toml")
+    }
+
+    /// The runtime directory with the control socket.
+    pub fn runtime_dir(&self) -> PathBuf {
+        self.directory.join("runtime")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+}
+
+impl Drop for Rail {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+        let _ = self.kill();
+    }
+}
+
+/// Finds the built `rail`.
+///
+/// # Errors
+/// When it has not been built.
+pub fn program() -> Result<PathBuf, LabError> {
+    if let Some(path) = std::env::var_os("RAIL_BIN") {
+        return Ok(PathBuf::from(path));
+    }
+    let own = std::env::current_exe().map_err(|e| LabError::io("find the running program", e))?;
+    let found = own.ancestors().skip(1).take(2).map(|d| d.join("rail")).find(|p| is_program(p));
+    found.ok_or_else(|| {
+        LabError::Refused("no built `rail`: run `cargo build -p rail` or set RAIL_BIN".into())
+    })
+}
+
+fn is_program(path: &Path) -> bool {
+    path.is_file()
+}
