@@ -1,1 +1,55 @@
+use super::*;
+use rail_core::status::Trouble;
 
+pub(super) fn fixture() -> Status {
+    let value = serde_json::from_str(include_str!("fixture.json")).expect("JSON");
+    read(&value).expect("a status")
+}
+
+/// Given a fixed status, when it is shown, then the screen is exactly the expected one
+/// and fits 80 columns.
+#[test]
+fn the_screen_is_the_expected_one() {
+    let screen = render(&fixture(), Paint(false));
+    for line in screen.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    crate::cli::style::golden("status.txt", include_str!("golden/status.txt"), &screen);
+}
+
+/// Given a terminal, when the status is shown, then the colours change no column.
+#[test]
+fn colours_change_no_column() {
+    let coloured = render(&fixture(), Paint(true));
+    let mut plain = String::new();
+    let mut rest = coloured.as_str();
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').expect("a whole sequence").1;
+    }
+    plain.push_str(rest);
+    assert_eq!(plain, render(&fixture(), Paint(false)));
+}
+
+/// Given each kind of trouble, when a script asks, then the exit code tells.
+#[test]
+fn the_exit_code_tells_scripts() {
+    let mut status = fixture();
+    assert_eq!(exit_code(&status), 1, "a line is down");
+    for uplink in &mut status.uplinks {
+        uplink.health = Health::Up;
+    }
+    status.uplinks[1].health = Health::Probing;
+    status.uplinks[4].health = Health::Disabled;
+    assert_eq!(exit_code(&status), 0, "probing and disabled lines are no fault");
+    let trouble =
+        Trouble { object: "rule".into(), text: "EPERM".into(), retry_ms: 1, contested: false };
+    status.trouble.push(trouble);
+    assert_eq!(exit_code(&status), 1, "the kernel refused something");
+    for uplink in status.uplinks.iter_mut().take(3) {
+        uplink.health = Health::Down;
+    }
+    assert_eq!(exit_code(&status), 2, "only the inbound line is up");
+    status.uplinks[0].health = Health::Degraded;
+    assert_eq!(exit_code(&status), 1);
+}

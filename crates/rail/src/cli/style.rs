@@ -145,3 +145,14 @@ mod tests {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
     }
 }
+
+/// Compares a screen with the expected one; `UPDATE_GOLDEN=1` rewrites it.
+#[cfg(test)]
+pub(super) fn golden(name: &str, expected: &str, screen: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/golden");
+        std::fs::write(dir.join(name), screen).expect("written");
+        return;
+    }
+    assert_eq!(screen, expected, "{name}");
+}

@@ -1,16 +1,24 @@
 //! `[[forward]]`: port forwards.
 
 use super::keys::nearest;
-use super::reader::{At, Node, Reader, Section, shown};
-use super::uplink::{Draft, is_host};
+use super::reader::{Node, Reader, Section, shown};
+use super::uplink::{self, is_host};
 use rail_core::config::{Forward, Protocol};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
+
+/// A forward with the places of its port and its goal.
+pub(super) struct Draft {
+    pub(super) value: Forward,
+    pub(super) port: Range<usize>,
+    pub(super) to: Range<usize>,
+}
 
 pub(super) fn forwards(
     reader: &mut Reader,
     file: &Section<'_>,
-    uplinks: &[Draft],
-) -> Vec<At<Forward>> {
+    uplinks: &[uplink::Draft],
+) -> Vec<Draft> {
     let mut all = Vec::new();
     for section in reader.tables(file, "forward", "forward") {
         all.extend(forward(reader, &section, uplinks));
@@ -19,7 +27,7 @@ pub(super) fn forwards(
 }
 
 /// One block; one forward for each protocol it names.
-fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[Draft]) -> Vec<At<Forward>> {
+fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[uplink::Draft]) -> Vec<Draft> {
     let protocols = protocols(reader, section);
     let port = section.get("port").map(|node| (port(reader, node), node.span()));
     if port.is_none() {
@@ -32,9 +40,10 @@ fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[Draft]) -> Vec
     }
     let names = section.get("uplinks").map(|node| names(reader, node, uplinks));
     let (Some(port), Some(to)) = (port, to) else { return Vec::new() };
-    let one = |protocol| At {
+    let one = |protocol| Draft {
         value: Forward { protocol, port, to, uplinks: names.clone() },
-        span: span.clone(),
+        port: span.clone(),
+        to: section.place("to"),
     };
     protocols.into_iter().map(one).collect()
 }
@@ -118,7 +127,7 @@ fn to(reader: &mut Reader, node: Node<'_>, port: Option<u16>) -> Option<SocketAd
     Some(to)
 }
 
-fn names(reader: &mut Reader, node: Node<'_>, uplinks: &[Draft]) -> Vec<String> {
+fn names(reader: &mut Reader, node: Node<'_>, uplinks: &[uplink::Draft]) -> Vec<String> {
     let nodes = reader.list(node, "uplinks", "a list of uplink names");
     if nodes.is_empty() && node.get_ref().is_array() {
         reader

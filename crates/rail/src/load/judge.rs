@@ -1,10 +1,11 @@
 //! Whether the parts of a configuration agree with each other, and what is legal
 //! but probably not meant.
 
+use super::forward;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
-use rail_core::config::{Config, Forward, Ranges, Tier};
+use rail_core::config::{Config, Ranges, Tier};
 use rail_core::net::{IfName, Prefix};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub(super) struct Parts<'a> {
     pub(super) ranges: &'a Ranges,
     pub(super) uplinks: &'a [Draft],
     pub(super) targets: &'a [At<Ipv4Addr>],
-    pub(super) forwards: &'a [At<Forward>],
+    pub(super) forwards: &'a [forward::Draft],
 }
 
 /// Notes contradictions between sections.
@@ -46,7 +47,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
     for (index, forward) in parts.forwards.iter().enumerate() {
         if own.iter().any(|(a, _)| IpAddr::V4(*a) == forward.value.to.ip()) {
             let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
-            reader.error(forward.span.clone(), text).hint("name a host inside");
+            reader.error(forward.to.clone(), text).hint("name a host inside");
         }
         forward_twice(reader, forward, &parts.forwards[..index]);
     }
@@ -120,9 +121,9 @@ fn own_addresses(uplinks: &[Draft]) -> Vec<(Ipv4Addr, Prefix)> {
         .collect()
 }
 
-fn forward_twice(reader: &mut Reader, forward: &At<Forward>, earlier: &[At<Forward>]) {
+fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forward::Draft]) {
     let now = &forward.value;
-    let clash = |other: &&At<Forward>| {
+    let clash = |other: &&forward::Draft| {
         let then = &other.value;
         let meets = match (&now.uplinks, &then.uplinks) {
             (Some(a), Some(b)) => a.iter().any(|name| b.contains(name)),
@@ -133,8 +134,8 @@ fn forward_twice(reader: &mut Reader, forward: &At<Forward>, earlier: &[At<Forwa
     if let Some(first) = earlier.iter().find(clash) {
         let text = format!("{} port {} is forwarded twice", now.protocol.as_str(), now.port);
         reader
-            .error(forward.span.clone(), text)
-            .also(&first.span, "first here")
+            .error(forward.port.clone(), text)
+            .also(&first.port, "first here")
             .hint("one port can go to one place only, on each uplink");
     }
 }

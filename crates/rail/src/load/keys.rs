@@ -136,9 +136,7 @@ const TABLE: &[Keys] = &[
 const FOREIGN: &[(&str, &str, &str)] = &[
     ("", "uplinks", "uplink"),
     ("", "wan", "uplink"),
-    ("", "interface", "uplink"),
     ("", "provider", "uplink"),
-    ("", "gateway", "uplink"),
     ("", "ping", "check"),
     ("", "health", "check"),
     ("", "port_forward", "forward"),

@@ -120,37 +120,42 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
 /// Syntax and meaning in one list, in the order of the file. What is said of the
 /// meaning of a line whose syntax is broken is left out: it would mislead.
 fn merge(source: &str, syntax: &[toml::de::Error], meaning: Vec<Problem>) -> Vec<Problem> {
+    // Looked up, not searched: a damaged file can have a fault at every byte.
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    let line_of = |at: usize| starts.partition_point(|start| *start <= at).saturating_sub(1);
     let mut broken = Vec::new();
     let mut all = Vec::new();
     for error in syntax {
         let span = error.span().unwrap_or(0..0);
-        broken.push(line_start(source, span.start));
+        let line = line_of(span.start);
+        broken.push(line);
         let mut problem = Problem::new(span, format!("syntax: {}", error.message()));
-        if let Some(hint) = syntax_hint(source, &problem) {
+        if all.len() < report::MOST_SHOWN
+            && let Some(hint) = syntax_hint(&source[starts[line]..], &problem.message)
+        {
             problem.hint(hint);
         }
         all.push(problem);
     }
     broken.sort_unstable();
-    let sound = |p: &Problem| broken.binary_search(&line_start(source, p.span.start)).is_err();
+    let sound = |p: &Problem| broken.binary_search(&line_of(p.span.start)).is_err();
     all.extend(meaning.into_iter().filter(sound));
     all.sort_by_key(|p| p.span.start);
     all.dedup();
     all
 }
 
-fn line_start(source: &str, at: usize) -> usize {
-    source.get(..at).and_then(|s| s.rfind('\n')).map_or(0, |i| i + 1)
-}
-
 /// What is usually meant by the usual mistakes.
-fn syntax_hint(source: &str, problem: &Problem) -> Option<&'static str> {
-    let start = line_start(source, problem.span.start);
-    let line = source.get(start..)?.lines().next()?;
+fn syntax_hint(line: &str, message: &str) -> Option<&'static str> {
+    let line = line.lines().next()?;
+    if message.contains("recurs") {
+        return Some("nothing here needs to be nested that deep");
+    }
     if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
         return Some("these are typographic quotes; write \" instead");
     }
-    if problem.message.contains("duplicate key") {
+    if message.contains("duplicate key") {
         return Some("this key or table was given before; [[uplink]] makes a new uplink each time");
     }
     if line.contains(": ") && !line.contains('=') {
@@ -165,3 +170,6 @@ fn syntax_hint(source: &str, problem: &Problem) -> Option<&'static str> {
 
 /// Larger files are refused.
 const MOST_BYTES: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests;

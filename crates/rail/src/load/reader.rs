@@ -66,7 +66,7 @@ impl Reader {
 
     /// A key that cannot be left out.
     pub(super) fn missing(&mut self, section: &Section<'_>, key: &str, example: &str) {
-        if !self.broken {
+        if !self.broken && !is_misspelt(section, key) {
             let text = format!("`{key}` is missing in {}", title(section.path));
             self.error(section.span.clone(), text).hint(format!("for example: {key} = {example}"));
         }
@@ -88,11 +88,11 @@ impl Reader {
                 continue;
             }
             if valid.later.contains(&name) {
-                self.later(key.span(), &format!("`{name}` in {}", title(section.path)));
+                self.later(key.span(), &format!("`{name}`{}", within(section.path)));
                 continue;
             }
             let hint = hint_for_key(section.path, name);
-            let message = format!("unknown key `{}` in {}", shown(name), title(section.path));
+            let message = format!("unknown key `{}`{}", shown(name), within(section.path));
             self.error(key.span(), message).hint(hint);
         }
     }
@@ -233,7 +233,11 @@ impl Reader {
     /// The elements of a list; a single value is a mistake with a hint.
     pub(super) fn list<'a>(&mut self, node: Node<'a>, key: &str, wanted: &str) -> Vec<Node<'a>> {
         if let Some(array) = node.get_ref().as_array() {
-            return array.iter().collect();
+            if array.iter().count() > MOST_ELEMENTS {
+                let text = format!("`{key}` has more than {MOST_ELEMENTS} elements");
+                self.error(node.span(), text);
+            }
+            return array.iter().take(MOST_ELEMENTS).collect();
         }
         let problem = self.wrong_type(node, key, wanted);
         if let DeValue::String(text) = node.get_ref() {
@@ -247,6 +251,16 @@ fn note(list: &mut Vec<Problem>, span: Range<usize>, message: String) -> &mut Pr
     let at = list.len();
     list.push(Problem::new(span, message));
     &mut list[at]
+}
+
+/// True if an unknown key of the section probably means `key`: one complaint is enough.
+pub(super) fn is_misspelt(section: &Section<'_>, key: &str) -> bool {
+    let valid = keys::of(section.path);
+    let all = || valid.built.iter().chain(valid.later).copied();
+    section.table.keys().map(|k| -> &str { k.get_ref() }).any(|name| {
+        let near = || keys::nearest(name, all());
+        !all().any(|k| k == name) && keys::translated(section.path, name).or_else(near) == Some(key)
+    })
 }
 
 fn hint_for_key(section: &str, name: &str) -> String {
@@ -263,6 +277,10 @@ fn hint_for_key(section: &str, name: &str) -> String {
         return format!("`{name}` belongs in {}", homes.join(" or "));
     }
     format!("valid keys: {}", valid.built.join(", "))
+}
+
+fn within(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!(" in {}", title(path)) }
 }
 
 /// How a section is written.
@@ -294,3 +312,6 @@ fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Table(_) => "a table",
     }
 }
+
+/// Longer lists are refused: what is compared pairwise must stay cheap.
+const MOST_ELEMENTS: usize = 256;

@@ -51,7 +51,7 @@ pub(crate) struct Entry {
 /// Everything that keeps a file from being used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Report {
-    /// The problems in the order of the file.
+    /// The problems in the order of the file, at most 50.
     pub(crate) entries: Vec<Entry>,
     plain: String,
     styled: String,
@@ -99,7 +99,7 @@ impl Report {
         };
         plain.push_str(&rest);
         styled.push_str(&rest);
-        let entries = problems.iter().map(|p| entry(source, p)).collect();
+        let entries = problems.iter().take(MOST_SHOWN).map(|p| entry(source, p)).collect();
         Self { entries, plain, styled }
     }
 
@@ -191,6 +191,6 @@ fn clip(source: &str, span: &Range<usize>) -> Range<usize> {
 }
 
 /// More problems than this are only counted.
-const MOST_SHOWN: usize = 50;
+pub(super) const MOST_SHOWN: usize = 50;
 /// Wider excerpts, in bytes, are not drawn.
 const WIDEST: usize = 16 * 1024;

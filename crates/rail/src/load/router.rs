@@ -1,6 +1,6 @@
 //! `[router]`, `[log]`, `[lan]`, `[firewall]`, `[balance]`, `[ranges]`.
 
-use super::reader::{At, Node, Reader, Section, shown};
+use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::unit::digits;
 use rail_core::config::{
     Allow, BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Protocol, Ranges,
@@ -54,7 +54,7 @@ pub(super) fn log(reader: &mut Reader, file: &Section<'_>) -> Log {
 
 pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
     if file.get("lan").is_none() {
-        if !reader.broken {
+        if !reader.broken && !is_misspelt(file, "lan") {
             reader
                 .error(file.span.clone(), "the table [lan] is missing: which side is inside?")
                 .hint("write:  [lan]  and below it  interfaces = [\"lan0\"]");

@@ -1,7 +1,7 @@
 //! `[[uplink]]`: each block by itself. How the blocks fit each other is judged
 //! in [`judge`](super::judge).
 
-use super::reader::{At, Node, Reader, Section, shown};
+use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use rail_core::config::{Nat, Tier, UplinkConfig};
 use rail_core::net::{IfName, Prefix};
@@ -45,7 +45,7 @@ impl Draft {
 pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
     let sections = reader.tables(file, "uplink", "uplink");
     if sections.is_empty() && file.get("uplink").is_none_or(|n| n.get_ref().is_array()) {
-        if !reader.broken {
+        if !reader.broken && !is_misspelt(file, "uplink") {
             reader
                 .error(file.place("uplink"), "there is no [[uplink]]")
                 .hint("each line to the internet is one block [[uplink]]");

@@ -1,0 +1,176 @@
+//! `rail check` on a corpus of good and bad files: what is said, word for word.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p rail --test configuration` rewrites the expected
+//! texts; they are reviewed like prose.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn check(dir: &Path, file: &str, more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_rail"))
+        .current_dir(dir)
+        .args(["check", "--config", file])
+        .args(more)
+        .output()
+        .expect("rail starts")
+}
+
+fn corpus(name: &str) -> (PathBuf, Vec<String>) {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+    let mut files: Vec<_> = fs::read_dir(&dir)
+        .expect("the corpus is there")
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml"))
+        .collect();
+    files.sort();
+    (dir, files)
+}
+
+/// Given a file with faults, when it is checked, then exactly the expected text is
+/// told, with a place for each fault, and the exit code is 1.
+#[test]
+fn bad_files_are_explained() {
+    let (dir, files) = corpus("bad");
+    assert!(files.len() >= 45, "only {} bad files", files.len());
+    let mut wrong = Vec::new();
+    for file in files {
+        let output = check(&dir, &file, &[]);
+        let told = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{file}: {told}");
+        assert!(output.stdout.is_empty(), "{file}");
+        assert!(told.contains(&format!("--> {file}:")), "{file} without a place:\n{told}");
+        assert!(!told.contains('\x1b'), "{file}: colours without a terminal");
+        let golden = dir.join(file.replace(".toml", ".txt"));
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &told).expect("written");
+        }
+        if fs::read_to_string(&golden).unwrap_or_default() != told {
+            wrong.push(format!("{file}:\n{told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Given a good file, when it is checked, then the exit code is 0; and the effective
+/// configuration that it prints is good, and prints itself.
+#[test]
+fn good_files_pass_and_their_effective_form_is_a_fixed_point() {
+    let (dir, files) = corpus("good");
+    assert!(files.iter().any(|f| f == "two-uplinks.toml"));
+    for file in files {
+        let output = check(&dir, &file, &[]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let once = check(&dir, &file, &["--show-effective"]).stdout;
+        let place = scratch(&format!("effective-{file}"));
+        fs::write(&place, &once).expect("written");
+        let again = check(&dir, &place.display().to_string(), &["--show-effective"]);
+        assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+        assert_eq!(String::from_utf8_lossy(&once), String::from_utf8_lossy(&again.stdout));
+    }
+}
+
+/// Given two uplinks and nothing else, when it is checked, then the defaults are those
+/// of the contract.
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let (dir, _) = corpus("good");
+    let shown = check(&dir, "two-uplinks.toml", &["--show-effective"]).stdout;
+    let shown = String::from_utf8(shown).expect("text");
+    for line in [
+        "interval = \"200ms\"",
+        "timeout = \"500ms\"",
+        "fail_after = 4",
+        "recover_after = 10",
+        "required = 2",
+        "stable_for = \"0s\"",
+        "targets = [\"1.1.1.1\", \"8.8.8.8\", \"9.9.9.9\", \"208.67.222.222\"]",
+        "loss = { degraded = \"10%\", down = \"40%\", recovered = \"5%\" }",
+        "weight = 1",
+        "tier = 1",
+        "by = \"connection\"",
+        "mode = \"basic\"",
+        "marks = \"0x7f000000\"",
+    ] {
+        assert!(shown.lines().any(|l| l == line), "{line} is not in\n{shown}");
+    }
+}
+
+/// Given targets of one operator, or a gateway as target, when the file is checked, then
+/// it passes with a warning, and the cost of the probes is told.
+#[test]
+fn doubtful_files_pass_with_warnings() {
+    let (dir, _) = corpus("good");
+    let output = check(&dir, "contract.toml", &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("warning: all targets belong to one operator"), "{told}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("MB a month"), "{said}");
+    let place = scratch("gateway-target.toml");
+    let text = fs::read_to_string(dir.join("contract.toml")).expect("there");
+    fs::write(&place, text.replace("192.0.2.3", "198.51.100.1")).expect("written");
+    let output = check(&dir, &place.display().to_string(), &[]);
+    assert!(output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("is the gateway of \"isp1\""), "{told}");
+}
+
+/// Given no file, a directory, too large a file, or bytes that are no text, when it is
+/// checked, then the exit code is 1 and the reason is told.
+#[test]
+fn what_is_no_text_file_is_refused() {
+    let dir = scratch("odd");
+    fs::create_dir_all(&dir).expect("made");
+    fs::write(dir.join("large.toml"), "#\n".repeat(600_000)).expect("written");
+    fs::write(dir.join("latin1.toml"), b"[lan]\n# \xfcber\n").expect("written");
+    fs::write(dir.join("zero.toml"), b"[lan]\n\0").expect("written");
+    for (file, words) in [
+        ("missing.toml", "cannot be read"),
+        (".", "cannot be read"),
+        ("large.toml", "larger than 1 MB"),
+        ("latin1.toml", "not UTF-8 text, from line 2 column 3"),
+        ("zero.toml", "zero bytes"),
+    ] {
+        let output = check(&dir, file, &[]);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{file}: {told}");
+        assert!(told.contains(words), "{file}: {told}");
+    }
+}
+
+/// Given a fresh place, when a sample is generated, then `check` accepts it, a second
+/// run leaves it alone, and with every comment made a setting it is still good.
+#[test]
+fn the_generated_sample_is_good() {
+    let place = scratch("sample.toml");
+    drop(fs::remove_file(&place));
+    let generate = || {
+        let mut rail = Command::new(env!("CARGO_BIN_EXE_rail"));
+        rail.arg("generate-config").arg(&place).output().expect("rail starts")
+    };
+    assert!(generate().status.success());
+    let written = fs::read_to_string(&place).expect("there");
+    let file = place.display().to_string();
+    let dir = Path::new("/");
+    assert!(check(dir, &file, &[]).status.success());
+    fs::write(&place, format!("{written}# mine\n")).expect("written");
+    assert_eq!(generate().status.code(), Some(1));
+    assert!(fs::read_to_string(&place).expect("there").ends_with("# mine\n"));
+    let is_setting = |line: &str| {
+        line.strip_prefix("# ").is_some_and(|rest| {
+            let key = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').count();
+            rest.starts_with('[') || key > 0 && rest[key..].starts_with(" = ")
+        })
+    };
+    let all: String = written
+        .lines()
+        .map(|l| if is_setting(l) { format!("{}\n", &l[2..]) } else { format!("{l}\n") })
+        .collect();
+    fs::write(&place, all).expect("written");
+    let output = check(dir, &file, &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
