@@ -34,20 +34,23 @@ impl Poller {
         Ok(Self { fd: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
-    /// Reports from now on when `source` is readable, and also when it is writable if `write`.
+    /// Reports from now on when `source` is readable.
     ///
     /// # Errors
     /// The kernel's: already added, or out of memory.
-    pub fn add(&self, source: impl AsFd, token: u64, write: bool) -> io::Result<()> {
-        epoll::add(&self.fd, source, EventData::new_u64(token), flags(write))
+    pub fn add(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        epoll::add(&self.fd, source, EventData::new_u64(token), EventFlags::IN)
     }
 
-    /// Changes what is reported for `source`.
+    /// Changes what is reported for `source`; an error or hang-up always is, as readable.
     ///
     /// # Errors
     /// The kernel's: not added.
-    pub fn modify(&self, source: impl AsFd, token: u64, write: bool) -> io::Result<()> {
-        epoll::modify(&self.fd, source, EventData::new_u64(token), flags(write))
+    pub fn modify(&self, source: impl AsFd, token: u64, read: bool, write: bool) -> io::Result<()> {
+        let mut flags = EventFlags::empty();
+        flags.set(EventFlags::IN, read);
+        flags.set(EventFlags::OUT, write);
+        epoll::modify(&self.fd, source, EventData::new_u64(token), flags)
     }
 
     /// Reports nothing more for `source`. Closing the last copy of a descriptor does the same.
@@ -56,12 +59,12 @@ impl Poller {
         let _ = epoll::delete(&self.fd, source);
     }
 
-    /// Waits until something is ready; `block: false` only looks. At most 64 at a time.
+    /// Waits until something is ready; `block: false` only looks. At most 256 at a time.
     ///
     /// # Errors
     /// The kernel's; an interruption by a signal is not one.
     pub fn wait(&self, block: bool) -> io::Result<Vec<Ready>> {
-        let mut events: Vec<epoll::Event> = Vec::with_capacity(64);
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(256);
         let zero = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
         let timeout = if block { None } else { Some(&zero) };
         match epoll::wait(&self.fd, rustix::buffer::spare_capacity(&mut events), timeout) {
@@ -70,10 +73,6 @@ impl Poller {
         }
         Ok(events.iter().map(ready).collect())
     }
-}
-
-fn flags(write: bool) -> EventFlags {
-    if write { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN }
 }
 
 fn ready(event: &epoll::Event) -> Ready {

@@ -118,7 +118,7 @@ impl Slot {
     fn try_open(&mut self, poller: &Poller, first_token: u64) -> bool {
         let token = first_token + u64::from(self.wanted.uplink.0);
         let opened = open(&self.wanted)
-            .and_then(|fd| poller.add(&fd, token, false).map_err(Into::into).map(|()| fd));
+            .and_then(|fd| poller.add(&fd, token).map_err(Into::into).map(|()| fd));
         self.fd = opened.ok();
         self.fd.is_some()
     }

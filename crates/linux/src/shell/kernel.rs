@@ -1,0 +1,140 @@
+//! The kernel as one thing: netlink, nftables and settings behind one `observe`
+//! and one `apply`.
+//!
+//! Promises: an observation is read from the kernel at that moment, never from
+//! memory; a notification says only that something changed, what it is now is
+//! read. Leaves out the `nft` child, which takes time: that is the shell's.
+
+use super::pending as nft;
+use super::pending::{Monitor, Monitor as NeighbourMonitor, Nft, RequestSocket};
+use crate::poll::Poller;
+use crate::sysctl;
+use rail_core::net::IfName;
+use rail_core::state::{Key, Observed, Op, OpError, Scope, Watch};
+use std::io;
+
+/// Sockets to the kernel's tables.
+#[derive(Debug)]
+pub struct Kernel {
+    request: RequestSocket,
+    nft: Nft,
+    monitor: Monitor,
+    neighbours: NeighbourMonitor,
+    firewall: nft::Monitor,
+}
+
+impl Kernel {
+    /// Opens all of them, the notifications included: what changes from now on is reported.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            monitor: Monitor::open()?,
+            neighbours: NeighbourMonitor::open()?,
+            firewall: nft::Monitor::open()?,
+            request: RequestSocket::open()?,
+            nft: Nft::open()?,
+        })
+    }
+
+    /// Reads the kinds in `scope`.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
+        let mut observed = self.request.observe(scope, watch)?;
+        if scope.has(Scope::FIREWALL) {
+            observed.firewall = self.nft.observe()?;
+        }
+        if scope.has(Scope::SYSCTLS) {
+            // One that cannot be read is missing: its interface may be.
+            let read = |path: &String| Some((path.clone(), sysctl::read(path).ok()?));
+            observed.sysctls = watch.sysctls.iter().filter_map(read).collect();
+        }
+        Ok(observed)
+    }
+
+    /// Reads everything; without root the firewall may be kept from us, and is left out with a
+    /// sentence about it.
+    ///
+    /// # Errors
+    /// What else cannot be read, as a sentence.
+    pub fn observe_readable(
+        &mut self,
+        watch: &Watch,
+    ) -> Result<(Observed, Option<String>), String> {
+        let rest = Scope(Scope::ALL.0 & !Scope::FIREWALL.0);
+        let mut observed = self
+            .observe(rest, watch)
+            .map_err(|e| format!("cannot read the kernel's routing tables: {e}"))?;
+        match self.nft.observe() {
+            Ok(firewall) => {
+                observed.firewall = firewall;
+                Ok((observed, None))
+            }
+            Err(e) => Ok((
+                observed,
+                Some(format!(
+                    "the firewall could not be read ({e}) and is shown as missing; start as root"
+                )),
+            )),
+        }
+    }
+
+    /// Performs one change; all but [`Op::Nft`].
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn apply(&mut self, key: &Key, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::Slots { del, add } => self.nft.set_slots(del, add),
+            Op::SetSysctl(value) => match key {
+                Key::Sysctl(path) => sysctl::write(path, value),
+                _ => Err(mismatch()),
+            },
+            Op::Nft(_) => Err(mismatch()),
+            _ => self.request.apply(key, op),
+        }
+    }
+
+    /// Sets a link administratively up or down.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn set_link(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
+        self.request.set_link(ifname, up)
+    }
+
+    /// Has the notifications reported, with tokens from [`super::TOKEN_MONITORS`] on.
+    pub(super) fn register(&self, poller: &Poller) -> io::Result<()> {
+        poller.add(&self.monitor, super::TOKEN_MONITORS)?;
+        poller.add(&self.neighbours, super::TOKEN_MONITORS + 1)?;
+        poller.add(&self.firewall, super::TOKEN_MONITORS + 2)?;
+        Ok(())
+    }
+
+    /// Takes a new watch list.
+    pub(super) fn watch(&mut self, watch: &Watch) {
+        self.neighbours.watch(watch);
+    }
+
+    /// Reads the notifications of one descriptor: what changed by another hand than ours.
+    pub(super) fn changed(&mut self, token: u64) -> Scope {
+        match token - super::TOKEN_MONITORS {
+            0 => self.monitor.drain(),
+            1 => self.neighbours.drain(),
+            _ => self.firewall.drain(),
+        }
+    }
+
+    /// Drops the notifications about the firewall that wait.
+    pub(super) fn forget_firewall_changes(&mut self) {
+        let _ours = self.firewall.drain();
+    }
+}
+
+/// A step whose key and change do not belong together; the core does not make such.
+fn mismatch() -> OpError {
+    OpError { errno: libc::EINVAL, text: "this change does not fit its object".into() }
+}

@@ -1,0 +1,311 @@
+//! Performs what the core asks for, in the order it asks.
+//!
+//! Owns every descriptor that touches the network. Promises: an output begins
+//! only after the one before it has taken effect. Two things take time, an
+//! `nft` child and a state that must be on the disk; while one of them runs the
+//! outputs behind it wait in a queue and the loop goes on. Probes never wait.
+//! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
+//! is an answer like any other.
+
+mod kernel;
+mod pending;
+mod record;
+mod worker;
+
+use crate::clock;
+use crate::poll::{Poller, Ready};
+use crate::socket::{ProbeSockets, SocketCounters};
+pub use kernel::Kernel;
+pub use pending::Spawner;
+use rail_core::net::IfName;
+use rail_core::notice::{Notice, Severity};
+use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
+use rail_core::time::{Duration, Instant};
+use rail_core::{Input, Output};
+use record::Record;
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::rc::Rc;
+use worker::{Finished, Workers};
+
+/// What the shell has to say.
+#[derive(Debug)]
+pub enum Event {
+    /// For the core.
+    Input(Input),
+    /// For people.
+    Notice(Notice),
+    /// Withdrawal is complete and the outputs before it are performed.
+    Done,
+}
+
+/// The shell.
+#[derive(Debug)]
+pub struct Shell {
+    poller: Rc<Poller>,
+    kernel: Kernel,
+    spawner: Spawner,
+    workers: Workers,
+    probes: ProbeSockets,
+    watch: Watch,
+    record: Record,
+    queue: VecDeque<Work>,
+    waiting: Option<Waiting>,
+    events: VecDeque<Event>,
+    save_error: Option<String>,
+    observe_error: Option<String>,
+}
+
+/// What stands in the queue: an [`Output::Apply`] as single steps, all else as it came.
+#[derive(Debug)]
+enum Work {
+    Step(Step),
+    Output(Output),
+}
+
+/// What the queue waits for.
+#[derive(Debug)]
+enum Waiting {
+    /// An `nft` child that changes this object.
+    Nft(Key),
+    /// The state with this number.
+    Saved(u64),
+    /// Another attempt to read the kernel, at this time.
+    Retry(Instant),
+}
+
+impl Shell {
+    /// Opens everything. The spawner was started first, before threads and rights were changed.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket, a thread or a descriptor.
+    pub fn open(poller: Rc<Poller>, spawner: Spawner, state_dir: &Path) -> io::Result<Self> {
+        let kernel = Kernel::open()?;
+        let workers = Workers::start(state_dir.into())?;
+        kernel.register(&poller)?;
+        poller.add(&spawner, TOKEN_SPAWNER)?;
+        poller.add(&workers, TOKEN_WORKERS)?;
+        Ok(Self {
+            poller,
+            kernel,
+            spawner,
+            workers,
+            probes: ProbeSockets::new(TOKEN_PROBES),
+            watch: Watch::default(),
+            record: Record::from_environment(),
+            queue: VecDeque::new(),
+            waiting: None,
+            events: VecDeque::new(),
+            save_error: None,
+            observe_error: None,
+        })
+    }
+
+    /// Performs an output now, or as soon as those before it are through.
+    pub fn perform(&mut self, output: Output) {
+        match output {
+            // These need nothing that waits: a probe or a piece of news that is late is wrong.
+            Output::Send { uplink, to, bytes } => {
+                self.probes.send(&self.poller, uplink, to, &bytes);
+            }
+            Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
+            Output::Notice(notice) => self.events.push_back(Event::Notice(notice)),
+            Output::Apply(plan) => self.queue.extend(plan.into_iter().map(Work::Step)),
+            other => self.queue.push_back(Work::Output(other)),
+        }
+        self.work();
+    }
+
+    /// Takes what arrived for this token, if it is one of ours.
+    pub fn ready(&mut self, ready: Ready) {
+        match ready.token {
+            TOKEN_SPAWNER => self.take_children(),
+            TOKEN_WORKERS => self.take_finished(),
+            token @ TOKEN_MONITORS..TOKEN_PROBES => {
+                let scope = self.kernel.changed(token);
+                if !scope.is_empty() {
+                    self.events.push_back(Event::Input(Input::Changed(scope)));
+                }
+            }
+            token @ TOKEN_PROBES..TOKENS_END => {
+                let mut inputs = Vec::new();
+                // What is left is reported again: readiness is by level.
+                let _ = self.probes.drain(token, &mut inputs);
+                self.events.extend(inputs.into_iter().map(Event::Input));
+            }
+            _ => {}
+        }
+        self.work();
+    }
+
+    /// The next thing it has to say.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// True if [`Shell::next_event`] has something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// When [`Shell::wake`] has something to do.
+    pub const fn deadline(&self) -> Option<Instant> {
+        match self.waiting {
+            Some(Waiting::Retry(at)) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|at| at <= now) {
+            self.waiting = None;
+            self.work();
+        }
+    }
+
+    /// What the probe sockets counted.
+    pub const fn socket_counters(&self) -> SocketCounters {
+        self.probes.counters()
+    }
+
+    /// Performs what stands in the queue up to something that must be waited for.
+    fn work(&mut self) {
+        while self.waiting.is_none() {
+            match self.queue.pop_front() {
+                Some(Work::Step(step)) => self.step(step),
+                Some(Work::Output(output)) => self.output(output),
+                None => return,
+            }
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Watch(watch) => {
+                self.kernel.watch(&watch);
+                self.watch = watch;
+            }
+            Output::Observe(scope) => self.observe(scope),
+            Output::Purge(purge) => self.workers.purge(purge),
+            Output::LinkUp(ifname) => self.set_link(ifname, true),
+            Output::LinkDown(ifname) => self.set_link(ifname, false),
+            Output::Save { saved, durable } => {
+                let number = self.workers.save(saved);
+                self.waiting = durable.then_some(Waiting::Saved(number));
+            }
+            Output::Done => self.events.push_back(Event::Done),
+            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+        }
+    }
+
+    /// Reads the kernel. A guess would be worse than none, so a failure is tried again until it
+    /// succeeds; what is behind waits, because it was meant to see the answer.
+    fn observe(&mut self, scope: Scope) {
+        match self.kernel.observe(scope, &self.watch) {
+            Ok(observed) => {
+                self.observe_error = None;
+                self.events.push_back(Event::Input(Input::Observed(scope, Box::new(observed))));
+            }
+            Err(error) => {
+                if self.observe_error.as_ref() != Some(&error.text) {
+                    self.tell(Severity::Error, format!("could not read the kernel: {error}"));
+                    self.observe_error = Some(error.text);
+                }
+                self.queue.push_front(Work::Output(Output::Observe(scope)));
+                self.waiting = Some(Waiting::Retry(clock::now() + RETRY_AFTER));
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        self.record.before_change();
+        let Step { key, op } = step;
+        let word = record::word(&op);
+        let result = match op {
+            Op::Nft(text) => match self.spawner.nft(&text) {
+                Ok(()) => {
+                    self.waiting = Some(Waiting::Nft(key));
+                    return;
+                }
+                Err(e) => Err(OpError {
+                    errno: e.raw_os_error().unwrap_or(0),
+                    text: format!("could not start nft: {e}"),
+                }),
+            },
+            op => self.kernel.apply(&key, &op),
+        };
+        self.applied(key, word, result);
+    }
+
+    fn applied(&mut self, key: Key, word: &str, result: Result<(), OpError>) {
+        self.record.after_change(clock::now(), &key.to_string(), word, &result);
+        self.events.push_back(Event::Input(Input::Applied(key, result)));
+    }
+
+    fn set_link(&mut self, ifname: IfName, up: bool) {
+        self.record.before_change();
+        let result = self.kernel.set_link(ifname, up);
+        let word = if up { "up" } else { "down" };
+        self.record.after_change(clock::now(), &format!("link {ifname}"), word, &result);
+        if let Err(e) = result {
+            self.tell(Severity::Warn, format!("could not set the link {ifname} {word}: {e}"));
+        }
+    }
+
+    /// A child ended. The queue waits for `nft` and nothing else.
+    fn take_children(&mut self) {
+        while let Some(result) = self.spawner.finished() {
+            if let Some(Waiting::Nft(key)) = self.waiting.take() {
+                // What the child changed is ours. A foreign change in the same moment is seen by
+                // the observation that follows every plan.
+                self.kernel.forget_firewall_changes();
+                self.applied(key, "nft", result);
+            }
+        }
+    }
+
+    fn take_finished(&mut self) {
+        for finished in self.workers.take_finished() {
+            match finished {
+                Finished::Purged(uplink, result) => {
+                    self.events.push_back(Event::Input(Input::Purged { uplink, result }));
+                }
+                Finished::Saved(number, result) => {
+                    self.tell_save_error(result.err());
+                    if matches!(self.waiting, Some(Waiting::Saved(wanted)) if wanted <= number) {
+                        self.waiting = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A disk that is full stays full: told once, and again when it changes.
+    fn tell_save_error(&mut self, error: Option<String>) {
+        if error != self.save_error {
+            match &error {
+                Some(text) => self.tell(Severity::Error, format!("{text}; goes on without it")),
+                None => self.tell(Severity::Info, "could write the state again".into()),
+            }
+        }
+        self.save_error = error;
+    }
+
+    fn tell(&mut self, severity: Severity, text: String) {
+        self.events.push_back(Event::Notice(Notice::Daemon { severity, text }));
+    }
+}
+
+/// The descriptors of the kernel's notifications.
+const TOKEN_MONITORS: u64 = 16;
+const TOKEN_SPAWNER: u64 = 8;
+const TOKEN_WORKERS: u64 = 9;
+/// The probe socket of uplink `n` has this plus `n`.
+const TOKEN_PROBES: u64 = 256;
+/// The shell uses 8 up to here.
+const TOKENS_END: u64 = 512;
+
+/// Between two attempts to read the kernel.
+const RETRY_AFTER: Duration = Duration::from_millis(100);

@@ -1,0 +1,139 @@
+//! Threads for what may take long: the disk, and walking the connection table.
+//!
+//! Promises: the loop never waits for either; what is finished shows up through
+//! one descriptor. A newer state overtakes an older one that is not yet being
+//! written. On drop what was handed in is still written.
+
+use super::pending as conntrack;
+use crate::file;
+use rail_core::net::UplinkId;
+use rail_core::state::OpError;
+use rail_core::{Purge, Saved};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+/// What a thread finished.
+#[derive(Debug)]
+pub(super) enum Finished {
+    /// The state with this number, or a newer one, is on the disk, or could not be written.
+    Saved(u64, Result<(), String>),
+    /// An [`Output::Purge`](rail_core::Output::Purge).
+    Purged(UplinkId, Result<u32, OpError>),
+}
+
+/// Both threads.
+#[derive(Debug)]
+pub(super) struct Workers {
+    states: Option<Sender<(u64, Box<Saved>)>>,
+    purges: Option<Sender<Purge>>,
+    finished: Receiver<Finished>,
+    wake: Arc<OwnedFd>,
+    threads: Vec<JoinHandle<()>>,
+    count: u64,
+}
+
+#[derive(Clone)]
+struct Reporter {
+    sender: Sender<Finished>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Workers {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// No thread or descriptor left.
+    pub(super) fn start(state_dir: PathBuf) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let (sender, finished) = channel();
+        let reporter = Reporter { sender, wake: Arc::clone(&wake) };
+        let (states, to_write) = channel();
+        let (purges, to_purge) = channel();
+        let purge_reporter = reporter.clone();
+        let threads = vec![
+            thread::Builder::new()
+                .name("rail-state".into())
+                .spawn(move || write_states(&state_dir, &to_write, &reporter))?,
+            thread::Builder::new()
+                .name("rail-conntrack".into())
+                .spawn(move || purge_all(&to_purge, &purge_reporter))?,
+        ];
+        let (states, purges) = (Some(states), Some(purges));
+        Ok(Self { states, purges, finished, wake, threads, count: 0 })
+    }
+
+    /// Hands in a state; the number to wait for.
+    pub(super) fn save(&mut self, saved: Box<Saved>) -> u64 {
+        self.count += 1;
+        if let Some(states) = &self.states {
+            // The thread ends only after this sender.
+            let _ = states.send((self.count, saved));
+        }
+        self.count
+    }
+
+    /// Hands in a purge.
+    pub(super) fn purge(&self, purge: Purge) {
+        if let Some(purges) = &self.purges {
+            // As above.
+            let _ = purges.send(purge);
+        }
+    }
+
+    /// What was finished since the last call.
+    pub(super) fn take_finished(&self) -> Vec<Finished> {
+        let mut count = [0; 8];
+        // Nothing to read means that nothing was finished.
+        let _ = rustix::io::read(&self.wake, &mut count);
+        self.finished.try_iter().collect()
+    }
+}
+
+impl AsFd for Workers {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.states = None;
+        self.purges = None;
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so on stderr.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Reporter {
+    fn send(&self, finished: Finished) {
+        // The receiver is gone only at the end of the daemon.
+        let _ = self.sender.send(finished);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+fn write_states(dir: &std::path::Path, states: &Receiver<(u64, Box<Saved>)>, to: &Reporter) {
+    while let Ok(mut newest) = states.recv() {
+        while let Ok(newer) = states.try_recv() {
+            newest = newer;
+        }
+        let (number, saved) = newest;
+        let result = file::save(dir, &saved)
+            .map_err(|e| format!("could not write {}: {e}", dir.join(file::STATE_FILE).display()));
+        to.send(Finished::Saved(number, result));
+    }
+}
+
+fn purge_all(purges: &Receiver<Purge>, to: &Reporter) {
+    while let Ok(purge) = purges.recv() {
+        let uplink = purge.uplink;
+        to.send(Finished::Purged(uplink, conntrack::purge(&purge)));
+    }
+}

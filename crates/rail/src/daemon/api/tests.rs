@@ -1,0 +1,207 @@
+//! Clients that behave and clients that do not.
+
+use super::*;
+use crate::daemon::client::{LINE_LIMIT, OUTPUT_LIMIT};
+use rail_core::notice::{Notice, Severity};
+use rail_core::time::Instant;
+use std::io::{BufRead, BufReader, Read, Write};
+
+struct Bench {
+    dir: PathBuf,
+    poller: Poller,
+    api: Api,
+    ring: EventRing,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rail-api-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let poller = Poller::new().unwrap();
+        let api = Api::open(&dir, &poller).unwrap();
+        Self { dir, poller, api, ring: EventRing::default() }
+    }
+
+    fn connect(&self, name: &str) -> UnixStream {
+        UnixStream::connect(self.dir.join(name)).unwrap()
+    }
+
+    /// Passes of a loop until nothing is left to do; every status is `{"ok":true,"status":{}}`.
+    fn settle(&mut self) -> Vec<Request> {
+        let mut all = Vec::new();
+        for _ in 0..10_000 {
+            let ready = self.poller.wait(false).unwrap();
+            if ready.is_empty() && !self.api.is_busy() {
+                return all;
+            }
+            for ready in ready {
+                self.api.ready(&self.poller, ready);
+            }
+            for (id, request) in self.api.requests(&self.poller) {
+                match request {
+                    Request::Events { follow } => {
+                        self.api.send_events(&self.poller, id, &self.ring, follow);
+                    }
+                    Request::Stop { .. } => {}
+                    _ => self.api.answer(
+                        &self.poller,
+                        id,
+                        &serde_json::json!({"ok": true, "status": {}}),
+                    ),
+                }
+                all.push(request);
+            }
+        }
+        panic!("the loop spins");
+    }
+
+    fn notice(&mut self, text: &str) {
+        let notice = Notice::Daemon { severity: Severity::Info, text: text.into() };
+        if let Some(line) = self.ring.push(Instant::ZERO, "2026-01-01T00:00:00.000Z", &notice) {
+            self.api.publish(&self.poller, &line);
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.api.close();
+        fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+fn line(stream: &UnixStream) -> String {
+    stream.set_nonblocking(true).unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line
+}
+
+#[test]
+fn requests_are_answered_in_order_on_both_sockets() {
+    let mut bench = Bench::new("order");
+    let (mut rw, mut ro) = (bench.connect("rail.sock"), bench.connect("rail-ro.sock"));
+    rw.write_all(b"{\"command\":\"reload\"}\n{\"command\":\"stop\",\"withdraw\":true}\n").unwrap();
+    ro.write_all(b"{\"command\":\"why\",\"uplink\":\"isp1\"}\n{\"command\":\"stop\"}\n").unwrap();
+    let requests = bench.settle();
+    assert_eq!(requests.len(), 3);
+    assert!(requests.contains(&Request::Reload) && requests.contains(&Request::Status));
+    assert!(requests.contains(&Request::Stop { withdraw: true }));
+    let mut text = String::new();
+    ro.set_nonblocking(true).unwrap();
+    // Not ended by the daemon: reading stops where nothing more has come.
+    let _ = ro.read_to_string(&mut text);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "{\"ok\":true,\"status\":{}}");
+    assert!(lines[1].starts_with("{\"error\":\"this socket is read-only"), "{}", lines[1]);
+}
+
+#[test]
+fn nonsense_is_refused_and_the_connection_lives() {
+    let mut bench = Bench::new("nonsense");
+    let mut client = bench.connect("rail.sock");
+    for bad in ["", "null", "{\"command\":7}", "{\"command\":\"dance\"}", "\u{1}\u{2}"] {
+        client.write_all(format!("{bad}\n").as_bytes()).unwrap();
+        assert!(bench.settle().is_empty());
+        assert!(line(&client).contains("\"ok\":false"), "{bad:?}");
+    }
+    client.write_all(b"{\"command\":\"status\",\"more\":[1]}\n").unwrap();
+    assert_eq!(bench.settle(), [Request::Status]);
+    assert_eq!(line(&client), "{\"ok\":true,\"status\":{}}\n");
+}
+
+#[test]
+fn an_endless_line_is_refused_and_ends_the_connection() {
+    let mut bench = Bench::new("endless");
+    let mut client = bench.connect("rail.sock");
+    client.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    while sent <= LINE_LIMIT {
+        sent += client.write(&[b'x'; 4096]).unwrap_or(0);
+        bench.settle();
+    }
+    assert!(line(&client).contains("at most 65536 bytes"));
+    assert!(bench.api.clients.is_empty());
+}
+
+#[test]
+fn who_asks_and_does_not_read_costs_little() {
+    let mut bench = Bench::new("deaf");
+    let mut client = bench.connect("rail-ro.sock");
+    client.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    for _ in 0..2000 {
+        sent += client.write(&b"{\"command\":\"status\"}\n".repeat(100)).unwrap_or(0);
+        bench.settle();
+    }
+    assert!(sent < 2 << 20, "{sent} bytes were taken");
+    // A follower that does not read is let go at the limit.
+    let mut follower = bench.connect("rail-ro.sock");
+    follower.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+    bench.settle();
+    assert_eq!(bench.api.clients.len(), 2);
+    let text = "x".repeat(10_000);
+    for _ in 0..OUTPUT_LIMIT / 10_000 + 100 {
+        bench.notice(&text);
+    }
+    assert_eq!(bench.api.clients.len(), 1);
+}
+
+#[test]
+fn events_come_as_kept_then_as_they_happen() {
+    let mut bench = Bench::new("events");
+    for n in 0..1100 {
+        bench.notice(&n.to_string());
+    }
+    let mut once = bench.connect("rail-ro.sock");
+    let mut follower = bench.connect("rail-ro.sock");
+    once.write_all(b"{\"command\":\"events\"}\n").unwrap();
+    follower.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+    // Half-closed followers stay, and do not make the loop spin.
+    follower.shutdown(std::net::Shutdown::Write).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        once.read_to_string(&mut text).unwrap();
+        text
+    });
+    while !reader.is_finished() {
+        bench.settle();
+        std::thread::yield_now();
+    }
+    let text = reader.join().unwrap();
+    assert_eq!(text.lines().count(), 1000);
+    assert!(text.lines().next().unwrap().contains("\"text\":\"100\""));
+    bench.notice("news");
+    follower.set_nonblocking(true).unwrap();
+    let mut got = vec![0; 4 << 20];
+    let mut length = 0;
+    for _ in 0..1000 {
+        bench.settle();
+        length += follower.read(&mut got[length..]).unwrap_or(0);
+    }
+    assert!(String::from_utf8_lossy(&got[..length]).lines().last().unwrap().contains("news"));
+    drop(follower);
+    bench.settle();
+    assert!(bench.api.clients.is_empty());
+}
+
+#[test]
+fn the_public_socket_cannot_lock_the_other_one() {
+    let mut bench = Bench::new("many");
+    let crowd: Vec<UnixStream> = (0..100)
+        .map(|_| {
+            let stream = bench.connect("rail-ro.sock");
+            bench.settle();
+            stream
+        })
+        .collect();
+    assert_eq!(bench.api.clients.len(), MOST_CLIENTS);
+    let mut client = bench.connect("rail.sock");
+    client.write_all(b"{\"command\":\"status\"}\n").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(bench.settle(), [Request::Status]);
+    assert_eq!(line(&client), "{\"ok\":true,\"status\":{}}\n");
+    drop(crowd);
+    bench.settle();
+    assert!(bench.api.clients.is_empty());
+}

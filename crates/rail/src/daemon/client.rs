@@ -1,0 +1,195 @@
+//! One connection to a control socket: lines in, lines out, both bounded.
+
+use rustix::io::Errno;
+use serde::Deserialize;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+/// What a client may ask.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Request {
+    /// The status.
+    Status,
+    /// The last events, and with `follow` those to come.
+    Events {
+        /// Stay and send what comes.
+        follow: bool,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// End.
+    Stop {
+        /// Take everything away first.
+        withdraw: bool,
+    },
+}
+
+impl Request {
+    /// True if it changes nothing.
+    const fn is_read_only(self) -> bool {
+        matches!(self, Self::Status | Self::Events { .. })
+    }
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    command: String,
+    #[serde(default)]
+    follow: bool,
+    #[serde(default)]
+    withdraw: bool,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) stream: UnixStream,
+    /// May change something.
+    pub(super) may_write: bool,
+    /// Wants every event.
+    pub(super) follows: bool,
+    /// Is closed as soon as everything is sent.
+    pub(super) ends: bool,
+    /// Must be closed now.
+    pub(super) broken: bool,
+    /// What the poller was told to wait for: something to read, room to write.
+    pub(super) polled: (bool, bool),
+    /// A request was taken and is not answered yet.
+    owed: bool,
+    /// It will send nothing more.
+    input_ended: bool,
+    input: Vec<u8>,
+    output: Vec<u8>,
+}
+
+impl Client {
+    pub(super) const fn new(stream: UnixStream, may_write: bool) -> Self {
+        Self {
+            stream,
+            may_write,
+            follows: false,
+            ends: false,
+            broken: false,
+            polled: (true, false),
+            owed: false,
+            input_ended: false,
+            input: Vec::new(),
+            output: Vec::new(),
+        }
+    }
+
+    /// Reads once; what comes too fast waits in the kernel.
+    pub(super) fn read(&mut self) {
+        let mut chunk = [0; 4096];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => {
+                self.input_ended = true;
+                self.close_if_through();
+            }
+            Ok(length) => self.input.extend_from_slice(&chunk[..length]),
+            Err(e) if Errno::from_io_error(&e) == Some(Errno::WOULDBLOCK) => {}
+            Err(_) => self.broken = true,
+        }
+    }
+
+    /// True if a request waits that may be answered: the last answer has been taken.
+    pub(super) fn is_due(&self) -> bool {
+        !self.broken && !self.ends && !self.owed && self.output.is_empty() && self.has_line()
+    }
+
+    /// What the poller should wait for. While a request waits nothing more is read, so that a
+    /// client that asks without end fills its own socket, not our memory.
+    pub(super) fn interest(&self) -> (bool, bool) {
+        (!self.input_ended && !self.ends && !self.has_line(), !self.output.is_empty())
+    }
+
+    fn has_line(&self) -> bool {
+        self.input.contains(&b'\n') || self.input.len() > LINE_LIMIT
+    }
+
+    /// The next request; a bad one is answered here.
+    pub(super) fn next_request(&mut self) -> Option<Request> {
+        let end = self.input.iter().position(|b| *b == b'\n');
+        let Some(end) = end.filter(|end| *end <= LINE_LIMIT) else {
+            self.refuse(&format!("a request is one line of at most {LINE_LIMIT} bytes"));
+            self.input.clear();
+            self.ends = true;
+            return None;
+        };
+        let line: Vec<u8> = self.input.drain(..=end).collect();
+        let request = match parse(&line) {
+            Ok(request) => request,
+            Err(text) => {
+                self.refuse(&text);
+                return None;
+            }
+        };
+        if !self.may_write && !request.is_read_only() {
+            self.refuse("this socket is read-only; ask as root through rail.sock");
+            return None;
+        }
+        self.owed = true;
+        Some(request)
+    }
+
+    /// Queues `{"ok":false,"error":..}`.
+    pub(super) fn refuse(&mut self, error: &str) {
+        let line = serde_json::json!({ "ok": false, "error": error }).to_string();
+        self.queue(&line);
+        self.queue("\n");
+    }
+
+    /// Queues output. A client that does not read is dropped.
+    pub(super) fn queue(&mut self, text: &str) {
+        self.owed = false;
+        if self.output.len() + text.len() > OUTPUT_LIMIT {
+            self.broken = true;
+            return;
+        }
+        self.output.extend_from_slice(text.as_bytes());
+    }
+
+    /// Sends what the kernel takes.
+    pub(super) fn flush(&mut self) {
+        let mut sent = 0;
+        while sent < self.output.len() {
+            match self.stream.write(&self.output[sent..]) {
+                Ok(0) => self.broken = true,
+                Ok(length) => {
+                    sent += length;
+                    continue;
+                }
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::WOULDBLOCK) => {}
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INTR) => continue,
+                Err(_) => self.broken = true,
+            }
+            break;
+        }
+        self.output.drain(..sent);
+        self.close_if_through();
+    }
+
+    /// A client that can ask nothing more and waits for nothing has left.
+    fn close_if_through(&mut self) {
+        let asks_no_more = self.input_ended && !self.follows && !self.owed && !self.has_line();
+        self.broken |= self.output.is_empty() && (self.ends || asks_no_more);
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Request, String> {
+    let raw: Raw = serde_json::from_slice(line)
+        .map_err(|e| format!("a request looks like {{\"command\":\"status\"}}: {e}"))?;
+    match raw.command.as_str() {
+        // `why` is a view of the status that the client makes.
+        "status" | "why" => Ok(Request::Status),
+        "events" => Ok(Request::Events { follow: raw.follow }),
+        "reload" => Ok(Request::Reload),
+        "stop" => Ok(Request::Stop { withdraw: raw.withdraw }),
+        _ => Err("there is no such command; known are status, why, events, reload, stop".into()),
+    }
+}
+
+/// Longest request in bytes.
+pub(super) const LINE_LIMIT: usize = 64 * 1024;
+/// Most bytes that wait for a client; a status of 120 uplinks fits several times.
+pub(super) const OUTPUT_LIMIT: usize = 4 << 20;

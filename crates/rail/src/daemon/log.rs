@@ -1,0 +1,324 @@
+//! The log: lines made from notices, written by a thread of their own.
+//!
+//! Promises: writing a line never waits for a disk, a pipe or a journal; what
+//! does not fit into the queue is counted, and the count is written as soon as
+//! there is room. A value cannot forge a line. Leaves out what is worth a line:
+//! that is the notice's severity.
+
+use rail_core::config;
+use rail_core::config::LogLevel;
+use rail_core::notice::{Notice, Severity};
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+/// The log.
+#[derive(Debug)]
+pub(super) struct Log {
+    sender: Option<SyncSender<Message>>,
+    finished: Receiver<()>,
+    dropped: Arc<AtomicU64>,
+    level: LogLevel,
+    debug: bool,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line { severity: Severity, wall: String, text: String },
+    Target(config::Log),
+}
+
+impl Log {
+    /// Starts the writer. With `debug`, lines of that level are written whatever the configuration says.
+    ///
+    /// # Errors
+    /// The log file cannot be opened, or the thread not be started.
+    pub(super) fn start(config: &config::Log, debug: bool) -> io::Result<Self> {
+        let mut writer = Writer::open(config)?;
+        let (sender, lines) = sync_channel(QUEUE_LINES);
+        let (done, finished) = sync_channel(1);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&dropped);
+        thread::Builder::new().name("rail-log".into()).spawn(move || {
+            writer.run(&lines, &count);
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        })?;
+        Ok(Self { sender: Some(sender), finished, dropped, level: config.level, debug })
+    }
+
+    /// Queues a line for the notice, if its level is wanted.
+    pub(super) fn write(&self, wall: &str, notice: &Notice) {
+        let severity = notice.severity();
+        if !self.wants(severity) {
+            return;
+        }
+        let message = Message::Line { severity, wall: wall.into(), text: line(notice) };
+        self.send(message);
+    }
+
+    /// True if a line of this severity would be written.
+    pub(super) fn wants(&self, severity: Severity) -> bool {
+        let level = if self.debug { self.level.max(LogLevel::Debug) } else { self.level };
+        level_of(severity) <= level
+    }
+
+    /// Takes a new `[log]` section; a file that cannot be opened is told on stderr.
+    pub(super) fn configure(&mut self, config: &config::Log) {
+        self.level = config.level;
+        self.send(Message::Target(config.clone()));
+    }
+
+    /// Lines dropped because the queue was full or writing failed.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Ends the writer, giving it a moment to write what is queued.
+    pub(super) fn finish(mut self) {
+        self.sender = None;
+        match self.finished.recv_timeout(LAST_LINES) {
+            Ok(()) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+    }
+
+    fn send(&self, message: Message) {
+        let Some(sender) = &self.sender else { return };
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(message)
+        {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Where lines go.
+#[derive(Debug)]
+enum Writer {
+    /// The journal reads our stderr: it knows the time and wants a number for the level.
+    Journal,
+    /// A person or a file reads our stderr.
+    Stderr,
+    Rotated(Rotated),
+}
+
+impl Writer {
+    fn open(config: &config::Log) -> io::Result<Self> {
+        match &config.file {
+            Some(file) => Ok(Self::Rotated(Rotated::open(config, Path::new(file))?)),
+            None if stderr_is_journal() => Ok(Self::Journal),
+            None => Ok(Self::Stderr),
+        }
+    }
+
+    fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicU64) {
+        let mut told = 0;
+        while let Ok(message) = messages.recv() {
+            match message {
+                Message::Line { severity, wall, text } => {
+                    let lost = dropped.load(Ordering::Relaxed);
+                    if lost > told {
+                        let text = format!("dropped log lines count={}", lost - told);
+                        if self.write(Severity::Warn, &wall, &text).is_ok() {
+                            told = lost;
+                        }
+                    }
+                    if self.write(severity, &wall, &text).is_err() {
+                        dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Message::Target(config) => match Self::open(&config) {
+                    Ok(writer) => *self = writer,
+                    Err(e) => {
+                        let file = config.file.unwrap_or_default();
+                        let text = format!("could not open the log file {file}: {e}");
+                        *self = Self::Stderr;
+                        // There is nowhere left to complain.
+                        let _ = self.write(Severity::Error, &rail_linux::clock::wall(), &text);
+                    }
+                },
+            }
+        }
+    }
+
+    fn write(&mut self, severity: Severity, wall: &str, text: &str) -> io::Result<()> {
+        match self {
+            Self::Journal => {
+                io::stderr().write_all(format!("<{}>{text}\n", syslog_level(severity)).as_bytes())
+            }
+            Self::Stderr => io::stderr().write_all(with_time(severity, wall, text).as_bytes()),
+            Self::Rotated(file) => file.write(with_time(severity, wall, text).as_bytes()),
+        }
+    }
+}
+
+/// A file that is renamed to `FILE.1`, that to `FILE.2` and so on, when it is full.
+#[derive(Debug)]
+struct Rotated {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    max_size: u64,
+    keep: u32,
+}
+
+impl Rotated {
+    fn open(config: &config::Log, path: &Path) -> io::Result<Self> {
+        let file = open_log(path)?;
+        let size = file.metadata()?.len();
+        let (max_size, keep) = (config.max_size_bytes, config.keep);
+        Ok(Self { path: path.into(), file, size, max_size, keep })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let length = line.len() as u64;
+        if self.size > 0 && self.size + length > self.max_size {
+            self.rotate()?;
+        }
+        self.file.write_all(line)?;
+        self.size += length;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let name = |n: u32| {
+            let mut name = self.path.clone().into_os_string();
+            name.push(format!(".{n}"));
+            PathBuf::from(name)
+        };
+        if self.keep == 0 {
+            std::fs::remove_file(&self.path)?;
+        } else {
+            for n in (1..self.keep).rev() {
+                // Fewer files than are kept is the rule at first.
+                let _ = std::fs::rename(name(n), name(n + 1));
+            }
+            std::fs::rename(&self.path, name(1))?;
+        }
+        self.file = open_log(&self.path)?;
+        self.size = 0;
+        Ok(())
+    }
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+/// `JOURNAL_STREAM` names device and inode of the journal's pipe; a redirected stderr has others.
+fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let Ok(found) = std::fs::metadata("/proc/self/fd/2") else { return false };
+    stream == format!("{}:{}", found.dev(), found.ino())
+}
+
+fn with_time(severity: Severity, wall: &str, text: &str) -> String {
+    format!("{wall} {} {text}\n", word(severity))
+}
+
+/// `sentence key=value ...`; a value with anything unusual in it is quoted and escaped.
+fn line(notice: &Notice) -> String {
+    let mut line = clean(notice.sentence());
+    for (name, value) in notice.fields() {
+        let plain = |c: char| c.is_alphanumeric() || "-_.:/,%+@".contains(c);
+        let result = if !value.is_empty() && value.chars().all(plain) {
+            write!(line, " {name}={value}")
+        } else {
+            write!(line, " {name}=\"{}\"", value.escape_debug())
+        };
+        result.expect("writing to a String cannot fail");
+    }
+    line
+}
+
+/// A sentence in one line.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+pub(super) const fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warn => "warn",
+        Severity::Info => "info",
+        Severity::Debug => "debug",
+        Severity::Trace => "trace",
+    }
+}
+
+const fn level_of(severity: Severity) -> LogLevel {
+    match severity {
+        Severity::Error => LogLevel::Error,
+        Severity::Warn => LogLevel::Warn,
+        Severity::Info => LogLevel::Info,
+        Severity::Debug => LogLevel::Debug,
+        Severity::Trace => LogLevel::Trace,
+    }
+}
+
+/// Numbers of syslog(3), as sd-daemon(3) wants them.
+const fn syslog_level(severity: Severity) -> u8 {
+    match severity {
+        Severity::Error => 3,
+        Severity::Warn => 4,
+        Severity::Info => 6,
+        Severity::Debug | Severity::Trace => 7,
+    }
+}
+
+const QUEUE_LINES: usize = 4096;
+const LAST_LINES: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(object: &str, error: &str) -> Notice {
+        Notice::Refused { object: object.into(), error: error.into(), retry_ms: 20 }
+    }
+
+    #[test]
+    fn a_value_cannot_forge_a_line() {
+        assert_eq!(
+            line(&refused("route default table 20001", "x\" key=1\n<0>hello")),
+            "failed to change an object key=\"route default table 20001\" \
+             errno=\"x\\\" key=1\\n<0>hello\" retry_ms=20"
+        );
+        let daemon = Notice::Daemon { severity: Severity::Warn, text: "two\nlines".into() };
+        assert_eq!(line(&daemon), "two lines");
+        assert_eq!(line(&refused("a", "")).matches("errno=\"\"").count(), 1);
+    }
+
+    #[test]
+    fn a_full_file_is_rotated_and_the_oldest_goes() {
+        let dir = std::env::temp_dir().join(format!("rail-log-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("rail.log");
+        let config = config::Log {
+            file: Some(path.display().to_string()),
+            max_size_bytes: 100,
+            keep: 2,
+            level: LogLevel::Info,
+        };
+        let log = Log::start(&config, false).unwrap();
+        for n in 0..20 {
+            log.write("2026-01-01T00:00:00.000Z", &refused(&n.to_string(), "no"));
+        }
+        log.write("t", &Notice::Changed { object: "unwanted".into(), change: String::new() });
+        log.finish();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["rail.log", "rail.log.1", "rail.log.2"]);
+        let newest = std::fs::read_to_string(&path).unwrap();
+        assert!(newest.starts_with("2026-01-01T00:00:00.000Z warn failed"), "{newest}");
+        assert!(newest.contains("key=19") && !newest.contains("unwanted"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}

@@ -1,0 +1,66 @@
+//! The daemon: start-up, the loop, the control sockets, the log, and the plan
+//! that shows what it would do.
+//!
+//! Owns the process: rights, locks, signals, the service manager. Promises:
+//! whatever goes wrong at start-up is one sentence that says what to do, and
+//! ending by a signal leaves traffic flowing. Leaves out every decision; those
+//! are the core's. docs/daemon.md is the administrator's view of this folder.
+
+mod api;
+mod client;
+mod event;
+mod log;
+mod pass;
+mod plan;
+mod setup;
+mod stop;
+
+pub(crate) use plan::plan;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What `rail run` and `rail plan` need to know.
+#[derive(Clone, Debug)]
+pub(crate) struct RunOptions {
+    /// The configuration file.
+    pub(crate) config: PathBuf,
+    /// Where the control sockets are.
+    pub(crate) runtime_dir: PathBuf,
+    /// Where the state file is.
+    pub(crate) state_dir: PathBuf,
+    /// Write debug lines to the log.
+    pub(crate) debug: bool,
+}
+
+/// Runs the daemon until it is told to end. Exit codes: 0 told to end, 1 the configuration has
+/// errors, 2 it cannot work here (rights, kernel, nft, another daemon), 3 it failed while working.
+pub(crate) fn run(options: RunOptions) -> ExitCode {
+    match setup::set_up(options) {
+        Ok(mut daemon) => match daemon.run() {
+            Ok(()) => {
+                daemon.finish();
+                ExitCode::SUCCESS
+            }
+            Err(e) => {
+                complain(&format!("rail: the loop failed: {e}; traffic flows on"));
+                ExitCode::from(3)
+            }
+        },
+        Err(setup::Failure::Config(report)) => {
+            complain(report.trim_end());
+            ExitCode::from(1)
+        }
+        Err(setup::Failure::Here(sentence)) => {
+            complain(&format!("rail: {sentence}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Start-up has no log yet.
+fn complain(text: &str) {
+    use std::io::Write;
+    // Without a stderr nobody listens.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

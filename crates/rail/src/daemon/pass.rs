@@ -1,0 +1,282 @@
+//! The loop: drain what is ready, let the core decide, perform, answer, sleep.
+//!
+//! Promises: inputs come before timers, so that a loop that was late does not
+//! take its own sleep for a dead line; no client, disk, log or child can hold a
+//! pass up; the watchdog is fed by a completed pass and by nothing else.
+
+use super::RunOptions;
+use super::api::Api;
+use super::event::EventRing;
+use super::log::Log;
+use super::stop::Ending;
+use rail_core::notice::{Notice, Severity};
+use rail_core::time::{Duration, Instant};
+use rail_core::{Input, Output, Router};
+use rail_linux::clock::{self, Timer};
+use rail_linux::lock::Lock;
+use rail_linux::notify_socket::{NotifySocket, watchdog_interval};
+use rail_linux::poll::Poller;
+use rail_linux::shell::{Event, Shell};
+use rail_linux::signal::{Signal, Signals};
+use serde::Serialize;
+use std::io;
+use std::rc::Rc;
+
+/// What a daemon is made of.
+pub(super) struct Parts {
+    pub(super) router: Router,
+    pub(super) shell: Shell,
+    pub(super) poller: Rc<Poller>,
+    pub(super) timer: Timer,
+    pub(super) signals: Signals,
+    pub(super) api: Api,
+    pub(super) log: Log,
+    pub(super) manager: NotifySocket,
+}
+
+/// The daemon.
+pub(super) struct Daemon {
+    pub(super) options: RunOptions,
+    pub(super) parts: Parts,
+    /// Released before the sockets go, so that the next daemon can start at once.
+    pub(super) lock: Option<Lock>,
+    pub(super) ending: Ending,
+    pub(super) ring: EventRing,
+    early_notices: Vec<Notice>,
+    watchdog: Option<(Duration, Instant)>,
+    metrics: Metrics,
+    /// Passes in a row that ended with more to read, and therefore without a wake.
+    crowded: u32,
+    is_ready: bool,
+}
+
+/// Figures of the process itself, beside the status.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Metrics {
+    /// Process id.
+    pid: u32,
+    version: &'static str,
+    /// The loop runs with real-time scheduling.
+    realtime: bool,
+    passes: u64,
+    /// How late the timer was served: the last time, and at worst since the start.
+    lag_us: u64,
+    lag_worst_us: u64,
+    /// The longest pass since the start.
+    pass_worst_us: u64,
+    log_dropped: u64,
+    probe_open_errors: u64,
+    probe_send_errors: u64,
+    probe_dropped: u64,
+}
+
+impl Daemon {
+    pub(super) fn new(
+        options: RunOptions,
+        parts: Parts,
+        lock: Lock,
+        early_notices: Vec<Notice>,
+        realtime: bool,
+    ) -> Self {
+        let metrics = Metrics {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION"),
+            realtime,
+            passes: 0,
+            lag_us: 0,
+            lag_worst_us: 0,
+            pass_worst_us: 0,
+            log_dropped: 0,
+            probe_open_errors: 0,
+            probe_send_errors: 0,
+            probe_dropped: 0,
+        };
+        Self {
+            options,
+            parts,
+            lock: Some(lock),
+            ending: Ending::No,
+            ring: EventRing::default(),
+            early_notices,
+            watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),
+            metrics,
+            crowded: 0,
+            is_ready: false,
+        }
+    }
+
+    /// Runs until it is told to end.
+    ///
+    /// # Errors
+    /// The kernel refuses to wait; none are expected.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        for notice in std::mem::take(&mut self.early_notices) {
+            self.tell(&notice);
+        }
+        let mut out = Vec::new();
+        self.parts.router.start(clock::now(), &mut out);
+        self.perform(&mut out);
+        while !self.has_ended() {
+            self.pass()?;
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self) -> io::Result<()> {
+        let deadline = self.deadline();
+        let is_due = self.crowded > 0
+            || self.parts.api.is_busy()
+            || self.parts.shell.has_events()
+            || deadline.is_some_and(|at| at <= clock::now());
+        self.parts.timer.set(deadline)?;
+        let ready = self.parts.poller.wait(!is_due)?;
+        let begun = clock::now();
+        if let Some(deadline) = deadline.filter(|at| *at > Instant::ZERO && *at <= begun) {
+            self.metrics.lag_us = micros(begun.since(deadline));
+            self.metrics.lag_worst_us = self.metrics.lag_worst_us.max(self.metrics.lag_us);
+        }
+        for ready in ready {
+            match ready.token {
+                TOKEN_TIMER => self.parts.timer.clear(),
+                TOKEN_SIGNALS => self.take_signals(),
+                super::api::FIRST_TOKEN.. => self.parts.api.ready(&self.parts.poller, ready),
+                _ => self.parts.shell.ready(ready),
+            }
+        }
+        let is_drained = self.drain();
+        // A flood may put the timers off for some passes, not for ever.
+        self.crowded = if is_drained { 0 } else { self.crowded + 1 };
+        if is_drained || self.crowded > MOST_CROWDED {
+            self.wake();
+        }
+        self.serve();
+        self.finish_pass(begun);
+        Ok(())
+    }
+
+    /// Feeds the core what the shell has, at most [`INPUTS_PER_PASS`]; true if that was all.
+    fn drain(&mut self) -> bool {
+        let mut out = Vec::new();
+        for _ in 0..INPUTS_PER_PASS {
+            match self.parts.shell.next_event() {
+                Some(Event::Input(input)) => {
+                    self.parts.router.handle(clock::now(), input, &mut out);
+                    self.perform(&mut out);
+                }
+                Some(Event::Notice(notice)) => self.tell(&notice),
+                Some(Event::Done) => self.withdrawn(),
+                None => return true,
+            }
+        }
+        false
+    }
+
+    /// Lets the core decide until it has nothing more to do at this moment.
+    fn wake(&mut self) {
+        let now = clock::now();
+        self.parts.shell.wake(now);
+        let mut out = Vec::new();
+        for _ in 0..WAKES_PER_PASS {
+            let now = clock::now();
+            self.parts.router.wake(now, &mut out);
+            self.perform(&mut out);
+            if !self.drain() || self.parts.router.deadline().is_none_or(|at| at > now) {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn perform(&mut self, out: &mut Vec<Output>) {
+        for output in out.drain(..) {
+            self.parts.shell.perform(output);
+        }
+    }
+
+    /// Hands an input of our own to the core.
+    pub(super) fn handle(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.parts.router.handle(clock::now(), input, &mut out);
+        self.perform(&mut out);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let own = [
+            self.parts.router.deadline(),
+            self.parts.shell.deadline(),
+            self.watchdog.map(|(_, at)| at),
+            self.ending.deadline(),
+        ];
+        own.into_iter().flatten().min()
+    }
+
+    fn take_signals(&mut self) {
+        while let Some(signal) = self.parts.signals.next() {
+            match signal {
+                Signal::Stop => self.stop(),
+                // The log has told what is wrong; nobody else asked.
+                Signal::Reload => drop(self.reload()),
+                Signal::TooLong => self.leave_realtime(),
+            }
+        }
+    }
+
+    fn leave_realtime(&mut self) {
+        let text = match rail_linux::realtime::leave() {
+            Ok(()) => "worked for a second without a pause; goes on with normal scheduling".into(),
+            Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
+        };
+        self.metrics.realtime = false;
+        self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+    }
+
+    /// Log, ring and followers, from one notice.
+    pub(super) fn tell(&mut self, notice: &Notice) {
+        let kept = notice.severity() <= Severity::Info;
+        if !kept && !self.parts.log.wants(notice.severity()) {
+            return;
+        }
+        let wall = clock::wall();
+        self.parts.log.write(&wall, notice);
+        if let Some(line) = self.ring.push(clock::now(), &wall, notice) {
+            self.parts.api.publish(&self.parts.poller, &line);
+        }
+    }
+
+    pub(super) fn metrics(&self) -> Metrics {
+        let sockets = self.parts.shell.socket_counters();
+        Metrics {
+            log_dropped: self.parts.log.dropped(),
+            probe_open_errors: sockets.open_errors,
+            probe_send_errors: sockets.send_errors,
+            probe_dropped: sockets.dropped,
+            ..self.metrics.clone()
+        }
+    }
+
+    fn finish_pass(&mut self, begun: Instant) {
+        let now = clock::now();
+        self.metrics.passes += 1;
+        self.metrics.pass_worst_us = self.metrics.pass_worst_us.max(micros(now.since(begun)));
+        if !self.is_ready {
+            self.is_ready = true;
+            self.parts.manager.send(&format!("READY=1\nMAINPID={}", std::process::id()));
+        }
+        if let Some((every, at)) = &mut self.watchdog {
+            if *at <= now {
+                *at = now + *every;
+                self.parts.manager.send("WATCHDOG=1");
+            }
+        }
+    }
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(super) const TOKEN_TIMER: u64 = 1;
+pub(super) const TOKEN_SIGNALS: u64 = 2;
+
+const INPUTS_PER_PASS: usize = 256;
+const MOST_CROWDED: u32 = 8;
+const WAKES_PER_PASS: usize = 16;

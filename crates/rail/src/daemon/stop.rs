@@ -1,0 +1,171 @@
+//! Requests of clients, reload, and the ways to end.
+//!
+//! Promises: ending by signal or by `stop` changes nothing in the kernel;
+//! `stop --withdraw` answers when everything of ours is gone, or after ten
+//! seconds with what it got stuck on; a bad configuration is told to whoever
+//! asked, and what runs keeps running.
+
+use super::api::ClientId;
+use super::client::Request;
+use super::pass::{Daemon, Metrics};
+use super::setup::{Failure, load_config};
+use rail_core::Input;
+use rail_core::notice::{Notice, Severity};
+use rail_core::status::Status;
+use rail_core::time::{Duration, Instant};
+use rail_linux::clock;
+use serde::Serialize;
+
+/// How far the end has come.
+#[derive(Debug)]
+pub(super) enum Ending {
+    /// It works.
+    No,
+    /// It takes everything away, until then at most.
+    Withdrawing { until: Instant, asked_by: Vec<ClientId> },
+    /// The loop ends.
+    Now,
+}
+
+impl Ending {
+    /// When patience ends.
+    pub(super) const fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Withdrawing { until, .. } => Some(*until),
+            Self::No | Self::Now => None,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct StatusAnswer {
+    ok: bool,
+    status: Status,
+    daemon: Metrics,
+}
+
+#[derive(Serialize)]
+struct Good {
+    ok: bool,
+}
+
+impl Daemon {
+    /// Answers the requests that are due.
+    pub(super) fn serve(&mut self) {
+        for (id, request) in self.parts.api.requests(&self.parts.poller) {
+            match request {
+                Request::Status => self.answer_status(id),
+                Request::Events { follow } => {
+                    self.parts.api.send_events(&self.parts.poller, id, &self.ring, follow);
+                }
+                Request::Reload => match self.reload() {
+                    Ok(()) => self.answer_good(id),
+                    Err(text) => self.parts.api.refuse(&self.parts.poller, id, &text),
+                },
+                Request::Stop { withdraw: true } => self.withdraw(id),
+                Request::Stop { withdraw: false } => {
+                    self.answer_good(id);
+                    self.stop();
+                }
+            }
+        }
+        if self.ending.deadline().is_some_and(|until| until <= clock::now()) {
+            self.withdrawal_failed();
+        }
+    }
+
+    fn answer_status(&mut self, id: ClientId) {
+        let status = self.parts.router.status(clock::now());
+        let answer = StatusAnswer { ok: true, status, daemon: self.metrics() };
+        self.parts.api.answer(&self.parts.poller, id, &answer);
+    }
+
+    fn answer_good(&mut self, id: ClientId) {
+        self.parts.api.answer(&self.parts.poller, id, &Good { ok: true });
+    }
+
+    /// Reads the configuration again; the error is the text for whoever asked.
+    pub(super) fn reload(&mut self) -> Result<(), String> {
+        if !matches!(self.ending, Ending::No) {
+            return Err("the daemon is ending".into());
+        }
+        self.parts.manager.send("RELOADING=1");
+        let result = match load_config(&self.options.config) {
+            Ok(config) => {
+                self.parts.log.configure(&config.log);
+                self.handle(Input::Reload(Box::new(config)));
+                Ok(())
+            }
+            Err(Failure::Config(text) | Failure::Here(text)) => {
+                let first = text.lines().next().unwrap_or("the file has errors");
+                let text_line = format!("kept the running configuration: {first}");
+                self.tell(&Notice::Daemon { severity: Severity::Error, text: text_line });
+                Err(text)
+            }
+        };
+        self.parts.manager.send("READY=1");
+        result
+    }
+
+    /// Ends and leaves everything in place.
+    pub(super) fn stop(&mut self) {
+        self.parts.manager.send("STOPPING=1");
+        self.ending = Ending::Now;
+    }
+
+    fn withdraw(&mut self, id: ClientId) {
+        match &mut self.ending {
+            Ending::No => {
+                self.parts.manager.send("STOPPING=1");
+                let until = clock::now() + WITHDRAW_LIMIT;
+                self.ending = Ending::Withdrawing { until, asked_by: vec![id] };
+                self.handle(Input::Withdraw);
+            }
+            Ending::Withdrawing { asked_by, .. } => asked_by.push(id),
+            Ending::Now => {}
+        }
+    }
+
+    /// Everything is gone.
+    pub(super) fn withdrawn(&mut self) {
+        for id in self.askers() {
+            self.answer_good(id);
+        }
+        self.ending = Ending::Now;
+    }
+
+    fn withdrawal_failed(&mut self) {
+        let trouble = self.parts.router.status(clock::now()).trouble;
+        let stuck: Vec<String> =
+            trouble.iter().map(|t| format!("{}: {}", t.object, t.text)).collect();
+        let text = format!("could not take everything away in 10 s; stuck: {}", stuck.join("; "));
+        for id in self.askers() {
+            self.parts.api.refuse(&self.parts.poller, id, &text);
+        }
+        self.tell(&Notice::Daemon { severity: Severity::Error, text });
+        self.ending = Ending::Now;
+    }
+
+    fn askers(&mut self) -> Vec<ClientId> {
+        match &mut self.ending {
+            Ending::Withdrawing { asked_by, .. } => std::mem::take(asked_by),
+            Ending::No | Ending::Now => Vec::new(),
+        }
+    }
+
+    /// True when the loop must end.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.ending, Ending::Now)
+    }
+
+    /// The last acts: the lock first, so that the next daemon can start as soon as nobody listens.
+    pub(super) fn finish(mut self) {
+        drop(self.lock.take());
+        self.parts.api.close();
+        // Hands the last state to the disk.
+        drop(self.parts.shell);
+        self.parts.log.finish();
+    }
+}
+
+const WITHDRAW_LIMIT: Duration = Duration::from_secs(10);
