@@ -18,6 +18,12 @@ pub(super) fn of(section: &str) -> &'static Keys {
     TABLE.iter().find(|k| k.section == section).unwrap_or(&NONE)
 }
 
+/// Every section.
+#[cfg(test)]
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|keys| keys.section)
+}
+
 /// The valid word nearest to `word`, if one is near.
 pub(crate) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A long word is nobody's typing mistake, and the distance is quadratic.

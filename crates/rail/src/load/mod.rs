@@ -172,4 +172,6 @@ fn syntax_hint(line: &str, message: &str) -> Option<&'static str> {
 const MOST_BYTES: usize = 1_000_000;
 
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod tests;

@@ -250,7 +250,7 @@ pub(super) fn name(reader: &mut Reader, node: Node<'_>, key: &str, most: usize) 
             .error(node.span(), format!("{c:?} cannot stand in `{key}`"))
             .hint("letters, digits, `-`, `_` and `.` can");
     } else if text.starts_with(['-', '.']) {
-        reader.error(node.span(), format!("`{key}` must begin with a letter or a digit"));
+        reader.error(node.span(), format!("`{key}` must begin with a letter, a digit or `_`"));
     } else {
         return Some(text.to_owned());
     }
