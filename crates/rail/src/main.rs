@@ -1,5 +1,5 @@
-//! `rail`: a fault-tolerant router for several uplinks. This file only chooses
-//! between the command line and the daemon's helper process.
+//! `rail`: a fault-tolerant router for several uplinks. Everything that the
+//! program does begins with its command line.
 
 mod cli;
 mod daemon;

@@ -146,8 +146,9 @@ fn plan(options: &RunOptions) -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(steps) => {
-            for step in steps {
-                say(&format!("{}\n", style::clean(&step)));
+            // The text of a firewall change has several lines, and tabs.
+            for line in steps.iter().flat_map(|step| step.lines()) {
+                say(&format!("{}\n", style::clean(&line.replace('\t', "    "))));
             }
             ExitCode::SUCCESS
         }

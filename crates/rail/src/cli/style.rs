@@ -121,6 +121,17 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// Compares a screen with the expected one; `UPDATE_GOLDEN=1` rewrites it.
+#[cfg(test)]
+pub(super) fn golden(name: &str, expected: &str, screen: &str) {
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/golden");
+        std::fs::write(dir.join(name), screen).expect("written");
+        return;
+    }
+    assert_eq!(screen, expected, "{name}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,15 +155,4 @@ mod tests {
         assert_eq!(fit("abcdef", 4), "abc~");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
     }
-}
-
-/// Compares a screen with the expected one; `UPDATE_GOLDEN=1` rewrites it.
-#[cfg(test)]
-pub(super) fn golden(name: &str, expected: &str, screen: &str) {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/golden");
-        std::fs::write(dir.join(name), screen).expect("written");
-        return;
-    }
-    assert_eq!(screen, expected, "{name}");
 }
