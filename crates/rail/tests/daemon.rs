@@ -1,0 +1,244 @@
+//! The built binary as a daemon, alone in a network namespace: what a service
+//! manager, an administrator and a second daemon see of it. Needs root.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = r#"
+[lan]
+interfaces = ["lan0"]
+[[uplink]]
+name = "isp1"
+interface = "wan1"
+address = "198.51.100.2/24"
+gateway = "198.51.100.1"
+[[uplink]]
+name = "isp2"
+interface = "wan2"
+address = "203.0.113.2/24"
+gateway = "203.0.113.1"
+"#;
+
+/// A scratch directory with a configuration, and a daemon that is killed on drop.
+struct Bench {
+    dir: PathBuf,
+    child: Option<Child>,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rail-daemon-{}-{name}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("rail.toml"), CONFIG).unwrap();
+        Self { dir, child: None }
+    }
+
+    fn rail(&self, command: &str) -> Vec<String> {
+        let dir = |name: &str| self.dir.join(name).display().to_string();
+        let mut words = vec![env!("CARGO_BIN_EXE_rail").to_owned(), command.to_owned()];
+        words.extend(["--config".into(), dir("rail.toml")]);
+        words.extend(["--runtime-dir".into(), dir("run"), "--state-dir".into(), dir("state")]);
+        words
+    }
+
+    /// Starts a daemon and waits until it listens.
+    fn start(&mut self, before: &str, environment: &[(&str, &str)]) {
+        self.spawn(before, environment);
+        let socket = self.dir.join("run/rail.sock");
+        eventually("the socket", || UnixStream::connect(&socket).ok().map(drop));
+    }
+
+    /// Starts a daemon in a new network namespace, and in it first this shell command.
+    fn spawn(&mut self, before: &str, environment: &[(&str, &str)]) {
+        let script = format!("{before}\nexec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--net", "sh", "-ec", &script, "sh"]).args(self.rail("run"));
+        command.envs(environment.iter().copied()).stdin(Stdio::null());
+        command.stderr(fs::File::create(self.dir.join("log")).unwrap());
+        self.child = Some(command.spawn().unwrap());
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    fn exit(&mut self) -> ExitStatus {
+        let child = self.child.as_mut().unwrap();
+        let status = eventually("the exit", || child.try_wait().unwrap());
+        self.child = None;
+        status
+    }
+
+    /// The first line of the answer.
+    fn ask(&self, socket: &str, line: &str) -> String {
+        let mut stream = UnixStream::connect(self.dir.join("run").join(socket)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap()
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(begun.elapsed() < LIMIT, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs a command in the network namespace of a process.
+fn inside(pid: u32, words: &[String]) -> std::process::Output {
+    let target = format!("--net=/proc/{pid}/ns/net");
+    Command::new("nsenter").arg(target).args(words).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
+    let mut bench = Bench::new("ready");
+    let notify = bench.dir.join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let notify = notify.display().to_string();
+    bench.start("", &[("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "40000")]);
+    let said = |wanted: &str| {
+        let mut bytes = [0; 200];
+        while !text(&bytes).starts_with(wanted) {
+            bytes = [0; 200];
+            assert_ne!(manager.recv(&mut bytes).unwrap(), 0);
+        }
+    };
+    said("READY=1");
+    said("WATCHDOG=1");
+    said("WATCHDOG=1");
+    let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["ok"], true);
+    assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
+    assert_eq!(answer["status"]["uplinks"][1]["health"], "absent");
+    assert_eq!(answer["daemon"]["pid"], bench.pid());
+    bench.signal("-HUP");
+    said("RELOADING=1");
+    said("READY=1");
+    bench.signal("-TERM");
+    said("STOPPING=1");
+    assert_eq!(bench.exit().code(), Some(0));
+    assert!(!bench.dir.join("run/rail.sock").exists());
+    assert!(bench.log().contains(" info started router="), "{}", bench.log());
+}
+
+#[test]
+fn a_bad_configuration_is_told_and_what_runs_keeps_running() {
+    let mut bench = Bench::new("reload");
+    bench.start("", &[]);
+    fs::write(bench.dir.join("rail.toml"), CONFIG.replace("gateway", "gatewey")).unwrap();
+    let answer = bench.ask("rail.sock", r#"{"command":"reload"}"#);
+    assert!(answer.starts_with("{\"error\":") && answer.contains("gatewey"), "{answer}");
+    assert!(bench.ask("rail-ro.sock", r#"{"command":"reload"}"#).contains("read-only"));
+    assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("\"generation\":1"));
+    fs::write(bench.dir.join("rail.toml"), CONFIG.replace("isp2", "cable")).unwrap();
+    assert_eq!(bench.ask("rail.sock", r#"{"command":"reload"}"#), "{\"ok\":true}\n");
+    assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("\"cable\""));
+    let answer = bench.ask("rail.sock", r#"{"command":"stop"}"#);
+    assert_eq!(answer, "{\"ok\":true}\n");
+    assert_eq!(bench.exit().code(), Some(0));
+    assert!(bench.log().contains("kept the running configuration"), "{}", bench.log());
+}
+
+#[test]
+fn start_up_errors_are_one_sentence_and_a_code() {
+    let mut bench = Bench::new("second");
+    bench.start("", &[]);
+    // A second one in the same namespace, with directories of its own.
+    let other = Bench::new("other");
+    let second = inside(bench.pid(), &other.rail("run"));
+    assert_eq!(second.status.code(), Some(2));
+    let said = text(&second.stderr);
+    assert!(said.contains(&format!("(process {})", bench.pid())), "{said}");
+    // And one elsewhere, with the same state directory.
+    let mut words = vec!["--net".to_owned()];
+    words.extend(other.rail("run"));
+    let state = words.len() - 1;
+    words[state] = bench.dir.join("state").display().to_string();
+    let third = Command::new("unshare").args(&words).output().unwrap();
+    assert_eq!(third.status.code(), Some(2));
+    assert!(text(&third.stderr).contains("uses the state directory"), "{}", text(&third.stderr));
+    // The first does not mind.
+    assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("isp1"));
+    // A configuration with errors.
+    fs::write(other.dir.join("rail.toml"), "[lan]\n").unwrap();
+    let bad = Command::new("unshare").arg("--net").args(other.rail("run")).output().unwrap();
+    assert_eq!(bad.status.code(), Some(1));
+    assert!(!text(&bad.stderr).is_empty());
+}
+
+#[test]
+fn without_rights_it_says_how_to_get_them() {
+    let bench = Bench::new("rights");
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    // The build directory may be closed to others.
+    let copy = bench.dir.join("rail");
+    fs::copy(env!("CARGO_BIN_EXE_rail"), &copy).unwrap();
+    let mut words = bench.rail("run");
+    words[0] = copy.display().to_string();
+    let out = Command::new("setpriv").args(user).args(words).output().unwrap();
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{said}");
+    assert!(said.contains("start it as root") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn it_gives_up_rights_and_dies_where_a_test_wants_it() {
+    let mut bench = Bench::new("rights-crash");
+    bench.start("", &[]);
+    let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
+    assert!(status.contains("CapEff:\t0000000000003000"), "{status}");
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    bench.signal("-KILL");
+    bench.child.take().unwrap().wait().unwrap();
+    assert!(Path::new(&bench.dir.join("run/rail.sock")).exists());
+    // Over the rests of the dead one it starts again, and dies before its third change.
+    let record = bench.dir.join("record").display().to_string();
+    bench.spawn("", &[("RAIL_NETLINK_LOG", &record), ("RAIL_CRASH_AT", "3")]);
+    let status = bench.exit();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
+    let record = fs::read_to_string(record).unwrap();
+    assert_eq!(record.lines().count(), 2, "{record}");
+    let first: serde_json::Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
+    assert_eq!(first["result"], "ok", "{record}");
+    assert!(first["at_ns"].as_u64().unwrap() > 0);
+}
