@@ -39,7 +39,7 @@ pub(super) struct Daemon {
     pub(super) options: RunOptions,
     pub(super) parts: Parts,
     /// Released before the sockets go, so that the next daemon can start at once.
-    pub(super) lock: Option<Lock>,
+    pub(super) lock: Lock,
     pub(super) ending: Ending,
     pub(super) ring: EventRing,
     early_notices: Vec<Notice>,
@@ -94,7 +94,7 @@ impl Daemon {
         Self {
             options,
             parts,
-            lock: Some(lock),
+            lock,
             ending: Ending::No,
             ring: EventRing::default(),
             early_notices,
@@ -128,7 +128,9 @@ impl Daemon {
             || self.parts.api.is_busy()
             || self.parts.shell.has_events()
             || deadline.is_some_and(|at| at <= clock::now());
-        self.parts.timer.set(deadline)?;
+        if !is_due {
+            self.parts.timer.set(deadline)?;
+        }
         let ready = self.parts.poller.wait(!is_due)?;
         let begun = clock::now();
         if let Some(deadline) = deadline.filter(|at| *at > Instant::ZERO && *at <= begun) {

@@ -18,7 +18,7 @@ pub(crate) fn plan(options: &RunOptions) -> Result<Vec<String>, String> {
     let text = |failure| match failure {
         Failure::Config(text) | Failure::Here(text) => text,
     };
-    let config = load_config(&options.config).map_err(text)?;
+    let (config, _) = load_config(&options.config).map_err(text)?;
     let (saved, problem) = file::load_saved(&options.state_dir);
     let mut lines: Vec<String> = problem.into_iter().map(|p| format!("# {p}")).collect();
     let mut router = Router::new(config, saved, boot_id(), seed().map_err(text)?);

@@ -36,7 +36,7 @@ pub(super) enum Failure {
 
 /// Does everything up to the first pass of the loop.
 pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
-    let config = load_config(&options.config)?;
+    let (config, mut notices) = load_config(&options.config)?;
     check_machine().map_err(Failure::Here)?;
     make_dir(&options.runtime_dir, 0o755)?;
     make_dir(&options.state_dir, 0o700)?;
@@ -52,7 +52,6 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
             "cannot make the control sockets in {dir}: {e}; choose another with --runtime-dir"
         ))
     })?;
-    let mut notices = Vec::new();
     let is_realtime = enter_realtime(&mut notices);
     drop_rights(&options, &mut notices);
     let log = Log::start(&config.log, options.debug).map_err(|e| {
@@ -71,10 +70,17 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     Ok(Daemon::new(options, parts, lock, notices, is_realtime))
 }
 
-/// Reads and judges the configuration.
-pub(super) fn load_config(path: &Path) -> Result<Config, Failure> {
+/// Reads and judges the configuration; the notices are its warnings.
+pub(super) fn load_config(path: &Path) -> Result<(Config, Vec<Notice>), Failure> {
     match load::read_file(path) {
-        Ok((config, _warnings)) => Ok(config),
+        Ok((config, warnings)) => {
+            let told = warnings.iter().map(|warning| {
+                let (line, message) = (warning.entry.line, &warning.entry.message);
+                let text = format!("{}, line {line}: {message}", path.display());
+                Notice::Daemon { severity: Severity::Warn, text }
+            });
+            Ok((config, told.collect()))
+        }
         Err(report) => Err(Failure::Config(report.render(false).to_owned())),
     }
 }

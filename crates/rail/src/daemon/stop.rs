@@ -91,7 +91,8 @@ impl Daemon {
         }
         self.parts.manager.send("RELOADING=1");
         let result = match load_config(&self.options.config) {
-            Ok(config) => {
+            Ok((config, warnings)) => {
+                warnings.iter().for_each(|warning| self.tell(warning));
                 self.parts.log.configure(&config.log);
                 self.handle(Input::Reload(Box::new(config)));
                 Ok(())
@@ -158,12 +159,12 @@ impl Daemon {
         matches!(self.ending, Ending::Now)
     }
 
-    /// The last acts: the lock first, so that the next daemon can start as soon as nobody listens.
-    pub(super) fn finish(mut self) {
-        drop(self.lock.take());
-        self.parts.api.close();
-        // Hands the last state to the disk.
+    /// The last acts: the state goes to the disk, then the lock, then the sockets. When nobody
+    /// listens any more, the next daemon can start and finds everything.
+    pub(super) fn finish(self) {
         drop(self.parts.shell);
+        drop(self.lock);
+        self.parts.api.close();
         self.parts.log.finish();
     }
 }
