@@ -1,0 +1,219 @@
+//! The rules of the house that no compiler checks.
+//!
+//! Owns sizes of files and functions, forbidden words, the borders between the
+//! crates as ARCHITECTURE.md draws them, and the links of the manual. It runs as
+//! an ordinary test, too.
+
+use crate::source;
+use crate::workspace;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+const FILE_LINES: usize = 500;
+const FUNCTION_LINES: usize = 70;
+
+/// Checks the whole repository.
+///
+/// # Errors
+/// Every breach, one a line.
+pub(crate) fn run(_: &[String]) -> Result<(), String> {
+    let mut breaches = Vec::new();
+    for path in workspace::files()? {
+        if let Some(text) = workspace::text(&path) {
+            words(&path, &text, &mut breaches);
+            if path.extension().is_some_and(|e| e == "rs") {
+                rust(&path, &text, &mut breaches);
+            }
+        }
+    }
+    graph(&mut breaches)?;
+    manual(&mut breaches)?;
+    changelog(&mut breaches);
+    if breaches.is_empty() {
+        println!("tidy: nothing to complain about");
+        return Ok(());
+    }
+    Err(breaches.join("\n"))
+}
+
+/// Words that must not stand in any file. They are built here, so that this file passes.
+fn forbidden() -> Vec<(String, &'static str)> {
+    let mut words = vec![
+        (["TO", "DO"].concat(), "say it as `GAP RFC ..` or in the manual, or do it"),
+        (["FIX", "ME"].concat(), "fix it"),
+        (["dbg", "!("].concat(), "left over from a search"),
+        (["<<<<", "<<< "].concat(), "left over from a merge"),
+    ];
+    // A path of this machine works nowhere else; short roots (`/`) would match everything.
+    let root = workspace::root().display().to_string();
+    if root.matches('/').count() >= 2 {
+        words.push((root, "a path of this machine"));
+    }
+    words
+}
+
+fn words(path: &Path, text: &str, breaches: &mut Vec<String>) {
+    for (word, why) in forbidden() {
+        if let Some(at) = text.find(&word) {
+            let line = source::line(text, at);
+            breaches.push(format!("{}:{line}: {word:?}: {why}", path.display()));
+        }
+    }
+}
+
+/// Tests may be long, and may unwrap.
+fn is_test(path: &Path) -> bool {
+    let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    stem == "tests"
+        || stem.ends_with("_tests")
+        || path.components().any(|c| c.as_os_str() == "tests")
+}
+
+fn rust(path: &Path, text: &str, breaches: &mut Vec<String>) {
+    let shown = path.display();
+    let lines = text.lines().count();
+    if lines > FILE_LINES {
+        breaches
+            .push(format!("{shown}: {lines} lines, at most {FILE_LINES}: give each idea a file"));
+    }
+    if !text.starts_with("//!") && !is_test(path) {
+        breaches.push(format!("{shown}:1: a file opens with a chapter (`//!`)"));
+    }
+    let bare = source::bare(text);
+    no_std(path, &bare, breaches);
+    if is_test(path) {
+        return;
+    }
+    let tests = source::test_parts(&bare);
+    let in_tests = |at: usize| tests.iter().any(|part| part.contains(&at));
+    for function in source::functions(&bare) {
+        if function.lines > FUNCTION_LINES && !in_tests(function.start) {
+            let line = source::line(&bare, function.start);
+            let (name, lines) = (&function.name, function.lines);
+            breaches.push(format!(
+                "{shown}:{line}: fn {name} has {lines} lines, at most {FUNCTION_LINES}"
+            ));
+        }
+    }
+    for (at, _) in bare.match_indices(".unwrap()") {
+        if !in_tests(at) {
+            let line = source::line(&bare, at);
+            breaches.push(format!("{shown}:{line}: unwrap() outside tests"));
+        }
+    }
+}
+
+/// `wire` and `core` have no standard library, and no back door to it.
+fn no_std(path: &Path, bare: &str, breaches: &mut Vec<String>) {
+    let pure = ["crates/wire/src", "crates/core/src"];
+    if !pure.iter().any(|folder| path.starts_with(folder)) {
+        return;
+    }
+    if let Some(at) = bare.find("extern crate std") {
+        let line = source::line(bare, at);
+        breaches.push(format!("{}:{line}: no standard library here", path.display()));
+    }
+    if path.ends_with("src/lib.rs") && !bare.contains("#![no_std]") {
+        breaches.push(format!("{}:1: `#![no_std]` is missing", path.display()));
+    }
+}
+
+/// The arrows between our crates are those that ARCHITECTURE.md draws.
+fn graph(breaches: &mut Vec<String>) -> Result<(), String> {
+    let (_, arrows) = workspace::arrows()?;
+    let real: BTreeSet<String> = arrows
+        .iter()
+        .filter(|arrow| arrow.ours && !arrow.only_tests)
+        .map(|arrow| format!("{} -> {}", arrow.from, arrow.to))
+        .collect();
+    let text = workspace::text(Path::new("ARCHITECTURE.md")).unwrap_or_default();
+    let mut drawn = BTreeSet::new();
+    for line in workspace::section(&text, "## The crates") {
+        if let Some((from, to)) = line.split_once(" -> ") {
+            drawn.extend(to.split(", ").map(|to| format!("{from} -> {to}")));
+        }
+    }
+    let missing = real.difference(&drawn);
+    breaches.extend(missing.map(|a| format!("ARCHITECTURE.md: the graph lacks `{a}`")));
+    let gone = drawn.difference(&real);
+    breaches.extend(gone.map(|a| format!("ARCHITECTURE.md: there is no `{a}` any more")));
+    Ok(())
+}
+
+/// Every page of the manual is in its index, and every relative link leads somewhere.
+fn manual(breaches: &mut Vec<String>) -> Result<(), String> {
+    let index = workspace::text(Path::new("docs/README.md")).unwrap_or_default();
+    for path in workspace::files()? {
+        if path.extension().is_none_or(|e| e != "md") {
+            continue;
+        }
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        if path.starts_with("docs") && name != "README.md" && !index.contains(&format!("({name})"))
+        {
+            breaches.push(format!("docs/README.md: {name} is not in the index"));
+        }
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for target in links(&workspace::text(&path).unwrap_or_default()) {
+            if !workspace::root().join(folder).join(&target).exists() {
+                breaches.push(format!("{}: the link to {target} leads nowhere", path.display()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Relative targets of `[text](target)`, without the part after `#`.
+fn links(markdown: &str) -> Vec<String> {
+    let ends = markdown.match_indices("](").map(|(at, _)| &markdown[at + 2..]);
+    let targets = ends.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
+    targets
+        .filter(|t| !t.contains("://") && !t.starts_with('#') && !t.starts_with("mailto:"))
+        .map(|t| t.split('#').next().unwrap_or_default().to_owned())
+        .collect()
+}
+
+fn changelog(breaches: &mut Vec<String>) {
+    let text = workspace::text(Path::new("CHANGELOG.md")).unwrap_or_default();
+    if !text.lines().any(|line| line == "## Unreleased") {
+        breaches.push("CHANGELOG.md: the heading `## Unreleased` is missing".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given this repository, then it is tidy.
+    #[test]
+    fn the_repository_is_tidy() {
+        if let Err(breaches) = run(&[]) {
+            panic!("\n{breaches}");
+        }
+    }
+
+    /// Given one breach of each kind that a single file can have, then each is found.
+    #[test]
+    fn breaches_are_found() {
+        let body = "    let a = 1;\n".repeat(FUNCTION_LINES);
+        let text = format!("extern crate std;\nfn f() {{\n{body}}}\nfn g() {{ h().unwrap() }}\n");
+        let mut breaches = Vec::new();
+        rust(Path::new("crates/core/src/lib.rs"), &text, &mut breaches);
+        let all = breaches.join("\n");
+        for part in ["chapter", "no standard library", "no_std", "fn f has", "unwrap()"] {
+            assert!(all.contains(part), "{part} in {all}");
+        }
+        let mut breaches = Vec::new();
+        rust(Path::new("x.rs"), &"//! x\n".repeat(FILE_LINES + 1), &mut breaches);
+        words(Path::new("x.md"), &["a TO", "DO b"].concat(), &mut breaches);
+        assert_eq!(breaches.len(), 2, "{breaches:?}");
+    }
+
+    /// Given the same words inside a test, then they are allowed.
+    #[test]
+    fn tests_may_unwrap() {
+        let mut breaches = Vec::new();
+        let text = "//! x\n#[cfg(test)]\nmod tests { fn a() { b().unwrap() } }\n";
+        rust(Path::new("x.rs"), text, &mut breaches);
+        assert!(breaches.is_empty(), "{breaches:?}");
+    }
+}
