@@ -133,7 +133,7 @@ impl FlowsReport {
 
 impl Flows {
     /// Starts flows in a node, each from a client address to a server.
-    pub fn start(node: &Node, flows: Vec<(Protocol, Ipv4Addr, Ipv4Addr)>) -> Self {
+    pub fn start(node: &Node, flows: Vec<(Protocol, Ipv4Addr, SocketAddrV4)>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
         Self { stop, thread: node.spawn(move || Flowing::new(flows)?.run(&seen)) }
@@ -157,9 +157,14 @@ pub fn spread(
     count: usize,
     clients: &[Ipv4Addr],
     servers: &[Ipv4Addr],
-) -> Vec<(Protocol, Ipv4Addr, Ipv4Addr)> {
+) -> Vec<(Protocol, Ipv4Addr, SocketAddrV4)> {
     let pair = |i: usize| (clients[i % clients.len()], servers[(i * 7) % servers.len()]);
-    (0..count).map(pair).map(|(client, server)| (protocol, client, server)).collect()
+    let port = match protocol {
+        Protocol::Tcp => TCP_PORT,
+        Protocol::Udp => UDP_PORT,
+    };
+    let flow = |(client, server)| (protocol, client, SocketAddrV4::new(server, port));
+    (0..count).map(pair).map(flow).collect()
 }
 
 enum Socket {
@@ -181,21 +186,21 @@ struct Flowing {
 }
 
 impl Flowing {
-    fn new(plan: Vec<(Protocol, Ipv4Addr, Ipv4Addr)>) -> io::Result<Self> {
+    fn new(plan: Vec<(Protocol, Ipv4Addr, SocketAddrV4)>) -> io::Result<Self> {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut flows = Vec::new();
         for (id, (protocol, client, server)) in (0u64..).zip(plan) {
             let data = epoll::EventData::new_u64(id);
             let socket = match protocol {
                 Protocol::Tcp => {
-                    let stream = connect(client, SocketAddrV4::new(server, TCP_PORT))?;
+                    let stream = connect(client, server)?;
                     epoll::add(&poll, &stream, data, epoll::EventFlags::IN)?;
                     Socket::Tcp(stream)
                 }
                 Protocol::Udp => {
                     let socket = UdpSocket::bind(SocketAddrV4::new(client, 0))?;
                     socket.set_nonblocking(true)?;
-                    socket.connect(SocketAddrV4::new(server, UDP_PORT))?;
+                    socket.connect(server)?;
                     epoll::add(&poll, &socket, data, epoll::EventFlags::IN)?;
                     Socket::Udp(socket)
                 }

@@ -31,6 +31,7 @@ pub mod scratch;
 pub mod space;
 pub mod topology;
 pub mod traffic;
+pub mod world;
 
 pub use daemon::Rail;
 pub use error::LabError;
@@ -41,3 +42,4 @@ pub use node::Node;
 pub use space::{figures, isolated, long, timed};
 pub use topology::{ConfigText, Plan, Topology};
 pub use traffic::{Connector, ConnectorPlan, ConnectorReport, Servers};
+pub use world::World;

@@ -23,7 +23,7 @@ use std::time::Duration;
 pub struct Plan {
     /// Uplinks, 1 to 100.
     pub uplinks: usize,
-    /// Addresses of the client, 1 to 240.
+    /// Addresses of the client, 1 to 2000; those past 200 lie behind it, not beside it.
     pub clients: usize,
     /// A transit namespace behind each provider, where faults can be injected.
     pub second_hop: bool,
@@ -129,8 +129,10 @@ impl Topology {
     /// # Errors
     /// When the kernel or a tool refuses a step.
     pub fn build(plan: &Plan) -> Result<Self, LabError> {
-        if !(1..=100).contains(&plan.uplinks) || !(1..=240).contains(&plan.clients) {
-            return Err(LabError::Refused("the drawing takes 1-100 uplinks, 1-240 clients".into()));
+        if !(1..=100).contains(&plan.uplinks) || !(1..=2000).contains(&plan.clients) {
+            return Err(LabError::Refused(
+                "the drawing takes 1-100 uplinks, 1-2000 clients".into(),
+            ));
         }
         let [client, router, internet] = ["client", "router", "internet"].map(make);
         let (client, router, internet) = (client?, router?, internet?);
@@ -152,7 +154,7 @@ impl Topology {
 
     /// The client's addresses.
     pub fn clients(&self) -> Vec<Ipv4Addr> {
-        (0..self.clients).map(|i| Ipv4Addr::new(192, 168, 1, octet(10 + i))).collect()
+        (0..self.clients).map(client_address).collect()
     }
 
     /// The number of the line that an address seen by a server belongs to.
@@ -270,6 +272,14 @@ pub fn servers() -> Vec<Ipv4Addr> {
     (10..100).map(|last| Ipv4Addr::new(192, 0, 2, last)).collect()
 }
 
+fn client_address(index: usize) -> Ipv4Addr {
+    if index < BESIDE {
+        Ipv4Addr::new(192, 168, 1, octet(10 + index))
+    } else {
+        Ipv4Addr::new(10, 9, octet(index / 250), octet(1 + index % 250))
+    }
+}
+
 fn address_of(number: usize) -> Ipv4Addr {
     Ipv4Addr::new(100, 64, octet(number), 2)
 }
@@ -311,10 +321,15 @@ fn build_inside(client: &Node, router: &Node, clients: usize) -> Result<(), LabE
     router.ip_batch("addr add 192.168.1.1/24 dev lan0\nlink set lan0 up\n")?;
     let mut lines = String::from("link set eth0 up\n");
     for index in 0..clients {
-        let _ = writeln!(lines, "addr add 192.168.1.{}/24 dev eth0", 10 + index);
+        let address = client_address(index);
+        let place = if index < BESIDE { "/24 dev eth0" } else { "/32 dev lo" };
+        let _ = writeln!(lines, "addr add {address}{place}");
     }
     lines.push_str("route add default via 192.168.1.1\n");
     client.ip_batch(&lines)?;
+    if clients > BESIDE {
+        router.ip_batch("route add 10.9.0.0/16 via 192.168.1.10\n")?;
+    }
     // Tests open thousands of connections from few addresses.
     client.set("net/ipv4/ip_local_port_range", "2048 65000")
 }
@@ -370,6 +385,9 @@ fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<L
     ))?;
     Ok(Line { number: n, isp, transit })
 }
+
+/// Client addresses in the router's own network.
+const BESIDE: usize = 200;
 
 /// Where faults are put in.
 const CHAINS: &str = "table inet lab {\n\

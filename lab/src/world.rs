@@ -1,0 +1,81 @@
+//! The usual ensemble: the drawing, its servers, and a daemon that has settled.
+
+use crate::flows::{Protocol, spread};
+use crate::topology::servers;
+use crate::{
+    ConfigText, Connector, ConnectorPlan, ConnectorReport, Flows, LabError, Plan, Rail, Servers,
+    Topology, try_eventually,
+};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+/// A network with a running router.
+#[derive(Debug)]
+pub struct World {
+    /// The daemon; first, so that it ends before its network does.
+    pub rail: Rail,
+    /// The servers of the internet.
+    pub servers: Servers,
+    /// The drawing.
+    pub topology: Topology,
+}
+
+impl World {
+    /// Builds the drawing, starts servers and daemon, and waits until all lines are up.
+    ///
+    /// # Errors
+    /// When a part fails, or the lines are not up within ten seconds.
+    pub fn start(plan: &Plan, text: &ConfigText) -> Result<Self, LabError> {
+        let topology = Topology::build(plan)?;
+        let servers = Servers::start(&topology.internet, &servers())?;
+        let rail = Rail::run(&topology.router, &topology.config(text))?;
+        let world = Self { rail, servers, topology };
+        world.rail.wait_all_up(Duration::from_secs(10))?;
+        Ok(world)
+    }
+
+    /// The router's addresses, line 1 first: what servers see.
+    pub fn sources(&self) -> Vec<Ipv4Addr> {
+        self.topology.lines.iter().map(|line| line.address()).collect()
+    }
+
+    /// A plan of connections from all clients to all servers, one each 10 ms.
+    pub fn plan(&self) -> ConnectorPlan {
+        ConnectorPlan::new(self.topology.clients(), &servers())
+    }
+
+    /// Starts opening a connection each 10 ms.
+    pub fn connector(&self) -> Connector {
+        Connector::start(&self.topology.client, self.plan())
+    }
+
+    /// Opens this many connections as fast as one each millisecond.
+    ///
+    /// # Errors
+    /// When the connector fails.
+    pub fn connect(&self, count: usize) -> Result<ConnectorReport, LabError> {
+        let plan =
+            ConnectorPlan { count: Some(count), period: Duration::from_millis(1), ..self.plan() };
+        Connector::start(&self.topology.client, plan).finish()
+    }
+
+    /// Starts long flows.
+    pub fn flows(&self, tcp: usize, udp: usize) -> Flows {
+        let (clients, servers) = (self.topology.clients(), servers());
+        let mut plan = spread(Protocol::Tcp, tcp, &clients, &servers);
+        plan.extend(spread(Protocol::Udp, udp, &clients, &servers));
+        Flows::start(&self.topology.client, plan)
+    }
+
+    /// Waits until this many more connections have ended.
+    ///
+    /// # Errors
+    /// When they do not within a minute.
+    pub fn wait_for(&self, connector: &Connector, more: usize) -> Result<Instant, LabError> {
+        let goal = connector.ended() + more;
+        try_eventually(Duration::from_secs(60), "connections", || {
+            let ended = connector.ended();
+            if ended >= goal { Ok(Instant::now()) } else { Err(ended) }
+        })
+    }
+}

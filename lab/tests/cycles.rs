@@ -1,0 +1,45 @@
+//! Many failures and returns leave the kernel as it was after the first start.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::{ConfigText, Fault, Plan, World, eventually, figures, isolated, long, normal};
+use std::time::{Duration, Instant};
+
+#[test]
+fn cycles_leave_the_state_as_it_was() {
+    isolated(|| {
+        // given quick checks / when two lines die and return many times / then the state
+        // equals the first one
+        let cycles = if long() { 1000 } else { 40 };
+        let check = "interval = \"20ms\"\ntimeout = \"100ms\"\nrecover_after = 2\n";
+        let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 2, 3]) };
+        let world = World::start(&Plan::new(3), &text).unwrap();
+        let first = normal::state(&world.topology.router).unwrap();
+        let start = Instant::now();
+        let limit = Duration::from_secs(20);
+        for cycle in 0..cycles {
+            let (line, fault, dead) = match cycle % 3 {
+                0 => (1, Fault::Gateway, "down"),
+                1 => (2, Fault::Carrier, "no-carrier"),
+                _ => (3, Fault::SecondHop, "down"),
+            };
+            let name = world.topology.line(line).name();
+            let injected = world.topology.inject(line, fault).unwrap();
+            world.rail.wait_health(&name, dead, limit).unwrap();
+            injected.repair().unwrap();
+            world.rail.wait_health(&name, "up", limit).unwrap();
+        }
+        let took = start.elapsed();
+        world.rail.wait_all_up(limit).unwrap();
+        eventually(Duration::from_secs(5), "the first state", || {
+            let now = normal::state(&world.topology.router).unwrap();
+            let difference = normal::difference(&first, &now);
+            if difference.is_empty() { Ok(()) } else { Err(difference) }
+        });
+        figures(&format!(
+            "{cycles} cycles in {took:?}, {} lines of state equal",
+            first.lines().count()
+        ));
+        assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+    });
+}

@@ -1,0 +1,201 @@
+//! Somebody changes what is ours: it is repaired, and what is theirs stays.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::{ConfigText, Plan, World, eventually, figures, isolated, normal, timed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const TARGET: Duration = Duration::from_millis(500);
+
+/// A change, and how to look at what it changed; both are commands of the router.
+struct Drift {
+    change: String,
+    look: String,
+}
+
+fn drift(change: &str, look: &str) -> Drift {
+    Drift { change: change.to_owned(), look: look.to_owned() }
+}
+
+#[test]
+fn drift_is_repaired_and_foreign_objects_stay() {
+    timed(|| {
+        // given foreign objects among ours / when each of ours is deleted or changed / then it
+        // is repaired in time, and the whole state is as before
+        let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 2, 3])).unwrap();
+        let router = &world.topology.router;
+        plant_foreign(&world);
+        // Ours react to nothing of this; the state with the foreign objects is the reference.
+        world.rail.wait_all_up(Duration::from_secs(5)).unwrap();
+        let before = normal::state(router).unwrap();
+        let mut times = Vec::new();
+        for drift in drifts(&world) {
+            let wanted = router.sh(&drift.look).unwrap();
+            let start = Instant::now();
+            router.sh(&drift.change).unwrap();
+            eventually(Duration::from_secs(5), &format!("repair of: {}", drift.change), || {
+                match router.sh(&drift.look) {
+                    Ok(now) if now == wanted => Ok(()),
+                    Ok(now) => Err(now),
+                    Err(error) => Err(error.to_string()),
+                }
+            });
+            times.push((start.elapsed(), drift.change));
+        }
+        eventually(Duration::from_secs(3), "the state with its foreign objects", || {
+            let difference = normal::difference(&before, &normal::state(router).unwrap());
+            if difference.is_empty() { Ok(()) } else { Err(difference) }
+        });
+        times.push(flush_ruleset(&world));
+        times.sort();
+        let (median, worst) = (times[times.len() / 2].0, &times[times.len() - 1]);
+        figures(&format!(
+            "{} repairs: median {median:?}, worst {:?} ({})",
+            times.len(),
+            worst.0,
+            worst.1
+        ));
+        assert!(worst.0 <= TARGET, "{times:?}");
+        let report = world.connect(300).unwrap();
+        assert_eq!(report.failed(), 0, "{:?}", report.reasons());
+    });
+}
+
+/// `nft flush ruleset` takes foreign rules too: only ours must come back.
+fn flush_ruleset(world: &World) -> (Duration, String) {
+    let router = &world.topology.router;
+    router.nft(&format!("delete rule inet rail {}\n", foreign_rule(world))).unwrap();
+    let wanted = router.sh("nft -s list table inet rail").unwrap();
+    let start = Instant::now();
+    router.sh("nft flush ruleset").unwrap();
+    eventually(Duration::from_secs(5), "repair of: nft flush ruleset", || {
+        match router.sh("nft -s list table inet rail") {
+            Ok(now) if now == wanted => Ok(()),
+            Ok(now) => Err(now),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    (start.elapsed(), "nft flush ruleset".into())
+}
+
+/// Every rule of ours, tables, default routes, addresses, settings, the firewall.
+fn drifts(world: &World) -> Vec<Drift> {
+    let router = &world.topology.router;
+    let rules = "ip rule show";
+    let text = router.sh(rules).unwrap();
+    let mut all: Vec<Drift> = text
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(priority, _)| {
+            priority.parse::<u32>().is_ok_and(|p| (20000..21000).contains(&p) && p != FOREIGN_RULE)
+        })
+        .map(|(priority, _)| drift(&format!("ip rule del priority {priority}"), rules))
+        .collect();
+    assert!(all.len() >= 11, "too few rules of ours: {text}");
+    all.extend([
+        drift("ip route flush table 20002 proto 82", "ip route show table 20002"),
+        drift("ip route del default table 20001 metric 0", "ip route show table 20001"),
+        drift("ip route del default table 20000", "ip route show table 20000"),
+        drift("ip route flush table 20000", "ip route show table 20000"),
+        drift("ip addr del 100.64.3.2/24 dev wan3", "ip -o -4 addr show dev wan3"),
+        drift("ip link set wan3 down", "ip route show table 20003"),
+        drift("sysctl -qw net.ipv4.ip_forward=0", "sysctl net.ipv4.ip_forward"),
+        drift("sysctl -qw net.ipv4.conf.wan1.rp_filter=1", "sysctl net.ipv4.conf.wan1.rp_filter"),
+        drift(
+            "sysctl -qw net.ipv4.fib_multipath_hash_policy=0",
+            "sysctl net.ipv4.fib_multipath_hash_policy",
+        ),
+        drift("nft flush map inet rail slots", "nft -s list map inet rail slots"),
+    ]);
+    let look = "nft -s list table inet rail";
+    for (chain, handle) in our_rules(world) {
+        all.push(drift(&format!("nft delete rule inet rail {chain} handle {handle}"), look));
+    }
+    // The link that went down lost its state last; let nothing else wait for it.
+    all.retain(|d| d.change != "ip link set wan3 down");
+    all
+}
+
+/// Two rules of ours in different chains.
+fn our_rules(world: &World) -> Vec<(String, u64)> {
+    let text = world.topology.router.sh("nft -j list table inet rail").unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut found: Vec<(String, u64)> = Vec::new();
+    for rule in json["nftables"].as_array().into_iter().flatten().map(|item| &item["rule"]) {
+        let ours = rule["comment"].as_str().is_some_and(|c| c.starts_with("rail:"));
+        let chain = rule["chain"].as_str().unwrap_or_default().to_owned();
+        if ours && found.len() < 2 && found.iter().all(|(c, _)| *c != chain) {
+            found.push((chain, rule["handle"].as_u64().unwrap()));
+        }
+    }
+    assert!(!found.is_empty(), "no rule of ours carries its stamp: {text}");
+    found
+}
+
+const FOREIGN_RULE: u32 = 20950;
+
+fn plant_foreign(world: &World) {
+    let router = &world.topology.router;
+    router
+        .ip_batch(&format!(
+            "rule add from 203.0.113.9 lookup main priority {FOREIGN_RULE}\n\
+             rule add from 203.0.113.9 lookup main priority 30000\n\
+             route add 203.0.113.0/24 via 100.64.1.1 table 20001\n\
+             route add 203.0.113.0/25 via 100.64.1.1\n\
+             addr add 203.0.113.77/32 dev wan1\n"
+        ))
+        .unwrap();
+    let chain = our_rules(world).remove(0).0;
+    router
+        .nft(&format!(
+            "table inet other {{ chain c {{ tcp dport 1 accept\n }}\n }}\n\
+             add rule inet rail {chain} tcp dport 1 counter comment \"theirs\"\n"
+        ))
+        .unwrap();
+}
+
+/// Chain and handle of the foreign rule in our table.
+fn foreign_rule(world: &World) -> String {
+    let text = world.topology.router.sh("nft -j list table inet rail").unwrap();
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let rules = json["nftables"].as_array().into_iter().flatten().map(|item| &item["rule"]);
+    let theirs = rules.into_iter().find(|rule| rule["comment"] == "theirs").unwrap();
+    format!("{} handle {}", theirs["chain"].as_str().unwrap(), theirs["handle"])
+}
+
+#[test]
+fn a_rival_is_shown_as_contested_and_slows_us_down() {
+    isolated(|| {
+        // given a rival that deletes one of our rules whenever it is there / when it goes on /
+        // then status says so, our repairs become rare, and traffic of other lines lives
+        let world = World::start(&Plan::new(2), &ConfigText::weights(&[1, 1])).unwrap();
+        let stop = AtomicBool::new(false);
+        let wins = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    if world.topology.router.sh("ip rule del priority 20900").is_ok() {
+                        wins.fetch_add(1, Ordering::Relaxed);
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let contested = rail_lab::try_eventually(Duration::from_secs(20), "contested", || {
+                let status = world.rail.status().map_err(|e| e.to_string())?;
+                let mut trouble = status["trouble"].as_array().into_iter().flatten();
+                let found = trouble.find(|t| t["contested"] == true).cloned();
+                found.ok_or_else(|| status["trouble"].to_string())
+            });
+            let before = wins.load(Ordering::Relaxed);
+            std::thread::sleep(Duration::from_secs(3));
+            let slow = wins.load(Ordering::Relaxed) - before;
+            stop.store(true, Ordering::Relaxed);
+            let contested = contested.unwrap();
+            figures(&format!("{before} fights, then {slow} in 3 s; {}", contested["text"]));
+            assert!(slow <= 3, "{slow} repairs in 3 s");
+        });
+        let report = world.connect(200).unwrap();
+        assert_eq!(report.failed(), 0, "{:?}", report.reasons());
+    });
+}
