@@ -173,6 +173,14 @@ fn start(command: &mut Command) -> Result<std::process::Child, LabError> {
     })
 }
 
+/// CAP_SYS_ADMIN, from the effective set.
+fn may_make_namespaces() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let set = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    set.is_none_or(|set| set & (1 << CAP_SYS_ADMIN) != 0)
+}
+
 fn refusal(error: &io::Error) -> String {
     let helps = if std::path::Path::new("/proc/sys/kernel/apparmor_restrict_unprivileged_userns")
         .exists()
@@ -183,8 +191,13 @@ fn refusal(error: &io::Error) -> String {
     } else {
         "sysctl -w user.max_user_namespaces=10000"
     };
+    let reason = match error.raw_os_error() {
+        Some(libc::ENOSPC) => "their limit is reached".to_owned(),
+        _ => error.to_string(),
+    };
     format!(
-        "this system does not let you make namespaces ({error}): run `sudo {helps}`, or run this as root"
+        "this system does not let you make namespaces ({reason}): run `sudo {helps}`, or run \
+         this as root"
     )
 }
 
@@ -200,7 +213,8 @@ impl Entry {
         let uid = rustix::process::geteuid();
         let gid = rustix::process::getegid();
         let wanted = std::env::var_os("RAIL_LAB_USERNS").is_some_and(|v| v == "1");
-        let user = wanted || !uid.is_root();
+        // Root in a container may lack the right, and then is like anybody else.
+        let user = wanted || !uid.is_root() || !may_make_namespaces();
         let flags = libc::CLONE_NEWNET | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
         Self {
             flags: if user { flags | libc::CLONE_NEWUSER } else { flags },
@@ -288,6 +302,8 @@ fn write_to(path: &std::ffi::CStr, text: &[u8]) -> io::Result<()> {
         result
     }
 }
+
+const CAP_SYS_ADMIN: u32 = 21;
 
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

@@ -147,6 +147,6 @@ fn build() -> (Topology, Node) {
 /// The last handle of the chain, as `handle 12`.
 fn handle(router: &Node) -> String {
     let text = router.sh("nft -a list chain ip a c").unwrap_or_default();
-    let last = text.lines().filter(|line| line.contains("dport")).next_back();
+    let last = text.lines().rfind(|line| line.contains("dport"));
     last.and_then(|line| line.split("# ").nth(1)).unwrap_or("handle 0").to_owned()
 }
