@@ -1,40 +1,53 @@
-//! `NLMSG_ERROR`: the kernel's answer to a request, with its extended text.
+//! Answers without data: `NLMSG_ERROR` and `NLMSG_DONE`, with the kernel's
+//! sentence about what it did not like (extended ack).
+//!
+//! ```text
+//!  error:i32 [header:16 [payload, unless CAPPED] [attributes, if ACK_ATTRIBUTES]]
+//! ```
 
-use super::{HEADER, Message, attributes, text};
-use alloc::string::{String, ToString};
+use super::{HEADER_LENGTH, Message, attributes, flag, kind, padded, u32_at};
+use crate::DecodeError;
+use alloc::string::String;
 
-/// `NLM_F_CAPPED`: the request is not repeated behind its header.
-const CAPPED: u16 = 0x100;
-/// `NLM_F_ACK_TLVS`: attributes follow.
-const HAS_ATTRIBUTES: u16 = 0x200;
-/// `NLMSGERR_ATTR_MSG`.
-const TEXT: u16 = 1;
-
-/// An answer.
+/// The end of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ack {
-    /// Error number, positive; 0 is success.
+    /// Linux error number; 0: it succeeded.
     pub errno: i32,
-    /// The kernel's words, if it had any.
-    pub text: Option<String>,
+    /// The kernel's sentence; empty if it gave none.
+    pub text: String,
 }
 
 impl Ack {
-    /// Reads an `NLMSG_ERROR` or a `NLMSG_DONE` payload; a message cut short is success without words.
-    pub fn parse(message: &Message<'_>) -> Self {
-        let bytes = message.payload;
-        let code = bytes.first_chunk().map_or(0, |b| i32::from_ne_bytes(*b));
-        let request = super::u32_at(bytes, 4).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
-        let skip = match message.kind {
-            super::DONE => 4,
-            _ if message.flags & CAPPED != 0 => 4 + HEADER,
-            _ => 4 + request.max(HEADER),
+    /// Reads `NLMSG_ERROR` and `NLMSG_DONE`.
+    ///
+    /// # Errors
+    /// The message is of another kind, or ends before the error number.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let errno = match (message.kind, u32_at(message.payload, 0)) {
+            (kind::ERROR | kind::DONE, Ok(number)) => number.cast_signed().saturating_neg(),
+            // Some dumps end without a number.
+            (kind::DONE, Err(_)) => 0,
+            (kind::ERROR, Err(e)) => return Err(e),
+            _ => return Err(DecodeError::Unsupported),
         };
-        let words = (message.flags & HAS_ATTRIBUTES != 0)
-            .then(|| bytes.get(skip..).unwrap_or(&[]))
-            .and_then(|rest| attributes(rest).find(|(kind, _)| *kind == TEXT))
-            .and_then(|(_, value)| text(value))
-            .map(ToString::to_string);
-        Self { errno: code.checked_neg().unwrap_or(i32::MAX).max(0), text: words }
+        let mut text = String::new();
+        if message.flags & flag::ACK_ATTRIBUTES != 0 {
+            let behind = match message.kind {
+                kind::DONE => 4,
+                _ if message.flags & flag::CAPPED != 0 => 4 + HEADER_LENGTH,
+                _ => {
+                    let length = u32_at(message.payload, 4).unwrap_or(0);
+                    usize::try_from(length).map_or(usize::MAX, |l| padded(l).saturating_add(4))
+                }
+            };
+            let rest = message.payload.get(behind..).unwrap_or(&[]);
+            if let Some(found) = attributes(rest).find(|a| a.kind == NLMSGERR_ATTR_MSG) {
+                text = found.text().unwrap_or_default().into();
+            }
+        }
+        Ok(Self { errno, text })
     }
 }
+
+const NLMSGERR_ATTR_MSG: u16 = 1;

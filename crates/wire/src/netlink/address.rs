@@ -1,73 +1,83 @@
-//! Addresses: `struct ifaddrmsg`.
+//! Addresses: `ifaddrmsg`.
+//!
+//! ```text
+//!  family:u8 length:u8 flags:u8 scope:u8 index:u32
+//! ```
 
-use super::{ACK, Builder, CREATE, EXCLUSIVE, Message, REQUEST, attributes, ip, octets, rtm, u8_at, u32_at};
-use core::net::IpAddr;
+use super::{Message, Request, family, flag, kind, split, u32_at};
+use crate::DecodeError;
+use core::net::{IpAddr, Ipv4Addr};
 
+/// An address on an interface.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct AddressMessage {
+    /// Interface index.
+    pub index: u32,
+    /// The address of this end.
+    pub address: IpAddr,
+    /// Prefix length in bits.
+    pub length: u8,
+    /// Who set it (`IFA_PROTO`, Linux 5.18); 0: unknown.
+    pub protocol: u8,
+}
+
+impl AddressMessage {
+    /// Reads `RTM_NEWADDR` and `RTM_DELADDR`.
+    ///
+    /// # Errors
+    /// The fixed header is torn, or there is no address.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let (fixed, attributes) = split(message.payload, FIXED_LENGTH)?;
+        let (mut local, mut far, mut protocol) = (None, None, 0);
+        for attribute in attributes {
+            match attribute.kind {
+                IFA_ADDRESS => far = attribute.address(),
+                IFA_LOCAL => local = attribute.address(),
+                IFA_PROTO => protocol = attribute.u8().unwrap_or(0),
+                _ => {}
+            }
+        }
+        // On a point-to-point link `IFA_ADDRESS` is the other end.
+        let address = local.or(far).ok_or(DecodeError::Malformed)?;
+        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], protocol })
+    }
+
+    /// Asks for all addresses of both families.
+    pub fn dump() -> Request {
+        Request::new(kind::GET_ADDRESS, flag::DUMP, &[0; FIXED_LENGTH])
+    }
+
+    /// Adds it; an IPv4 network of more than two addresses gets its broadcast address.
+    pub fn add(&self) -> Request {
+        let mut request = self.request(kind::NEW_ADDRESS, flag::CREATE | flag::EXCLUSIVE);
+        if let (IpAddr::V4(address), 1..=30) = (self.address, self.length) {
+            let hosts = u32::MAX >> self.length;
+            let broadcast = Ipv4Addr::from_bits(address.to_bits() | hosts);
+            request.attribute(IFA_BROADCAST, &broadcast.octets());
+        }
+        request.attribute(IFA_PROTO, &[self.protocol]);
+        request
+    }
+
+    /// Removes it.
+    pub fn remove(&self) -> Request {
+        self.request(kind::DEL_ADDRESS, 0)
+    }
+
+    fn request(&self, kind: u16, flags: u16) -> Request {
+        let mut fixed = [0; FIXED_LENGTH];
+        fixed[0] = family::of(&self.address);
+        fixed[1] = self.length;
+        fixed[4..8].copy_from_slice(&self.index.to_ne_bytes());
+        let mut request = Request::new(kind, flags | flag::ACK, &fixed);
+        request.address(IFA_LOCAL, &self.address);
+        request.address(IFA_ADDRESS, &self.address);
+        request
+    }
+}
+
+const FIXED_LENGTH: usize = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
 const IFA_PROTO: u16 = 11;
-
-/// An address on a link.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Address {
-    /// Index of the link.
-    pub index: u32,
-    /// The local address.
-    pub address: IpAddr,
-    /// Prefix length in bits.
-    pub length: u8,
-    /// Address protocol: who added it; 0 if not told (kernels before 5.18 never tell).
-    pub protocol: u8,
-}
-
-impl Address {
-    /// Reads `RTM_NEWADDR` or `RTM_DELADDR`; `None` without an address.
-    pub fn parse(message: &Message<'_>) -> Option<Self> {
-        let length = u8_at(message.payload, 1)?;
-        let index = u32_at(message.payload, 4)?;
-        let (mut address, mut local, mut protocol) = (None, None, 0);
-        for (kind, value) in attributes(message.payload.get(8..)?) {
-            match kind {
-                IFA_ADDRESS => address = ip(value),
-                IFA_LOCAL => local = ip(value),
-                IFA_PROTO => protocol = u8_at(value, 0).unwrap_or(0),
-                _ => {}
-            }
-        }
-        Some(Self { index, address: local.or(address)?, length, protocol })
-    }
-
-    /// A request for all addresses of both families.
-    pub fn dump(sequence: u32) -> Builder {
-        Builder::new(rtm::GETADDR, REQUEST | super::DUMP, sequence, &[0; 8])
-    }
-
-    /// A request to add it; an IPv4 one gets its broadcast address.
-    pub fn add(&self, sequence: u32) -> Builder {
-        let flags = REQUEST | ACK | CREATE | EXCLUSIVE;
-        let mut builder = self.request(rtm::NEWADDR, flags, sequence);
-        if let IpAddr::V4(address) = self.address
-            && self.length < 31
-        {
-            let host = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-            builder.attribute(IFA_BROADCAST, &(address.to_bits() | host).to_be_bytes());
-        }
-        builder.attribute(IFA_PROTO, &[self.protocol]);
-        builder
-    }
-
-    /// A request to remove it.
-    pub fn delete(&self, sequence: u32) -> Builder {
-        self.request(rtm::DELADDR, REQUEST | ACK, sequence)
-    }
-
-    fn request(&self, kind: u16, flags: u16, sequence: u32) -> Builder {
-        let (family, bytes) = octets(self.address);
-        let mut fixed = [family, self.length, 0, 0, 0, 0, 0, 0];
-        fixed[4..8].copy_from_slice(&self.index.to_ne_bytes());
-        let mut builder = Builder::new(kind, flags, sequence, &fixed);
-        builder.attribute(IFA_LOCAL, &bytes).attribute(IFA_ADDRESS, &bytes);
-        builder
-    }
-}

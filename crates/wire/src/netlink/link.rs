@@ -1,66 +1,86 @@
-//! Links: `struct ifinfomsg`.
+//! Links: `ifinfomsg`.
+//!
+//! ```text
+//!  family:u8 pad:u8 type:u16 index:i32 flags:u32 change:u32
+//! ```
 
-use super::{Builder, Message, REQUEST, attributes, rtm, text, u32_at};
+use super::{Message, Request, flag, kind, split, u32_at};
+use crate::DecodeError;
 use alloc::string::String;
 
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-/// `IFF_UP`.
-const UP: u32 = 0x1;
-/// `IFF_LOWER_UP`.
-const LOWER_UP: u32 = 0x1_0000;
-
-/// A link.
+/// A link, as far as we look.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Link {
-    /// Index.
+pub struct LinkMessage {
+    /// Family that speaks of it: 0, or that of a bridge (`AF_BRIDGE`) about its port.
+    pub family: u8,
+    /// Interface index.
     pub index: u32,
-    /// Name.
+    /// Name; empty if it is missing or not UTF-8.
     pub name: String,
-    /// Administratively up.
+    /// Administratively up (`IFF_UP`).
     pub up: bool,
-    /// Carrier.
+    /// Carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
-    /// MTU in bytes; 0 if not told.
+    /// MTU in bytes; 0 if it is missing.
     pub mtu: u32,
 }
 
-impl Link {
-    /// Reads `RTM_NEWLINK` or `RTM_DELLINK`; `None` without index or name.
-    pub fn parse(message: &Message<'_>) -> Option<Self> {
-        let index = u32_at(message.payload, 4)?;
-        let flags = u32_at(message.payload, 8)?;
-        let mut name = None;
-        let mut mtu = 0;
-        for (kind, value) in attributes(message.payload.get(16..)?) {
-            match kind {
-                IFLA_IFNAME => name = text(value),
-                IFLA_MTU => mtu = u32_at(value, 0).unwrap_or(0),
+impl LinkMessage {
+    /// Reads `RTM_NEWLINK` and `RTM_DELLINK`.
+    ///
+    /// # Errors
+    /// The fixed header is torn.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let (fixed, attributes) = split(message.payload, FIXED_LENGTH)?;
+        let flags = u32_at(fixed, 8)?;
+        let mut link = Self {
+            family: fixed[0],
+            index: u32_at(fixed, 4)?,
+            name: String::new(),
+            up: flags & IFF_UP != 0,
+            carrier: flags & IFF_LOWER_UP != 0,
+            mtu: 0,
+        };
+        for attribute in attributes {
+            match attribute.kind {
+                IFLA_IFNAME => link.name = attribute.text().unwrap_or_default().into(),
+                IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
                 _ => {}
             }
         }
-        let name = name?.into();
-        Some(Self { index, name, up: flags & UP != 0, carrier: flags & LOWER_UP != 0, mtu })
+        Ok(link)
     }
 
-    /// A request for all links.
-    pub fn dump(sequence: u32) -> Builder {
-        Builder::new(rtm::GETLINK, REQUEST | super::DUMP, sequence, &[0; 16])
+    /// Asks for all links.
+    pub fn dump() -> Request {
+        let mut request = Request::new(kind::GET_LINK, flag::DUMP, &[0; FIXED_LENGTH]);
+        request.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        request
     }
 
-    /// A request for the link of this name.
-    pub fn get(sequence: u32, name: &str) -> Builder {
-        let mut builder = Builder::new(rtm::GETLINK, REQUEST, sequence, &[0; 16]);
-        builder.text(IFLA_IFNAME, name);
-        builder
+    /// Asks for the link of this name.
+    pub fn get(name: &str) -> Request {
+        let mut request = Request::new(kind::GET_LINK, 0, &[0; FIXED_LENGTH]);
+        request.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        request.text(IFLA_IFNAME, name);
+        request
     }
 
-    /// A request to set a link up or down.
-    pub fn set_up(sequence: u32, index: u32, up: bool) -> Builder {
-        let mut fixed = [0; 16];
+    /// Sets a link administratively up or down.
+    pub fn set_up(index: u32, up: bool) -> Request {
+        let mut fixed = [0; FIXED_LENGTH];
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-        fixed[8..12].copy_from_slice(&if up { UP } else { 0 }.to_ne_bytes());
-        fixed[12..16].copy_from_slice(&UP.to_ne_bytes());
-        Builder::new(rtm::SETLINK, REQUEST | super::ACK, sequence, &fixed)
+        fixed[8..12].copy_from_slice(&u32::from(up).to_ne_bytes());
+        fixed[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+        Request::new(kind::NEW_LINK, flag::ACK, &fixed)
     }
 }
+
+const FIXED_LENGTH: usize = 16;
+const IFF_UP: u32 = 1;
+const IFF_LOWER_UP: u32 = 0x1_0000;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_EXT_MASK: u16 = 29;
+/// Statistics are most of a link message, and nothing to us.
+const RTEXT_FILTER_SKIP_STATS: u32 = 8;

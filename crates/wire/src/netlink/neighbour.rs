@@ -1,48 +1,58 @@
-//! Neighbours: `struct ndmsg`.
+//! Neighbours (ARP, ND): `ndmsg`.
+//!
+//! ```text
+//!  family:u8 pad:u8 pad:u16 index:i32 state:u16 flags:u8 type:u8
+//! ```
 
-use super::{Builder, Message, REQUEST, attributes, ip, octets, rtm, u16_at, u32_at};
+use super::{Message, Request, family, kind, split, u16_at, u32_at};
+use crate::DecodeError;
 use core::net::IpAddr;
 
-const NDA_DST: u16 = 1;
-
-/// `NUD_*`: states of a neighbour, as bits.
+/// Neighbour states (`NUD_*`), one bit each.
 #[expect(missing_docs, reason = "named as in linux/neighbour.h")]
 pub mod nud {
-    pub const INCOMPLETE: u16 = 0x01;
-    pub const REACHABLE: u16 = 0x02;
+    pub const INCOMPLETE: u16 = 0x1;
+    pub const REACHABLE: u16 = 0x2;
+    pub const STALE: u16 = 0x4;
+    pub const DELAY: u16 = 0x8;
     pub const PROBE: u16 = 0x10;
     pub const FAILED: u16 = 0x20;
+    pub const NOARP: u16 = 0x40;
+    pub const PERMANENT: u16 = 0x80;
 }
 
 /// A neighbour.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Neighbour {
-    /// Index of the link.
+pub struct NeighbourMessage {
+    /// Interface index.
     pub index: u32,
-    /// Its address.
-    pub address: IpAddr,
-    /// State, one of [`nud`] or another bit.
+    /// Its address; `None` if the message has none.
+    pub address: Option<IpAddr>,
+    /// One of [`nud`]; 0: none.
     pub state: u16,
 }
 
-impl Neighbour {
-    /// Reads `RTM_NEWNEIGH`; `None` without an address.
-    pub fn parse(message: &Message<'_>) -> Option<Self> {
-        let index = u32_at(message.payload, 4)?;
-        let state = u16_at(message.payload, 8)?;
-        let mut all = attributes(message.payload.get(12..)?);
-        let address = ip(all.find(|(kind, _)| *kind == NDA_DST)?.1)?;
-        Some(Self { index, address, state })
+impl NeighbourMessage {
+    /// Reads `RTM_NEWNEIGH` and `RTM_DELNEIGH`.
+    ///
+    /// # Errors
+    /// The fixed header is torn.
+    pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
+        let (fixed, mut attributes) = split(message.payload, FIXED_LENGTH)?;
+        let address = attributes.find(|a| a.kind == NDA_DST).and_then(|a| a.address());
+        Ok(Self { index: u32_at(fixed, 4)?, address, state: u16_at(fixed, 8)? })
     }
 
-    /// A request for one neighbour.
-    pub fn get(sequence: u32, index: u32, address: IpAddr) -> Builder {
-        let (family, bytes) = octets(address);
-        let mut fixed = [0; 12];
-        fixed[0] = family;
+    /// Asks for one neighbour; `ENOENT` if the kernel does not know it.
+    pub fn get(index: u32, address: &IpAddr) -> Request {
+        let mut fixed = [0; FIXED_LENGTH];
+        fixed[0] = family::of(address);
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-        let mut builder = Builder::new(rtm::GETNEIGH, REQUEST, sequence, &fixed);
-        builder.attribute(NDA_DST, &bytes);
-        builder
+        let mut request = Request::new(kind::GET_NEIGHBOUR, 0, &fixed);
+        request.address(NDA_DST, address);
+        request
     }
 }
+
+const FIXED_LENGTH: usize = 12;
+const NDA_DST: u16 = 1;
