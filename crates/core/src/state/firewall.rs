@@ -1,0 +1,205 @@
+//! From the nftables table that is there to the one we want, as text for one
+//! `nft -f -`, touching only what differs.
+//!
+//! Each of our rules bears a stamp in its comment, made from its chain and its
+//! text. So a rule of ours is known after a crash, a changed one is another rule,
+//! and a rule without a stamp is somebody else's: it is never deleted or moved.
+
+use super::{
+    Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// What stands in the comment of a rule of ours before the stamp.
+pub const STAMP_PREFIX: &str = "rail:";
+
+/// The identity of a rule: FNV-1a (64 bits) of chain name, a zero, and text.
+pub fn stamp(chain: &str, rule: &str) -> u64 {
+    let bytes = chain.bytes().chain([0]).chain(rule.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The transaction that brings the table from `observed` to `desired`; `None` when they agree.
+pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option<String> {
+    let empty = ObservedFirewall::default();
+    let have = observed.unwrap_or(&empty);
+    let mut text = String::new();
+    if observed.is_none() {
+        line(&mut text, format_args!("add table inet {NFT_TABLE}"));
+    }
+    if have.slots.is_none() {
+        // The type of the key is the same for every way to compute it and every modulus.
+        line(
+            &mut text,
+            format_args!(
+                "add map inet {NFT_TABLE} {NFT_SLOTS} {{ typeof numgen inc mod 65536 : meta mark; }}"
+            ),
+        );
+    }
+    // Rules that go are dropped first: a chain can only go when nothing jumps to it.
+    let mut rehooked = BTreeSet::new();
+    for chain in &desired.chains {
+        if let Some(old) = have.chains.get(&chain.name)
+            && old.base != chain.base
+        {
+            line(&mut text, format_args!("flush chain inet {NFT_TABLE} {}", chain.name));
+            rehooked.insert(chain.name.as_str());
+        }
+    }
+    let surplus: Vec<&String> =
+        have.chains.keys().filter(|name| desired.chains.iter().all(|c| c.name != **name)).collect();
+    for name in &surplus {
+        drop_ours(&mut text, name, &have.chains[*name]);
+    }
+    for name in &rehooked {
+        line(&mut text, format_args!("delete chain inet {NFT_TABLE} {name}"));
+    }
+    for chain in &desired.chains {
+        if !have.chains.contains_key(&chain.name) || rehooked.contains(chain.name.as_str()) {
+            add_chain(&mut text, chain);
+        }
+    }
+    let nothing = ObservedChain::default();
+    for chain in &desired.chains {
+        let old = have.chains.get(&chain.name).filter(|_| !rehooked.contains(chain.name.as_str()));
+        change_rules(&mut text, chain, old.unwrap_or(&nothing));
+    }
+    for name in &surplus {
+        if have.chains[*name].rules.iter().all(|rule| rule.stamp.is_some()) {
+            line(&mut text, format_args!("delete chain inet {NFT_TABLE} {name}"));
+        }
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+/// The transaction that takes ours away: the whole table, or, where others have rules in it,
+/// our rules alone.
+pub fn removal(observed: &ObservedFirewall) -> String {
+    let mut text = String::new();
+    if observed.chains.values().flat_map(|c| &c.rules).all(|rule| rule.stamp.is_some()) {
+        line(&mut text, format_args!("delete table inet {NFT_TABLE}"));
+        return text;
+    }
+    for (name, chain) in &observed.chains {
+        drop_ours(&mut text, name, chain);
+    }
+    text
+}
+
+/// True if the table has something of ours to take away.
+pub fn has_ours(observed: &ObservedFirewall) -> bool {
+    let mut rules = observed.chains.values().flat_map(|c| &c.rules);
+    rules.clone().any(|rule| rule.stamp.is_some()) || rules.next().is_none()
+}
+
+/// Elements to remove and to add, as (slot, mark).
+pub fn slots_delta(
+    desired: &BTreeMap<u32, u32>,
+    observed: Option<&BTreeMap<u32, u32>>,
+) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+    let empty = BTreeMap::new();
+    let have = observed.unwrap_or(&empty);
+    let missing = |from: &BTreeMap<u32, u32>, slot: &u32, mark: &u32| from.get(slot) != Some(mark);
+    let pairs = |map: &BTreeMap<u32, u32>, other: &BTreeMap<u32, u32>| {
+        map.iter().filter(|(s, m)| missing(other, s, m)).map(|(s, m)| (*s, *m)).collect()
+    };
+    (pairs(have, desired), pairs(desired, have))
+}
+
+fn line(text: &mut String, words: core::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{words}");
+}
+
+fn add_chain(text: &mut String, chain: &Chain) {
+    let hook = chain.base.map_or_else(String::new, |base| format!(" {{ {}; policy accept; }}", describe(base)));
+    line(text, format_args!("add chain inet {NFT_TABLE} {}{hook}", chain.name));
+}
+
+fn describe(base: Base) -> String {
+    let kind = match base.kind {
+        ChainKind::Filter => "filter",
+        ChainKind::Nat => "nat",
+        ChainKind::Route => "route",
+    };
+    let hook = match base.hook {
+        Hook::Prerouting => "prerouting",
+        Hook::Input => "input",
+        Hook::Forward => "forward",
+        Hook::Output => "output",
+        Hook::Postrouting => "postrouting",
+    };
+    format!("type {kind} hook {hook} priority {}", base.priority)
+}
+
+fn drop_ours(text: &mut String, name: &str, chain: &ObservedChain) {
+    for rule in chain.rules.iter().filter(|rule| rule.stamp.is_some()) {
+        let handle = rule.handle;
+        line(text, format_args!("delete rule inet {NFT_TABLE} {name} handle {handle}"));
+    }
+}
+
+/// Changes the rules of one chain: the longest run in the right order stays; what is missing goes
+/// in before the next one that stays; then what is ours and not wanted is deleted.
+fn change_rules(text: &mut String, chain: &Chain, old: &ObservedChain) {
+    let wanted: Vec<u64> = chain.rules.iter().map(|rule| stamp(&chain.name, rule)).collect();
+    let ours: Vec<(u64, u64)> =
+        old.rules.iter().filter_map(|rule| Some((rule.stamp?, rule.handle))).collect();
+    let kept = common(&wanted, &ours);
+    for (i, rule) in chain.rules.iter().enumerate() {
+        if kept[i].is_some() {
+            continue;
+        }
+        let (name, stamp) = (&chain.name, wanted[i]);
+        let next = kept[i..].iter().flatten().next().map(|at| ours[*at].1);
+        let place = match next {
+            Some(handle) => format!("insert rule inet {NFT_TABLE} {name} position {handle}"),
+            None => format!("add rule inet {NFT_TABLE} {name}"),
+        };
+        line(text, format_args!("{place} {rule} comment \"{STAMP_PREFIX}{stamp:016x}\""));
+    }
+    for (at, (_, handle)) in ours.iter().enumerate() {
+        if !kept.contains(&Some(at)) {
+            let name = &chain.name;
+            line(text, format_args!("delete rule inet {NFT_TABLE} {name} handle {handle}"));
+        }
+    }
+}
+
+/// A longest common subsequence: for each wanted stamp the index in `ours` that stays, if any.
+fn common(wanted: &[u64], ours: &[(u64, u64)]) -> Vec<Option<usize>> {
+    let (rows, columns) = (wanted.len(), ours.len());
+    let mut best = vec![vec![0_usize; columns + 1]; rows + 1];
+    for i in (0..rows).rev() {
+        for j in (0..columns).rev() {
+            best[i][j] = if wanted[i] == ours[j].0 {
+                best[i + 1][j + 1] + 1
+            } else {
+                best[i + 1][j].max(best[i][j + 1])
+            };
+        }
+    }
+    let mut kept = vec![None; rows];
+    let (mut i, mut j) = (0, 0);
+    while i < rows && j < columns {
+        if wanted[i] == ours[j].0 {
+            kept[i] = Some(j);
+            (i, j) = (i + 1, j + 1);
+        } else if best[i + 1][j] >= best[i][j + 1] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests;
