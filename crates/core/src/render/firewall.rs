@@ -107,17 +107,16 @@ fn port_forward(uplink: &UplinkConfig, forward: &Forward) -> String {
     format!("{family} daddr {public} {protocol} dport {port} dnat {family} to {to}")
 }
 
-/// The first packet of a connection that leaves by an uplink.
+/// The first packet of a connection that leaves by an uplink. One rule: what is not IPv4 is
+/// pinned, and ends before the translation.
 fn departure_chain(config: &Config, line: &Line<'_>) -> Chain {
-    let mut rules = vec![set_mark(config, "ct", line.id)];
-    match line.uplink.nat {
-        Nat::On => {
-            rules.push(format!("meta nfproto ipv4 snat ip to {}", line.uplink.address.address));
-        }
-        Nat::To(address) => rules.push(format!("meta nfproto ipv4 snat ip to {address}")),
-        Nat::Off => {}
-    }
-    plain(format!("to_{}", line.uplink.name), rules)
+    let pin = set_mark(config, "ct", line.id);
+    let rule = match line.uplink.nat {
+        Nat::On => format!("{pin} meta nfproto ipv4 snat ip to {}", line.uplink.address.address),
+        Nat::To(address) => format!("{pin} meta nfproto ipv4 snat ip to {address}"),
+        Nat::Off => pin,
+    };
+    plain(format!("to_{}", line.uplink.name), vec![rule])
 }
 
 /// Every packet of a known connection gets the mark of its uplink back. The first rule is the
