@@ -1,1 +1,78 @@
-//! Stub.
+//! Routing netlink with the kernel: read its tables, change our objects in
+//! them, hear about changes.
+//!
+//! Promises: what is read is a fresh and consistent dump; what is changed is
+//! marked as ours (protocol 82) and nothing foreign is ever deleted; only the
+//! kernel is believed, whoever else writes to our sockets. Leaves out nftables
+//! and connections (other netlink families), and every decision. RFC 3549.
+
+mod apply;
+mod monitor;
+mod neighbour_monitor;
+mod observe;
+mod request;
+
+pub use monitor::{Monitor, MonitorCounters};
+pub use neighbour_monitor::NeighbourMonitor;
+pub use request::RequestSocket;
+
+use rail_core::state::OpError;
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
+use std::io;
+
+/// A bound routing netlink socket; the kernel chooses its port.
+fn open(flags: SocketFlags) -> io::Result<OwnedFd> {
+    let fd = rustix::net::socket_with(
+        AddressFamily::NETLINK,
+        SocketType::RAW,
+        flags | SocketFlags::CLOEXEC,
+        None, // `NETLINK_ROUTE` is 0
+    )?;
+    rustix::net::bind(&fd, &SocketAddrNetlink::new(0, 0))?;
+    Ok(fd)
+}
+
+/// The port of a bound socket.
+fn port(fd: &OwnedFd) -> io::Result<u32> {
+    let address = SocketAddrNetlink::try_from(rustix::net::getsockname(fd)?)?;
+    Ok(address.pid())
+}
+
+/// One datagram: its length, or `None` if it is not from the kernel or was cut.
+fn receive(
+    fd: &OwnedFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> Result<Option<usize>, rustix::io::Errno> {
+    let room = buffer.len();
+    let (_, length, from) = rustix::net::recvfrom(fd, buffer, flags | RecvFlags::TRUNC)?;
+    let sender = from.and_then(|from| SocketAddrNetlink::try_from(from).ok());
+    let from_kernel = sender.is_some_and(|sender| sender.pid() == 0);
+    Ok((from_kernel && length <= room).then_some(length))
+}
+
+#[expect(unsafe_code, reason = "netlink and filter options are not in rustix")]
+fn set_option<T: ?Sized>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0);
+    let pointer = std::ptr::from_ref(value).cast::<libc::c_void>();
+    // SAFETY: the pointer and the length describe `value`, which the kernel only reads; a filter
+    // program that it points to lives in the caller.
+    let result = unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, pointer, length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// An error with the kernel's sentence, or else the name of the error.
+fn error(errno: i32, sentence: &str) -> OpError {
+    let name = rustix::io::Errno::from_raw_os_error(errno);
+    let text = if sentence.is_empty() {
+        io::Error::from(name).to_string()
+    } else {
+        format!("{sentence} ({})", io::Error::from(name))
+    };
+    OpError { errno, text }
+}
+
+/// Receive buffer for datagrams; the kernel's dumps come in parts of at most 32 KiB.
+const DATAGRAM_BYTES: usize = 64 * 1024;

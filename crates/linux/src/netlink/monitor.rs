@@ -1,0 +1,166 @@
+//! Notifications: that something changed by another hand than ours.
+//!
+//! Promises: nothing that happens is missed. Where notifications were lost, all
+//! kinds are reported; where the kernel sends none (routes that vanish with
+//! their device or address), the cause is reported with its effects. Leaves out
+//! what it is now: that is read afresh.
+
+use super::{DATAGRAM_BYTES, open, receive, set_option};
+use rail_core::state::{Scope, Watch};
+use rail_wire::netlink::{LinkMessage, RouteMessage};
+use rail_wire::netlink::{Message, family, kind, messages};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SocketFlags, sockopt};
+use std::io;
+
+/// Counted events of a monitor.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct MonitorCounters {
+    /// Messages read.
+    pub messages: u64,
+    /// Datagrams that were not the kernel's.
+    pub forged: u64,
+    /// Times that notifications were lost.
+    pub overruns: u64,
+}
+
+/// A socket that hears about links, addresses, routes and rules; never blocks.
+#[derive(Debug)]
+pub struct Monitor {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+    counters: MonitorCounters,
+}
+
+impl Monitor {
+    /// Opens one in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket.
+    pub fn open() -> io::Result<Self> {
+        Self::with_buffer(RECEIVE_BUFFER_BYTES)
+    }
+
+    /// Opens one with a receive buffer of this size in bytes (the kernel doubles it).
+    ///
+    /// # Errors
+    /// The kernel refuses the socket.
+    pub fn with_buffer(bytes: usize) -> io::Result<Self> {
+        let fd = open(SocketFlags::NONBLOCK)?;
+        if sockopt::set_socket_recv_buffer_size_force(&fd, bytes).is_err() {
+            sockopt::set_socket_recv_buffer_size(&fd, bytes)?;
+        }
+        for group in GROUPS {
+            set_option(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)?;
+        }
+        Ok(Self { fd, buffer: vec![0; DATAGRAM_BYTES], counters: MonitorCounters::default() })
+    }
+
+    /// Reads what waits, at most [`PER_DRAIN`] datagrams (the descriptor stays readable if there
+    /// are more): the kinds that changed. Changes made by the sockets with `own_ports` do not
+    /// count, except those of links and removed addresses, which have effects beyond themselves;
+    /// routes count in the watched tables only.
+    pub fn drain(&mut self, own_ports: &[u32], watch: &Watch) -> Scope {
+        let mut scope = Scope::NONE;
+        for _ in 0..PER_DRAIN {
+            let length = match receive(&self.fd, &mut self.buffer, RecvFlags::DONTWAIT) {
+                Ok(Some(length)) => length,
+                Ok(None) => {
+                    self.counters.forged += 1;
+                    continue;
+                }
+                Err(Errno::NOBUFS) => {
+                    self.counters.overruns += 1;
+                    scope |= EVERYTHING;
+                    continue;
+                }
+                Err(Errno::INTR) => continue,
+                Err(_) => break,
+            };
+            for message in messages(&self.buffer[..length]) {
+                self.counters.messages += 1;
+                scope |= match message {
+                    Ok(message) => changed(&message, own_ports, watch),
+                    // It was about something.
+                    Err(_) => EVERYTHING,
+                };
+            }
+        }
+        scope
+    }
+
+    /// What was counted since the start.
+    pub const fn counters(&self) -> MonitorCounters {
+        self.counters
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// What one notification says to have changed.
+fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
+    let is_ours = message.port != 0 && own_ports.contains(&message.port);
+    match message.kind {
+        kind::NEW_LINK | kind::DEL_LINK => match LinkMessage::decode(message) {
+            // A bridge about its ports; the link itself is notified as well.
+            Ok(link) if link.family != family::UNSPECIFIED => Scope::NONE,
+            _ => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES,
+        },
+        kind::NEW_ADDRESS if is_ours => Scope::NONE,
+        // With an address go its routes, and without a word those that have it as source.
+        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES,
+        kind::NEW_ROUTE | kind::DEL_ROUTE if !is_ours => match RouteMessage::decode(message) {
+            Ok(route) if !(watch.tables.0..=watch.tables.1).contains(&route.table) => Scope::NONE,
+            Err(rail_wire::DecodeError::Unsupported) => Scope::NONE,
+            _ => Scope::ROUTES,
+        },
+        kind::NEW_RULE | kind::DEL_RULE if !is_ours => Scope::RULES,
+        kind::OVERRUN => EVERYTHING,
+        _ => Scope::NONE,
+    }
+}
+
+/// How many datagrams one call of [`Monitor::drain`] takes at most.
+pub const PER_DRAIN: usize = 1024;
+
+const EVERYTHING: Scope =
+    Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0);
+/// A default buffer keeps 256 of 20,000 notifications; this one some thousands. It takes memory
+/// only while they wait.
+const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+/// `RTNLGRP_LINK`, `_IPV4_IFADDR`, `_IPV4_ROUTE`, `_IPV4_RULE`, `_IPV6_IFADDR`, `_IPV6_ROUTE`,
+/// `_IPV6_RULE`.
+const GROUPS: [u32; 7] = [1, 5, 7, 8, 9, 11, 19];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(kind: u16, port: u32, payload: &[u8]) -> Message<'_> {
+        Message { kind, flags: 0, sequence: 0, port, payload }
+    }
+
+    #[test]
+    fn what_counts() {
+        let watch = Watch { tables: (200, 210), ..Watch::default() };
+        let route = |table: u8| [2, 0, 0, 0, table, 82, 0, 1, 0, 0, 0, 0];
+        let of = |kind, port, payload: &[u8]| changed(&message(kind, port, payload), &[7], &watch);
+        assert_eq!(of(kind::NEW_ROUTE, 0, &route(200)), Scope::ROUTES);
+        assert_eq!(of(kind::DEL_ROUTE, 9, &route(210)), Scope::ROUTES);
+        assert_eq!(of(kind::DEL_ROUTE, 7, &route(210)), Scope::NONE);
+        assert_eq!(of(kind::NEW_ROUTE, 0, &route(254)), Scope::NONE);
+        assert_eq!(of(kind::NEW_RULE, 7, &[0; 12]), Scope::NONE);
+        assert_eq!(of(kind::DEL_RULE, 0, &[0; 12]), Scope::RULES);
+        assert_eq!(of(kind::NEW_ADDRESS, 7, &[0; 8]), Scope::NONE);
+        assert_eq!(of(kind::DEL_ADDRESS, 7, &[0; 8]), Scope::ADDRESSES | Scope::ROUTES);
+        assert!(of(kind::NEW_LINK, 7, &[0; 16]).has(Scope::LINKS | Scope::ROUTES));
+        // One that cannot be read was about something.
+        assert_eq!(of(kind::DEL_ROUTE, 0, &[2, 0]), Scope::ROUTES);
+        assert!(of(kind::DEL_LINK, 0, &[]).has(Scope::LINKS));
+    }
+}

@@ -1,0 +1,243 @@
+//! Reading the kernel's tables.
+
+use super::request::RequestSocket;
+use rail_core::net::{Family, IfName, Prefix};
+use rail_core::state::{
+    Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership, PROTOCOL,
+    RouteKey, RouteValue, Rule, Scope, Watch,
+};
+use rail_wire::netlink::{
+    AddressMessage, LinkMessage, Message, NeighbourMessage, RouteKind, RouteMessage, RuleMessage,
+    family, kind, nud,
+};
+use std::collections::BTreeMap;
+
+type Names = BTreeMap<u32, IfName>;
+
+impl RequestSocket {
+    /// Reads the kinds in `scope` that routing netlink has; the other fields stay empty.
+    ///
+    /// # Errors
+    /// The kernel's; `EINTR` if a table changes faster than it can be read.
+    pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
+        let mut observed = Observed::default();
+        if scope.0 & (Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | Scope::NEIGHBOURS).0 != 0 {
+            let links = self.links()?;
+            let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
+            if scope.has(Scope::ADDRESSES) {
+                observed.addresses = self.addresses(&names)?;
+            }
+            if scope.has(Scope::ROUTES) {
+                observed.routes = self.routes(watch.tables, &names)?;
+            }
+            if scope.has(Scope::NEIGHBOURS) {
+                observed.neighbours = self.neighbours(watch, &links)?;
+            }
+            if scope.has(Scope::LINKS) {
+                observed.links = links;
+            }
+        }
+        if scope.has(Scope::RULES) {
+            let rules = self.rules()?.into_iter();
+            observed.rules = rules.filter_map(|rule| observed_rule(&rule)).collect();
+        }
+        Ok(observed)
+    }
+
+    fn links(&mut self) -> Result<BTreeMap<IfName, Link>, OpError> {
+        let links = self.dump(&LinkMessage::dump(), |message| {
+            let link = of(message, kind::NEW_LINK, LinkMessage::decode)?;
+            let LinkMessage { index, up, carrier, mtu, .. } = link;
+            // A name that the configuration cannot hold is of no interest.
+            Some((link.name.parse().ok()?, Link { index, up, carrier, mtu }))
+        })?;
+        Ok(links.into_iter().collect())
+    }
+
+    fn addresses(
+        &mut self,
+        names: &Names,
+    ) -> Result<BTreeMap<(IfName, Prefix), Ownership>, OpError> {
+        let addresses = self.dump(&AddressMessage::dump(), |message| {
+            let found = of(message, kind::NEW_ADDRESS, AddressMessage::decode)?;
+            let owner =
+                if found.protocol == PROTOCOL { Ownership::Ours } else { Ownership::Foreign };
+            let prefix = Prefix { address: found.address, length: found.length };
+            Some(((*names.get(&found.index)?, prefix), owner))
+        })?;
+        Ok(addresses.into_iter().collect())
+    }
+
+    fn routes(
+        &mut self,
+        tables: (u32, u32),
+        names: &Names,
+    ) -> Result<BTreeMap<RouteKey, ObservedRoute>, OpError> {
+        let mut routes = BTreeMap::new();
+        // Beside a full Internet table it is cheaper to ask for each of our tables.
+        let single = self.other_routes > MANY_ROUTES
+            && tables.1.checked_sub(tables.0).is_some_and(|n| n < MANY_TABLES);
+        for family in [family::INET, family::INET6] {
+            if single {
+                for table in tables.0..=tables.1 {
+                    self.routes_of(family, Some(table), tables, names, &mut routes)?;
+                }
+            } else {
+                self.routes_of(family, None, tables, names, &mut routes)?;
+            }
+        }
+        Ok(routes)
+    }
+
+    pub(super) fn routes_of(
+        &mut self,
+        family: u8,
+        table: Option<u32>,
+        tables: (u32, u32),
+        names: &Names,
+        routes: &mut BTreeMap<RouteKey, ObservedRoute>,
+    ) -> Result<(), OpError> {
+        let mut others = 0;
+        let found = self.dump(&RouteMessage::dump(family, table), |message| {
+            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
+            if route.is_other_key || !(tables.0..=tables.1).contains(&route.table) {
+                others += 1;
+                return None;
+            }
+            Some(observed_route(route, names))
+        });
+        let found = match found {
+            // The table does not exist: it has no routes. (The family may be switched off, too.)
+            Err(e) if matches!(e.errno, libc::ENOENT | libc::EAFNOSUPPORT) => return Ok(()),
+            other => other?,
+        };
+        if table.is_none() {
+            self.other_routes = self.other_routes.max(others);
+        }
+        for (key, route) in found {
+            routes.entry(key).or_insert(route);
+        }
+        Ok(())
+    }
+
+    pub(super) fn rules(&mut self) -> Result<Vec<RuleMessage>, OpError> {
+        let mut rules = Vec::new();
+        for family in [family::INET, family::INET6] {
+            let found = self.dump(&RuleMessage::dump(family), |message| {
+                of(message, kind::NEW_RULE, RuleMessage::decode)
+            });
+            match found {
+                Ok(found) => rules.extend(found),
+                // A kernel without IPv6 has no rules for it.
+                Err(e) if e.errno == libc::EAFNOSUPPORT || e.errno == libc::EOPNOTSUPP => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(rules)
+    }
+
+    fn neighbours(
+        &mut self,
+        watch: &Watch,
+        links: &BTreeMap<IfName, Link>,
+    ) -> Result<BTreeMap<(IfName, std::net::IpAddr), Neighbour>, OpError> {
+        let mut neighbours = BTreeMap::new();
+        for (ifname, address) in &watch.neighbours {
+            let Some(link) = links.get(ifname) else { continue };
+            let mut state = None;
+            let asked = self.ask(&NeighbourMessage::get(link.index, address), &mut |message| {
+                state = of(message, kind::NEW_NEIGHBOUR, NeighbourMessage::decode);
+            });
+            match asked {
+                // The link may have gone since it was listed.
+                Err(e) if !matches!(e.errno, libc::ENOENT | libc::ENODEV) => return Err(e),
+                _ => {}
+            }
+            if let Some(known) = state.and_then(|found| neighbour(found.state)) {
+                neighbours.insert((*ifname, *address), known);
+            }
+        }
+        Ok(neighbours)
+    }
+}
+
+/// A message of this kind, decoded; one that cannot be read is skipped.
+fn of<T, E>(
+    message: &Message<'_>,
+    kind: u16,
+    decode: impl FnOnce(&Message<'_>) -> Result<T, E>,
+) -> Option<T> {
+    (message.kind == kind).then(|| decode(message).ok())?
+}
+
+const fn neighbour(state: u16) -> Option<Neighbour> {
+    match state {
+        nud::FAILED => Some(Neighbour::Failed),
+        nud::INCOMPLETE | nud::PROBE => Some(Neighbour::Asking),
+        0 => None,
+        _ => Some(Neighbour::Known),
+    }
+}
+
+fn observed_route(route: RouteMessage, names: &Names) -> (RouteKey, ObservedRoute) {
+    let prefix = Prefix { address: route.destination, length: route.length };
+    let key = RouteKey { table: route.table, prefix, metric: route.priority };
+    let dead = route.nexthops.iter().any(|hop| hop.dead);
+    let protocol = route.protocol;
+    (key, ObservedRoute { value: route_value(route, names), protocol, dead })
+}
+
+fn route_value(route: RouteMessage, names: &Names) -> Option<RouteValue> {
+    if route.is_partial {
+        return None;
+    }
+    match route.kind {
+        RouteKind::Unreachable => Some(RouteValue::Unreachable),
+        RouteKind::Other(_) => None,
+        RouteKind::Unicast => {
+            let hop = |hop: &rail_wire::netlink::NexthopMessage| {
+                let ifname = *names.get(&hop.index)?;
+                let weight = u8::try_from(hop.weight).ok()?;
+                Some(Nexthop { ifname, via: hop.gateway, weight })
+            };
+            let mut nexthops: Vec<_> = route.nexthops.iter().map(hop).collect::<Option<_>>()?;
+            nexthops.sort();
+            (!nexthops.is_empty()).then_some(RouteValue::Unicast { nexthops, source: route.source })
+        }
+    }
+}
+
+fn observed_rule(rule: &RuleMessage) -> Option<ObservedRule> {
+    let family = match rule.family {
+        family::INET => Family::V4,
+        family::INET6 => Family::V6,
+        _ => return None,
+    };
+    let RuleMessage { priority, protocol, .. } = *rule;
+    Some(ObservedRule { rule: known_rule(rule, family), priority, family, protocol })
+}
+
+/// The rule, if it has no more than we know.
+pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
+    if rule.is_partial {
+        return None;
+    }
+    let oif = match &rule.oif {
+        Some(name) => Some(name.parse().ok()?),
+        None => None,
+    };
+    Some(Rule {
+        priority: rule.priority,
+        family,
+        from: rule.source.map(|(address, length)| Prefix { address, length }),
+        oif,
+        fwmark: rule.mark,
+        table: rule.table,
+        suppress_prefixlength: rule.suppress_prefix_length,
+    })
+}
+
+/// From so many routes beside ours on, our tables are asked for one by one.
+const MANY_ROUTES: usize = 4096;
+/// Up to so many tables.
+const MANY_TABLES: u32 = 512;

@@ -1,0 +1,195 @@
+//! Requests and their answers, one at a time.
+//!
+//! Promises: an answer is taken only from the kernel and only for the request
+//! that waits; late answers are dropped. A dump that a change tore is repeated.
+
+use super::{DATAGRAM_BYTES, error, open, port, receive, set_option};
+use rail_core::net::IfName;
+use rail_core::state::OpError;
+use rail_wire::netlink::{Ack, LinkMessage, Message, Request, flag, kind, messages};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use std::io;
+use std::time::{Duration, Instant};
+
+/// A socket for requests.
+#[derive(Debug)]
+pub struct RequestSocket {
+    fd: OwnedFd,
+    port: u32,
+    sequence: u32,
+    buffer: Vec<u8>,
+    /// How many routes the last whole dump had outside the watched tables.
+    pub(super) other_routes: usize,
+}
+
+/// What ended one attempt.
+enum Failure {
+    /// The kernel asks to try again.
+    Again(i32),
+    Final(OpError),
+}
+
+impl RequestSocket {
+    /// Opens one in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// The kernel refuses the socket.
+    pub fn open() -> io::Result<Self> {
+        let fd = open(SocketFlags::empty())?;
+        // The first two are comfort (sentences, short answers), the third makes the kernel filter
+        // dumps; old kernels have none of them and are as right without.
+        let comfort = [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK, libc::NETLINK_GET_STRICT_CHK];
+        for option in comfort {
+            let _old_kernel = set_option(&fd, libc::SOL_NETLINK, option, &1i32);
+        }
+        set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+        let port = port(&fd)?;
+        Ok(Self { fd, port, sequence: 0, buffer: vec![0; DATAGRAM_BYTES], other_routes: 0 })
+    }
+
+    /// Its port: notifications about changes that it made bear it.
+    pub const fn port(&self) -> u32 {
+        self.port
+    }
+
+    /// Sets a link administratively up or down.
+    ///
+    /// # Errors
+    /// `ENODEV` if there is no such link; the kernel's refusal.
+    pub fn link_set_up(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
+        let index = self.index_of(ifname)?;
+        self.change(&LinkMessage::set_up(index, up))
+    }
+
+    /// The index of a link at this moment.
+    pub(super) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
+        let mut index = None;
+        self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
+            if message.kind == kind::NEW_LINK {
+                // The name may be an alternative one of another link.
+                index = LinkMessage::decode(message)
+                    .ok()
+                    .filter(|link| link.name == ifname.as_str())
+                    .map(|link| link.index);
+            }
+        })?;
+        index.ok_or_else(|| error(libc::ENODEV, &format!("there is no link {ifname}")))
+    }
+
+    /// Has a change made.
+    pub(super) fn change(&mut self, request: &Request) -> Result<(), OpError> {
+        self.ask(request, &mut |_| {})
+    }
+
+    /// Asks for one object.
+    pub(super) fn ask(
+        &mut self,
+        request: &Request,
+        take: &mut dyn FnMut(&Message<'_>),
+    ) -> Result<(), OpError> {
+        for _ in 0..ATTEMPTS {
+            match self.attempt(request, false, take) {
+                Ok(()) => return Ok(()),
+                Err(Failure::Final(e)) => return Err(e),
+                Err(Failure::Again(_)) => {}
+            }
+        }
+        Err(error(libc::EBUSY, "the kernel stays busy"))
+    }
+
+    /// Asks for many objects; consistent or an error. `decode` may be called for messages of
+    /// an attempt that is thrown away.
+    pub(super) fn dump<T>(
+        &mut self,
+        request: &Request,
+        mut decode: impl FnMut(&Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, OpError> {
+        let mut errno = libc::EINTR;
+        for _ in 0..ATTEMPTS {
+            let mut found = Vec::new();
+            let done = self.attempt(request, true, &mut |message| found.extend(decode(message)));
+            match done {
+                Ok(()) => return Ok(found),
+                Err(Failure::Final(e)) => return Err(e),
+                Err(Failure::Again(e)) => errno = e,
+            }
+        }
+        Err(error(errno, "the table changes faster than it can be read"))
+    }
+
+    fn attempt(
+        &mut self,
+        request: &Request,
+        is_dump: bool,
+        take: &mut dyn FnMut(&Message<'_>),
+    ) -> Result<(), Failure> {
+        self.sequence = self.sequence.wrapping_add(1).max(1);
+        self.send(&request.finish(self.sequence))?;
+        let started = Instant::now();
+        let mut interrupted = false;
+        loop {
+            if started.elapsed() > ANSWER_TIMEOUT * 2 {
+                return Err(Failure::Final(timed_out()));
+            }
+            let length = match receive(&self.fd, &mut self.buffer, RecvFlags::empty()) {
+                Ok(Some(length)) => length,
+                Ok(None) | Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) => return Err(Failure::Final(timed_out())),
+                // Answers were lost for want of memory.
+                Err(Errno::NOBUFS) => return Err(Failure::Again(libc::ENOBUFS)),
+                Err(e) => return Err(Failure::Final(error(e.raw_os_error(), ""))),
+            };
+            for message in messages(&self.buffer[..length]) {
+                // The kernel does not tear messages; what is behind a torn one is lost.
+                let Ok(message) = message else { return Err(Failure::Again(libc::EBADMSG)) };
+                if message.sequence != self.sequence || message.port != self.port {
+                    continue;
+                }
+                interrupted |= is_dump && message.flags & flag::DUMP_INTERRUPTED != 0;
+                match message.kind {
+                    kind::ERROR | kind::DONE => return finish(&message, interrupted),
+                    _ => take(&message),
+                }
+                // A single object is its own answer.
+                if !is_dump && message.flags & flag::MULTI == 0 {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
+        loop {
+            // The socket is not connected, and the kernel is the default destination.
+            match rustix::net::send(&self.fd, bytes, SendFlags::empty()) {
+                Ok(_) => return Ok(()),
+                Err(Errno::INTR) => {}
+                Err(Errno::NOBUFS) => return Err(Failure::Again(libc::ENOBUFS)),
+                Err(e) => return Err(Failure::Final(error(e.raw_os_error(), ""))),
+            }
+        }
+    }
+}
+
+fn finish(message: &Message<'_>, interrupted: bool) -> Result<(), Failure> {
+    let ack = Ack::decode(message)
+        .map_err(|_| Failure::Final(error(libc::EBADMSG, "the answer is torn")))?;
+    match ack.errno {
+        0 if interrupted => Err(Failure::Again(libc::EINTR)),
+        0 => Ok(()),
+        libc::EBUSY | libc::EINTR | libc::EAGAIN => Err(Failure::Again(ack.errno)),
+        errno => Err(Failure::Final(error(errno, &ack.text))),
+    }
+}
+
+fn timed_out() -> OpError {
+    error(libc::ETIMEDOUT, "the kernel did not answer")
+}
+
+/// The kernel answers within the send call, unless another one holds its lock for long.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Repeats of a torn dump; a whole table takes about 10 ms.
+const ATTEMPTS: u32 = 10;
