@@ -41,8 +41,9 @@ impl Router {
             self.lines_dirty[index] = true;
             self.dirty = true;
         }
-        if ready && before.ifindex != ifindex {
-            // Another device under the same name: what was sent through the old one is void.
+        if ready && before.ifindex.is_some() && before.ifindex != ifindex {
+            // Another device under the same name: what was sent through the old one is void. The
+            // first one that is seen interrupts nothing; an adopted verdict stands.
             self.lines[index].stop();
         }
         if ready {
