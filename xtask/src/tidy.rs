@@ -65,6 +65,7 @@ fn words(path: &Path, text: &str, breaches: &mut Vec<String>) {
 fn is_test(path: &Path) -> bool {
     let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
     stem == "tests"
+        || stem == "testing"
         || stem.ends_with("_tests")
         || path.components().any(|c| c.as_os_str() == "tests")
 }
