@@ -5,8 +5,8 @@
 //! memory; a notification says only that something changed, what it is now is
 //! read. Leaves out the `nft` child, which takes time: that is the shell's.
 
-use super::pending as nft;
-use super::pending::{Monitor, Monitor as NeighbourMonitor, Nft, RequestSocket};
+use super::pending::{Monitor as NftMonitor, Nft};
+use crate::netlink::{Monitor, NeighbourMonitor, RequestSocket};
 use crate::poll::Poller;
 use crate::sysctl;
 use rail_core::net::IfName;
@@ -20,7 +20,7 @@ pub struct Kernel {
     nft: Nft,
     monitor: Monitor,
     neighbours: NeighbourMonitor,
-    firewall: nft::Monitor,
+    firewall: NftMonitor,
 }
 
 impl Kernel {
@@ -29,11 +29,12 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses a socket.
     pub fn open() -> io::Result<Self> {
+        let request = RequestSocket::open()?;
         Ok(Self {
             monitor: Monitor::open()?,
             neighbours: NeighbourMonitor::open()?,
-            firewall: nft::Monitor::open()?,
-            request: RequestSocket::open()?,
+            firewall: NftMonitor::open()?,
+            request,
             nft: Nft::open()?,
         })
     }
@@ -44,6 +45,9 @@ impl Kernel {
     /// The kernel's.
     pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
         let mut observed = self.request.observe(scope, watch)?;
+        if scope.has(Scope::LINKS) {
+            self.watch_neighbours(watch, &observed);
+        }
         if scope.has(Scope::FIREWALL) {
             observed.firewall = self.nft.observe()?;
         }
@@ -103,7 +107,7 @@ impl Kernel {
     /// # Errors
     /// The kernel's refusal.
     pub fn set_link(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
-        self.request.set_link(ifname, up)
+        self.request.link_set_up(ifname, up)
     }
 
     /// Has the notifications reported, with tokens from [`super::TOKEN_MONITORS`] on.
@@ -114,15 +118,20 @@ impl Kernel {
         Ok(())
     }
 
-    /// Takes a new watch list.
-    pub(super) fn watch(&mut self, watch: &Watch) {
-        self.neighbours.watch(watch);
+    /// Neighbours of other devices change all the time and concern nobody here.
+    fn watch_neighbours(&mut self, watch: &Watch, observed: &Observed) {
+        let index = |(ifname, _): &(IfName, _)| Some(observed.links.get(ifname)?.index);
+        let mut indexes: Vec<u32> = watch.neighbours.iter().filter_map(index).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        // With the old filter it hears too much or too little; the probes find out as well.
+        let _ = self.neighbours.watch_ifindexes(&indexes);
     }
 
     /// Reads the notifications of one descriptor: what changed by another hand than ours.
-    pub(super) fn changed(&mut self, token: u64) -> Scope {
+    pub(super) fn changed(&mut self, token: u64, watch: &Watch) -> Scope {
         match token - super::TOKEN_MONITORS {
-            0 => self.monitor.drain(),
+            0 => self.monitor.drain(&[self.request.port()], watch),
             1 => self.neighbours.drain(),
             _ => self.firewall.drain(),
         }

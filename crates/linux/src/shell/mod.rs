@@ -123,7 +123,7 @@ impl Shell {
             TOKEN_SPAWNER => self.take_children(),
             TOKEN_WORKERS => self.take_finished(),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
-                let scope = self.kernel.changed(token);
+                let scope = self.kernel.changed(token, &self.watch);
                 if !scope.is_empty() {
                     self.events.push_back(Event::Input(Input::Changed(scope)));
                 }
@@ -184,7 +184,6 @@ impl Shell {
     fn output(&mut self, output: Output) {
         match output {
             Output::Watch(watch) => {
-                self.kernel.watch(&watch);
                 self.watch = watch;
             }
             Output::Observe(scope) => self.observe(scope),
@@ -309,3 +308,6 @@ const TOKENS_END: u64 = 512;
 
 /// Between two attempts to read the kernel.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! The order in which outputs take effect, on a real kernel in a namespace of its own.
+
+use super::*;
+use crate::testing::in_new_netns;
+use rail_core::Saved;
+use rail_core::state::Plan;
+use std::path::PathBuf;
+
+struct Bench {
+    dir: PathBuf,
+    poller: Rc<Poller>,
+    shell: Shell,
+}
+
+impl Bench {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("rail-shell-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let poller = Rc::new(Poller::new().unwrap());
+        let spawner = Spawner::start().unwrap();
+        let shell = Shell::open(Rc::clone(&poller), spawner, &dir).unwrap();
+        Self { dir, poller, shell }
+    }
+
+    /// What is said until the answer to an observation of this scope, as one word each.
+    fn until_observed(&mut self, scope: Scope) -> Vec<String> {
+        let mut words = Vec::new();
+        loop {
+            while let Some(event) = self.shell.next_event() {
+                match event {
+                    Event::Input(Input::Observed(seen, observed)) => {
+                        words.push(format!("observed {:?}", observed.sysctls.values().next()));
+                        if seen == scope {
+                            return words;
+                        }
+                    }
+                    Event::Input(Input::Applied(key, result)) => {
+                        words.push(format!("{key} {}", if result.is_ok() { "ok" } else { "bad" }));
+                    }
+                    Event::Input(_) => {}
+                    Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
+                    Event::Done => words.push("done".into()),
+                }
+            }
+            for ready in self.poller.wait(true).unwrap() {
+                self.shell.ready(ready);
+            }
+        }
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.dir).unwrap();
+    }
+}
+
+const PATH: &str = "net/ipv4/fib_multipath_hash_policy";
+
+fn set(value: &str) -> Step {
+    Step { key: Key::Sysctl(PATH.into()), op: Op::SetSysctl(value.into()) }
+}
+
+fn nft(text: &str) -> Step {
+    Step { key: Key::Firewall, op: Op::Nft(text.into()) }
+}
+
+#[test]
+fn outputs_take_effect_in_order_and_news_do_not_wait() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("order");
+        let watch = Watch { sysctls: vec![PATH.into()], ..Watch::default() };
+        bench.shell.perform(Output::Watch(watch));
+        let plan: Plan = vec![nft("table inet rail {\n}\n"), set("1"), nft("nonsense"), set("7")];
+        bench.shell.perform(Output::Apply(plan));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let text = "overtakes".into();
+        let notice = Notice::Daemon { severity: Severity::Info, text };
+        bench.shell.perform(Output::Notice(notice));
+        assert_eq!(
+            bench.until_observed(Scope::SYSCTLS),
+            [
+                "notice overtakes",
+                "nft table inet rail ok",
+                "sysctl net.ipv4.fib_multipath_hash_policy ok",
+                "nft table inet rail bad",
+                "sysctl net.ipv4.fib_multipath_hash_policy bad",
+                "observed Some(\"1\")",
+            ]
+        );
+    });
+}
+
+#[test]
+fn what_must_be_on_the_disk_is_there_before_the_change() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("save");
+        let state = bench.dir.join(crate::file::STATE_FILE);
+        for generation in 1..=20 {
+            let saved = Box::new(Saved { generation, ..Saved::default() });
+            bench.shell.perform(Output::Save { saved: saved.clone(), durable: false });
+            bench.shell.perform(Output::Save { saved, durable: true });
+            bench.shell.perform(Output::Apply(vec![set("0")]));
+            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+            let words = bench.until_observed(Scope::SYSCTLS);
+            assert_eq!(words.len(), 2, "{words:?}");
+            let text = std::fs::read_to_string(&state).unwrap();
+            assert!(text.contains(&format!("\"generation\": {generation}")), "{text}");
+        }
+    });
+}
+
+#[test]
+fn a_disk_that_refuses_is_told_once_and_does_not_stop_the_work() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("full");
+        // A directory in the place of the temporary file cannot be replaced.
+        let obstacle = bench.dir.join(".state.json.new");
+        std::fs::create_dir(&obstacle).unwrap();
+        let mut words = Vec::new();
+        for generation in 1..=3 {
+            if generation == 3 {
+                std::fs::remove_dir(&obstacle).unwrap();
+            }
+            let saved = Box::new(Saved { generation, ..Saved::default() });
+            bench.shell.perform(Output::Save { saved, durable: true });
+            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+            words.extend(bench.until_observed(Scope::SYSCTLS));
+        }
+        let news: Vec<_> = words.iter().filter(|word| word.starts_with("notice")).collect();
+        assert_eq!(news.len(), 2, "{words:?}");
+        assert!(news[0].contains("could not write") && news[1].contains("again"), "{words:?}");
+        bench.shell.perform(Output::Done);
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        assert_eq!(bench.until_observed(Scope::SYSCTLS), ["done", "observed None"]);
+    });
+}
