@@ -52,6 +52,8 @@ pub struct Shell {
     record: Record,
     queue: VecDeque<Work>,
     waiting: Option<Waiting>,
+    /// What others changed and the core does not know yet, and when it is told.
+    changed: Option<(Scope, Instant)>,
     events: VecDeque<Event>,
     save_error: Option<String>,
     observe_error: Option<String>,
@@ -96,6 +98,7 @@ impl Shell {
             record: Record::from_environment(),
             queue: VecDeque::new(),
             waiting: None,
+            changed: None,
             events: VecDeque::new(),
             save_error: None,
             observe_error: None,
@@ -124,9 +127,7 @@ impl Shell {
             TOKEN_WORKERS => self.take_finished(),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
                 let scope = self.kernel.changed(token, &self.watch);
-                if !scope.is_empty() {
-                    self.events.push_back(Event::Input(Input::Changed(scope)));
-                }
+                self.note_changed(scope);
             }
             token @ TOKEN_PROBES..TOKENS_END => {
                 let mut inputs = Vec::new();
@@ -150,16 +151,20 @@ impl Shell {
     }
 
     /// When [`Shell::wake`] has something to do.
-    pub const fn deadline(&self) -> Option<Instant> {
-        match self.waiting {
+    pub fn deadline(&self) -> Option<Instant> {
+        let retry = match self.waiting {
             Some(Waiting::Retry(at)) => Some(at),
             _ => None,
-        }
+        };
+        retry.into_iter().chain(self.changed.map(|(_, at)| at)).min()
     }
 
     /// Does what is due.
     pub fn wake(&mut self, now: Instant) {
-        if self.deadline().is_some_and(|at| at <= now) {
+        if let Some((scope, _)) = self.changed.take_if(|(_, at)| *at <= now) {
+            self.events.push_back(Event::Input(Input::Changed(scope)));
+        }
+        if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
             self.waiting = None;
             self.work();
         }
@@ -216,6 +221,27 @@ impl Shell {
                 self.waiting = Some(Waiting::Retry(clock::now() + RETRY_AFTER));
             }
         }
+    }
+
+    /// One command of somebody else often makes many changes, and some (`ip route flush`) look
+    /// again whether they are through: these are told together, a moment later. Links and
+    /// neighbours are told at once, with all that waits.
+    fn note_changed(&mut self, mut scope: Scope) {
+        if matches!(self.waiting, Some(Waiting::Nft(_))) {
+            // Our own child's work; for others see `take_children`.
+            scope.0 &= !Scope::FIREWALL.0;
+        }
+        if scope.is_empty() {
+            return;
+        }
+        let now = clock::now();
+        let (mut all, mut at) = self.changed.unwrap_or((Scope::NONE, now + COLLECT_FOR));
+        all |= scope;
+        if scope.has(Scope::LINKS) || scope.has(Scope::NEIGHBOURS) {
+            at = now;
+        }
+        self.changed = Some((all, at));
+        self.wake(now);
     }
 
     fn step(&mut self, step: Step) {
@@ -306,6 +332,8 @@ const TOKEN_PROBES: u64 = 256;
 /// The shell uses 8 up to here.
 const TOKENS_END: u64 = 512;
 
+/// Much shorter than anybody notices, much longer than a command takes between two changes.
+const COLLECT_FOR: Duration = Duration::from_millis(20);
 /// Between two attempts to read the kernel.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 

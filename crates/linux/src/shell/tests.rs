@@ -1,7 +1,7 @@
 //! The order in which outputs take effect, on a real kernel in a namespace of its own.
 
 use super::*;
-use crate::testing::in_new_netns;
+use crate::testing::{in_new_netns, ip};
 use rail_core::Saved;
 use rail_core::state::Plan;
 use std::path::PathBuf;
@@ -133,5 +133,39 @@ fn a_disk_that_refuses_is_told_once_and_does_not_stop_the_work() {
         bench.shell.perform(Output::Done);
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         assert_eq!(bench.until_observed(Scope::SYSCTLS), ["done", "observed None"]);
+    });
+}
+
+#[test]
+fn what_one_command_changes_is_told_once_and_a_link_at_once() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("changes");
+        let told = |bench: &mut Bench| {
+            let begun = clock::now();
+            loop {
+                bench.shell.wake(clock::now());
+                if let Some(Event::Input(Input::Changed(scope))) = bench.shell.next_event() {
+                    return (scope, clock::now().since(begun));
+                }
+                for ready in bench.poller.wait(false).unwrap() {
+                    bench.shell.ready(ready);
+                }
+            }
+        };
+        ip("rule add from 192.0.2.1 lookup 100");
+        ip("rule add from 192.0.2.2 lookup 100");
+        let (scope, after) = told(&mut bench);
+        assert_eq!(scope, Scope::RULES);
+        assert!(after >= COLLECT_FOR, "{after:?}");
+        assert!(bench.shell.next_event().is_none() && bench.shell.deadline().is_none());
+        // What waits goes with the link.
+        ip("rule del from 192.0.2.2 lookup 100");
+        for ready in bench.poller.wait(true).unwrap() {
+            bench.shell.ready(ready);
+        }
+        assert!(bench.shell.deadline().is_some());
+        ip("link set lo down");
+        let (scope, _) = told(&mut bench);
+        assert!(scope.has(Scope::RULES | Scope::LINKS), "{scope:?}");
     });
 }
