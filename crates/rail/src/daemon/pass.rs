@@ -263,11 +263,11 @@ impl Daemon {
             self.is_ready = true;
             self.parts.manager.send(&format!("READY=1\nMAINPID={}", std::process::id()));
         }
-        if let Some((every, at)) = &mut self.watchdog {
-            if *at <= now {
-                *at = now + *every;
-                self.parts.manager.send("WATCHDOG=1");
-            }
+        if let Some((every, at)) = &mut self.watchdog
+            && *at <= now
+        {
+            *at = now + *every;
+            self.parts.manager.send("WATCHDOG=1");
         }
     }
 }
