@@ -1,0 +1,150 @@
+//! Bodies for fuzzing: each takes any bytes and must not panic.
+//!
+//! They are plain functions, so that libFuzzer, the driver for a stable compiler
+//! (`src/bin/mutate.rs`) and the tests run the same code.
+
+mod dice;
+#[expect(dead_code, unused_imports, reason = "built here for fuzzing only; the binary uses the rest")]
+#[path = "../../crates/rail/src/load/mod.rs"]
+mod load;
+mod world;
+
+pub use world::{diff, router};
+
+use rail_wire::ip::icmp4::Echo;
+use rail_wire::netlink::{
+    self, Ack, AddressMessage, LinkMessage, Message, NeighbourMessage, Request, RouteMessage,
+    RuleMessage, family,
+};
+use std::path::Path;
+
+/// A name, its body, and inputs to begin with.
+pub type Body = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
+
+/// All bodies.
+pub const BODIES: &[Body] = &[
+    ("icmp", icmp, seeds_icmp),
+    ("netlink", netlink, seeds_netlink),
+    ("nfnetlink", nfnetlink, seeds_netlink),
+    ("config", config, seeds_config),
+    ("router", router, seeds_noise),
+    ("diff", diff, seeds_noise),
+];
+
+/// An ICMP message. What is accepted can be written again, byte for byte.
+pub fn icmp(data: &[u8]) {
+    if let Ok(echo) = Echo::parse(data) {
+        assert_eq!(echo.emit(), data);
+    }
+}
+
+/// A datagram from the kernel's routing socket. What is understood can be written again.
+pub fn netlink(data: &[u8]) {
+    for message in netlink::messages(data).flatten() {
+        read(&message);
+    }
+    // The same bytes as the payload of each type that we read.
+    for kind in 0..40 {
+        read(&Message { kind, flags: 0, sequence: 0, port: 0, payload: data });
+    }
+}
+
+fn read(message: &Message<'_>) {
+    let _ = (Ack::decode(message), LinkMessage::decode(message), NeighbourMessage::decode(message));
+    if let Ok(address) = AddressMessage::decode(message) {
+        let _ = (address.add().finish(1), address.remove().finish(1));
+    }
+    if let Ok(route) = RouteMessage::decode(message) {
+        let _ = (route.set(true).finish(1), route.remove().finish(1));
+    }
+    if let Ok(rule) = RuleMessage::decode(message) {
+        let _ = (rule.add(true).finish(1), rule.remove().finish(1));
+    }
+    walk(message.payload, 3);
+}
+
+/// Attributes in attributes, every value read in every way.
+fn walk(bytes: &[u8], depth: u8) {
+    for attribute in netlink::attributes(bytes) {
+        let _ = (attribute.u8(), attribute.u32(), attribute.address(), attribute.text());
+        if depth > 0 {
+            walk(attribute.payload, depth - 1);
+        }
+    }
+}
+
+/// A datagram from the kernel's netfilter socket.
+pub fn nfnetlink(data: &[u8]) {
+    for message in netlink::messages(data).flatten() {
+        walk(message.payload.get(4..).unwrap_or(&[]), 3);
+    }
+}
+
+/// A configuration file. What is accepted has lines within the limits.
+pub fn config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok((config, _)) = load::load(Path::new("rail.toml"), text) {
+        assert!(!config.uplinks.is_empty() && config.uplinks.len() <= 126);
+        assert!(config.uplinks.iter().all(|uplink| uplink.weight > 0));
+    }
+}
+
+fn seeds_icmp() -> Vec<Vec<u8>> {
+    use rail_wire::ip::icmp4::EchoKind;
+    let echo = |kind| Echo { kind, ident: 1, sequence: 2, nonce: 3 }.emit();
+    vec![echo(EchoKind::Request), echo(EchoKind::Reply)]
+}
+
+fn seeds_netlink() -> Vec<Vec<u8>> {
+    let mut all = vec![
+        LinkMessage::dump().finish(1),
+        LinkMessage::get("wan1").finish(1),
+        LinkMessage::set_up(7, true).finish(1),
+        AddressMessage::dump().finish(1),
+        RouteMessage::dump(family::INET, Some(20001)).finish(1),
+        RuleMessage::dump(family::INET).finish(1),
+    ];
+    // A route with every attribute that we read, and one next hop.
+    let mut route = Request::new(24, 0, &[2, 0, 0, 0, 254, 82, 0, 1, 0, 0, 0, 0]);
+    route.u32(15, 20001);
+    route.u32(4, 7);
+    route.u32(6, 5);
+    route.attribute(5, &[192, 0, 2, 1]);
+    route.attribute(9, &[16, 0, 0, 0, 7, 0, 0, 0, 8, 0, 5, 0, 192, 0, 2, 1]);
+    all.push(route.finish(1));
+    let mut rule = Request::new(32, 0, &[2, 0, 0, 0, 254, 0, 0, 1, 0, 0, 0, 0]);
+    for kind in [6, 10, 14, 15, 16, 21] {
+        rule.u32(kind, 20101);
+    }
+    rule.text(3, "wan1");
+    all.push(rule.finish(1));
+    all
+}
+
+fn seeds_config() -> Vec<Vec<u8>> {
+    let sample = include_str!("../../crates/rail/src/cli/sample.toml");
+    let small = "[lan]\ninterfaces = [\"lan0\"]\n[[uplink]]\nname = \"a\"\ninterface = \"wan1\"\n\
+                 address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\nweight = 2\n\
+                 [[forward]]\nprotocol = \"tcp\"\nport = 80\nto = \"192.168.1.2:80\"\n\
+                 [firewall]\nallow = [\"tcp 22 from 203.0.113.0/24\"]\n\
+                 [check]\nloss = { degraded = \"10%\" }\ninterval = \"200ms\"\n";
+    vec![sample.into(), small.into()]
+}
+
+fn seeds_noise() -> Vec<Vec<u8>> {
+    let noise = |n: u8| (0..=255_u8).map(move |i| i.wrapping_mul(n) ^ (i >> 3));
+    vec![noise(1).collect(), noise(167).chain(noise(31)).chain(noise(89)).collect()]
+}
+
+#[cfg(test)]
+mod tests {
+    /// Given the inputs to begin with, and every cut of them, then no body panics.
+    #[test]
+    fn seeds_pass() {
+        for (_, body, seeds) in super::BODIES {
+            for seed in seeds() {
+                (0..=seed.len()).for_each(|cut| body(&seed[..cut]));
+            }
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! A kernel that does anything, around the difference and the router.
+//!
+//! Laws: no panic; a delete is asked for only where something of ours was seen.
+
+use crate::dice::Dice;
+use rail_core::config::{
+    Allow, BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
+    LossLimits, Nat, NoUplink, Protocol, Ranges, Router as RouterConfig, Tier, UplinkConfig,
+};
+use rail_core::facts::{Facts, UplinkFacts};
+use rail_core::net::{Family, IfName, Prefix, UplinkId};
+use rail_core::state::{
+    self, Key, Link, Memory, Neighbour, Nexthop, Observed, ObservedChain, ObservedFirewall,
+    ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, Plan, Resource,
+    RouteKey, RouteValue, Rule, Scope, State,
+};
+use rail_core::status::Health;
+use rail_core::time::{Duration, Instant};
+use rail_core::{Input, Output, Router, Saved, render};
+use rail_wire::ip::icmp4::{Echo, EchoKind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Rounds of one run, and inputs of one round, at most.
+const ROUNDS: usize = 64;
+
+/// Desired and observed state at random: the difference between them.
+pub fn diff(data: &[u8]) {
+    let dice = &mut Dice::new(data);
+    let config = config(dice);
+    let facts = Facts { uplinks: (0..config.uplinks.len()).map(|i| fact(dice, i)).collect() };
+    let desired = render::render(&config, &facts);
+    let observed = observed(dice, &desired);
+    let memory = Memory::default();
+    let (plan, _) = state::diff(&desired, &observed, &memory);
+    deletes_only_ours(&plan, &observed);
+    let _ = state::foreign(&desired, &observed, config.ranges.rule_priorities);
+    // What is ours and whole is left alone, whatever else is there.
+    for step in &plan {
+        let _ = state::describe(&step.op);
+    }
+}
+
+fn deletes_only_ours(plan: &Plan, observed: &Observed) {
+    for step in plan {
+        match (&step.key, &step.op) {
+            (Key::Route(key), Op::DelRoute) => {
+                assert_eq!(observed.routes.get(key).map(|route| route.protocol), Some(PROTOCOL));
+            }
+            (Key::Rule(rule), Op::DelRule) => {
+                let ours =
+                    |r: &ObservedRule| r.rule.as_ref() == Some(rule) && r.protocol == PROTOCOL;
+                assert!(observed.rules.iter().any(ours), "{rule}");
+            }
+            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+                let owner = observed.addresses.get(&(*ifname, *prefix));
+                assert_eq!(owner, Some(&Ownership::Ours));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A router that is told anything at any time.
+pub fn router(data: &[u8]) {
+    let dice = &mut Dice::new(data);
+    let mut now = Instant::from_nanos(u64::from(dice.byte()) << 30);
+    let mut router = Router::new(config(dice), saved(dice), "boot".to_owned(), [7; 16]);
+    let mut out = Vec::new();
+    router.start(now, &mut out);
+    for _ in 0..ROUNDS {
+        let mut inputs: Vec<Input> =
+            out.drain(..).filter_map(|output| answer(dice, output)).collect();
+        if let Some(extra) = event(dice) {
+            inputs.push(extra);
+        }
+        for input in inputs {
+            router.handle(now, input, &mut out);
+        }
+        router.wake(now, &mut out);
+        let _ = router.status(now);
+        let _ = router.preview(now);
+        now = match router.deadline() {
+            Some(deadline) if dice.one_in(2) => now.max(deadline),
+            _ => now + Duration::from_millis(u64::from(dice.byte()) * 10),
+        };
+        if dice.is_over() {
+            break;
+        }
+    }
+}
+
+/// What the shell says to an output: the truth, a lie, or nothing.
+fn answer(dice: &mut Dice<'_>, output: Output) -> Option<Input> {
+    match output {
+        Output::Observe(scope) => {
+            Some(Input::Observed(scope, Box::new(observed(dice, &State::new()))))
+        }
+        Output::Apply(plan) => {
+            let step = plan.into_iter().next()?;
+            Some(Input::Applied(step.key, result(dice)))
+        }
+        Output::Purge(purge) => {
+            Some(Input::Purged { uplink: purge.uplink, result: result(dice).map(|()| 3) })
+        }
+        Output::Send { uplink, to, bytes } => {
+            let mut bytes = match Echo::parse(&bytes) {
+                Ok(echo) if !dice.one_in(4) => Echo { kind: EchoKind::Reply, ..echo }.emit(),
+                _ => dice.take(40).to_vec(),
+            };
+            if dice.one_in(8) {
+                bytes.truncate(usize::from(dice.below(16)));
+            }
+            Some(Input::Packet { uplink, from: IpAddr::V4(to), bytes })
+        }
+        _ => None,
+    }
+}
+
+fn result(dice: &mut Dice<'_>) -> Result<(), OpError> {
+    if dice.one_in(4) {
+        return Err(OpError { errno: i32::from(dice.byte()), text: "no".to_owned() });
+    }
+    Ok(())
+}
+
+/// Something that nobody asked for.
+fn event(dice: &mut Dice<'_>) -> Option<Input> {
+    Some(match dice.below(10) {
+        0 => Input::Changed(Scope(dice.byte())),
+        1 => Input::Reload(Box::new(config(dice))),
+        2 if dice.one_in(16) => Input::Withdraw,
+        3 => Input::Observed(Scope(dice.byte()), Box::new(observed(dice, &State::new()))),
+        4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
+        5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
+        6 => Input::Packet {
+            uplink: UplinkId(dice.below(5)),
+            from: IpAddr::V4(Ipv4Addr::new(192, 0, 2, dice.below(5))),
+            bytes: dice.take(40).to_vec(),
+        },
+        _ => return None,
+    })
+}
+
+fn config(dice: &mut Dice<'_>) -> Config {
+    let count = 1 + dice.below(4);
+    let targets: Vec<Ipv4Addr> =
+        (1..=1 + dice.below(3)).map(|i| Ipv4Addr::new(192, 0, 2, i)).collect();
+    Config {
+        router: RouterConfig {
+            name: "r".to_owned(),
+            no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
+        },
+        log: Log { file: None, max_size_bytes: 1_000_000, keep: 1, level: LogLevel::Info },
+        lan: vec![ifname("lan", 0)],
+        firewall: FirewallConfig {
+            mode: if dice.one_in(2) { FirewallMode::Off } else { FirewallMode::Basic },
+            allow: vec![Allow { protocol: Protocol::Tcp, ports: (22, 22), from: None }],
+        },
+        balance: match dice.below(3) {
+            0 => BalanceBy::Connection,
+            1 => BalanceBy::Client,
+            _ => BalanceBy::ClientServer,
+        },
+        ranges: Ranges::default(),
+        check: check(dice, targets),
+        uplinks: (0..count).map(|i| uplink(dice, i)).collect(),
+        forwards: vec![Forward {
+            protocol: Protocol::Udp,
+            port: 53,
+            to: SocketAddr::from(([192, 168, 1, 2], 53)),
+            uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),
+        }],
+    }
+}
+
+fn check(dice: &mut Dice<'_>, targets: Vec<Ipv4Addr>) -> CheckConfig {
+    CheckConfig {
+        required: 1 + usize::from(dice.byte()) % targets.len(),
+        targets,
+        interval: Duration::from_millis(10 + u64::from(dice.byte())),
+        timeout: Duration::from_millis(10 + u64::from(dice.byte())),
+        fail_after: 1 + u32::from(dice.below(8)),
+        recover_after: 1 + u32::from(dice.below(8)),
+        stable_for: Duration::from_millis(u64::from(dice.byte())),
+        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
+        latency: None,
+        jitter: None,
+    }
+}
+
+fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
+    UplinkConfig {
+        name: format!("u{}", if dice.one_in(8) { number + 4 } else { number }),
+        description: String::new(),
+        ifname: ifname("wan", number),
+        address: prefix(number),
+        gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
+        weight: 1 + dice.below(255),
+        tier: match dice.below(4) {
+            3 => Tier::Inbound,
+            n => Tier::Number(u32::from(n) + 1),
+        },
+        nat: match dice.below(3) {
+            0 => Nat::On,
+            1 => Nat::To(Ipv4Addr::new(203, 0, 113, number)),
+            _ => Nat::Off,
+        },
+        enabled: !dice.one_in(8),
+    }
+}
+
+fn ifname(kind: &str, number: u8) -> IfName {
+    format!("{kind}{number}").parse().expect("a short name without special characters")
+}
+
+const fn prefix(number: u8) -> Prefix {
+    Prefix { address: IpAddr::V4(Ipv4Addr::new(100, 64, number, 2)), length: 24 }
+}
+
+fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
+    let bits = dice.byte();
+    UplinkFacts {
+        id: UplinkId(u8::try_from(number + 1).unwrap_or(1)),
+        ifindex: (bits & 1 == 0).then_some(7),
+        link_up: bits & 2 == 0,
+        carrier: bits & 4 == 0,
+        has_address: bits & 8 == 0,
+        health: if bits & 16 == 0 { Health::Up } else { Health::Down },
+        active: bits & 32 == 0,
+    }
+}
+
+fn saved(dice: &mut Dice<'_>) -> Saved {
+    let mut saved = Saved { boot_id: "boot".to_owned(), ..Saved::default() };
+    for number in 0..dice.below(4) {
+        let name = format!("u{number}");
+        saved.ids.insert(name.clone(), UplinkId(dice.byte()));
+        saved.active.push(name.clone());
+        saved.verdicts.insert(name, if dice.one_in(2) { Health::Down } else { Health::Up });
+        saved.addresses.push((ifname("wan", number), prefix(number)));
+    }
+    saved
+}
+
+/// A kernel: parts of what is desired, and things of anybody.
+fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
+    let mut kernel = Observed::default();
+    for number in 0..4 {
+        let name = ifname("wan", number);
+        if !dice.one_in(6) {
+            let bits = dice.byte();
+            let link = Link {
+                index: 10 + u32::from(number) + u32::from(bits >> 7),
+                up: bits & 1 == 0,
+                carrier: bits & 2 == 0,
+                mtu: 1500,
+            };
+            kernel.links.insert(name, link);
+            let owner = if bits & 4 == 0 { Ownership::Ours } else { Ownership::Foreign };
+            if bits & 8 == 0 {
+                kernel.addresses.insert((name, prefix(number)), owner);
+            }
+            let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, number, 1));
+            let state = [Neighbour::Known, Neighbour::Asking, Neighbour::Failed];
+            kernel.neighbours.insert((name, gateway), state[usize::from(dice.below(3))]);
+        }
+    }
+    for (key, resource) in desired.iter().filter(|_| !dice.one_in(4)) {
+        adopt(&mut kernel, key, resource);
+    }
+    for _ in 0..dice.below(4) {
+        kernel.routes.insert(route_key(dice), route(dice));
+        kernel.rules.push(rule(dice));
+    }
+    if dice.one_in(2) {
+        kernel.firewall = Some(firewall(dice));
+    }
+    for path in ["net/ipv4/ip_forward", "net/ipv4/conf/wan0/rp_filter"] {
+        kernel.sysctls.insert(path.to_owned(), dice.below(3).to_string());
+    }
+    kernel
+}
+
+/// The desired object is there, and ours.
+fn adopt(kernel: &mut Observed, key: &Key, resource: &Resource) {
+    match (key, resource) {
+        (Key::Route(key), Resource::Route(value)) => {
+            let route =
+                ObservedRoute { value: Some(value.clone()), protocol: PROTOCOL, dead: false };
+            kernel.routes.insert(key.clone(), route);
+        }
+        (Key::Rule(rule), _) => kernel.rules.push(ObservedRule {
+            priority: rule.priority,
+            family: rule.family,
+            rule: Some(rule.clone()),
+            protocol: PROTOCOL,
+        }),
+        _ => {}
+    }
+}
+
+fn route_key(dice: &mut Dice<'_>) -> RouteKey {
+    RouteKey {
+        table: 20000 + u32::from(dice.below(6)),
+        prefix: Prefix::default_route(Family::V4),
+        metric: if dice.one_in(2) { u32::MAX } else { 0 },
+    }
+}
+
+fn route(dice: &mut Dice<'_>) -> ObservedRoute {
+    let number = dice.below(4);
+    let via = Some(IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)));
+    let hop = Nexthop { ifname: ifname("wan", number), via, weight: 1 };
+    let value = match dice.below(3) {
+        0 => None,
+        1 => Some(RouteValue::Unreachable),
+        _ => Some(RouteValue::Unicast { nexthops: vec![hop], source: None }),
+    };
+    let protocol = if dice.one_in(2) { 4 } else { PROTOCOL };
+    ObservedRoute { value, protocol, dead: dice.one_in(4) }
+}
+
+fn rule(dice: &mut Dice<'_>) -> ObservedRule {
+    let priority = 20000 + u32::from(dice.byte()) * 4;
+    let rule = Rule {
+        priority,
+        family: if dice.one_in(4) { Family::V6 } else { Family::V4 },
+        from: None,
+        oif: dice.one_in(3).then(|| ifname("wan", 1)),
+        fwmark: dice.one_in(3).then_some((1 << 24, 0x7f00_0000)),
+        table: 20000 + u32::from(dice.below(6)),
+        suppress_prefixlength: None,
+    };
+    let protocol = if dice.one_in(2) { 0 } else { PROTOCOL };
+    let family = rule.family;
+    ObservedRule { rule: (!dice.one_in(4)).then_some(rule), priority, family, protocol }
+}
+
+fn firewall(dice: &mut Dice<'_>) -> ObservedFirewall {
+    let mut table = ObservedFirewall::default();
+    for name in ["restore", "classify", "theirs", "from_u0"] {
+        if dice.one_in(2) {
+            let rules = (0..dice.below(4)).map(|i| ObservedNftRule {
+                handle: u64::from(i) + 1,
+                stamp: dice.one_in(2).then(|| u64::from(dice.byte())),
+            });
+            let chain = ObservedChain { base: None, rules: rules.collect() };
+            table.chains.insert(name.to_owned(), chain);
+        }
+    }
+    if dice.one_in(2) {
+        let mark = |dice: &mut Dice<'_>| u32::from(dice.below(5)) << 24;
+        table.slots = Some((0..u32::from(dice.byte())).map(|i| (i, mark(dice))).collect());
+    }
+    table
+}
