@@ -31,9 +31,7 @@ impl RequestSocket {
                 self.change(&route.set(*replace))
             }
             (Key::Route(key), Op::DelRoute) => self.del_route(key),
-            (Key::Rule(rule), Op::AddRule) => {
-                unless(self.change(&rule_message(rule).add()), &[libc::EEXIST])
-            }
+            (Key::Rule(rule), Op::AddRule) => self.add_rule(rule),
             (Key::Rule(rule), Op::DelRule) => self.del_rule(rule),
             _ => Err(error(libc::EINVAL, "this change does not fit its object")),
         }
@@ -101,6 +99,22 @@ impl RequestSocket {
         }
         let route = self.route(key, &RouteValue::Unreachable)?;
         unless(self.change(&route.remove()), &[libc::ESRCH, libc::ENOENT])
+    }
+
+    fn add_rule(&mut self, rule: &Rule) -> Result<(), OpError> {
+        match self.change(&rule_message(rule).add(true)) {
+            // The kernel says so as well about a narrower rule; ours is added beside it.
+            Err(e) if e.errno == libc::EEXIST => {
+                let is_it = |found| known_rule(&found, rule.family).as_ref() == Some(rule);
+                let of_family = self.rules()?.into_iter();
+                let family = rule_message(rule).family;
+                if of_family.filter(|found| found.family == family).any(is_it) {
+                    return Ok(());
+                }
+                self.change(&rule_message(rule).add(false))
+            }
+            other => other,
+        }
     }
 
     fn del_rule(&mut self, rule: &Rule) -> Result<(), OpError> {

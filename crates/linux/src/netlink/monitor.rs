@@ -57,7 +57,7 @@ impl Monitor {
         Ok(Self { fd, buffer: vec![0; DATAGRAM_BYTES], counters: MonitorCounters::default() })
     }
 
-    /// Reads what waits, at most [`PER_DRAIN`] datagrams (the descriptor stays readable if there
+    /// Reads what waits, at most 1024 datagrams (the descriptor stays readable if there
     /// are more): the kinds that changed. Changes made by the sockets with `own_ports` do not
     /// count, except those of links and removed addresses, which have effects beyond themselves;
     /// routes count in the watched tables only.
@@ -125,8 +125,8 @@ fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
     }
 }
 
-/// How many datagrams one call of [`Monitor::drain`] takes at most.
-pub const PER_DRAIN: usize = 1024;
+/// How many datagrams one call of `drain` takes at most.
+const PER_DRAIN: usize = 1024;
 
 const EVERYTHING: Scope =
     Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0);

@@ -33,7 +33,7 @@ impl NeighbourMonitor {
         Ok(monitor)
     }
 
-    /// Passes these interfaces from now on; at most [`MOST_INTERFACES`], the rest is left out.
+    /// Passes these interfaces from now on; at most 240, the rest is left out.
     ///
     /// # Errors
     /// The kernel refuses the filter.
@@ -101,7 +101,7 @@ fn program(indexes: &[u32]) -> Vec<libc::sock_filter> {
 }
 
 /// More than there can be uplinks; a jump in a filter reaches 255 instructions.
-pub const MOST_INTERFACES: usize = 240;
+const MOST_INTERFACES: usize = 240;
 
 const PER_DRAIN: usize = 256;
 const RECEIVE_BUFFER_BYTES: usize = 64 * 1024;

@@ -97,9 +97,11 @@ impl RuleMessage {
         Request::new(kind::GET_RULE, flag::DUMP, &fixed)
     }
 
-    /// Adds it.
-    pub fn add(&self) -> Request {
-        self.request(kind::NEW_RULE, flag::CREATE | flag::EXCLUSIVE)
+    /// Adds it. With `exclusive` the kernel refuses (`EEXIST`) if a rule is there that is the
+    /// same, or is narrower: it takes a selector that is missing here for "any".
+    pub fn add(&self, exclusive: bool) -> Request {
+        let exclusive = if exclusive { flag::EXCLUSIVE } else { 0 };
+        self.request(kind::NEW_RULE, flag::CREATE | exclusive)
     }
 
     /// Deletes it. The kernel takes a selector that is missing here for "any": be sure that the
