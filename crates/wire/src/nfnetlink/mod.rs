@@ -1,1 +1,3 @@
-//! Stub.
+//! Netfilter's netlink protocols: the connection table.
+
+pub mod conntrack;

@@ -1,0 +1,96 @@
+//! Purging the kernel's connection table, with `conntrack(8)` as the oracle.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use rail_core::Purge;
+use rail_core::net::UplinkId;
+use rail_linux::conntrack::{count_by_mark, purge};
+use std::collections::BTreeMap;
+use std::process::Command;
+
+#[expect(unsafe_code, reason = "rustix declares unshare unsafe because of CLONE_FILES")]
+fn in_new_netns<F: FnOnce() + Send + 'static>(test: F) {
+    let thread = std::thread::spawn(|| {
+        // SAFETY: only the network namespace of this thread changes; the file table stays shared.
+        unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
+            .expect("these tests need root");
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn conntrack(words: &str) -> String {
+    let out = Command::new("conntrack").args(words.split_whitespace()).output().unwrap();
+    assert!(out.status.success(), "{words}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+fn insert(source: &str, destination: &str, port: u32, mark: u32, more: &str) {
+    conntrack(&format!(
+        "-I -s {source} -d {destination} -p tcp --sport {port} --dport 80 --state ESTABLISHED \
+         -t 600 -u SEEN_REPLY,ASSURED -m {mark} {more}"
+    ));
+}
+
+fn list() -> String {
+    conntrack("-L -f ipv4") + &conntrack("-L -f ipv6")
+}
+
+fn first_uplink() -> Purge {
+    Purge {
+        uplink: UplinkId(1),
+        mark: 0x10000,
+        mask: 0xff0000,
+        keep_sources: vec!["192.0.2.9".parse().unwrap()],
+        keep_destinations: vec!["192.0.2.9/32".parse().unwrap(), "10.8.0.0/16".parse().unwrap()],
+    }
+}
+
+#[test]
+fn what_can_move_goes_and_the_rest_stays() {
+    in_new_netns(|| {
+        insert("10.0.0.2", "198.51.100.1", 1001, 0x10000, "");
+        insert("10.0.0.2", "198.51.100.2", 1002, 0x10007, "");
+        insert("2001:db8::2", "2001:db8:1::1", 1003, 0x10000, "");
+        insert("10.0.0.2", "198.51.100.3", 1004, 0x20000, "");
+        insert("10.0.0.2", "198.51.100.4", 1005, 0, "");
+        insert("192.0.2.9", "198.51.100.5", 1006, 0x10000, "");
+        insert("198.51.100.6", "192.0.2.9", 1007, 0x10000, "");
+        insert("10.0.0.2", "10.8.3.4", 1008, 0x10000, "");
+        insert("198.51.100.7", "203.0.113.1", 1009, 0x10000, "--dst-nat 10.0.0.2");
+        insert("10.0.0.2", "198.51.100.8", 1010, 0x10000, "--orig-zone 5");
+        insert("10.0.0.2", "198.51.100.9", 1011, 0x10000, "-w 6");
+        let before = BTreeMap::from([(0, 1), (0x10000, 9), (0x20000, 1)]);
+        assert_eq!(count_by_mark(0xff0000).unwrap(), before, "{}", list());
+        assert_eq!(purge(&first_uplink()).unwrap(), 5, "{}", list());
+        let left = list();
+        for gone in [1001, 1002, 1003, 1010, 1011] {
+            assert!(!left.contains(&format!("sport={gone}")), "{gone} in {left}");
+        }
+        for stays in [1004, 1005, 1006, 1007, 1008, 1009] {
+            assert!(left.contains(&format!("sport={stays}")), "{stays} not in {left}");
+        }
+        assert_eq!(purge(&first_uplink()).unwrap(), 0);
+    });
+}
+
+#[test]
+fn many_go_in_batches() {
+    in_new_netns(|| {
+        for port in 0..200 {
+            insert("10.0.0.2", "198.51.100.1", 2000 + port, 0x10000, "");
+        }
+        insert("10.0.0.2", "198.51.100.1", 1999, 0x20000, "");
+        assert_eq!(purge(&first_uplink()).unwrap(), 200);
+        assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::from([(0x20000, 1)]));
+    });
+}
+
+#[test]
+fn an_empty_table_is_no_error() {
+    in_new_netns(|| {
+        assert_eq!(purge(&first_uplink()).unwrap(), 0);
+        assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::new());
+    });
+}
