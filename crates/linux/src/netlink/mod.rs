@@ -35,13 +35,13 @@ fn open(flags: SocketFlags) -> io::Result<OwnedFd> {
 }
 
 /// The port of a bound socket.
-fn port(fd: &OwnedFd) -> io::Result<u32> {
+pub(crate) fn port(fd: &OwnedFd) -> io::Result<u32> {
     let address = SocketAddrNetlink::try_from(rustix::net::getsockname(fd)?)?;
     Ok(address.pid())
 }
 
 /// One datagram: its length, or `None` if it is not from the kernel or was cut.
-fn receive(
+pub(crate) fn receive(
     fd: &OwnedFd,
     buffer: &mut [u8],
     flags: RecvFlags,
@@ -54,7 +54,12 @@ fn receive(
 }
 
 #[expect(unsafe_code, reason = "netlink and filter options are not in rustix")]
-fn set_option<T: ?Sized>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+pub(crate) fn set_option<T: ?Sized>(
+    fd: &OwnedFd,
+    level: i32,
+    name: i32,
+    value: &T,
+) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of_val(value)).unwrap_or(0);
     let pointer = std::ptr::from_ref(value).cast::<libc::c_void>();
     // SAFETY: the pointer and the length describe `value`, which the kernel only reads; a filter
@@ -64,7 +69,7 @@ fn set_option<T: ?Sized>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::
 }
 
 /// An error with the kernel's sentence, or else the name of the error.
-fn error(errno: i32, sentence: &str) -> OpError {
+pub(crate) fn error(errno: i32, sentence: &str) -> OpError {
     let name = rustix::io::Errno::from_raw_os_error(errno);
     let text = if sentence.is_empty() {
         io::Error::from(name).to_string()

@@ -1,1 +1,211 @@
-//! Stub.
+//! Our nftables table: read back, slots changed in one batch, changes noticed.
+//!
+//! The request socket stays open: a transaction that deletes costs its sender
+//! milliseconds at `close`, and a failover cannot wait for that.
+
+mod socket;
+
+use rail_core::state::{
+    Base, ChainKind, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall, ObservedNftRule,
+    OpError, Scope, firewall::STAMP_PREFIX,
+};
+use rail_wire::netlink::{self as wire};
+use rail_wire::nfnetlink::nftables as nft;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use socket::Socket;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// How often reading begins again when the ruleset changes meanwhile.
+const ATTEMPTS: usize = 10;
+/// Room for bursts of notifications, in bytes.
+const ROOM: i32 = 1 << 20;
+/// `NFNLGRP_NFTABLES`.
+const GROUP: u32 = 7;
+/// Datagrams read in one call.
+const AT_ONCE: usize = 1024;
+
+/// The request socket.
+#[derive(Debug)]
+pub struct Nft {
+    socket: Socket,
+}
+
+impl Nft {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self { socket: Socket::open()? })
+    }
+
+    /// The port by which its changes are known.
+    pub const fn port(&self) -> u32 {
+        self.socket.port()
+    }
+
+    /// Reads our table; `None` if there is none.
+    ///
+    /// # Errors
+    /// The kernel's, or a ruleset that kept changing.
+    pub fn observe(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
+        for _ in 0..ATTEMPTS {
+            let before = self.generation()?;
+            let found = self.read();
+            if self.generation()? == before {
+                return found;
+            }
+        }
+        Err(OpError { errno: libc::EBUSY, text: "the ruleset kept changing".into() })
+    }
+
+    fn generation(&mut self) -> Result<Option<u32>, OpError> {
+        self.socket.get(&nft::get_generation(), nft::generation)
+    }
+
+    fn read(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
+        let there = self.socket.request(&nft::get_table(NFT_TABLE));
+        match there {
+            Err(error) if error.errno == libc::ENOENT => return Ok(None),
+            other => other?,
+        }
+        let mut chains =
+            self.socket.dump(&nft::dump_chains(), BTreeMap::new, |chains, message| {
+                if let Some(chain) = nft::Chain::parse(message, NFT_TABLE) {
+                    let base = chain.hook.as_ref().and_then(convert);
+                    chains.insert(chain.name, ObservedChain { base, rules: Vec::new() });
+                }
+            })?;
+        let dump = nft::dump_rules(NFT_TABLE);
+        let rules: Vec<nft::Rule> = self.socket.dump(&dump, Vec::new, |rules, message| {
+            rules.extend(nft::Rule::parse(message, NFT_TABLE));
+        })?;
+        for rule in rules {
+            if let Some(chain) = chains.get_mut(&rule.chain) {
+                let stamp = rule.comment.as_deref().and_then(stamp);
+                chain.rules.push(ObservedNftRule { handle: rule.handle, stamp });
+            }
+        }
+        Ok(Some(ObservedFirewall { chains, slots: self.slots()? }))
+    }
+
+    fn slots(&mut self) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
+        let dump = nft::dump_elements(NFT_TABLE, NFT_SLOTS);
+        let found = self.socket.dump(&dump, BTreeMap::new, |slots, message| {
+            slots.extend(nft::elements(message));
+        });
+        match found {
+            Err(error) if error.errno == libc::ENOENT => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// Removes and adds elements of the slot map in one transaction, as (slot, mark). If the map
+    /// is not what the caller thought, what is there is read and the same end is reached from it.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_slots(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
+        match self.change(del, add) {
+            Err(error) if [libc::ENOENT, libc::EEXIST, libc::EBUSY].contains(&error.errno) => {
+                let have = self.slots()?.ok_or(error)?;
+                let touched: BTreeSet<u32> = del.iter().chain(add).map(|(slot, _)| *slot).collect();
+                let want: BTreeMap<u32, u32> = add.iter().copied().collect();
+                let del: Vec<_> = have
+                    .iter()
+                    .filter(|(slot, mark)| touched.contains(slot) && want.get(slot) != Some(mark))
+                    .map(|(slot, mark)| (*slot, *mark))
+                    .collect();
+                self.change(&del, add)
+            }
+            other => other,
+        }
+    }
+
+    fn change(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
+        let first = self.socket.next_sequence();
+        let (bytes, acks) = nft::change_elements(first, NFT_TABLE, NFT_SLOTS, del, add);
+        for _ in 0..=acks {
+            self.socket.next_sequence();
+        }
+        self.socket.batch(&bytes, first, acks)
+    }
+}
+
+/// Notifications of changes to our table by others.
+#[derive(Debug)]
+pub struct Monitor {
+    socket: Socket,
+    own: Vec<u32>,
+    overruns: u64,
+}
+
+impl Monitor {
+    /// Opens it. `own` are the ports whose changes are ours.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket.
+    pub fn open(own: Vec<u32>) -> io::Result<Self> {
+        let mut socket = Socket::open()?;
+        socket.listen(GROUP, ROOM)?;
+        Ok(Self { socket, own, overruns: 0 })
+    }
+
+    /// What changed since the last call.
+    pub fn drain(&mut self) -> Scope {
+        let mut changed = Scope::NONE;
+        for _ in 0..AT_ONCE {
+            match self.socket.receive() {
+                Ok(datagram) => {
+                    let is_foreign = |m: &wire::Message<'_>| {
+                        nft::table_of(m) == Some(NFT_TABLE) && !self.own.contains(&m.port)
+                    };
+                    if wire::messages(datagram).flatten().any(|m| is_foreign(&m)) {
+                        changed = Scope::FIREWALL;
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(_) => {
+                    self.overruns += 1;
+                    changed = Scope::FIREWALL;
+                }
+            }
+        }
+        changed
+    }
+
+    /// How often the kernel had to drop messages.
+    pub const fn overruns(&self) -> u64 {
+        self.overruns
+    }
+}
+
+impl AsFd for Monitor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn stamp(comment: &str) -> Option<u64> {
+    u64::from_str_radix(comment.strip_prefix(STAMP_PREFIX)?, 16).ok()
+}
+
+fn convert(hook: &nft::Hook) -> Option<Base> {
+    let kind = match hook.kind.as_str() {
+        "filter" => ChainKind::Filter,
+        "nat" => ChainKind::Nat,
+        "route" => ChainKind::Route,
+        _ => return None,
+    };
+    let number = match hook.number {
+        0 => Hook::Prerouting,
+        1 => Hook::Input,
+        2 => Hook::Forward,
+        3 => Hook::Output,
+        4 => Hook::Postrouting,
+        _ => return None,
+    };
+    Some(Base { kind, hook: number, priority: hook.priority })
+}

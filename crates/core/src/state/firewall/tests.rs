@@ -5,7 +5,11 @@ use crate::state::ObservedNftRule;
 
 fn desired() -> Firewall {
     let base = Base { kind: ChainKind::Filter, hook: Hook::Forward, priority: 0 };
-    let rules = vec!["ct status assured accept".into(), "iifname \"wan1\" goto other".into(), "accept".into()];
+    let rules = vec![
+        "ct status assured accept".into(),
+        "iifname \"wan1\" goto other".into(),
+        "accept".into(),
+    ];
     Firewall {
         chains: vec![
             Chain { name: "other".into(), base: None, rules: vec!["drop".into()] },
@@ -23,7 +27,8 @@ fn in_place() -> ObservedFirewall {
             handle += 1;
             ObservedNftRule { handle, stamp: Some(stamp(&chain.name, rule)) }
         });
-        chains.insert(chain.name.clone(), ObservedChain { base: chain.base, rules: rules.collect() });
+        chains
+            .insert(chain.name.clone(), ObservedChain { base: chain.base, rules: rules.collect() });
     }
     ObservedFirewall { chains, slots: Some(BTreeMap::new()) }
 }
@@ -33,7 +38,7 @@ fn in_place() -> ObservedFirewall {
 fn from_nothing() {
     let expected = "\
 add table inet rail
-add map inet rail slots { typeof numgen inc mod 65536 : meta mark; }
+add map inet rail slots { typeof numgen inc mod 65536 : meta mark; size 4096; }
 add chain inet rail other
 add chain inet rail forward { type filter hook forward priority 0; policy accept; }
 add rule inet rail other drop comment \"rail:e2bca0fbc64ae9d3\"
@@ -47,7 +52,9 @@ add rule inet rail forward accept comment \"rail:5a0d0c9fd2c2b8c9\"
     };
     assert_eq!(strip(&text), strip(expected));
     let stamp = stamp("forward", "accept");
-    assert!(text.contains(&format!("add rule inet rail forward accept comment \"rail:{stamp:016x}\"")));
+    assert!(
+        text.contains(&format!("add rule inet rail forward accept comment \"rail:{stamp:016x}\""))
+    );
 }
 
 /// Given what we want, then there is nothing to do.
@@ -63,7 +70,9 @@ fn a_deleted_rule_returns_to_its_place() {
     have.chains.get_mut("forward").unwrap().rules.remove(1);
     let text = script(&desired(), Some(&have)).unwrap();
     assert_eq!(text.lines().count(), 1);
-    assert!(text.starts_with("insert rule inet rail forward position 4 iifname \"wan1\" goto other"));
+    assert!(
+        text.starts_with("insert rule inet rail forward position 4 iifname \"wan1\" goto other")
+    );
 }
 
 /// Given foreign rules anywhere in our chains, then they are neither touched nor a reason to act.
