@@ -5,8 +5,8 @@
 //! memory; a notification says only that something changed, what it is now is
 //! read. Leaves out the `nft` child, which takes time: that is the shell's.
 
-use super::pending::{Monitor as NftMonitor, Nft};
 use crate::netlink::{Monitor, NeighbourMonitor, RequestSocket};
+use crate::nft::{Monitor as NftMonitor, Nft};
 use crate::poll::Poller;
 use crate::sysctl;
 use rail_core::net::IfName;
@@ -18,25 +18,24 @@ use std::io;
 pub struct Kernel {
     request: RequestSocket,
     nft: Nft,
-    monitor: Monitor,
+}
+
+/// Sockets that hear when the tables change.
+#[derive(Debug)]
+pub(super) struct Monitors {
+    own_port: u32,
+    routing: Monitor,
     neighbours: NeighbourMonitor,
     firewall: NftMonitor,
 }
 
 impl Kernel {
-    /// Opens all of them, the notifications included: what changes from now on is reported.
+    /// Opens them in the network namespace of the calling thread.
     ///
     /// # Errors
     /// The kernel refuses a socket.
     pub fn open() -> io::Result<Self> {
-        let request = RequestSocket::open()?;
-        Ok(Self {
-            monitor: Monitor::open()?,
-            neighbours: NeighbourMonitor::open()?,
-            firewall: NftMonitor::open()?,
-            request,
-            nft: Nft::open()?,
-        })
+        Ok(Self { request: RequestSocket::open()?, nft: Nft::open()? })
     }
 
     /// Reads the kinds in `scope`.
@@ -45,9 +44,6 @@ impl Kernel {
     /// The kernel's.
     pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
         let mut observed = self.request.observe(scope, watch)?;
-        if scope.has(Scope::LINKS) {
-            self.watch_neighbours(watch, &observed);
-        }
         if scope.has(Scope::FIREWALL) {
             observed.firewall = self.nft.observe()?;
         }
@@ -109,17 +105,30 @@ impl Kernel {
     pub fn set_link(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
         self.request.link_set_up(ifname, up)
     }
+}
 
-    /// Has the notifications reported, with tokens from [`super::TOKEN_MONITORS`] on.
-    pub(super) fn register(&self, poller: &Poller) -> io::Result<()> {
-        poller.add(&self.monitor, super::TOKEN_MONITORS)?;
-        poller.add(&self.neighbours, super::TOKEN_MONITORS + 1)?;
-        poller.add(&self.firewall, super::TOKEN_MONITORS + 2)?;
-        Ok(())
+impl Monitors {
+    /// Opens them, with tokens from [`super::TOKEN_MONITORS`] on: what changes from now on by
+    /// another hand than that of `kernel` is reported.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket.
+    pub(super) fn open(kernel: &Kernel, poller: &Poller) -> io::Result<Self> {
+        let monitors = Self {
+            own_port: kernel.request.port(),
+            routing: Monitor::open()?,
+            neighbours: NeighbourMonitor::open()?,
+            firewall: NftMonitor::open(vec![kernel.nft.port()])?,
+        };
+        poller.add(&monitors.routing, super::TOKEN_MONITORS)?;
+        poller.add(&monitors.neighbours, super::TOKEN_MONITORS + 1)?;
+        poller.add(&monitors.firewall, super::TOKEN_MONITORS + 2)?;
+        Ok(monitors)
     }
 
-    /// Neighbours of other devices change all the time and concern nobody here.
-    fn watch_neighbours(&mut self, watch: &Watch, observed: &Observed) {
+    /// Hears the neighbours on the links of `watch` from now on; those of other links change all
+    /// the time and concern nobody here.
+    pub(super) fn watch_neighbours(&mut self, watch: &Watch, observed: &Observed) {
         let index = |(ifname, _): &(IfName, _)| Some(observed.links.get(ifname)?.index);
         let mut indexes: Vec<u32> = watch.neighbours.iter().filter_map(index).collect();
         indexes.sort_unstable();
@@ -128,10 +137,10 @@ impl Kernel {
         let _ = self.neighbours.watch_ifindexes(&indexes);
     }
 
-    /// Reads the notifications of one descriptor: what changed by another hand than ours.
+    /// Reads the notifications of one descriptor.
     pub(super) fn changed(&mut self, token: u64, watch: &Watch) -> Scope {
         match token - super::TOKEN_MONITORS {
-            0 => self.monitor.drain(&[self.request.port()], watch),
+            0 => self.routing.drain(&[self.own_port], watch),
             1 => self.neighbours.drain(),
             _ => self.firewall.drain(),
         }
