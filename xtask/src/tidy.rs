@@ -12,6 +12,18 @@ use std::path::Path;
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
 
+/// What only one part may do: the folder that may not, the words, and who does it instead. A
+/// command that waits at a terminal is no part of the router.
+const BORDERS: &[(&str, &str, &str)] = &[
+    ("crates/rail/src/daemon", "Instant::now", "the clock is read in rail_linux"),
+    ("crates/rail/src/daemon", "SystemTime::now", "the clock is read in rail_linux"),
+    ("crates/rail/src/daemon", "thread::sleep", "the loop waits in one place, with a deadline"),
+    ("crates/rail/src/daemon", "Command::new", "children are started by rail_linux::process"),
+    ("crates/rail/src/load", "Command::new", "reading a file starts nothing"),
+    ("crates/rail/src", "UdpSocket", "rail speaks to its operator alone"),
+    ("crates/rail/src", "TcpStream", "rail speaks to its operator alone"),
+];
+
 /// Checks the whole repository.
 ///
 /// # Errors
@@ -94,6 +106,12 @@ fn rust(path: &Path, text: &str, breaches: &mut Vec<String>) {
             breaches.push(format!(
                 "{shown}:{line}: fn {name} has {lines} lines, at most {FUNCTION_LINES}"
             ));
+        }
+    }
+    for (folder, word, why) in BORDERS {
+        if let Some(at) = bare.find(word).filter(|at| path.starts_with(folder) && !in_tests(*at)) {
+            let line = source::line(&bare, at);
+            breaches.push(format!("{shown}:{line}: {word} does not belong here: {why}"));
         }
     }
     for (at, _) in bare.match_indices(".unwrap()") {
@@ -203,6 +221,10 @@ mod tests {
         for part in ["chapter", "no standard library", "no_std", "fn f has", "unwrap()"] {
             assert!(all.contains(part), "{part} in {all}");
         }
+        let mut breaches = Vec::new();
+        let text = "//! x\nfn f() { std::time::Instant::now(); }\n";
+        rust(Path::new("crates/rail/src/daemon/x.rs"), text, &mut breaches);
+        assert_eq!(breaches.len(), 1, "{breaches:?}");
         let mut breaches = Vec::new();
         rust(Path::new("x.rs"), &"//! x\n".repeat(FILE_LINES + 1), &mut breaches);
         words(Path::new("x.md"), &["a TO", "DO b"].concat(), &mut breaches);
