@@ -16,6 +16,7 @@ use crate::clock;
 use crate::poll::{Poller, Ready};
 use crate::socket::{ProbeSockets, SocketCounters};
 pub use kernel::Kernel;
+use kernel::Monitors;
 pub use pending::Spawner;
 use rail_core::net::IfName;
 use rail_core::notice::{Notice, Severity};
@@ -45,6 +46,7 @@ pub enum Event {
 pub struct Shell {
     poller: Rc<Poller>,
     kernel: Kernel,
+    monitors: Monitors,
     spawner: Spawner,
     workers: Workers,
     probes: ProbeSockets,
@@ -85,12 +87,13 @@ impl Shell {
     pub fn open(poller: Rc<Poller>, spawner: Spawner, state_dir: &Path) -> io::Result<Self> {
         let kernel = Kernel::open()?;
         let workers = Workers::start(state_dir.into())?;
-        kernel.register(&poller)?;
+        let monitors = Monitors::open(&kernel, &poller)?;
         poller.add(&spawner, TOKEN_SPAWNER)?;
         poller.add(&workers, TOKEN_WORKERS)?;
         Ok(Self {
             poller,
             kernel,
+            monitors,
             spawner,
             workers,
             probes: ProbeSockets::new(TOKEN_PROBES),
@@ -126,7 +129,7 @@ impl Shell {
             TOKEN_SPAWNER => self.take_children(),
             TOKEN_WORKERS => self.take_finished(),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
-                let scope = self.kernel.changed(token, &self.watch);
+                let scope = self.monitors.changed(token, &self.watch);
                 self.note_changed(scope);
             }
             token @ TOKEN_PROBES..TOKENS_END => {
@@ -210,6 +213,9 @@ impl Shell {
         match self.kernel.observe(scope, &self.watch) {
             Ok(observed) => {
                 self.observe_error = None;
+                if scope.has(Scope::LINKS) {
+                    self.monitors.watch_neighbours(&self.watch, &observed);
+                }
                 self.events.push_back(Event::Input(Input::Observed(scope, Box::new(observed))));
             }
             Err(error) => {
@@ -285,7 +291,7 @@ impl Shell {
             if let Some(Waiting::Nft(key)) = self.waiting.take() {
                 // What the child changed is ours. A foreign change in the same moment is seen by
                 // the observation that follows every plan.
-                self.kernel.forget_firewall_changes();
+                self.monitors.forget_firewall_changes();
                 self.applied(key, "nft", result);
             }
         }

@@ -1,89 +1,71 @@
-//! Stands in for parts that are not in the tree yet; nothing here touches the kernel.
-#![expect(missing_docs, clippy::unused_self, reason = "goes away with the parts it stands for")]
+//! Stands in for the spawner until it is in the tree: runs `nft` from a thread.
 
-use rail_core::net::IfName;
-use rail_core::state::{Key, Observed, ObservedFirewall, Op, OpError, Scope, Watch};
+use rail_core::state::OpError;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::io;
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
+/// Runs `nft`.
 #[derive(Debug)]
-pub struct RequestSocket;
-
-impl RequestSocket {
-    pub fn open() -> io::Result<Self> {
-        Ok(Self)
-    }
-    pub fn observe(&mut self, _: Scope, _: &Watch) -> Result<Observed, OpError> {
-        Ok(Observed::default())
-    }
-    pub fn apply(&mut self, _: &Key, _: &Op) -> Result<(), OpError> {
-        Ok(())
-    }
-    pub fn set_link(&mut self, _: IfName, _: bool) -> Result<(), OpError> {
-        Ok(())
-    }
+pub struct Spawner {
+    wake: Arc<OwnedFd>,
+    sender: Sender<Result<(), OpError>>,
+    finished: Receiver<Result<(), OpError>>,
 }
-
-#[derive(Debug)]
-pub struct Monitor(OwnedFd);
-
-impl Monitor {
-    pub fn open() -> io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-    }
-    pub fn drain(&mut self) -> Scope {
-        Scope::NONE
-    }
-    pub fn watch(&mut self, _: &Watch) {}
-}
-
-impl AsFd for Monitor {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-#[derive(Debug)]
-pub struct Nft;
-
-impl Nft {
-    pub fn open() -> io::Result<Self> {
-        Ok(Self)
-    }
-    pub fn observe(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
-        Ok(None)
-    }
-    pub fn set_slots(&mut self, _: &[(u32, u32)], _: &[(u32, u32)]) -> Result<(), OpError> {
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-pub struct Spawner(OwnedFd, bool);
 
 impl Spawner {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// No descriptor left.
     pub fn start() -> io::Result<Self> {
-        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?, false))
+        let (sender, finished) = channel();
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(Self { wake, sender, finished })
     }
-    pub fn nft(&mut self, _: &str) -> io::Result<()> {
-        self.1 = true;
-        rustix::io::write(&self.0, &1u64.to_ne_bytes())?;
+
+    /// Begins `nft -f -`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn nft(&mut self, text: &str) -> io::Result<()> {
+        let (text, wake, sender) = (text.to_owned(), self.wake.clone(), self.sender.clone());
+        std::thread::spawn(move || {
+            let run = || {
+                let mut command = Command::new("nft");
+                command.args(["-f", "-"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+                let mut child = command.spawn()?;
+                if let Some(mut stdin) = child.stdin.take() {
+                    stdin.write_all(text.as_bytes())?;
+                }
+                child.wait_with_output()
+            };
+            let result = match run() {
+                Ok(out) if out.status.success() => Ok(()),
+                Ok(out) => {
+                    Err(OpError { errno: 0, text: String::from_utf8_lossy(&out.stderr).into() })
+                }
+                Err(e) => Err(OpError { errno: 0, text: e.to_string() }),
+            };
+            let _ = sender.send(result);
+            let _ = rustix::io::write(&wake, &1u64.to_ne_bytes());
+        });
         Ok(())
     }
+
+    /// The next result.
     pub fn finished(&mut self) -> Option<Result<(), OpError>> {
         let mut count = [0; 8];
-        let _ = rustix::io::read(&self.0, &mut count);
-        std::mem::take(&mut self.1).then_some(Ok(()))
+        let _ = rustix::io::read(&self.wake, &mut count);
+        self.finished.try_recv().ok()
     }
 }
 
 impl AsFd for Spawner {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.wake.as_fd()
     }
-}
-
-pub fn purge(_: &rail_core::Purge) -> Result<u32, OpError> {
-    Ok(0)
 }

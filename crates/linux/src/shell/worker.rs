@@ -4,7 +4,7 @@
 //! one descriptor. A newer state overtakes an older one that is not yet being
 //! written. On drop what was handed in is still written.
 
-use super::pending as conntrack;
+use crate::conntrack;
 use crate::file;
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
