@@ -1,1 +1,379 @@
-//! Stub.
+//! Running other programs, by way of a small process that does nothing else.
+//!
+//! The spawner is this program again, started before the daemon has threads,
+//! locks and rights. Promises: a child has no descriptor of ours, a fixed
+//! environment and a group of its own; nothing of it outlives its end, its time,
+//! the spawner or the daemon; the caller never waits. A spawner that dies is
+//! started again with the next request; what it was doing counts as failed.
+//! Leaves out which programs are run, and what their output means.
+//!
+//! ```text
+//!  request   id:u64 timeout_ms:u64 (argument 0)*      with a memfd, if there is input
+//!  answer    kind:u8 id:u64 (bytes | status:u8 value:i32)
+//! ```
+
+mod server;
+
+pub use server::spawner_main;
+
+use rail_core::state::OpError;
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socketpair,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, IoSlice, Seek, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How a child ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// By itself, with this code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// It had not ended in time, and was killed with its whole group.
+    TimedOut,
+    /// It was not started, or the spawner died over it: Linux error number.
+    Failed(i32),
+}
+
+/// A request that is done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finished {
+    /// Its number.
+    pub id: u64,
+    /// How it ended.
+    pub status: Status,
+    /// The first 64 KiB.
+    pub stdout: Vec<u8>,
+    /// The first 64 KiB.
+    pub stderr: Vec<u8>,
+}
+
+/// The daemon's end. Readable when something was finished.
+#[derive(Debug)]
+pub struct Spawner {
+    link: Option<Link>,
+    /// Outlives every link, so that a new spawner needs no new registration.
+    poller: OwnedFd,
+    /// Readable when requests were lost with their spawner.
+    lost: OwnedFd,
+    open: BTreeMap<u64, (Vec<u8>, Vec<u8>)>,
+    finished: VecDeque<Finished>,
+    next: u64,
+}
+
+#[derive(Debug)]
+struct Link {
+    socket: OwnedFd,
+    process: Child,
+}
+
+impl Spawner {
+    /// Starts the process.
+    ///
+    /// # Errors
+    /// The kernel's: no process or descriptor left, or `/proc` is missing.
+    pub fn start() -> io::Result<Self> {
+        let poller = epoll::create(CreateFlags::CLOEXEC)?;
+        let lost = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        epoll::add(&poller, &lost, EventData::new_u64(0), EventFlags::IN)?;
+        let link = Some(Link::start(&poller)?);
+        let (open, finished) = (BTreeMap::new(), VecDeque::new());
+        Ok(Self { link, poller, lost, open, finished, next: 1 })
+    }
+
+    /// Asks for a program, found in the system's directories; the number of the request. It gets
+    /// `stdin` as a file, and is killed when it has not ended within `timeout`.
+    ///
+    /// # Errors
+    /// No argument, one with a zero byte, or more than 64 KiB of them; the spawner is gone and
+    /// could not be started again, or has no room; the kernel's.
+    pub fn request(&mut self, argv: &[&str], stdin: &[u8], timeout: Duration) -> io::Result<u64> {
+        let id = self.next;
+        let bytes = encode_request(id, argv, timeout)?;
+        let input = if stdin.is_empty() { None } else { Some(input_file(stdin)?) };
+        self.drain_link();
+        if self.link.is_none() {
+            self.link = Some(Link::start(&self.poller)?);
+        }
+        let sent = self.link.as_ref().map_or(Err(Errno::PIPE), |l| l.send(&bytes, input.as_ref()));
+        match sent {
+            Err(Errno::PIPE | Errno::CONNRESET) => {
+                self.lose_link();
+                let link = self.link.insert(Link::start(&self.poller)?);
+                link.send(&bytes, input.as_ref())?;
+            }
+            other => other?,
+        }
+        self.next += 1;
+        self.open.insert(id, (Vec::new(), Vec::new()));
+        Ok(id)
+    }
+
+    /// What was finished since the last call.
+    pub fn drain(&mut self) -> Vec<Finished> {
+        self.drain_link();
+        self.clear_lost();
+        self.finished.drain(..).collect()
+    }
+
+    /// Asks for `nft` with these commands; [`finished`](Self::finished) has its result.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn nft(&mut self, text: &str) -> io::Result<()> {
+        self.request(&["nft", "-f", "-"], text.as_bytes(), NFT_PATIENCE).map(|_| ())
+    }
+
+    /// The next finished request, as the result of a change; `None` if there is none.
+    pub fn finished(&mut self) -> Option<Result<(), OpError>> {
+        if self.finished.is_empty() {
+            self.drain_link();
+            self.clear_lost();
+        }
+        self.finished.pop_front().map(|finished| finished.result())
+    }
+
+    fn drain_link(&mut self) {
+        let mut buffer = vec![0; MESSAGE];
+        while let Some(link) = &self.link {
+            match recv(&link.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((_, length)) if length > 0 => self.take(&buffer[..length.min(MESSAGE)]),
+                Err(Errno::AGAIN) => return,
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => self.lose_link(),
+            }
+        }
+    }
+
+    fn take(&mut self, message: &[u8]) {
+        let Some(((kind, id), rest)) = split_answer(message) else { return };
+        let Some((stdout, stderr)) = self.open.get_mut(&id) else { return };
+        match kind {
+            STDOUT => stdout.extend(rest),
+            STDERR => stderr.extend(rest),
+            END => {
+                let status = decode_status(rest);
+                if let Some((stdout, stderr)) = self.open.remove(&id) {
+                    self.finished.push_back(Finished { id, status, stdout, stderr });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn lose_link(&mut self) {
+        self.link = None;
+        for (id, (stdout, stderr)) in std::mem::take(&mut self.open) {
+            let status = Status::Failed(Errno::PIPE.raw_os_error());
+            self.finished.push_back(Finished { id, status, stdout, stderr });
+        }
+        // Full means readable, which is all we want.
+        let _ = rustix::io::write(&self.lost, &1_u64.to_ne_bytes());
+    }
+
+    fn clear_lost(&self) {
+        let mut count = [0; 8];
+        // Nothing to read means that nothing was lost.
+        let _ = rustix::io::read(&self.lost, &mut count);
+    }
+}
+
+impl AsFd for Spawner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller.as_fd()
+    }
+}
+
+impl Finished {
+    /// Code 0, or the first line of what the program said about it.
+    fn result(&self) -> Result<(), OpError> {
+        let said = String::from_utf8_lossy(&self.stderr);
+        let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let (errno, text) = match self.status {
+            Status::Exited(0) => return Ok(()),
+            Status::Exited(_) if !said.is_empty() => (0, said.into()),
+            Status::Exited(code) => (0, format!("ended with code {code}")),
+            Status::Signalled(signal) => (0, format!("was killed by signal {signal}")),
+            Status::TimedOut => (Errno::TIMEDOUT.raw_os_error(), "did not end in time".into()),
+            Status::Failed(errno) => {
+                (errno, format!("could not be run: {}", io::Error::from_raw_os_error(errno)))
+            }
+        };
+        Err(OpError { errno, text })
+    }
+}
+
+impl Link {
+    #[expect(unsafe_code, reason = "the child needs its end of the socket at a known number")]
+    fn start(poller: &OwnedFd) -> io::Result<Self> {
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let (socket, theirs) = socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
+        epoll::add(poller, &socket, EventData::new_u64(1), EventFlags::IN)?;
+        // Occupies the number if it is free: else the pipe over which Command hears of a failed
+        // exec could have it, and would be replaced.
+        let _occupied = rustix::io::fcntl_dupfd_cloexec(&theirs, SOCKET)?;
+        let from = theirs.as_raw_fd();
+        let mut command = Command::new("/proc/self/exe");
+        command.arg0("rail").arg("--spawner").env_clear().env("PATH", PATH).current_dir("/");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        // SAFETY: between fork and exec only system calls are made, which are async-signal-safe;
+        // `from` stays open until the child was started.
+        unsafe {
+            command.pre_exec(move || {
+                // A Ctrl-C on the daemon's terminal is not meant for us.
+                libc::setsid();
+                empty_signal_mask()?;
+                close_on_exec_from(3)?;
+                let moved = libc::dup2(from, SOCKET);
+                if moved < 0 || libc::fcntl(SOCKET, libc::F_SETFD, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+                Ok(())
+            });
+        }
+        Ok(Self { socket, process: command.spawn()? })
+    }
+
+    fn send(&self, bytes: &[u8], input: Option<&File>) -> Result<(), Errno> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let files = input.map(|file| [file.as_fd()]);
+        if let Some(files) = &files {
+            // There is room for exactly one.
+            let _ = control.push(SendAncillaryMessage::ScmRights(files));
+        }
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, flags).map(|_| ())
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // The spawner ends, and its children with it, when it sees the end of the socket.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        let end = Instant::now() + GRACE;
+        while matches!(self.process.try_wait(), Ok(None)) {
+            if Instant::now() >= end {
+                // It hangs; its children have asked the kernel to die with it.
+                let _ = self.process.kill();
+                let _ = self.process.wait();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+fn encode_request(id: u64, argv: &[&str], timeout: Duration) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::from(id.to_le_bytes());
+    bytes.extend(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
+    for argument in argv {
+        bytes.extend(argument.as_bytes());
+        bytes.push(0);
+    }
+    if argv.is_empty() || argv.iter().any(|a| a.contains('\0')) || bytes.len() > MESSAGE {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(bytes)
+}
+
+fn input_file(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn split_answer(message: &[u8]) -> Option<((u8, u64), &[u8])> {
+    let (kind, rest) = message.split_first()?;
+    let (id, rest) = rest.split_first_chunk()?;
+    Some(((*kind, u64::from_le_bytes(*id)), rest))
+}
+
+fn encode_status(status: Status) -> [u8; 5] {
+    let (kind, value) = match status {
+        Status::Exited(code) => (0, code),
+        Status::Signalled(signal) => (1, signal),
+        Status::TimedOut => (2, 0),
+        Status::Failed(errno) => (3, errno),
+    };
+    let [a, b, c, d] = value.to_le_bytes();
+    [kind, a, b, c, d]
+}
+
+fn decode_status(bytes: &[u8]) -> Status {
+    let Ok([kind, value @ ..]) = <[u8; 5]>::try_from(bytes) else {
+        return Status::Failed(Errno::PROTO.raw_os_error());
+    };
+    let value = i32::from_le_bytes(value);
+    match kind {
+        0 => Status::Exited(value),
+        1 => Status::Signalled(value),
+        2 => Status::TimedOut,
+        _ => Status::Failed(value),
+    }
+}
+
+/// Lets a child hear every signal again. Async-signal-safe.
+#[expect(unsafe_code, reason = "signal masks are not in rustix")]
+fn empty_signal_mask() -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `set` is initialised by sigemptyset before it is read.
+    let error = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+}
+
+/// Has the kernel close every descriptor from this one on at exec. Async-signal-safe.
+#[expect(unsafe_code, reason = "close_range is not in rustix")]
+fn close_on_exec_from(first: u32) -> io::Result<()> {
+    let flags = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: a system call without pointers; it changes nothing before an exec.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The spawner's end of the socket.
+const SOCKET: RawFd = 3;
+/// Where programs are looked for.
+const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Longest message, in both directions.
+const MESSAGE: usize = 64 * 1024;
+/// How much of each output is kept.
+const CAPTURE: usize = 64 * 1024;
+const STDOUT: u8 = 1;
+const STDERR: u8 = 2;
+const END: u8 = 3;
+/// How long a transaction of nftables may take: a big one on a small router takes seconds.
+const NFT_PATIENCE: Duration = Duration::from_secs(30);
+/// How long the spawner may take to end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The test program as a spawner: it has no main function of ours.
+#[cfg(test)]
+mod as_test {
+    extern "C" fn become_spawner() {
+        if std::env::args().nth(1).is_some_and(|word| word == "--spawner") {
+            super::spawner_main();
+        }
+    }
+    #[expect(unsafe_code, reason = "runs before the main function of the test harness")]
+    #[used]
+    // SAFETY: the loader calls what stands in this section, once, with one thread.
+    #[unsafe(link_section = ".init_array")]
+    static BECOME_SPAWNER: extern "C" fn() = become_spawner;
+}
