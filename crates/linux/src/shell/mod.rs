@@ -8,16 +8,15 @@
 //! is an answer like any other.
 
 mod kernel;
-mod pending;
 mod record;
 mod worker;
 
 use crate::clock;
 use crate::poll::{Poller, Ready};
+use crate::process::Spawner;
 use crate::socket::{ProbeSockets, SocketCounters};
 pub use kernel::Kernel;
 use kernel::Monitors;
-pub use pending::Spawner;
 use rail_core::net::IfName;
 use rail_core::notice::{Notice, Severity};
 use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
