@@ -2,9 +2,10 @@
 //!
 //! The spawner is this program again, started before the daemon has threads,
 //! locks and rights. Promises: a child has no descriptor of ours, a fixed
-//! environment and a group of its own; nothing of it outlives its end, its time,
-//! the spawner or the daemon; the caller never waits. A spawner that dies is
-//! started again with the next request; what it was doing counts as failed.
+//! environment and a group of its own; nothing of the group outlives the child's
+//! end, its time, or the daemon; the caller never waits. A spawner that dies is
+//! started again with the next request; what it was doing counts as failed, and
+//! the children die with it, but not what those had started.
 //! Leaves out which programs are run, and what their output means.
 //!
 //! ```text

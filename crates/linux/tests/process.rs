@@ -162,7 +162,7 @@ fn children_end_with_the_daemon_side() {
 fn a_dead_spawner_is_replaced() {
     let mut spawner = Spawner::start().unwrap();
     // Its parent is the spawner itself.
-    let id = spawner.request(&["sh", "-c", "kill -KILL $PPID; sleep 600"], b"", LONG).unwrap();
+    let id = spawner.request(&["sh", "-c", "kill -KILL $PPID; exec sleep 600"], b"", LONG).unwrap();
     let done = wait(&mut spawner, 1).remove(0);
     assert_eq!((done.id, done.status), (id, Status::Failed(libc::EPIPE)));
     assert!(spawner.drain().is_empty());
