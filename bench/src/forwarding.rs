@@ -1,0 +1,132 @@
+//! TCP, small packets and new connections through the router, layer by layer.
+
+use crate::load::Sink;
+use crate::stats::{from_env, ratios, spread};
+use crate::world::{SERVER, World};
+use rail_lab::{LabError, Rail};
+use std::time::Duration;
+
+const MASQUERADE: &str = "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"wan1\" masquerade; }; }\n";
+/// What two lines need at the least: local specifics first, then mark to table.
+const RULES: &str = "rule add priority 1000 lookup main suppress_prefixlength 0\n\
+                     rule add priority 1001 fwmark 0x1000000/0x7f000000 lookup 101\n\
+                     rule add priority 1002 lookup 101\n\
+                     route add default via 100.64.1.1 dev wan1 table 101\n";
+const RESTORE: &str = "table ip pin { chain pre { type filter hook prerouting priority -150; \
+                       meta mark set ct mark; }; chain out { type nat hook postrouting priority 90; \
+                       oifname \"wan1\" ct mark set 0x1000000; }; }\n";
+const FILTER: &str = "table ip filter { chain forward { type filter hook forward priority 0; policy drop; \
+                      ct state established,related accept; iifname \"lan0\" \
+                      tcp flags syn tcp option maxseg size set rt mtu; iifname \"lan0\" accept; }; }\n";
+
+/// How long the daemon may take to find its lines good.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Variant {
+    name: &'static str,
+    world: World,
+    sink: Sink,
+    _rail: Option<Rail>,
+    results: [Vec<f64>; 3],
+}
+
+/// Kinds of load, with the least that rail must keep of bare masquerade, in per cent.
+const LOADS: [(&str, &str, f64); 3] = [
+    ("TCP, one stream", "Mbit/s", 93.0),
+    ("64-byte datagrams", "k/s", 82.0),
+    ("new connections", "1/s", 91.0),
+];
+
+fn variant(
+    name: &'static str,
+    prepare: impl Fn(&World) -> Result<Option<Rail>, LabError>,
+) -> Result<Variant, LabError> {
+    let world = World::new(2)?;
+    let rail = prepare(&world)?;
+    let sink = Sink::start(&world.server, SERVER);
+    Ok(Variant { name, world, sink, _rail: rail, results: Default::default() })
+}
+
+fn start_rail(world: &World) -> Result<Option<Rail>, LabError> {
+    let rail = Rail::run(&world.router, &world.config(2, |n| n))?;
+    rail.wait_all_up(PATIENCE)?;
+    Ok(Some(rail))
+}
+
+/// Runs all variants; true if the targets are met.
+pub(crate) fn run() -> Result<bool, LabError> {
+    let rounds = from_env("BENCH_ROUNDS", 9);
+    let time = Duration::from_millis(from_env("BENCH_MS", 1000));
+    let mut variants = vec![
+        variant("plain forwarding", |w| w.plain_route().map(|()| None))?,
+        variant("one masquerade rule", |w| {
+            w.plain_route()?;
+            w.router.nft(MASQUERADE).map(|()| None)
+        })?,
+        variant(" + ip rules and tables", |w| {
+            w.plain_route()?;
+            w.router.ip_batch(RULES)?;
+            w.router.nft(MASQUERADE).map(|()| None)
+        })?,
+        variant(" + mark restore", |w| {
+            w.plain_route()?;
+            w.router.ip_batch(RULES)?;
+            w.router.nft(&format!("{MASQUERADE}{RESTORE}")).map(|()| None)
+        })?,
+        variant(" + filter and MSS clamp", |w| {
+            w.plain_route()?;
+            w.router.ip_batch(RULES)?;
+            w.router.nft(&format!("{MASQUERADE}{RESTORE}{FILTER}")).map(|()| None)
+        })?,
+        variant("rail, all included", start_rail)?,
+    ];
+    println!(
+        "forwarding: {rounds} interleaved rounds of {} ms per load and variant",
+        time.as_millis()
+    );
+    for round in 0..usize::try_from(rounds).unwrap_or(9) {
+        // Another order each round, so that no variant always comes after the same one.
+        let count = variants.len();
+        let order = || (0..count).map(move |i| (i + round) % count);
+        for i in order() {
+            let speed = variants[i].sink.stream(&variants[i].world.client, time);
+            variants[i].results[0].push(speed);
+        }
+        for i in order() {
+            let speed = variants[i].sink.flood(&variants[i].world.client, time);
+            variants[i].results[1].push(speed);
+        }
+        for i in order() {
+            let speed = variants[i].sink.connections(&variants[i].world.client, time);
+            variants[i].results[2].push(speed);
+        }
+    }
+    Ok(report(&variants))
+}
+
+fn report(variants: &[Variant]) -> bool {
+    let mut met = true;
+    for (load, (title, unit, least)) in LOADS.iter().enumerate() {
+        println!(
+            "\n{title} ({unit}); in % of one masquerade rule: median (min to max of the rounds)"
+        );
+        let reference = &variants[1].results[load];
+        for v in variants {
+            let absolute = spread(&v.results[load]);
+            let ratio = ratios(&v.results[load], reference);
+            let is_rail = v.name.starts_with("rail");
+            let verdict = match (is_rail, ratio.median >= *least) {
+                (true, true) => format!("  target {least} %: met"),
+                (true, false) => format!("  target {least} %: MISSED"),
+                (false, _) => String::new(),
+            };
+            met &= !is_rail || ratio.median >= *least;
+            println!(
+                "  {:<24} {:>9.0}   {:>6.1} % ({:.1} to {:.1}){verdict}",
+                v.name, absolute.median, ratio.median, ratio.min, ratio.max
+            );
+        }
+    }
+    println!();
+    met
+}

@@ -1,0 +1,54 @@
+//! `./dev bench`: what `rail` costs, side by side with the same router doing less.
+//!
+//! Every variant is a world of its own (client, router, server in namespaces); the
+//! rounds of all variants are interleaved, so that a machine that slows down slows
+//! all of them, and only ratios within one round are compared.
+
+mod forwarding;
+mod idle;
+mod load;
+mod stats;
+mod switching;
+mod world;
+
+use rail_lab::space::isolate_program;
+use std::process::ExitCode;
+
+const HELP: &str = "usage: rail-bench [forwarding] [switching] [idle]   (all without a word)
+  BENCH_ROUNDS=n   interleaved rounds, default 9
+  BENCH_MS=n       length of one measurement in milliseconds, default 1000";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|w| !["forwarding", "switching", "idle"].contains(&w.as_str())) {
+        eprintln!("{HELP}");
+        return ExitCode::from(64);
+    }
+    match isolate_program() {
+        Ok(None) => {}
+        Ok(Some(status)) => return ExitCode::from(u8::from(!status.success())),
+        Err(error) => {
+            eprintln!("rail-bench: {error}");
+            return ExitCode::from(77);
+        }
+    }
+    let wanted = |word: &str| words.is_empty() || words.iter().any(|w| w == word);
+    let mut ok = true;
+    for (word, run) in [
+        ("forwarding", forwarding::run as fn() -> Result<bool, rail_lab::LabError>),
+        ("switching", switching::run),
+        ("idle", idle::run),
+    ] {
+        if wanted(word) {
+            match run() {
+                Ok(met) => ok &= met,
+                Err(error) => {
+                    eprintln!("rail-bench {word}: {error}");
+                    ok = false;
+                }
+            }
+        }
+    }
+    println!("{}", if ok { "all targets met" } else { "NOT all targets met" });
+    ExitCode::from(u8::from(!ok))
+}
