@@ -344,7 +344,7 @@ fn firewall(dice: &mut Dice<'_>) -> ObservedFirewall {
                 handle: u64::from(i) + 1,
                 stamp: dice.one_in(2).then(|| u64::from(dice.byte())),
             });
-            let chain = ObservedChain { base: None, rules: rules.collect() };
+            let chain = ObservedChain { base: None, rules: rules.collect(), drops: dice.one_in(4) };
             table.chains.insert(name.to_owned(), chain);
         }
     }

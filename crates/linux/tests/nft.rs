@@ -1,18 +1,24 @@
-//! Our table in the real kernel, with the real `nft` as the writer and the judge.
+//! Our nftables table against the kernel, with `nft` as the oracle: what the
+//! core writes is taken, what is read back is what stands there, and what
+//! others put into our chains survives every repair. Each test runs in a
+//! network namespace of its own, which ends with its thread. Needs root.
 
-use rail_core::state::{Base, Chain, ChainKind, Firewall, Hook, ObservedFirewall, Scope, firewall};
+use rail_core::state::{
+    Base, Chain, ChainKind, Firewall, Hook, ObservedFirewall, ObservedNftRule, Scope, firewall,
+};
 use rail_linux::nft::{Monitor, Nft};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-/// Runs `test` in a thread that is alone in a new network namespace.
 #[expect(unsafe_code, reason = "rustix declares unshare unsafe because of CLONE_FILES")]
-fn in_new_netns(test: impl FnOnce() + Send + 'static) {
+fn in_new_netns<F: FnOnce() + Send + 'static>(test: F) {
     let thread = std::thread::spawn(|| {
-        // SAFETY: only the network namespace of this thread changes.
+        // SAFETY: only the network namespace of this thread changes; the file table stays shared.
         unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) }
-            .expect("these tests need root, or `unshare -rn`");
+            .expect("these tests need root");
         test();
     });
     if let Err(panic) = thread.join() {
@@ -20,145 +26,562 @@ fn in_new_netns(test: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn nft(script: &str) {
-    let mut child = Command::new("nft").args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+fn try_nft(script: &str) -> Result<String, String> {
+    let mut child = Command::new("nft")
+        .args(["-a", "-f", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success(), "{script}");
+    let out = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    if out.status.success() { Ok(text(out.stdout)) } else { Err(text(out.stderr)) }
 }
 
-fn list() -> String {
-    let out = Command::new("nft").args(["list", "ruleset"]).output().unwrap();
-    String::from_utf8(out.stdout).unwrap()
+fn nft(script: &str) -> String {
+    try_nft(script).unwrap_or_else(|e| panic!("{script}\n{e}"))
 }
 
+fn base(name: &str, kind: ChainKind, hook: Hook, priority: i32, rules: &[&str]) -> Chain {
+    Chain { base: Some(Base { kind, hook, priority }), ..plain(name, rules) }
+}
+
+fn plain(name: &str, rules: &[&str]) -> Chain {
+    Chain { name: name.into(), base: None, rules: rules.iter().map(|r| (*r).into()).collect() }
+}
+
+/// Every form of rule that the core renders, and every way to look a slot up.
 fn desired() -> Firewall {
-    let base = |kind, hook, priority| Some(Base { kind, hook, priority });
-    let chain = |name: &str, base, rules: &[&str]| Chain {
-        name: name.into(),
-        base,
-        rules: rules.iter().map(|r| (*r).into()).collect(),
-    };
-    Firewall {
-        chains: vec![
-            chain("wan", None, &["ct state established accept", "counter drop"]),
-            chain(
-                "forward",
-                base(ChainKind::Filter, Hook::Forward, 0),
-                &["ct status assured accept", "iifname vmap { \"wan1\" : goto wan }", "accept"],
-            ),
-            chain(
-                "classify",
-                base(ChainKind::Nat, Hook::Prerouting, -100),
-                &[
-                    "meta mark 0x00000000 meta mark set numgen inc mod 128 map @slots",
-                    "meta nfproto ipv4 meta mark 0x00000000 meta mark set jhash ip saddr mod 128 seed 0x7261696c map @slots",
-                    "meta nfproto ipv6 meta mark 0x00000000 meta mark set jhash ip6 saddr . ip6 daddr mod 64 seed 0x7261696c map @slots",
-                ],
-            ),
-        ],
-    }
+    let hash = "meta mark set jhash";
+    let chains = vec![
+        plain("mark_isp1", &["meta mark set meta mark and 0x80ffffff or 0x01000000"]),
+        plain(
+            "from_isp1",
+            &[
+                "ct mark set ct mark and 0x80ffffff or 0x01000000",
+                "ip daddr 100.64.1.2 tcp dport 8080 dnat ip to 192.168.1.10:80",
+            ],
+        ),
+        plain(
+            "to_isp1",
+            &["ct mark set ct mark and 0x80ffffff or 0x01000000 meta nfproto ipv4 \
+               snat ip to 100.64.1.2"],
+        ),
+        base(
+            "restore",
+            ChainKind::Filter,
+            Hook::Prerouting,
+            -150,
+            &[
+                "meta mark 0x00000000 ct mark and 0x7f000000 != 0x00000000 \
+                 meta mark set ct mark and 0x7f000000 accept",
+                "meta mark != 0x00000000 meta mark and 0x7f000000 == 0x00000000 \
+                 ct mark and 0x7f000000 vmap { 0x01000000 : goto mark_isp1 }",
+            ],
+        ),
+        base(
+            "classify",
+            ChainKind::Nat,
+            Hook::Prerouting,
+            -100,
+            &[
+                "iifname vmap { \"wan1\" : goto from_isp1 }",
+                "meta mark 0x00000000 meta mark set numgen inc mod 64 map @slots",
+                &format!("{hash} ip saddr mod 256 seed 0x7261696c map @slots"),
+                &format!("{hash} ip saddr . ip daddr mod 128 seed 0x7261696c map @slots"),
+                &format!("{hash} ip6 saddr mod 4096 seed 0x7261696c map @slots"),
+                &format!("{hash} ip6 saddr . ip6 daddr mod 4096 seed 0x7261696c map @slots"),
+            ],
+        ),
+        base(
+            "translate",
+            ChainKind::Nat,
+            Hook::Postrouting,
+            100,
+            &["oifname vmap { \"wan1\" : goto to_isp1 }"],
+        ),
+        plain("wan_input", &["ct state established,related accept", "counter drop"]),
+        base(
+            "input",
+            ChainKind::Filter,
+            Hook::Input,
+            0,
+            &["iifname vmap { \"wan1\" : goto wan_input }"],
+        ),
+        base(
+            "forward",
+            ChainKind::Filter,
+            Hook::Forward,
+            0,
+            &[
+                "ct status assured accept",
+                "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu",
+                "ct state invalid oifname { \"wan1\" } drop",
+            ],
+        ),
+    ];
+    Firewall { chains }
 }
 
-fn settle(kernel: &mut Nft) -> ObservedFirewall {
-    let observed = kernel.observe().unwrap();
-    if let Some(script) = firewall::script(&desired(), observed.as_ref()) {
+/// Brings the table to `want` and checks that one pass was enough.
+fn mend(kernel: &mut Nft, want: &Firewall) -> ObservedFirewall {
+    let before = kernel.observe().unwrap();
+    if let Some(script) = firewall::script(want, before.as_ref()) {
         nft(&script);
     }
-    let observed = kernel.observe().unwrap().unwrap();
-    assert_eq!(
-        firewall::script(&desired(), Some(&observed)),
-        None,
-        "the second time changes nothing"
-    );
-    observed
+    let after = kernel.observe().unwrap().unwrap();
+    assert_eq!(firewall::script(want, Some(&after)), None, "a second pass has work");
+    for chain in &want.chains {
+        let stamps: Vec<u64> =
+            chain.rules.iter().map(|r| firewall::stamp(&chain.name, r)).collect();
+        assert_eq!(ours(&after, &chain.name), stamps, "{}", chain.name);
+        assert_eq!(after.chains[&chain.name].base, chain.base, "{}", chain.name);
+    }
+    after
 }
 
-/// Given any disturbance, when the script is applied, then ours is back and what is foreign stays.
+fn ours(observed: &ObservedFirewall, chain: &str) -> Vec<u64> {
+    observed.chains[chain].rules.iter().filter_map(|rule| rule.stamp).collect()
+}
+
+fn rules(observed: &ObservedFirewall, chain: &str) -> Vec<ObservedNftRule> {
+    observed.chains[chain].rules.clone()
+}
+
 #[test]
-fn disturbances_are_mended() {
+fn from_nothing_and_nothing_twice() {
     in_new_netns(|| {
         let mut kernel = Nft::open().unwrap();
         assert_eq!(kernel.observe().unwrap(), None);
-        let first = settle(&mut kernel);
-        assert_eq!(first.chains["forward"].rules.len(), 3);
-        let whole = list();
-
-        let handle = first.chains["forward"].rules[1].handle;
-        nft(&format!("delete rule inet rail forward handle {handle}"));
-        settle(&mut kernel);
-        assert_eq!(list(), whole, "a deleted rule is back in its place");
-
-        nft("flush chain inet rail forward");
-        settle(&mut kernel);
-        assert_eq!(list(), whole);
-
+        let made = mend(&mut kernel, &desired());
+        assert_eq!(made.slots, Some(BTreeMap::new()));
+        assert_eq!(made.chains.len(), desired().chains.len());
+        // The oracle shows each handle with its stamp, in this order.
+        let listed = nft("list table inet rail");
+        for (name, chain) in &made.chains {
+            for rule in &chain.rules {
+                let stamp = format!(
+                    "comment \"rail:{:016x}\" # handle {}",
+                    rule.stamp.unwrap(),
+                    rule.handle
+                );
+                assert!(listed.contains(&stamp), "{name}: {stamp} not in {listed}");
+            }
+        }
+        assert!(listed.contains("type filter hook prerouting priority mangle; policy accept;"));
         nft("delete table inet rail");
-        settle(&mut kernel);
-        assert_eq!(list(), whole);
+        assert_eq!(kernel.observe().unwrap(), None);
+        mend(&mut kernel, &desired());
+    });
+}
 
-        nft("flush ruleset");
-        settle(&mut kernel);
-        assert_eq!(list(), whole);
+#[test]
+fn each_lost_rule_returns_and_no_other_is_touched() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let first = mend(&mut kernel, &desired());
+        for (name, chain) in &first.chains {
+            for at in 0..chain.rules.len() {
+                let before = rules(&kernel.observe().unwrap().unwrap(), name);
+                nft(&format!("delete rule inet rail {name} handle {}", before[at].handle));
+                let mut after = rules(&mend(&mut kernel, &desired()), name);
+                assert_eq!(after.remove(at).stamp, before[at].stamp);
+                let mut rest = before;
+                rest.remove(at);
+                assert_eq!(after, rest, "{name}");
+            }
+        }
+    });
+}
 
-        let handle = kernel.observe().unwrap().unwrap().chains["forward"].rules[1].handle;
+#[test]
+fn foreign_rules_stay_where_they_are() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let first = mend(&mut kernel, &desired());
+        let own = rules(&first, "forward");
+        nft("insert rule inet rail forward ip saddr 10.0.0.1 accept comment \"mine\"");
         nft(&format!(
-            "insert rule inet rail forward meta mark 7 drop comment \"first\"\n\
-             add rule inet rail forward handle {handle} meta mark 8 drop comment \"middle\"\n\
-             add rule inet rail forward meta mark 9 drop comment \"last\"\n\
-             add table ip other\n"
+            "add rule inet rail forward position {} ip saddr 10.0.0.2 drop",
+            own[0].handle
         ));
-        let disturbed = list();
-        let handle = kernel.observe().unwrap().unwrap().chains["forward"].rules[1].handle;
-        nft(&format!("delete rule inet rail forward handle {handle}"));
-        let mended = settle(&mut kernel);
-        assert_eq!(list(), disturbed, "foreign rules keep their places");
-        nft(&firewall::removal(&mended));
-        let left = list();
-        assert!(left.contains("first") && left.contains("middle") && left.contains("last"));
-        assert!(!left.contains("rail:") && left.contains("table ip other"));
+        nft("add rule inet rail forward ip saddr 10.0.0.3 counter comment \"rail: not a stamp\"");
+        let with = kernel.observe().unwrap().unwrap();
+        assert_eq!(firewall::script(&desired(), Some(&with)), None);
+        let shape = |observed: &ObservedFirewall| -> Vec<Option<u64>> {
+            rules(observed, "forward").iter().map(|rule| rule.stamp).collect()
+        };
+        let foreign = |observed: &ObservedFirewall| -> Vec<u64> {
+            let all = rules(observed, "forward");
+            all.iter().filter(|rule| rule.stamp.is_none()).map(|rule| rule.handle).collect()
+        };
+        let expected = [None, own[0].stamp, None, own[1].stamp, own[2].stamp, None];
+        assert_eq!(shape(&with), expected);
+        // Any of ours gone, then all of them: the others keep their handles and their order.
+        for rule in &own {
+            nft(&format!("delete rule inet rail forward handle {}", rule.handle));
+            let after = mend(&mut kernel, &desired());
+            assert_eq!(foreign(&after), foreign(&with));
+        }
+        for rule in rules(&kernel.observe().unwrap().unwrap(), "forward") {
+            if rule.stamp.is_some() {
+                nft(&format!("delete rule inet rail forward handle {}", rule.handle));
+            }
+        }
+        assert_eq!(foreign(&mend(&mut kernel, &desired())), foreign(&with));
+        // A chain that is no longer wanted stays for their sake, without our rules.
+        let mut fewer = desired();
+        fewer.chains.retain(|chain| chain.name != "forward");
+        let left = mend(&mut kernel, &fewer);
+        assert_eq!(shape(&left), [None; 3]);
+        nft(&firewall::removal(&left));
+        let left = kernel.observe().unwrap().unwrap();
+        assert_eq!(foreign(&left), foreign(&with));
+        assert!(!firewall::has_ours(&left), "{left:?}");
     });
 }
 
-/// Given slots, when they are changed in one batch, then `nft` lists them in host order; a wrong
-/// idea of what is there does not matter.
 #[test]
-fn slots_are_changed_in_one_batch() {
+fn what_is_broken_is_mended() {
     in_new_netns(|| {
         let mut kernel = Nft::open().unwrap();
-        settle(&mut kernel);
-        let all: Vec<(u32, u32)> = (0..4096).map(|slot| (slot, (slot % 3 + 1) << 24)).collect();
-        kernel.set_slots(&[], &all).unwrap();
-        let want: BTreeMap<u32, u32> = all.iter().copied().collect();
-        assert_eq!(kernel.observe().unwrap().unwrap().slots, Some(want));
-        assert!(list().contains("5 : 0x03000000"), "the key is in host order");
-
-        kernel.set_slots(&[(0, 1 << 24), (3, 1 << 24)], &[(0, 9), (3, 9)]).unwrap();
-        let now = kernel.observe().unwrap().unwrap().slots.unwrap();
-        assert_eq!((now[&0], now[&3], now.len()), (9, 9, 4096));
-
-        // As if somebody had removed one and changed another since we looked.
-        nft("delete element inet rail slots { 1 }\n");
-        kernel.set_slots(&[(1, 2 << 24), (2, 7)], &[(1, 5), (2, 5)]).unwrap();
-        let now = kernel.observe().unwrap().unwrap().slots.unwrap();
-        assert_eq!((now[&1], now[&2]), (5, 5));
+        let first = mend(&mut kernel, &desired());
+        for name in first.chains.keys() {
+            nft(&format!("flush chain inet rail {name}"));
+            mend(&mut kernel, &desired());
+        }
+        nft("flush table inet rail");
+        mend(&mut kernel, &desired());
+        nft("flush ruleset");
+        mend(&mut kernel, &desired());
+        // A base chain elsewhere, and one that is none any more.
+        nft("flush chain inet rail forward; delete chain inet rail forward;
+             add chain inet rail forward { type filter hook forward priority 5; }
+             flush chain inet rail input; delete chain inet rail input;
+             add chain inet rail input");
+        mend(&mut kernel, &desired());
+        // A rule of ours twice, and in the wrong place.
+        let classify = rules(&kernel.observe().unwrap().unwrap(), "classify");
+        let stamp = classify[0].stamp.unwrap();
+        nft(&format!("add rule inet rail classify accept comment \"rail:{stamp:016x}\""));
+        mend(&mut kernel, &desired());
+        nft(&format!(
+            "delete rule inet rail classify handle {}
+             add rule inet rail classify iifname vmap {{ \"wan1\" : goto from_isp1 }} comment \"rail:{stamp:016x}\"",
+            classify[0].handle
+        ));
+        let mended = rules(&mend(&mut kernel, &desired()), "classify");
+        assert_eq!(mended[1..], classify[1..], "only the one in the wrong place moves");
     });
 }
 
-/// Given changes by us and by others, then only those of others in our table are reported.
 #[test]
-fn only_changes_by_others_are_heard() {
+fn switches_are_set_back_and_nothing_else() {
     in_new_netns(|| {
         let mut kernel = Nft::open().unwrap();
-        settle(&mut kernel);
+        let before = mend(&mut kernel, &desired());
+        nft("add table inet rail { flags dormant; }
+             add chain inet rail forward { policy drop; }
+             add chain inet rail guest");
+        let broken = kernel.observe().unwrap().unwrap();
+        assert!(broken.dormant && broken.chains["forward"].drops);
+        assert!(firewall::script(&desired(), Some(&broken)).is_some());
+        let mut after = mend(&mut kernel, &desired());
+        assert!(after.chains.remove("guest").is_some(), "an empty chain may be somebody's");
+        assert_eq!(after, before);
+        assert!(
+            nft("list table inet rail").contains("hook forward priority filter; policy accept;")
+        );
+    });
+}
+
+/// A chain of ours that somebody jumps to cannot go; that must not stop the rest.
+#[test]
+fn a_foreign_jump_does_not_block_a_change() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let mut more = desired();
+        more.chains.insert(0, plain("mark_isp2", &["meta mark set 0x02000000"]));
+        mend(&mut kernel, &more);
+        nft("add rule inet rail forward ip saddr 10.0.0.1 jump mark_isp2");
+        let left = mend(&mut kernel, &desired());
+        assert_eq!(left.chains["mark_isp2"].rules, []);
+        assert_eq!(left.chains["forward"].rules.last().unwrap().stamp, None);
+        mend(&mut kernel, &more);
+    });
+}
+
+#[test]
+fn uplinks_come_and_go() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let small = desired();
+        let mut large = desired();
+        large.chains.insert(0, plain("mark_isp2", &["meta mark set 0x02000000"]));
+        large.chains.insert(1, plain("from_isp2", &["ct mark set 0x02000000"]));
+        for chain in &mut large.chains {
+            for rule in &mut chain.rules {
+                *rule = rule
+                    .replace("goto mark_isp1 }", "goto mark_isp1, 0x02000000 : goto mark_isp2 }")
+                    .replace("goto from_isp1 }", "goto from_isp1, \"wan2\" : goto from_isp2 }");
+            }
+        }
+        for _ in 0..3 {
+            mend(&mut kernel, &large);
+            let left = mend(&mut kernel, &small);
+            assert!(!left.chains.contains_key("mark_isp2"), "{left:?}");
+        }
+        let all = kernel.observe().unwrap().unwrap();
+        assert!(firewall::has_ours(&all));
+        nft(&firewall::removal(&all));
+        assert_eq!(kernel.observe().unwrap(), None);
+    });
+}
+
+#[test]
+fn other_tables_are_not_ours() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let other = "add table ip rail; add chain ip rail forward; add rule ip rail forward accept;
+                     add table inet raild; add chain inet raild forward;
+                     add map inet raild slots { type mark : mark; elements = { 1 : 2 }; }";
+        nft(other);
+        assert_eq!(kernel.observe().unwrap(), None);
+        mend(&mut kernel, &desired());
+        nft("delete table inet rail");
+        assert_eq!(kernel.observe().unwrap(), None);
+        assert!(nft("list ruleset").contains("table ip rail"));
+    });
+}
+
+fn slots(kernel: &mut Nft) -> BTreeMap<u32, u32> {
+    kernel.observe().unwrap().unwrap().slots.unwrap()
+}
+
+fn set(kernel: &mut Nft, want: &BTreeMap<u32, u32>) {
+    let (del, add) = firewall::slots_delta(want, Some(&slots(kernel)));
+    kernel.set_slots(&del, &add).unwrap();
+    assert_eq!(slots(kernel), *want);
+}
+
+#[test]
+fn slots_are_what_nft_shows() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        assert_eq!(kernel.set_slots(&[], &[(1, 2)]).unwrap_err().errno, libc::ENOENT);
+        mend(&mut kernel, &desired());
+        let want = BTreeMap::from([(0, 0x0100_0000), (1, 0x0200_0000), (258, 0x0100_0000)]);
+        set(&mut kernel, &want);
+        let listed: String = nft("list map inet rail slots").split_whitespace().collect();
+        assert!(listed.contains("elements={0:0x01000000,1:0x02000000,258:0x01000000}"), "{listed}");
+        // The other way round.
+        nft("flush map inet rail slots; add element inet rail slots { 7 : 0x7e000000 }");
+        assert_eq!(slots(&mut kernel), BTreeMap::from([(7, 0x7e00_0000)]));
+        nft("flush map inet rail slots");
+        let empty = kernel.observe().unwrap().unwrap();
+        assert_eq!(empty.slots, Some(BTreeMap::new()));
+        assert_eq!(firewall::script(&desired(), Some(&empty)), None);
+        set(&mut kernel, &want);
+        kernel.set_slots(&[], &[]).unwrap();
+        assert_eq!(slots(&mut kernel), want);
+    });
+}
+
+#[test]
+fn slots_that_others_changed_meanwhile_come_out_right() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        mend(&mut kernel, &desired());
+        set(&mut kernel, &BTreeMap::from([(0, 1), (1, 1), (2, 1), (9, 9)]));
+        // 0 is gone, 2 is another; we meant to move all three to 5.
+        nft("delete element inet rail slots { 0 }
+             delete element inet rail slots { 2 }
+             add element inet rail slots { 2 : 8 }
+             add element inet rail slots { 3 : 8 }");
+        let (del, add) = ([(0, 1), (1, 1), (2, 1)], [(0, 5), (1, 5), (2, 5), (3, 5)]);
+        kernel.set_slots(&del, &add).unwrap();
+        assert_eq!(slots(&mut kernel), BTreeMap::from([(0, 5), (1, 5), (2, 5), (3, 5), (9, 9)]));
+        kernel.set_slots(&[(0, 5), (77, 1)], &[]).unwrap();
+        assert_eq!(slots(&mut kernel), BTreeMap::from([(1, 5), (2, 5), (3, 5), (9, 9)]));
+    });
+}
+
+/// The largest map that there can be moves as a whole, and back.
+#[test]
+fn a_large_map_moves_in_one_transaction() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        mend(&mut kernel, &desired());
+        for mark in [0x0100_0000, 0x0200_0000, 0x0100_0000] {
+            set(&mut kernel, &(0..4096).map(|slot| (slot, mark)).collect());
+        }
+        set(&mut kernel, &BTreeMap::new());
+    });
+}
+
+/// Whoever reads while another one writes sees the state before or after, never between.
+#[test]
+fn a_reading_is_of_one_moment() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        let (one, two) = (desired(), {
+            let mut two = desired();
+            two.chains[0].rules = vec!["meta mark set 1".into(); 3];
+            two.chains[8].rules.reverse();
+            two
+        });
+        let states = [mend(&mut kernel, &one), mend(&mut kernel, &two)];
+        let shape =
+            |o: &ObservedFirewall| o.chains.keys().map(|name| ours(o, name)).collect::<Vec<_>>();
+        let known = [shape(&states[0]), shape(&states[1])];
+        let writer = in_this_netns(move || {
+            let mut kernel = Nft::open().unwrap();
+            for turn in 0..20 {
+                mend(&mut kernel, if turn % 2 == 0 { &one } else { &two });
+            }
+        });
+        let mut seen = 0;
+        while !writer.is_finished() {
+            match kernel.observe() {
+                Ok(observed) => {
+                    let seen = shape(&observed.unwrap());
+                    assert!(known.contains(&seen), "{seen:x?}\n{known:x?}");
+                }
+                Err(e) => assert_eq!(e.errno, libc::EBUSY, "{e}"),
+            }
+            seen += 1;
+        }
+        writer.join().unwrap();
+        assert!(seen > 20);
+    });
+}
+
+/// A thread starts in the namespace of the one that made it.
+fn in_this_netns(work: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(work)
+}
+
+fn heard(monitor: &mut Monitor) -> bool {
+    // Notifications are there when the change returns.
+    let first = monitor.drain();
+    assert!(monitor.drain().is_empty(), "said twice");
+    assert!([Scope::FIREWALL, Scope::NONE].contains(&first));
+    !first.is_empty()
+}
+
+#[test]
+fn others_are_heard_and_we_are_not() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
         let mut monitor = Monitor::open(vec![kernel.port()]).unwrap();
-        kernel.set_slots(&[], &[(1, 1)]).unwrap();
-        assert_eq!(monitor.drain(), Scope::NONE);
-        nft("add table ip other\nadd chain ip other c\n");
-        assert_eq!(monitor.drain(), Scope::NONE);
-        nft("flush map inet rail slots\n");
-        assert_eq!(monitor.drain(), Scope::FIREWALL);
-        nft("flush ruleset\n");
-        assert_eq!(monitor.drain(), Scope::FIREWALL);
-        assert_eq!(monitor.drain(), Scope::NONE);
+        assert!(!heard(&mut monitor));
+        mend(&mut kernel, &desired());
+        assert!(heard(&mut monitor), "nft has a port of its own");
+        set(&mut kernel, &BTreeMap::from([(0, 1)]));
+        assert!(!heard(&mut monitor));
+        for foreign in [
+            "add rule inet rail forward accept",
+            "add element inet rail slots { 1 : 1 }",
+            "delete element inet rail slots { 1 }",
+            "add chain inet rail guest",
+            "add chain inet rail forward { policy drop; }",
+            "add table inet rail { flags dormant; }",
+            "add set inet rail friends { type ipv4_addr; }",
+            "flush chain inet rail forward",
+            "flush ruleset",
+            "add table inet rail",
+            "delete table inet rail",
+        ] {
+            nft(foreign);
+            assert!(heard(&mut monitor), "{foreign}");
+        }
+        for other in ["add table ip rail", "add table inet other", "delete table ip rail"] {
+            nft(other);
+            assert!(!heard(&mut monitor), "{other}");
+        }
+        nft("flush ruleset");
+        assert!(!heard(&mut monitor));
+    });
+}
+
+#[test]
+fn lost_notifications_count_as_a_change() {
+    in_new_netns(|| {
+        let mut monitor = Monitor::open(Vec::new()).unwrap();
+        nft("add table inet other; add set inet other s { type mark; }");
+        let elements: Vec<String> = (0..40_000).map(|n| n.to_string()).collect();
+        let begin = Instant::now();
+        while monitor.overruns() == 0 {
+            nft(&format!("add element inet other s {{ {} }}", elements.join(", ")));
+            nft("flush set inet other s");
+            let changed = !monitor.drain().is_empty();
+            assert_eq!(changed, monitor.overruns() > 0);
+            assert!(begin.elapsed() < Duration::from_secs(60), "never lost one");
+        }
+    });
+}
+
+/// Any process may write to a netlink socket; only the kernel is believed.
+#[test]
+fn forged_notifications_are_not_heard() {
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, netlink, sendto};
+    in_new_netns(|| {
+        let mut monitor = Monitor::open(Vec::new()).unwrap();
+        let forger = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(netlink::NETFILTER),
+        )
+        .unwrap();
+        rustix::net::bind(&forger, &netlink::SocketAddrNetlink::new(0, 0)).unwrap();
+        let address = rustix::net::getsockname(monitor.as_fd()).unwrap();
+        let port = netlink::SocketAddrNetlink::try_from(address).unwrap().pid();
+        let mut forged = rail_wire::netlink::Request::new(0xa06, 0, &[1, 0, 0, 0]);
+        forged.text(1, "rail");
+        let to = netlink::SocketAddrNetlink::new(port, 0);
+        sendto(&forger, &forged.finish(0), SendFlags::empty(), &to).unwrap();
+        assert!(!heard(&mut monitor));
+        nft("add table inet rail");
+        assert!(heard(&mut monitor));
+    });
+}
+
+/// Prints what changing slots costs. Run with `--ignored --nocapture`.
+#[test]
+#[ignore = "measures, and proves nothing"]
+fn cost_of_slots() {
+    in_new_netns(|| {
+        let mut kernel = Nft::open().unwrap();
+        mend(&mut kernel, &desired());
+        for count in [64, 256, 512, 4096] {
+            let maps = [1_u32, 2].map(|mark| -> Vec<(u32, u32)> {
+                (0..count).map(|slot| (slot, mark << 24)).collect()
+            });
+            kernel.set_slots(&[], &maps[0]).unwrap();
+            let mut times: Vec<Duration> = (0..100)
+                .map(|turn| {
+                    let begin = Instant::now();
+                    kernel.set_slots(&maps[turn % 2], &maps[(turn + 1) % 2]).unwrap();
+                    begin.elapsed()
+                })
+                .collect();
+            times.sort_unstable();
+            let mut looks: Vec<Duration> = (0..100)
+                .map(|_| {
+                    let begin = Instant::now();
+                    kernel.observe().unwrap();
+                    begin.elapsed()
+                })
+                .collect();
+            looks.sort_unstable();
+            println!(
+                "{count} slots: change p50 {:?} p90 {:?} max {:?}; observe p50 {:?}",
+                times[50], times[90], times[99], looks[50]
+            );
+            kernel.set_slots(&maps[0], &[]).unwrap();
+        }
     });
 }

@@ -3,7 +3,8 @@
 //!
 //! Each of our rules bears a stamp in its comment, made from its chain and its
 //! text. So a rule of ours is known after a crash, a changed one is another rule,
-//! and a rule without a stamp is somebody else's: it is never deleted or moved.
+//! and a rule without a stamp is somebody else's: it is never deleted or moved,
+//! unless somebody hooked its chain elsewhere, which only a new chain can mend.
 
 use super::{
     Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
@@ -31,7 +32,8 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
     let empty = ObservedFirewall::default();
     let have = observed.unwrap_or(&empty);
     let mut text = String::new();
-    if observed.is_none() {
+    if observed.is_none() || have.dormant {
+        // Without flags it wakes a table that is there.
         line(&mut text, format_args!("add table inet {NFT_TABLE}"));
     }
     if have.slots.is_none() {
@@ -52,6 +54,10 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
         {
             line(&mut text, format_args!("flush chain inet {NFT_TABLE} {}", chain.name));
             rehooked.insert(chain.name.as_str());
+        } else if chain.base.is_some() && have.chains.get(&chain.name).is_some_and(|old| old.drops)
+        {
+            let name = &chain.name;
+            line(&mut text, format_args!("add chain inet {NFT_TABLE} {name} {{ policy accept; }}"));
         }
     }
     let surplus: Vec<&String> =
@@ -73,7 +79,7 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
         change_rules(&mut text, chain, old.unwrap_or(&nothing));
     }
     for name in &surplus {
-        if have.chains[*name].rules.iter().all(|rule| rule.stamp.is_some()) {
+        if can_go(have, &have.chains[*name]) {
             line(&mut text, format_args!("delete chain inet {NFT_TABLE} {name}"));
         }
     }
@@ -140,6 +146,15 @@ fn describe(base: Base) -> String {
         Hook::Postrouting => "postrouting",
     };
     format!("type {kind} hook {hook} priority {}", base.priority)
+}
+
+/// True if a chain that is not wanted is ours alone. An empty one may be somebody's who is about
+/// to fill it; one that is jumped to may be so by a rule of others, and cannot be deleted.
+fn can_go(table: &ObservedFirewall, chain: &ObservedChain) -> bool {
+    let is_ours = |chain: &ObservedChain| chain.rules.iter().all(|rule| rule.stamp.is_some());
+    !chain.rules.is_empty()
+        && is_ours(chain)
+        && (chain.base.is_some() || table.chains.values().all(is_ours))
 }
 
 fn drop_ours(text: &mut String, name: &str, chain: &ObservedChain) {

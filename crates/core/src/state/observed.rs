@@ -164,6 +164,8 @@ pub struct ObservedFirewall {
     pub chains: BTreeMap<String, ObservedChain>,
     /// The slot map; `None` if it does not exist.
     pub slots: Option<BTreeMap<u32, u32>>,
+    /// Somebody switched the table off (`flags dormant`).
+    pub dormant: bool,
 }
 
 /// A chain of our table.
@@ -173,6 +175,8 @@ pub struct ObservedChain {
     pub base: Option<Base>,
     /// Its rules, in order.
     pub rules: Vec<ObservedNftRule>,
+    /// Its policy is to drop.
+    pub drops: bool,
 }
 
 /// An nft rule: its handle, and the stamp in its comment if it is ours.

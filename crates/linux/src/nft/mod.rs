@@ -66,16 +66,17 @@ impl Nft {
     }
 
     fn read(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
-        let there = self.socket.request(&nft::get_table(NFT_TABLE));
-        match there {
+        let table = self.socket.get(&nft::get_table(NFT_TABLE), |m| Some(nft::is_dormant(m)));
+        let dormant = match table {
             Err(error) if error.errno == libc::ENOENT => return Ok(None),
-            other => other?,
-        }
+            other => other?.unwrap_or(false),
+        };
         let mut chains =
             self.socket.dump(&nft::dump_chains(), BTreeMap::new, |chains, message| {
                 if let Some(chain) = nft::Chain::parse(message, NFT_TABLE) {
                     let base = chain.hook.as_ref().and_then(convert);
-                    chains.insert(chain.name, ObservedChain { base, rules: Vec::new() });
+                    let drops = chain.hook.is_some_and(|hook| hook.drops);
+                    chains.insert(chain.name, ObservedChain { base, rules: Vec::new(), drops });
                 }
             })?;
         let dump = nft::dump_rules(NFT_TABLE);
@@ -88,7 +89,7 @@ impl Nft {
                 chain.rules.push(ObservedNftRule { handle: rule.handle, stamp });
             }
         }
-        Ok(Some(ObservedFirewall { chains, slots: self.slots()? }))
+        Ok(Some(ObservedFirewall { chains, slots: self.slots()?, dormant }))
     }
 
     fn slots(&mut self) -> Result<Option<BTreeMap<u32, u32>>, OpError> {

@@ -13,6 +13,9 @@ use std::time::Duration;
 
 /// Room for the largest datagram that the kernel sends.
 const BUFFER: usize = 256 * 1024;
+/// A transaction goes out in one piece. The largest map, all of it taken out and put back, is
+/// 230 KB, which is more than the usual limit of a socket.
+const ROOM_TO_SEND: i32 = 1 << 20;
 /// How long the kernel may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often an interrupted dump is begun again.
@@ -43,6 +46,7 @@ impl Socket {
             // Old kernels have neither and are as right without.
             let _old_kernel = set_option(&fd, libc::SOL_NETLINK, option, &1_i32);
         }
+        buffer_size(&fd, [libc::SO_SNDBUFFORCE, libc::SO_SNDBUF], ROOM_TO_SEND)?;
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         let port = port(&fd)?;
         Ok(Self { fd, port, sequence: 0, buffer: vec![0; BUFFER] })
@@ -51,9 +55,7 @@ impl Socket {
     /// Makes it a listener: joins a group, never blocks, with this much room for bursts.
     pub(super) fn listen(&mut self, group: u32, room: i32) -> io::Result<()> {
         set_option(&self.fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)?;
-        // Beyond the system's limit if we may, else up to it.
-        let forced = set_option(&self.fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &room);
-        forced.or_else(|_| set_option(&self.fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &room))?;
+        buffer_size(&self.fd, [libc::SO_RCVBUFFORCE, libc::SO_RCVBUF], room)?;
         Ok(rustix::io::ioctl_fionbio(&self.fd, true)?)
     }
 
@@ -86,11 +88,6 @@ impl Socket {
     fn send(&self, bytes: &[u8]) -> Result<(), OpError> {
         // The socket is not connected, and the kernel is the default destination.
         rustix::net::send(&self.fd, bytes, SendFlags::empty()).map(drop).map_err(failed)
-    }
-
-    /// Has one thing done; waits for the acknowledgement.
-    pub(super) fn request(&mut self, request: &Request) -> Result<(), OpError> {
-        self.answers(request, &mut |_| {}).map(drop)
     }
 
     /// Asks for one object.
@@ -189,6 +186,12 @@ impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Beyond the system's limit if we may (the first option), else up to it.
+fn buffer_size(fd: &OwnedFd, options: [i32; 2], bytes: i32) -> io::Result<()> {
+    let set = |option| set_option(fd, libc::SOL_SOCKET, option, &bytes);
+    set(options[0]).or_else(|_| set(options[1]))
 }
 
 /// The kernel's answer as a result.

@@ -23,8 +23,9 @@ const CHUNK: usize = 1024;
 /// `NFT_MSG_*`.
 #[expect(missing_docs, reason = "named as in linux/netfilter/nf_tables.h")]
 pub mod msg {
-    pub const GETCHAIN: u16 = 4;
+    pub const NEWTABLE: u16 = 0;
     pub const GETTABLE: u16 = 1;
+    pub const GETCHAIN: u16 = 4;
     pub const GETRULE: u16 = 7;
     pub const NEWSETELEM: u16 = 12;
     pub const GETSETELEM: u16 = 13;
@@ -38,8 +39,14 @@ const BATCH_END: u16 = 0x11;
 
 /// The name of the table: the first attribute of every kind of object.
 const TABLE: u16 = 1;
+const TABLE_FLAGS: u16 = 2;
+/// `NFT_TABLE_F_DORMANT`.
+const DORMANT: u32 = 1;
+/// `NF_DROP`.
+const DROP: u32 = 0;
 const CHAIN_NAME: u16 = 3;
 const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
 const CHAIN_TYPE: u16 = 7;
 const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
@@ -74,6 +81,8 @@ pub struct Hook {
     pub number: u32,
     /// Priority.
     pub priority: i32,
+    /// What no rule decides is dropped.
+    pub drops: bool,
 }
 
 /// A rule.
@@ -87,13 +96,22 @@ pub struct Rule {
     pub comment: Option<String>,
 }
 
-/// The table that a message is about; `None` for other messages.
+/// The table of family inet that a message is about; `None` for other messages.
 pub fn table_of<'a>(message: &Message<'a>) -> Option<&'a str> {
-    if message.kind >> 8 != SUBSYSTEM || message.kind & 0xff == msg::NEWGEN {
+    let is_object = message.kind >> 8 == SUBSYSTEM && message.kind & 0xff != msg::NEWGEN;
+    if !is_object || message.payload.first() != Some(&INET) {
         return None;
     }
     let mut all = attributes(message.payload.get(FIXED..)?);
     all.find(|a| a.kind == TABLE)?.text()
+}
+
+/// True if a message says that its table is switched off.
+pub fn is_dormant(message: &Message<'_>) -> bool {
+    let mut all = attributes(message.payload.get(FIXED..).unwrap_or(&[]));
+    let flags = all.find(|a| a.kind == TABLE_FLAGS).and_then(|a| be32(a.payload));
+    let is_table = message.kind == SUBSYSTEM << 8 | msg::NEWTABLE;
+    is_table && flags.is_some_and(|flags| flags & DORMANT != 0)
 }
 
 /// Reads the number of the ruleset's generation.
@@ -105,13 +123,15 @@ pub fn generation(message: &Message<'_>) -> Option<u32> {
 impl Chain {
     /// Reads a chain of `table` in family inet; `None` for any other.
     pub fn parse(message: &Message<'_>, table: &str) -> Option<Self> {
-        if message.payload.first() != Some(&INET) || table_of(message) != Some(table) {
+        if table_of(message) != Some(table) {
             return None;
         }
         let (mut name, mut kind, mut number, mut priority) = (None, None, None, None);
+        let mut drops = false;
         for attribute in attributes(message.payload.get(FIXED..)?) {
             match attribute.kind {
                 CHAIN_NAME => name = attribute.text(),
+                CHAIN_POLICY => drops = be32(attribute.payload) == Some(DROP),
                 CHAIN_TYPE => kind = attribute.text(),
                 CHAIN_HOOK => {
                     for inner in attributes(attribute.payload) {
@@ -129,6 +149,7 @@ impl Chain {
             kind: kind.unwrap_or_default().into(),
             number,
             priority: priority.cast_signed(),
+            drops,
         });
         Some(Self { name: name?.into(), hook })
     }
@@ -137,7 +158,7 @@ impl Chain {
 impl Rule {
     /// Reads a rule of `table` in family inet; `None` for any other.
     pub fn parse(message: &Message<'_>, table: &str) -> Option<Self> {
-        if message.payload.first() != Some(&INET) || table_of(message) != Some(table) {
+        if table_of(message) != Some(table) {
             return None;
         }
         let (mut chain, mut handle, mut comment) = (None, None, None);
@@ -191,7 +212,7 @@ pub fn get_generation() -> Request {
 
 /// A request for one table; `ENOENT` answers when there is none.
 pub fn get_table(table: &str) -> Request {
-    let mut request = request(msg::GETTABLE, flag::ACK);
+    let mut request = request(msg::GETTABLE, 0);
     request.text(TABLE, table);
     request
 }
@@ -301,7 +322,7 @@ mod tests {
         let read = |bytes: &[u8]| {
             for m in messages(bytes).flatten() {
                 let _ = (elements(&m), Chain::parse(&m, "rail"), Rule::parse(&m, "rail"));
-                let _ = (generation(&m), table_of(&m));
+                let _ = (generation(&m), table_of(&m), is_dormant(&m));
             }
         };
         for at in 0..bytes.len() {

@@ -27,10 +27,12 @@ fn in_place() -> ObservedFirewall {
             handle += 1;
             ObservedNftRule { handle, stamp: Some(stamp(&chain.name, rule)) }
         });
-        chains
-            .insert(chain.name.clone(), ObservedChain { base: chain.base, rules: rules.collect() });
+        chains.insert(
+            chain.name.clone(),
+            ObservedChain { base: chain.base, rules: rules.collect(), drops: false },
+        );
     }
-    ObservedFirewall { chains, slots: Some(BTreeMap::new()) }
+    ObservedFirewall { chains, slots: Some(BTreeMap::new()), dormant: false }
 }
 
 /// Given no table, then all of it is made, chains before the rules that jump to them.
@@ -102,12 +104,41 @@ fn order_is_mended() {
 fn surplus_chains_go() {
     let mut have = in_place();
     let mine = ObservedNftRule { handle: 50, stamp: Some(7) };
-    let old = ObservedChain { base: None, rules: vec![mine] };
+    let old = ObservedChain { rules: vec![mine], ..ObservedChain::default() };
     have.chains.insert("old".into(), old);
     let expected = "delete rule inet rail old handle 50\ndelete chain inet rail old\n";
     assert_eq!(script(&desired(), Some(&have)).as_deref(), Some(expected));
     have.chains.get_mut("old").unwrap().rules.push(ObservedNftRule { handle: 51, stamp: None });
     let expected = "delete rule inet rail old handle 50\n";
+    assert_eq!(script(&desired(), Some(&have)).as_deref(), Some(expected));
+}
+
+/// Given a chain without rules that we do not know, then it may be somebody's and stays; so does
+/// an old one of ours while others have rules that may jump to it.
+#[test]
+fn chains_of_others_stay() {
+    let mut have = in_place();
+    have.chains.insert("guest".into(), ObservedChain::default());
+    assert_eq!(script(&desired(), Some(&have)), None);
+    let mine = ObservedNftRule { handle: 50, stamp: Some(7) };
+    let old = ObservedChain { rules: vec![mine], ..ObservedChain::default() };
+    have.chains.insert("old".into(), old);
+    let jump = ObservedNftRule { handle: 51, stamp: None };
+    have.chains.get_mut("guest").unwrap().rules.push(jump);
+    let expected = "delete rule inet rail old handle 50\n";
+    assert_eq!(script(&desired(), Some(&have)).as_deref(), Some(expected));
+}
+
+/// Given a table switched off, or a chain that drops what no rule wants, then that is undone and
+/// nothing else is touched.
+#[test]
+fn switches_are_set_back() {
+    let mut have = in_place();
+    have.dormant = true;
+    assert_eq!(script(&desired(), Some(&have)).as_deref(), Some("add table inet rail\n"));
+    have.dormant = false;
+    have.chains.get_mut("forward").unwrap().drops = true;
+    let expected = "add chain inet rail forward { policy accept; }\n";
     assert_eq!(script(&desired(), Some(&have)).as_deref(), Some(expected));
 }
 
