@@ -36,6 +36,13 @@ pub fn table(config: &Config, id: UplinkId) -> u32 {
     config.ranges.tables.0 + u32::from(id.0)
 }
 
+/// The objects that probes of an uplink need to find their way.
+pub fn way_of(config: &Config, facts: &Facts, index: usize) -> [Key; 2] {
+    let (uplink, id) = (&config.uplinks[index], facts.uplinks[index].id);
+    let [by_mark, ..] = rules_of(config, uplink, id);
+    [default_key(table(config, id), 0), Key::Rule(by_mark)]
+}
+
 /// The desired state.
 pub fn render(config: &Config, facts: &Facts) -> State {
     let mut state = State::new();
@@ -47,7 +54,9 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             state.insert(key, Resource::Address);
         }
         uplink_routes(&mut state, config, uplink, fact);
-        uplink_rules(&mut state, config, uplink, fact.id);
+        for rule in rules_of(config, uplink, fact.id) {
+            state.insert(Key::Rule(rule), Resource::Rule);
+        }
     }
     ladder(&mut state, config);
     if let Some(route) = shared_default(config, facts) {
@@ -79,7 +88,8 @@ const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
     Nexthop { ifname: uplink.ifname, via: Some(uplink.gateway), weight }
 }
 
-fn uplink_rules(state: &mut State, config: &Config, uplink: &UplinkConfig, id: UplinkId) {
+/// By mark, by source, by device.
+fn rules_of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Rule; 3] {
     let base = config.ranges.rule_priorities.0;
     let number = u32::from(id.0);
     let rule = |priority| Rule {
@@ -94,9 +104,7 @@ fn uplink_rules(state: &mut State, config: &Config, uplink: &UplinkConfig, id: U
     let by_mark = Rule { fwmark: Some((mark(config, id), config.ranges.mark_mask)), ..rule(100) };
     let by_source = Rule { from: Some(Prefix::host(uplink.address.address)), ..rule(300) };
     let by_device = Rule { oif: Some(uplink.ifname), ..rule(500) };
-    for rule in [by_mark, by_source, by_device] {
-        state.insert(Key::Rule(rule), Resource::Rule);
-    }
+    [by_mark, by_source, by_device]
 }
 
 /// The first and the last rung.

@@ -16,6 +16,9 @@ use core::net::IpAddr;
 /// Blame is found out at most this often.
 const BLAME_PACE: Duration = Duration::from_millis(100);
 
+/// After the start, the time in which having no uplink is no news yet.
+const SETTLING_TIME: Duration = Duration::from_secs(1);
+
 impl Router {
     /// Sends the rounds that are due.
     pub(super) fn probe(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -142,7 +145,7 @@ impl Router {
         if active.iter().zip(&self.facts.uplinks).any(|(a, f)| *a != f.active) {
             self.switch(now, &active);
         }
-        self.tell_no_uplink(tier.is_some(), out);
+        self.tell_no_uplink(now, tier.is_some(), out);
         self.refresh_roles(now, out);
     }
 
@@ -160,7 +163,12 @@ impl Router {
         self.dirty = true;
     }
 
-    fn tell_no_uplink(&mut self, any: bool, out: &mut Vec<Output>) {
+    fn tell_no_uplink(&mut self, now: Instant, any: bool, out: &mut Vec<Output>) {
+        // Links that were down are set up first; an uplink that was never there is not lost.
+        let settling = now.since(self.started) < SETTLING_TIME;
+        if !any && settling {
+            return;
+        }
         if !any && !self.lost_all {
             let kept = self.config.router.no_uplink == NoUplink::Keep;
             out.push(Output::Notice(Notice::NoUplink { kept }));

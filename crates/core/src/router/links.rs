@@ -46,10 +46,10 @@ impl Router {
             // first one that is seen interrupts nothing; an adopted verdict stands.
             self.lines[index].stop();
         }
-        if ready {
-            self.lines[index].start(now);
-        } else {
+        if !ready {
             self.lines[index].stop();
+        } else if self.is_way_in_place(index) {
+            self.lines[index].start(now);
         }
         let set_up = self.books[index].link_set_up;
         if enabled && ifindex.is_some() && !link_up && set_up != ifindex {
@@ -58,6 +58,23 @@ impl Router {
         } else if ifindex.is_some() && link_up {
             self.books[index].link_set_up = ifindex;
         }
+    }
+
+    /// True if probes of this uplink find their way: before its route and rule are in, they would
+    /// be lost by our own doing.
+    fn is_way_in_place(&mut self, index: usize) -> bool {
+        let keys = render::way_of(&self.config, &self.facts, index);
+        let desired = self.desired();
+        keys.iter().all(|key| desired.get(key).is_some_and(|v| self.engine.is_in_place(key, v)))
+    }
+
+    /// True if a line that is ready has waited for its way, and now has it.
+    pub(super) fn can_start_a_line(&mut self) -> bool {
+        (0..self.config.uplinks.len()).any(|index| {
+            let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+            let ready = uplink.enabled && fact.carrier && fact.has_address;
+            ready && !self.lines[index].is_running() && self.is_way_in_place(index)
+        })
     }
 
     /// Sets a link up, once for each device: later the administrator's word counts.

@@ -263,6 +263,7 @@ impl Router {
         let plan = self.engine.plan(now, &desired, &self.observed, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
         self.note_foreign(&desired, out);
+        self.links_dirty |= !self.withdrawing && self.can_start_a_line();
         if plan.is_empty() {
             return;
         }
@@ -310,6 +311,10 @@ impl Router {
     pub fn preview(&mut self, now: Instant) -> Plan {
         let mut ignored = Vec::new();
         self.refresh_links(now, &mut ignored);
+        for fact in self.facts.uplinks.iter_mut().filter(|fact| fact.ifindex.is_some()) {
+            // As it will be when the first steps are done: all of them in one list.
+            (fact.link_up, fact.carrier, fact.has_address) = (true, true, true);
+        }
         self.decide(now, &mut ignored);
         let desired = self.desired();
         self.engine.plan(now, &desired, &self.observed, &mut Vec::new())
