@@ -4,7 +4,11 @@
 //! (`src/bin/mutate.rs`) and the tests run the same code.
 
 mod dice;
-#[expect(dead_code, unused_imports, reason = "built here for fuzzing only; the binary uses the rest")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "built here for fuzzing only; the binary uses the rest"
+)]
 #[path = "../../crates/rail/src/load/mod.rs"]
 mod load;
 mod world;
@@ -16,6 +20,7 @@ use rail_wire::netlink::{
     self, Ack, AddressMessage, LinkMessage, Message, NeighbourMessage, Request, RouteMessage,
     RuleMessage, family,
 };
+use rail_wire::nfnetlink::{conntrack, nftables};
 use std::path::Path;
 
 /// A name, its body, and inputs to begin with.
@@ -25,16 +30,17 @@ pub type Body = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 pub const BODIES: &[Body] = &[
     ("icmp", icmp, seeds_icmp),
     ("netlink", netlink, seeds_netlink),
-    ("nfnetlink", nfnetlink, seeds_netlink),
+    ("nfnetlink", nfnetlink, seeds_nfnetlink),
     ("config", config, seeds_config),
     ("router", router, seeds_noise),
     ("diff", diff, seeds_noise),
 ];
 
-/// An ICMP message. What is accepted can be written again, byte for byte.
+/// An ICMP message. What is accepted can be written again, and means the same. (Not byte for
+/// byte: a checksum of all ones is as good as one of all zeros.)
 pub fn icmp(data: &[u8]) {
     if let Ok(echo) = Echo::parse(data) {
-        assert_eq!(echo.emit(), data);
+        assert_eq!(Echo::parse(&echo.emit()), Ok(echo));
     }
 }
 
@@ -73,11 +79,25 @@ fn walk(bytes: &[u8], depth: u8) {
     }
 }
 
-/// A datagram from the kernel's netfilter socket.
+/// A datagram from the kernel's netfilter socket. What is understood can be asked for.
 pub fn nfnetlink(data: &[u8]) {
     for message in netlink::messages(data).flatten() {
-        walk(message.payload.get(4..).unwrap_or(&[]), 3);
+        filter(&message);
     }
+    // The same bytes as the payload of each type that we read: connections, nftables.
+    for kind in (0x100..0x106).chain(0xa00..0xa20) {
+        filter(&Message { kind, flags: 0, sequence: 0, port: 0, payload: data });
+    }
+}
+
+fn filter(message: &Message<'_>) {
+    if let Ok(connection) = conntrack::Connection::decode(message) {
+        let _ = connection.delete().finish(1);
+    }
+    let _ = (nftables::Chain::parse(message, "rail"), nftables::Rule::parse(message, "rail"));
+    let _ = (nftables::table_of(message), nftables::is_dormant(message));
+    let _ = (nftables::generation(message), nftables::elements(message));
+    walk(message.payload.get(4..).unwrap_or(&[]), 3);
 }
 
 /// A configuration file. What is accepted has lines within the limits.
@@ -118,6 +138,31 @@ fn seeds_netlink() -> Vec<Vec<u8>> {
     }
     rule.text(3, "wan1");
     all.push(rule.finish(1));
+    all
+}
+
+fn seeds_nfnetlink() -> Vec<Vec<u8>> {
+    // A connection: addresses of its first direction, status, mark.
+    let v4 = |kind: u8, last| [8, 0, kind, 0, 192, 0, 2, last];
+    let addresses = [[20, 0, 1, 128, 8, 0, 1, 0].as_slice(), &v4(1, 1)[4..], &v4(2, 2)].concat();
+    let mut connection = Request::new(0x100, 0, &[2, 0, 0, 0]);
+    connection.attribute(1, &addresses);
+    connection.attribute(3, &[0, 0, 0, 8]);
+    connection.attribute(8, &[1, 0, 0, 0]);
+    // A rule: table, chain, handle, comment.
+    let mut rule = Request::new(0xa06, 0, &[1, 0, 0, 0]);
+    rule.text(1, "rail");
+    rule.text(2, "restore");
+    rule.attribute(3, &[0, 0, 0, 0, 0, 0, 0, 7]);
+    rule.attribute(7, b"\x00\x16rail:0123456789abcdef\x00");
+    // A chain: table, name, hook.
+    let mut chain = Request::new(0xa03, 0, &[1, 0, 0, 0]);
+    chain.text(1, "rail");
+    chain.text(3, "restore");
+    chain.attribute(4, &[8, 0, 1, 0, 0, 0, 0, 0, 8, 0, 2, 0, 255, 255, 255, 106]);
+    let mut all = vec![connection.finish(1), rule.finish(1), chain.finish(1)];
+    all.push(conntrack::dump(Some((1, 1))).finish(1));
+    all.push(nftables::dump_elements("rail", "slots").finish(1));
     all
 }
 

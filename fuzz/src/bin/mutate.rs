@@ -1,6 +1,7 @@
 //! The fuzzing bodies on a stable compiler: random changes of good inputs from a
-//! seed, without the guidance of libFuzzer. `mutate SECONDS [BODY..]`, or
-//! `mutate FILE BODY` to run one input again.
+//! seed, without the guidance of libFuzzer. `mutate SECONDS [BODY..]`;
+//! `mutate FILE BODY` runs one input again; `mutate seeds` writes the good inputs
+//! to `fuzz/corpus`, where libFuzzer begins.
 
 use rail_fuzz::BODIES;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +16,18 @@ const POOL: usize = 256;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let Some((first, names)) = arguments.split_first() else {
-        eprintln!("usage: mutate SECONDS [BODY..], or mutate FILE BODY");
+        eprintln!("usage: mutate SECONDS [BODY..], mutate FILE BODY, or mutate seeds");
         return ExitCode::from(2);
     };
+    if first == "seeds" {
+        return match write_seeds() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("fuzz/corpus: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let bodies = BODIES.iter().filter(|body| names.is_empty() || names.iter().any(|n| n == body.0));
     let mut failed = false;
     for (name, body, seeds) in bodies {
@@ -33,6 +43,17 @@ fn main() -> ExitCode {
         }
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn write_seeds() -> std::io::Result<()> {
+    for (name, _, seeds) in BODIES {
+        let folder = format!("fuzz/corpus/{name}");
+        std::fs::create_dir_all(&folder)?;
+        for (number, seed) in seeds().iter().enumerate() {
+            std::fs::write(format!("{folder}/seed-{number}"), seed)?;
+        }
+    }
+    Ok(())
 }
 
 fn run(name: &str, body: fn(&[u8]), mut pool: Vec<Vec<u8>>, time: Duration) -> bool {
