@@ -91,7 +91,7 @@ fn serve_tcp(listener: &TcpListener, stop: &AtomicBool) -> io::Result<()> {
                     stream.set_nonblocking(true)?;
                     let _ = rustix::net::sockopt::set_tcp_nodelay(&stream, true);
                     let _ = rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
-                    let _ = stream.write_all(format!("{}\n", peer.ip()).as_bytes());
+                    let _ = stream.write_all(format!("{}\n", peer.ip().to_canonical()).as_bytes());
                     let data = epoll::EventData::new_u64(next);
                     epoll::add(&poll, &stream, data, epoll::EventFlags::IN)?;
                     open.insert(next, stream);

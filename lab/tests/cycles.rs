@@ -1,7 +1,5 @@
 //! Many failures and returns leave the kernel as it was after the first start.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
-
 use rail_lab::{ConfigText, Fault, Plan, World, eventually, figures, isolated, long, normal};
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,5 @@
 //! `rail stop --withdraw` leaves the system as it was before the first start.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
-
 use rail_lab::{
     ConfigText, Fault, Plan, Rail, Servers, Topology, figures, isolated, normal, topology,
 };
