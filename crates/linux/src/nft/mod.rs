@@ -52,13 +52,28 @@ impl Nft {
     /// The kernel's, or a ruleset that kept changing.
     pub fn observe(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
         for _ in 0..ATTEMPTS {
-            let before = self.generation()?;
+            let generation = self.generation()?.unwrap_or(0);
+            // The number changes before or after what it stands for, and a reading in between
+            // has rules of both. So it is compared where no transaction is under way.
+            if !self.confirm(generation)? {
+                continue;
+            }
             let found = self.read();
-            if self.generation()? == before {
+            if self.confirm(generation)? {
                 return found;
             }
         }
         Err(OpError { errno: libc::EBUSY, text: "the ruleset kept changing".into() })
+    }
+
+    /// True if the ruleset is of this generation, and nobody is about to change it.
+    fn confirm(&mut self, generation: u32) -> Result<bool, OpError> {
+        let first = self.socket.next_sequence();
+        self.socket.next_sequence();
+        match self.socket.batch(&nft::confirm_generation(first, generation), first, 0) {
+            Err(error) if error.errno == libc::ERESTART => Ok(false),
+            other => other.map(|()| true),
+        }
     }
 
     fn generation(&mut self) -> Result<Option<u32>, OpError> {

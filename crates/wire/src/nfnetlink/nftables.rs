@@ -36,6 +36,8 @@ pub mod msg {
 
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
+/// `NFNL_BATCH_GENID`.
+const BATCH_GENERATION: u16 = 1;
 
 /// The name of the table: the first attribute of every kind of object.
 const TABLE: u16 = 1;
@@ -237,6 +239,16 @@ pub fn dump_elements(table: &str, map: &str) -> Request {
     request
 }
 
+/// A transaction that changes nothing, and fails with `ERESTART` unless this is the generation.
+/// The kernel runs it when no other transaction is under way.
+pub fn confirm_generation(first: u32, generation: u32) -> Vec<u8> {
+    let mut begin = Request::new(BATCH_BEGIN, 0, &batch_header());
+    begin.attribute(BATCH_GENERATION, &generation.to_be_bytes());
+    let mut bytes = begin.finish(first);
+    bytes.extend(batch_edge(BATCH_END, first.wrapping_add(1)));
+    bytes
+}
+
 /// One transaction that removes and adds elements. Its messages bear the numbers from `first`
 /// on; returns the bytes and how many acknowledgements follow when it succeeds.
 pub fn change_elements(
@@ -289,8 +301,12 @@ fn request(kind: u16, flags: u16) -> Request {
 }
 
 fn batch_edge(kind: u16, sequence: u32) -> Vec<u8> {
+    Request::new(kind, 0, &batch_header()).finish(sequence)
+}
+
+const fn batch_header() -> [u8; FIXED] {
     let [high, low] = SUBSYSTEM.to_be_bytes();
-    Request::new(kind, 0, &[0, 0, high, low]).finish(sequence)
+    [0, 0, high, low]
 }
 
 fn be32(bytes: &[u8]) -> Option<u32> {
