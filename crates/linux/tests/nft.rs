@@ -2,6 +2,7 @@
 //! core writes is taken, what is read back is what stands there, and what
 //! others put into our chains survives every repair. Each test runs in a
 //! network namespace of its own, which ends with its thread. Needs root.
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use rail_core::state::{
     Base, Chain, ChainKind, Firewall, Hook, ObservedFirewall, ObservedNftRule, Scope, firewall,

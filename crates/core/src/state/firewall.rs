@@ -106,11 +106,14 @@ pub fn has_ours(observed: &ObservedFirewall) -> bool {
     rules.clone().any(|rule| rule.stamp.is_some()) || rules.next().is_none()
 }
 
-/// Elements to remove and to add, as (slot, mark).
+/// An element of the slot map: slot and mark.
+pub type Slot = (u32, u32);
+
+/// Elements to remove and to add.
 pub fn slots_delta(
     desired: &BTreeMap<u32, u32>,
     observed: Option<&BTreeMap<u32, u32>>,
-) -> (Vec<(u32, u32)>, Vec<(u32, u32)>) {
+) -> (Vec<Slot>, Vec<Slot>) {
     let empty = BTreeMap::new();
     let have = observed.unwrap_or(&empty);
     let missing = |from: &BTreeMap<u32, u32>, slot: &u32, mark: &u32| from.get(slot) != Some(mark);
