@@ -1,80 +1,21 @@
 //! One line's checks: rounds of echoes, and the verdict.
 //!
 //! *Fast death*: no valid answer from any target for `fail_after` intervals
-//! since the last arrival. *Quorum*: fewer than `required` targets answering over
+//! since the last arrival, and a little more ([`patience`](Line::patience)). *Quorum*: fewer than `required` targets answering over
 //! the quorum window. *Quality*: loss, latency, jitter over the long window.
 //! A dead line returns after `recover_after` consecutive good rounds with little
 //! loss that lasted for `stable_for`. A line that was never judged is *probing*.
 
 use super::quality::{Quality, Sums};
 use super::rounds::{Rounds, Run};
-use super::{quorum_window, slow_interval};
+use super::{Cause, Verdict, quorum_window, slow_interval};
 use crate::config::CheckConfig;
 use crate::net::UplinkId;
 use crate::random::Key;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
-
-/// What the checks say of a line.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Verdict {
-    /// Never judged.
-    Probing,
-    /// Good.
-    Up,
-    /// Usable, but not good.
-    Degraded(Cause),
-    /// Dead.
-    Down(Cause),
-    /// Good again, but not for `stable_for` yet; with the cause it had gone down for.
-    Held(Cause),
-}
-
-/// Why a line is not good.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Cause {
-    /// No valid answer from any target for this long.
-    Silent(Duration),
-    /// The gateway does not answer ARP.
-    Neighbour,
-    /// Fewer targets answer than required.
-    Quorum {
-        /// Answering.
-        answering: usize,
-        /// Required.
-        required: usize,
-    },
-    /// Loss over the long window, in tenths of a per cent.
-    Loss(u64),
-    /// Mean round-trip time.
-    Latency(Duration),
-    /// Mean jitter.
-    Jitter(Duration),
-    /// The link, the address or the interface had gone.
-    Interrupted,
-    /// It was down before the restart.
-    Adopted,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silent(d) => write!(f, "no answer from any target for {:.1} s", d.as_secs_f32()),
-            Self::Neighbour => f.write_str("the gateway does not answer ARP"),
-            Self::Quorum { answering, required } => {
-                write!(f, "{answering} targets answer, {required} are required")
-            }
-            Self::Loss(permille) => write!(f, "loss {}.{} %", permille / 10, permille % 10),
-            Self::Latency(d) => write!(f, "round-trip time {} ms", d.as_millis()),
-            Self::Jitter(d) => write!(f, "jitter {} ms", d.as_millis()),
-            Self::Interrupted => f.write_str("the link was interrupted"),
-            Self::Adopted => f.write_str("it was down before the restart"),
-        }
-    }
-}
 
 /// Why a packet on a probe socket was not taken.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -327,7 +268,7 @@ impl Line {
         }
         let from = running.floor.max(running.pace_since);
         let silence = now.since(self.last_arrival.unwrap_or(from).max(from));
-        if silence >= self.check.interval * self.check.fail_after {
+        if silence >= self.patience() {
             return Some(Cause::Silent(silence));
         }
         if self.neighbour_failed && silence >= self.check.interval * 2 {
@@ -445,9 +386,16 @@ impl Line {
         if running.fast && !matches!(self.verdict, Verdict::Down(_)) {
             let from = running.floor.max(running.pace_since);
             let last = self.last_arrival.unwrap_or(from).max(from);
-            due = due.min(last + self.check.interval * self.check.fail_after);
+            due = due.min(last + self.patience());
         }
         Some(due)
+    }
+
+    /// The silence that is death: `fail_after` intervals, and half of one (at most 100 ms) more.
+    /// A line whose round-trip time jumps to three intervals is silent for exactly four.
+    fn patience(&self) -> Duration {
+        let interval = self.check.interval;
+        interval * self.check.fail_after + (interval / 2).min(Duration::from_millis(100))
     }
 
     /// Time between rounds at the present pace.

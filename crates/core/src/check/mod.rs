@@ -5,11 +5,13 @@ mod blame;
 mod line;
 mod quality;
 mod rounds;
+mod verdict;
 
 pub use blame::blame;
-pub use line::{Cause, Line, Refusal, Verdict};
+pub use line::{Line, Refusal};
 pub use quality::{Quality, Sums};
 pub use rounds::Run;
+pub use verdict::{Cause, Verdict};
 
 use crate::config::CheckConfig;
 use crate::time::Duration;

@@ -99,13 +99,13 @@ fn the_first_good_round_brings_it_up() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
-/// Given a good line, when all answers cease, then it is dead 0.8 s after the last one.
+/// Given a good line, when all answers cease, then it is dead 0.9 s after the last one.
 #[test]
 fn silence_is_fast_death() {
     let mut w = World::new(check(), Verdict::Probing);
     w.run(MS * 5050, |_, _| Some(MS * 10));
     let last = w.line.last_arrival.unwrap();
-    w.run(MS * 799 - w.now.since(last), |_, _| None);
+    w.run(MS * 899 - w.now.since(last), |_, _| None);
     assert!(!w.is_down());
     w.run(MS * 3, |_, _| None);
     assert!(matches!(w.line.verdict(), Verdict::Down(Cause::Silent(_))), "{:?}", w.line.verdict());
@@ -168,6 +168,17 @@ fn a_slow_line_lives_and_returns() {
     assert!(w.is_down());
     w.run(MS * 4000, |_, _| Some(MS * 600));
     assert_eq!(w.line.verdict(), Verdict::Up);
+}
+
+/// Given a line that was quick, when its round trip jumps to 600 ms, then it stays up.
+#[test]
+fn a_line_that_becomes_slow_stays_up() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 5_000, |_, _| Some(MS));
+    for _ in 0..100 {
+        w.run(MS * 100, |_, _| Some(MS * 600));
+        assert_eq!(w.line.verdict(), Verdict::Up);
+    }
 }
 
 /// Given 30 % loss for ten minutes, then the line is degraded and never down; with 80 % it goes
