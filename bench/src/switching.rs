@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<bool, LabError> {
 }
 
 fn switches(rail: &Rail) -> Result<Vec<f64>, LabError> {
-    let output = rail.command(&["events", "--json"])?;
+    let output = rail.ask(&["events", "--json"])?;
     let text = String::from_utf8_lossy(&output.stdout);
     let events =
         text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());

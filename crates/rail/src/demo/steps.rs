@@ -128,7 +128,7 @@ fn finish(stage: Stage) -> Result<Story, LabError> {
 
 /// The daemon's own screen, without its head line.
 fn screen(world: &World) -> Vec<String> {
-    let Ok(output) = world.rail.command(&["status"]) else { return Vec::new() };
+    let Ok(output) = world.rail.ask(&["status"]) else { return Vec::new() };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.lines().filter(|l| !l.trim().is_empty()).skip(1).take(5).map(String::from).collect()
 }
