@@ -1,1 +1,170 @@
-//! Stub.
+//! A world in virtual time, made from a seed, around the same core that runs on
+//! real machines: a fake kernel, an internet, rivals, faults; and laws that must
+//! hold at every moment.
+//!
+//! One seed is one run, byte for byte. A seed that breaks a law prints its last
+//! moments, and is replayed with `cargo run -p rail-sim -- --seed N`. Leaves out
+//! what the real kernel really does: the laboratory is for that.
+
+mod act;
+pub mod dice;
+pub mod fault;
+pub mod invariant;
+pub mod kernel;
+pub mod net;
+mod node;
+mod rival;
+pub mod scenario;
+pub mod scene;
+mod trace;
+mod world;
+
+use dice::Dice;
+use fault::{Fault, Mix};
+use invariant::Happening;
+use rail_core::time::{Duration, Instant};
+use scenario::Scenario;
+pub use world::{Violation, World};
+
+/// What became of a seed.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// The law that was broken.
+    pub violation: Option<Violation>,
+    /// Hash over everything that happened.
+    pub hash: u64,
+    /// The last moments.
+    pub timeline: String,
+    /// Faults by kind, in the order of [`Fault::ALL`].
+    pub faults: [u64; Fault::ALL.len()],
+    /// Virtual time that passed.
+    pub virtual_time: Duration,
+    /// Changes of the kernel by the router.
+    pub ops: u64,
+}
+
+impl Outcome {
+    /// The failure as text, with the command that replays it.
+    pub fn report(&self) -> String {
+        let Some(violation) = &self.violation else { return String::new() };
+        format!(
+            "{}seed {} broke the law `{}`: {}\nreplay: cargo run -p rail-sim -- --seed {}\n",
+            self.timeline, self.seed, violation.law, violation.text, self.seed
+        )
+    }
+}
+
+/// Runs a seed: start, faults for as long as `faulty`, then none until everything must be well.
+pub fn run(seed: u64, faulty: Duration) -> Outcome {
+    let mut dice = Dice::new(seed);
+    let scenario = Scenario::draw(&mut dice, faulty);
+    let mut world = World::new(dice, scenario);
+    let begun = world.now();
+    world.run_for(Duration::from_secs(2));
+    world.begin_faults();
+    world.run_for(faulty);
+    world.end_faults();
+    world.run_for(world.patience());
+    world.finish();
+    outcome(seed, &world, begun)
+}
+
+/// Runs a seed without any fault for as long as `quiet`; returns the number of changes after
+/// the first minute.
+pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
+    let mut dice = Dice::new(seed);
+    let mut scenario = Scenario::draw(&mut dice, Duration::ZERO);
+    scenario.mix = Mix::none();
+    let mut world = World::new(dice, scenario);
+    let begun = world.now();
+    world.run_for(Duration::from_secs(60));
+    let before = world.ops;
+    world.run_for(quiet);
+    world.finish();
+    let outcome = outcome(seed, &world, begun);
+    let changes = outcome.ops - before;
+    (outcome, changes)
+}
+
+/// Runs a seed with faults, then withdraws; returns what is left behind, as text.
+pub fn run_withdrawal(seed: u64, faulty: Duration) -> (Outcome, Vec<String>) {
+    let mut dice = Dice::new(seed);
+    let scenario = Scenario::draw(&mut dice, faulty);
+    let before = scenario.kernel.clone();
+    let mut world = World::new(dice, scenario);
+    let begun = world.now();
+    world.run_for(Duration::from_secs(5));
+    world.withdraw();
+    world.run_for(Duration::from_secs(30));
+    let mut left = world.left_behind(&before);
+    if !world.is_done() {
+        left.push("the withdrawal never ended".into());
+    }
+    (outcome(seed, &world, begun), left)
+}
+
+fn outcome(seed: u64, world: &World, begun: Instant) -> Outcome {
+    Outcome {
+        seed,
+        violation: world.violation.clone(),
+        hash: world.trace.hash(),
+        timeline: world.trace.text(),
+        faults: world.faults,
+        virtual_time: world.now().since(begun),
+        ops: world.ops,
+    }
+}
+
+impl World {
+    /// Virtual time.
+    pub const fn now(&self) -> Instant {
+        self.scene.now
+    }
+
+    /// Runs this much longer.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now() + time);
+    }
+
+    /// How long after the last fault everything must be well.
+    fn patience(&self) -> Duration {
+        let now = self.now();
+        self.scene.excuses.after(now).since(now)
+            + self.scene.return_bound()
+            + Duration::from_secs(8)
+    }
+
+    /// The last questions.
+    fn finish(&mut self) {
+        let now = self.now();
+        if let Some(status) = self.node.router.as_ref().map(|router| router.status(now)) {
+            self.judge(&Happening::Ended(&status));
+        }
+    }
+
+    fn withdraw(&mut self) {
+        self.scene.withdrawing = true;
+        self.note("WITHDRAW".into());
+        self.deliver(rail_core::Input::Withdraw);
+    }
+
+    /// What differs from the kernel before the first start.
+    fn left_behind(&self, before: &kernel::Kernel) -> Vec<String> {
+        let kernel = &self.scene.kernel;
+        let mut left = Vec::new();
+        let mut compare = |name: &str, same: bool| {
+            if !same {
+                left.push(name.to_string());
+            }
+        };
+        compare("links", kernel.links == before.links);
+        compare("addresses", kernel.addresses == before.addresses);
+        compare("routes", kernel.routes == before.routes);
+        compare("rules", kernel.rules == before.rules);
+        compare("nft", kernel.nft == before.nft);
+        compare("settings", kernel.sysctls == before.sysctls);
+        left
+    }
+}

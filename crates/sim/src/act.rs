@@ -1,0 +1,278 @@
+//! Faults, injected into the world and taken away again.
+
+use crate::fault::Fault;
+use crate::invariant::Happening;
+use crate::rival;
+use crate::world::{Event, Heal, MS, SEC, World};
+use rail_core::Input;
+use rail_core::state::{Neighbour, Scope};
+use rail_core::time::Duration;
+
+impl World {
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        let line = self.dice.below(self.scene.lines.len());
+        match fault {
+            Fault::Carrier | Fault::AdminDown | Fault::Unplug | Fault::DropAddress => {
+                self.inject_link(fault, line);
+            }
+            Fault::Silent | Fault::OneWay | Fault::Gateway => self.inject_death(fault, line),
+            Fault::Loss | Fault::LightLoss | Fault::Latency => self.inject_quality(fault, line),
+            Fault::TargetDead | Fault::TargetMissing => {
+                let target = self.dice.below(self.scene.net.targets.len());
+                self.note(format!("FAULT target {target} dies ({fault:?}, line {line})"));
+                if fault == Fault::TargetDead {
+                    self.scene.net.dead_target = Some(target);
+                } else {
+                    self.scene.net.lines[line].missing_target = Some(target);
+                }
+                self.heal_within(Heal::Targets, SEC, SEC * 20);
+            }
+            Fault::Rival => self.inject_rival(),
+            Fault::Foreign => {
+                let scene = &mut self.scene;
+                let (scope, text) =
+                    rival::add_foreign(&mut scene.kernel, &scene.config, &mut self.dice);
+                self.note(format!("RIVAL {text}"));
+                self.kernel_changed(scope);
+            }
+            Fault::Crash => {
+                if self.node.router.is_some() {
+                    self.crash();
+                    self.heal_within(Heal::Restart, MS * 50, SEC * 5);
+                }
+            }
+            Fault::Pause => {
+                if self.node.router.is_some() && !self.node.is_paused {
+                    self.note("FAULT the daemon gets no time".into());
+                    self.node.is_paused = true;
+                    let wait = self.dice.between(MS, SEC * 3);
+                    self.scene.excuses.lose(self.scene.now, wait);
+                    self.after(wait, Event::Heal(Heal::Pause(self.node.life)));
+                }
+            }
+            Fault::Refuse | Fault::Slow | Fault::Mute | Fault::Overrun | Fault::Delay => {
+                self.inject_kernel(fault);
+            }
+            Fault::Reload => {
+                self.note("reload of the same configuration".into());
+                let config = Box::new(self.scene.config.clone());
+                self.deliver(Input::Reload(config));
+            }
+        }
+        self.scene.refresh();
+    }
+
+    fn heal_within(&mut self, heal: Heal, low: Duration, high: Duration) {
+        let wait = self.dice.between(low, high);
+        self.after(wait, Event::Heal(heal));
+    }
+
+    fn inject_link(&mut self, fault: Fault, line: usize) {
+        let (name, address) =
+            (self.scene.config.uplinks[line].ifname, self.scene.config.uplinks[line].address);
+        self.note(format!("FAULT {fault:?} {name}"));
+        let kernel = &mut self.scene.kernel;
+        let (scope, heal) = match fault {
+            Fault::Carrier => (kernel.set_carrier(name, false), Heal::Carrier(name)),
+            Fault::AdminDown => (kernel.set_up(name, false), Heal::Up(name)),
+            Fault::Unplug => (kernel.remove_link(name), Heal::Plug(name)),
+            _ => {
+                self.scene.excuses.edited(self.scene.now);
+                (kernel.del_address(name, address), Heal::Line(line))
+            }
+        };
+        self.kernel_changed(scope);
+        let (low, high) = self.dice.pick(&[(MS, MS * 200), (MS * 200, SEC * 2), (SEC, SEC * 30)]);
+        self.heal_within(heal, low, high);
+    }
+
+    fn inject_death(&mut self, fault: Fault, line: usize) {
+        self.note(format!("FAULT {fault:?} line {line}"));
+        let out = self.dice.permille(500);
+        let condition = &mut self.scene.net.lines[line];
+        match fault {
+            Fault::Silent => condition.silent = true,
+            Fault::OneWay if out => condition.dead_out = true,
+            Fault::OneWay => condition.dead_in = true,
+            _ => condition.gateway_dead = true,
+        }
+        if fault == Fault::Gateway {
+            self.heal_within(Heal::NeighbourFails(line), MS * 200, SEC * 3);
+        }
+        self.touch();
+        let (low, high) = self.dice.pick(&[(MS * 100, SEC), (SEC, SEC * 5), (SEC * 5, SEC * 40)]);
+        self.heal_within(Heal::Line(line), low, high);
+    }
+
+    fn inject_quality(&mut self, fault: Fault, line: usize) {
+        let loss = if fault == Fault::Loss { self.dice.pick(&[10, 30, 80]) } else { 3 };
+        let rtt = MS * self.dice.pick(&[100, 300, 600]);
+        let now = self.scene.now;
+        let death = self.scene.death_bound();
+        let condition = &mut self.scene.net.lines[line];
+        if fault == Fault::Latency {
+            condition.rtt = rtt;
+            condition.unsteady_until = now + death + rtt * 2 + SEC * 4;
+        } else {
+            condition.loss_pct = loss;
+        }
+        self.note(format!("FAULT {fault:?} line {line}: loss {loss} % or rtt {rtt:?}"));
+        self.touch();
+        self.heal_within(Heal::Line(line), SEC, SEC * 40);
+    }
+
+    fn inject_rival(&mut self) {
+        let scene = &mut self.scene;
+        let damage = rival::damage(&mut scene.kernel, &scene.config, &mut self.dice);
+        if let Some((scope, text)) = damage {
+            scene.had_rival = true;
+            scene.excuses.edited(scene.now);
+            self.note(format!("RIVAL {text}"));
+            self.kernel_changed(scope);
+        }
+    }
+
+    fn inject_kernel(&mut self, fault: Fault) {
+        self.note(format!("FAULT {fault:?}"));
+        let heal = match fault {
+            Fault::Refuse => {
+                self.trouble.refuse_permille = self.dice.pick(&[50, 300, 1000]);
+                Heal::Refusals
+            }
+            Fault::Slow => {
+                self.trouble.slow_permille = self.dice.pick(&[50, 500]);
+                Heal::Slowness
+            }
+            Fault::Mute => {
+                self.deaf_permille = self.dice.pick(&[300, 1000]);
+                Heal::Deafness
+            }
+            Fault::Overrun => {
+                self.overrun_permille = 700;
+                Heal::Deafness
+            }
+            _ => {
+                self.delay = MS * self.dice.pick(&[50, 500, 2000]);
+                Heal::Delays
+            }
+        };
+        self.heal_within(heal, MS * 500, SEC * 10);
+    }
+
+    /// Something changed of which nobody is told.
+    fn touch(&mut self) {
+        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(self.scene.now);
+        self.scene.refresh();
+    }
+
+    pub(crate) fn heal(&mut self, heal: Heal) {
+        self.touch();
+        match heal {
+            Heal::Carrier(name) => {
+                self.note(format!("heals: carrier of {name}"));
+                let scope = self.scene.kernel.set_carrier(name, true);
+                self.kernel_changed(scope);
+            }
+            Heal::Up(name) => {
+                self.note(format!("heals: {name} is set up"));
+                let scope = self.scene.kernel.set_up(name, true);
+                self.kernel_changed(scope);
+            }
+            Heal::Plug(name) => {
+                if !self.scene.kernel.links.contains_key(&name) {
+                    self.note(format!("heals: {name} is plugged in"));
+                    let scope = self.scene.kernel.add_link(name, true);
+                    self.kernel_changed(scope);
+                }
+            }
+            Heal::Line(line) => self.heal_line(line),
+            Heal::NeighbourFails(line) => self.fail_neighbour(line),
+            Heal::Targets => {
+                self.note("heals: targets".into());
+                self.scene.net.dead_target = None;
+                for line in &mut self.scene.net.lines {
+                    line.missing_target = None;
+                }
+            }
+            Heal::Refusals => self.trouble.refuse_permille = 0,
+            Heal::Slowness => self.trouble.slow_permille = 0,
+            Heal::Deafness => {
+                self.deaf_permille = 0;
+                self.overrun_permille = 0;
+            }
+            Heal::Delays => self.delay = Duration::ZERO,
+            Heal::Pause(life) => self.resume(life),
+            Heal::Restart => {
+                if self.node.router.is_none() && !self.is_done() {
+                    self.start();
+                }
+            }
+        }
+        self.scene.refresh();
+    }
+
+    fn heal_line(&mut self, line: usize) {
+        self.note(format!("heals: line {line}"));
+        let (now, death) = (self.scene.now, self.scene.death_bound());
+        let condition = &mut self.scene.net.lines[line];
+        if condition.rtt != condition.usual_rtt {
+            condition.unsteady_until = now + death + condition.rtt * 2 + SEC * 4;
+        }
+        condition.silent = false;
+        condition.dead_out = false;
+        condition.dead_in = false;
+        condition.gateway_dead = false;
+        condition.loss_pct = 0;
+        condition.rtt = condition.usual_rtt;
+    }
+
+    /// The kernel gave up asking a gateway that does not answer.
+    fn fail_neighbour(&mut self, line: usize) {
+        let uplink = &self.scene.config.uplinks[line];
+        let key = (uplink.ifname, uplink.gateway);
+        let link = self.scene.kernel.links.get(&uplink.ifname);
+        if self.scene.net.lines[line].gateway_dead && link.is_some_and(|l| l.up && l.carrier) {
+            self.note(format!("the gateway of line {line} does not answer ARP"));
+            self.scene.kernel.neighbours.insert(key, Neighbour::Failed);
+            self.kernel_changed(Scope::NEIGHBOURS);
+        }
+    }
+
+    fn resume(&mut self, life: u64) {
+        if life != self.node.life || !self.node.is_paused {
+            return;
+        }
+        self.note("the daemon gets time again".into());
+        self.node.is_paused = false;
+        let now = self.scene.now;
+        let mut out = Vec::new();
+        for input in std::mem::take(&mut self.node.inbox) {
+            if let Some(router) = &mut self.node.router {
+                router.handle(now, input, &mut out);
+            }
+        }
+        self.perform_and_wake(out);
+    }
+
+    /// Takes every fault away, and injects no more.
+    pub fn end_faults(&mut self) {
+        self.note("ALL FAULTS END".into());
+        self.mix = crate::fault::Mix::none();
+        for heal in [Heal::Refusals, Heal::Slowness, Heal::Deafness, Heal::Delays, Heal::Targets] {
+            self.heal(heal);
+        }
+        for line in 0..self.scene.lines.len() {
+            self.heal(Heal::Line(line));
+            let name = self.scene.config.uplinks[line].ifname;
+            let is_plugged = self.scene.kernel.links.contains_key(&name);
+            self.heal(Heal::Plug(name));
+            self.heal(Heal::Carrier(name));
+            if is_plugged {
+                self.heal(Heal::Up(name));
+            }
+        }
+        self.heal(Heal::Pause(self.node.life));
+        self.heal(Heal::Restart);
+        self.judge(&Happening::FaultsEnd);
+    }
+}

@@ -1,0 +1,42 @@
+//! A restart adopts: if all was in order when the process was killed, and nothing
+//! happened since, the new one changes nothing.
+
+use super::{Happening, Law};
+use crate::scene::Scene;
+use rail_core::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Adopt {
+    /// When all was last seen in order.
+    good: Option<Instant>,
+    /// The process was killed when all was in order.
+    adopting: Option<Instant>,
+}
+
+impl Law for Adopt {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        match what {
+            Happening::Quiet(status) => self.good = status.settled.then_some(scene.now),
+            Happening::Killed => {
+                let disturbed = scene.excuses.disturbed;
+                self.adopting = self.good.filter(|at| *at > disturbed);
+            }
+            Happening::Started => self.good = None,
+            Happening::Deed(deed) => {
+                self.good = None;
+                let Some(at) = self.adopting else { return Ok(()) };
+                let undisturbed = scene.excuses.disturbed < at;
+                let is_fresh = scene.now < scene.excuses.started + FRESH;
+                if undisturbed && is_fresh && scene.excuses.started > at && !scene.withdrawing {
+                    return Err(format!("after a restart {} was changed: {:?}", deed.key, deed.op));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Before a line can have died anew.
+const FRESH: Duration = Duration::from_millis(700);

@@ -1,0 +1,60 @@
+//! A good object is never deleted, replaced or added again.
+
+use super::{Happening, Law};
+use crate::kernel::Kernel;
+use crate::scene::{Deed, Scene};
+use rail_core::state::{Key, Op, PROTOCOL};
+use std::collections::BTreeMap;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Churn;
+
+impl Law for Churn {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Deed(deed) = what else { return Ok(()) };
+        if scene.withdrawing {
+            return Ok(());
+        }
+        let pointless = match (&deed.key, &deed.op) {
+            (Key::Route(key), Op::SetRoute { value, .. }) => {
+                deed.before.routes.get(key).is_some_and(|route| {
+                    route.protocol == PROTOCOL && route.value == *value && route.dead.is_empty()
+                })
+            }
+            (Key::Sysctl(path), Op::SetSysctl(value)) => {
+                deed.before.sysctls.get(path) == Some(value)
+            }
+            (Key::Slots, Op::Slots { del, add }) => add.iter().any(|e| del.contains(e)),
+            (Key::Firewall, _) => has_churned(&deed.before, &scene.kernel),
+            (Key::Rule(_), Op::DelRule) => deed.done && rule_is_wanted(scene, deed),
+            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+                scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address == *prefix)
+            }
+            _ => false,
+        };
+        if pointless {
+            return Err(format!("{} was good, and changed: {:?}", deed.key, deed.op));
+        }
+        Ok(())
+    }
+}
+
+/// The rules of the ladder depend on the configuration alone: none is ever deleted.
+fn rule_is_wanted(scene: &Scene, deed: &Deed) -> bool {
+    deed.before.rules.len() > scene.kernel.rules.len()
+}
+
+/// A rule with the same stamp has another handle than before.
+fn has_churned(before: &Kernel, after: &Kernel) -> bool {
+    let handles = |kernel: &Kernel| -> BTreeMap<(String, u64), u64> {
+        let chains = kernel.nft.iter().flat_map(|table| &table.chains);
+        chains
+            .flat_map(|(name, chain)| chain.rules.iter().map(move |rule| (name, rule)))
+            .filter_map(|(name, rule)| Some(((name.clone(), rule.stamp?), rule.handle)))
+            .collect()
+    };
+    let old = handles(before);
+    let new = handles(after);
+    old.iter().any(|(key, handle)| new.get(key).is_some_and(|h| h != handle))
+}

@@ -1,0 +1,43 @@
+//! A new connection never goes to a line that has been dead for longer than the
+//! stated bound, while another line could carry it. A line without carrier is
+//! left at once.
+
+use super::{Happening, Law};
+use crate::scene::{Class, Scene};
+use rail_core::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct DeadLine;
+
+impl Law for DeadLine {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Tick = what else { return Ok(()) };
+        if !scene.is_running {
+            return Ok(());
+        }
+        for (i, line) in scene.lines.iter().enumerate() {
+            let Some(carrying) = line.carrying_since.filter(|_| line.class == Class::Dead) else {
+                continue;
+            };
+            let heard = scene.net.lines[i].last_arrival;
+            let since = line.since.max(carrying).max(heard);
+            // Until it was up once, a line is given the benefit of the doubt.
+            let overdue =
+                |at: Instant, bound| scene.excuses.is_overdue(scene.now, at, bound);
+            let unplugged = line.unplugged_since.map(|at| at.max(carrying));
+            let is_late = overdue(since, scene.death_bound())
+                || unplugged.is_some_and(|at| {
+                    scene.excuses.disturbed <= at + CARRIER && overdue(at, CARRIER)
+                });
+            if is_late && scene.has_alternative(Some(i)) {
+                let name = &scene.config.uplinks[i].name;
+                return Err(format!("{name} is dead since {since} and still gets connections"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// From carrier loss to the last new connection on the line.
+const CARRIER: Duration = Duration::from_millis(50);

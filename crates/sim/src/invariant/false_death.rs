@@ -1,0 +1,32 @@
+//! No false death: a line without fault, or with faults that must not matter,
+//! never leaves.
+
+use super::{Happening, Law};
+use crate::scene::Scene;
+use rail_core::notice::Notice;
+use rail_core::status::Health;
+use rail_core::time::Duration;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct FalseDeath;
+
+impl Law for FalseDeath {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Said(Notice::Health { uplink, from, to, cause }) = what else {
+            return Ok(());
+        };
+        let Some(i) = scene.config.uplinks.iter().position(|u| u.name == *uplink) else {
+            return Err(format!("there is no uplink {uplink}"));
+        };
+        let since = scene.lines[i].sound_since;
+        let is_new = |at| scene.excuses.is_overdue(scene.now, at, SETTLING);
+        if from.is_usable() && !to.is_usable() && *to != Health::Absent && since.is_some_and(is_new) {
+            return Err(format!("{uplink} is without fault and went {to}: {cause}"));
+        }
+        Ok(())
+    }
+}
+
+/// What happened before has had its effect by then.
+const SETTLING: Duration = Duration::from_secs(6);

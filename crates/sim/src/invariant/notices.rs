@@ -1,0 +1,32 @@
+//! News are true and complete: each change of health starts where the last one
+//! ended, every line that went is back at the end, and nobody is accused of an
+//! edit that nobody made.
+
+use super::{Happening, Law};
+use crate::scene::Scene;
+use rail_core::notice::Notice;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Notices;
+
+impl Law for Notices {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        match what {
+            Happening::Said(Notice::Health { uplink, from, to, .. }) => {
+                let i = scene.config.uplinks.iter().position(|u| u.name == *uplink);
+                let last = i.map(|i| scene.lines[i].health);
+                if last != Some(*from) || from == to {
+                    return Err(format!("{uplink} goes from {from} to {to}, but it was {last:?}"));
+                }
+            }
+            Happening::Said(
+                Notice::Repaired { object, .. } | Notice::Contested { object, .. },
+            ) if !scene.had_rival => {
+                return Err(format!("{object} is said to be edited by somebody, who did not"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! A pinned connection of a line that is well stays on it, whatever the router
+//! does elsewhere.
+
+use super::{Happening, Law};
+use crate::kernel::Outcome;
+use crate::scene::Scene;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Pinned;
+
+impl Law for Pinned {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Deed(deed) = what else { return Ok(()) };
+        if scene.withdrawing {
+            return Ok(());
+        }
+        for (i, uplink) in scene.config.uplinks.iter().enumerate() {
+            let own = Outcome::Via(uplink.ifname);
+            let before = deed.ways_before.pinned.get(i);
+            if before == Some(&own) && scene.lines[i].pinned != own {
+                let (key, now) = (&deed.key, scene.lines[i].pinned);
+                return Err(format!("{key}: connections of {} now go {now:?}", uplink.name));
+            }
+        }
+        let restored = |kernel: &crate::kernel::Kernel| {
+            kernel.nft.as_ref().is_some_and(crate::kernel::Table::restores_marks)
+        };
+        if restored(&deed.before) && !restored(&scene.kernel) {
+            return Err("known connections no longer get their mark back".into());
+        }
+        Ok(())
+    }
+}

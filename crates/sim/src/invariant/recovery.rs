@@ -1,0 +1,52 @@
+//! Faults end, and everything is well again: every line is up, and those of the
+//! lowest tier carry connections.
+
+use super::{Happening, Law};
+use crate::scene::{Class, Scene};
+use rail_core::config::Tier;
+use rail_core::status::{Health, Role};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Recovery;
+
+impl Law for Recovery {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        match what {
+            Happening::Tick => returned(scene),
+            Happening::Ended(_) => all_well(scene),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A line without fault is usable again within the bound.
+fn returned(scene: &Scene) -> Result<(), String> {
+    for (i, line) in scene.lines.iter().enumerate() {
+        if scene.is_running
+            && line.class == Class::Perfect
+            && !line.health.is_usable()
+            && scene.excuses.is_overdue(scene.now, line.since, scene.return_bound())
+        {
+            let (name, since, health) = (&scene.config.uplinks[i].name, line.since, line.health);
+            return Err(format!("{name} is without fault since {since}, and still {health}"));
+        }
+    }
+    Ok(())
+}
+
+fn all_well(scene: &Scene) -> Result<(), String> {
+    let lowest = scene.config.uplinks.iter().map(|u| u.tier).min();
+    for (i, uplink) in scene.config.uplinks.iter().enumerate() {
+        let (health, role) = (scene.lines[i].health, scene.lines[i].role);
+        let wanted = match uplink.tier {
+            Tier::Inbound => Role::Inbound,
+            tier if Some(tier) == lowest => Role::Active,
+            Tier::Number(_) => Role::Standby,
+        };
+        if !matches!(health, Health::Up | Health::Degraded) || role != wanted {
+            return Err(format!("long after the last fault {} is {health}, {role:?}", uplink.name));
+        }
+    }
+    Ok(())
+}

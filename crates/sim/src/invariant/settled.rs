@@ -1,0 +1,60 @@
+//! When nothing happens outside, the kernel is as desired within two seconds, and
+//! the status says so. What is desired is judged from the ground, not by asking
+//! the router.
+
+use super::{Happening, Law};
+use crate::scene::Scene;
+use rail_core::facts::{Facts, UplinkFacts};
+use rail_core::render;
+use rail_core::state::{Memory, Scope, Watch, diff};
+use rail_core::status::Role;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Settled;
+
+impl Law for Settled {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let (Happening::Quiet(status) | Happening::Ended(status)) = what else { return Ok(()) };
+        if scene.withdrawing {
+            return Ok(());
+        }
+        let watch = Watch {
+            tables: scene.config.ranges.tables,
+            sysctls: render::sysctl_paths(&scene.config),
+            neighbours: Vec::new(),
+        };
+        let observed = scene.kernel.observe(Scope::ALL, &watch);
+        let desired = render::render(&scene.config, &facts(scene));
+        let (plan, conflicts) = diff(&desired, &observed, &Memory::default());
+        if let Some(step) = plan.first() {
+            let count = plan.len();
+            return Err(format!("quiet, but {count} changes are left, first {}: {:?}", step.key, step.op));
+        }
+        if !conflicts.is_empty() {
+            return Err(format!("quiet, but {conflicts:?}"));
+        }
+        if !status.settled {
+            return Err("the kernel is as desired, but the status does not say settled".into());
+        }
+        Ok(())
+    }
+}
+
+/// The facts as they are; who is active the router decides.
+fn facts(scene: &Scene) -> Facts {
+    let fact = |(i, line): (usize, &crate::scene::Line)| {
+        let uplink = &scene.config.uplinks[i];
+        let link = scene.kernel.links.get(&uplink.ifname);
+        UplinkFacts {
+            id: line.id,
+            ifindex: link.map(|l| l.index),
+            link_up: link.is_some_and(|l| l.up),
+            carrier: link.is_some_and(|l| l.up && l.carrier),
+            has_address: scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address)),
+            health: line.health,
+            active: line.role == Role::Active,
+        }
+    };
+    Facts { uplinks: scene.lines.iter().enumerate().map(fact).collect() }
+}

@@ -1,0 +1,55 @@
+//! The death of a line moves only that line's clients: a slot that belongs to a
+//! line when all are well never leaves it while the line is active.
+
+use super::{Happening, Law};
+use crate::scene::{Deed, Scene};
+use rail_core::config::Tier;
+use rail_core::state::{Key, Op};
+use rail_core::status::Role;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Slots {
+    /// Marks when all of the lowest tier were well.
+    home: Option<Vec<u32>>,
+}
+
+impl Law for Slots {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        match what {
+            Happening::Deed(deed) if deed.key == Key::Slots && deed.done => self.moved(scene, deed),
+            Happening::Quiet(status) if status.settled => {
+                let lowest = scene.config.uplinks.iter().map(|u| u.tier).min();
+                let pairs = scene.config.uplinks.iter().zip(&scene.lines);
+                let mut of_tier = pairs.filter(|(u, _)| Some(u.tier) == lowest);
+                let whole = lowest != Some(Tier::Inbound)
+                    && of_tier.all(|(_, line)| line.role == Role::Active);
+                if whole && !scene.ways.slots.contains(&0) {
+                    match &self.home {
+                        None => self.home = Some(scene.ways.slots.clone()),
+                        Some(home) if *home != scene.ways.slots => {
+                            return Err("the slots did not all return to where they were".into());
+                        }
+                        Some(_) => {}
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Slots {
+    fn moved(&self, scene: &Scene, deed: &Deed) -> Result<(), String> {
+        let (Some(home), Op::Slots { .. }) = (&self.home, &deed.op) else { return Ok(()) };
+        let before = deed.ways_before.slots.iter();
+        for (slot, ((home, old), new)) in home.iter().zip(before).zip(&scene.ways.slots).enumerate() {
+            let owner = scene.lines.iter().find(|line| line.mark == *home);
+            if owner.is_some_and(|l| l.role == Role::Active) && old == home && new != home {
+                return Err(format!("slot {slot} left its line {home:#x}, which is active"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,37 @@
+//! There is no moment without a route: no single change of ours takes the way
+//! from a new connection that had one. So everything is replaced in place, and
+//! nothing is deleted before its replacement is in.
+
+use super::{Happening, Law};
+use crate::kernel::Outcome;
+use crate::scene::Scene;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Window;
+
+impl Law for Window {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Deed(deed) = what else { return Ok(()) };
+        if scene.withdrawing || !deed.done {
+            return Ok(());
+        }
+        let had_none = deed.ways_before.fresh.iter().any(|way| way.outcome == Outcome::Lost);
+        // What the kernel took with a device is gone already; a way that leads to it is no way.
+        let is_plugged = |i: usize| {
+            let uplink = &scene.config.uplinks[i];
+            scene.kernel.links.get(&uplink.ifname).is_some_and(|link| link.up)
+                && scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address))
+        };
+        let lost = scene.ways.fresh.iter().find(|way| {
+            way.outcome == Outcome::Lost && way.line.is_none_or(is_plugged)
+        });
+        let any_plugged = (0..scene.lines.len()).any(is_plugged);
+        match lost {
+            Some(way) if !had_none && any_plugged => {
+                Err(format!("{}: after {:?} a new connection has no route ({way:?})", deed.key, deed.op))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Where a packet goes: the ladder of rules, the tables, and the mark that a
+//! connection gets from the nftables table.
+
+use super::Kernel;
+use rail_core::net::{IfName, Prefix};
+use rail_core::state::{RouteValue, Rule};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// Where a packet goes.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Outcome {
+    /// Out of this device.
+    Via(IfName),
+    /// Nowhere: no route, or an unreachable one.
+    Lost,
+}
+
+/// What the rules look at.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Query {
+    /// Packet mark.
+    pub mark: u32,
+    /// Source, if it is chosen already.
+    pub from: Option<IpAddr>,
+    /// Device the socket is bound to.
+    pub oif: Option<IfName>,
+}
+
+/// A server somewhere in the internet.
+const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 77));
+
+impl Kernel {
+    /// All ways that a packet to the internet can take (several with multipath).
+    pub fn lookup(&self, query: Query) -> Vec<Outcome> {
+        for rule in self.rules.iter().filter(|r| matches(&r.rule, query)) {
+            if let Some(ways) = self.lookup_table(&rule.rule, query.oif) {
+                return ways;
+            }
+        }
+        vec![Outcome::Lost]
+    }
+
+    fn lookup_table(&self, rule: &Rule, oif: Option<IfName>) -> Option<Vec<Outcome>> {
+        let mut candidates: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|(key, _)| key.table == rule.table && key.prefix.contains(SERVER))
+            .collect();
+        candidates.sort_by_key(|(key, _)| (std::cmp::Reverse(key.prefix.length), key.metric));
+        for (key, route) in candidates {
+            if route.value == RouteValue::Unreachable {
+                return Some(vec![Outcome::Lost]);
+            }
+            let ways: Vec<Outcome> = route
+                .living()
+                .filter(|hop| oif.is_none_or(|oif| hop.ifname == oif))
+                .map(|hop| Outcome::Via(hop.ifname))
+                .collect();
+            if ways.is_empty() {
+                continue;
+            }
+            let suppressed = |most: u32| u32::from(key.prefix.length) <= most;
+            if rule.suppress_prefixlength.is_some_and(suppressed) {
+                return None;
+            }
+            return Some(ways);
+        }
+        None
+    }
+
+    /// The mark that a new connection from the LAN gets in each slot: from the rule that asks
+    /// the slot map, if it is there and hooked in. 0: none.
+    pub fn new_connection_marks(&self, slots: u32) -> Vec<u32> {
+        let table = self.nft.as_ref().filter(|table| table.asks_slots());
+        let map = table.and_then(|table| table.slots.as_ref());
+        (0..slots).map(|slot| map.and_then(|m| m.get(&slot)).copied().unwrap_or(0)).collect()
+    }
+}
+
+fn matches(rule: &Rule, query: Query) -> bool {
+    let from = |prefix: Prefix| query.from.is_some_and(|ip| prefix.contains(ip));
+    let mark = |(value, mask): (u32, u32)| query.mark & mask == value;
+    rule.from.is_none_or(from)
+        && rule.oif.is_none_or(|oif| query.oif == Some(oif))
+        && rule.fwmark.is_none_or(mark)
+}

@@ -1,0 +1,252 @@
+//! A fake kernel: links, addresses, routes, rules, one nftables table, settings,
+//! neighbours and tracked connections, as far as they concern a router.
+//!
+//! It keeps the measured habits of Linux: carrier loss leaves a plain route in
+//! place; setting a link down, or removing its last address, deletes the routes
+//! that depend on it; multipath routes keep a dead next hop instead, which wakes
+//! up again with its link; nothing else returns by itself; a device that comes
+//! back has another index. A replace is atomic, an `nft` script is a transaction.
+
+mod lookup;
+mod nft;
+mod observe;
+mod route;
+
+pub use lookup::{Outcome, Query};
+pub use nft::{NftChain, NftRule, Table};
+pub use route::{FibRoute, FibRule};
+
+use rail_core::Purge;
+use rail_core::net::{IfName, Prefix};
+use rail_core::state::{
+    Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step,
+};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// A tracked connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// Connection mark.
+    pub mark: u32,
+    /// Original source.
+    pub source: IpAddr,
+    /// Original destination.
+    pub destination: IpAddr,
+}
+
+/// The kernel of one network namespace.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Links by name.
+    pub links: BTreeMap<IfName, Link>,
+    /// Addresses with their protocol.
+    pub addresses: BTreeMap<(IfName, Prefix), u8>,
+    /// Routes.
+    pub routes: BTreeMap<RouteKey, FibRoute>,
+    /// Rules, by priority.
+    pub rules: Vec<FibRule>,
+    /// The table `inet rail`.
+    pub nft: Option<Table>,
+    /// Settings by path.
+    pub sysctls: BTreeMap<String, String>,
+    /// Neighbours.
+    pub neighbours: BTreeMap<(IfName, IpAddr), Neighbour>,
+    /// Tracked connections.
+    pub flows: Vec<Flow>,
+    /// It remembers the protocol of an address (Linux 5.18 and newer).
+    pub marks_addresses: bool,
+    next_index: u32,
+}
+
+/// An error of the kernel.
+pub fn error(errno: i32, text: &str) -> OpError {
+    OpError { errno, text: text.into() }
+}
+
+/// `ENOENT`.
+pub const ENOENT: i32 = 2;
+/// `EBUSY`.
+pub const EBUSY: i32 = 16;
+/// `EEXIST`.
+pub const EEXIST: i32 = 17;
+/// `ENODEV`.
+pub const ENODEV: i32 = 19;
+/// `EINVAL`.
+pub const EINVAL: i32 = 22;
+/// `ENETDOWN`.
+pub const ENETDOWN: i32 = 100;
+/// `ENETUNREACH`.
+pub const ENETUNREACH: i32 = 101;
+
+impl Kernel {
+    /// A kernel after boot: no devices, nothing configured.
+    pub fn new(marks_addresses: bool) -> Self {
+        let globals = ["net/ipv4/ip_forward", "net/ipv4/fib_multipath_hash_policy"];
+        Self {
+            links: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            rules: Vec::new(),
+            nft: None,
+            sysctls: globals.iter().map(|path| ((*path).into(), "0".into())).collect(),
+            neighbours: BTreeMap::new(),
+            flows: Vec::new(),
+            marks_addresses,
+            next_index: 2,
+        }
+    }
+
+    /// Performs one change of ours.
+    ///
+    /// # Errors
+    /// As Linux would.
+    pub fn apply(&mut self, step: &Step) -> Result<(), OpError> {
+        match (&step.key, &step.op) {
+            (_, Op::Nft(text)) => self.run_nft(text),
+            (_, Op::Slots { del, add }) => self.set_slots(del, add),
+            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+                self.add_address(*ifname, *prefix, PROTOCOL)
+            }
+            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+                self.del_address(*ifname, *prefix);
+                Ok(())
+            }
+            (Key::Route(key), Op::SetRoute { value, replace }) => {
+                self.set_route(key, value, *replace, PROTOCOL)
+            }
+            (Key::Route(key), Op::DelRoute) => {
+                if self.routes.get(key).is_some_and(|route| route.protocol == PROTOCOL) {
+                    self.routes.remove(key);
+                }
+                Ok(())
+            }
+            (Key::Rule(rule), Op::AddRule) => {
+                self.add_rule(rule.clone(), PROTOCOL);
+                Ok(())
+            }
+            (Key::Rule(rule), Op::DelRule) => {
+                self.rules.retain(|r| r.rule != *rule || r.protocol != PROTOCOL);
+                Ok(())
+            }
+            (Key::Sysctl(path), Op::SetSysctl(value)) => match self.sysctls.get_mut(path) {
+                Some(have) => {
+                    value.clone_into(have);
+                    Ok(())
+                }
+                None => Err(error(ENOENT, "No such file or directory")),
+            },
+            _ => Err(error(EINVAL, "this change does not fit its object")),
+        }
+    }
+
+    /// Performs a whole plan; for tests.
+    ///
+    /// # Errors
+    /// The first refusal.
+    pub fn apply_all(&mut self, plan: &Plan) -> Result<(), OpError> {
+        plan.iter().try_for_each(|step| self.apply(step))
+    }
+
+    /// Plugs a device in: down, without address.
+    pub fn add_link(&mut self, ifname: IfName, carrier: bool) -> Scope {
+        let index = self.next_index;
+        self.next_index += 1;
+        self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500 });
+        for name in ["rp_filter", "src_valid_mark"] {
+            self.sysctls.insert(format!("net/ipv4/conf/{ifname}/{name}"), "0".into());
+        }
+        LINK
+    }
+
+    /// Pulls a device out: what depends on it goes.
+    pub fn remove_link(&mut self, ifname: IfName) -> Scope {
+        self.set_up(ifname, false);
+        self.links.remove(&ifname);
+        self.addresses.retain(|(name, _), _| *name != ifname);
+        let path = format!("net/ipv4/conf/{ifname}/");
+        self.sysctls.retain(|name, _| !name.starts_with(&path));
+        self.routes.retain(|_, route| !route.remove_device(ifname));
+        LINK
+    }
+
+    /// Sets a link administratively up or down.
+    pub fn set_up(&mut self, ifname: IfName, up: bool) -> Scope {
+        let Some(link) = self.links.get_mut(&ifname) else { return Scope::NONE };
+        if link.up == up {
+            return Scope::NONE;
+        }
+        link.up = up;
+        if up {
+            for route in self.routes.values_mut() {
+                route.dead.remove(&ifname);
+            }
+        } else {
+            self.disable(ifname);
+        }
+        LINK
+    }
+
+    /// Plugs the cable in or out.
+    pub fn set_carrier(&mut self, ifname: IfName, carrier: bool) -> Scope {
+        let Some(link) = self.links.get_mut(&ifname) else { return Scope::NONE };
+        link.carrier = carrier;
+        if !carrier {
+            self.neighbours.retain(|(name, _), _| *name != ifname);
+        }
+        LINK
+    }
+
+    /// Adds an address.
+    ///
+    /// # Errors
+    /// `ENODEV`. That it is there already is no error.
+    pub fn add_address(
+        &mut self,
+        ifname: IfName,
+        prefix: Prefix,
+        protocol: u8,
+    ) -> Result<(), OpError> {
+        if !self.links.contains_key(&ifname) {
+            return Err(error(ENODEV, "No such device"));
+        }
+        self.addresses.entry((ifname, prefix)).or_insert(protocol);
+        Ok(())
+    }
+
+    /// Removes an address, and without a word the routes that depend on it.
+    pub fn del_address(&mut self, ifname: IfName, prefix: Prefix) -> Scope {
+        if self.addresses.remove(&(ifname, prefix)).is_none() {
+            return Scope::NONE;
+        }
+        if self.addresses.keys().all(|(name, _)| *name != ifname) {
+            self.disable(ifname);
+        }
+        self.routes.retain(|_, route| !route.has_source(prefix.address));
+        Scope::ADDRESSES | Scope::ROUTES
+    }
+
+    /// Deletes the connections that a purge names; returns them.
+    pub fn purge(&mut self, purge: &Purge) -> Vec<Flow> {
+        let goes = |flow: &Flow| {
+            flow.mark & purge.mask == purge.mark
+                && !purge.keep_sources.contains(&flow.source)
+                && !purge.keep_destinations.iter().any(|p| p.contains(flow.destination))
+        };
+        let (gone, kept) = std::mem::take(&mut self.flows).into_iter().partition(goes);
+        self.flows = kept;
+        gone
+    }
+
+    /// IP ends on a device: plain routes through it go, next hops of multipath routes die.
+    fn disable(&mut self, ifname: IfName) {
+        self.routes.retain(|_, route| !route.disable_device(ifname));
+        self.neighbours.retain(|(name, _), _| *name != ifname);
+    }
+}
+
+/// What a change of a link may have changed, as the monitor tells it.
+const LINK: Scope = Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0);
+
+#[cfg(test)]
+mod tests;

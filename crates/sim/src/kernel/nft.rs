@@ -1,0 +1,255 @@
+//! The small part of nftables that our scripts use: a table, chains, rules by
+//! handle and position, and the slot map. A script is one transaction.
+//!
+//! The text of a rule is kept as it is; of its meaning the fake knows what it
+//! refers to (chains, the map) and whether it asks the slot map.
+
+use super::{EBUSY, EEXIST, ENOENT, Kernel, error};
+use rail_core::state::firewall::STAMP_PREFIX;
+use rail_core::state::{Base, ChainKind, Hook, NFT_SLOTS, NFT_TABLE, OpError};
+use std::collections::BTreeMap;
+
+/// Our table.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Table {
+    /// Chains by name.
+    pub chains: BTreeMap<String, NftChain>,
+    /// The slot map.
+    pub slots: Option<BTreeMap<u32, u32>>,
+    /// Somebody switched it off.
+    pub dormant: bool,
+    next_handle: u64,
+}
+
+/// A chain.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct NftChain {
+    /// Its hook.
+    pub base: Option<Base>,
+    /// Its policy is drop.
+    pub drops: bool,
+    /// Its rules, in order.
+    pub rules: Vec<NftRule>,
+}
+
+/// A rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NftRule {
+    /// Handle.
+    pub handle: u64,
+    /// Text without the comment.
+    pub text: String,
+    /// Stamp in the comment.
+    pub stamp: Option<u64>,
+}
+
+impl Table {
+    /// A rule in a hooked chain asks the slot map.
+    pub fn asks_slots(&self) -> bool {
+        self.hooked_rules(Hook::Prerouting).any(|text| text.contains(&format!("map @{NFT_SLOTS}")))
+    }
+
+    /// A known connection gets its mark back.
+    pub fn restores_marks(&self) -> bool {
+        self.hooked_rules(Hook::Prerouting).any(|text| text.contains("meta mark set ct mark"))
+    }
+
+    fn hooked_rules(&self, hook: Hook) -> impl Iterator<Item = &str> {
+        let awake = !self.dormant;
+        let hooked =
+            move |chain: &&NftChain| awake && chain.base.is_some_and(|base| base.hook == hook);
+        self.chains.values().filter(hooked).flat_map(|c| &c.rules).map(|rule| rule.text.as_str())
+    }
+
+    /// A handle that nobody has.
+    pub fn handle(&mut self) -> u64 {
+        self.next_handle += 1;
+        self.next_handle
+    }
+
+    fn chain(&mut self, name: &str) -> Result<&mut NftChain, String> {
+        self.chains.get_mut(name).ok_or_else(|| format!("no chain {name}"))
+    }
+
+    /// Adds a rule at the end, or before the one with this handle.
+    fn add_rule(&mut self, name: &str, before: Option<u64>, words: &str) -> Result<(), String> {
+        let (text, stamp) = split_comment(words);
+        for target in references(text) {
+            if !self.chains.contains_key(target) {
+                return Err(format!("no chain {target} to go to"));
+            }
+        }
+        if text.contains(&format!("@{NFT_SLOTS}")) && self.slots.is_none() {
+            return Err("no such map".into());
+        }
+        let handle = self.handle();
+        let rules = &mut self.chain(name)?.rules;
+        let at = match before {
+            None => rules.len(),
+            Some(next) => {
+                rules.iter().position(|r| r.handle == next).ok_or("no rule at this position")?
+            }
+        };
+        rules.insert(at, NftRule { handle, text: text.into(), stamp });
+        Ok(())
+    }
+
+    fn delete_chain(&mut self, name: &str) -> Result<(), String> {
+        if !self.chain(name)?.rules.is_empty() {
+            return Err(format!("chain {name} is not empty"));
+        }
+        let mut rules = self.chains.values().flat_map(|c| &c.rules);
+        if rules.any(|rule| references(&rule.text).any(|target| target == name)) {
+            return Err(format!("chain {name} is in use"));
+        }
+        self.chains.remove(name);
+        Ok(())
+    }
+}
+
+impl Kernel {
+    /// Runs a script, all of it or nothing.
+    pub(super) fn run_nft(&mut self, script: &str) -> Result<(), OpError> {
+        let mut table = self.nft.clone();
+        for line in script.lines() {
+            perform(&mut table, line)
+                .map_err(|why| error(0, &format!("nft: {why}: {}", line.trim())))?;
+        }
+        self.nft = table;
+        Ok(())
+    }
+
+    /// Changes elements of the slot map in one batch.
+    pub(super) fn set_slots(
+        &mut self,
+        del: &[(u32, u32)],
+        add: &[(u32, u32)],
+    ) -> Result<(), OpError> {
+        let missing = || error(ENOENT, "No such file or directory");
+        let map = self.nft.as_mut().and_then(|t| t.slots.as_mut()).ok_or_else(missing)?;
+        let mut next = map.clone();
+        for (slot, mark) in del {
+            if next.get(slot) != Some(mark) {
+                return Err(missing());
+            }
+            next.remove(slot);
+        }
+        for (slot, mark) in add {
+            match next.insert(*slot, *mark) {
+                Some(old) if old != *mark => return Err(error(EEXIST, "File exists")),
+                _ => {}
+            }
+        }
+        *map = next;
+        Ok(())
+    }
+}
+
+/// One line of a script.
+fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
+    let mut words = line.splitn(5, ' ');
+    let mut word = || words.next().unwrap_or_default();
+    let (verb, what, family, name, rest) = (word(), word(), word(), word(), word());
+    if (family, name) != ("inet", NFT_TABLE) {
+        return Err("not our table".into());
+    }
+    match (verb, what) {
+        ("add", "table") => {
+            table.get_or_insert_with(Table::default).dormant = false;
+            return Ok(());
+        }
+        ("delete", "table") => {
+            return table.take().map(drop).ok_or_else(|| "no such table".into());
+        }
+        _ => {}
+    }
+    let table = table.as_mut().ok_or("no such table")?;
+    let (object, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    match (verb, what) {
+        ("add", "map") if object == NFT_SLOTS => {
+            table.slots.get_or_insert_with(BTreeMap::new);
+            Ok(())
+        }
+        ("add", "chain") if rest == "{ policy accept; }" => {
+            table.chain(object)?.drops = false;
+            Ok(())
+        }
+        ("add", "chain") => {
+            let base = parse_base(rest)?;
+            let chain = table.chains.entry(object.into()).or_default();
+            if chain.base.is_some() && chain.base != base {
+                return Err(format!("errno {EBUSY}: the hook of a chain cannot change"));
+            }
+            chain.base = base;
+            Ok(())
+        }
+        ("flush", "chain") => {
+            table.chain(object)?.rules.clear();
+            Ok(())
+        }
+        ("delete", "chain") => table.delete_chain(object),
+        ("add", "rule") => table.add_rule(object, None, rest),
+        ("insert", "rule") => {
+            let (handle, words) = number_after(rest, "position")?;
+            table.add_rule(object, Some(handle), words)
+        }
+        ("delete", "rule") => {
+            let (handle, _) = number_after(rest, "handle")?;
+            let rules = &mut table.chain(object)?.rules;
+            let at = rules.iter().position(|r| r.handle == handle).ok_or("no such rule")?;
+            rules.remove(at);
+            Ok(())
+        }
+        _ => Err("syntax error".into()),
+    }
+}
+
+fn number_after<'a>(text: &'a str, word: &str) -> Result<(u64, &'a str), String> {
+    let rest = text.strip_prefix(word).ok_or("syntax error")?.trim_start();
+    let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    Ok((number.parse().map_err(|_| "not a number")?, rest))
+}
+
+fn split_comment(words: &str) -> (&str, Option<u64>) {
+    let Some((text, comment)) = words.rsplit_once(" comment \"") else { return (words, None) };
+    let hex = comment.trim_end_matches('"').strip_prefix(STAMP_PREFIX);
+    (text, hex.and_then(|hex| u64::from_str_radix(hex, 16).ok()))
+}
+
+/// Chains that a rule goes to.
+fn references(text: &str) -> impl Iterator<Item = &str> {
+    let words: Vec<&str> = text.split([' ', ',']).collect();
+    let targets: Vec<&str> = words
+        .windows(2)
+        .filter(|pair| matches!(pair[0], "goto" | "jump"))
+        .map(|pair| pair[1])
+        .collect();
+    targets.into_iter()
+}
+
+/// `{ type nat hook prerouting priority -100; policy accept; }`
+fn parse_base(text: &str) -> Result<Option<Base>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let words: Vec<&str> = text.split([' ', ';', '{', '}']).filter(|w| !w.is_empty()).collect();
+    let after = |word: &str| {
+        words.windows(2).find(|pair| pair[0] == word).map(|pair| pair[1]).ok_or("syntax error")
+    };
+    let kind = match after("type")? {
+        "filter" => ChainKind::Filter,
+        "nat" => ChainKind::Nat,
+        "route" => ChainKind::Route,
+        other => return Err(format!("no chain type {other}")),
+    };
+    let hook = match after("hook")? {
+        "prerouting" => Hook::Prerouting,
+        "input" => Hook::Input,
+        "forward" => Hook::Forward,
+        "output" => Hook::Output,
+        "postrouting" => Hook::Postrouting,
+        other => return Err(format!("no hook {other}")),
+    };
+    let priority = after("priority")?.parse().map_err(|_| "not a priority")?;
+    Ok(Some(Base { kind, hook, priority }))
+}

@@ -1,0 +1,72 @@
+//! Reading the fake kernel.
+
+use super::Kernel;
+use rail_core::state::{
+    Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule,
+    Ownership, PROTOCOL, Scope, Watch,
+};
+
+impl Kernel {
+    /// Reads the kinds in `scope`.
+    pub fn observe(&self, scope: Scope, watch: &Watch) -> Observed {
+        let mut seen = Observed::default();
+        if scope.has(Scope::LINKS) {
+            seen.links.clone_from(&self.links);
+        }
+        if scope.has(Scope::ADDRESSES) {
+            let owner = |protocol: u8| match protocol {
+                PROTOCOL if self.marks_addresses => Ownership::Ours,
+                _ => Ownership::Foreign,
+            };
+            seen.addresses = self.addresses.iter().map(|(k, p)| (*k, owner(*p))).collect();
+        }
+        if scope.has(Scope::ROUTES) {
+            let inside = |table| (watch.tables.0..=watch.tables.1).contains(&table);
+            for (key, route) in self.routes.iter().filter(|(key, _)| inside(key.table)) {
+                let route = ObservedRoute {
+                    value: Some(route.value.clone()),
+                    protocol: route.protocol,
+                    dead: !route.dead.is_empty(),
+                };
+                seen.routes.insert(key.clone(), route);
+            }
+        }
+        if scope.has(Scope::RULES) {
+            let rule = |r: &super::FibRule| ObservedRule {
+                rule: Some(r.rule.clone()),
+                priority: r.rule.priority,
+                family: r.rule.family,
+                protocol: r.protocol,
+            };
+            seen.rules = self.rules.iter().map(rule).collect();
+        }
+        if scope.has(Scope::FIREWALL) {
+            seen.firewall = self.observe_firewall();
+        }
+        if scope.has(Scope::SYSCTLS) {
+            let watched = |(path, _): &(&String, &String)| watch.sysctls.contains(path);
+            let settings = self.sysctls.iter().filter(watched);
+            seen.sysctls = settings.map(|(p, v)| (p.clone(), v.clone())).collect();
+        }
+        if scope.has(Scope::NEIGHBOURS) {
+            let watched = self.neighbours.iter().filter(|(k, _)| watch.neighbours.contains(k));
+            seen.neighbours = watched.map(|(k, n)| (*k, *n)).collect();
+        }
+        seen
+    }
+
+    fn observe_firewall(&self) -> Option<ObservedFirewall> {
+        let table = self.nft.as_ref()?;
+        let chain = |chain: &super::NftChain| ObservedChain {
+            base: chain.base,
+            drops: chain.drops,
+            rules: chain
+                .rules
+                .iter()
+                .map(|rule| ObservedNftRule { handle: rule.handle, stamp: rule.stamp })
+                .collect(),
+        };
+        let chains = table.chains.iter().map(|(name, c)| (name.clone(), chain(c))).collect();
+        Some(ObservedFirewall { chains, slots: table.slots.clone(), dormant: table.dormant })
+    }
+}

@@ -1,0 +1,118 @@
+//! Routes and rules of the fake kernel.
+
+use super::{EEXIST, EINVAL, ENETDOWN, ENETUNREACH, ENODEV, Kernel, error};
+use rail_core::net::IfName;
+use rail_core::state::{Nexthop, OpError, RouteKey, RouteValue, Rule};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// A route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FibRoute {
+    /// Value.
+    pub value: RouteValue,
+    /// Protocol.
+    pub protocol: u8,
+    /// Devices whose next hop is dead.
+    pub dead: BTreeSet<IfName>,
+}
+
+/// A rule.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FibRule {
+    /// Rule.
+    pub rule: Rule,
+    /// Protocol.
+    pub protocol: u8,
+}
+
+impl FibRoute {
+    /// Next hops that work.
+    pub fn living(&self) -> impl Iterator<Item = &Nexthop> {
+        let all: &[Nexthop] = match &self.value {
+            RouteValue::Unicast { nexthops, .. } => nexthops,
+            RouteValue::Unreachable => &[],
+        };
+        all.iter().filter(|hop| !self.dead.contains(&hop.ifname))
+    }
+
+    pub(super) fn has_source(&self, address: IpAddr) -> bool {
+        matches!(&self.value, RouteValue::Unicast { source, .. } if *source == Some(address))
+    }
+
+    /// IP ends on a device; true if the route goes with it.
+    pub(super) fn disable_device(&mut self, ifname: IfName) -> bool {
+        if self.living().all(|hop| hop.ifname != ifname) {
+            return false;
+        }
+        self.dead.insert(ifname);
+        self.living().next().is_none()
+    }
+
+    /// A device goes; true if the route goes with it. Linux deletes a multipath route only
+    /// with its last living next hop; the dead one stays in it.
+    pub(super) fn remove_device(&mut self, ifname: IfName) -> bool {
+        match &self.value {
+            RouteValue::Unicast { nexthops, .. } => {
+                let names = nexthops.iter().map(|hop| hop.ifname);
+                let hit = names.clone().any(|name| name == ifname);
+                hit && names.filter(|name| *name != ifname).all(|name| self.dead.contains(&name))
+            }
+            RouteValue::Unreachable => false,
+        }
+    }
+}
+
+impl Kernel {
+    /// Creates or replaces a route in place.
+    ///
+    /// # Errors
+    /// `EEXIST`, `ENODEV`, `ENETDOWN`, `ENETUNREACH` (the gateway is not on link), `EINVAL`
+    /// (the source is no address of ours).
+    pub fn set_route(
+        &mut self,
+        key: &RouteKey,
+        value: &RouteValue,
+        replace: bool,
+        protocol: u8,
+    ) -> Result<(), OpError> {
+        if !replace && self.routes.contains_key(key) {
+            return Err(error(EEXIST, "File exists"));
+        }
+        if let RouteValue::Unicast { nexthops, source } = value {
+            for hop in nexthops {
+                self.check_hop(hop)?;
+            }
+            let is_local = |ip: &IpAddr| self.addresses.keys().any(|(_, p)| p.address == *ip);
+            if !source.as_ref().is_none_or(is_local) {
+                return Err(error(EINVAL, "Invalid prefsrc address"));
+            }
+        }
+        let route = FibRoute { value: value.clone(), protocol, dead: BTreeSet::new() };
+        self.routes.insert(key.clone(), route);
+        Ok(())
+    }
+
+    fn check_hop(&self, hop: &Nexthop) -> Result<(), OpError> {
+        let link = self.links.get(&hop.ifname).ok_or_else(|| error(ENODEV, "No such device"))?;
+        if !link.up {
+            return Err(error(ENETDOWN, "Nexthop device is not up"));
+        }
+        let on_link = |via: IpAddr| {
+            self.addresses.keys().any(|(name, p)| *name == hop.ifname && p.contains(via))
+        };
+        if hop.via.is_some_and(|via| !on_link(via)) {
+            return Err(error(ENETUNREACH, "Nexthop has invalid gateway"));
+        }
+        Ok(())
+    }
+
+    /// Adds a rule behind those of the same priority; the same one is not added twice.
+    pub fn add_rule(&mut self, rule: Rule, protocol: u8) {
+        if self.rules.iter().any(|r| r.rule == rule) {
+            return;
+        }
+        let at = self.rules.partition_point(|r| r.rule.priority <= rule.priority);
+        self.rules.insert(at, FibRule { rule, protocol });
+    }
+}

@@ -1,0 +1,123 @@
+//! `rail-sim`: runs seeds and prints figures; replays one seed.
+
+use rail_core::time::Duration;
+use rail_sim::fault::Fault;
+use rail_sim::{Outcome, run};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+
+const USAGE: &str = "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J]";
+
+struct Options {
+    seeds: (u64, u64),
+    faulty: Duration,
+    jobs: usize,
+    is_replay: bool,
+}
+
+fn options() -> Option<Options> {
+    let mut options = Options {
+        seeds: (0, 1000),
+        faulty: Duration::from_secs(60),
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        is_replay: false,
+    };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next()?;
+        match word.as_str() {
+            "--seed" => {
+                let seed = value.parse().ok()?;
+                options.seeds = (seed, seed + 1);
+                options.is_replay = true;
+            }
+            "--seeds" => {
+                let (first, end) = value.split_once("..")?;
+                options.seeds = (first.parse().ok()?, end.parse().ok()?);
+            }
+            "--seconds" => options.faulty = Duration::from_secs(value.parse().ok()?),
+            "--jobs" => options.jobs = value.parse().ok()?,
+            _ => return None,
+        }
+    }
+    Some(options)
+}
+
+fn main() -> ExitCode {
+    let Some(options) = options() else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let begun = std::time::Instant::now();
+    let next = AtomicU64::new(options.seeds.0);
+    let (sender, outcomes) = channel();
+    let mut total = Total::default();
+    std::thread::scope(|scope| {
+        for _ in 0..options.jobs.max(1) {
+            let (sender, next, options) = (sender.clone(), &next, &options);
+            scope.spawn(move || {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= options.seeds.1 || sender.send(run(seed, options.faulty)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for outcome in outcomes {
+            total.add(&outcome);
+            if options.is_replay {
+                print!("{}", outcome.timeline);
+            }
+            if outcome.violation.is_some() && total.violations.len() <= 5 {
+                println!("{}", outcome.report());
+            }
+        }
+    });
+    total.print(begun.elapsed());
+    if total.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[derive(Default)]
+struct Total {
+    seeds: u64,
+    ops: u64,
+    virtual_time: Duration,
+    faults: [u64; Fault::ALL.len()],
+    violations: Vec<(u64, &'static str, String)>,
+}
+
+impl Total {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.ops += outcome.ops;
+        self.virtual_time += outcome.virtual_time;
+        for (sum, count) in self.faults.iter_mut().zip(outcome.faults) {
+            *sum += count;
+        }
+        if let Some(violation) = &outcome.violation {
+            self.violations.push((outcome.seed, violation.law, violation.text.clone()));
+        }
+    }
+
+    fn print(&mut self, took: Duration) {
+        self.violations.sort();
+        for (seed, law, text) in &self.violations {
+            println!("seed {seed}: {law}: {text}");
+        }
+        let faults: u64 = self.faults.iter().sum();
+        for (fault, count) in Fault::ALL.iter().zip(self.faults) {
+            println!("{:>9}  {fault:?}", count);
+        }
+        let rate = self.seeds as f64 / took.as_secs_f64();
+        println!(
+            "{} seeds, {:.1} virtual hours, {faults} faults, {} changes, {} violations, {rate:.1} seeds/s",
+            self.seeds,
+            self.virtual_time.as_secs_f64() / 3600.0,
+            self.ops,
+            self.violations.len(),
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! What lies behind the router: providers with their faults, targets that answer
+//! echoes, and somebody who forges answers.
+
+use crate::dice::Dice;
+use rail_core::time::{Duration, Instant};
+use rail_wire::ip::icmp4::{Echo, EchoKind};
+use std::net::Ipv4Addr;
+
+/// One provider's line.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The provider forwards nothing; the carrier stays.
+    pub silent: bool,
+    /// Packets from us are lost.
+    pub dead_out: bool,
+    /// Packets to us are lost.
+    pub dead_in: bool,
+    /// The gateway does not even answer ARP.
+    pub gateway_dead: bool,
+    /// Loss in each direction, per cent.
+    pub loss_pct: u32,
+    /// Round-trip time.
+    pub rtt: Duration,
+    /// Round-trip time without fault.
+    pub usual_rtt: Duration,
+    /// A target that cannot be reached through this line.
+    pub missing_target: Option<usize>,
+    /// A packet of ours came back this late: until then the line is not steady.
+    pub unsteady_until: Instant,
+    /// The last valid answer that was handed to the router.
+    pub last_arrival: Instant,
+}
+
+impl Condition {
+    /// A line without fault.
+    pub fn new(rtt: Duration) -> Self {
+        Self {
+            silent: false,
+            dead_out: false,
+            dead_in: false,
+            gateway_dead: false,
+            loss_pct: 0,
+            rtt,
+            usual_rtt: rtt,
+            missing_target: None,
+            unsteady_until: Instant::ZERO,
+            last_arrival: Instant::ZERO,
+        }
+    }
+
+    /// Nothing comes back.
+    pub fn is_dead(&self) -> bool {
+        self.silent || self.dead_out || self.dead_in || self.gateway_dead
+    }
+}
+
+/// The internet.
+#[derive(Clone, Debug)]
+pub struct Net {
+    /// Lines in the order of the configuration.
+    pub lines: Vec<Condition>,
+    /// Targets in the order of the configuration.
+    pub targets: Vec<Ipv4Addr>,
+    /// A target that is dead everywhere.
+    pub dead_target: Option<usize>,
+    /// How many answers in a thousand are accompanied by a forged one.
+    pub forged_permille: u32,
+    /// How many come twice.
+    pub duplicate_permille: u32,
+    /// How many are damaged on the way.
+    pub corrupt_permille: u32,
+}
+
+/// A packet on its way to a probe socket.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// How long it takes.
+    pub after: Duration,
+    /// Its source.
+    pub from: Ipv4Addr,
+    /// The ICMP message.
+    pub bytes: Vec<u8>,
+    /// A true answer.
+    pub is_valid: bool,
+}
+
+impl Net {
+    /// What comes back for a probe.
+    pub fn answers(
+        &self,
+        line: usize,
+        to: Ipv4Addr,
+        bytes: &[u8],
+        dice: &mut Dice,
+    ) -> Vec<Arrival> {
+        let mut arrivals = Vec::new();
+        let condition = &self.lines[line];
+        let Ok(echo) = Echo::parse(bytes) else { return arrivals };
+        let target = self.targets.iter().position(|t| *t == to);
+        let spread = condition.rtt / 20;
+        let after = dice.between(condition.rtt, condition.rtt + spread);
+        let reply = Echo { kind: EchoKind::Reply, ..echo };
+        if dice.permille(self.forged_permille) {
+            let forged = match dice.below(3) {
+                0 => Echo { nonce: reply.nonce ^ 1, ..reply },
+                1 => Echo { ident: reply.ident ^ 1, ..reply },
+                _ => Echo { sequence: reply.sequence.wrapping_add(1), ..reply },
+            };
+            let at = dice.between(Duration::ZERO, after * 2);
+            arrivals.push(Arrival { after: at, from: to, bytes: forged.emit(), is_valid: false });
+            // The right content from the wrong place.
+            let from = Ipv4Addr::new(203, 0, 113, 66);
+            arrivals.push(Arrival { after: at, from, bytes: reply.emit(), is_valid: false });
+        }
+        let lost = (0..2).any(|_| dice.permille(condition.loss_pct * 10));
+        let gone = target.is_none()
+            || target == self.dead_target
+            || target == condition.missing_target
+            || condition.is_dead();
+        if lost || gone {
+            return arrivals;
+        }
+        let mut bytes = reply.emit();
+        if dice.permille(self.corrupt_permille) {
+            let at = dice.below(bytes.len());
+            bytes[at] ^= 1 << dice.below(8);
+            arrivals.push(Arrival { after, from: to, bytes, is_valid: false });
+            return arrivals;
+        }
+        if dice.permille(self.duplicate_permille) {
+            let after = after + dice.between(Duration::ZERO, condition.rtt);
+            arrivals.push(Arrival { after, from: to, bytes: bytes.clone(), is_valid: false });
+        }
+        arrivals.push(Arrival { after, from: to, bytes, is_valid: true });
+        arrivals
+    }
+}

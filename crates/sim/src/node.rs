@@ -1,0 +1,119 @@
+//! The shell around one router: performs its outputs in order, each in its time,
+//! and keeps what outlives the process.
+
+use crate::dice::Dice;
+use rail_core::state::{Op, OpError, Step, Watch};
+use rail_core::time::{Duration, Instant};
+use rail_core::{Input, Output, Router, Saved};
+use std::collections::VecDeque;
+
+/// What stands in the queue: an [`Output::Apply`] as single steps, all else as it came.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    /// One change.
+    Step(Step),
+    /// All else.
+    Output(Output),
+}
+
+/// One router and its shell.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// The router; `None` while the process is dead.
+    pub(crate) router: Option<Router>,
+    /// Counts processes: what was meant for an earlier one is void.
+    pub(crate) life: u64,
+    /// What is still to be performed.
+    pub(crate) queue: VecDeque<Work>,
+    /// The first of the queue is being performed.
+    pub(crate) is_working: bool,
+    /// What the observations look at.
+    pub(crate) watch: Watch,
+    /// The state file.
+    pub(crate) disk: Saved,
+    /// The wake-up that is planned.
+    pub(crate) next_wake: Option<Instant>,
+    /// The process gets no time; what arrives waits.
+    pub(crate) is_paused: bool,
+    /// What arrived meanwhile.
+    pub(crate) inbox: Vec<Input>,
+}
+
+/// What makes operations fail and last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble {
+    /// How many changes in a thousand are refused.
+    pub(crate) refuse_permille: u32,
+    /// How many operations in a thousand take long.
+    pub(crate) slow_permille: u32,
+}
+
+impl Node {
+    /// A machine on which no daemon ever ran.
+    pub(crate) fn new() -> Self {
+        Self {
+            router: None,
+            life: 0,
+            queue: VecDeque::new(),
+            is_working: false,
+            watch: Watch::default(),
+            disk: Saved::default(),
+            next_wake: None,
+            is_paused: false,
+            inbox: Vec::new(),
+        }
+    }
+
+    /// The process dies: all that was not yet done is never done.
+    pub(crate) fn kill(&mut self) {
+        self.router = None;
+        self.life += 1;
+        self.queue.clear();
+        self.is_working = false;
+        self.watch = Watch::default();
+        self.next_wake = None;
+        self.is_paused = false;
+        self.inbox.clear();
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Trouble {
+    /// How long a piece of work takes.
+    pub(crate) fn latency(&self, work: &Work, dice: &mut Dice) -> Duration {
+        let (low, high) = match work {
+            Work::Step(Step { op: Op::Nft(_), .. }) => (4000, 25_000),
+            Work::Step(_) => (10, 400),
+            Work::Output(Output::Observe(_)) => (50, 2000),
+            Work::Output(Output::Save { durable: true, .. }) => (100, 12_000),
+            Work::Output(_) => (1, 50),
+        };
+        let high = if dice.permille(self.slow_permille) { 600_000 } else { high };
+        dice.between(Duration::from_micros(low), Duration::from_micros(high))
+    }
+
+    /// Whether a change is refused, and if so whether it happened nevertheless.
+    pub(crate) fn refusal(&self, op: &Op, dice: &mut Dice) -> Option<(OpError, bool)> {
+        if !dice.permille(self.refuse_permille) {
+            return None;
+        }
+        let error = match op {
+            Op::Nft(_) => OpError { errno: 0, text: "nft: exit 1".into() },
+            _ => {
+                let (errno, text) = dice.pick(&[
+                    (105, "No buffer space available"),
+                    (16, "Device or resource busy"),
+                    (12, "Cannot allocate memory"),
+                    (100, "Network is down"),
+                ]);
+                OpError { errno, text: text.into() }
+            }
+        };
+        Some((error, dice.permille(200)))
+    }
+}

@@ -1,0 +1,164 @@
+//! Somebody else with root: a careless administrator, another daemon. Deletes,
+//! flushes and changes what is ours; adds what is not ours, and must survive.
+
+use crate::dice::Dice;
+use crate::kernel::{Kernel, NftRule};
+use crate::scenario::{ifname, prefix};
+use rail_core::config::Config;
+use rail_core::net::Family;
+use rail_core::state::{Nexthop, PROTOCOL, RouteKey, RouteValue, Rule, Scope};
+
+/// Damages something; what changed, and in words.
+pub(crate) fn damage(kernel: &mut Kernel, config: &Config, dice: &mut Dice) -> Option<(Scope, String)> {
+    match dice.below(12) {
+        0 => delete_rule(kernel, dice),
+        1 => delete_route(kernel, dice),
+        2 => flush_table(kernel, config, dice),
+        3 => {
+            kernel.nft.take()?;
+            Some((Scope::FIREWALL, "flushes the ruleset".into()))
+        }
+        4 => edit_chain(kernel, dice, false),
+        5 => edit_chain(kernel, dice, true),
+        6 => edit_slots(kernel, dice),
+        7 => change_setting(kernel, dice),
+        8 => {
+            let shared = config.ranges.tables.0;
+            let is_it = |key: &RouteKey| key.table == shared && key.prefix.length == 0;
+            let key = kernel.routes.keys().find(|key| is_it(key))?.clone();
+            kernel.routes.remove(&key);
+            Some((Scope::ROUTES, "removes the shared default".into()))
+        }
+        9 => {
+            kernel.nft.as_mut()?.dormant = true;
+            Some((Scope::FIREWALL, "switches our table off".into()))
+        }
+        10 => {
+            let mut chains = kernel.nft.as_mut()?.chains.values_mut();
+            chains.find(|chain| chain.base.is_some())?.drops = true;
+            Some((Scope::FIREWALL, "lets a chain drop".into()))
+        }
+        _ => {
+            let own = |r: &crate::kernel::FibRule| r.protocol == PROTOCOL;
+            kernel.rules.iter().any(own).then(|| kernel.rules.retain(|r| !own(r)))?;
+            Some((Scope::RULES, "removes all our rules".into()))
+        }
+    }
+}
+
+fn delete_rule(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
+    let own: Vec<usize> =
+        (0..kernel.rules.len()).filter(|i| kernel.rules[*i].protocol == PROTOCOL).collect();
+    let at = *own.get(dice.below(own.len()))?;
+    let gone = kernel.rules.remove(at);
+    Some((Scope::RULES, format!("deletes the rule {}", gone.rule)))
+}
+
+fn delete_route(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
+    let own: Vec<RouteKey> = kernel
+        .routes
+        .iter()
+        .filter(|(_, route)| route.protocol == PROTOCOL)
+        .map(|(key, _)| key.clone())
+        .collect();
+    let key = own.get(dice.below(own.len()))?;
+    kernel.routes.remove(key);
+    Some((Scope::ROUTES, format!("deletes the route {key}")))
+}
+
+fn flush_table(kernel: &mut Kernel, config: &Config, dice: &mut Dice) -> Option<(Scope, String)> {
+    let number = u32::try_from(dice.below(config.uplinks.len() + 1)).unwrap_or(0);
+    let table = config.ranges.tables.0 + number;
+    let before = kernel.routes.len();
+    kernel.routes.retain(|key, _| key.table != table);
+    (kernel.routes.len() < before).then(|| (Scope::ROUTES, format!("flushes table {table}")))
+}
+
+/// Deletes one of our rules, or all rules of a chain.
+fn edit_chain(kernel: &mut Kernel, dice: &mut Dice, all: bool) -> Option<(Scope, String)> {
+    let table = kernel.nft.as_mut()?;
+    let names: Vec<String> =
+        table.chains.iter().filter(|(_, c)| !c.rules.is_empty()).map(|(n, _)| n.clone()).collect();
+    let name = names.get(dice.below(names.len()))?;
+    let rules = &mut table.chains.get_mut(name)?.rules;
+    if all {
+        rules.clear();
+        return Some((Scope::FIREWALL, format!("flushes chain {name}")));
+    }
+    let at = dice.below(rules.len());
+    rules.remove(at);
+    Some((Scope::FIREWALL, format!("deletes a rule of chain {name}")))
+}
+
+fn edit_slots(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
+    let slots = kernel.nft.as_mut()?.slots.as_mut()?;
+    let marks: Vec<u32> = slots.values().copied().collect();
+    let mark = *marks.get(dice.below(marks.len()))?;
+    let keys: Vec<u32> = slots.keys().copied().collect();
+    for key in keys {
+        match dice.below(4) {
+            0 => drop(slots.remove(&key)),
+            1 => drop(slots.insert(key, mark)),
+            _ => {}
+        }
+    }
+    Some((Scope::FIREWALL, "edits the slot map".into()))
+}
+
+fn change_setting(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
+    let paths: Vec<String> = kernel.sysctls.keys().cloned().collect();
+    let path = paths.get(dice.below(paths.len()))?;
+    kernel.sysctls.insert(path.clone(), "0".into());
+    // The kernel tells nobody.
+    Some((Scope::NONE, format!("sets {path} to 0")))
+}
+
+/// Adds something of his own inside our ranges, harmless to our traffic.
+pub(crate) fn add_foreign(kernel: &mut Kernel, config: &Config, dice: &mut Dice) -> (Scope, String) {
+    let lan = ifname("lan0");
+    let n = dice.below(200);
+    let below = u32::try_from(dice.below(config.uplinks.len() + 1)).unwrap_or(0);
+    let table = config.ranges.tables.0 + below;
+    match dice.below(4) {
+        0 => {
+            let key = RouteKey { table, prefix: prefix(&format!("10.{n}.0.0/16")), metric: 0 };
+            let hop = Nexthop { ifname: lan, via: None, weight: 1 };
+            let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+            // It cannot fail: lan0 is always up.
+            let _ = kernel.set_route(&key, &value, true, 4);
+            (Scope::ROUTES, format!("adds a route {key}"))
+        }
+        1 => {
+            let number = u32::try_from(n).unwrap_or(0);
+            let rule = Rule {
+                priority: config.ranges.rule_priorities.0 + 600 + number % 100,
+                family: Family::V4,
+                from: Some(prefix(&format!("10.{n}.0.1/32"))),
+                oif: None,
+                fwmark: None,
+                table: 254,
+                suppress_prefixlength: None,
+            };
+            kernel.add_rule(rule.clone(), 3);
+            (Scope::RULES, format!("adds a rule {rule}"))
+        }
+        2 => {
+            kernel.addresses.insert((lan, prefix(&format!("192.168.77.{n}/24"))), 0);
+            (Scope::ADDRESSES, "adds an address to lan0".into())
+        }
+        _ => {
+            if let Some(table) = &mut kernel.nft {
+                let handle = table.handle();
+                let names: Vec<String> = table.chains.keys().cloned().collect();
+                if let Some(name) = names.get(dice.below(names.len()))
+                    && let Some(chain) = table.chains.get_mut(name)
+                {
+                    let text = format!("ip saddr 10.{n}.0.1 counter");
+                    let at = dice.below(chain.rules.len() + 1);
+                    chain.rules.insert(at, NftRule { handle, text, stamp: None });
+                }
+            }
+            (Scope::FIREWALL, "adds an nft rule to our table".into())
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The configuration of a run, drawn from the seed, and what is there before the
+//! first start.
+
+use crate::dice::Dice;
+use crate::fault::Mix;
+use crate::kernel::Kernel;
+use crate::net::{Condition, Net};
+use rail_core::config::{
+    BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
+    LossLimits, Nat, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
+};
+use rail_core::net::{IfName, Prefix};
+use rail_core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// What a run is made of.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The administrator's words.
+    pub config: Config,
+    /// The kernel before the first start.
+    pub kernel: Kernel,
+    /// The internet.
+    pub net: Net,
+    /// Which faults, and how often.
+    pub mix: Mix,
+    /// How long faults are injected.
+    pub faulty: Duration,
+}
+
+/// The name of an interface that this crate writes itself.
+pub fn ifname(text: &str) -> IfName {
+    text.parse().expect("interface names of the simulator are short and plain")
+}
+
+/// A prefix that this crate writes itself.
+pub fn prefix(text: &str) -> Prefix {
+    text.parse().expect("prefixes of the simulator are well formed")
+}
+
+impl Scenario {
+    /// Draws everything.
+    pub fn draw(dice: &mut Dice, faulty: Duration) -> Self {
+        let config = config(dice);
+        let rtt = |dice: &mut Dice| dice.between(MS * 3, MS * 60);
+        let lines = config.uplinks.iter().map(|_| Condition::new(rtt(dice))).collect();
+        let often = |dice: &mut Dice| if dice.permille(500) { dice.pick(&[5, 50]) } else { 0 };
+        let net = Net {
+            lines,
+            targets: config.check.targets.clone(),
+            dead_target: None,
+            forged_permille: often(dice),
+            duplicate_permille: often(dice),
+            corrupt_permille: if dice.permille(300) { 5 } else { 0 },
+        };
+        let kernel = kernel(dice, &config);
+        let mix = Mix::draw(dice);
+        Self { config, kernel, net, mix, faulty }
+    }
+}
+
+const MS: Duration = Duration::from_millis(1);
+
+fn kernel(dice: &mut Dice, config: &Config) -> Kernel {
+    let mut kernel = Kernel::new(dice.permille(800));
+    let lan = ifname("lan0");
+    kernel.add_link(lan, true);
+    kernel.set_up(lan, true);
+    kernel.addresses.insert((lan, prefix("192.168.1.1/24")), 0);
+    for uplink in &config.uplinks {
+        kernel.add_link(uplink.ifname, true);
+        if dice.permille(500) {
+            kernel.set_up(uplink.ifname, true);
+            if dice.permille(500) {
+                kernel.addresses.insert((uplink.ifname, uplink.address), 0);
+            }
+        }
+    }
+    kernel
+}
+
+fn config(dice: &mut Dice) -> Config {
+    let count = dice.pick(&[1, 2, 2, 3, 3, 3, 4]);
+    let mut uplinks: Vec<UplinkConfig> = (0..count).map(|i| uplink(dice, i)).collect();
+    if count > 1 && dice.permille(300) {
+        let last = uplinks.len() - 1;
+        uplinks[last].tier = dice.pick(&[Tier::Number(2), Tier::Inbound]);
+    }
+    let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), 80);
+    let forward = Forward { protocol: Protocol::Tcp, port: 8080, to, uplinks: None };
+    let mode = dice.pick(&[FirewallMode::Basic, FirewallMode::Basic, FirewallMode::Off]);
+    Config {
+        router: Router {
+            name: "edge1".into(),
+            no_uplink: dice.pick(&[NoUplink::Keep, NoUplink::Keep, NoUplink::Unreachable]),
+        },
+        log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
+        lan: vec![ifname("lan0")],
+        firewall: FirewallConfig { mode, allow: Vec::new() },
+        balance: dice.pick(&[
+            BalanceBy::Connection,
+            BalanceBy::Client,
+            BalanceBy::ClientServer,
+        ]),
+        ranges: Ranges::default(),
+        check: check(dice),
+        uplinks,
+        forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
+    }
+}
+
+fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
+    const NAMES: [&str; 4] = ["fibre", "cable", "lte", "dsl"];
+    let n = u8::try_from(index + 1).unwrap_or(1);
+    UplinkConfig {
+        name: NAMES[index].into(),
+        description: String::new(),
+        ifname: ifname(&format!("wan{n}")),
+        address: prefix(&format!("100.64.{n}.2/24")),
+        gateway: IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)),
+        weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
+        tier: Tier::Number(1),
+        nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
+        enabled: true,
+    }
+}
+
+fn check(dice: &mut Dice) -> CheckConfig {
+    let count = dice.pick(&[1, 2, 3, 3, 3, 4]);
+    let target = |n: u8| Ipv4Addr::new(192, 0, 2, n);
+    let interval = MS * dice.pick(&[100, 200, 200, 200, 500, 1000, 1000]);
+    CheckConfig {
+        targets: (1..=count).map(target).collect(),
+        required: if dice.permille(700) { usize::from(count.min(2)) } else { 1 },
+        interval,
+        timeout: MS * 500,
+        fail_after: if interval < MS * 200 { 8 } else { dice.pick(&[4, 4, 3, 6]) },
+        recover_after: dice.pick(&[10, 10, 2, 5, 20]),
+        stable_for: Duration::from_secs(dice.pick(&[0, 0, 0, 5, 30])),
+        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
+        latency: None,
+        jitter: None,
+    }
+}

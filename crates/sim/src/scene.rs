@@ -1,0 +1,343 @@
+//! What the laws look at: the fake kernel, the truth about each line, the ways of
+//! new and of pinned connections, what the router said, and what excuses it.
+
+use crate::kernel::{Kernel, Outcome, Query};
+use crate::net::Net;
+use rail_core::ProbeSocket;
+use rail_core::config::{Config, Tier};
+use rail_core::net::UplinkId;
+use rail_core::render;
+use rail_core::state::{Key, Op};
+use rail_core::status::{Health, Role};
+use rail_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, VecDeque};
+
+/// The truth about a line.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// Without any fault.
+    Perfect,
+    /// With faults that must not matter: little loss.
+    Good,
+    /// Nothing is claimed.
+    Gray,
+    /// Nothing comes back.
+    Dead,
+}
+
+impl Class {
+    /// A line like this must not be declared dead.
+    pub const fn is_sound(self) -> bool {
+        matches!(self, Self::Perfect | Self::Good)
+    }
+}
+
+/// A line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// Number.
+    pub id: UplinkId,
+    /// Mark.
+    pub mark: u32,
+    /// The truth.
+    pub class: Class,
+    /// Since when.
+    pub since: Instant,
+    /// Since when it has been sound without a break.
+    pub sound_since: Option<Instant>,
+    /// Since when its link is down or without carrier.
+    pub unplugged_since: Option<Instant>,
+    /// Where a pinned connection goes.
+    pub pinned: Outcome,
+    /// Where a probe goes.
+    pub probe: Outcome,
+    /// Since when new connections are meant for it.
+    pub carrying_since: Option<Instant>,
+    /// What the router last said.
+    pub health: Health,
+    /// What the router last said.
+    pub role: Role,
+}
+
+/// A way that a new connection takes.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Way {
+    /// The line it is meant for, by its slot or by the shared default; `None`: for no line.
+    pub line: Option<usize>,
+    /// Where it goes.
+    pub outcome: Outcome,
+}
+
+/// The ways of all connections, recomputed when the kernel changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Ways {
+    /// New connections, each way once.
+    pub fresh: Vec<Way>,
+    /// Mark of each slot.
+    pub slots: Vec<u32>,
+    /// Of each line's pinned connections.
+    pub pinned: Vec<Outcome>,
+    /// Of each line's probes.
+    pub probes: Vec<Outcome>,
+}
+
+impl Outcome {
+    /// The one outcome of several, or [`Outcome::Lost`].
+    fn single(ways: &[Self]) -> Self {
+        match ways {
+            [one] => *one,
+            _ => Self::Lost,
+        }
+    }
+}
+
+impl Ways {
+    /// Asks the kernel.
+    pub fn of(kernel: &Kernel, config: &Config, marks: &[u32]) -> Self {
+        let lookup = |mark| kernel.lookup(Query { mark, ..Query::default() });
+        let slots = kernel.new_connection_marks(render::slot_count(config));
+        let mut fresh = Vec::new();
+        let mut seen = slots.clone();
+        seen.push(0);
+        seen.sort_unstable();
+        seen.dedup();
+        for mark in seen {
+            for outcome in lookup(mark) {
+                let by_device = |o: Outcome| {
+                    config.uplinks.iter().position(|u| o == Outcome::Via(u.ifname))
+                };
+                let line = match mark {
+                    0 => by_device(outcome),
+                    _ => marks.iter().position(|m| *m == mark),
+                };
+                fresh.push(Way { line, outcome });
+            }
+        }
+        fresh.sort_unstable();
+        fresh.dedup();
+        let pinned = marks.iter().map(|mark| Outcome::single(&lookup(*mark))).collect();
+        let probe = |(mark, uplink): (&u32, &rail_core::config::UplinkConfig)| {
+            let (from, oif) = (Some(uplink.address.address), Some(uplink.ifname));
+            Outcome::single(&kernel.lookup(Query { mark: *mark, from, oif }))
+        };
+        let probes = marks.iter().zip(&config.uplinks).map(probe).collect();
+        Self { fresh, slots, pinned, probes }
+    }
+}
+
+/// What excuses the router for a while.
+#[derive(Clone, Debug, Default)]
+pub struct Excuses {
+    /// The present process began then.
+    pub started: Instant,
+    /// Notifications were lost; all is read again by then.
+    pub blind_until: Instant,
+    /// The kernel refused something; it is tried again by then.
+    pub refused_until: Instant,
+    /// Somebody fights; the slow pace of repairs ends then.
+    pub contested_until: Instant,
+    /// The last thing that somebody else did, or will be told of.
+    pub disturbed: Instant,
+    /// Time that passed while the router could not act: pauses, slow operations.
+    lost: VecDeque<(Instant, Duration)>,
+    refusals: BTreeMap<Key, (Instant, Instant)>,
+    edits: VecDeque<Instant>,
+}
+
+impl Excuses {
+    /// None yet; the world begins at this moment.
+    pub fn since(now: Instant) -> Self {
+        Self { disturbed: now, ..Self::default() }
+    }
+
+    /// The earliest moment from which a bound counts.
+    pub fn after(&self, at: Instant) -> Instant {
+        at.max(self.started)
+            .max(self.blind_until)
+            .max(self.refused_until)
+            .max(self.contested_until)
+    }
+
+    /// True if `bound` has passed since `at`, all excuses taken.
+    pub fn is_overdue(&self, now: Instant, at: Instant, bound: Duration) -> bool {
+        let from = self.after(at);
+        now > from + bound && now > from + bound + self.lost_since(from)
+    }
+
+    /// Takes note of time that the router could not use.
+    pub fn lose(&mut self, at: Instant, time: Duration) {
+        if time > Duration::from_millis(1) {
+            self.lost.push_back((at, time));
+            while self.lost.len() > 4000 {
+                self.lost.pop_front();
+            }
+        }
+    }
+
+    fn lost_since(&self, from: Instant) -> Duration {
+        self.lost.iter().rev().take_while(|(at, _)| *at + LONGEST_LOSS >= from).map(|(_, t)| *t).sum()
+    }
+
+    /// Takes note of a refusal: the wait doubles each time.
+    pub fn refused(&mut self, now: Instant, key: &Key) {
+        let entry = self.refusals.entry(key.clone()).or_insert((now, now));
+        let wait = entry.1.since(entry.0) * 2 + Duration::from_secs(1);
+        if now > entry.1 + wait {
+            *entry = (now, now);
+        }
+        entry.1 = now;
+        let until = now + entry.1.since(entry.0) * 2 + Duration::from_secs(1);
+        self.refused_until = self.refused_until.max(until.min(now + Duration::from_secs(61)));
+    }
+
+    /// Takes note that somebody edited our objects.
+    pub fn edited(&mut self, now: Instant) {
+        self.edits.push_back(now);
+        while self.edits.front().is_some_and(|at| now.since(*at) > Duration::from_secs(75)) {
+            self.edits.pop_front();
+        }
+        if self.edits.len() > 3 {
+            self.contested_until = now + Duration::from_secs(11);
+        }
+    }
+}
+
+const LONGEST_LOSS: Duration = Duration::from_secs(5);
+
+/// A change that the router makes.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// The object.
+    pub key: Key,
+    /// The change.
+    pub op: Op,
+    /// The kernel took it.
+    pub done: bool,
+    /// The kernel before it.
+    pub before: Kernel,
+    /// The ways before it.
+    pub ways_before: Ways,
+}
+
+/// Everything that the laws look at.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// Now.
+    pub now: Instant,
+    /// Configuration.
+    pub config: Config,
+    /// Kernel.
+    pub kernel: Kernel,
+    /// Internet.
+    pub net: Net,
+    /// Lines in the order of the configuration.
+    pub lines: Vec<Line>,
+    /// Ways of connections.
+    pub ways: Ways,
+    /// Since when a new connection is lost that is meant for no line.
+    pub lost_since: Option<Instant>,
+    /// Probe sockets.
+    pub sockets: Vec<ProbeSocket>,
+    /// Excuses.
+    pub excuses: Excuses,
+    /// The router runs.
+    pub is_running: bool,
+    /// The router was settled once since the boot.
+    pub is_configured: bool,
+    /// Somebody else edited our objects at some time.
+    pub had_rival: bool,
+    /// Everything is to be taken away.
+    pub withdrawing: bool,
+}
+
+impl Scene {
+    /// A line dies at the latest this long after its last answer.
+    pub fn death_bound(&self) -> Duration {
+        let check = &self.config.check;
+        check.interval * check.fail_after + SLACK
+    }
+
+    /// A line without fault is back at the latest after this.
+    pub fn return_bound(&self) -> Duration {
+        let check = &self.config.check;
+        // Loss that was before stays in the rounds for ten seconds.
+        check.interval * (check.recover_after + 4)
+            + check.timeout * 2
+            + check.stable_for
+            + Duration::from_secs(13)
+    }
+
+    /// True if another line than `but` can carry new connections, and the router must know.
+    pub fn has_alternative(&self, but: Option<usize>) -> bool {
+        let carries = |i: usize| self.config.uplinks[i].tier != Tier::Inbound;
+        let is_well = |line: &Line| {
+            line.class == Class::Perfect
+                && self.excuses.is_overdue(self.now, line.since, self.return_bound())
+        };
+        let mut lines = self.lines.iter().enumerate();
+        lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(line))
+    }
+
+    /// Computes the truth anew; cheap, called at every event.
+    pub fn refresh(&mut self) {
+        for i in 0..self.lines.len() {
+            let class = self.classify(i);
+            let uplink = &self.config.uplinks[i];
+            let link = self.kernel.links.get(&uplink.ifname);
+            let plugged = link.is_some_and(|l| l.up && l.carrier);
+            let line = &mut self.lines[i];
+            if line.class != class {
+                line.class = class;
+                line.since = self.now;
+            }
+            let since = line.sound_since.unwrap_or(self.now);
+            line.sound_since = class.is_sound().then_some(since);
+            let since = line.unplugged_since.unwrap_or(self.now);
+            line.unplugged_since = (!plugged).then_some(since);
+        }
+    }
+
+    /// Asks the kernel for all ways anew.
+    pub fn refresh_ways(&mut self) {
+        let marks: Vec<u32> = self.lines.iter().map(|line| line.mark).collect();
+        self.ways = Ways::of(&self.kernel, &self.config, &marks);
+        for (i, line) in self.lines.iter_mut().enumerate() {
+            line.pinned = self.ways.pinned[i];
+            line.probe = self.ways.probes[i];
+            let carries = self.ways.fresh.iter().any(|way| way.line == Some(i));
+            let since = line.carrying_since.unwrap_or(self.now);
+            line.carrying_since = carries.then_some(since);
+        }
+        let lost = |way: &Way| way.line.is_none() && way.outcome == Outcome::Lost;
+        let is_lost = self.ways.fresh.iter().any(lost);
+        let since = self.lost_since.unwrap_or(self.now);
+        self.lost_since = is_lost.then_some(since);
+        self.refresh();
+    }
+
+    fn classify(&self, i: usize) -> Class {
+        let (uplink, line) = (&self.config.uplinks[i], &self.lines[i]);
+        let condition = &self.net.lines[i];
+        let link = self.kernel.links.get(&uplink.ifname);
+        let there = link.is_some_and(|l| l.up && l.carrier)
+            && self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+        let own = Outcome::Via(uplink.ifname);
+        if !there || line.pinned != own || line.probe != own || condition.is_dead() {
+            return Class::Dead;
+        }
+        let enough = self.net.targets.len() >= 3;
+        let faults = self.net.lines.iter().filter(|l| l.missing_target.is_some()).count()
+            + usize::from(self.net.dead_target.is_some());
+        let unsteady = self.now < condition.unsteady_until;
+        if condition.loss_pct > 5 || unsteady || faults > usize::from(enough) {
+            return Class::Gray;
+        }
+        if condition.loss_pct > 0 {
+            return if enough && faults == 0 { Class::Good } else { Class::Gray };
+        }
+        Class::Perfect
+    }
+}
+
+/// For the loop and the operations of a failover.
+const SLACK: Duration = Duration::from_millis(100);

@@ -1,0 +1,567 @@
+//! The world: events in the order of virtual time, one router, its fake kernel,
+//! and the laws that watch.
+//!
+//! Promises: everything follows from the seed; between any two changes of the
+//! kernel the laws are asked. Time passes only from event to event.
+
+use crate::dice::Dice;
+use crate::fault::{Fault, Mix};
+use crate::invariant::{Happening, Laws};
+use crate::kernel::Flow;
+use crate::node::{Node, Trouble, Work};
+use crate::scenario::Scenario;
+use crate::scene::{Class, Deed, Excuses, Line, Scene, Way, Ways};
+use crate::trace::Trace;
+use rail_core::net::{IfName, UplinkId};
+use rail_core::notice::Notice;
+use rail_core::state::{Neighbour, Scope, Step};
+use rail_core::status::{Health, Role};
+use rail_core::time::{Duration, Instant};
+use rail_core::{Input, Output, Purge, Router, Saved};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What is going to happen.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The router wanted to be woken.
+    Wake(u64),
+    /// The first of the queue is done.
+    Work(u64),
+    /// Something reaches the router.
+    Input(u64, Input, Option<usize>),
+    /// A state that needs not wait for the disk is on it.
+    Saved(u64, Box<Saved>),
+    /// Connections are deleted.
+    Purge(u64, Purge),
+    /// Something goes wrong.
+    Fault(Fault),
+    /// Something is well again.
+    Heal(Heal),
+    /// Clients begin connections; laws look at the clock.
+    Clients,
+}
+
+/// What is well again.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Heal {
+    Carrier(IfName),
+    Up(IfName),
+    Plug(IfName),
+    Line(usize),
+    NeighbourFails(usize),
+    Targets,
+    Refusals,
+    Slowness,
+    Deafness,
+    Delays,
+    Pause(u64),
+    Restart,
+}
+
+/// A run that broke a law.
+#[derive(Clone, Debug)]
+pub struct Violation {
+    /// The law.
+    pub law: &'static str,
+    /// What happened.
+    pub text: String,
+}
+
+/// The world.
+pub struct World {
+    pub(crate) dice: Dice,
+    pub(crate) scene: Scene,
+    pub(crate) node: Node,
+    pub(crate) trouble: Trouble,
+    pub(crate) trace: Trace,
+    pub(crate) mix: Mix,
+    pub(crate) faults: [u64; Fault::ALL.len()],
+    pub(crate) violation: Option<Violation>,
+    pub(crate) deaf_permille: u32,
+    pub(crate) overrun_permille: u32,
+    pub(crate) delay: Duration,
+    pub(crate) ops: u64,
+    events: BTreeMap<(Instant, u64), Event>,
+    sequence: u64,
+    laws: Laws,
+    last_said: Instant,
+    last_quiet: Instant,
+    is_done: bool,
+}
+
+impl World {
+    /// A world before the first start of the daemon.
+    pub fn new(mut dice: Dice, scenario: Scenario) -> Self {
+        let now = Instant::from_nanos(u64::try_from(dice.between(SEC * 30, SEC * 90).as_nanos()).unwrap_or(0));
+        let config = scenario.config;
+        let lines = (1_u8..=u8::try_from(config.uplinks.len()).unwrap_or(0)).map(|n| Line {
+            // The core numbers names in the order of the file.
+            id: UplinkId(n),
+            mark: rail_core::render::mark(&config, UplinkId(n)),
+            class: Class::Dead,
+            since: now,
+            sound_since: None,
+            unplugged_since: None,
+            pinned: crate::kernel::Outcome::Lost,
+            probe: crate::kernel::Outcome::Lost,
+            carrying_since: None,
+            health: Health::Absent,
+            role: Role::Standby,
+        });
+        let scene = Scene {
+            now,
+            lines: lines.collect(),
+            config,
+            kernel: scenario.kernel,
+            net: scenario.net,
+            ways: Ways::default(),
+            lost_since: None,
+            sockets: Vec::new(),
+            excuses: Excuses::since(now),
+            is_running: false,
+            is_configured: false,
+            had_rival: false,
+            withdrawing: false,
+        };
+        let mut world = Self {
+            dice,
+            scene,
+            node: Node::new(),
+            trouble: Trouble::default(),
+            trace: Trace::default(),
+            mix: scenario.mix,
+            faults: [0; Fault::ALL.len()],
+            violation: None,
+            deaf_permille: 0,
+            overrun_permille: 0,
+            delay: Duration::ZERO,
+            ops: 0,
+            events: BTreeMap::new(),
+            sequence: 0,
+            laws: Laws::all(),
+            last_said: now,
+            last_quiet: now,
+            is_done: false,
+        };
+        world.scene.refresh_ways();
+        world.after(Duration::ZERO, Event::Heal(Heal::Restart));
+        world.after(SEC, Event::Clients);
+        world
+    }
+
+    /// Runs until this moment, or until a law is broken.
+    pub fn run_until(&mut self, end: Instant) {
+        while self.violation.is_none() {
+            let Some((&(at, sequence), _)) = self.events.first_key_value() else { break };
+            if at > end {
+                break;
+            }
+            self.step(at, sequence);
+        }
+        self.scene.now = self.scene.now.max(end);
+    }
+
+    fn step(&mut self, at: Instant, sequence: u64) {
+        let Some(event) = self.events.remove(&(at, sequence)) else { return };
+        self.scene.now = at;
+        match event {
+            Event::Wake(life) if life == self.node.life => {
+                if self.node.next_wake.is_some_and(|planned| planned <= at) {
+                    self.node.next_wake = None;
+                    self.wake();
+                }
+            }
+            Event::Work(life) if life == self.node.life => self.work(),
+            Event::Input(life, input, line) if life == self.node.life => {
+                if let Some(line) = line {
+                    self.scene.net.lines[line].last_arrival = at;
+                }
+                self.deliver(input);
+            }
+            Event::Saved(life, saved) if life == self.node.life => self.node.disk = *saved,
+            Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
+            Event::Wake(_)
+            | Event::Work(_)
+            | Event::Input(..)
+            | Event::Saved(..)
+            | Event::Purge(..) => {}
+            Event::Fault(fault) => self.inject_and_plan(fault),
+            Event::Heal(heal) => self.heal(heal),
+            Event::Clients => self.clients(),
+        }
+        self.scene.refresh();
+        self.judge(&Happening::Tick);
+    }
+
+    /// Plans an event.
+    pub(crate) fn after(&mut self, wait: Duration, event: Event) {
+        self.sequence += 1;
+        self.events.insert((self.scene.now + wait, self.sequence), event);
+    }
+
+    /// Asks all laws.
+    pub(crate) fn judge(&mut self, what: &Happening<'_>) {
+        if self.violation.is_none()
+            && let Some(violation) = self.laws.judge(&self.scene, what)
+        {
+            self.note(format!("LAW BROKEN: {}: {}", violation.law, violation.text));
+            self.violation = Some(violation);
+        }
+    }
+
+    /// Writes into the timeline.
+    pub(crate) fn note(&mut self, text: String) {
+        self.trace.note(self.scene.now, text);
+    }
+
+    /// Begins to inject faults.
+    pub fn begin_faults(&mut self) {
+        if let Some((fault, wait)) = self.mix.next(&mut self.dice) {
+            self.after(wait, Event::Fault(fault));
+        }
+    }
+
+    fn inject_and_plan(&mut self, fault: Fault) {
+        if self.mix.next(&mut self.dice).is_none() {
+            return;
+        }
+        self.faults[fault.index()] += 1;
+        self.inject(fault);
+        self.begin_faults();
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn start(&mut self) {
+        let now = self.scene.now;
+        let key = self.dice.key();
+        let (config, saved) = (self.scene.config.clone(), self.node.disk.clone());
+        let mut router = Router::new(config, saved, "boot".into(), key);
+        self.scene.excuses.started = now;
+        self.scene.is_running = true;
+        for line in &mut self.scene.lines {
+            line.health = Health::Absent;
+            line.role = Role::Standby;
+        }
+        self.note("the daemon starts".into());
+        let mut out = Vec::new();
+        router.start(now, &mut out);
+        self.node.router = Some(router);
+        self.judge(&Happening::Started);
+        self.perform(out);
+        self.wake();
+    }
+
+    /// The daemon is killed.
+    pub(crate) fn crash(&mut self) {
+        // An nft child may live longer than its parent.
+        if self.node.is_working
+            && let Some(Work::Step(step @ Step { op: rail_core::state::Op::Nft(_), .. })) =
+                self.node.queue.front().cloned()
+            && self.dice.permille(500)
+        {
+            // Nobody is left to be told.
+            let _ = self.change(&step);
+        }
+        self.node.kill();
+        self.scene.is_running = false;
+        self.scene.sockets.clear();
+        self.note("the daemon is killed".into());
+        self.judge(&Happening::Killed);
+    }
+
+    /// Hands something to the router, and lets it decide.
+    pub(crate) fn deliver(&mut self, input: Input) {
+        if self.node.is_paused {
+            self.node.inbox.push(input);
+            return;
+        }
+        let now = self.scene.now;
+        let Some(router) = &mut self.node.router else { return };
+        let mut out = Vec::new();
+        router.handle(now, input, &mut out);
+        self.perform(out);
+        self.wake();
+    }
+
+    pub(crate) fn perform_and_wake(&mut self, out: Vec<Output>) {
+        self.perform(out);
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if self.node.is_paused {
+            return;
+        }
+        let now = self.scene.now;
+        for _ in 0..16 {
+            let Some(router) = &mut self.node.router else { return };
+            let mut out = Vec::new();
+            router.wake(now, &mut out);
+            let again = router.deadline().is_some_and(|at| at <= now);
+            self.perform(out);
+            if !again {
+                break;
+            }
+        }
+        let deadline = self.node.router.as_ref().and_then(Router::deadline);
+        if let Some(at) = deadline {
+            let at = at.max(now + Duration::from_micros(1));
+            if self.node.next_wake.is_none_or(|planned| planned > at || planned < now) {
+                self.node.next_wake = Some(at);
+                let late = self.dice.between(Duration::ZERO, Duration::from_micros(500));
+                self.after(at.since(now) + late, Event::Wake(self.node.life));
+            }
+        }
+    }
+
+    fn perform(&mut self, out: Vec<Output>) {
+        for output in out {
+            match output {
+                Output::Send { uplink, to, bytes } => self.send(uplink, to, &bytes),
+                Output::Sockets(sockets) => {
+                    self.scene.sockets = sockets;
+                    self.judge(&Happening::Sockets);
+                }
+                Output::Notice(notice) => self.hear(&notice),
+                Output::Apply(plan) => self.node.queue.extend(plan.into_iter().map(Work::Step)),
+                other => self.node.queue.push_back(Work::Output(other)),
+            }
+        }
+        self.begin_work();
+    }
+
+    fn begin_work(&mut self) {
+        if self.node.is_working {
+            return;
+        }
+        let Some(work) = self.node.queue.front() else { return };
+        let latency = self.trouble.latency(work, &mut self.dice);
+        self.node.is_working = true;
+        self.scene.excuses.lose(self.scene.now, latency);
+        self.after(latency, Event::Work(self.node.life));
+    }
+
+    fn work(&mut self) {
+        self.node.is_working = false;
+        let Some(work) = self.node.queue.pop_front() else { return };
+        match work {
+            Work::Step(step) => {
+                let result = self.change(&step);
+                self.deliver(Input::Applied(step.key, result));
+            }
+            Work::Output(output) => self.output(output),
+        }
+        self.begin_work();
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Watch(watch) => self.node.watch = watch,
+            Output::Observe(scope) => {
+                let seen = self.scene.kernel.observe(scope, &self.node.watch);
+                self.deliver(Input::Observed(scope, Box::new(seen)));
+            }
+            Output::Purge(purge) => {
+                let wait = self.dice.between(MS, MS * 30);
+                self.after(wait, Event::Purge(self.node.life, purge));
+            }
+            Output::LinkUp(ifname) => {
+                self.note(format!("sets {ifname} up"));
+                let scope = self.scene.kernel.set_up(ifname, true);
+                self.kernel_changed(scope);
+            }
+            Output::LinkDown(ifname) => {
+                self.note(format!("sets {ifname} down"));
+                self.scene.kernel.set_up(ifname, false);
+                self.scene.refresh_ways();
+            }
+            Output::Save { saved, durable: true } => self.node.disk = *saved,
+            Output::Save { saved, .. } => {
+                let wait = self.dice.between(MS / 10, MS * 10);
+                self.after(wait, Event::Saved(self.node.life, saved));
+            }
+            Output::Done => {
+                self.is_done = true;
+                self.node.kill();
+                self.scene.is_running = false;
+            }
+            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+        }
+    }
+
+    /// Performs one change of the router.
+    fn change(&mut self, step: &Step) -> Result<(), rail_core::state::OpError> {
+        self.ops += 1;
+        let before = self.scene.kernel.clone();
+        let ways_before = self.scene.ways.clone();
+        let refusal = self.trouble.refusal(&step.op, &mut self.dice);
+        let mut result = match &refusal {
+            Some((error, false)) => Err(error.clone()),
+            _ => self.scene.kernel.apply(step),
+        };
+        let done = result.is_ok();
+        if let (Some((error, true)), Ok(())) = (refusal, &result) {
+            result = Err(error);
+        }
+        let words = rail_core::state::describe(&step.op);
+        let text = match &result {
+            Ok(()) => format!("{}: {words}", step.key),
+            Err(e) => format!("{}: {words}: REFUSED: {e}", step.key),
+        };
+        self.note(text);
+        if result.is_err() {
+            self.scene.excuses.refused(self.scene.now, &step.key);
+        }
+        self.scene.refresh_ways();
+        let (key, op) = (step.key.clone(), step.op.clone());
+        self.judge(&Happening::Deed(&Deed { key, op, done, before, ways_before }));
+        result
+    }
+
+    /// Nature or somebody else changed the kernel: notifies the router, or not.
+    pub(crate) fn kernel_changed(&mut self, scope: Scope) {
+        self.scene.refresh_ways();
+        let now = self.scene.now;
+        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(now);
+        if !scope.is_empty() {
+            self.notify(scope);
+        }
+    }
+
+    fn notify(&mut self, scope: Scope) {
+        let now = self.scene.now;
+        if self.dice.permille(self.deaf_permille) {
+            // The next full observation comes within a minute.
+            self.scene.excuses.blind_until = now + SEC * 61;
+            return;
+        }
+        let mut wait = self.dice.between(Duration::ZERO, MS * 2);
+        let mut scope = scope;
+        if self.dice.permille(self.overrun_permille) {
+            scope = Scope(Scope::ALL.0 & !Scope::SYSCTLS.0 & !Scope::NEIGHBOURS.0);
+            wait += self.dice.between(Duration::ZERO, MS * 100);
+        }
+        if !scope.has(Scope::LINKS) && !scope.has(Scope::NEIGHBOURS) {
+            wait += MS * 20;
+        }
+        wait += self.dice.between(Duration::ZERO, self.delay);
+        let due = now + wait;
+        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(due);
+        if wait > MS * 30 {
+            self.scene.excuses.blind_until = self.scene.excuses.blind_until.max(due);
+        }
+        self.after(wait, Event::Input(self.node.life, Input::Changed(scope), None));
+    }
+
+    fn send(&mut self, uplink: UplinkId, to: Ipv4Addr, bytes: &[u8]) {
+        self.trace.count(self.scene.now, bytes);
+        self.judge(&Happening::Sent { uplink, to, bytes });
+        let Some(line) = self.scene.lines.iter().position(|line| line.id == uplink) else { return };
+        let name = self.scene.config.uplinks[line].ifname;
+        let is_open = self.scene.sockets.iter().any(|s| s.uplink == uplink);
+        let link = self.scene.kernel.links.get(&name);
+        let has_carrier = link.is_some_and(|l| l.up && l.carrier);
+        if !is_open || !has_carrier || self.scene.lines[line].probe != crate::kernel::Outcome::Via(name)
+        {
+            return;
+        }
+        self.resolve_gateway(line);
+        for arrival in self.scene.net.answers(line, to, bytes, &mut self.dice) {
+            let from = IpAddr::V4(arrival.from);
+            let input = Input::Packet { uplink, from, bytes: arrival.bytes };
+            let valid = arrival.is_valid.then_some(line);
+            self.after(arrival.after, Event::Input(self.node.life, input, valid));
+        }
+    }
+
+    /// A packet to a gateway that answers makes it known.
+    fn resolve_gateway(&mut self, line: usize) {
+        let uplink = &self.scene.config.uplinks[line];
+        let key = (uplink.ifname, uplink.gateway);
+        if self.scene.net.lines[line].gateway_dead {
+            return;
+        }
+        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known);
+        if before == Some(Neighbour::Failed) {
+            self.notify(Scope::NEIGHBOURS);
+        }
+    }
+
+    fn purge(&mut self, purge: &Purge) {
+        let removed = self.scene.kernel.purge(purge);
+        self.note(format!("purge of uplink {}: {} connections", purge.uplink, removed.len()));
+        let count = u32::try_from(removed.len()).unwrap_or(0);
+        self.judge(&Happening::Purged { purge, removed: &removed });
+        self.deliver(Input::Purged { uplink: purge.uplink, result: Ok(count) });
+    }
+
+    fn hear(&mut self, notice: &Notice) {
+        let now = self.scene.now;
+        if !matches!(notice, Notice::Round { .. } | Notice::Changed { .. }) {
+            let fields: Vec<String> =
+                notice.fields().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+            self.trace.note(now, format!("  says: {} {}", notice.sentence(), fields.join(" ")));
+        }
+        self.judge(&Happening::Said(notice));
+        let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
+        let index = |name: &String| names.iter().position(|n| *n == name);
+        match notice {
+            Notice::Health { uplink, to, .. } => {
+                if let Some(i) = index(uplink) {
+                    self.scene.lines[i].health = *to;
+                }
+                self.last_said = now;
+            }
+            Notice::Role { uplink, to, .. } => {
+                if let Some(i) = index(uplink) {
+                    self.scene.lines[i].role = *to;
+                }
+                self.last_said = now;
+            }
+            _ => {}
+        }
+    }
+
+    fn clients(&mut self) {
+        self.after(SEC / 2, Event::Clients);
+        let ways = self.scene.ways.fresh.clone();
+        if !ways.is_empty() && self.scene.kernel.flows.len() < 200 {
+            let Way { line, .. } = self.dice.pick(&ways);
+            if let Some(line) = line {
+                self.begin_flow(line);
+            }
+        }
+        let excuses = &self.scene.excuses;
+        let since = excuses.disturbed.max(self.last_said);
+        let now = self.scene.now;
+        let is_quiet = excuses.is_overdue(now, since, SEC * 2) && self.scene.is_running;
+        if is_quiet && now > self.last_quiet + SEC * 4 && !self.node.is_paused {
+            self.last_quiet = now;
+            if let Some(status) = self.node.router.as_ref().map(|r| r.status(now)) {
+                self.scene.is_configured |= status.settled;
+                self.judge(&Happening::Quiet(&status));
+            }
+        }
+    }
+
+    /// One connection out by a line, one in by it, one of the router itself.
+    fn begin_flow(&mut self, line: usize) {
+        let mark = self.scene.lines[line].mark;
+        let own = self.scene.config.uplinks[line].address.address;
+        let n = u8::try_from(self.dice.below(250)).unwrap_or(1);
+        let client = IpAddr::V4(Ipv4Addr::new(192, 168, 1, n));
+        let server = IpAddr::V4(Ipv4Addr::new(198, 51, 100, n));
+        for (source, destination) in [(client, server), (server, own), (own, server)] {
+            self.scene.kernel.flows.push(Flow { mark, source, destination });
+        }
+    }
+
+    /// True once a withdrawal is complete.
+    pub const fn is_done(&self) -> bool {
+        self.is_done
+    }
+}
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SEC: Duration = Duration::from_secs(1);
