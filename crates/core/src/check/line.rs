@@ -199,7 +199,8 @@ impl Line {
             let next = self.next_verdict(now, blamed);
             let was_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
             self.verdict = next;
-            if matches!(next, Verdict::Down(_)) && !was_down {
+            let is_down = matches!(next, Verdict::Down(_) | Verdict::Held(_));
+            if was_down != is_down {
                 self.forget_past(now);
             }
             if matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_) | Verdict::Probing) {
@@ -344,7 +345,8 @@ impl Line {
         }
     }
 
-    /// At a death the long window and the run of good rounds begin anew.
+    /// At a death and at a return the long window and the run of good rounds begin anew: what was
+    /// lost meanwhile says nothing of the line as it is now.
     fn forget_past(&mut self, now: Instant) {
         for target in &mut self.targets {
             target.quality.clear(now);

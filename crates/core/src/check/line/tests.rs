@@ -170,6 +170,20 @@ fn a_slow_line_lives_and_returns() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
+/// Given a line that was dead for a minute, when it has returned, then it is good, and its past
+/// does not condemn it.
+#[test]
+fn a_line_that_returned_is_not_blamed_for_its_death() {
+    let mut w = World::new(check(), Verdict::Probing);
+    w.run(MS * 5_000, |_, _| Some(MS));
+    w.run(MS * 60_000, |_, _| None);
+    w.run(MS * 2_500, |_, _| Some(MS));
+    for _ in 0..700 {
+        w.run(MS * 100, |_, _| Some(MS));
+        assert_eq!(w.line.verdict(), Verdict::Up);
+    }
+}
+
 /// Given a line that was quick, when its round trip jumps to 600 ms, then it stays up.
 #[test]
 fn a_line_that_becomes_slow_stays_up() {
