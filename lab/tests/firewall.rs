@@ -169,6 +169,9 @@ fn boot(dead: usize) -> (Duration, Option<Duration>) {
         first.expect("no connection was opened").at.saturating_duration_since(start)
     });
     assert!(out.is_none_or(|out| out <= limit), "{dead} dead: out after {out:?}");
+    // The firewall is in place by now, and the way for administrators is still open.
+    rail.wait_ready(limit).unwrap();
+    assert!(opens_from(&net.client, Ipv4Addr::new(192, 168, 1, 10), SSH), "{dead} dead: closed");
     drop(rail);
     drop(injected);
     (ssh, out)

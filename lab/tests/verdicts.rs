@@ -121,7 +121,7 @@ fn thirty_per_cent_loss_is_degraded() {
         let before = record(&world, "isp1").1;
         let _injected = world.topology.inject(1, Fault::Loss(30)).unwrap();
         world.rail.wait_health("isp1", "degraded", Duration::from_secs(60)).unwrap();
-        let time = Duration::from_secs(if long() { 1800 } else { 25 });
+        let time = Duration::from_secs(if long() { 1800 } else { 15 });
         let seen = watch(&world, "isp1", time);
         let after = record(&world, "isp1").1;
         figures(&format!("{seen:?} in {time:?}, role {after}"));
@@ -137,7 +137,7 @@ fn eighty_per_cent_loss_is_down_and_does_not_flap() {
         let injected = world.topology.inject(1, Fault::Loss(80)).unwrap();
         let limit = Duration::from_secs(60);
         let down = world.rail.wait_health("isp1", "down", limit).unwrap() - injected.since;
-        let time = Duration::from_secs(if long() { 600 } else { 25 });
+        let time = Duration::from_secs(if long() { 600 } else { 15 });
         let seen = watch(&world, "isp1", time);
         figures(&format!("down after {down:?}, then {seen:?} in {time:?}"));
         assert_eq!(seen, ["down"]);
