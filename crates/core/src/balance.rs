@@ -38,9 +38,14 @@ pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
     let names: Vec<u64> = members.iter().map(|m| hash.hash_bytes(m.name.as_bytes())).collect();
     let rank = |slot: u32, member: usize| hash.hash(&[names[member], u64::from(slot)]);
 
+    // The slots choose in a shuffled order: those that choose last have less to choose from, and
+    // must not be neighbours, or connections in turn would come in bursts.
+    let mut order: Vec<u32> = (0..slots).collect();
+    order.sort_by_key(|slot| hash.hash(&[u64::from(*slot)]));
+
     let mut alive: Vec<bool> = vec![true; members.len()];
-    let mut table: Vec<Option<usize>> = vec![None; usize::try_from(slots).unwrap_or(0)];
-    place(&mut table, members, &alive, &rank);
+    let mut table: Vec<Option<usize>> = vec![None; order.len()];
+    place(&mut table, members, &alive, &order, &rank);
 
     let mut dead: Vec<usize> = (0..members.len()).filter(|i| !members[*i].usable).collect();
     dead.sort_by_key(|i| members[*i].name);
@@ -50,7 +55,7 @@ pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
             *slot = None;
         }
         if alive.iter().any(|a| *a) {
-            place(&mut table, members, &alive, &rank);
+            place(&mut table, members, &alive, &order, &rank);
         }
     }
     table.into_iter().flatten().collect()
@@ -61,17 +66,20 @@ fn place(
     table: &mut [Option<usize>],
     members: &[Member<'_>],
     alive: &[bool],
+    order: &[u32],
     rank: &dyn Fn(u32, usize) -> u64,
 ) {
     let mut room: Vec<usize> = quotas(members, alive, table.len());
     for owner in table.iter().flatten() {
         room[*owner] = room[*owner].saturating_sub(1);
     }
-    for (slot, entry) in table.iter_mut().enumerate() {
+    for number in order {
+        let Some(entry) = usize::try_from(*number).ok().and_then(|slot| table.get_mut(slot)) else {
+            continue;
+        };
         if entry.is_none() {
-            let number = u32::try_from(slot).unwrap_or(u32::MAX);
             let living = (0..members.len()).filter(|i| alive[*i]);
-            let best = living.max_by_key(|i| (room[*i] > 0, rank(number, *i)));
+            let best = living.max_by_key(|i| (room[*i] > 0, rank(*number, *i)));
             if let Some(best) = best {
                 room[best] = room[best].saturating_sub(1);
                 *entry = Some(best);
@@ -151,6 +159,17 @@ mod tests {
             t.into_iter().map(|i| m[i].name.into()).collect()
         };
         assert_eq!(names(&one, fill(&one, 128)), names(&two, fill(&two, 128)));
+    }
+
+    /// Given connections in turn, then no uplink waits long for its next one.
+    #[test]
+    fn the_slots_of_an_uplink_are_spread() {
+        let table = fill(&members(&[("a", 3, true), ("b", 2, true), ("c", 1, true)]), 256);
+        for (uplink, weight) in [(0, 3), (1, 2), (2, 1)] {
+            let at: Vec<usize> = (0..256).filter(|slot| table[*slot] == uplink).collect();
+            let gap = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+            assert!(gap <= 60 / weight, "{uplink}: {gap}");
+        }
     }
 
     /// Given nobody usable, then there is no table.

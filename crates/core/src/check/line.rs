@@ -60,6 +60,8 @@ pub struct Line {
     running: Option<Running>,
     carrying: bool,
     verdict: Verdict,
+    /// Since when a dead line has been good without a break; longer than its rounds are kept.
+    well_since: Option<Instant>,
     last_arrival: Option<Instant>,
     neighbour_failed: bool,
     sent: u64,
@@ -86,6 +88,7 @@ impl Line {
             running: None,
             carrying: true,
             verdict,
+            well_since: None,
             last_arrival: None,
             neighbour_failed: false,
             sent: 0,
@@ -115,6 +118,7 @@ impl Line {
     pub fn stop(&mut self) {
         if self.running.take().is_some() {
             self.rounds.clear();
+            self.well_since = None;
         }
         if self.verdict != Verdict::Probing && !matches!(self.verdict, Verdict::Down(_)) {
             self.verdict = Verdict::Down(Cause::Interrupted);
@@ -176,7 +180,7 @@ impl Line {
             running.next_round = now;
         }
         running.next_round = running.next_round + interval;
-        let number = self.rounds.begin(now, self.targets.len());
+        let number = self.rounds.begin(now, self.targets.len(), self.check.recover_after);
         let sequence = u16::try_from(number & 0xffff).unwrap_or(0);
         let mut order: Vec<usize> = (0..self.targets.len()).collect();
         order.sort_by_key(|t| self.key.hash(&[number, *t as u64, 1]));
@@ -196,6 +200,7 @@ impl Line {
     pub fn judge(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
         let settled = self.settle(now, blamed);
         if self.running.is_some() {
+            self.note_well(now, blamed);
             let next = self.next_verdict(now, blamed);
             let was_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
             self.verdict = next;
@@ -289,13 +294,20 @@ impl Line {
         None
     }
 
+    fn note_well(&mut self, now: Instant, blamed: &[bool]) {
+        let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
+        let run = if is_down { self.run(now, blamed) } else { Run::default() };
+        let since = self.well_since.map_or(run.since, |at| at.min(run.since));
+        self.well_since = (is_down && run.length >= self.check.recover_after).then_some(since);
+    }
+
     fn recovery(&self, now: Instant, blamed: &[bool], cause: Cause) -> Verdict {
         let run = self.run(now, blamed);
         let lossless = run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes;
         if run.length < self.check.recover_after || !lossless {
             return Verdict::Down(cause);
         }
-        if now.since(run.since) < self.check.stable_for {
+        if now.since(self.well_since.unwrap_or(now)) < self.check.stable_for {
             Verdict::Held(cause)
         } else {
             Verdict::Up

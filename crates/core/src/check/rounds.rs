@@ -6,10 +6,13 @@ use alloc::collections::VecDeque;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Rounds older than this are forgotten; answers to them are counted as refused.
+/// Rounds older than this are forgotten, if enough for a return are left; answers to them are
+/// counted as refused.
 const KEEP: Duration = Duration::from_secs(10);
-/// At most this many rounds are kept, whatever the interval.
+/// At most this many rounds are kept, whatever the interval, if that is enough for a return.
 const MOST: usize = 1200;
+/// Rounds beyond those that a return takes: the pending ones.
+const PENDING: usize = 16;
 
 /// One round: an echo to each target, at one moment.
 #[derive(Clone, Debug)]
@@ -53,10 +56,13 @@ pub struct Run {
 }
 
 impl Rounds {
-    /// Begins a round; returns its number.
-    pub(super) fn begin(&mut self, now: Instant, targets: usize) -> u64 {
+    /// Begins a round; returns its number. `run` good rounds must fit in what is kept.
+    pub(super) fn begin(&mut self, now: Instant, targets: usize, run: u32) -> u64 {
+        let least = usize::try_from(run).unwrap_or(MOST).saturating_add(PENDING);
         let old = |r: &Round| now.since(r.sent_at) > KEEP;
-        while self.rounds.len() >= MOST || self.rounds.front().is_some_and(old) {
+        while self.rounds.len() >= least
+            && (self.rounds.len() >= MOST || self.rounds.front().is_some_and(old))
+        {
             self.rounds.pop_front();
         }
         self.next += 1;
@@ -136,7 +142,7 @@ mod tests {
         let mut rounds = Rounds::default();
         let mut at = Instant::from_nanos(1_000_000_000);
         for answers in pattern {
-            let number = rounds.begin(at, 3);
+            let number = rounds.begin(at, 3, 10);
             let sequence = u16::try_from(number).unwrap();
             for answered in rounds.find(sequence).unwrap().answered.iter_mut().take(*answers) {
                 *answered = true;

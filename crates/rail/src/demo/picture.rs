@@ -43,7 +43,7 @@ pub(super) fn draw(story: &Story) -> String {
         );
     }
     rows_of(&mut svg, story);
-    for attempt in &story.report.attempts {
+    for (n, attempt) in story.report.attempts.iter().enumerate() {
         let Some(begin) = begin.filter(|b| attempt.at >= *b) else { continue };
         let x = x(attempt.at.saturating_duration_since(begin));
         let row = match &attempt.outcome {
@@ -53,8 +53,8 @@ pub(super) fn draw(story: &Story) -> String {
         let colour = row.map_or(FAILED, |r| COLOURS[r % COLOURS.len()]);
         let radius = if row.is_some() { 1.6 } else { 2.6 };
         let y = middle(row.unwrap_or(story.sources.len()));
-        // Spread over the row by time, so that dots do not hide each other.
-        let nudge = (x * 7.3).sin() * 12.0;
+        // Spread over the row, so that dots do not hide each other.
+        let nudge = f64::from(u32::try_from(n * 7919 % 25).unwrap_or(0)) - 12.0;
         let _ = writeln!(
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{:.1}\" r=\"{radius}\" fill=\"{colour}\"/>",

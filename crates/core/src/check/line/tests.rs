@@ -271,3 +271,22 @@ fn a_failed_neighbour_condemns_a_silent_line() {
     w.run(MS * 400, |_, _| None);
     assert_eq!(w.line.verdict(), Verdict::Down(Cause::Neighbour));
 }
+
+/// Given a return that takes longer than the rounds of ten seconds, by their number or by
+/// `stable_for`, when the line is good, then it returns when it should.
+#[test]
+fn a_long_proof_of_health_can_be_given() {
+    for (recover_after, stable_for, at_least) in [(30, 0, 30), (2, 25, 25)] {
+        let check = CheckConfig {
+            interval: MS * 1000,
+            recover_after,
+            stable_for: MS * stable_for * 1000,
+            ..check()
+        };
+        let mut world = World::new(check, Verdict::Down(Cause::Adopted));
+        world.run(MS * (at_least - 2) * 1000, |_, _| Some(MS * 10));
+        assert!(!matches!(world.line.verdict(), Verdict::Up), "{:?}", world.line.verdict());
+        world.run(MS * 4000, |_, _| Some(MS * 10));
+        assert_eq!(world.line.verdict(), Verdict::Up);
+    }
+}
