@@ -1,5 +1,5 @@
 //! Is a line alive? One [`Line`] a uplink sends rounds of echoes and judges
-//! them; [`blame`] finds targets that are silent on every line.
+//! them; [`blame()`] finds targets that are silent on every line.
 
 mod blame;
 mod line;

@@ -88,9 +88,8 @@ fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
 /// The first packet of a connection that came in by an uplink.
 fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
     let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
-    let on_this_line = |f: &&Forward| {
-        f.uplinks.as_ref().is_none_or(|names| names.iter().any(|name| *name == line.uplink.name))
-    };
+    let on_this_line =
+        |f: &&Forward| f.uplinks.as_ref().is_none_or(|names| names.contains(&line.uplink.name));
     for forward in config.forwards.iter().filter(on_this_line) {
         rules.push(port_forward(line.uplink, forward));
     }

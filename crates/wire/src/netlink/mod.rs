@@ -4,7 +4,7 @@
 //! files beside it know one kind of object each. Promises: a reader takes what
 //! it knows and skips the rest, so that an attribute which a newer kernel adds,
 //! lengthens or tears never costs the message; any bytes give a value or a
-//! [`DecodeError`](crate::DecodeError). Leaves out sockets, and what the objects
+//! [`DecodeError`]. Leaves out sockets, and what the objects
 //! mean to us. RFC 3549; numbers from Linux `linux/netlink.h`, `linux/rtnetlink.h`.
 //!
 //! ```text
