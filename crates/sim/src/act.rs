@@ -83,6 +83,10 @@ impl World {
         };
         self.kernel_changed(scope);
         let (low, high) = self.dice.pick(&[(MS, MS * 200), (MS * 200, SEC * 2), (SEC, SEC * 30)]);
+        // What comes and goes unseen looks like somebody's edit; and the first two are one.
+        let unseen = high < SEC * 3 || self.node.is_paused || self.deaf_permille > 0;
+        let is_edit = fault != Fault::Carrier && (fault != Fault::Unplug || unseen);
+        self.scene.had_rival |= is_edit;
         self.heal_within(heal, low, high);
     }
 

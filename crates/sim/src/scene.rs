@@ -254,7 +254,7 @@ impl Scene {
     /// A line dies at the latest this long after its last answer.
     pub fn death_bound(&self) -> Duration {
         let check = &self.config.check;
-        check.interval * check.fail_after + SLACK
+        check.interval * check.fail_after + (check.interval / 2).min(SLACK) + SLACK
     }
 
     /// A line without fault is back at the latest after this.

@@ -87,6 +87,8 @@ pub struct World {
     laws: Laws,
     last_said: Instant,
     last_quiet: Instant,
+    /// The present second, and how often the router was woken in it.
+    wakes: (u64, u32),
     is_done: bool,
 }
 
@@ -142,6 +144,7 @@ impl World {
             laws: Laws::all(),
             last_said: now,
             last_quiet: now,
+            wakes: (0, 0),
             is_done: false,
         };
         world.scene.refresh_ways();
@@ -299,6 +302,7 @@ impl World {
             let mut out = Vec::new();
             router.wake(now, &mut out);
             let again = router.deadline().is_some_and(|at| at <= now);
+            self.count_wake();
             self.perform(out);
             if !again {
                 break;
@@ -312,6 +316,18 @@ impl World {
                 let late = self.dice.between(Duration::ZERO, Duration::from_micros(500));
                 self.after(at.since(now) + late, Event::Wake(self.node.life));
             }
+        }
+    }
+
+    /// A loop that never sleeps gets nowhere.
+    fn count_wake(&mut self) {
+        let second = self.scene.now.as_nanos() / 1_000_000_000;
+        let (last, count) = self.wakes;
+        self.wakes = (second, if last == second { count + 1 } else { 1 });
+        if self.wakes.1 > MOST_WAKES && self.violation.is_none() {
+            let text = "woken thousands of times in a second: it asks for a moment that is past";
+            self.note(format!("LAW BROKEN: sleep: {text}"));
+            self.violation = Some(Violation { law: "sleep", text: text.into() });
         }
     }
 
@@ -563,5 +579,7 @@ impl World {
     }
 }
 
+/// Four lines with four targets each answer 160 probes a second.
+const MOST_WAKES: u32 = 5000;
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SEC: Duration = Duration::from_secs(1);

@@ -5,6 +5,8 @@
 use super::{Happening, Law};
 use crate::kernel::Outcome;
 use crate::scene::Scene;
+use rail_core::config::NoUplink;
+use rail_core::status::Role;
 
 /// See the module.
 #[derive(Default)]
@@ -26,9 +28,12 @@ impl Law for Window {
         let lost = scene.ways.fresh.iter().find(|way| {
             way.outcome == Outcome::Lost && way.line.is_none_or(is_plugged)
         });
+        // "unreachable" is what the administrator wants when no line is usable.
+        let is_wanted = scene.config.router.no_uplink == NoUplink::Unreachable
+            && scene.lines.iter().all(|line| line.role != Role::Active);
         let any_plugged = (0..scene.lines.len()).any(is_plugged);
         match lost {
-            Some(way) if !had_none && any_plugged => {
+            Some(way) if !had_none && any_plugged && !is_wanted => {
                 Err(format!("{}: after {:?} a new connection has no route ({way:?})", deed.key, deed.op))
             }
             _ => Ok(()),
