@@ -130,6 +130,7 @@ impl World {
         let damage = rival::damage(&mut scene.kernel, &scene.config, &mut self.dice);
         if let Some((scope, text)) = damage {
             scene.had_rival = true;
+            scene.is_damaged = true;
             scene.excuses.edited(scene.now);
             self.note(format!("RIVAL {text}"));
             self.kernel_changed(scope);

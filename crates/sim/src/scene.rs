@@ -47,6 +47,8 @@ pub struct Line {
     pub sound_since: Option<Instant>,
     /// Since when its link is down or without carrier.
     pub unplugged_since: Option<Instant>,
+    /// Since when its link is set up and has its address: routes through it can exist.
+    pub routable_since: Option<Instant>,
     /// Where a pinned connection goes.
     pub pinned: Outcome,
     /// Where a probe goes.
@@ -246,6 +248,8 @@ pub struct Scene {
     pub is_configured: bool,
     /// Somebody else edited our objects at some time.
     pub had_rival: bool,
+    /// Somebody edited our objects since all was last in order.
+    pub is_damaged: bool,
     /// Everything is to be taken away.
     pub withdrawing: bool,
 }
@@ -278,6 +282,12 @@ impl Scene {
         lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(line))
     }
 
+    /// True if routes through the line can exist, and the router has had the time to know.
+    pub fn is_firm(&self, line: usize) -> bool {
+        let since = self.lines[line].routable_since;
+        since.is_some_and(|at| self.excuses.is_overdue(self.now, at, KNOWN))
+    }
+
     /// Computes the truth anew; cheap, called at every event.
     pub fn refresh(&mut self) {
         for i in 0..self.lines.len() {
@@ -294,6 +304,10 @@ impl Scene {
             line.sound_since = class.is_sound().then_some(since);
             let since = line.unplugged_since.unwrap_or(self.now);
             line.unplugged_since = (!plugged).then_some(since);
+            let is_routable = link.is_some_and(|l| l.up)
+                && self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+            let since = line.routable_since.unwrap_or(self.now);
+            line.routable_since = is_routable.then_some(since);
         }
     }
 
@@ -332,12 +346,17 @@ impl Scene {
         if condition.loss_pct > 5 || unsteady || faults > usize::from(enough) {
             return Class::Gray;
         }
-        if condition.loss_pct > 0 {
-            return if enough && faults == 0 { Class::Good } else { Class::Gray };
+        match (condition.loss_pct > 0, faults > 0) {
+            (false, false) => Class::Perfect,
+            (true, true) => Class::Gray,
+            // Not too much to live with, but a return may take longer.
+            _ if enough => Class::Good,
+            _ => Class::Gray,
         }
-        Class::Perfect
     }
 }
 
+/// The router has heard of a change.
+const KNOWN: Duration = Duration::from_millis(300);
 /// For the loop and the operations of a failover.
 const SLACK: Duration = Duration::from_millis(100);

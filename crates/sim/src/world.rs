@@ -105,6 +105,7 @@ impl World {
             since: now,
             sound_since: None,
             unplugged_since: None,
+            routable_since: None,
             pinned: crate::kernel::Outcome::Lost,
             probe: crate::kernel::Outcome::Lost,
             carrying_since: None,
@@ -124,6 +125,7 @@ impl World {
             is_running: false,
             is_configured: false,
             had_rival: false,
+            is_damaged: false,
             withdrawing: false,
         };
         let mut world = Self {
@@ -340,6 +342,10 @@ impl World {
                     self.judge(&Happening::Sockets);
                 }
                 Output::Notice(notice) => self.hear(&notice),
+                Output::Purge(purge) => {
+                    self.judge(&Happening::Purge(&purge));
+                    self.node.queue.push_back(Work::Output(Output::Purge(purge)));
+                }
                 Output::Apply(plan) => self.node.queue.extend(plan.into_iter().map(Work::Step)),
                 other => self.node.queue.push_back(Work::Output(other)),
             }
@@ -508,7 +514,7 @@ impl World {
         let removed = self.scene.kernel.purge(purge);
         self.note(format!("purge of uplink {}: {} connections", purge.uplink, removed.len()));
         let count = u32::try_from(removed.len()).unwrap_or(0);
-        self.judge(&Happening::Purged { purge, removed: &removed });
+        self.judge(&Happening::Purged { uplink: purge.uplink, removed: &removed });
         self.deliver(Input::Purged { uplink: purge.uplink, result: Ok(count) });
     }
 
@@ -556,6 +562,7 @@ impl World {
             self.last_quiet = now;
             if let Some(status) = self.node.router.as_ref().map(|r| r.status(now)) {
                 self.scene.is_configured |= status.settled;
+                self.scene.is_damaged &= !status.settled;
                 self.judge(&Happening::Quiet(&status));
             }
         }

@@ -35,6 +35,12 @@ impl Router {
         fact.has_address = self.observed.addresses.contains_key(&address);
         let ready = enabled && fact.carrier && fact.has_address;
         let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
+        if before.ifindex != ifindex {
+            // Its settings went with the device, or came new with it; nobody reports that.
+            let path = alloc::format!("net/ipv4/conf/{ifname}/");
+            self.observed.sysctls.retain(|name, _| !name.starts_with(&path));
+            out.push(Output::Observe(crate::state::Scope::SYSCTLS));
+        }
         if changed {
             self.engine.interface_changed(ifname);
             self.engine.retry_now(now);

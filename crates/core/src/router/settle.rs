@@ -27,7 +27,9 @@ pub(super) enum Pass {
 /// address, and not those that came in by it.
 pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
     let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
-    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address);
+    // An address that went with its device may come back, and its connections with it.
+    let configured = config.uplinks.iter().map(|u| u.address.address);
+    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured);
     let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));
     let mut keep_destinations: Vec<Prefix> = inside.map(|(_, p)| p.network()).collect();
     keep_destinations.extend(own.clone().map(Prefix::host));

@@ -11,7 +11,7 @@ use crate::net::IfName;
 use crate::notice::Notice;
 use crate::status::Trouble;
 use crate::time::{Duration, Instant};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -41,6 +41,8 @@ pub struct Engine {
     conflicts: Vec<Conflict>,
     repairs: BTreeMap<Key, VecDeque<Instant>>,
     contested: BTreeMap<Key, Instant>,
+    /// Contested, and left for later in the last pass.
+    held_back: BTreeSet<Key>,
     /// Repairs under way, and since when.
     repairing: BTreeMap<Key, Instant>,
     /// Applied with success, but not seen in place yet, and how often.
@@ -67,9 +69,10 @@ impl Engine {
         news: &mut Vec<Notice>,
     ) -> Plan {
         let (plan, conflicts) = diff(desired, observed, &self.memory);
-        self.note_in_place(now, desired, &plan, news);
+        self.note_in_place(now, desired, observed, &plan, news);
         self.note_conflicts(conflicts, news);
         self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
+        self.held_back.clear();
         let plan: Plan =
             plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
         self.outstanding = plan.len();
@@ -86,13 +89,21 @@ impl Engine {
         &mut self,
         now: Instant,
         desired: &State,
+        observed: &Observed,
         plan: &Plan,
         news: &mut Vec<Notice>,
     ) {
         self.in_place.retain(|key, _| desired.contains_key(key));
+        self.repairing.retain(|key, _| desired.contains_key(key));
         let is_quiet = |next: &Instant| now.since(*next) > FIGHT_WINDOW;
         self.contested.retain(|key, next| plan.iter().any(|s| s.key == *key) || !is_quiet(next));
         for (key, value) in desired {
+            let is_unknown =
+                matches!(key, Key::Sysctl(path) if !observed.sysctls.contains_key(path));
+            if is_unknown {
+                self.repairing.remove(key);
+                continue;
+            }
             if plan.iter().any(|step| step.key == *key) {
                 continue;
             }
@@ -140,7 +151,11 @@ impl Engine {
             return false;
         }
         let is_drift = desired.get(key).is_some_and(|want| self.in_place.get(key) == Some(want));
-        !is_drift || self.may_repair(now, key, news)
+        let may_run = !is_drift || self.may_repair(now, key, news);
+        if !may_run {
+            self.held_back.insert(key.clone());
+        }
+        may_run
     }
 
     fn may_repair(&mut self, now: Instant, key: &Key, news: &mut Vec<Notice>) -> bool {
@@ -250,7 +265,11 @@ impl Engine {
         if self.is_busy() {
             return None;
         }
-        let failed = self.failures.values().map(|f| f.next_try);
+        // What fails and is contested as well waits for the later of the two.
+        let paced = |key: &Key| self.contested.get(key).filter(|_| self.held_back.contains(key));
+        let wait =
+            |(key, f): (&Key, &Failure)| f.next_try.max(paced(key).copied().unwrap_or_default());
+        let failed = self.failures.iter().map(wait);
         let contested = self.contested.iter().filter(|(k, _)| self.repairing.contains_key(*k));
         failed.chain(contested.map(|(_, next)| *next)).min()
     }

@@ -34,11 +34,13 @@ pub enum Happening<'a> {
     },
     /// The router opened its probe sockets.
     Sockets,
-    /// The router had connections deleted.
+    /// The router asks to have connections deleted.
+    Purge(&'a Purge),
+    /// They were deleted.
     Purged {
-        /// What it asked for.
-        purge: &'a Purge,
-        /// What was deleted.
+        /// Of this uplink.
+        uplink: UplinkId,
+        /// These.
         removed: &'a [Flow],
     },
     /// Nothing has happened outside for some seconds.

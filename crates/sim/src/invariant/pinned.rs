@@ -18,7 +18,7 @@ impl Law for Pinned {
         for (i, uplink) in scene.config.uplinks.iter().enumerate() {
             let own = Outcome::Via(uplink.ifname);
             let before = deed.ways_before.pinned.get(i);
-            if before == Some(&own) && scene.lines[i].pinned != own {
+            if before == Some(&own) && scene.lines[i].pinned != own && scene.is_firm(i) {
                 let (key, now) = (&deed.key, scene.lines[i].pinned);
                 return Err(format!("{key}: connections of {} now go {now:?}", uplink.name));
             }

@@ -2,10 +2,11 @@
 //! line is, and only those that can move.
 
 use super::{Happening, Law};
-use crate::scene::Scene;
-use rail_core::config::Tier;
+use crate::kernel::Flow;
+use crate::scene::{Class, Line, Scene};
+use rail_core::Purge;
+use rail_core::net::UplinkId;
 use rail_core::status::Role;
-use rail_core::time::Duration;
 
 /// See the module.
 #[derive(Default)]
@@ -13,36 +14,48 @@ pub(super) struct PurgeLaw;
 
 impl Law for PurgeLaw {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Purged { purge, removed } = what else { return Ok(()) };
-        let Some(i) = scene.lines.iter().position(|line| line.id == purge.uplink) else {
-            return Err(format!("a purge of uplink {}, which does not exist", purge.uplink));
-        };
-        let (line, uplink) = (&scene.lines[i], &scene.config.uplinks[i]);
-        if purge.mark != line.mark || purge.mask != scene.config.ranges.mark_mask {
-            return Err(format!("a purge of {} names other connections: {purge:?}", uplink.name));
-        }
-        let is_well = |at| scene.excuses.is_overdue(scene.now, at, scene.return_bound());
-        if line.sound_since.is_some_and(is_well) {
-            return Err(format!("connections of {} are deleted, which is well", uplink.name));
-        }
-        let others = scene.lines.iter().enumerate().filter(|(n, _)| *n != i);
-        let carries = |(n, other): (usize, &crate::scene::Line)| {
-            scene.config.uplinks[n].tier != Tier::Inbound
-                && other.role == Role::Active
-                && (other.health.is_usable() || other.class.is_sound() || recently(scene, other))
-        };
-        if !others.into_iter().any(carries) {
-            return Err(format!("connections of {} are deleted, and cannot move", uplink.name));
-        }
-        let own = uplink.address.address;
-        match removed.iter().find(|flow| flow.source == own || flow.destination == own) {
-            Some(flow) => Err(format!("a connection was deleted that cannot move: {flow:?}")),
-            None => Ok(()),
+        match what {
+            Happening::Purge(purge) => asked(scene, purge),
+            Happening::Purged { uplink, removed } => deleted(scene, *uplink, removed),
+            _ => Ok(()),
         }
     }
 }
 
-/// The line went between the decision and the deed.
-fn recently(scene: &Scene, line: &crate::scene::Line) -> bool {
-    scene.now < line.since + Duration::from_secs(1)
+fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
+    let Some(i) = scene.lines.iter().position(|line| line.id == purge.uplink) else {
+        return Err(format!("a purge of uplink {}, which does not exist", purge.uplink));
+    };
+    let (line, name) = (&scene.lines[i], &scene.config.uplinks[i].name);
+    if purge.mark != line.mark || purge.mask != scene.config.ranges.mark_mask {
+        return Err(format!("a purge of {name} names other connections: {purge:?}"));
+    }
+    if line.health.is_usable() {
+        return Err(format!("connections of {name} are deleted, which is {}", line.health));
+    }
+    let is_well = |at| scene.excuses.is_overdue(scene.now, at, scene.return_bound());
+    if line.class == Class::Perfect && is_well(line.since) {
+        return Err(format!("connections of {name} are deleted, which is well"));
+    }
+    let carries = |(n, other): (usize, &Line)| {
+        n != i && other.role == Role::Active && other.health.is_usable()
+    };
+    if !scene.lines.iter().enumerate().any(carries) {
+        return Err(format!("connections of {name} are deleted, and cannot move"));
+    }
+    let still = scene.ways.fresh.iter().any(|way| way.line == Some(i));
+    if still && !scene.is_damaged && scene.now > scene.excuses.blind_until {
+        return Err(format!("connections of {name} are deleted, and new ones still go there"));
+    }
+    Ok(())
+}
+
+fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
+    let is_own = |ip| scene.config.uplinks.iter().any(|u| u.address.address == ip);
+    let other = |flow: &Flow| scene.lines.iter().any(|l| l.mark == flow.mark && l.id != uplink);
+    let stays = |flow: &&Flow| is_own(flow.source) || is_own(flow.destination) || other(flow);
+    match removed.iter().find(stays) {
+        Some(flow) => Err(format!("a connection was deleted that cannot move: {flow:?}")),
+        None => Ok(()),
+    }
 }

@@ -15,25 +15,21 @@ pub(super) struct Window;
 impl Law for Window {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Deed(deed) = what else { return Ok(()) };
-        if scene.withdrawing || !deed.done {
+        let is_blind = scene.now < scene.excuses.blind_until;
+        if scene.withdrawing || !deed.done || scene.is_damaged || is_blind {
             return Ok(());
         }
         let had_none = deed.ways_before.fresh.iter().any(|way| way.outcome == Outcome::Lost);
         // What the kernel took with a device is gone already; a way that leads to it is no way.
-        let is_plugged = |i: usize| {
-            let uplink = &scene.config.uplinks[i];
-            scene.kernel.links.get(&uplink.ifname).is_some_and(|link| link.up)
-                && scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address))
-        };
         let lost = scene.ways.fresh.iter().find(|way| {
-            way.outcome == Outcome::Lost && way.line.is_none_or(is_plugged)
+            way.outcome == Outcome::Lost && way.line.is_none_or(|line| scene.is_firm(line))
         });
         // "unreachable" is what the administrator wants when no line is usable.
         let is_wanted = scene.config.router.no_uplink == NoUplink::Unreachable
             && scene.lines.iter().all(|line| line.role != Role::Active);
-        let any_plugged = (0..scene.lines.len()).any(is_plugged);
+        let any_firm = (0..scene.lines.len()).any(|line| scene.is_firm(line));
         match lost {
-            Some(way) if !had_none && any_plugged && !is_wanted => {
+            Some(way) if !had_none && any_firm && !is_wanted => {
                 Err(format!("{}: after {:?} a new connection has no route ({way:?})", deed.key, deed.op))
             }
             _ => Ok(()),
