@@ -2,6 +2,8 @@
 //! directions. Each test runs in a network namespace of its own, which ends
 //! with its thread. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 use rail_core::net::{Family, IfName, Prefix};
 use rail_core::state::{
     Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, RouteKey, RouteValue,

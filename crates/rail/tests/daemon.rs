@@ -1,6 +1,8 @@
 //! The built binary as a daemon, alone in a network namespace: what a service
 //! manager, an administrator and a second daemon see of it. Needs root.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixDatagram, UnixStream};

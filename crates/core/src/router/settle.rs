@@ -56,11 +56,11 @@ impl Router {
                         changed = true;
                     }
                 }
-                (Key::Address { ifname, prefix }, Op::AddAddress) => {
-                    if self.engine.memory.addresses.insert((*ifname, *prefix)) {
-                        self.saved.addresses.push((*ifname, *prefix));
-                        changed = true;
-                    }
+                (Key::Address { ifname, prefix }, Op::AddAddress)
+                    if self.engine.memory.addresses.insert((*ifname, *prefix)) =>
+                {
+                    self.saved.addresses.push((*ifname, *prefix));
+                    changed = true;
                 }
                 _ => {}
             }
