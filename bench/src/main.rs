@@ -4,6 +4,7 @@
 //! rounds of all variants are interleaved, so that a machine that slows down slows
 //! all of them, and only ratios within one round are compared.
 
+mod balancing;
 mod forwarding;
 mod idle;
 mod load;
@@ -14,13 +15,15 @@ mod world;
 use rail_lab::space::isolate_program;
 use std::process::ExitCode;
 
-const HELP: &str = "usage: rail-bench [forwarding] [switching] [idle]   (all without a word)
+const HELP: &str =
+    "usage: rail-bench [forwarding] [balancing] [switching] [idle]   (all without a word)
   BENCH_ROUNDS=n   interleaved rounds, default 9
   BENCH_MS=n       length of one measurement in milliseconds, default 1000";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.iter().any(|w| !["forwarding", "switching", "idle"].contains(&w.as_str())) {
+    if words.iter().any(|w| !["forwarding", "balancing", "switching", "idle"].contains(&w.as_str()))
+    {
         eprintln!("{HELP}");
         return ExitCode::from(64);
     }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let mut ok = true;
     for (word, run) in [
         ("forwarding", forwarding::run as fn() -> Result<bool, rail_lab::LabError>),
+        ("balancing", balancing::run),
         ("switching", switching::run),
         ("idle", idle::run),
     ] {
