@@ -64,8 +64,6 @@ pub struct Line {
     well_since: Option<Instant>,
     last_arrival: Option<Instant>,
     neighbour_failed: bool,
-    sent: u64,
-    answered: u64,
 }
 
 impl Line {
@@ -91,8 +89,6 @@ impl Line {
             well_since: None,
             last_arrival: None,
             neighbour_failed: false,
-            sent: 0,
-            answered: 0,
         }
     }
 
@@ -151,6 +147,7 @@ impl Line {
         if echo.kind != EchoKind::Reply || echo.ident != self.ident || self.running.is_none() {
             return Err(Refusal::Forged);
         }
+        let was_silent = !self.is_answering(target);
         let round = self.rounds.find(echo.sequence).ok_or(Refusal::Forged)?;
         if echo.nonce != self.key.hash(&[round.number, target as u64]) {
             return Err(Refusal::Forged);
@@ -159,12 +156,30 @@ impl Line {
             return Err(Refusal::Duplicate);
         }
         let sent_at = round.sent_at;
+        if was_silent && self.others_are_well(now, target) {
+            // It was the target's fault, so its losses are not the line's.
+            self.targets[target].quality.clear(now);
+        }
         self.targets[target].last_answer = Some(now);
         self.targets[target].quality.answered(sent_at, now.since(sent_at));
         self.last_arrival = Some(now);
         self.neighbour_failed = false;
-        self.answered += 1;
         Ok(())
+    }
+
+    /// True if the target answered one of the rounds of the quorum window, and of three at least.
+    /// Rounds count, not time: the loop may have slept.
+    fn is_answering(&self, target: usize) -> bool {
+        let rounds = quorum_window(&self.check).as_nanos() / self.interval().as_nanos().max(1);
+        self.rounds.answered_lately(target, usize::try_from(rounds).unwrap_or(3).max(3))
+    }
+
+    fn others_are_well(&self, now: Instant, target: usize) -> bool {
+        let others = self.targets.iter().enumerate().filter(|(t, _)| *t != target);
+        let mut sums = Sums::default();
+        others.for_each(|(_, other)| sums += other.quality.sums(now, self.check.timeout));
+        let limit = u64::from(self.check.loss.recovered_pct) * 10;
+        sums.loss_permille().is_some_and(|loss| loss <= limit)
     }
 
     /// Sends the round that is due, if any, as (target, ICMP message) in random order.
@@ -189,7 +204,6 @@ impl Line {
             let nonce = self.key.hash(&[number, t as u64]);
             let echo = Echo { kind: EchoKind::Request, ident: self.ident, sequence, nonce };
             self.targets[t].quality.sent(now);
-            self.sent += 1;
             packets.push((self.targets[t].address, echo.emit()));
         }
         packets
@@ -317,7 +331,7 @@ impl Line {
     /// Good or not so good, by the long window.
     fn grade(&self, now: Instant, blamed: &[bool]) -> Verdict {
         let sums = self.sums(now, blamed);
-        let age = self.targets.first().map_or(Duration::ZERO, |t| t.quality.age(now));
+        let age = self.targets.iter().map(|t| t.quality.age(now)).max().unwrap_or_default();
         let was_good = self.verdict == Verdict::Up;
         if age < Duration::from_secs(10) {
             return self.verdict;
@@ -379,11 +393,9 @@ impl Line {
 
     /// Sums over the targets that answer on this line and are not blamed.
     pub fn sums(&self, now: Instant, blamed: &[bool]) -> Sums {
-        let window = quorum_window(&self.check);
         let mut sums = Sums::default();
         for (t, target) in self.targets.iter().enumerate() {
-            let answers = target.last_answer.is_some_and(|at| now.since(at) < window);
-            if answers && !is_blamed(blamed, t) {
+            if self.is_answering(t) && !is_blamed(blamed, t) {
                 sums += target.quality.sums(now, self.check.timeout);
             }
         }
@@ -448,11 +460,6 @@ impl Line {
     /// True while it sends probes.
     pub const fn is_running(&self) -> bool {
         self.running.is_some()
-    }
-
-    /// Probes sent and valid answers.
-    pub const fn counts(&self) -> (u64, u64) {
-        (self.sent, self.answered)
     }
 
     /// Last answer of a target.

@@ -85,6 +85,16 @@ impl Rounds {
         self.rounds.iter_mut().rev().find(|r| r.number & 0xffff == u64::from(sequence))
     }
 
+    /// True if the target answered one of the last `count` settled rounds, or a younger one.
+    pub(super) fn answered_lately(&self, target: usize, count: usize) -> bool {
+        let mut settled = 0;
+        let mut lately = self.rounds.iter().rev().take_while(|round| {
+            settled += usize::from(round.settled);
+            settled <= count
+        });
+        lately.any(|round| round.answered.get(target) == Some(&true))
+    }
+
     /// The first round whose timeout has not been dealt with.
     pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
         self.rounds.iter_mut().find(|r| !r.settled)

@@ -110,6 +110,10 @@ fn surplus(desired: &State, observed: &Observed, memory: &Memory) -> Plan {
         }
     };
     for ((ifname, prefix), owner) in &observed.addresses {
+        // An address was read later than its link: look again before anything is taken away.
+        if !observed.links.contains_key(ifname) {
+            continue;
+        }
         if *owner == Ownership::Ours || memory.addresses.contains(&(*ifname, *prefix)) {
             drop(Key::Address { ifname: *ifname, prefix: *prefix }, Op::DelAddress);
         }

@@ -75,6 +75,12 @@ impl Engine {
         self.held_back.clear();
         let plan: Plan =
             plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
+        for step in &plan {
+            // Our own change to another value: what was in place before is so no more.
+            if self.in_place.get(&step.key) != desired.get(&step.key) {
+                self.in_place.remove(&step.key);
+            }
+        }
         self.outstanding = plan.len();
         self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
         plan
@@ -166,7 +172,7 @@ impl Engine {
         while repairs.front().is_some_and(|at| now.since(*at) > FIGHT_WINDOW) {
             repairs.pop_front();
         }
-        let is_new_round = self.repairing.get(key).is_none();
+        let is_new_round = !self.repairing.contains_key(key);
         if is_new_round {
             repairs.push_back(now);
         }
@@ -257,7 +263,8 @@ impl Engine {
 
     /// True if nothing failed, nothing is contested and no pass is under way.
     pub fn is_settled(&self) -> bool {
-        !self.is_busy() && self.failures.is_empty() && self.repairing.is_empty()
+        let is_clear = self.failures.is_empty() && self.held_back.is_empty();
+        !self.is_busy() && is_clear && self.repairing.is_empty()
     }
 
     /// When a failed or contested object is due.
@@ -265,12 +272,16 @@ impl Engine {
         if self.is_busy() {
             return None;
         }
-        // What fails and is contested as well waits for the later of the two.
-        let paced = |key: &Key| self.contested.get(key).filter(|_| self.held_back.contains(key));
-        let wait =
-            |(key, f): (&Key, &Failure)| f.next_try.max(paced(key).copied().unwrap_or_default());
-        let failed = self.failures.iter().map(wait);
-        let contested = self.contested.iter().filter(|(k, _)| self.repairing.contains_key(*k));
+        // What fails waits for its next try, and if it was held back then, for its turn as well.
+        let turn = |key: &Key| self.contested.get(key).filter(|_| self.held_back.contains(key));
+        let next_try =
+            |(key, f): (&Key, &Failure)| f.next_try.max(turn(key).copied().unwrap_or_default());
+        let failed = self.failures.iter().map(next_try);
+        let is_waiting = |key: &Key| {
+            !self.failures.contains_key(key)
+                && (self.repairing.contains_key(key) || self.held_back.contains(key))
+        };
+        let contested = self.contested.iter().filter(|(key, _)| is_waiting(key));
         failed.chain(contested.map(|(_, next)| *next)).min()
     }
 

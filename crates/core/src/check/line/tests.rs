@@ -290,3 +290,20 @@ fn a_long_proof_of_health_can_be_given() {
         assert_eq!(world.line.verdict(), Verdict::Up);
     }
 }
+
+/// Given a line of two targets at a tenth of the pace, when one target is dead for half a minute
+/// and answers again, then its losses are its own.
+#[test]
+fn a_target_that_returns_does_not_condemn_a_line() {
+    for carrying in [true, false] {
+        let mut two = check();
+        two.targets.truncate(2);
+        two.required = 1;
+        let mut world = World::new(two, Verdict::Up);
+        world.line.set_carrying(world.now, carrying);
+        world.run(MS * 20_000, |_, _| Some(MS * 10));
+        world.run(MS * 30_000, |target, _| (target == 0).then_some(MS * 10));
+        world.run(MS * 30_000, |_, _| Some(MS * 10));
+        assert_eq!(world.line.verdict(), Verdict::Up, "carrying: {carrying}");
+    }
+}

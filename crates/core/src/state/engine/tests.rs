@@ -140,3 +140,53 @@ fn what_goes_with_its_interface_is_no_drift() {
     assert_eq!(engine.plan(START, &desired, &observed, &mut news).len(), 1);
     assert_eq!(engine.repairs.len(), 0);
 }
+
+/// Given a contested object that somebody takes away again, when nothing else happens, then it
+/// is not settled, and its repair has a time, which is not past; also while the kernel refuses it.
+#[test]
+fn what_is_held_back_has_its_turn() {
+    let mut kernel = Kernel::default();
+    let mut engine = Engine::default();
+    let mut now = START;
+    for _ in 0..8 {
+        kernel.pass(&mut engine, now);
+        kernel.observed.routes.clear();
+        now = now + MS * 10;
+    }
+    for refuse in [false, true] {
+        kernel.refuse = refuse;
+        kernel.pass(&mut engine, now);
+        assert!(!engine.is_settled());
+        let due = engine.deadline().unwrap();
+        assert!(due > now, "refuse: {refuse}");
+        now = due;
+    }
+    kernel.refuse = false;
+    kernel.pass(&mut engine, now);
+    kernel.pass(&mut engine, now + MS);
+    assert_eq!(kernel.observed.routes.len(), 1);
+    assert!(engine.is_settled());
+}
+
+/// Given a decision that is taken back before it was verified, then nobody is accused.
+#[test]
+fn a_change_of_mind_is_no_drift() {
+    let mut kernel = Kernel::default();
+    let mut engine = Engine::default();
+    kernel.pass(&mut engine, START);
+    kernel.pass(&mut engine, START + MS);
+    let other = State::from([(
+        key(20001),
+        Resource::Route(RouteValue::Unicast { nexthops: Vec::new(), source: None }),
+    )]);
+    let mut news = Vec::new();
+    for step in engine.plan(START + MS * 2, &other, &kernel.observed, &mut news) {
+        let result = kernel.perform(&step);
+        engine.applied(START + MS * 2, &step.key, result, &mut news);
+    }
+    engine.observed(Scope::ALL);
+    news.extend(kernel.pass(&mut engine, START + MS * 3));
+    news.extend(kernel.pass(&mut engine, START + MS * 4));
+    assert_eq!(kernel.changes, 3);
+    assert_eq!(news, []);
+}
