@@ -250,6 +250,7 @@ impl World {
         self.note("the daemon gets time again".into());
         self.node.is_paused = false;
         let now = self.scene.now;
+        self.scene.excuses.resumed = now;
         let mut out = Vec::new();
         for input in std::mem::take(&mut self.node.inbox) {
             if let Some(router) = &mut self.node.router {

@@ -58,9 +58,21 @@ impl Outcome {
 
 /// Runs a seed: start, faults for as long as `faulty`, then none until everything must be well.
 pub fn run(seed: u64, faulty: Duration) -> Outcome {
+    run_keeping(seed, faulty, None)
+}
+
+/// The same, with the whole timeline kept.
+pub fn replay(seed: u64, faulty: Duration) -> Outcome {
+    run_keeping(seed, faulty, Some(usize::MAX))
+}
+
+fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>) -> Outcome {
     let mut dice = Dice::new(seed);
     let scenario = Scenario::draw(&mut dice, faulty);
     let mut world = World::new(dice, scenario);
+    if let Some(kept) = kept {
+        world.trace.kept = kept;
+    }
     let begun = world.now();
     world.run_for(Duration::from_secs(2));
     world.begin_faults();

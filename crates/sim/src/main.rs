@@ -2,7 +2,7 @@
 
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
-use rail_sim::{Outcome, run};
+use rail_sim::{Outcome, replay, run};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -59,6 +59,7 @@ fn main() -> ExitCode {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let run = if options.is_replay { replay } else { run };
                     if seed >= options.seeds.1 || sender.send(run(seed, options.faulty)).is_err() {
                         return;
                     }
@@ -71,7 +72,7 @@ fn main() -> ExitCode {
             if options.is_replay {
                 print!("{}", outcome.timeline);
             }
-            if outcome.violation.is_some() && total.violations.len() <= 5 {
+            if outcome.violation.is_some() && !options.is_replay && total.violations.len() <= 5 {
                 println!("{}", outcome.report());
             }
         }

@@ -51,7 +51,11 @@ impl Scenario {
             dead_target: None,
             forged_permille: often(dice),
             duplicate_permille: often(dice),
-            corrupt_permille: if dice.permille(300) { 5 } else { 0 },
+            // A damaged answer is a lost one; it would break a long proof of health.
+            corrupt_permille: match config.check.stable_for {
+                Duration::ZERO if dice.permille(300) => 2,
+                _ => 0,
+            },
         };
         let kernel = kernel(dice, &config);
         let mix = Mix::draw(dice);

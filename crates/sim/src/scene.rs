@@ -59,6 +59,8 @@ pub struct Line {
     pub health: Health,
     /// What the router last said.
     pub role: Role,
+    /// Since when.
+    pub role_since: Instant,
 }
 
 /// A way that a new connection takes.
@@ -138,6 +140,8 @@ pub struct Excuses {
     pub refused_until: Instant,
     /// Somebody fights; the slow pace of repairs ends then.
     pub contested_until: Instant,
+    /// The process got time again: silence counts from there, for it was ours.
+    pub resumed: Instant,
     /// The last thing that somebody else did, or will be told of.
     pub disturbed: Instant,
     /// Time that passed while the router could not act: pauses, slow operations.

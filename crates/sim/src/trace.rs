@@ -9,22 +9,24 @@ use std::fmt::Write;
 pub(crate) struct Trace {
     lines: VecDeque<(Instant, String)>,
     hash: u64,
+    /// At most this many lines are kept.
+    pub(crate) kept: usize,
 }
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { lines: VecDeque::new(), hash: 0xcbf2_9ce4_8422_2325 }
+        Self { lines: VecDeque::new(), hash: 0xcbf2_9ce4_8422_2325, kept: KEPT }
     }
 }
 
-/// Lines that are kept.
+/// Lines that are kept, but for a replay.
 const KEPT: usize = 60;
 
 impl Trace {
     /// Writes a line.
     pub(crate) fn note(&mut self, at: Instant, text: String) {
         self.count(at, text.as_bytes());
-        if self.lines.len() >= KEPT {
+        if self.lines.len() >= self.kept {
             self.lines.pop_front();
         }
         self.lines.push_back((at, text));

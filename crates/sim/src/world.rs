@@ -111,6 +111,7 @@ impl World {
             carrying_since: None,
             health: Health::Absent,
             role: Role::Standby,
+            role_since: now,
         });
         let scene = Scene {
             now,
@@ -150,6 +151,12 @@ impl World {
             is_done: false,
         };
         world.scene.refresh_ways();
+        let uplinks = world.scene.config.uplinks.iter();
+        let uplinks: Vec<String> =
+            uplinks.map(|u| format!("{} weight {} {:?}", u.name, u.weight, u.tier)).collect();
+        let (check, no_uplink) =
+            (world.scene.config.check.clone(), world.scene.config.router.no_uplink);
+        world.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
         world.after(Duration::ZERO, Event::Heal(Heal::Restart));
         world.after(SEC, Event::Clients);
         world
@@ -329,6 +336,10 @@ impl World {
         if self.wakes.1 > MOST_WAKES && self.violation.is_none() {
             let text = "woken thousands of times in a second: it asks for a moment that is past";
             self.note(format!("LAW BROKEN: sleep: {text}"));
+            if let Some(router) = &self.node.router {
+                let text = format!("{:?} {:?}", router.deadline(), router.status(self.scene.now).trouble);
+                self.note(text);
+            }
             self.violation = Some(Violation { law: "sleep", text: text.into() });
         }
     }
@@ -538,6 +549,7 @@ impl World {
             Notice::Role { uplink, to, .. } => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].role = *to;
+                    self.scene.lines[i].role_since = now;
                 }
                 self.last_said = now;
             }

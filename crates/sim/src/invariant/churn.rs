@@ -3,7 +3,7 @@
 use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::{Deed, Scene};
-use rail_core::state::{Key, Op, PROTOCOL};
+use rail_core::state::{Key, Nexthop, Op, PROTOCOL, RouteValue};
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -19,11 +19,15 @@ impl Law for Churn {
         let pointless = match (&deed.key, &deed.op) {
             (Key::Route(key), Op::SetRoute { value, .. }) => {
                 deed.before.routes.get(key).is_some_and(|route| {
-                    route.protocol == PROTOCOL && route.value == *value && route.dead.is_empty()
+                    let same = route.protocol == PROTOCOL && route.value == *value;
+                    same && route.dead.is_empty() && is_firm(scene, value)
                 })
             }
             (Key::Sysctl(path), Op::SetSysctl(value)) => {
-                deed.before.sysctls.get(path) == Some(value)
+                let of = |name: &str| path.split('/').any(|part| part == name);
+                let mut lines = scene.config.uplinks.iter().enumerate();
+                let is_new = lines.any(|(i, u)| of(u.ifname.as_str()) && !scene.is_firm(i));
+                !is_new && deed.before.sysctls.get(path) == Some(value)
             }
             (Key::Slots, Op::Slots { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&deed.before, &scene.kernel),
@@ -38,6 +42,13 @@ impl Law for Churn {
         }
         Ok(())
     }
+}
+
+/// No device of the route came back a moment ago.
+fn is_firm(scene: &Scene, value: &RouteValue) -> bool {
+    let RouteValue::Unicast { nexthops, .. } = value else { return true };
+    let line = |hop: &Nexthop| scene.config.uplinks.iter().position(|u| u.ifname == hop.ifname);
+    nexthops.iter().all(|hop| line(hop).is_none_or(|i| scene.is_firm(i)))
 }
 
 /// The rules of the ladder depend on the configuration alone: none is ever deleted.

@@ -21,8 +21,7 @@ impl Law for DeadLine {
                 continue;
             };
             let heard = scene.net.lines[i].last_arrival;
-            let since = line.since.max(carrying).max(heard);
-            // Until it was up once, a line is given the benefit of the doubt.
+            let since = line.since.max(carrying).max(heard).max(scene.excuses.resumed);
             let overdue =
                 |at: Instant, bound| scene.excuses.is_overdue(scene.now, at, bound);
             let unplugged = line.unplugged_since.map(|at| at.max(carrying));

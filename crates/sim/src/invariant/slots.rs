@@ -2,10 +2,11 @@
 //! line when all are well never leaves it while the line is active.
 
 use super::{Happening, Law};
-use crate::scene::{Deed, Scene};
+use crate::scene::{Deed, Line, Scene};
 use rail_core::config::Tier;
 use rail_core::state::{Key, Op};
 use rail_core::status::Role;
+use rail_core::time::Duration;
 
 /// See the module.
 #[derive(Default)]
@@ -46,10 +47,18 @@ impl Slots {
         let before = deed.ways_before.slots.iter();
         for (slot, ((home, old), new)) in home.iter().zip(before).zip(&scene.ways.slots).enumerate() {
             let owner = scene.lines.iter().find(|line| line.mark == *home);
-            if owner.is_some_and(|l| l.role == Role::Active) && old == home && new != home {
+            // The change may have been decided a moment ago.
+            let stays = |line: &Line| {
+                line.role == Role::Active
+                    && scene.excuses.is_overdue(scene.now, line.role_since, DECIDED)
+            };
+            if owner.is_some_and(stays) && old == home && new != home {
                 return Err(format!("slot {slot} left its line {home:#x}, which is active"));
             }
         }
         Ok(())
     }
 }
+
+/// From a decision to its effect.
+const DECIDED: Duration = Duration::from_millis(50);

@@ -7,6 +7,7 @@ use crate::kernel::Outcome;
 use crate::scene::Scene;
 use rail_core::config::NoUplink;
 use rail_core::status::Role;
+use rail_core::time::Duration;
 
 /// See the module.
 #[derive(Default)]
@@ -26,7 +27,11 @@ impl Law for Window {
         });
         // "unreachable" is what the administrator wants when no line is usable.
         let is_wanted = scene.config.router.no_uplink == NoUplink::Unreachable
-            && scene.lines.iter().all(|line| line.role != Role::Active);
+            && scene.lines.iter().all(|line| {
+                // The change may have been decided a moment ago.
+                line.role != Role::Active
+                    || !scene.excuses.is_overdue(scene.now, line.role_since, DECIDED)
+            });
         let any_firm = (0..scene.lines.len()).any(|line| scene.is_firm(line));
         match lost {
             Some(way) if !had_none && any_firm && !is_wanted => {
@@ -36,3 +41,6 @@ impl Law for Window {
         }
     }
 }
+
+/// From a decision to its effect.
+const DECIDED: Duration = Duration::from_millis(50);
