@@ -28,6 +28,7 @@ pub fn spawner_main() -> ! {
     // The manager's SIGTERM to the whole service comes too early: the daemon still needs us. We
     // end when it does.
     block_signals();
+    mind_signals();
     // SAFETY: the daemon put the socket there, and nobody else in this process knows of it.
     let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
     let ready = rustix::net::sockopt::socket_type(&socket).is_ok()
@@ -263,6 +264,16 @@ impl Pipe {
 
 fn failed(error: &io::Error) -> Status {
     Status::Failed(error.raw_os_error().unwrap_or(libc::EINVAL))
+}
+
+/// Takes back what our own parents chose to ignore (as `nohup` does with SIGHUP), or children
+/// would ignore it, too. All signals are blocked here, so the default action cannot hit us.
+#[expect(unsafe_code, reason = "signal actions are not in rustix")]
+fn mind_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: no handler is installed; the kernel refuses what cannot be set.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 #[expect(unsafe_code, reason = "signal masks are not in rustix")]
