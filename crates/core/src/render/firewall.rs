@@ -218,7 +218,6 @@ fn from_uplink_to_inside() -> Chain {
     plain(
         "wan_forward".into(),
         vec![
-            "ct state established,related accept".into(),
             "ct status dnat accept".into(),
             "meta l4proto { icmp, ipv6-icmp } accept".into(),
             "counter drop".into(),
@@ -233,8 +232,9 @@ fn forward(config: &Config, lines: &[Line<'_>]) -> Chain {
         "ct status assured accept".to_string(),
         "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu".to_string(),
     ];
+    rules.push("ct state established,related accept".into());
     if let Some(inside) = inside(config) {
-        rules.push(format!("iifname {inside} ct state new,established,related accept"));
+        rules.push(format!("iifname {inside} ct state new accept"));
     }
     let translated: Vec<String> = lines
         .iter()
