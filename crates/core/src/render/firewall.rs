@@ -22,6 +22,9 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
 
+/// Limits the segment size of a TCP handshake to the MTU of its route; it only ever lowers it.
+const CLAMP: &str = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu";
+
 struct Line<'a> {
     uplink: &'a UplinkConfig,
     id: UplinkId,
@@ -226,16 +229,19 @@ fn from_uplink_to_inside() -> Chain {
 }
 
 /// Forwarded packets. Connections that proved themselves in both directions take the first
-/// rule; the MSS clamp sees the packets before that, SYN and SYN-ACK among them.
+/// rule. The MSS clamp sees what comes from the inside before that, SYN and SYN-ACK alike; of what
+/// comes from elsewhere only the SYN, for its SYN-ACK goes to the inside, where the route is wider.
 fn forward(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let mut rules = vec![
-        "ct status assured accept".to_string(),
-        "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu".to_string(),
-    ];
+    let mut rules = vec!["ct status assured accept".to_string()];
+    let inside = inside(config);
+    if let Some(inside) = &inside {
+        rules.push(format!("iifname {inside} {CLAMP}"));
+    }
     rules.push("ct state established,related accept".into());
-    if let Some(inside) = inside(config) {
+    if let Some(inside) = &inside {
         rules.push(format!("iifname {inside} ct state new accept"));
     }
+    rules.push(CLAMP.into());
     let translated: Vec<String> = lines
         .iter()
         .filter(|line| line.uplink.nat != Nat::Off)
