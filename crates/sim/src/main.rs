@@ -7,13 +7,15 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-const USAGE: &str = "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J]";
+const USAGE: &str = "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--stop]";
 
 struct Options {
     seeds: (u64, u64),
     faulty: Duration,
     jobs: usize,
     is_replay: bool,
+    /// Stop at the first violation.
+    stops: bool,
 }
 
 fn options() -> Option<Options> {
@@ -22,9 +24,14 @@ fn options() -> Option<Options> {
         faulty: Duration::from_secs(60),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         is_replay: false,
+        stops: false,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
+        if word == "--stop" {
+            options.stops = true;
+            continue;
+        }
         let value = words.next()?;
         match word.as_str() {
             "--seed" => {
@@ -74,6 +81,9 @@ fn main() -> ExitCode {
             }
             if outcome.violation.is_some() && !options.is_replay && total.violations.len() <= 5 {
                 println!("{}", outcome.report());
+            }
+            if outcome.violation.is_some() && options.stops {
+                break;
             }
         }
     });

@@ -9,7 +9,11 @@ use rail_core::net::Family;
 use rail_core::state::{Nexthop, PROTOCOL, RouteKey, RouteValue, Rule, Scope};
 
 /// Damages something; what changed, and in words.
-pub(crate) fn damage(kernel: &mut Kernel, config: &Config, dice: &mut Dice) -> Option<(Scope, String)> {
+pub(crate) fn damage(
+    kernel: &mut Kernel,
+    config: &Config,
+    dice: &mut Dice,
+) -> Option<(Scope, String)> {
     match dice.below(12) {
         0 => delete_rule(kernel, dice),
         1 => delete_route(kernel, dice),
@@ -114,7 +118,11 @@ fn change_setting(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String
 }
 
 /// Adds something of his own inside our ranges, harmless to our traffic.
-pub(crate) fn add_foreign(kernel: &mut Kernel, config: &Config, dice: &mut Dice) -> (Scope, String) {
+pub(crate) fn add_foreign(
+    kernel: &mut Kernel,
+    config: &Config,
+    dice: &mut Dice,
+) -> (Scope, String) {
     let lan = ifname("lan0");
     let n = dice.below(200);
     let below = u32::try_from(dice.below(config.uplinks.len() + 1)).unwrap_or(0);

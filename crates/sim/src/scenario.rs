@@ -24,8 +24,6 @@ pub struct Scenario {
     pub net: Net,
     /// Which faults, and how often.
     pub mix: Mix,
-    /// How long faults are injected.
-    pub faulty: Duration,
 }
 
 /// The name of an interface that this crate writes itself.
@@ -40,7 +38,7 @@ pub fn prefix(text: &str) -> Prefix {
 
 impl Scenario {
     /// Draws everything.
-    pub fn draw(dice: &mut Dice, faulty: Duration) -> Self {
+    pub fn draw(dice: &mut Dice) -> Self {
         let config = config(dice);
         let rtt = |dice: &mut Dice| dice.between(MS * 3, MS * 60);
         let lines = config.uplinks.iter().map(|_| Condition::new(rtt(dice))).collect();
@@ -59,7 +57,7 @@ impl Scenario {
         };
         let kernel = kernel(dice, &config);
         let mix = Mix::draw(dice);
-        Self { config, kernel, net, mix, faulty }
+        Self { config, kernel, net, mix }
     }
 }
 
@@ -101,11 +99,7 @@ fn config(dice: &mut Dice) -> Config {
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
         lan: vec![ifname("lan0")],
         firewall: FirewallConfig { mode, allow: Vec::new() },
-        balance: dice.pick(&[
-            BalanceBy::Connection,
-            BalanceBy::Client,
-            BalanceBy::ClientServer,
-        ]),
+        balance: dice.pick(&[BalanceBy::Connection, BalanceBy::Client, BalanceBy::ClientServer]),
         ranges: Ranges::default(),
         check: check(dice),
         uplinks,

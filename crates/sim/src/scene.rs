@@ -107,9 +107,8 @@ impl Ways {
         seen.dedup();
         for mark in seen {
             for outcome in lookup(mark) {
-                let by_device = |o: Outcome| {
-                    config.uplinks.iter().position(|u| o == Outcome::Via(u.ifname))
-                };
+                let by_device =
+                    |o: Outcome| config.uplinks.iter().position(|u| o == Outcome::Via(u.ifname));
                 let line = match mark {
                     0 => by_device(outcome),
                     _ => marks.iter().position(|m| *m == mark),
@@ -158,10 +157,7 @@ impl Excuses {
 
     /// The earliest moment from which a bound counts.
     pub fn after(&self, at: Instant) -> Instant {
-        at.max(self.started)
-            .max(self.blind_until)
-            .max(self.refused_until)
-            .max(self.contested_until)
+        at.max(self.started).max(self.blind_until).max(self.refused_until).max(self.contested_until)
     }
 
     /// True if `bound` has passed since `at`, all excuses taken.
@@ -181,7 +177,12 @@ impl Excuses {
     }
 
     fn lost_since(&self, from: Instant) -> Duration {
-        self.lost.iter().rev().take_while(|(at, _)| *at + LONGEST_LOSS >= from).map(|(_, t)| *t).sum()
+        self.lost
+            .iter()
+            .rev()
+            .take_while(|(at, _)| *at + LONGEST_LOSS >= from)
+            .map(|(_, t)| *t)
+            .sum()
     }
 
     /// Takes note of a refusal: the wait doubles each time.

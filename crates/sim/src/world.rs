@@ -95,7 +95,9 @@ pub struct World {
 impl World {
     /// A world before the first start of the daemon.
     pub fn new(mut dice: Dice, scenario: Scenario) -> Self {
-        let now = Instant::from_nanos(u64::try_from(dice.between(SEC * 30, SEC * 90).as_nanos()).unwrap_or(0));
+        let now = Instant::from_nanos(
+            u64::try_from(dice.between(SEC * 30, SEC * 90).as_nanos()).unwrap_or(0),
+        );
         let config = scenario.config;
         let lines = (1_u8..=u8::try_from(config.uplinks.len()).unwrap_or(0)).map(|n| Line {
             // The core numbers names in the order of the file.
@@ -337,7 +339,8 @@ impl World {
             let text = "woken thousands of times in a second: it asks for a moment that is past";
             self.note(format!("LAW BROKEN: sleep: {text}"));
             if let Some(router) = &self.node.router {
-                let text = format!("{:?} {:?}", router.deadline(), router.status(self.scene.now).trouble);
+                let text =
+                    format!("{:?} {:?}", router.deadline(), router.status(self.scene.now).trouble);
                 self.note(text);
             }
             self.violation = Some(Violation { law: "sleep", text: text.into() });
@@ -495,7 +498,9 @@ impl World {
         let is_open = self.scene.sockets.iter().any(|s| s.uplink == uplink);
         let link = self.scene.kernel.links.get(&name);
         let has_carrier = link.is_some_and(|l| l.up && l.carrier);
-        if !is_open || !has_carrier || self.scene.lines[line].probe != crate::kernel::Outcome::Via(name)
+        if !is_open
+            || !has_carrier
+            || self.scene.lines[line].probe != crate::kernel::Outcome::Via(name)
         {
             return;
         }
@@ -532,8 +537,11 @@ impl World {
     fn hear(&mut self, notice: &Notice) {
         let now = self.scene.now;
         if !matches!(notice, Notice::Round { .. } | Notice::Changed { .. }) {
-            let fields: Vec<String> =
-                notice.fields().into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let fields: Vec<String> = notice
+                .fields()
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
             self.trace.note(now, format!("  says: {} {}", notice.sentence(), fields.join(" ")));
         }
         self.judge(&Happening::Said(notice));

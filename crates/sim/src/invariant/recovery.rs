@@ -2,7 +2,8 @@
 //! lowest tier carry connections.
 
 use super::{Happening, Law};
-use crate::scene::{Class, Scene};
+use crate::kernel::Outcome;
+use crate::scene::{Class, Scene, Way};
 use rail_core::config::Tier;
 use rail_core::status::{Health, Role};
 
@@ -46,6 +47,16 @@ fn all_well(scene: &Scene) -> Result<(), String> {
         };
         if !matches!(health, Health::Up | Health::Degraded) || role != wanted {
             return Err(format!("long after the last fault {} is {health}, {role:?}", uplink.name));
+        }
+        let (line, own) = (&scene.lines[i], Outcome::Via(uplink.ifname));
+        if line.pinned != own || line.probe != own {
+            let (pinned, probe) = (line.pinned, line.probe);
+            return Err(format!("connections of {} go {pinned:?}, probes {probe:?}", uplink.name));
+        }
+        let goes = |way: &&Way| way.line == Some(i);
+        let fresh = scene.ways.fresh.iter().find(goes).map(|way| way.outcome);
+        if fresh != (role == Role::Active).then_some(own) {
+            return Err(format!("{} is {role:?}, new connections go {fresh:?}", uplink.name));
         }
     }
     Ok(())

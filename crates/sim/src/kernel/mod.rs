@@ -18,9 +18,7 @@ pub use route::{FibRoute, FibRule};
 
 use rail_core::Purge;
 use rail_core::net::{IfName, Prefix};
-use rail_core::state::{
-    Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step,
-};
+use rail_core::state::{Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 

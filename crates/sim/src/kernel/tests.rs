@@ -32,8 +32,7 @@ fn key(table: u32) -> RouteKey {
 fn routes_go_with_their_link_and_not_with_the_cable() {
     let mut kernel = two_lines();
     let plain = RouteValue::Unicast { nexthops: vec![hop(0, "wan1")], source: None };
-    let both =
-        RouteValue::Unicast { nexthops: vec![hop(0, "wan1"), hop(1, "wan2")], source: None };
+    let both = RouteValue::Unicast { nexthops: vec![hop(0, "wan1"), hop(1, "wan2")], source: None };
     kernel.set_route(&key(1), &plain, false, 82).unwrap();
     kernel.set_route(&key(2), &both, false, 82).unwrap();
     kernel.set_carrier(name("wan1"), false);
@@ -80,7 +79,9 @@ fn a_script_is_a_transaction() {
     kernel.run_nft(&insert).unwrap();
     assert_eq!(kernel.nft.as_ref().unwrap().chains["b"].rules[0].text, "accept");
     let before = kernel.nft.clone();
-    for bad in ["delete chain inet rail a", "add rule inet rail b goto c", "add rule inet rail z accept"] {
+    for bad in
+        ["delete chain inet rail a", "add rule inet rail b goto c", "add rule inet rail z accept"]
+    {
         let script = format!("add rule inet rail b drop\n{bad}");
         assert!(kernel.run_nft(&script).is_err(), "{bad}");
         assert_eq!(kernel.nft, before);
