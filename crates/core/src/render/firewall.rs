@@ -125,10 +125,8 @@ fn departure_chain(config: &Config, line: &Line<'_>) -> Chain {
 /// short way for a packet without any mark; the second leaves the bits of others alone.
 fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
     let mask = config.ranges.mark_mask;
-    let mut rules = vec![format!(
-        "meta mark 0x00000000 ct mark and {mask:#010x} != 0x00000000 \
-         meta mark set ct mark and {mask:#010x} accept"
-    )];
+    let mut rules =
+        vec![format!("meta mark 0x00000000 meta mark set ct mark and {mask:#010x} accept")];
     let element = |line: &Line<'_>| {
         format!("{:#010x} : goto mark_{}", mark(config, line.id), line.uplink.name)
     };
