@@ -4,22 +4,21 @@
 //! Promises: everything follows from the seed; between any two changes of the
 //! kernel the laws are asked. Time passes only from event to event.
 
+mod shell;
+
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
 use crate::invariant::{Happening, Laws};
-use crate::kernel::Flow;
 use crate::node::{Node, Trouble, Work};
 use crate::scenario::Scenario;
-use crate::scene::{Class, Deed, Excuses, Line, Scene, Way, Ways};
+use crate::scene::{Class, Excuses, Line, Scene, Ways};
 use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
-use rail_core::notice::Notice;
-use rail_core::state::{Neighbour, Scope, Step};
+use rail_core::state::Step;
 use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Purge, Router, Saved};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
 
 /// What is going to happen.
 #[derive(Clone, Debug)]
@@ -344,259 +343,6 @@ impl World {
                 self.note(text);
             }
             self.violation = Some(Violation { law: "sleep", text: text.into() });
-        }
-    }
-
-    fn perform(&mut self, out: Vec<Output>) {
-        for output in out {
-            match output {
-                Output::Send { uplink, to, bytes } => self.send(uplink, to, &bytes),
-                Output::Sockets(sockets) => {
-                    self.scene.sockets = sockets;
-                    self.judge(&Happening::Sockets);
-                }
-                Output::Notice(notice) => self.hear(&notice),
-                Output::Purge(purge) => {
-                    self.judge(&Happening::Purge(&purge));
-                    self.node.queue.push_back(Work::Output(Output::Purge(purge)));
-                }
-                Output::Apply(plan) => self.node.queue.extend(plan.into_iter().map(Work::Step)),
-                other => self.node.queue.push_back(Work::Output(other)),
-            }
-        }
-        self.begin_work();
-    }
-
-    fn begin_work(&mut self) {
-        if self.node.is_working {
-            return;
-        }
-        let Some(work) = self.node.queue.front() else { return };
-        let latency = self.trouble.latency(work, &mut self.dice);
-        self.node.is_working = true;
-        self.scene.excuses.lose(self.scene.now, latency);
-        self.after(latency, Event::Work(self.node.life));
-    }
-
-    fn work(&mut self) {
-        self.node.is_working = false;
-        let Some(work) = self.node.queue.pop_front() else { return };
-        match work {
-            Work::Step(step) => {
-                let result = self.change(&step);
-                self.deliver(Input::Applied(step.key, result));
-            }
-            Work::Output(output) => self.output(output),
-        }
-        self.begin_work();
-    }
-
-    fn output(&mut self, output: Output) {
-        match output {
-            Output::Watch(watch) => self.node.watch = watch,
-            Output::Observe(scope) => {
-                let seen = self.scene.kernel.observe(scope, &self.node.watch);
-                self.deliver(Input::Observed(scope, Box::new(seen)));
-            }
-            Output::Purge(purge) => {
-                let wait = self.dice.between(MS, MS * 30);
-                self.after(wait, Event::Purge(self.node.life, purge));
-            }
-            Output::LinkUp(ifname) => {
-                self.note(format!("sets {ifname} up"));
-                let scope = self.scene.kernel.set_up(ifname, true);
-                self.kernel_changed(scope);
-            }
-            Output::LinkDown(ifname) => {
-                self.note(format!("sets {ifname} down"));
-                self.scene.kernel.set_up(ifname, false);
-                self.scene.refresh_ways();
-            }
-            Output::Save { saved, durable: true } => self.node.disk = *saved,
-            Output::Save { saved, .. } => {
-                let wait = self.dice.between(MS / 10, MS * 10);
-                self.after(wait, Event::Saved(self.node.life, saved));
-            }
-            Output::Done => {
-                self.is_done = true;
-                self.node.kill();
-                self.scene.is_running = false;
-            }
-            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
-        }
-    }
-
-    /// Performs one change of the router.
-    fn change(&mut self, step: &Step) -> Result<(), rail_core::state::OpError> {
-        self.ops += 1;
-        let before = self.scene.kernel.clone();
-        let ways_before = self.scene.ways.clone();
-        let refusal = self.trouble.refusal(&step.op, &mut self.dice);
-        let mut result = match &refusal {
-            Some((error, false)) => Err(error.clone()),
-            _ => self.scene.kernel.apply(step),
-        };
-        let done = result.is_ok();
-        if let (Some((error, true)), Ok(())) = (refusal, &result) {
-            result = Err(error);
-        }
-        let words = rail_core::state::describe(&step.op);
-        let text = match &result {
-            Ok(()) => format!("{}: {words}", step.key),
-            Err(e) => format!("{}: {words}: REFUSED: {e}", step.key),
-        };
-        self.note(text);
-        if result.is_err() {
-            self.scene.excuses.refused(self.scene.now, &step.key);
-        }
-        self.scene.refresh_ways();
-        let (key, op) = (step.key.clone(), step.op.clone());
-        self.judge(&Happening::Deed(&Deed { key, op, done, before, ways_before }));
-        result
-    }
-
-    /// Nature or somebody else changed the kernel: notifies the router, or not.
-    pub(crate) fn kernel_changed(&mut self, scope: Scope) {
-        self.scene.refresh_ways();
-        let now = self.scene.now;
-        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(now);
-        if !scope.is_empty() {
-            self.notify(scope);
-        }
-    }
-
-    fn notify(&mut self, scope: Scope) {
-        let now = self.scene.now;
-        if self.dice.permille(self.deaf_permille) {
-            // The next full observation comes within a minute.
-            self.scene.excuses.blind_until = now + SEC * 61;
-            return;
-        }
-        let mut wait = self.dice.between(Duration::ZERO, MS * 2);
-        let mut scope = scope;
-        if self.dice.permille(self.overrun_permille) {
-            scope = Scope(Scope::ALL.0 & !Scope::SYSCTLS.0 & !Scope::NEIGHBOURS.0);
-            wait += self.dice.between(Duration::ZERO, MS * 100);
-        }
-        if !scope.has(Scope::LINKS) && !scope.has(Scope::NEIGHBOURS) {
-            wait += MS * 20;
-        }
-        wait += self.dice.between(Duration::ZERO, self.delay);
-        let due = now + wait;
-        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(due);
-        if wait > MS * 30 {
-            self.scene.excuses.blind_until = self.scene.excuses.blind_until.max(due);
-        }
-        self.after(wait, Event::Input(self.node.life, Input::Changed(scope), None));
-    }
-
-    fn send(&mut self, uplink: UplinkId, to: Ipv4Addr, bytes: &[u8]) {
-        self.trace.count(self.scene.now, bytes);
-        self.judge(&Happening::Sent { uplink, to, bytes });
-        let Some(line) = self.scene.lines.iter().position(|line| line.id == uplink) else { return };
-        let name = self.scene.config.uplinks[line].ifname;
-        let is_open = self.scene.sockets.iter().any(|s| s.uplink == uplink);
-        let link = self.scene.kernel.links.get(&name);
-        let has_carrier = link.is_some_and(|l| l.up && l.carrier);
-        if !is_open
-            || !has_carrier
-            || self.scene.lines[line].probe != crate::kernel::Outcome::Via(name)
-        {
-            return;
-        }
-        self.resolve_gateway(line);
-        for arrival in self.scene.net.answers(line, to, bytes, &mut self.dice) {
-            let from = IpAddr::V4(arrival.from);
-            let input = Input::Packet { uplink, from, bytes: arrival.bytes };
-            let valid = arrival.is_valid.then_some(line);
-            self.after(arrival.after, Event::Input(self.node.life, input, valid));
-        }
-    }
-
-    /// A packet to a gateway that answers makes it known.
-    fn resolve_gateway(&mut self, line: usize) {
-        let uplink = &self.scene.config.uplinks[line];
-        let key = (uplink.ifname, uplink.gateway);
-        if self.scene.net.lines[line].gateway_dead {
-            return;
-        }
-        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known);
-        if before == Some(Neighbour::Failed) {
-            self.notify(Scope::NEIGHBOURS);
-        }
-    }
-
-    fn purge(&mut self, purge: &Purge) {
-        let removed = self.scene.kernel.purge(purge);
-        self.note(format!("purge of uplink {}: {} connections", purge.uplink, removed.len()));
-        let count = u32::try_from(removed.len()).unwrap_or(0);
-        self.judge(&Happening::Purged { uplink: purge.uplink, removed: &removed });
-        self.deliver(Input::Purged { uplink: purge.uplink, result: Ok(count) });
-    }
-
-    fn hear(&mut self, notice: &Notice) {
-        let now = self.scene.now;
-        if !matches!(notice, Notice::Round { .. } | Notice::Changed { .. }) {
-            let fields: Vec<String> = notice
-                .fields()
-                .into_iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            self.trace.note(now, format!("  says: {} {}", notice.sentence(), fields.join(" ")));
-        }
-        self.judge(&Happening::Said(notice));
-        let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
-        let index = |name: &String| names.iter().position(|n| *n == name);
-        match notice {
-            Notice::Health { uplink, to, .. } => {
-                if let Some(i) = index(uplink) {
-                    self.scene.lines[i].health = *to;
-                }
-                self.last_said = now;
-            }
-            Notice::Role { uplink, to, .. } => {
-                if let Some(i) = index(uplink) {
-                    self.scene.lines[i].role = *to;
-                    self.scene.lines[i].role_since = now;
-                }
-                self.last_said = now;
-            }
-            _ => {}
-        }
-    }
-
-    fn clients(&mut self) {
-        self.after(SEC / 2, Event::Clients);
-        let ways = self.scene.ways.fresh.clone();
-        if !ways.is_empty() && self.scene.kernel.flows.len() < 200 {
-            let Way { line, .. } = self.dice.pick(&ways);
-            if let Some(line) = line {
-                self.begin_flow(line);
-            }
-        }
-        let excuses = &self.scene.excuses;
-        let since = excuses.disturbed.max(self.last_said);
-        let now = self.scene.now;
-        let is_quiet = excuses.is_overdue(now, since, SEC * 2) && self.scene.is_running;
-        if is_quiet && now > self.last_quiet + SEC * 4 && !self.node.is_paused {
-            self.last_quiet = now;
-            if let Some(status) = self.node.router.as_ref().map(|r| r.status(now)) {
-                self.scene.is_configured |= status.settled;
-                self.scene.is_damaged &= !status.settled;
-                self.judge(&Happening::Quiet(&status));
-            }
-        }
-    }
-
-    /// One connection out by a line, one in by it, one of the router itself.
-    fn begin_flow(&mut self, line: usize) {
-        let mark = self.scene.lines[line].mark;
-        let own = self.scene.config.uplinks[line].address.address;
-        let n = u8::try_from(self.dice.below(250)).unwrap_or(1);
-        let client = IpAddr::V4(Ipv4Addr::new(192, 168, 1, n));
-        let server = IpAddr::V4(Ipv4Addr::new(198, 51, 100, n));
-        for (source, destination) in [(client, server), (server, own), (own, server)] {
-            self.scene.kernel.flows.push(Flow { mark, source, destination });
         }
     }
 
