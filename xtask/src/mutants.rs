@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
 
-/// Seeds that a bug may need to show.
-const SEEDS: &str = "0..400";
+/// Seeds that must be green without any bug.
+const SOUND_SEEDS: &str = "0..400";
+/// Seeds that a bug may need to show; the first that is red ends the run.
+const MUTANT_SEEDS: &str = "0..4000";
 
 struct Mutant {
     path: PathBuf,
@@ -31,7 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
         .collect();
     let copy = Copy::new()?;
     println!("{:<28} {:<9} {:<14} {:>7}  what is planted", "bug", "seen", "by law", "s");
-    let sound = judge(&copy)?;
+    let sound = judge(&copy, SOUND_SEEDS)?;
     let mut failures = Vec::new();
     if let Some(law) = &sound {
         failures.push(format!("without any bug the law `{law}` is broken"));
@@ -39,7 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     for mutant in &mutants {
         let begun = Instant::now();
         copy.git(&["apply", &mutant.path.display().to_string()])?;
-        let seen = judge(&copy);
+        let seen = judge(&copy, MUTANT_SEEDS);
         copy.git(&["apply", "--reverse", &mutant.path.display().to_string()])?;
         let law = seen?;
         let fits = law.as_ref().is_some_and(|law| mutant.laws.contains(law));
@@ -85,12 +87,12 @@ fn read() -> Result<Vec<Mutant>, String> {
 }
 
 /// Builds and runs the simulator in the copy; the first law that is broken.
-fn judge(copy: &Copy) -> Result<Option<String>, String> {
+fn judge(copy: &Copy, seeds: &str) -> Result<Option<String>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .current_dir(&copy.root)
         .env("CARGO_TARGET_DIR", &copy.target)
-        .args(["run", "--quiet", "-p", "rail-sim", "--", "--stop", "--seeds", SEEDS])
+        .args(["run", "--quiet", "-p", "rail-sim", "--", "--stop", "--seeds", seeds])
         .output()
         .map_err(|e| format!("cargo cannot be started: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout);

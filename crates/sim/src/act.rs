@@ -171,7 +171,9 @@ impl World {
     }
 
     pub(crate) fn heal(&mut self, heal: Heal) {
-        self.touch();
+        if !matches!(heal, Heal::Restart) {
+            self.touch();
+        }
         match heal {
             Heal::Carrier(name) => {
                 self.note(format!("heals: carrier of {name}"));
