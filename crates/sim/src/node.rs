@@ -31,6 +31,9 @@ pub(crate) struct Node {
     pub(crate) watch: Watch,
     /// The state file.
     pub(crate) disk: Saved,
+    /// Counts states that were handed to the writer.
+    pub(crate) saves: u64,
+    written: u64,
     /// The wake-up that is planned.
     pub(crate) next_wake: Option<Instant>,
     /// The process gets no time; what arrives waits.
@@ -58,9 +61,19 @@ impl Node {
             is_working: false,
             watch: Watch::default(),
             disk: Saved::default(),
+            saves: 0,
+            written: 0,
             next_wake: None,
             is_paused: false,
             inbox: Vec::new(),
+        }
+    }
+
+    /// A state reaches the disk; an older one never comes after a newer one.
+    pub(crate) fn write(&mut self, number: u64, saved: Saved) {
+        if number > self.written {
+            self.written = number;
+            self.disk = saved;
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) enum Event {
     /// Something reaches the router.
     Input(u64, Input, Option<usize>),
     /// A state that needs not wait for the disk is on it.
-    Saved(u64, Box<Saved>),
+    Saved(u64, u64, Box<Saved>),
     /// Connections are deleted.
     Purge(u64, Purge),
     /// Something goes wrong.
@@ -192,7 +192,9 @@ impl World {
                 }
                 self.deliver(input);
             }
-            Event::Saved(life, saved) if life == self.node.life => self.node.disk = *saved,
+            Event::Saved(life, number, saved) if life == self.node.life => {
+                self.node.write(number, *saved);
+            }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
             Event::Wake(_)
             | Event::Work(_)

@@ -339,7 +339,10 @@ impl Line {
         let limit = |bad: u64, well: u64| if was_good { bad } else { well + 1 };
         let limits = self.check.loss;
         if let Some(loss) = sums.loss_permille() {
-            if age >= Duration::from_secs(20) && loss >= u64::from(limits.down_pct) * 10 {
+            // At a slow pace a short outage is soon most of the few probes there are.
+            let least = LOSS_PROOF.as_nanos() / self.check.interval.as_nanos().max(1);
+            let proven = age >= LOSS_PROOF && u128::from(sums.sent) >= least;
+            if proven && loss >= u64::from(limits.down_pct) * 10 {
                 return Verdict::Down(Cause::Loss(loss));
             }
             let bad = u64::from(limits.degraded_pct) * 10;
@@ -484,6 +487,9 @@ impl Line {
         now.since(from) >= window
     }
 }
+
+/// Loss condemns a line after this time, and after as many probes as one target gets in it.
+const LOSS_PROOF: Duration = Duration::from_secs(20);
 
 fn is_blamed(blamed: &[bool], target: usize) -> bool {
     blamed.get(target).copied().unwrap_or(false)

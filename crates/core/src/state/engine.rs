@@ -73,8 +73,9 @@ impl Engine {
         self.note_conflicts(conflicts, news);
         self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
         self.held_back.clear();
-        let plan: Plan =
+        let mut plan: Plan =
             plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
+        self.let_slots_wait(observed, &mut plan);
         for step in &plan {
             // Our own change to another value: what was in place before is so no more.
             if self.in_place.get(&step.key) != desired.get(&step.key) {
@@ -84,6 +85,17 @@ impl Engine {
         self.outstanding = plan.len();
         self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
         plan
+    }
+
+    /// The slots cannot go before their table, which may have to wait for its turn.
+    fn let_slots_wait(&mut self, observed: &Observed, plan: &mut Plan) {
+        let has_map = observed.firewall.as_ref().is_some_and(|table| table.slots.is_some());
+        if !has_map && !plan.iter().any(|step| step.key == Key::Firewall) {
+            plan.retain(|step| step.key != Key::Slots);
+            self.failures.remove(&Key::Slots);
+            self.contested.remove(&Key::Slots);
+            self.held_back.remove(&Key::Slots);
+        }
     }
 
     /// What the pass must read back.
@@ -251,7 +263,17 @@ impl Engine {
             (Key::Sysctl(path), _) => path.split('/').any(|part| part == ifname.as_str()),
             _ => false,
         };
-        self.in_place.retain(|key, value| !concerns(key, value));
+        let gone: Vec<Key> =
+            self.in_place.iter().filter(|(k, v)| concerns(k, v)).map(|(k, _)| k.clone()).collect();
+        for key in gone {
+            self.in_place.remove(&key);
+            // The loss may have been seen before its cause.
+            if self.repairing.remove(&key).is_some()
+                && let Some(repairs) = self.repairs.get_mut(&key)
+            {
+                repairs.pop_back();
+            }
+        }
     }
 
     /// True if `key` is as desired, as far as we know.

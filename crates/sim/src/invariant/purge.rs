@@ -7,6 +7,7 @@ use crate::scene::{Class, Line, Scene};
 use rail_core::Purge;
 use rail_core::net::UplinkId;
 use rail_core::status::Role;
+use rail_core::time::Duration;
 
 /// See the module.
 #[derive(Default)]
@@ -33,7 +34,8 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     if line.health.is_usable() {
         return Err(format!("connections of {name} are deleted, which is {}", line.health));
     }
-    let is_well = |at| scene.excuses.is_overdue(scene.now, at, scene.return_bound());
+    let bound = scene.return_bound().max(WINDOW);
+    let is_well = |at| scene.excuses.is_overdue(scene.now, at, bound);
     if line.class == Class::Perfect && is_well(line.since) {
         return Err(format!("connections of {name} are deleted, which is well"));
     }
@@ -59,3 +61,6 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
         None => Ok(()),
     }
 }
+
+/// Loss that was is counted for a minute.
+const WINDOW: Duration = Duration::from_secs(62);

@@ -79,10 +79,15 @@ impl World {
                 self.scene.kernel.set_up(ifname, false);
                 self.scene.refresh_ways();
             }
-            Output::Save { saved, durable: true } => self.node.disk = *saved,
-            Output::Save { saved, .. } => {
+            Output::Save { saved, durable } => {
+                self.node.saves += 1;
+                let number = self.node.saves;
+                if durable {
+                    self.node.write(number, *saved);
+                    return;
+                }
                 let wait = self.dice.between(MS / 10, MS * 10);
-                self.after(wait, Event::Saved(self.node.life, saved));
+                self.after(wait, Event::Saved(self.node.life, number, saved));
             }
             Output::Done => {
                 self.is_done = true;
