@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// How long faults are injected.
 const FAULTY: Duration = Duration::from_secs(60);
 
-const ONCE_BROKEN: &[u64] = &[258, 285, 413, 678, 764, 772, 1142, 1411, 1821, 3365, 5072, 15759];
+const ONCE_BROKEN: &[u64] = &[
+    258, 285, 413, 678, 764, 772, 1142, 1411, 1821, 3365, 5072, 15759, 23628, 24450, 25466, 29131,
+];
 
 fn is_long() -> bool {
     std::env::var_os("RAIL_LONG").is_some_and(|value| value == "1")
