@@ -69,11 +69,6 @@ fn desired() -> Firewall {
                 "ip daddr 100.64.1.2 tcp dport 8080 dnat ip to 192.168.1.10:80",
             ],
         ),
-        plain(
-            "to_isp1",
-            &["ct mark set ct mark and 0x80ffffff or 0x01000000 meta nfproto ipv4 \
-               snat ip to 100.64.1.2"],
-        ),
         base(
             "restore",
             ChainKind::Filter,
@@ -105,7 +100,8 @@ fn desired() -> Firewall {
             ChainKind::Nat,
             Hook::Postrouting,
             100,
-            &["oifname vmap { \"wan1\" : goto to_isp1 }"],
+            &["oifname \"wan1\" ct mark set ct mark and 0x80ffffff or 0x01000000 \
+               meta nfproto ipv4 snat ip to 100.64.1.2"],
         ),
         plain("wan_input", &["ct state established,related accept", "counter drop"]),
         base(
