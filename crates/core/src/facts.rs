@@ -36,4 +36,9 @@ impl UplinkFacts {
 pub struct Facts {
     /// One for each uplink of the configuration, in its order.
     pub uplinks: Vec<UplinkFacts>,
+    /// No interface that is up is narrower than [`WIDE_MTU`].
+    pub all_wide: bool,
 }
+
+/// MTU of Ethernet, in bytes.
+pub const WIDE_MTU: u32 = 1500;

@@ -6,7 +6,7 @@
 //! slot map.
 
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Forward, Nat, UplinkConfig};
-use crate::facts::Facts;
+use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
 use crate::render::{mark, slot_count};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
@@ -22,8 +22,14 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const SRCNAT: i32 = 100;
 
-/// Limits the segment size of a TCP handshake to the MTU of its route; it only ever lowers it.
-const CLAMP: &str = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu";
+/// Bytes of an IPv4 and a TCP header without options. Those of IPv6 are 20 more: a segment size
+/// that fits here fits there, if its sender's own interface was as wide.
+const IPV4_TCP_HEADERS: u32 = 40;
+
+/// Which packets of a TCP handshake have a segment size.
+const SYN: &str = "tcp flags & (syn | rst) == syn";
+/// Limits the segment size to the MTU of the route; it only ever lowers it.
+const CLAMP: &str = "tcp option maxseg size set rt mtu";
 
 struct Line<'a> {
     uplink: &'a UplinkConfig,
@@ -54,7 +60,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
             by_device(&lines, |_| "wan_input".into()).into_iter().collect()
         }));
     }
-    chains.push(forward(config, &lines));
+    chains.push(forward(config, facts, &lines));
     Firewall { chains }
 }
 
@@ -224,17 +230,26 @@ fn from_uplink_to_inside() -> Chain {
 /// Forwarded packets. Connections that proved themselves in both directions take the first
 /// rule. The MSS clamp sees what comes from the inside before that, SYN and SYN-ACK alike; of what
 /// comes from elsewhere only the SYN, for its SYN-ACK goes to the inside, where the route is wider.
-fn forward(config: &Config, lines: &[Line<'_>]) -> Chain {
+///
+/// The clamp asks for the route back, which a first packet feels. Where every interface has the
+/// MTU of Ethernet only a segment size beyond that of Ethernet, or a route through IPsec, needs it.
+fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     let mut rules = vec!["ct status assured accept".to_string()];
     let inside = inside(config);
-    if let Some(inside) = &inside {
-        rules.push(format!("iifname {inside} {CLAMP}"));
+    let clamp = if facts.all_wide {
+        format!("{SYN} tcp option maxseg size > {} {CLAMP}", WIDE_MTU - IPV4_TCP_HEADERS)
+    } else {
+        format!("{SYN} {CLAMP}")
+    };
+    rules.extend(inside.iter().map(|inside| format!("iifname {inside} {clamp}")));
+    if facts.all_wide {
+        rules.push(format!("rt ipsec exists {SYN} {CLAMP}"));
     }
     rules.push("ct state established,related accept".into());
     if let Some(inside) = &inside {
         rules.push(format!("iifname {inside} ct state new accept"));
     }
-    rules.push(CLAMP.into());
+    rules.push(clamp);
     let translated: Vec<String> = lines
         .iter()
         .filter(|line| line.uplink.nat != Nat::Off)

@@ -18,6 +18,9 @@ struct Setting {
 const GLOBAL: &[Setting] = &[
     // The router's own connections to one server spread by port, not by address alone.
     Setting { path: "net/ipv4/fib_multipath_hash_policy", value: "1" },
+    // Most packets of a router are not for its own sockets: asking those first costs every
+    // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
+    Setting { path: "net/ipv4/ip_early_demux", value: "0" },
     // A router forwards. It comes last, after filter, routes and rules are in.
     Setting { path: "net/ipv4/ip_forward", value: "1" },
 ];

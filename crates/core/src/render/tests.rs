@@ -65,7 +65,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         health: Health::Up,
         active: active.contains(&i),
     };
-    Facts { uplinks: (0..config.uplinks.len()).map(fact).collect() }
+    Facts { uplinks: (0..config.uplinks.len()).map(fact).collect(), all_wide: true }
 }
 
 fn text(state: &State) -> String {

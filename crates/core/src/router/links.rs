@@ -1,6 +1,7 @@
 //! From kernel state to facts: interface, carrier, address, neighbour of each uplink.
 
 use super::Router;
+use crate::facts::WIDE_MTU;
 use crate::net::IfName;
 use crate::output::{Output, ProbeSocket};
 use crate::render;
@@ -11,6 +12,9 @@ use alloc::vec::Vec;
 impl Router {
     /// Derives link facts; starts and stops the checks that depend on them.
     pub(super) fn refresh_links(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let all_wide = self.observed.links.values().all(|link| !link.up || link.mtu >= WIDE_MTU);
+        self.dirty |= all_wide != self.facts.all_wide;
+        self.facts.all_wide = all_wide;
         let mut sockets = Vec::new();
         for index in 0..self.config.uplinks.len() {
             self.refresh_link(now, index, out);

@@ -56,5 +56,5 @@ fn facts(scene: &Scene) -> Facts {
             active: line.role == Role::Active,
         }
     };
-    Facts { uplinks: scene.lines.iter().enumerate().map(fact).collect() }
+    Facts { uplinks: scene.lines.iter().enumerate().map(fact).collect(), all_wide: true }
 }

@@ -80,14 +80,21 @@ pub const ENETUNREACH: i32 = 101;
 impl Kernel {
     /// A kernel after boot: no devices, nothing configured.
     pub fn new(marks_addresses: bool) -> Self {
-        let globals = ["net/ipv4/ip_forward", "net/ipv4/fib_multipath_hash_policy"];
+        let globals = [
+            ("net/ipv4/ip_forward", "0"),
+            ("net/ipv4/fib_multipath_hash_policy", "0"),
+            ("net/ipv4/ip_early_demux", "1"),
+        ];
         Self {
             links: BTreeMap::new(),
             addresses: BTreeMap::new(),
             routes: BTreeMap::new(),
             rules: Vec::new(),
             nft: None,
-            sysctls: globals.iter().map(|path| ((*path).into(), "0".into())).collect(),
+            sysctls: globals
+                .iter()
+                .map(|(path, value)| ((*path).into(), (*value).into()))
+                .collect(),
             neighbours: BTreeMap::new(),
             flows: Vec::new(),
             marks_addresses,
