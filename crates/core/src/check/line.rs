@@ -316,9 +316,7 @@ impl Line {
     }
 
     fn recovery(&self, now: Instant, blamed: &[bool], cause: Cause) -> Verdict {
-        let run = self.run(now, blamed);
-        let lossless = run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes;
-        if run.length < self.check.recover_after || !lossless {
+        if !self.is_proven(now, blamed) {
             return Verdict::Down(cause);
         }
         if now.since(self.well_since.unwrap_or(now)) < self.check.stable_for {
@@ -326,6 +324,13 @@ impl Line {
         } else {
             Verdict::Up
         }
+    }
+
+    /// Enough good rounds, with little loss, for a return.
+    fn is_proven(&self, now: Instant, blamed: &[bool]) -> bool {
+        let run = self.run(now, blamed);
+        let lossless = run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes;
+        run.length >= self.check.recover_after && lossless
     }
 
     /// Good or not so good, by the long window.
@@ -342,7 +347,10 @@ impl Line {
             // At a slow pace a short outage is soon most of the few probes there are.
             let least = LOSS_PROOF.as_nanos() / self.check.interval.as_nanos().max(1);
             let proven = age >= LOSS_PROOF && u128::from(sums.sent) >= least;
-            if proven && loss >= u64::from(limits.down_pct) * 10 {
+            let down = proven && loss >= u64::from(limits.down_pct) * 10;
+            // The window remembers longer than the fault lasts: a line that would be taken back
+            // at once is not given up.
+            if down && !self.is_proven(now, blamed) {
                 return Verdict::Down(Cause::Loss(loss));
             }
             let bad = u64::from(limits.degraded_pct) * 10;

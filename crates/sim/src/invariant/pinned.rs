@@ -4,6 +4,7 @@
 use super::{Happening, Law};
 use crate::kernel::Outcome;
 use crate::scene::Scene;
+use rail_core::render;
 
 /// See the module.
 #[derive(Default)]
@@ -18,7 +19,11 @@ impl Law for Pinned {
         for (i, uplink) in scene.config.uplinks.iter().enumerate() {
             let own = Outcome::Via(uplink.ifname);
             let before = deed.ways_before.pinned.get(i);
-            if before == Some(&own) && scene.lines[i].pinned != own && scene.is_firm(i) {
+            // After a rival has emptied its table it may still go there by the shared one: by luck.
+            let table = render::table(&scene.config, scene.lines[i].id);
+            let has_table = deed.before.routes.keys().any(|key| key.table == table);
+            let left = before == Some(&own) && scene.lines[i].pinned != own;
+            if left && has_table && scene.is_firm(i) {
                 let (key, now) = (&deed.key, scene.lines[i].pinned);
                 return Err(format!("{key}: connections of {} now go {now:?}", uplink.name));
             }

@@ -212,6 +212,20 @@ fn loss_degrades_and_much_loss_kills() {
     }
 }
 
+/// Given heavy loss too short to condemn a line, when it is over before the long window has proved
+/// it, then the line, which answers everything by now, is not given up for its past.
+#[test]
+fn loss_that_is_over_condemns_nobody() {
+    let mut w = World::new(check(), Verdict::Probing);
+    let one_round_of_three = |_, n: u64| ((n - 1) / 3).is_multiple_of(3).then_some(MS * 10);
+    w.run(MS * 14_000, one_round_of_three);
+    assert!(!w.is_down(), "{:?}", w.line.verdict());
+    for _ in 0..60 {
+        w.run(MS * 1000, lossy(0));
+        assert!(!w.is_down(), "{:?}", w.line.verdict());
+    }
+}
+
 /// Given a line that carries nothing, when it answers well, then it is probed at a tenth of the
 /// pace; a first miss, or traffic, brings back the full pace.
 #[test]
