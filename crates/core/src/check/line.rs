@@ -316,7 +316,8 @@ impl Line {
     }
 
     fn recovery(&self, now: Instant, blamed: &[bool], cause: Cause) -> Verdict {
-        if !self.is_proven(now, blamed) {
+        let run = self.run(now, blamed);
+        if run.length < self.check.recover_after || !self.is_lossless(run) {
             return Verdict::Down(cause);
         }
         if now.since(self.well_since.unwrap_or(now)) < self.check.stable_for {
@@ -326,11 +327,18 @@ impl Line {
         }
     }
 
-    /// Enough good rounds, with little loss, for a return.
-    fn is_proven(&self, now: Instant, blamed: &[bool]) -> bool {
-        let run = self.run(now, blamed);
-        let lossless = run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes;
-        run.length >= self.check.recover_after && lossless
+    fn is_lossless(&self, run: Run) -> bool {
+        run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes
+    }
+
+    /// For the last seconds the line was as good as one that returns: what the long window
+    /// remembers is over.
+    fn is_mended(&self, now: Instant, blamed: &[bool]) -> bool {
+        let pace = self.interval() * 2;
+        let window = pace.max(MENDED);
+        let run = self.run_since(now, now - window, blamed);
+        let is_whole = now.since(run.since) + pace >= window;
+        run.length > 0 && is_whole && self.is_lossless(run)
     }
 
     /// Good or not so good, by the long window.
@@ -348,9 +356,7 @@ impl Line {
             let least = LOSS_PROOF.as_nanos() / self.check.interval.as_nanos().max(1);
             let proven = age >= LOSS_PROOF && u128::from(sums.sent) >= least;
             let down = proven && loss >= u64::from(limits.down_pct) * 10;
-            // The window remembers longer than the fault lasts: a line that would be taken back
-            // at once is not given up.
-            if down && !self.is_proven(now, blamed) {
+            if down && !self.is_mended(now, blamed) {
                 return Verdict::Down(Cause::Loss(loss));
             }
             let bad = u64::from(limits.degraded_pct) * 10;
@@ -395,11 +401,16 @@ impl Line {
 
     /// The newest run of good rounds.
     pub fn run(&self, now: Instant, blamed: &[bool]) -> Run {
+        self.run_since(now, Instant::ZERO, blamed)
+    }
+
+    fn run_since(&self, now: Instant, from: Instant, blamed: &[bool]) -> Run {
         let Some(running) = self.running else { return Run::default() };
         let slowest = self.targets.iter().filter_map(|t| t.quality.last_rtt()).max();
         let patience = slowest.map_or(Duration::ZERO, |rtt| rtt * 2).min(Duration::from_secs(3));
         let patience = patience.max(self.check.timeout);
-        self.rounds.good_run(now, running.good_from, self.required(blamed), patience, blamed)
+        let from = from.max(running.good_from);
+        self.rounds.good_run(now, from, self.required(blamed), patience, blamed)
     }
 
     /// Sums over the targets that answer on this line and are not blamed.
@@ -457,44 +468,10 @@ impl Line {
     pub const fn ident(&self) -> u16 {
         self.ident
     }
-
-    /// The verdict.
-    pub const fn verdict(&self) -> Verdict {
-        self.verdict
-    }
-
-    /// The settings.
-    pub const fn check(&self) -> &CheckConfig {
-        &self.check
-    }
-
-    /// True while it sends probes.
-    pub const fn is_running(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Last answer of a target.
-    pub fn last_answer(&self, target: usize) -> Option<Instant> {
-        self.targets.get(target).and_then(|t| t.last_answer)
-    }
-
-    /// The long window of a target.
-    pub fn quality(&self, target: usize) -> Option<&Quality> {
-        self.targets.get(target).map(|t| &t.quality)
-    }
-
-    /// True if the target answered within `window`.
-    pub fn heard_within(&self, now: Instant, target: usize, window: Duration) -> bool {
-        self.last_answer(target).is_some_and(|at| now.since(at) < window)
-    }
-
-    /// True if the target has been asked, and silent, for `window`.
-    pub fn silent_for(&self, now: Instant, target: usize, window: Duration) -> bool {
-        let Some(running) = self.running else { return false };
-        let from = self.last_answer(target).unwrap_or(running.floor).max(running.floor);
-        now.since(from) >= window
-    }
 }
+
+/// Losses of a line that was well for this long are over.
+const MENDED: Duration = Duration::from_secs(5);
 
 /// Loss condemns a line after this time, and after as many probes as one target gets in it.
 const LOSS_PROOF: Duration = Duration::from_secs(20);
@@ -503,5 +480,6 @@ fn is_blamed(blamed: &[bool], target: usize) -> bool {
     blamed.get(target).copied().unwrap_or(false)
 }
 
+mod ask;
 #[cfg(test)]
 mod tests;

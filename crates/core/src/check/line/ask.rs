@@ -1,0 +1,42 @@
+//! What others ask of a line.
+
+use super::{CheckConfig, Duration, Instant, Line, Quality, Verdict};
+
+impl Line {
+    /// The verdict.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The settings.
+    pub const fn check(&self) -> &CheckConfig {
+        &self.check
+    }
+
+    /// True while it sends probes.
+    pub const fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Last answer of a target.
+    pub fn last_answer(&self, target: usize) -> Option<Instant> {
+        self.targets.get(target).and_then(|t| t.last_answer)
+    }
+
+    /// The long window of a target.
+    pub fn quality(&self, target: usize) -> Option<&Quality> {
+        self.targets.get(target).map(|t| &t.quality)
+    }
+
+    /// True if the target answered within `window`.
+    pub fn heard_within(&self, now: Instant, target: usize, window: Duration) -> bool {
+        self.last_answer(target).is_some_and(|at| now.since(at) < window)
+    }
+
+    /// True if the target has been asked, and silent, for `window`.
+    pub fn silent_for(&self, now: Instant, target: usize, window: Duration) -> bool {
+        let Some(running) = self.running else { return false };
+        let from = self.last_answer(target).unwrap_or(running.floor).max(running.floor);
+        now.since(from) >= window
+    }
+}
