@@ -133,7 +133,11 @@ impl Node {
         format!("/proc/{us}/fd/{}", self.file.as_raw_fd())
     }
 
-    fn feed(&self, command: &mut Command, text: &str) -> Result<(), LabError> {
+    /// Runs a command to its end with `text` as its input.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end with 0.
+    pub fn feed(&self, command: &mut Command, text: &str) -> Result<(), LabError> {
         use std::io::Write as _;
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.start(command)?;

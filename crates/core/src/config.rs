@@ -95,6 +95,9 @@ pub enum FirewallMode {
     Basic,
     /// The filter is the administrator's; marks, NAT and MSS clamp stay ours.
     Off,
+    /// Nothing in nftables is ours: the administrator loads the rules that `rail generate
+    /// firewall` prints; connections are shared by the kernel's multipath route.
+    External,
 }
 
 /// One entry of `[firewall] allow`: `tcp 22 from 203.0.113.0/24`.

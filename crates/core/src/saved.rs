@@ -1,5 +1,6 @@
 //! What outlives the process: the state file.
 
+use crate::config::Config;
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::status::Health;
 use alloc::collections::BTreeMap;
@@ -27,4 +28,31 @@ pub struct Saved {
     pub links_up: Vec<IfName>,
     /// Counts configurations that were taken.
     pub generation: u64,
+}
+
+impl Saved {
+    /// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
+    /// whose name is gone from the configuration.
+    pub fn number(&mut self, config: &Config) {
+        let ids = &mut self.ids;
+        let most =
+            u8::try_from((config.ranges.mark_mask >> config.ranges.mark_mask.trailing_zeros()) - 1)
+                .unwrap_or(u8::MAX)
+                .min(254);
+        ids.retain(|_, id| (1..=most).contains(&id.0));
+        for uplink in &config.uplinks {
+            if ids.contains_key(&uplink.name) {
+                continue;
+            }
+            let free = (1..=most).find(|n| !ids.values().any(|id| id.0 == *n));
+            let number = free.or_else(|| {
+                let is_gone = |name: &String| config.uplinks.iter().all(|u| u.name != *name);
+                let name = ids.keys().find(|name| is_gone(name)).cloned()?;
+                ids.remove(&name).map(|id| id.0)
+            });
+            if let Some(number) = number {
+                ids.insert(uplink.name.clone(), UplinkId(number));
+            }
+        }
+    }
 }

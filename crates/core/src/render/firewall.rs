@@ -53,7 +53,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     chains.push(restore(config, &lines));
     chains.push(classify(config, &lines));
     chains.push(translate(config, &lines));
-    if config.firewall.mode == FirewallMode::Basic {
+    if config.firewall.mode != FirewallMode::Off {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside());
         chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
@@ -145,6 +145,9 @@ fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
 
 /// How a connection without a mark gets the mark of a slot.
 fn slot_rules(config: &Config) -> Vec<String> {
+    if config.firewall.mode == FirewallMode::External {
+        return Vec::new();
+    }
     let slots = slot_count(config);
     // A fixed seed: both routers of a pair, and every restart, agree.
     let hash = |family: &str, keys: &str| {
@@ -259,7 +262,7 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         // What conntrack cannot place is not translated either, and would leave with an inside source.
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
     }
-    if config.firewall.mode == FirewallMode::Basic {
+    if config.firewall.mode != FirewallMode::Off {
         rules.extend(by_device(lines, |_| "wan_forward".into()));
     }
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)

@@ -6,13 +6,14 @@
 //! in an `unreachable` of the highest metric, so that a pinned packet never falls
 //! through to another line when its own interface goes down.
 
+pub mod external;
 mod firewall;
 mod sysctl;
 
 pub use sysctl::paths as sysctl_paths;
 
 use crate::balance::{self, Member};
-use crate::config::{Config, NoUplink, Tier, UplinkConfig};
+use crate::config::{Config, FirewallMode, NoUplink, Tier, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, Rule, State};
@@ -47,7 +48,10 @@ pub fn way_of(config: &Config, facts: &Facts, index: usize) -> [Key; 2] {
 pub fn render(config: &Config, facts: &Facts) -> State {
     let mut state = State::new();
     let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
-    state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
+    if config.firewall.mode != FirewallMode::External {
+        state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
+        state.insert(Key::Slots, Resource::Slots(slots(config, facts)));
+    }
     for (uplink, fact) in pairs() {
         if fact.ifindex.is_some() {
             let key = Key::Address { ifname: uplink.ifname, prefix: uplink.address };
@@ -63,7 +67,6 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
     }
-    state.insert(Key::Slots, Resource::Slots(slots(config, facts)));
     sysctl::render(&mut state, config, facts);
     state
 }

@@ -1,6 +1,6 @@
 //! Every kernel setting that we touch, in one table.
 
-use crate::config::Config;
+use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::state::{Key, Resource, State};
@@ -16,8 +16,6 @@ struct Setting {
 
 /// Settings of the whole namespace.
 const GLOBAL: &[Setting] = &[
-    // The router's own connections to one server spread by port, not by address alone.
-    Setting { path: "net/ipv4/fib_multipath_hash_policy", value: "1" },
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },
@@ -55,8 +53,18 @@ fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String
             all.extend(PER_UPLINK.iter().map(|s| (device_path(uplink.ifname, s), s.value.into())));
         }
     }
+    all.push((MULTIPATH_HASH.into(), multipath_hash(config).into()));
     all.extend(GLOBAL.iter().map(|s| (s.path.into(), s.value.into())));
     all
+}
+
+const MULTIPATH_HASH: &str = "net/ipv4/fib_multipath_hash_policy";
+
+/// Connections to one server spread by port (1), not by the addresses alone (0): the router's own,
+/// and all of them where no slots share them.
+fn multipath_hash(config: &Config) -> &'static str {
+    let by_address = config.balance == BalanceBy::ClientServer;
+    if by_address && config.firewall.mode == FirewallMode::External { "0" } else { "1" }
 }
 
 fn device_path(ifname: IfName, setting: &Setting) -> String {

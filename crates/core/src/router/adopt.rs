@@ -10,7 +10,7 @@ use crate::random::Key;
 use crate::saved::Saved;
 use crate::status::{Health, Role};
 use crate::time::Instant;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::string::String;
 
 /// Makes the saved state fit this boot and this configuration.
@@ -23,32 +23,8 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
         saved.addresses.clear();
         saved.links_up.clear();
     }
-    number(&mut saved.ids, config);
+    saved.number(config);
     saved
-}
-
-/// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
-/// whose name is gone from the configuration.
-pub(super) fn number(ids: &mut BTreeMap<String, UplinkId>, config: &Config) {
-    let most =
-        u8::try_from((config.ranges.mark_mask >> config.ranges.mark_mask.trailing_zeros()) - 1)
-            .unwrap_or(u8::MAX)
-            .min(254);
-    ids.retain(|_, id| (1..=most).contains(&id.0));
-    for uplink in &config.uplinks {
-        if ids.contains_key(&uplink.name) {
-            continue;
-        }
-        let free = (1..=most).find(|n| !ids.values().any(|id| id.0 == *n));
-        let number = free.or_else(|| {
-            let is_gone = |name: &String| config.uplinks.iter().all(|u| u.name != *name);
-            let name = ids.keys().find(|name| is_gone(name)).cloned()?;
-            ids.remove(&name).map(|id| id.0)
-        });
-        if let Some(number) = number {
-            ids.insert(uplink.name.clone(), UplinkId(number));
-        }
-    }
 }
 
 /// The verdict that a restart begins with.

@@ -1,6 +1,5 @@
 //! A new configuration: what is the same goes on untouched.
 
-use super::adopt::number;
 use super::settle::{self, EVERYTHING};
 use super::{Book, Router};
 use crate::check::{Line, Verdict};
@@ -28,7 +27,7 @@ impl Router {
             .zip(core::mem::take(&mut self.facts.uplinks))
             .map(|((line, book), fact)| Some((line, book, fact)))
             .collect();
-        number(&mut self.saved.ids, &self.config);
+        self.saved.number(&self.config);
         for index in 0..self.config.uplinks.len() {
             let uplink = &self.config.uplinks[index];
             let id = self.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));

@@ -14,7 +14,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 /// What stands in the comment of a rule of ours before the stamp.
 pub const STAMP_PREFIX: &str = "rail:";
@@ -123,32 +123,33 @@ pub fn slots_delta(
     (pairs(have, desired), pairs(desired, have))
 }
 
-fn line(text: &mut String, words: core::fmt::Arguments<'_>) {
+fn line(text: &mut String, words: fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{words}");
 }
 
 fn add_chain(text: &mut String, chain: &Chain) {
-    let hook = chain
-        .base
-        .map_or_else(String::new, |base| format!(" {{ {}; policy accept; }}", describe(base)));
+    let hook = chain.base.map_or_else(String::new, |base| format!(" {{ {base}; policy accept; }}"));
     line(text, format_args!("add chain inet {NFT_TABLE} {}{hook}", chain.name));
 }
 
-fn describe(base: Base) -> String {
-    let kind = match base.kind {
-        ChainKind::Filter => "filter",
-        ChainKind::Nat => "nat",
-        ChainKind::Route => "route",
-    };
-    let hook = match base.hook {
-        Hook::Prerouting => "prerouting",
-        Hook::Input => "input",
-        Hook::Forward => "forward",
-        Hook::Output => "output",
-        Hook::Postrouting => "postrouting",
-    };
-    format!("type {kind} hook {hook} priority {}", base.priority)
+/// As nft writes it, without the policy.
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            ChainKind::Filter => "filter",
+            ChainKind::Nat => "nat",
+            ChainKind::Route => "route",
+        };
+        let hook = match self.hook {
+            Hook::Prerouting => "prerouting",
+            Hook::Input => "input",
+            Hook::Forward => "forward",
+            Hook::Output => "output",
+            Hook::Postrouting => "postrouting",
+        };
+        write!(f, "type {kind} hook {hook} priority {}", self.priority)
+    }
 }
 
 /// True if a chain that is not wanted is ours alone. An empty one may be somebody's who is about

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod control;
 mod events;
+mod generate;
 mod sample;
 mod status;
 mod style;
@@ -95,11 +96,26 @@ enum Verb {
         /// Where to; default: the file of --config
         file: Option<PathBuf>,
     },
+    /// Print what others are to load
+    Generate {
+        #[command(subcommand)]
+        what: Generate,
+    },
     /// See a failover in a laboratory on this machine
     Demo {
         /// Words for the demonstration
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Generate {
+    /// Firewall rules for `[firewall] mode = "external"`
+    Firewall {
+        /// For `nft -f`, `iptables-restore --noflush` or `ip6tables-restore --noflush`
+        #[arg(long, value_enum, default_value_t)]
+        format: generate::Format,
     },
 }
 
@@ -131,6 +147,9 @@ pub(crate) fn main() -> ExitCode {
         Verb::Reload => control::reload(&runtime_dir),
         Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
         Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),
+        Verb::Generate { what: Generate::Firewall { format } } => {
+            generate::firewall(&config, &state_dir, format)
+        }
         Verb::Demo { args } => crate::demo::run(&args),
     }
 }

@@ -58,6 +58,7 @@ fn general(out: &mut String, config: &Config) {
         match config.firewall.mode {
             FirewallMode::Basic => "\"basic\"",
             FirewallMode::Off => "\"off\"",
+            FirewallMode::External => "\"external\"",
         },
     );
     let allow: Vec<_> = config.firewall.allow.iter().map(show_allow).collect();

@@ -88,7 +88,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     let log = router::log(reader, file);
     let lan = router::lan(reader, file);
     let firewall = router::firewall(reader, file);
-    let balance = router::balance(reader, file);
+    let balance = router::balance(reader, file, firewall.mode);
     let ranges = router::ranges(reader, file);
     let uplinks = uplink::uplinks(reader, file);
     let check = check::check(reader, file);

@@ -86,8 +86,12 @@ pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
 pub(super) fn firewall(reader: &mut Reader, file: &Section<'_>) -> FirewallConfig {
     let mut firewall = FirewallConfig::default();
     let Some(section) = reader.table(file, "firewall", "firewall") else { return firewall };
-    let words = [("basic", FirewallMode::Basic), ("off", FirewallMode::Off)];
-    firewall.mode = reader.word(&section, "mode", &words, &["external"]).unwrap_or_default();
+    let words = [
+        ("basic", FirewallMode::Basic),
+        ("off", FirewallMode::Off),
+        ("external", FirewallMode::External),
+    ];
+    firewall.mode = reader.word(&section, "mode", &words, &[]).unwrap_or_default();
     if let Some(node) = section.get("allow") {
         for node in reader.list(node, "allow", "a list such as [\"tcp 22 from 203.0.113.0/24\"]") {
             let Some(text) = reader.text(node, "allow", "a text such as \"tcp 22\"") else {
@@ -158,7 +162,7 @@ fn ports_of(text: &str) -> Option<(u16, u16)> {
     }
 }
 
-pub(super) fn balance(reader: &mut Reader, file: &Section<'_>) -> BalanceBy {
+pub(super) fn balance(reader: &mut Reader, file: &Section<'_>, mode: FirewallMode) -> BalanceBy {
     let Some(section) = reader.table(file, "balance", "balance") else {
         return BalanceBy::default();
     };
@@ -167,7 +171,14 @@ pub(super) fn balance(reader: &mut Reader, file: &Section<'_>) -> BalanceBy {
         ("client", BalanceBy::Client),
         ("client+server", BalanceBy::ClientServer),
     ];
-    reader.word(&section, "by", &words, &[]).unwrap_or_default()
+    let by = reader.word(&section, "by", &words, &[]).unwrap_or_default();
+    if by == BalanceBy::Client && mode == FirewallMode::External {
+        let text = "by = \"client\" needs nftables rules of ours, and mode = \"external\" has none";
+        reader
+            .error(section.place("by"), text.to_owned())
+            .hint("\"client+server\" keeps a client's connections to one server together");
+    }
+    by
 }
 
 pub(super) fn ranges(reader: &mut Reader, file: &Section<'_>) -> Ranges {

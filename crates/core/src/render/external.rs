@@ -1,0 +1,202 @@
+//! Mode `external`: the rules that an administrator loads himself, as nft or
+//! iptables text.
+//!
+//! They do what our own table does, but for the sharing: a new connection bears
+//! no mark, takes the shared multipath route, and is pinned where it leaves. A
+//! failover changes routes only, so the text stays as it is until the
+//! configuration changes.
+
+use super::{firewall, mark};
+use crate::config::{Allow, Config, Forward, Nat, UplinkConfig};
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::{Family, Prefix, UplinkId};
+use crate::saved::Saved;
+use crate::state::{Chain, Firewall};
+use crate::status::Health;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// Name of the table of [`nft`]: not ours, for it is the administrator's.
+const TABLE: &str = "uplinks";
+
+/// The numbers of the uplinks, and so their marks: those that the daemon has saved, else those
+/// that it will give.
+fn ids(config: &Config, saved: &Saved) -> Vec<UplinkId> {
+    let mut saved = saved.clone();
+    saved.number(config);
+    let id = |u: &UplinkConfig| saved.ids.get(&u.name).copied().unwrap_or(UplinkId(0));
+    config.uplinks.iter().map(id).collect()
+}
+
+/// One table for `nft -f`; loaded again it replaces itself.
+pub fn nft(config: &Config, saved: &Saved) -> String {
+    let fact = |id| UplinkFacts {
+        id,
+        ifindex: None,
+        link_up: false,
+        carrier: false,
+        has_address: false,
+        health: Health::Absent,
+        active: false,
+    };
+    let uplinks = ids(config, saved).into_iter().map(fact).collect();
+    let Firewall { chains } = firewall::render(config, &Facts { uplinks, all_wide: false });
+    let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n");
+    text += &format!("table inet {TABLE} {{\n");
+    for chain in &chains {
+        text += &nft_chain(chain);
+    }
+    text + "}\n"
+}
+
+fn nft_chain(chain: &Chain) -> String {
+    let mut text = format!("\tchain {} {{\n", chain.name);
+    if let Some(base) = &chain.base {
+        text += &format!("\t\t{base}; policy accept;\n");
+    }
+    for rule in &chain.rules {
+        text += &format!("\t\t{rule}\n");
+    }
+    text + "\t}\n"
+}
+
+/// For `iptables-restore --noflush` ([`Family::V4`]) or `ip6tables-restore --noflush`.
+pub fn iptables(config: &Config, saved: &Saved, family: Family) -> String {
+    let ids = ids(config, saved);
+    let lines: Vec<Line<'_>> = config
+        .uplinks
+        .iter()
+        .zip(&ids)
+        .filter(|(uplink, _)| uplink.enabled)
+        .map(|(uplink, id)| Line {
+            uplink,
+            mark: format!("{:#x}/{:#x}", mark(config, *id), config.ranges.mark_mask),
+        })
+        .collect();
+    let tables: &[Table] = match family {
+        Family::V4 => &[mangle, nat, filter],
+        // Nothing is translated; the marks are ready for lines that will carry IPv6.
+        Family::V6 => &[mangle, filter],
+    };
+    let rules = Rules { config, lines: &lines, family };
+    tables.iter().map(|table| table(&rules)).collect()
+}
+
+type Table = fn(&Rules<'_>) -> String;
+
+struct Line<'a> {
+    uplink: &'a UplinkConfig,
+    /// Value and mask as iptables writes them.
+    mark: String,
+}
+
+struct Rules<'a> {
+    config: &'a Config,
+    lines: &'a [Line<'a>],
+    family: Family,
+}
+
+/// A table for iptables-restore: chains of ours, the jumps to them, and their rules.
+fn table(name: &str, chains: &[(&str, &str)], rules: &[String]) -> String {
+    let mut text = format!("*{name}\n");
+    for (chain, _) in chains {
+        text += &format!(":{chain} - [0:0]\n");
+    }
+    for (chain, from) in chains {
+        text += &format!("-A {from} -j {chain}\n");
+    }
+    for rule in rules {
+        text += &format!("-A {rule}\n");
+    }
+    text + "COMMIT\n"
+}
+
+fn mangle(rules: &Rules<'_>) -> String {
+    let mask = format!("{:#x}", rules.config.ranges.mark_mask);
+    let mut out = Vec::new();
+    out.push(format!("rail-restore -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
+    out.push(format!("rail-restore -m mark ! --mark 0x0/{mask} -j RETURN"));
+    for line in rules.lines {
+        let (ifname, mark) = (line.uplink.ifname, &line.mark);
+        let new = format!("rail-restore -i {ifname} -m conntrack --ctstate NEW");
+        out.push(format!("{new} -j CONNMARK --set-xmark {mark}"));
+        out.push(format!("{new} -j MARK --set-xmark {mark}"));
+        // A connection without a line yet belongs to the one that it leaves by.
+        let unpinned = format!("-m connmark --mark 0x0/{mask}");
+        out.push(format!("rail-pin -o {ifname} {unpinned} -j CONNMARK --set-xmark {mark}"));
+    }
+    out.push("rail-clamp -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".into());
+    let chains =
+        [("rail-restore", "PREROUTING"), ("rail-pin", "POSTROUTING"), ("rail-clamp", "FORWARD")];
+    table("mangle", &chains, &out)
+}
+
+fn nat(rules: &Rules<'_>) -> String {
+    let mut out = Vec::new();
+    for line in rules.lines {
+        let name = &line.uplink.name;
+        let here = |f: &&Forward| f.uplinks.as_ref().is_none_or(|names| names.contains(name));
+        for forward in rules.config.forwards.iter().filter(here) {
+            out.extend(port_forward(line.uplink, forward));
+        }
+        let source = match line.uplink.nat {
+            Nat::On => line.uplink.address.address.to_string(),
+            Nat::To(address) => address.to_string(),
+            Nat::Off => continue,
+        };
+        out.push(format!("rail-snat -o {} -j SNAT --to-source {source}", line.uplink.ifname));
+    }
+    table("nat", &[("rail-dnat", "PREROUTING"), ("rail-snat", "POSTROUTING")], &out)
+}
+
+fn port_forward(uplink: &UplinkConfig, forward: &Forward) -> Option<String> {
+    let SocketAddr::V4(to) = forward.to else { return None };
+    let (ifname, public) = (uplink.ifname, uplink.address.address);
+    let (protocol, port) = (forward.protocol.as_str(), forward.port);
+    Some(format!(
+        "rail-dnat -i {ifname} -d {public} -p {protocol} --dport {port} \
+         -j DNAT --to-destination {to}"
+    ))
+}
+
+/// What is let in returns to the administrator's rules; only what is closed ends here.
+fn filter(rules: &Rules<'_>) -> String {
+    let mut out = Vec::new();
+    for line in rules.lines {
+        let ifname = line.uplink.ifname;
+        if line.uplink.nat != Nat::Off {
+            out.push(format!("rail-forward -o {ifname} -m conntrack --ctstate INVALID -j DROP"));
+        }
+        out.push(format!("rail-forward -i {ifname} -j rail-closed"));
+        out.push(format!("rail-input -i {ifname} -j rail-wan"));
+    }
+    let icmp = match rules.family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
+    };
+    let allowed = rules.config.firewall.allow.iter();
+    let allowed = allowed.filter(|a| fits(a.from, rules.family));
+    out.extend(allowed.map(|allow| format!("rail-wan {} -j RETURN", opened(allow))));
+    out.push("rail-wan -j rail-closed".into());
+    for open in ["-m conntrack --ctstate RELATED,ESTABLISHED", "-m conntrack --ctstate DNAT"] {
+        out.push(format!("rail-closed {open} -j RETURN"));
+    }
+    out.push(format!("rail-closed -p {icmp} -j RETURN"));
+    out.push("rail-closed -j DROP".into());
+    let mut text = table("filter", &[("rail-forward", "FORWARD"), ("rail-input", "INPUT")], &out);
+    text.insert_str("*filter\n".len(), ":rail-wan - [0:0]\n:rail-closed - [0:0]\n");
+    text
+}
+
+fn fits(from: Option<Prefix>, family: Family) -> bool {
+    from.is_none_or(|prefix| prefix.family() == family)
+}
+
+fn opened(allow: &Allow) -> String {
+    let from = allow.from.map_or_else(String::new, |prefix| format!("-s {} ", prefix.network()));
+    let (first, last) = allow.ports;
+    let ports = if first == last { first.to_string() } else { format!("{first}:{last}") };
+    format!("{from}-p {} --dport {ports}", allow.protocol.as_str())
+}

@@ -1,0 +1,54 @@
+//! `rail generate firewall`: the rules of mode `external`, for those who load
+//! them by other means.
+
+use super::{complain, exit, say, style};
+use crate::load;
+use clap::ValueEnum;
+use rail_core::config::FirewallMode;
+use rail_core::net::Family;
+use rail_core::render::external;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Who is to load the rules.
+#[derive(Copy, Clone, Default, ValueEnum)]
+pub(super) enum Format {
+    /// One table for `nft -f`; loaded again it replaces itself
+    #[default]
+    Nft,
+    /// IPv4, for `iptables-restore --noflush`
+    Iptables,
+    /// IPv6, for `ip6tables-restore --noflush`
+    Ip6tables,
+}
+
+/// Prints the rules.
+pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCode {
+    let config = match load::read_file(path) {
+        Ok((config, _)) => config,
+        Err(report) => {
+            complain(report.render(style::stderr_has_colour()));
+            return exit::ERROR.into();
+        }
+    };
+    if config.firewall.mode != FirewallMode::External {
+        complain(
+            "rail: the daemon writes these rules itself; to load them by other means, set mode = \"external\" \
+             in [firewall] first\n",
+        );
+        return exit::ERROR.into();
+    }
+    // The marks are those of the running daemon. Without its file they are those it will choose.
+    let (saved, problem) = rail_linux::file::load_saved(state_dir);
+    if let Some(problem) = problem {
+        complain(&format!("rail: {problem}\n"));
+        return exit::ERROR.into();
+    }
+    let text = match format {
+        Format::Nft => external::nft(&config, &saved),
+        Format::Iptables => external::iptables(&config, &saved, Family::V4),
+        Format::Ip6tables => external::iptables(&config, &saved, Family::V6),
+    };
+    say(&text);
+    ExitCode::SUCCESS
+}

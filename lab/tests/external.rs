@@ -1,0 +1,111 @@
+//! Mode `external`: rules that the real tools have loaded do what our own table does.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::{ConfigText, Connector, ConnectorPlan, Fault, Node, Plan, Servers, World};
+use rail_lab::{figures, isolated};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+const REST: &str = "[firewall]\nmode = \"external\"\nallow = [\"tcp 22 from 192.0.2.50/32\"]\n\
+                    [[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
+const WEIGHTS: [u32; 3] = [1, 2, 3];
+const CONNECTIONS: usize = 3000;
+const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
+const ADMINISTRATOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
+
+/// What `rail generate firewall` prints.
+fn generate(world: &World, format: &str) -> String {
+    let config = world.rail.config_path().display().to_string();
+    let words = ["generate", "firewall", "--format", format, "--config", &config];
+    let output = world.rail.command(&words).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Failures of some connections from one address of the internet.
+fn reach(world: &World, from: Ipv4Addr, line: usize, port: u16, count: usize) -> usize {
+    let plan = ConnectorPlan {
+        sources: vec![from],
+        servers: vec![SocketAddrV4::new(world.topology.line(line).address(), port)],
+        count: Some(count),
+        timeout: Duration::from_millis(600),
+        ..world.plan()
+    };
+    Connector::start(&world.topology.internet, plan).finish().unwrap().failed()
+}
+
+fn is_open(from: &Node, to: &str) -> bool {
+    let address: SocketAddr = to.parse().unwrap();
+    from.enter(|| TcpStream::connect_timeout(&address, Duration::from_millis(600))).is_ok()
+}
+
+/// Given the rules loaded by `load`, then connections are shared and pinned, forwards answer by
+/// the line they came in by, what is closed is closed, and a death moves new connections.
+fn serves(load: impl FnOnce(&World)) {
+    let text = ConfigText { rest: REST.into(), ..ConfigText::weights(&WEIGHTS) };
+    let world = World::start(&Plan::new(WEIGHTS.len()), &text).unwrap();
+    let net = &world.topology;
+    net.add_ipv6().unwrap();
+    load(&world);
+    assert!(net.router.sh("nft list table inet rail").is_err(), "the daemon wrote a table");
+
+    let report = world.connect(CONNECTIONS).unwrap();
+    let off = report.deviation(&world.sources(), &WEIGHTS);
+    assert_eq!(report.failed(), 0, "{:?}", report.reasons());
+    assert!(off <= 3.0, "{:?}", report.by_source());
+
+    let listen = |node, at: &str| Servers::tcp(node, at.parse().unwrap()).unwrap();
+    let _inside = listen(&net.client, "[::]:80");
+    let _ssh = listen(&net.router, "[::]:22");
+    let forwarded: Vec<usize> = (1..=3).map(|n| reach(&world, OUTSIDE, n, 8080, 50)).collect();
+    assert_eq!(forwarded, [0, 0, 0]);
+    assert_eq!(reach(&world, ADMINISTRATOR, 1, 22, 1), 0, "SSH from the allowed address");
+    assert_eq!(reach(&world, OUTSIDE, 1, 22, 1), 1, "SSH is open to everybody");
+    assert!(is_open(&net.client, "192.168.1.1:22"), "SSH from the LAN");
+    for closed in ["[2001:db8:f::2]:22", "[2001:db8:1::10]:80"] {
+        assert!(!is_open(&net.line(1).isp, closed), "{closed} is open");
+    }
+
+    let injected = net.inject(3, Fault::Gateway).unwrap();
+    world.rail.wait_health("isp3", "down", Duration::from_secs(5)).unwrap();
+    let moved = world.connect(200).unwrap();
+    let wrong = net.wrong_sources().unwrap();
+    injected.repair().unwrap();
+    figures(&format!(
+        "{off:.2} points off; {} of 200 failed after a death; {wrong} wrong sources",
+        moved.failed()
+    ));
+    assert_eq!((moved.failed(), wrong), (0, 0));
+}
+
+#[test]
+fn nft_rules_serve() {
+    isolated(|| {
+        serves(|world| {
+            let text = generate(world, "nft");
+            let router = &world.topology.router;
+            router.nft(&text).unwrap();
+            // Loaded again it replaces itself.
+            let before = router.sh("nft list ruleset").unwrap();
+            router.nft(&text).unwrap();
+            assert_eq!(before, router.sh("nft list ruleset").unwrap());
+        });
+    });
+}
+
+#[test]
+fn iptables_rules_serve() {
+    isolated(|| {
+        serves(|world| {
+            let router = &world.topology.router;
+            for (format, program) in
+                [("iptables", "iptables-restore"), ("ip6tables", "ip6tables-restore")]
+            {
+                let text = generate(world, format);
+                router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
+            }
+        });
+    });
+}
