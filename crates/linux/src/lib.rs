@@ -6,6 +6,7 @@ pub mod clock;
 pub mod conntrack;
 pub mod file;
 pub mod lock;
+pub mod manager;
 pub mod netlink;
 pub mod nft;
 pub mod notify_socket;

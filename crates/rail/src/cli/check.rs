@@ -3,6 +3,7 @@
 use super::{complain, exit, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::config::{Config, Tier};
+use rail_linux::manager::{self, Release};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,12 +20,45 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
     for warning in &warnings {
         complain(warning.render(colour));
     }
+    complain(&beside(&config));
     if show_effective {
         say(&load::effective(&config));
     } else {
         say(&summary(path, &config, warnings.len()));
     }
     ExitCode::SUCCESS
+}
+
+/// Who else on this system sets what we set, and how to make it stop.
+fn beside(config: &Config) -> String {
+    let root = Path::new("/");
+    let names: Vec<_> = config.uplinks.iter().map(|u| u.ifname.to_string()).collect();
+    let mut out = String::new();
+    for holder in manager::holders(root, &names) {
+        let what = format!(
+            "{} configures {} as well, and may undo what rail sets",
+            holder.name(),
+            holder.interfaces.join(", ")
+        );
+        out += &advice(&what, "to make it let go", &holder.release());
+    }
+    if manager::networkd_removes_rules(root) {
+        let what = "systemd-networkd removes foreign routing rules when it starts again";
+        let text = "[Network]\nManageForeignRoutingPolicyRules=no\nManageForeignRoutes=no\n";
+        let way = Release {
+            file: "/etc/systemd/networkd.conf.d/rail.conf".into(),
+            text: text.into(),
+            command: "systemctl restart systemd-networkd".into(),
+        };
+        out += &advice(what, "rail puts them back; to be spared the gap", &way);
+    }
+    out
+}
+
+fn advice(what: &str, why: &str, way: &Release) -> String {
+    let mut out = format!("warning: {what}\n   = help: {why}, write to {}:\n", way.file);
+    out.extend(way.text.lines().map(|line| format!("       {line}\n")));
+    out + &format!("     then: {}\n\n", way.command)
 }
 
 fn summary(path: &Path, config: &Config, warnings: usize) -> String {

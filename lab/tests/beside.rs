@@ -1,0 +1,77 @@
+//! Beside other software on the router: its rules stay as they are, and traffic flows.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::node::veth;
+use rail_lab::{ConfigText, Connector, ConnectorPlan, Fault, Node, Plan, World, figures, isolated};
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::time::Duration;
+
+const DOCKER: &str = include_str!("fixtures/docker.iptables");
+const CONTAINER: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 2);
+
+/// A container on the bridge that Docker makes.
+fn container(router: &Node) -> Node {
+    let node = Node::new("container").unwrap();
+    veth((router, "docker0"), (&node, "eth0")).unwrap();
+    router.ip_batch("addr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n").unwrap();
+    node.ip_batch(
+        "addr add 172.17.0.2/16 dev eth0\nlink set eth0 up\nlink set lo up\n\
+         route add default via 172.17.0.1\n",
+    )
+    .unwrap();
+    node
+}
+
+/// Docker's part of the ruleset, without counters.
+fn docker_rules(router: &Node) -> String {
+    ["ip nat", "ip filter"]
+        .map(|table| router.sh(&format!("nft -s list table {table}")).unwrap())
+        .join("\n")
+}
+
+#[test]
+fn docker_that_starts_later_changes_no_line() {
+    isolated(|| {
+        // given a running router / when Docker's rules come, then its users' two lines for the
+        // inside, and a line dies / then hosts and containers are shared, and each of their
+        // connections has one source; Docker's rules are as they were
+        let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let net = &world.topology;
+        let container = container(&net.router);
+        let load = |text: &str| {
+            let mut command = Command::new("iptables-restore");
+            net.router.feed(command.arg("--noflush"), text).unwrap();
+        };
+        load(DOCKER);
+        let plan = ConnectorPlan { timeout: Duration::from_millis(300), ..world.plan() };
+        let shut = ConnectorPlan { count: Some(3), ..plan.clone() };
+        let closed = Connector::start(&net.client, shut).finish().unwrap();
+        assert_eq!(closed.failed(), 3, "Docker's policy no longer drops what is forwarded");
+
+        load(
+            "*filter\n-I DOCKER-USER -i lan0 -j ACCEPT\n\
+             -I DOCKER-USER -o lan0 -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\nCOMMIT\n",
+        );
+        let before = docker_rules(&net.router);
+        let inside = world.connect(400).unwrap();
+        let plan = ConnectorPlan { sources: vec![CONTAINER], count: Some(400), ..plan };
+        let contained = Connector::start(&container, plan.clone()).finish().unwrap();
+        let injected = net.inject(1, Fault::Gateway).unwrap();
+        world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
+        let after = Connector::start(&container, plan).finish().unwrap();
+        injected.repair().unwrap();
+        let wrong = net.wrong_sources().unwrap();
+        let lines = [inside.by_source().len(), contained.by_source().len()];
+        figures(&format!(
+            "{} + {} + {} of 400 failed; lines used {lines:?}; {wrong} wrong sources",
+            inside.failed(),
+            contained.failed(),
+            after.failed()
+        ));
+        let failed = inside.failed() + contained.failed() + after.failed();
+        assert_eq!((failed, lines, wrong), (0, [2, 2], 0));
+        assert_eq!(before, docker_rules(&net.router));
+    });
+}
