@@ -166,9 +166,11 @@ fn config(dice: &mut Dice<'_>) -> Config {
         uplinks: (0..count).map(|i| uplink(dice, i)).collect(),
         forwards: vec![Forward {
             protocol: Protocol::Udp,
-            port: 53,
-            to: SocketAddr::from(([192, 168, 1, 2], 53)),
+            ports: (53, 54),
+            to: SocketAddr::from(([192, 168, 1, 2], 5353)),
+            from: Vec::new(),
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),
+            hairpin: true,
         }],
     }
 }

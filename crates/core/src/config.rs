@@ -252,10 +252,14 @@ pub enum Nat {
 pub struct Forward {
     /// Transport protocol.
     pub protocol: Protocol,
-    /// Port on the uplink's address.
-    pub port: u16,
-    /// Where it goes.
+    /// First and last port on the uplink's address, equal for a single one.
+    pub ports: (u16, u16),
+    /// Where it goes: the host inside and, there, the first port; the others follow in order.
     pub to: SocketAddr,
+    /// Sources outside that may; empty: anyone.
+    pub from: Vec<Prefix>,
     /// Names of the uplinks; `None`: all.
     pub uplinks: Option<Vec<String>>,
+    /// Clients inside reach it by the uplink's address, too.
+    pub hairpin: bool,
 }

@@ -94,7 +94,14 @@ fn config(dice: &mut Dice) -> Config {
         uplinks[last].tier = dice.pick(&[Tier::Number(2), Tier::Inbound]);
     }
     let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), 80);
-    let forward = Forward { protocol: Protocol::Tcp, port: 8080, to, uplinks: None };
+    let forward = Forward {
+        protocol: Protocol::Tcp,
+        ports: (8080, 8080),
+        to,
+        from: Vec::new(),
+        uplinks: None,
+        hairpin: true,
+    };
     let mode = dice.pick(&[FirewallMode::Basic, FirewallMode::Basic, FirewallMode::Off]);
     Config {
         router: Router {

@@ -6,6 +6,7 @@
 //! failover changes routes only, so the text stays as it is until the
 //! configuration changes.
 
+use super::forward::is_on;
 use super::{firewall, mark};
 use crate::config::{Allow, Config, Forward, Nat, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
@@ -136,11 +137,16 @@ fn mangle(rules: &Rules<'_>) -> String {
 fn nat(rules: &Rules<'_>) -> String {
     let mut out = Vec::new();
     for line in rules.lines {
-        let name = &line.uplink.name;
-        let here = |f: &&Forward| f.uplinks.as_ref().is_none_or(|names| names.contains(name));
-        for forward in rules.config.forwards.iter().filter(here) {
-            out.extend(port_forward(line.uplink, forward));
+        let here = rules.config.forwards.iter().filter(|f| is_on(f, line.uplink));
+        for forward in here {
+            let from: Vec<String> = forward.from.iter().map(ToString::to_string).collect();
+            let from = match from.as_slice() {
+                [] => String::new(),
+                sources => format!(" -s {}", sources.join(",")),
+            };
+            out.extend(port_forward(&format!("{}{from}", line.uplink.ifname), line, forward));
         }
+        out.extend(hairpin(rules.config, line));
         let source = match line.uplink.nat {
             Nat::On => line.uplink.address.address.to_string(),
             Nat::To(address) => address.to_string(),
@@ -151,14 +157,42 @@ fn nat(rules: &Rules<'_>) -> String {
     table("nat", &[("rail-dnat", "PREROUTING"), ("rail-snat", "POSTROUTING")], &out)
 }
 
-fn port_forward(uplink: &UplinkConfig, forward: &Forward) -> Option<String> {
+/// The translation of what comes in by an interface, perhaps from some sources only.
+fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Option<String> {
     let SocketAddr::V4(to) = forward.to else { return None };
-    let (ifname, public) = (uplink.ifname, uplink.address.address);
-    let (protocol, port) = (forward.protocol.as_str(), forward.port);
+    let (public, protocol) = (line.uplink.address.address, forward.protocol.as_str());
+    let (first, last) = forward.ports;
+    let goal = if first == last {
+        to.to_string()
+    } else if first == to.port() {
+        to.ip().to_string()
+    } else {
+        // The number behind the range is the port that its first one stands for.
+        format!("{to}-{}/{first}", to.port() + (last - first))
+    };
+    let ports = ports(forward.ports);
     Some(format!(
-        "rail-dnat -i {ifname} -d {public} -p {protocol} --dport {port} \
-         -j DNAT --to-destination {to}"
+        "rail-dnat -i {incoming} -d {public} -p {protocol} --dport {ports} \
+         -j DNAT --to-destination {goal}"
     ))
+}
+
+/// Clients inside reach forwards by the line's address. They bear no mark of a line, and that
+/// tells them from those outside, for there is no incoming interface to ask for any more.
+fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
+    let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);
+    let forwards: Vec<&Forward> = config.forwards.iter().filter(here).collect();
+    let mut out = Vec::new();
+    for inside in config.lan.iter().filter(|_| !forwards.is_empty()) {
+        let reached = forwards.iter().filter_map(|f| port_forward(&inside.to_string(), line, f));
+        out.extend(reached);
+        let (public, mask) = (line.uplink.address.address, config.ranges.mark_mask);
+        out.push(format!(
+            "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
+             -m connmark --mark 0x0/{mask:#x} -j MASQUERADE"
+        ));
+    }
+    out
 }
 
 /// What is let in returns to the administrator's rules; only what is closed ends here.
@@ -196,7 +230,11 @@ fn fits(from: Option<Prefix>, family: Family) -> bool {
 
 fn opened(allow: &Allow) -> String {
     let from = allow.from.map_or_else(String::new, |prefix| format!("-s {} ", prefix.network()));
-    let (first, last) = allow.ports;
-    let ports = if first == last { first.to_string() } else { format!("{first}:{last}") };
+    let ports = ports(allow.ports);
     format!("{from}-p {} --dport {ports}", allow.protocol.as_str())
+}
+
+/// A port or a range as iptables writes it.
+fn ports((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}:{last}") }
 }

@@ -5,16 +5,15 @@
 //! restore and one verdict. A failover changes no rule, only elements of the
 //! slot map.
 
-use crate::config::{Allow, BalanceBy, Config, FirewallMode, Forward, Nat, UplinkConfig};
+use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
-use crate::render::{mark, slot_count};
+use crate::render::{forward as port_forward, mark, slot_count};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
 
 /// Priorities as nft names them.
 const MANGLE: i32 = -150;
@@ -33,8 +32,9 @@ const SYN: &str = "tcp flags & (syn | rst) == syn";
 /// Limits the segment size to the MTU of the route; it only ever lowers it.
 const CLAMP: &str = "tcp option maxseg size set rt mtu";
 
-struct Line<'a> {
-    uplink: &'a UplinkConfig,
+/// An uplink that is enabled.
+pub(super) struct Line<'a> {
+    pub(super) uplink: &'a UplinkConfig,
     id: UplinkId,
 }
 
@@ -52,6 +52,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         chains.push(mark_chain(config, line));
         chains.push(arrival_chain(config, line));
     }
+    chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
     chains.push(classify(config, &lines));
     chains.push(translate(config, &lines));
@@ -70,7 +71,7 @@ fn base(name: &str, kind: ChainKind, hook: Hook, priority: i32, rules: Vec<Strin
     Chain { name: name.into(), base: Some(Base { kind, hook, priority }), rules }
 }
 
-fn plain(name: String, rules: Vec<String>) -> Chain {
+pub(super) fn plain(name: String, rules: Vec<String>) -> Chain {
     Chain { name, base: None, rules }
 }
 
@@ -94,22 +95,8 @@ fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
 /// The first packet of a connection that came in by an uplink.
 fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
     let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
-    let on_this_line =
-        |f: &&Forward| f.uplinks.as_ref().is_none_or(|names| names.contains(&line.uplink.name));
-    for forward in config.forwards.iter().filter(on_this_line) {
-        rules.push(port_forward(line.uplink, forward));
-    }
+    rules.extend(port_forward::arriving(config, line));
     plain(format!("from_{}", line.uplink.name), rules)
-}
-
-fn port_forward(uplink: &UplinkConfig, forward: &Forward) -> String {
-    let (family, to) = match forward.to {
-        SocketAddr::V4(to) => ("ip", to.to_string()),
-        SocketAddr::V6(to) => ("ip6", to.to_string()),
-    };
-    let (public, protocol, port) =
-        (uplink.address.address, forward.protocol.as_str(), forward.port);
-    format!("{family} daddr {public} {protocol} dport {port} dnat {family} to {to}")
 }
 
 /// Every packet of a known connection gets the mark of its uplink back. The first rule is the
@@ -134,9 +121,11 @@ fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
 
 /// New connections: those from an uplink belong to it, the others get a slot. Those from the
 /// inside, which are most, are asked for first: one comparison is cheaper than a map of devices.
+/// Only what asks for one of our own addresses comes before it, and takes no slot.
 fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
     let slot = slot_rules(config);
     let mut rules = Vec::new();
+    rules.extend(port_forward::into_hairpin(config, lines));
     if let Some(inside) = inside(config) {
         rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule} accept")));
     }
@@ -170,7 +159,7 @@ fn slot_rules(config: &Config) -> Vec<String> {
 }
 
 /// The inside interfaces as nft writes one or several; `None` without any.
-fn inside(config: &Config) -> Option<String> {
+pub(super) fn inside(config: &Config) -> Option<String> {
     let names: Vec<String> = config.lan.iter().map(|name| format!("\"{name}\"")).collect();
     match names.as_slice() {
         [] => None,
@@ -182,7 +171,8 @@ fn inside(config: &Config) -> Option<String> {
 /// Connections that leave: pinned to the uplink they leave by, and translated. A rule per
 /// uplink, for up to some twenty comparisons cost less than a map of devices and a jump.
 fn translate(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let rules = lines.iter().map(|line| departure(config, line)).collect();
+    let mut rules: Vec<String> = lines.iter().map(|line| departure(config, line)).collect();
+    rules.extend(port_forward::out_of_hairpin(config, lines));
     base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rules)
 }
 

@@ -8,6 +8,7 @@
 
 pub mod external;
 mod firewall;
+mod forward;
 mod sysctl;
 
 pub use sysctl::paths as sysctl_paths;

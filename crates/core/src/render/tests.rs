@@ -97,20 +97,76 @@ fn assert_golden(state: &State, golden: &str) {
     assert!(text == golden, "the text is now:\n{text}");
 }
 
+/// A forward of TCP on every uplink for anyone.
+fn forward(ports: (u16, u16), to: &str) -> Forward {
+    Forward {
+        protocol: Protocol::Tcp,
+        ports,
+        to: to.parse().unwrap(),
+        from: Vec::new(),
+        uplinks: None,
+        hairpin: true,
+    }
+}
+
 /// Given three good uplinks of weights 3:2:1, a forward and an allowed port, then this state.
 #[test]
 fn three_uplinks() {
     let mut config = config(&[(3, Tier::Number(1)), (2, Tier::Number(1)), (1, Tier::Number(1))]);
-    config.forwards.push(Forward {
-        protocol: Protocol::Tcp,
-        port: 8080,
-        to: "192.168.1.10:80".parse().unwrap(),
-        uplinks: None,
-    });
+    config.forwards.push(Forward { hairpin: false, ..forward((8080, 8080), "192.168.1.10:80") });
     let from = Some("203.0.113.0/24".parse().unwrap());
     config.firewall.allow.push(Allow { protocol: Protocol::Tcp, ports: (22, 22), from });
     let state = render(&config, &facts(&config, &[0, 1, 2]));
     assert_golden(&state, include_str!("golden/three_uplinks.txt"));
+}
+
+/// The chains in which forwards leave a trace.
+fn forwarding(config: &Config) -> String {
+    let mut state = render(config, &facts(config, &[0]));
+    state.retain(|key, _| *key == Key::Firewall);
+    if let Some(Resource::Firewall(table)) = state.get_mut(&Key::Firewall) {
+        let about = ["from_isp1", "from_isp2", "hairpin", "classify", "translate"];
+        table.chains.retain(|chain| about.contains(&chain.name.as_str()));
+    }
+    text(&state)
+}
+
+/// Given a range, a moved range, allowed sources, a forward on one line and one without
+/// hairpin, then these rules; a disabled line has none.
+#[test]
+fn forwards_of_every_kind() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Inbound)]);
+    config.uplinks[2].enabled = false;
+    config.lan.push("dmz0".parse().unwrap());
+    let from = ["203.0.113.0/24", "192.0.2.9/32"].map(|prefix| prefix.parse().unwrap());
+    config.forwards = vec![
+        forward((5000, 5010), "192.168.1.2:5000"),
+        Forward { protocol: Protocol::Udp, ..forward((5000, 5002), "192.168.1.2:6000") },
+        Forward { from: from.to_vec(), ..forward((22, 22), "192.168.1.3:22") },
+        Forward {
+            from: vec![from[0]],
+            uplinks: Some(vec!["isp2".into(), "isp3".into()]),
+            ..forward((443, 443), "192.168.1.4:8443")
+        },
+        Forward { hairpin: false, ..forward((25, 25), "192.168.1.5:25") },
+    ];
+    let text = forwarding(&config);
+    assert!(text == include_str!("golden/forwards.txt"), "the text is now:\n{text}");
+}
+
+/// Given a hairpin on one line only, when another address of the router is asked for, then it
+/// costs nothing more; and with hairpins nowhere there is no rule for them.
+#[test]
+fn hairpins_cost_only_where_they_are() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    let uplinks = Some(vec!["isp2".into()]);
+    config.forwards = vec![Forward { uplinks, ..forward((80, 80), "192.168.1.2:80") }];
+    let text = forwarding(&config);
+    assert!(text.contains("    ip daddr 100.64.2.2 iifname \"lan0\" goto hairpin\n"), "{text}");
+    config.forwards[0].hairpin = false;
+    let text = forwarding(&config);
+    assert!(text.contains("dnat") && !text.contains("hairpin"), "{text}");
+    assert!(!text.contains("masquerade"), "{text}");
 }
 
 /// Given a second tier that carries all because the first is dead, NAT off on one line, no

@@ -80,10 +80,13 @@ fn general(out: &mut String, config: &Config) {
 }
 
 fn show_allow(allow: &Allow) -> String {
-    let (first, last) = allow.ports;
-    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let ports = show_ports(allow.ports);
     let from = allow.from.map_or(String::new(), |from| format!(" from {from}"));
     format!("\"{} {ports}{from}\"", allow.protocol.as_str())
+}
+
+fn show_ports((first, last): (u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
@@ -138,8 +141,14 @@ fn write_check(out: &mut String, config: &Config) {
 
 fn write_forward(out: &mut String, forward: &Forward) {
     line(out, "\n[[forward]]\nprotocol", &quoted(forward.protocol.as_str()));
-    line(out, "port", &forward.port.to_string());
+    line(out, "port", &quoted(&show_ports(forward.ports)));
     line(out, "to", &quoted(&forward.to.to_string()));
+    if forward.from.is_empty() {
+        out.push_str("# from: anyone\n");
+    } else {
+        let from: Vec<_> = forward.from.iter().map(|p| quoted(&p.to_string())).collect();
+        line(out, "from", &format!("[{}]", from.join(", ")));
+    }
     match &forward.uplinks {
         None => out.push_str("# uplinks: all\n"),
         Some(names) => {
@@ -147,6 +156,7 @@ fn write_forward(out: &mut String, forward: &Forward) {
             line(out, "uplinks", &format!("[{}]", names.join(", ")));
         }
     }
+    line(out, "hairpin", &forward.hairpin.to_string());
 }
 
 fn line(out: &mut String, key: &str, value: &str) {

@@ -129,15 +129,28 @@ fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forwa
             (Some(a), Some(b)) => a.iter().any(|name| b.contains(name)),
             _ => true,
         };
-        then.protocol == now.protocol && then.port == now.port && meets
+        then.protocol == now.protocol && shared(now.ports, then.ports).is_some() && meets
     };
-    if let Some(first) = earlier.iter().find(clash) {
-        let text = format!("{} port {} is forwarded twice", now.protocol.as_str(), now.port);
+    if let Some(first) = earlier.iter().find(clash)
+        && let Some((from, to)) = shared(now.ports, first.value.ports)
+    {
+        let protocol = now.protocol.as_str();
+        let text = if from == to {
+            format!("{protocol} port {from} is forwarded twice")
+        } else {
+            format!("{protocol} ports {from}-{to} are forwarded twice")
+        };
         reader
             .error(forward.port.clone(), text)
             .also(&first.port, "first here")
             .hint("one port can go to one place only, on each uplink");
     }
+}
+
+/// The ports that are in both ranges, first and last.
+fn shared(a: (u16, u16), b: (u16, u16)) -> Option<(u16, u16)> {
+    let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+    (first <= last).then_some((first, last))
 }
 
 /// Notes what is legal but probably not meant.

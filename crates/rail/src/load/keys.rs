@@ -133,8 +133,8 @@ const TABLE: &[Keys] = &[
     Keys { section: "check.jitter", built: &["degraded", "recovered"], later: &["down"] },
     Keys {
         section: "forward",
-        built: &["protocol", "port", "to", "uplinks"],
-        later: &["from", "hairpin"],
+        built: &["protocol", "port", "to", "from", "uplinks", "hairpin"],
+        later: &[],
     },
 ];
 
@@ -179,6 +179,11 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("forward", "dest", "to"),
     ("forward", "destination", "to"),
     ("forward", "dport", "port"),
+    ("forward", "ports", "port"),
+    ("forward", "source", "from"),
+    ("forward", "allow", "from"),
+    ("forward", "loopback", "hairpin"),
+    ("forward", "reflection", "hairpin"),
     ("balance", "mode", "by"),
 ];
 

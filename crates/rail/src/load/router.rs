@@ -136,7 +136,8 @@ fn allow(text: &str) -> Result<Allow, String> {
     Ok(Allow { protocol, ports, from })
 }
 
-fn prefix_of(text: &str) -> Result<Prefix, String> {
+/// An IPv4 network, or a single address.
+pub(super) fn prefix_of(text: &str) -> Result<Prefix, String> {
     let parsed = match text.parse() {
         Ok(address) => Ok(Prefix::host(address)),
         Err(_) => text.parse::<Prefix>(),

@@ -1,0 +1,115 @@
+//! Port forwards: destination translation for what comes in by an uplink, and
+//! for clients inside that use the public address ("hairpin").
+//!
+//! A hairpin connection stays inside: it takes no slot and no mark, and its
+//! source becomes the router's own address there. Without that the server would
+//! answer its neighbour directly, from an address the neighbour never asked.
+
+use crate::config::{Config, Forward, UplinkConfig};
+use crate::render::firewall::{Line, inside, plain};
+use crate::state::Chain;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+/// The rules of one line's chain, for the first packet of a connection that came by it.
+pub(super) fn arriving(config: &Config, line: &Line<'_>) -> impl Iterator<Item = String> {
+    let here = config.forwards.iter().filter(|forward| is_on(forward, line.uplink));
+    let public = line.uplink.address.address.to_string();
+    here.map(move |forward| format!("{}{}", sources(forward), translation(forward, &public)))
+}
+
+/// What clients inside reach by a public address; `None` when that is nothing.
+pub(super) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
+    let rule = |forward: &Forward| {
+        let publics = publics(lines.iter().filter(|line| is_on(forward, line.uplink)))?;
+        Some(translation(forward, &publics))
+    };
+    let hairpins = config.forwards.iter().filter(|forward| forward.hairpin);
+    let rules: Vec<String> = hairpins.filter_map(rule).collect();
+    (!rules.is_empty()).then(|| plain(CHAIN.into(), rules))
+}
+
+/// The rule that sends them there. The address comes first: it ends the rule for nearly every
+/// new connection from the inside, which shall not pay for more. What is not forwarded is for
+/// the router itself, and needs no slot either.
+pub(super) fn into_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+    let (publics, inside) = (hairpin_publics(config, lines)?, inside(config)?);
+    Some(format!("ip daddr {publics} iifname {inside} goto {CHAIN}"))
+}
+
+/// The rule that gives them the router's source. Others may translate connections between two
+/// inside hosts for reasons of their own: only those that asked for an address of ours are meant.
+pub(super) fn out_of_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+    let (publics, inside) = (hairpin_publics(config, lines)?, inside(config)?);
+    Some(format!(
+        "ct status dnat iifname {inside} oifname {inside} ct original ip daddr {publics} masquerade"
+    ))
+}
+
+/// Whether an uplink has this forward.
+pub(super) fn is_on(forward: &Forward, uplink: &UplinkConfig) -> bool {
+    forward.uplinks.as_ref().is_none_or(|names| names.contains(&uplink.name))
+}
+
+/// The addresses of the lines that have a hairpin.
+fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+    let has = |line: &&Line<'_>| config.forwards.iter().any(|f| f.hairpin && is_on(f, line.uplink));
+    publics(lines.iter().filter(has))
+}
+
+/// The addresses of lines as nft writes one or several; `None` without any.
+fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
+    any_of(lines.map(|line| line.uplink.address.address.to_string()).collect())
+}
+
+/// One or several values as nft writes them; `None` without any.
+fn any_of(mut values: Vec<String>) -> Option<String> {
+    match values.len() {
+        0 => None,
+        1 => values.pop(),
+        _ => Some(format!("{{ {} }}", values.join(", "))),
+    }
+}
+
+/// What restricts a rule to the allowed sources.
+fn sources(forward: &Forward) -> String {
+    let allowed = any_of(forward.from.iter().map(ToString::to_string).collect());
+    allowed.map_or_else(String::new, |from| format!("{} saddr {from} ", family(forward)))
+}
+
+const fn family(forward: &Forward) -> &'static str {
+    match forward.to {
+        SocketAddr::V4(_) => "ip",
+        SocketAddr::V6(_) => "ip6",
+    }
+}
+
+fn translation(forward: &Forward, publics: &str) -> String {
+    let (family, protocol) = (family(forward), forward.protocol.as_str());
+    let (first, last) = forward.ports;
+    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let goal = goal(forward);
+    format!("{family} daddr {publics} {protocol} dport {ports} dnat {family} to {goal}")
+}
+
+/// Where a connection goes. A range that is moved needs each port named: of a range of goals
+/// the kernel takes any port that is free.
+fn goal(forward: &Forward) -> String {
+    let (first, last) = forward.ports;
+    if first == last {
+        return forward.to.to_string();
+    }
+    if forward.to.port() == first {
+        return forward.to.ip().to_string();
+    }
+    let moved: Vec<String> = (first..=last)
+        .zip(forward.to.port()..)
+        .map(|(port, to)| format!("{port} : {to}"))
+        .collect();
+    let (to, protocol) = (forward.to.ip(), forward.protocol.as_str());
+    format!("{to} : {protocol} dport map {{ {} }}", moved.join(", "))
+}
+
+const CHAIN: &str = "hairpin";
