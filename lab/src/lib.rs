@@ -40,6 +40,6 @@ pub use fault::{Fault, Injected};
 pub use flows::{FlowReport, Flows, FlowsReport};
 pub use node::Node;
 pub use space::{figures, isolated, long, timed};
-pub use topology::{ConfigText, Plan, Topology};
+pub use topology::{ConfigText, Line, Plan, Topology};
 pub use traffic::{Connector, ConnectorPlan, ConnectorReport, Servers};
 pub use world::World;

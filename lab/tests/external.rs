@@ -9,7 +9,11 @@ use std::process::Command;
 use std::time::Duration;
 
 const REST: &str = "[firewall]\nmode = \"external\"\nallow = [\"tcp 22 from 192.0.2.50/32\"]\n\
-                    [[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
+                    [[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n\
+                    [[forward]]\nprotocol = [\"tcp\", \"udp\"]\nport = \"9000-9010\"\n\
+                    to = \"192.168.1.10:75\"\nfrom = [\"192.0.2.60\", \"192.0.2.32/28\"]\n\
+                    [[forward]]\nprotocol = \"tcp\"\nport = \"80-90\"\nto = \"192.168.1.10\"\n\
+                    hairpin = false\n";
 const WEIGHTS: [u32; 3] = [1, 2, 3];
 const CONNECTIONS: usize = 3000;
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
@@ -34,6 +38,18 @@ fn reach(world: &World, from: Ipv4Addr, line: usize, port: u16, count: usize) ->
         ..world.plan()
     };
     Connector::start(&world.topology.internet, plan).finish().unwrap().failed()
+}
+
+/// The source that the server saw of a connection from its neighbour to a line's address.
+fn hairpin(world: &World, line: usize, port: u16) -> Option<Ipv4Addr> {
+    let plan = ConnectorPlan {
+        sources: vec![Ipv4Addr::new(192, 168, 1, 11)],
+        servers: vec![SocketAddrV4::new(world.topology.line(line).address(), port)],
+        count: Some(1),
+        ..world.plan()
+    };
+    let report = Connector::start(&world.topology.client, plan).finish().unwrap();
+    report.by_source().into_keys().next()
 }
 
 fn is_open(from: &Node, to: &str) -> bool {
@@ -61,6 +77,13 @@ fn serves(load: impl FnOnce(&World)) {
     let _ssh = listen(&net.router, "[::]:22");
     let forwarded: Vec<usize> = (1..=3).map(|n| reach(&world, OUTSIDE, n, 8080, 50)).collect();
     assert_eq!(forwarded, [0, 0, 0]);
+    let ranges = [(OUTSIDE, 9005), (OUTSIDE, 9004), (ADMINISTRATOR, 9005), (ADMINISTRATOR, 80)];
+    let failed = ranges.map(|(from, port)| reach(&world, from, 2, port, 1));
+    assert_eq!(failed, [0, 1, 1, 0], "of a moved range, and of one for everybody");
+    for (port, expected) in [(8080, Some("192.168.1.1")), (9005, Some("192.168.1.1")), (80, None)] {
+        let seen = hairpin(&world, 3, port);
+        assert_eq!(seen, expected.map(|source| source.parse().unwrap()), "{port}");
+    }
     assert_eq!(reach(&world, ADMINISTRATOR, 1, 22, 1), 0, "SSH from the allowed address");
     assert_eq!(reach(&world, OUTSIDE, 1, 22, 1), 1, "SSH is open to everybody");
     assert!(is_open(&net.client, "192.168.1.1:22"), "SSH from the LAN");
