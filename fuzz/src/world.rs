@@ -27,7 +27,8 @@ const ROUNDS: usize = 64;
 pub fn diff(data: &[u8]) {
     let dice = &mut Dice::new(data);
     let config = config(dice);
-    let facts = Facts { uplinks: (0..config.uplinks.len()).map(|i| fact(dice, i)).collect() };
+    let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
+    let facts = Facts { uplinks, all_wide: dice.one_in(2) };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();
