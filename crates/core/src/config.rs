@@ -212,8 +212,10 @@ pub struct UplinkConfig {
     pub ifname: IfName,
     /// Static address with its prefix length.
     pub address: Prefix,
-    /// Gateway; lies in the prefix.
+    /// Gateway; lies in the prefix, unless it is on link without one.
     pub gateway: IpAddr,
+    /// `gateway_onlink`: the gateway is a neighbour, whatever the prefix says.
+    pub gateway_onlink: bool,
     /// Share within the tier, 1 to 255.
     pub weight: u8,
     /// Tier.

@@ -85,7 +85,12 @@ fn uplink_routes(state: &mut State, config: &Config, uplink: &UplinkConfig, fact
 }
 
 const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
-    Nexthop { ifname: uplink.ifname, via: Some(uplink.gateway), weight }
+    Nexthop {
+        ifname: uplink.ifname,
+        via: Some(uplink.gateway),
+        weight,
+        onlink: uplink.gateway_onlink,
+    }
 }
 
 /// By mark, by source, by device.

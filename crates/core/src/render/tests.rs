@@ -24,6 +24,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
             ifname: alloc::format!("wan{n}").parse().unwrap(),
             address: alloc::format!("100.64.{n}.2/24").parse().unwrap(),
             gateway: alloc::format!("100.64.{n}.1").parse().unwrap(),
+            gateway_onlink: false,
             weight: *weight,
             tier: *tier,
             nat: Nat::On,
@@ -124,6 +125,26 @@ fn backup_without_filter() {
     let mut facts = facts(&config, &[1]);
     facts.uplinks[0].ifindex = None;
     assert_golden(&render(&config, &facts), include_str!("golden/backup_without_filter.txt"));
+}
+
+/// Given a gateway outside the prefix, when the state is rendered, then its next hop is on link,
+/// in the uplink's own table and beside others, and no other is.
+#[test]
+fn a_gateway_outside_the_prefix_is_on_link() {
+    let mut config = config(&[(1, Tier::Number(1)), (2, Tier::Number(1))]);
+    config.uplinks[0].address = "203.0.113.7/32".parse().unwrap();
+    config.uplinks[0].gateway = "172.31.1.1".parse().unwrap();
+    config.uplinks[0].gateway_onlink = true;
+    let state = render(&config, &facts(&config, &[0, 1]));
+    let route = |table: u32| match &state[&default_key(table, 0)] {
+        Resource::Route(route) => route.to_string(),
+        _ => unreachable!(),
+    };
+    assert_eq!(route(20001), "via 172.31.1.1 dev wan1 onlink src 203.0.113.7");
+    assert_eq!(route(20002), "via 100.64.2.1 dev wan2 src 100.64.2.2");
+    let shared = "nexthop via 172.31.1.1 dev wan1 weight 1 onlink \
+                  nexthop via 100.64.2.1 dev wan2 weight 2";
+    assert_eq!(route(20000), shared);
 }
 
 /// Given no uplink that carries anything and `no_uplink = "unreachable"`, then the shared
