@@ -206,6 +206,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
             1 => Nat::To(Ipv4Addr::new(203, 0, 113, number)),
             _ => Nat::Off,
         },
+        redirects: false,
         enabled: !dice.one_in(8),
     }
 }

@@ -30,6 +30,13 @@ pub struct Config {
     pub forwards: Vec<Forward>,
 }
 
+impl Config {
+    /// True if the uplink is on an inside interface: its box stands among the hosts.
+    pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
+        self.lan.contains(&uplink.ifname)
+    }
+}
+
 /// `[router]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Router {
@@ -222,6 +229,8 @@ pub struct UplinkConfig {
     pub tier: Tier,
     /// Source translation.
     pub nat: Nat,
+    /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
+    pub redirects: bool,
     /// `enabled = false`: configured, but neither probed nor used.
     pub enabled: bool,
 }

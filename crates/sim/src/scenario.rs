@@ -126,6 +126,7 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
         weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
         tier: Tier::Number(1),
         nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
+        redirects: false,
         enabled: true,
     }
 }

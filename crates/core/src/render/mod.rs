@@ -7,6 +7,7 @@
 //! through to another line when its own interface goes down.
 
 mod firewall;
+mod inside;
 mod sysctl;
 
 pub use sysctl::paths as sysctl_paths;
@@ -63,7 +64,9 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
     }
-    state.insert(Key::Slots, Resource::Slots(slots(config, facts)));
+    let mut elements = slots(config, facts);
+    elements.extend(inside::elements(config, facts));
+    state.insert(Key::Slots, Resource::Slots(elements));
     sysctl::render(&mut state, config, facts);
     state
 }

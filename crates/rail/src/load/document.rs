@@ -5,6 +5,8 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/configuration.md");
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
+const INSIDE: &str = "name = \"isp1\"\ninterface = \"lan0\"\naddress = \"192.168.1.1/24\"\n\
+                      gateway = \"192.168.1.254\"\nnat = false\n";
 const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
     address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\n\
     [[uplink]]\nname = \"isp2\"\ninterface = \"wan2\"\n\
@@ -43,6 +45,8 @@ fn whole(section: &str, text: &str) -> String {
 /// The section's smallest text, with the key as in the example.
 fn with_example(section: &str, key: &str, example: &str) -> String {
     let base = match section {
+        // Only a line among the hosts takes it.
+        "uplink" if key == "redirects" => INSIDE,
         "uplink" => UPLINKS.split("[[uplink]]\n").nth(1).unwrap_or_default(),
         "forward" => FORWARD,
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",

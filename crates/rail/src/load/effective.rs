@@ -102,6 +102,7 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
         Nat::Off => line(out, "nat", "false"),
         Nat::To(address) => line(out, "nat", &quoted(&address.to_string())),
     }
+    line(out, "redirects", &uplink.redirects.to_string());
     line(out, "enabled", &uplink.enabled.to_string());
 }
 

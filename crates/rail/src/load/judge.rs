@@ -5,7 +5,7 @@ use super::forward;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
-use rail_core::config::{Config, Ranges, Tier};
+use rail_core::config::{Config, Forward, Nat, Ranges, Tier};
 use rail_core::net::{IfName, Prefix};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -99,15 +99,30 @@ fn same<T: PartialEq>(
     Some(At { value: (), span: first.span.clone() })
 }
 
+/// An uplink may be on an inside interface: then its box stands among the hosts.
 fn against_lan(reader: &mut Reader, uplink: &Draft, lan: &[At<IfName>]) {
     let Some(ifname) = &uplink.ifname else { return };
-    if let Some(inside) = lan.iter().find(|l| l.value == ifname.value) {
+    let inside = lan.iter().find(|l| l.value == ifname.value);
+    if let Some(inside) = inside
+        && uplink.nat != Nat::Off
+    {
         let text = format!(
             "the interface {} is both inside and the uplink \"{}\"",
             ifname.value,
             uplink.label()
         );
-        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this");
+        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this").hint(
+            "a provider's box inside the LAN answers the hosts directly, so nothing can be \
+             translated: write nat = false",
+        );
+    }
+    if let Some(redirects) = &uplink.redirects
+        && redirects.value
+        && inside.is_none()
+        && !lan.is_empty()
+    {
+        let text = format!("`redirects` is for an uplink inside; {} is not", ifname.value);
+        reader.error(redirects.span.clone(), text).hint("leave it out");
     }
 }
 
@@ -163,6 +178,17 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
         if let Some(target) = hit {
             let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
             warn(targets.clone(), text, "it answers even when the provider behind it is dead");
+        }
+    }
+    for uplink in config.uplinks.iter().filter(|u| u.enabled && config.is_inside(u)) {
+        let text = format!("the uplink \"{}\" is inside, on {}", uplink.name, uplink.ifname);
+        let hint = "it counts as LAN: nothing that its box lets in is filtered or forwarded here";
+        warn(file.place("uplink"), text, hint);
+        let names = |f: &&Forward| f.uplinks.as_ref().is_some_and(|all| all.contains(&uplink.name));
+        if let Some(forward) = config.forwards.iter().find(names) {
+            let name = &uplink.name;
+            let text = format!("port {} is not forwarded on \"{name}\", inside", forward.port);
+            warn(file.place("forward"), text, "its box can forward it");
         }
     }
     let silence = config.check.interval * config.check.fail_after;

@@ -94,6 +94,7 @@ const TABLE: &[Keys] = &[
             "weight",
             "tier",
             "nat",
+            "redirects",
             "enabled",
         ],
         later: &[

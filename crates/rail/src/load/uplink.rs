@@ -13,11 +13,12 @@ pub(super) struct Draft {
     pub(super) ifname: Option<At<IfName>>,
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
+    pub(super) nat: Nat,
+    pub(super) redirects: Option<At<bool>>,
     gateway_onlink: bool,
     description: String,
     weight: u8,
     tier: Tier,
-    nat: Nat,
     enabled: bool,
 }
 
@@ -34,6 +35,7 @@ impl Draft {
             weight: self.weight,
             tier: self.tier,
             nat: self.nat,
+            redirects: self.redirects.is_some_and(|r| r.value),
             enabled: self.enabled,
         })
     }
@@ -74,6 +76,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
         weight: u8::try_from(weight).unwrap_or(1),
         tier: tier(reader, section),
         nat: nat(reader, section),
+        redirects: redirects(reader, section),
         enabled: reader.boolean(section, "enabled", true),
     }
 }
@@ -135,6 +138,11 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
         }
     }
     Nat::On
+}
+
+fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
+    let span = section.get("redirects")?.span();
+    Some(At { value: reader.boolean(section, "redirects", false), span })
 }
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
