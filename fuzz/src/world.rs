@@ -198,6 +198,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
         ifname: ifname("wan", number),
         address: prefix(number),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
+        gateway_onlink: number == 4,
         weight: 1 + dice.below(255),
         tier: match dice.below(4) {
             3 => Tier::Inbound,
@@ -208,6 +209,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
             1 => Nat::To(Ipv4Addr::new(203, 0, 113, number)),
             _ => Nat::Off,
         },
+        redirects: false,
         enabled: !dice.one_in(8),
     }
 }
@@ -313,7 +315,7 @@ fn route_key(dice: &mut Dice<'_>) -> RouteKey {
 fn route(dice: &mut Dice<'_>) -> ObservedRoute {
     let number = dice.below(4);
     let via = Some(IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)));
-    let hop = Nexthop { ifname: ifname("wan", number), via, weight: 1 };
+    let hop = Nexthop { ifname: ifname("wan", number), via, weight: 1, onlink: false };
     let value = match dice.below(3) {
         0 => None,
         1 => Some(RouteValue::Unreachable),

@@ -30,6 +30,13 @@ pub struct Config {
     pub forwards: Vec<Forward>,
 }
 
+impl Config {
+    /// True if the uplink is on an inside interface: its box stands among the hosts.
+    pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
+        self.lan.contains(&uplink.ifname)
+    }
+}
+
 /// `[router]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Router {
@@ -215,14 +222,18 @@ pub struct UplinkConfig {
     pub ifname: IfName,
     /// Static address with its prefix length.
     pub address: Prefix,
-    /// Gateway; lies in the prefix.
+    /// Gateway; lies in the prefix, unless it is on link without one.
     pub gateway: IpAddr,
+    /// `gateway_onlink`: the gateway is a neighbour, whatever the prefix says.
+    pub gateway_onlink: bool,
     /// Share within the tier, 1 to 255.
     pub weight: u8,
     /// Tier.
     pub tier: Tier,
     /// Source translation.
     pub nat: Nat,
+    /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
+    pub redirects: bool,
     /// `enabled = false`: configured, but neither probed nor used.
     pub enabled: bool,
 }

@@ -72,7 +72,7 @@ fn route_key(metric: u32) -> RouteKey {
 
 fn hop(n: u8, weight: u8) -> Nexthop {
     let via = Some(format!("100.64.{n}.1").parse().unwrap());
-    Nexthop { ifname: name(&format!("wan{n}")), via, weight }
+    Nexthop { ifname: name(&format!("wan{n}")), via, weight, onlink: false }
 }
 
 fn set(nexthops: Vec<Nexthop>, source: Option<&str>, replace: bool) -> Op {
@@ -94,6 +94,42 @@ fn rule(priority: u32) -> Rule {
 
 fn errno(result: Result<(), OpError>) -> i32 {
     result.unwrap_err().errno
+}
+
+#[test]
+fn a_gateway_without_a_prefix_is_reached_on_link() {
+    in_new_netns(|| {
+        // given a gateway in no prefix / when its route is set with and without the flag, alone
+        // and beside another / then the kernel takes it with the flag alone, and shows it back
+        let mut s = RequestSocket::open().unwrap();
+        let key = Key::Route(route_key(0));
+        let far = |onlink| Nexthop {
+            ifname: name("wan1"),
+            via: Some("172.31.1.1".parse().unwrap()),
+            weight: 1,
+            onlink,
+        };
+        assert_eq!(errno(s.apply(&key, &set(vec![far(false)], None, false))), libc::ENETUNREACH);
+        let mut replace = false;
+        for hops in [vec![far(true)], vec![far(true), hop(2, 3)]] {
+            let op = set(hops, None, replace);
+            s.apply(&key, &op).unwrap();
+            let Op::SetRoute { value, .. } = op else { unreachable!() };
+            let text = ip(&format!("route show table {TABLE}"));
+            assert_eq!(text.matches("onlink").count(), 1, "{text}");
+            assert_eq!(observe(&mut s).routes[&route_key(0)].value, Some(value));
+            replace = true;
+        }
+        // The same route without the flag is another one.
+        ip("route add 172.31.1.1/32 dev wan1");
+        ip(&format!("route replace default via 172.31.1.1 dev wan1 table {TABLE} proto 82"));
+        let RouteValue::Unicast { nexthops, .. } =
+            observe(&mut s).routes[&route_key(0)].value.clone().unwrap()
+        else {
+            unreachable!()
+        };
+        assert_eq!(nexthops, [far(false)]);
+    });
 }
 
 #[test]
@@ -132,7 +168,8 @@ fn ip_shows_the_routes_that_we_set() {
         s.apply(&last, &Op::DelRoute).unwrap();
         s.apply(&last, &Op::DelRoute).unwrap();
         assert_eq!(show(), "");
-        let gone = set(vec![Nexthop { ifname: name("wan9"), via: None, weight: 1 }], None, false);
+        let gone = Nexthop { ifname: name("wan9"), via: None, weight: 1, onlink: false };
+        let gone = set(vec![gone], None, false);
         assert_eq!(errno(s.apply(&key, &gone)), libc::ENODEV);
         let wrong = s.apply(&key, &set(vec![hop(1, 1)], Some("192.0.2.77"), false)).unwrap_err();
         assert!(wrong.errno == libc::EINVAL && wrong.text.contains("prefsrc"), "{wrong:?}");

@@ -115,6 +115,24 @@ fn doubtful_files_pass_with_warnings() {
     assert!(told.contains("is the gateway of \"isp1\""), "{told}");
 }
 
+/// Given an uplink on an inside interface, when the file is checked, then it passes, and what
+/// counts as LAN is told, and a forward that it cannot have.
+#[test]
+fn a_box_inside_is_told() {
+    let (dir, _) = corpus("good");
+    let text = fs::read_to_string(dir.join("box-inside.toml")).expect("there");
+    let forward = "\n[[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10\"\n";
+    let place = scratch("box-inside.toml");
+    fs::write(&place, format!("{text}{forward}uplinks = [\"box\", \"lte\"]\n")).expect("written");
+    let output = check(&dir, &place.display().to_string(), &[]);
+    assert!(output.status.success());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("the uplink \"box\" is inside, on lan0"), "{told}");
+    assert!(told.contains("the uplink \"other\" is inside, on dmz0"), "{told}");
+    assert!(told.contains("port 8080 is not forwarded on \"box\""), "{told}");
+    assert!(!told.contains("\"lte\" is inside"), "{told}");
+}
+
 /// Given no file, a directory, too large a file, or bytes that are no text, when it is
 /// checked, then the exit code is 1 and the reason is told.
 #[test]

@@ -130,7 +130,7 @@ pub(crate) fn add_foreign(
     match dice.below(4) {
         0 => {
             let key = RouteKey { table, prefix: prefix(&format!("10.{n}.0.0/16")), metric: 0 };
-            let hop = Nexthop { ifname: lan, via: None, weight: 1 };
+            let hop = Nexthop { ifname: lan, via: None, weight: 1, onlink: false };
             let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
             // It cannot fail: lan0 is always up.
             let _ = kernel.set_route(&key, &value, true, 4);

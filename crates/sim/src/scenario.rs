@@ -126,11 +126,14 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
         name: NAMES[index].into(),
         description: String::new(),
         ifname: ifname(&format!("wan{n}")),
-        address: prefix(&format!("100.64.{n}.2/24")),
+        // One of the lines has its gateway outside the prefix.
+        address: prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 })),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)),
+        gateway_onlink: n == 3,
         weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
         tier: Tier::Number(1),
         nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
+        redirects: false,
         enabled: true,
     }
 }

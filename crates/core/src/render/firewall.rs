@@ -8,7 +8,7 @@
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
-use crate::render::{forward as port_forward, mark, slot_count};
+use crate::render::{forward as port_forward, inside as beside, mark, slot_count};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -36,6 +36,8 @@ const CLAMP: &str = "tcp option maxseg size set rt mtu";
 pub(super) struct Line<'a> {
     pub(super) uplink: &'a UplinkConfig,
     id: UplinkId,
+    /// On an inside interface: what arrives there may come from any host.
+    pub(super) inside: bool,
 }
 
 /// Renders the table.
@@ -45,12 +47,14 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         .iter()
         .zip(&facts.uplinks)
         .filter(|(uplink, _)| uplink.enabled)
-        .map(|(uplink, fact)| Line { uplink, id: fact.id })
+        .map(|(uplink, fact)| Line { uplink, id: fact.id, inside: config.is_inside(uplink) })
         .collect();
     let mut chains = Vec::new();
     for line in &lines {
         chains.push(mark_chain(config, line));
-        chains.push(arrival_chain(config, line));
+        if !line.inside {
+            chains.push(arrival_chain(config, line));
+        }
     }
     chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
@@ -75,10 +79,10 @@ pub(super) fn plain(name: String, rules: Vec<String>) -> Chain {
     Chain { name, base: None, rules }
 }
 
-/// `iifname vmap { "wan1" : goto chain, .. }`; `None` without uplinks.
+/// `iifname vmap { "wan1" : goto chain, .. }`; `None` without uplinks outside.
 fn by_device(lines: &[Line<'_>], chain: impl Fn(&Line<'_>) -> String) -> Option<String> {
     let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
-    let elements: Vec<String> = lines.iter().map(element).collect();
+    let elements: Vec<String> = lines.iter().filter(|l| !l.inside).map(element).collect();
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
 
@@ -116,6 +120,7 @@ fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
             elements.join(", ")
         ));
     }
+    rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::unplaced(l.uplink, l.id)));
     base("restore", ChainKind::Filter, Hook::Prerouting, MANGLE, rules)
 }
 
@@ -124,8 +129,8 @@ fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
 /// Only what asks for one of our own addresses comes before it, and takes no slot.
 fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
     let slot = slot_rules(config);
-    let mut rules = Vec::new();
-    rules.extend(port_forward::into_hairpin(config, lines));
+    let mut rules: Vec<String> = port_forward::into_hairpin(config, lines).into_iter().collect();
+    rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::midway(l.uplink, l.id)));
     if let Some(inside) = inside(config) {
         rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule} accept")));
     }
@@ -179,7 +184,12 @@ fn translate(config: &Config, lines: &[Line<'_>]) -> Chain {
 /// The first packet of a connection that leaves by an uplink. One rule: what is not IPv4 is
 /// pinned, and ends before the translation.
 fn departure(config: &Config, line: &Line<'_>) -> String {
-    let pin = format!("oifname \"{}\" {}", line.uplink.ifname, set_mark(config, "ct", line.id));
+    let leaves = if line.inside {
+        beside::departure(config, line.uplink, line.id)
+    } else {
+        format!("oifname \"{}\"", line.uplink.ifname)
+    };
+    let pin = format!("{leaves} {}", set_mark(config, "ct", line.id));
     match line.uplink.nat {
         Nat::On => format!("{pin} meta nfproto ipv4 snat ip to {}", line.uplink.address.address),
         Nat::To(address) => format!("{pin} meta nfproto ipv4 snat ip to {address}"),

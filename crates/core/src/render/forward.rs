@@ -59,9 +59,15 @@ fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
     publics(lines.iter().filter(has))
 }
 
-/// The addresses of lines as nft writes one or several; `None` without any.
+/// The addresses of lines as nft writes one or several; `None` without any. That of a line inside
+/// is none of them: it is the router's own for the hosts.
 fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
-    any_of(lines.map(|line| line.uplink.address.address.to_string()).collect())
+    any_of(
+        lines
+            .filter(|line| !line.inside)
+            .map(|line| line.uplink.address.address.to_string())
+            .collect(),
+    )
 }
 
 /// One or several values as nft writes them; `None` without any.

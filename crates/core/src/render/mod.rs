@@ -9,6 +9,7 @@
 pub mod external;
 mod firewall;
 mod forward;
+mod inside;
 mod sysctl;
 
 pub use sysctl::paths as sysctl_paths;
@@ -51,7 +52,9 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
     if config.firewall.mode != FirewallMode::External {
         state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
-        state.insert(Key::Slots, Resource::Slots(slots(config, facts)));
+        let mut elements = slots(config, facts);
+        elements.extend(inside::elements(config, facts));
+        state.insert(Key::Slots, Resource::Slots(elements));
     }
     for (uplink, fact) in pairs() {
         if fact.ifindex.is_some() {
@@ -89,7 +92,12 @@ fn uplink_routes(state: &mut State, config: &Config, uplink: &UplinkConfig, fact
 }
 
 const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
-    Nexthop { ifname: uplink.ifname, via: Some(uplink.gateway), weight }
+    Nexthop {
+        ifname: uplink.ifname,
+        via: Some(uplink.gateway),
+        weight,
+        onlink: uplink.gateway_onlink,
+    }
 }
 
 /// By mark, by source, by device.

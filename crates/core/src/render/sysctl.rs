@@ -1,6 +1,6 @@
 //! Every kernel setting that we touch, in one table.
 
-use crate::config::{BalanceBy, Config, FirewallMode};
+use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::state::{Key, Resource, State};
@@ -50,10 +50,19 @@ fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String
     let mut all = Vec::new();
     for (i, uplink) in config.uplinks.iter().enumerate() {
         if uplink.enabled && there(i) {
-            all.extend(PER_UPLINK.iter().map(|s| (device_path(uplink.ifname, s), s.value.into())));
+            let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
+            all.extend(PER_UPLINK.iter().map(value));
+            if config.is_inside(uplink) {
+                let value = if uplink.redirects { "1" } else { "0" };
+                all.push((device_path(uplink.ifname, REDIRECTS), value.into()));
+            }
         }
     }
     all.push((MULTIPATH_HASH.into(), multipath_hash(config).into()));
+    let silent = |u: &UplinkConfig| u.enabled && config.is_inside(u) && !u.redirects;
+    if config.uplinks.iter().any(silent) {
+        all.push((format!("net/ipv4/conf/all/{REDIRECTS}"), "0".into()));
+    }
     all.extend(GLOBAL.iter().map(|s| (s.path.into(), s.value.into())));
     all
 }
@@ -67,6 +76,11 @@ fn multipath_hash(config: &Config) -> &'static str {
     if by_address && config.firewall.mode == FirewallMode::External { "0" } else { "1" }
 }
 
-fn device_path(ifname: IfName, setting: &Setting) -> String {
-    format!("net/ipv4/conf/{ifname}/{}", setting.path)
+fn device_path(ifname: IfName, setting: &str) -> String {
+    format!("net/ipv4/conf/{ifname}/{setting}")
 }
+
+/// A packet to a box inside the LAN leaves by the interface it came in by. The kernel would tell
+/// the host of the shorter way, and its connections would pass us by: no sharing, no failover. It
+/// does so if this *or* `all` says so; interfaces without such a box keep their own word.
+const REDIRECTS: &str = "send_redirects";

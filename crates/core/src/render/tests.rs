@@ -24,9 +24,11 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
             ifname: alloc::format!("wan{n}").parse().unwrap(),
             address: alloc::format!("100.64.{n}.2/24").parse().unwrap(),
             gateway: alloc::format!("100.64.{n}.1").parse().unwrap(),
+            gateway_onlink: false,
             weight: *weight,
             tier: *tier,
             nat: Nat::On,
+            redirects: false,
             enabled: true,
         }
     };
@@ -180,6 +182,67 @@ fn backup_without_filter() {
     let mut facts = facts(&config, &[1]);
     facts.uplinks[0].ifindex = None;
     assert_golden(&render(&config, &facts), include_str!("golden/backup_without_filter.txt"));
+}
+
+/// Given a provider's box inside the LAN beside a line with a network of its own, then this state:
+/// nothing is marked by the inside interface, and redirects are off.
+#[test]
+fn box_inside() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2))]);
+    inside(&mut config.uplinks[0]);
+    config.forwards.push(Forward {
+        protocol: Protocol::Tcp,
+        port: 8080,
+        to: "192.168.1.10:80".parse().unwrap(),
+        uplinks: None,
+    });
+    assert_golden(&render(&config, &facts(&config, &[0])), include_str!("golden/box_inside.txt"));
+}
+
+fn inside(uplink: &mut UplinkConfig) {
+    uplink.ifname = "lan0".parse().unwrap();
+    uplink.address = "192.168.1.1/24".parse().unwrap();
+    uplink.gateway = "192.168.1.254".parse().unwrap();
+    uplink.nat = Nat::Off;
+}
+
+/// Given a box inside the LAN, when it dies, then its connections are no longer kept; when it is
+/// well and carries nothing new, then they are; when redirects are wanted, `all` is left alone.
+#[test]
+fn a_box_keeps_its_connections_while_it_is_usable() {
+    let mut config = config(&[(1, Tier::Number(2)), (1, Tier::Number(1))]);
+    inside(&mut config.uplinks[0]);
+    let mut facts = facts(&config, &[1]);
+    let kept = |facts: &Facts| inside::elements(&config, facts).collect::<Vec<_>>();
+    assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
+    facts.uplinks[0].health = Health::Down;
+    assert_eq!(kept(&facts), []);
+    config.uplinks[0].redirects = true;
+    let state = render(&config, &facts);
+    let of =
+        |name: &str| state.get(&Key::Sysctl(alloc::format!("net/ipv4/conf/{name}/send_redirects")));
+    assert_eq!(of("lan0"), Some(&Resource::Sysctl("1".into())));
+    assert_eq!(of("all"), None);
+}
+
+/// Given a gateway outside the prefix, when the state is rendered, then its next hop is on link,
+/// in the uplink's own table and beside others, and no other is.
+#[test]
+fn a_gateway_outside_the_prefix_is_on_link() {
+    let mut config = config(&[(1, Tier::Number(1)), (2, Tier::Number(1))]);
+    config.uplinks[0].address = "203.0.113.7/32".parse().unwrap();
+    config.uplinks[0].gateway = "172.31.1.1".parse().unwrap();
+    config.uplinks[0].gateway_onlink = true;
+    let state = render(&config, &facts(&config, &[0, 1]));
+    let route = |table: u32| match &state[&default_key(table, 0)] {
+        Resource::Route(route) => route.to_string(),
+        _ => unreachable!(),
+    };
+    assert_eq!(route(20001), "via 172.31.1.1 dev wan1 onlink src 203.0.113.7");
+    assert_eq!(route(20002), "via 100.64.2.1 dev wan2 src 100.64.2.2");
+    let shared = "nexthop via 172.31.1.1 dev wan1 weight 1 onlink \
+                  nexthop via 100.64.2.1 dev wan2 weight 2";
+    assert_eq!(route(20000), shared);
 }
 
 /// Given no uplink that carries anything and `no_uplink = "unreachable"`, then the shared

@@ -101,6 +101,8 @@ impl Router {
             return;
         }
         self.facts.uplinks[index].health = to;
+        // A box inside the LAN keeps its connections as long as it can be used.
+        self.dirty |= from.is_usable() != to.is_usable();
         let book = &mut self.books[index];
         book.since = now;
         book.cause.clone_from(&cause);

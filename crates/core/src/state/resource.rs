@@ -95,6 +95,8 @@ pub struct Nexthop {
     pub via: Option<IpAddr>,
     /// Weight, 1 to 255; 1 for a single next hop.
     pub weight: u8,
+    /// The gateway is a neighbour though it lies in no prefix of the interface (`onlink`).
+    pub onlink: bool,
 }
 
 /// A policy rule (`ip rule`).
@@ -274,6 +276,9 @@ impl fmt::Display for RouteValue {
                     write!(f, "dev {}", hop.ifname)?;
                     if nexthops.len() > 1 {
                         write!(f, " weight {}", hop.weight)?;
+                    }
+                    if hop.onlink {
+                        f.write_str(" onlink")?;
                     }
                 }
                 if let Some(source) = source {

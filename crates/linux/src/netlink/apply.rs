@@ -81,6 +81,7 @@ impl RequestSocket {
                     gateway: hop.via,
                     weight,
                     dead: false,
+                    onlink: hop.onlink,
                 });
             }
         }

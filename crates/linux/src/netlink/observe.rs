@@ -198,7 +198,7 @@ fn route_value(route: RouteMessage, names: &Names) -> Option<RouteValue> {
             let hop = |hop: &rail_wire::netlink::NexthopMessage| {
                 let ifname = *names.get(&hop.index)?;
                 let weight = u8::try_from(hop.weight).ok()?;
-                Some(Nexthop { ifname, via: hop.gateway, weight })
+                Some(Nexthop { ifname, via: hop.gateway, weight, onlink: hop.onlink })
             };
             let mut nexthops: Vec<_> = route.nexthops.iter().map(hop).collect::<Option<_>>()?;
             nexthops.sort();

@@ -5,6 +5,8 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/configuration.md");
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
+const INSIDE: &str = "name = \"isp1\"\ninterface = \"lan0\"\naddress = \"192.168.1.1/24\"\n\
+                      gateway = \"192.168.1.254\"\nnat = false\n";
 const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
     address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\n\
     [[uplink]]\nname = \"isp2\"\ninterface = \"wan2\"\n\
@@ -53,11 +55,10 @@ fn smallest(section: &str) -> &'static str {
 /// The section's smallest text, with the key as in the example.
 fn with_example(section: &str, key: &str, example: &str) -> String {
     let own = format!("{key} = ");
-    let rest: String = smallest(section)
-        .lines()
-        .filter(|l| !l.starts_with(&own))
-        .map(|l| format!("{l}\n"))
-        .collect();
+    // Only a line among the hosts takes it.
+    let base = if key == "redirects" { INSIDE } else { smallest(section) };
+    let rest: String =
+        base.lines().filter(|l| !l.starts_with(&own)).map(|l| format!("{l}\n")).collect();
     whole(section, &format!("{rest}{example}"))
 }
 

@@ -95,6 +95,7 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
     line(out, "interface", &quoted(uplink.ifname.as_str()));
     line(out, "address", &quoted(&uplink.address.to_string()));
     line(out, "gateway", &quoted(&uplink.gateway.to_string()));
+    line(out, "gateway_onlink", &uplink.gateway_onlink.to_string());
     line(out, "weight", &uplink.weight.to_string());
     match uplink.tier {
         Tier::Number(tier) => line(out, "tier", &tier.to_string()),
@@ -105,6 +106,7 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
         Nat::Off => line(out, "nat", "false"),
         Nat::To(address) => line(out, "nat", &quoted(&address.to_string())),
     }
+    line(out, "redirects", &uplink.redirects.to_string());
     line(out, "enabled", &uplink.enabled.to_string());
 }
 

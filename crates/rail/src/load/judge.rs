@@ -5,7 +5,7 @@ use super::forward;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
-use rail_core::config::{Config, Ranges, Tier};
+use rail_core::config::{Config, FirewallMode, Forward, Nat, Ranges, Tier};
 use rail_core::net::{IfName, Prefix};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use toml::Spanned;
 /// What is compared.
 pub(super) struct Parts<'a> {
     pub(super) lan: &'a [At<IfName>],
+    pub(super) mode: FirewallMode,
     pub(super) ranges: &'a Ranges,
     pub(super) uplinks: &'a [Draft],
     pub(super) targets: &'a [At<Ipv4Addr>],
@@ -29,7 +30,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         room(reader, file, parts);
         for (index, uplink) in parts.uplinks.iter().enumerate() {
             against_earlier(reader, uplink, &parts.uplinks[..index]);
-            against_lan(reader, uplink, parts.lan);
+            against_lan(reader, uplink, parts);
         }
     }
     let own = own_addresses(parts.uplinks);
@@ -99,15 +100,39 @@ fn same<T: PartialEq>(
     Some(At { value: (), span: first.span.clone() })
 }
 
-fn against_lan(reader: &mut Reader, uplink: &Draft, lan: &[At<IfName>]) {
-    let Some(ifname) = &uplink.ifname else { return };
-    if let Some(inside) = lan.iter().find(|l| l.value == ifname.value) {
+/// An uplink may be on an inside interface: then its box stands among the hosts.
+fn against_lan(reader: &mut Reader, uplink: &Draft, parts: &Parts<'_>) {
+    let (Some(ifname), lan) = (&uplink.ifname, parts.lan) else { return };
+    let inside = lan.iter().find(|l| l.value == ifname.value);
+    if let Some(inside) = inside
+        && uplink.nat != Nat::Off
+    {
         let text = format!(
             "the interface {} is both inside and the uplink \"{}\"",
             ifname.value,
             uplink.label()
         );
-        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this");
+        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this").hint(
+            "a provider's box inside the LAN answers the hosts directly, so nothing can be \
+             translated: write nat = false",
+        );
+    }
+    if let Some(inside) = inside
+        && parts.mode == FirewallMode::External
+    {
+        let text = format!("the uplink \"{}\" is on an inside interface", uplink.label());
+        reader
+            .error(ifname.span.clone(), text)
+            .also(&inside.span, "inside by this")
+            .hint("that needs nftables rules of ours, and mode = \"external\" has none");
+    }
+    if let Some(redirects) = &uplink.redirects
+        && redirects.value
+        && inside.is_none()
+        && !lan.is_empty()
+    {
+        let text = format!("`redirects` is for an uplink inside; {} is not", ifname.value);
+        reader.error(redirects.span.clone(), text).hint("leave it out");
     }
 }
 
@@ -176,6 +201,17 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
         if let Some(target) = hit {
             let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
             warn(targets.clone(), text, "it answers even when the provider behind it is dead");
+        }
+    }
+    for uplink in config.uplinks.iter().filter(|u| u.enabled && config.is_inside(u)) {
+        let text = format!("the uplink \"{}\" is inside, on {}", uplink.name, uplink.ifname);
+        let hint = "it counts as LAN: nothing that its box lets in is filtered or forwarded here";
+        warn(file.place("uplink"), text, hint);
+        let names = |f: &&Forward| f.uplinks.as_ref().is_some_and(|all| all.contains(&uplink.name));
+        if let Some(forward) = config.forwards.iter().find(names) {
+            let name = &uplink.name;
+            let text = format!("port {} is not forwarded on \"{name}\", inside", forward.ports.0);
+            warn(file.place("forward"), text, "its box can forward it");
         }
     }
     let silence = config.check.interval * config.check.fail_after;

@@ -98,6 +98,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         file,
         &judge::Parts {
             lan: &lan,
+            mode: firewall.mode,
             ranges: &ranges,
             uplinks: &uplinks,
             targets: &check.targets,

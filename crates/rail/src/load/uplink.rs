@@ -13,10 +13,12 @@ pub(super) struct Draft {
     pub(super) ifname: Option<At<IfName>>,
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
+    pub(super) nat: Nat,
+    pub(super) redirects: Option<At<bool>>,
+    gateway_onlink: bool,
     description: String,
     weight: u8,
     tier: Tier,
-    nat: Nat,
     enabled: bool,
 }
 
@@ -29,9 +31,11 @@ impl Draft {
             ifname: self.ifname?.value,
             address: self.address?.value,
             gateway: IpAddr::V4(self.gateway?.value),
+            gateway_onlink: self.gateway_onlink,
             weight: self.weight,
             tier: self.tier,
             nat: self.nat,
+            redirects: self.redirects.is_some_and(|r| r.value),
             enabled: self.enabled,
         })
     }
@@ -58,17 +62,21 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
 fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let address = address(reader, section);
+    let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
+    let prefix = address.as_ref().map(|a| a.value);
     Draft {
         name: required(reader, section, "name", "\"isp1\"", |r, n| name(r, n, "name", 32)),
         ifname: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
-        gateway: gateway(reader, section, address.as_ref().map(|a| a.value)),
+        gateway: gateway(reader, section, prefix, gateway_onlink),
+        gateway_onlink,
         address,
         description: description(reader, section),
         weight: u8::try_from(weight).unwrap_or(1),
         tier: tier(reader, section),
         nat: nat(reader, section),
+        redirects: redirects(reader, section),
         enabled: reader.boolean(section, "enabled", true),
     }
 }
@@ -132,6 +140,11 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
     Nat::On
 }
 
+fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
+    let span = section.get("redirects")?.span();
+    Some(At { value: reader.boolean(section, "redirects", false), span })
+}
+
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
         reader.missing(section, "address", "\"198.51.100.2/24\"");
@@ -168,10 +181,6 @@ fn judge_address(reader: &mut Reader, node: Node<'_>, text: &str) -> Option<Pref
         Some(format!("{address} cannot be the address of a host"))
     } else if prefix.length == 0 {
         Some("the prefix length 0 would make the whole internet a neighbour".to_owned())
-    } else if prefix.length == 32 {
-        let text = "a /32 address has its gateway outside the prefix";
-        reader.later(node.span(), text);
-        return None;
     } else {
         edge(prefix, address).map(|edge| format!("{address} is the {edge} of {prefix}"))
     };
@@ -186,6 +195,7 @@ fn gateway(
     reader: &mut Reader,
     section: &Section<'_>,
     prefix: Option<Prefix>,
+    onlink: bool,
 ) -> Option<At<Ipv4Addr>> {
     let Some(node) = section.get("gateway") else {
         // Without a static address the missing gateway is no separate fault.
@@ -198,38 +208,48 @@ fn gateway(
         }
         return None;
     };
-    let text = reader.text(node, "gateway", "an address such as \"198.51.100.1\"")?;
-    let gateway = match text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(gateway)) => gateway,
-        Ok(IpAddr::V6(_)) => {
-            reader.later(node.span(), "an IPv6 gateway");
-            return None;
-        }
-        Err(_) => {
-            let text = format!("`gateway`: \"{}\" is no address", shown(text));
-            let hint = "an address without a prefix length: \"198.51.100.1\"";
-            reader.error(node.span(), text).hint(hint);
-            return None;
-        }
-    };
+    let gateway = gateway_address(reader, node)?;
     let place = section.place("address");
+    let outside = |prefix: Prefix| !prefix.contains(IpAddr::V4(gateway));
+    let mut hint = None;
     let wrong = match prefix {
         _ if !is_host(gateway) => Some(format!("{gateway} cannot be the address of a host")),
         Some(prefix) if prefix.address == IpAddr::V4(gateway) => {
             Some("`gateway` equals the uplink's own address".to_owned())
         }
-        Some(prefix) if !prefix.contains(IpAddr::V4(gateway)) => {
-            let network = prefix.network();
-            Some(format!("the gateway {gateway} lies outside {network}"))
+        Some(prefix) if outside(prefix) && onlink => None,
+        Some(prefix) if outside(prefix) => {
+            hint = Some("if the provider means it so, add: gateway_onlink = true");
+            Some(format!("the gateway {gateway} lies outside {}", prefix.network()))
         }
         Some(prefix) => edge(prefix, gateway).map(|e| format!("{gateway} is the {e} of {prefix}")),
         None => None,
     };
     if let Some(text) = wrong {
-        reader.error(node.span(), text).also(&place, "the uplink's address");
+        let problem = reader.error(node.span(), text).also(&place, "the uplink's address");
+        if let Some(hint) = hint {
+            problem.hint(hint);
+        }
         return None;
     }
     Some(At { value: gateway, span: node.span() })
+}
+
+fn gateway_address(reader: &mut Reader, node: Node<'_>) -> Option<Ipv4Addr> {
+    let text = reader.text(node, "gateway", "an address such as \"198.51.100.1\"")?;
+    match text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(gateway)) => Some(gateway),
+        Ok(IpAddr::V6(_)) => {
+            reader.later(node.span(), "an IPv6 gateway");
+            None
+        }
+        Err(_) => {
+            let text = format!("`gateway`: \"{}\" is no address", shown(text));
+            let hint = "an address without a prefix length: \"198.51.100.1\"";
+            reader.error(node.span(), text).hint(hint);
+            None
+        }
+    }
 }
 
 /// Network or broadcast address of its prefix, if it is one.

@@ -101,7 +101,7 @@ impl Kernel {
         let on_link = |via: IpAddr| {
             self.addresses.keys().any(|(name, p)| *name == hop.ifname && p.contains(via))
         };
-        if hop.via.is_some_and(|via| !on_link(via)) {
+        if !hop.onlink && hop.via.is_some_and(|via| !on_link(via)) {
             return Err(error(ENETUNREACH, "Nexthop has invalid gateway"));
         }
         Ok(())

@@ -19,7 +19,7 @@ fn two_lines() -> Kernel {
 
 fn hop(n: u8, ifname: &str) -> Nexthop {
     let via = Some(IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)));
-    Nexthop { ifname: name(ifname), via, weight: 1 }
+    Nexthop { ifname: name(ifname), via, weight: 1, onlink: false }
 }
 
 fn key(table: u32) -> RouteKey {
@@ -57,6 +57,9 @@ fn routes_go_with_the_address_and_the_device() {
     kernel.del_address(name("wan1"), "100.64.0.2/24".parse().unwrap());
     assert!(kernel.routes.is_empty());
     assert_eq!(kernel.set_route(&key(1), &plain, false, 82).unwrap_err().errno, ENETUNREACH);
+    let onlink = Nexthop { onlink: true, ..hop(9, "wan2") };
+    let onlink = RouteValue::Unicast { nexthops: vec![onlink], source: None };
+    kernel.set_route(&key(3), &onlink, false, 82).unwrap();
     let before = kernel.links[&name("wan1")].index;
     kernel.remove_link(name("wan1"));
     kernel.add_link(name("wan1"), true);

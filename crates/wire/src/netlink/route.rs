@@ -34,6 +34,8 @@ pub struct NexthopMessage {
     pub weight: u16,
     /// Its device is down (`RTNH_F_DEAD`).
     pub dead: bool,
+    /// The gateway is taken for a neighbour though no prefix says so (`RTNH_F_ONLINK`).
+    pub onlink: bool,
 }
 
 /// A route.
@@ -84,10 +86,11 @@ impl RouteMessage {
             nexthops: Vec::new(),
             source: None,
             is_other_key: fixed[2] != 0 || fixed[3] != 0 || flags & RTM_F_CLONED != 0,
-            is_partial: flags & u32::from(RTNH_F_ONLINK) != 0,
+            is_partial: false,
         };
         let dead = flags & u32::from(RTNH_F_DEAD) != 0;
-        let mut single = NexthopMessage { index: 0, gateway: None, weight: 1, dead };
+        let onlink = flags & u32::from(RTNH_F_ONLINK) != 0;
+        let mut single = NexthopMessage { index: 0, gateway: None, weight: 1, dead, onlink };
         for attribute in attributes {
             if route.take(&attribute, &mut single).is_none() {
                 route.is_partial = true;
@@ -96,6 +99,9 @@ impl RouteMessage {
         let is_single = single.index != 0 || single.gateway.is_some();
         if route.nexthops.is_empty() && is_single && route.kind == RouteKind::Unicast {
             route.nexthops.push(single);
+        } else if onlink {
+            // Several next hops have flags of their own.
+            route.is_partial = true;
         }
         Ok(route)
     }
@@ -124,7 +130,6 @@ impl RouteMessage {
             let hop = rest.get(..length)?;
             let (flags, hops) = (*hop.get(2)?, *hop.get(3)?);
             let index = u32_at(hop, 4).ok()?;
-            self.is_partial |= flags & RTNH_F_ONLINK != 0;
             let mut gateway = None;
             for attribute in attributes(hop.get(NEXTHOP_LENGTH..)?) {
                 match attribute.kind {
@@ -132,13 +137,9 @@ impl RouteMessage {
                     _ => self.is_partial = true,
                 }
             }
-            let dead = flags & RTNH_F_DEAD != 0;
-            self.nexthops.push(NexthopMessage {
-                index,
-                gateway,
-                weight: u16::from(hops) + 1,
-                dead,
-            });
+            let (dead, onlink) = (flags & RTNH_F_DEAD != 0, flags & RTNH_F_ONLINK != 0);
+            let weight = u16::from(hops) + 1;
+            self.nexthops.push(NexthopMessage { index, gateway, weight, dead, onlink });
             rest = rest.get(padded(length)..).unwrap_or(&[]);
         }
         Some(())
@@ -168,7 +169,10 @@ impl RouteMessage {
             }
             RouteKind::Unicast => (RTN_UNICAST, SCOPE_UNIVERSE),
         };
-        let fixed = self.fixed(scope, kind);
+        let mut fixed = self.fixed(scope, kind);
+        if let [NexthopMessage { onlink: true, .. }] = self.nexthops.as_slice() {
+            fixed[8..].copy_from_slice(&u32::from(RTNH_F_ONLINK).to_ne_bytes());
+        }
         let mut request = Request::new(kind::NEW_ROUTE, flag::CREATE | how | flag::ACK, &fixed);
         self.write_key(&mut request);
         if let Some(source) = &self.source {
@@ -216,7 +220,8 @@ impl RouteMessage {
 
 fn nexthop_bytes(hop: &NexthopMessage) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(NEXTHOP_LENGTH + 20);
-    bytes.extend([0, 0, 0, u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX)]);
+    let flags = if hop.onlink { RTNH_F_ONLINK } else { 0 };
+    bytes.extend([0, 0, flags, u8::try_from(hop.weight.saturating_sub(1)).unwrap_or(u8::MAX)]);
     bytes.extend(hop.index.to_ne_bytes());
     if let Some(gateway) = &hop.gateway {
         let octets = match gateway {

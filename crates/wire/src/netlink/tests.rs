@@ -119,6 +119,7 @@ fn the_kernels_routes() {
         gateway: Some(v4(gateway)),
         weight,
         dead: false,
+        onlink: false,
     };
     let multipath = RouteMessage {
         priority: 0,
@@ -221,8 +222,12 @@ fn any_address(v6: bool) -> BoxedStrategy<IpAddr> {
 
 fn any_route() -> impl Strategy<Value = RouteMessage> {
     any::<bool>().prop_flat_map(|v6| {
-        let hop = (1..u32::MAX, proptest::option::of(any_address(v6)), 1..=256u16).prop_map(
-            |(index, gateway, weight)| NexthopMessage { index, gateway, weight, dead: false },
+        let gateway = proptest::option::of(any_address(v6));
+        let hop = (1..u32::MAX, gateway, 1..=256u16, any::<bool>()).prop_map(
+            |(index, gateway, weight, onlink)| {
+                let dead = false;
+                NexthopMessage { index, gateway, weight, dead, onlink }
+            },
         );
         let key = (1..u32::MAX, any_address(v6), 1..=32u8, any::<u32>(), any::<u8>());
         let value = (proptest::collection::vec(hop, 0..200), proptest::option::of(any_address(v6)));

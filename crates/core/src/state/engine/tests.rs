@@ -126,7 +126,8 @@ fn a_rival_slows_us_down() {
 /// Given that the interface itself had gone, then putting its routes back is no repair.
 #[test]
 fn what_goes_with_its_interface_is_no_drift() {
-    let hop = crate::state::Nexthop { ifname: "wan1".parse().unwrap(), via: None, weight: 1 };
+    let ifname = "wan1".parse().unwrap();
+    let hop = crate::state::Nexthop { ifname, via: None, weight: 1, onlink: false };
     let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
     let desired = State::from([(key(20001), Resource::Route(value.clone()))]);
     let mut engine = Engine::default();
