@@ -190,12 +190,7 @@ fn backup_without_filter() {
 fn box_inside() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2))]);
     inside(&mut config.uplinks[0]);
-    config.forwards.push(Forward {
-        protocol: Protocol::Tcp,
-        port: 8080,
-        to: "192.168.1.10:80".parse().unwrap(),
-        uplinks: None,
-    });
+    config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
     assert_golden(&render(&config, &facts(&config, &[0])), include_str!("golden/box_inside.txt"));
 }
 
