@@ -216,7 +216,8 @@ fn a_reading_is_of_one_moment() {
         let (one, two) = (desired(), {
             let mut two = desired();
             two.chains[0].rules = vec!["meta mark set 1".into(); 3];
-            two.chains[8].rules.reverse();
+            let last = two.chains.iter_mut().find(|chain| chain.name == "forward").unwrap();
+            last.rules.reverse();
             two
         });
         let states = [mend(&mut kernel, &one), mend(&mut kernel, &two)];
