@@ -25,6 +25,19 @@ pub struct UplinkFacts {
 }
 
 impl UplinkFacts {
+    /// Before anything was seen of it.
+    pub const fn new(id: UplinkId) -> Self {
+        Self {
+            id,
+            ifindex: None,
+            link_up: false,
+            carrier: false,
+            has_address: false,
+            health: Health::Absent,
+            active: false,
+        }
+    }
+
     /// True if a route through it can be installed.
     pub const fn is_routable(&self) -> bool {
         self.ifindex.is_some() && self.link_up && self.has_address

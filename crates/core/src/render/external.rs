@@ -7,13 +7,12 @@
 //! configuration changes.
 
 use super::forward::is_on;
-use super::{firewall, mark};
+use super::{firewall, mark, ports};
 use crate::config::{Allow, Config, Forward, Nat, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
-use crate::status::Health;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -33,16 +32,7 @@ fn ids(config: &Config, saved: &Saved) -> Vec<UplinkId> {
 
 /// One table for `nft -f`; loaded again it replaces itself.
 pub fn nft(config: &Config, saved: &Saved) -> String {
-    let fact = |id| UplinkFacts {
-        id,
-        ifindex: None,
-        link_up: false,
-        carrier: false,
-        has_address: false,
-        health: Health::Absent,
-        active: false,
-    };
-    let uplinks = ids(config, saved).into_iter().map(fact).collect();
+    let uplinks = ids(config, saved).into_iter().map(UplinkFacts::new).collect();
     let Firewall { chains } = firewall::render(config, &Facts { uplinks, all_wide: false });
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n");
     text += &format!("table inet {TABLE} {{\n");
@@ -170,7 +160,7 @@ fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Option<St
         // The number behind the range is the port that its first one stands for.
         format!("{to}-{}/{first}", to.port() + (last - first))
     };
-    let ports = ports(forward.ports);
+    let ports = ports(forward.ports, ':');
     Some(format!(
         "rail-dnat -i {incoming} -d {public} -p {protocol} --dport {ports} \
          -j DNAT --to-destination {goal}"
@@ -230,11 +220,6 @@ fn fits(from: Option<Prefix>, family: Family) -> bool {
 
 fn opened(allow: &Allow) -> String {
     let from = allow.from.map_or_else(String::new, |prefix| format!("-s {} ", prefix.network()));
-    let ports = ports(allow.ports);
+    let ports = ports(allow.ports, ':');
     format!("{from}-p {} --dport {ports}", allow.protocol.as_str())
-}
-
-/// A port or a range as iptables writes it.
-fn ports((first, last): (u16, u16)) -> String {
-    if first == last { first.to_string() } else { format!("{first}:{last}") }
 }

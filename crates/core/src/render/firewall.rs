@@ -8,7 +8,7 @@
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
-use crate::render::{forward as port_forward, inside as beside, mark, slot_count};
+use crate::render::{forward as port_forward, inside as beside, mark, ports, slot_count};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -166,10 +166,15 @@ fn slot_rules(config: &Config) -> Vec<String> {
 /// The inside interfaces as nft writes one or several; `None` without any.
 pub(super) fn inside(config: &Config) -> Option<String> {
     let names: Vec<String> = config.lan.iter().map(|name| format!("\"{name}\"")).collect();
-    match names.as_slice() {
-        [] => None,
-        [only] => Some(only.clone()),
-        several => Some(format!("{{ {} }}", several.join(", "))),
+    any_of(names)
+}
+
+/// One or several values as nft writes them; `None` without any.
+pub(super) fn any_of(mut values: Vec<String>) -> Option<String> {
+    match values.len() {
+        0 => None,
+        1 => values.pop(),
+        _ => Some(format!("{{ {} }}", values.join(", "))),
     }
 }
 
@@ -216,8 +221,7 @@ fn allow(allow: &Allow) -> String {
         };
         format!("{family} saddr {} ", prefix.network())
     });
-    let (first, last) = allow.ports;
-    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let ports = ports(allow.ports, '-');
     format!("{from}{} dport {ports} accept", allow.protocol.as_str())
 }
 

@@ -6,7 +6,8 @@
 //! answer its neighbour directly, from an address the neighbour never asked.
 
 use crate::config::{Config, Forward, UplinkConfig};
-use crate::render::firewall::{Line, inside, plain};
+use crate::render::firewall::{Line, any_of, inside, plain};
+use crate::render::ports;
 use crate::state::Chain;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -70,15 +71,6 @@ fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
     )
 }
 
-/// One or several values as nft writes them; `None` without any.
-fn any_of(mut values: Vec<String>) -> Option<String> {
-    match values.len() {
-        0 => None,
-        1 => values.pop(),
-        _ => Some(format!("{{ {} }}", values.join(", "))),
-    }
-}
-
 /// What restricts a rule to the allowed sources.
 fn sources(forward: &Forward) -> String {
     let allowed = any_of(forward.from.iter().map(ToString::to_string).collect());
@@ -94,8 +86,7 @@ const fn family(forward: &Forward) -> &'static str {
 
 fn translation(forward: &Forward, publics: &str) -> String {
     let (family, protocol) = (family(forward), forward.protocol.as_str());
-    let (first, last) = forward.ports;
-    let ports = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let ports = ports(forward.ports, '-');
     let goal = goal(forward);
     format!("{family} daddr {publics} {protocol} dport {ports} dnat {family} to {goal}")
 }

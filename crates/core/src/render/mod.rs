@@ -20,6 +20,8 @@ use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, Rule, State};
 use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -37,6 +39,11 @@ pub fn mark(config: &Config, id: UplinkId) -> u32 {
 /// The routing table of an uplink.
 pub fn table(config: &Config, id: UplinkId) -> u32 {
     config.ranges.tables.0 + u32::from(id.0)
+}
+
+/// A port, or a range with `between` in the middle.
+fn ports((first, last): (u16, u16), between: char) -> String {
+    if first == last { format!("{first}") } else { format!("{first}{between}{last}") }
 }
 
 /// The objects that probes of an uplink need to find their way.

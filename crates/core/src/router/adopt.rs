@@ -74,16 +74,7 @@ impl Router {
             link_set_up: None,
             neighbour: "unknown".into(),
         };
-        let fact = UplinkFacts {
-            id,
-            ifindex: None,
-            link_up: false,
-            carrier: false,
-            has_address: false,
-            health: Health::Absent,
-            active: false,
-        };
-        (line, book, fact)
+        (line, book, UplinkFacts::new(id))
     }
 
     fn line_key(&self, id: UplinkId, now: Instant) -> Key {

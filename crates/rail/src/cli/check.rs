@@ -1,6 +1,6 @@
 //! `rail check`.
 
-use super::{complain, exit, say, style};
+use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::config::{Config, Tier};
 use rail_linux::manager::{self, Release};
@@ -9,16 +9,12 @@ use std::process::ExitCode;
 
 /// Judges the file: 0 good, 1 errors.
 pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
-    let colour = style::stderr_has_colour();
-    let (config, warnings) = match load::read_file(path) {
+    let (config, warnings) = match loaded(path) {
         Ok(good) => good,
-        Err(report) => {
-            complain(report.render(colour));
-            return exit::ERROR.into();
-        }
+        Err(code) => return code,
     };
     for warning in &warnings {
-        complain(warning.render(colour));
+        complain(warning.render(style::stderr_has_colour()));
     }
     complain(&beside(&config));
     if show_effective {

@@ -1,8 +1,7 @@
 //! `rail generate firewall`: the rules of mode `external`, for those who load
 //! them by other means.
 
-use super::{complain, exit, say, style};
-use crate::load;
+use super::{complain, exit, loaded, say};
 use clap::ValueEnum;
 use rail_core::config::FirewallMode;
 use rail_core::net::Family;
@@ -24,12 +23,9 @@ pub(super) enum Format {
 
 /// Prints the rules.
 pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCode {
-    let config = match load::read_file(path) {
+    let config = match loaded(path) {
         Ok((config, _)) => config,
-        Err(report) => {
-            complain(report.render(style::stderr_has_colour()));
-            return exit::ERROR.into();
-        }
+        Err(code) => return code,
     };
     if config.firewall.mode != FirewallMode::External {
         complain(

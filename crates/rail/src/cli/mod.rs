@@ -17,8 +17,9 @@ mod why;
 use crate::daemon::{self, RunOptions};
 use crate::load;
 use clap::{Args, Parser, Subcommand};
+use rail_core::config::Config;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A fault-tolerant router for several uplinks.
@@ -154,10 +155,17 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-fn plan(options: &RunOptions) -> ExitCode {
-    if let Err(report) = load::read_file(&options.config) {
+/// The configuration, or, where it has errors, the exit code after they were told.
+fn loaded(path: &Path) -> Result<(Config, Vec<load::Warning>), ExitCode> {
+    load::read_file(path).map_err(|report| {
         complain(report.render(style::stderr_has_colour()));
-        return exit::ERROR.into();
+        exit::ERROR.into()
+    })
+}
+
+fn plan(options: &RunOptions) -> ExitCode {
+    if let Err(code) = loaded(&options.config) {
+        return code;
     }
     match daemon::plan(options) {
         Ok(steps) if steps.is_empty() => {
