@@ -18,6 +18,8 @@ pub struct UplinkFacts {
     pub carrier: bool,
     /// The address is on the interface.
     pub has_address: bool,
+    /// Largest packet that the interface takes, in bytes; the last one seen if it is gone.
+    pub mtu: u32,
     /// Health.
     pub health: Health,
     /// Carries new connections.
@@ -33,6 +35,7 @@ impl UplinkFacts {
             link_up: false,
             carrier: false,
             has_address: false,
+            mtu: WIDE_MTU,
             health: Health::Absent,
             active: false,
         }

@@ -38,6 +38,8 @@ pub(super) struct Line<'a> {
     id: UplinkId,
     /// On an inside interface: what arrives there may come from any host.
     pub(super) inside: bool,
+    /// Of its interface, in bytes.
+    mtu: u32,
 }
 
 /// Renders the table.
@@ -47,7 +49,12 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         .iter()
         .zip(&facts.uplinks)
         .filter(|(uplink, _)| uplink.enabled)
-        .map(|(uplink, fact)| Line { uplink, id: fact.id, inside: config.is_inside(uplink) })
+        .map(|(uplink, fact)| Line {
+            uplink,
+            id: fact.id,
+            inside: config.is_inside(uplink),
+            mtu: fact.mtu,
+        })
         .collect();
     let mut chains = Vec::new();
     for line in &lines {
@@ -237,8 +244,10 @@ fn from_uplink_to_inside() -> Chain {
 }
 
 /// Forwarded packets. Connections that proved themselves in both directions take the first
-/// rule. The MSS clamp sees what comes from the inside before that, SYN and SYN-ACK alike; of what
-/// comes from elsewhere only the SYN, for its SYN-ACK goes to the inside, where the route is wider.
+/// rule. The MSS clamp sees what comes from the inside before that, SYN and SYN-ACK alike, and
+/// what comes from a line narrower than Ethernet: its SYN-ACK says how much the inside may send
+/// by that line. Of what comes from elsewhere it sees only the SYN, for its SYN-ACK goes to the
+/// inside, where the route is wider.
 ///
 /// The clamp asks for the route back, which a first packet feels. Where every interface has the
 /// MTU of Ethernet only a segment size beyond that of Ethernet, or a route through IPsec, needs it.
@@ -254,6 +263,7 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     if facts.all_wide {
         rules.push(format!("rt ipsec exists {SYN} {CLAMP}"));
     }
+    rules.extend(lines.iter().filter(|line| !line.inside && line.mtu < WIDE_MTU).map(narrow_clamp));
     rules.push("ct state established,related accept".into());
     if let Some(inside) = &inside {
         rules.push(format!("iifname {inside} ct state new accept"));
@@ -272,4 +282,14 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.extend(by_device(lines, |_| "wan_forward".into()));
     }
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
+}
+
+/// The clamp for what comes from a narrow line. The route back that [`CLAMP`] asks for bears no
+/// mark, and may be that of another, wider line; so the size is written down.
+fn narrow_clamp(line: &Line<'_>) -> String {
+    let (ifname, size) = (line.uplink.ifname, line.mtu.saturating_sub(IPV4_TCP_HEADERS));
+    format!(
+        "iifname \"{ifname}\" meta nfproto ipv4 {SYN} tcp option maxseg size > {size} \
+         tcp option maxseg size set {size}"
+    )
 }

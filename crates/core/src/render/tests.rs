@@ -8,6 +8,7 @@ use crate::config::{
     Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
     LossLimits, Nat, Protocol, Ranges, Router,
 };
+use crate::facts::WIDE_MTU;
 use crate::status::Health;
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -64,6 +65,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         link_up: true,
         carrier: true,
         has_address: true,
+        mtu: WIDE_MTU,
         health: Health::Up,
         active: active.contains(&i),
     };
@@ -124,13 +126,35 @@ fn three_uplinks() {
 
 /// The chains in which forwards leave a trace.
 fn forwarding(config: &Config) -> String {
-    let mut state = render(config, &facts(config, &[0]));
+    let about = ["from_isp1", "from_isp2", "hairpin", "classify", "translate"];
+    chains(config, &facts(config, &[0]), &about)
+}
+
+fn chains(config: &Config, facts: &Facts, names: &[&str]) -> String {
+    let mut state = render(config, facts);
     state.retain(|key, _| *key == Key::Firewall);
     if let Some(Resource::Firewall(table)) = state.get_mut(&Key::Firewall) {
-        let about = ["from_isp1", "from_isp2", "hairpin", "classify", "translate"];
-        table.chains.retain(|chain| about.contains(&chain.name.as_str()));
+        table.chains.retain(|chain| names.contains(&chain.name.as_str()));
     }
     text(&state)
+}
+
+/// Given one narrow line of two, then what comes in by it is clamped to its size before replies
+/// are let through, and nothing is asked about the other one; a box inside has no such rule.
+#[test]
+fn what_a_narrow_line_brings_is_clamped() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    let mut facts = facts(&config, &[0, 1]);
+    assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
+    (facts.uplinks[0].mtu, facts.all_wide) = (1492, false);
+    let text = chains(&config, &facts, &["forward"]);
+    let rule = "iifname \"wan1\" meta nfproto ipv4 tcp flags & (syn | rst) == syn \
+                tcp option maxseg size > 1452 tcp option maxseg size set 1452";
+    let established = text.find("ct state established").unwrap();
+    assert!(text.find(rule).is_some_and(|at| at < established), "{text}");
+    assert_eq!(text.matches("size set 1").count(), 1, "{text}");
+    inside(&mut config.uplinks[0]);
+    assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
 }
 
 /// Given a range, a moved range, allowed sources, a forward on one line and one without

@@ -33,6 +33,7 @@ impl Router {
         let link = self.observed.links.get(&ifname);
         let fact = &mut self.facts.uplinks[index];
         let before = fact.clone();
+        fact.mtu = link.map_or(fact.mtu, |l| l.mtu);
         fact.ifindex = link.map(|l| l.index);
         fact.link_up = link.is_some_and(|l| l.up);
         fact.carrier = link.is_some_and(|l| l.up && l.carrier);

@@ -4,7 +4,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
-use rail_core::facts::{Facts, UplinkFacts};
+use rail_core::facts::{Facts, UplinkFacts, WIDE_MTU};
 use rail_core::render;
 use rail_core::state::{Memory, Scope, Watch, diff};
 use rail_core::status::Role;
@@ -52,6 +52,7 @@ fn facts(scene: &Scene) -> Facts {
             link_up: link.is_some_and(|l| l.up),
             carrier: link.is_some_and(|l| l.up && l.carrier),
             has_address: scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address)),
+            mtu: link.map_or(WIDE_MTU, |l| l.mtu),
             health: line.health,
             active: line.role == Role::Active,
         }
