@@ -22,7 +22,7 @@ pub(crate) fn run() -> Result<bool, LabError> {
         std::thread::park_timeout(Duration::from_secs(seconds).saturating_sub(start.elapsed()));
     }
     let used = (cpu_seconds(pid)? - before) / start.elapsed().as_secs_f64() * 100.0;
-    let memory = resident_kib(pid)?;
+    let memory = rail.resident_kib()?;
     let is_small = memory <= MEMORY_LIMIT_KIB;
     let is_calm = used <= CPU_LIMIT_PCT;
     let verdict = |met: bool| if met { "met" } else { "MISSED" };
@@ -38,22 +38,12 @@ pub(crate) fn run() -> Result<bool, LabError> {
     Ok(is_small && is_calm)
 }
 
-fn read(pid: u32, file: &str) -> Result<String, LabError> {
-    let path = format!("/proc/{pid}/{file}");
-    std::fs::read_to_string(&path).map_err(|e| LabError::io(format!("read {path}"), e))
-}
-
 fn cpu_seconds(pid: u32) -> Result<f64, LabError> {
-    let stat = read(pid, "stat")?;
+    let path = format!("/proc/{pid}/stat");
+    let stat = std::fs::read_to_string(&path);
+    let stat = stat.map_err(|e| LabError::io(format!("read {path}"), e))?;
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
     // utime and stime are fields 14 and 15 of proc(5); 12 stand before the closing bracket's rest.
     Ok((ticks(11) + ticks(12)) / 100.0)
-}
-
-fn resident_kib(pid: u32) -> Result<u64, LabError> {
-    let status = read(pid, "status")?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let number = line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok());
-    Ok(number.unwrap_or(u64::MAX))
 }

@@ -248,6 +248,32 @@ impl Rail {
         self.child.as_ref().map(Child::id)
     }
 
+    /// Memory that the running daemon has in use, in KiB.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resident_kib(&self) -> Result<u64, LabError> {
+        let status = self.directory_of_process()?.join("status");
+        let text = fs::read_to_string(status).map_err(|e| LabError::io("read its status", e))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|l| l.split_whitespace().next()).and_then(|n| n.parse().ok());
+        number.ok_or_else(|| LabError::Refused(format!("no VmRSS in {text}")))
+    }
+
+    /// Number of descriptors that the running daemon has open.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn descriptors(&self) -> Result<usize, LabError> {
+        let open = fs::read_dir(self.directory_of_process()?.join("fd"));
+        Ok(open.map_err(|e| LabError::io("read its descriptors", e))?.count())
+    }
+
+    fn directory_of_process(&self) -> Result<PathBuf, LabError> {
+        let pid = self.pid().ok_or_else(|| LabError::Refused("the daemon does not run".into()))?;
+        Ok(PathBuf::from(format!("/proc/{pid}")))
+    }
+
     /// How the daemon ended, if it did by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())

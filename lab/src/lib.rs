@@ -19,6 +19,8 @@
 //! Not here: assertions about `rail` itself; these are in `tests/`, or in the
 //! program that uses this library.
 
+pub mod bulk;
+pub mod cable;
 pub mod daemon;
 pub mod delay;
 pub mod error;

@@ -75,6 +75,20 @@ impl Line {
         self.transit.as_ref().map_or((&self.isp, "acc"), |transit| (transit, "low"))
     }
 
+    /// Makes the line as slow as this in both directions; a packet waits for `queue` at the most.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn shape(&self, mbit: u32, queue: Duration) -> Result<(), LabError> {
+        for interface in ["acc", "core"] {
+            self.isp.sh(&format!(
+                "tc qdisc replace dev {interface} root tbf rate {mbit}mbit burst 16kb latency {}ms",
+                queue.as_millis()
+            ))?;
+        }
+        Ok(())
+    }
+
     /// Packets that came from the router with a source of another provider.
     ///
     /// # Errors
@@ -316,17 +330,35 @@ fn make_forwarder(name: &str) -> Result<Node, LabError> {
     Ok(node)
 }
 
-fn build_inside(client: &Node, router: &Node, clients: usize) -> Result<(), LabError> {
-    veth((router, "lan0"), (client, "eth0"))?;
-    router.ip_batch("addr add 192.168.1.1/24 dev lan0\nlink set lan0 up\n")?;
+/// What a new `acc` of provider `n` needs.
+pub(crate) fn acc_lines(n: usize) -> String {
+    format!("addr add 100.64.{n}.1/24 dev acc\nlink set acc up\n")
+}
+
+/// What a new `lan0` of the router needs.
+pub(crate) fn lan0_lines() -> String {
+    "addr add 192.168.1.1/24 dev lan0\nlink set lan0 up\n".into()
+}
+
+/// What a new `eth0` of the client needs.
+pub(crate) fn eth0_lines(clients: usize) -> String {
     let mut lines = String::from("link set eth0 up\n");
-    for index in 0..clients {
-        let address = client_address(index);
-        let place = if index < BESIDE { "/24 dev eth0" } else { "/32 dev lo" };
-        let _ = writeln!(lines, "addr add {address}{place}");
+    for index in 0..clients.min(BESIDE) {
+        let _ = writeln!(lines, "addr add {}/24 dev eth0", client_address(index));
     }
     lines.push_str("route add default via 192.168.1.1\n");
-    client.ip_batch(&lines)?;
+    lines
+}
+
+fn build_inside(client: &Node, router: &Node, clients: usize) -> Result<(), LabError> {
+    veth((router, "lan0"), (client, "eth0"))?;
+    router.ip_batch(&lan0_lines())?;
+    client.ip_batch(&eth0_lines(clients))?;
+    let mut behind = String::new();
+    for index in BESIDE..clients {
+        let _ = writeln!(behind, "addr add {}/32 dev lo", client_address(index));
+    }
+    client.ip_batch(&behind)?;
     if clients > BESIDE {
         router.ip_batch("route add 10.9.0.0/16 via 192.168.1.10\n")?;
     }
@@ -358,7 +390,7 @@ fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<L
          type filter hook prerouting priority -300\n\
          iifname \"acc\" ip saddr != 100.64.{n}.0/24 counter name wrong drop\n }}\n}}\n"
     ))?;
-    isp.ip_batch(&format!("addr add 100.64.{n}.1/24 dev acc\nlink set acc up\n"))?;
+    isp.ip_batch(&acc_lines(n))?;
     let up = format!("up{n}");
     let transit = if plan.second_hop {
         let transit = make_forwarder(&format!("transit{n}"))?;
