@@ -5,7 +5,8 @@
 //! read-back, so the kernel's answer, not our memory, decides what is left to do.
 
 use super::{
-    Conflict, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope, State, diff,
+    Conflict, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope, State, Step,
+    diff, firewall,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -82,8 +83,9 @@ impl Engine {
                 self.in_place.remove(&step.key);
             }
         }
-        self.outstanding = plan.len();
         self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
+        join_slots(observed, &mut plan);
+        self.outstanding = plan.len();
         plan
     }
 
@@ -335,6 +337,26 @@ impl Engine {
     /// Repairs of drift since the start.
     pub const fn repairs(&self) -> u64 {
         self.repaired
+    }
+}
+
+/// Rules and slots that change together do so in one transaction: between the two a new connection
+/// would get the mark of a line that the rules no longer know. A line that has no slots yet gets
+/// them after its routes, as always.
+fn join_slots(observed: &Observed, plan: &mut Plan) {
+    let Some(have) = observed.firewall.as_ref().and_then(|table| table.slots.as_ref()) else {
+        return;
+    };
+    let Some(at) = plan.iter().position(|step| step.key == Key::Slots) else { return };
+    let Op::Slots { del, add } = &plan[at].op else { return };
+    if add.iter().any(|(_, mark)| have.values().all(|known| known != mark)) {
+        return;
+    }
+    let slots = firewall::slots_script(del, add);
+    let rules = plan.iter_mut().find(|step| step.key == Key::Firewall);
+    if let Some(Step { op: Op::Nft(text), .. }) = rules {
+        text.push_str(&slots);
+        plan.remove(at);
     }
 }
 

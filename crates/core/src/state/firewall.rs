@@ -123,6 +123,22 @@ pub fn slots_delta(
     (pairs(have, desired), pairs(desired, have))
 }
 
+/// The same as lines of a transaction.
+pub fn slots_script(del: &[Slot], add: &[Slot]) -> String {
+    let mut text = String::new();
+    for (verb, slots) in [("delete", del), ("add", add)] {
+        let elements: Vec<String> =
+            slots.iter().map(|(slot, mark)| format!("{slot} : {mark:#010x}")).collect();
+        if !elements.is_empty() {
+            let elements = elements.join(", ");
+            let words =
+                format_args!("{verb} element inet {NFT_TABLE} {NFT_SLOTS} {{ {elements} }}");
+            line(&mut text, words);
+        }
+    }
+    text
+}
+
 fn line(text: &mut String, words: fmt::Arguments<'_>) {
     // Writing to a String cannot fail.
     let _ = writeln!(text, "{words}");

@@ -129,16 +129,11 @@ impl Kernel {
         let map = self.nft.as_mut().and_then(|t| t.slots.as_mut()).ok_or_else(missing)?;
         let mut next = map.clone();
         for (slot, mark) in del {
-            if next.get(slot) != Some(mark) {
-                return Err(missing());
-            }
-            next.remove(slot);
+            change_element(&mut next, false, *slot, *mark).map_err(|_| missing())?;
         }
         for (slot, mark) in add {
-            match next.insert(*slot, *mark) {
-                Some(old) if old != *mark => return Err(error(EEXIST, "File exists")),
-                _ => {}
-            }
+            change_element(&mut next, true, *slot, *mark)
+                .map_err(|_| error(EEXIST, "File exists"))?;
         }
         *map = next;
         Ok(())
@@ -169,6 +164,14 @@ fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
         ("add", "map") if object == NFT_SLOTS => {
             table.slots.get_or_insert_with(BTreeMap::new);
             Ok(())
+        }
+        ("add" | "delete", "element") if object == NFT_SLOTS => {
+            let map = table.slots.as_mut().ok_or("no such map")?;
+            let list = rest.trim_matches(['{', '}', ' ']).split(", ");
+            list.map(parse_element).try_for_each(|element| {
+                let (slot, mark) = element?;
+                change_element(map, verb == "add", slot, mark)
+            })
         }
         ("add", "chain") if rest == "{ policy accept; }" => {
             table.chain(object)?.drops = false;
@@ -201,6 +204,33 @@ fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
             Ok(())
         }
         _ => Err("syntax error".into()),
+    }
+}
+
+fn parse_element(text: &str) -> Result<(u32, u32), String> {
+    let (slot, mark) = text.split_once(" : 0x").ok_or("syntax error")?;
+    let slot = slot.parse().map_err(|_| "not a number")?;
+    Ok((slot, u32::from_str_radix(mark, 16).map_err(|_| "not a number")?))
+}
+
+fn change_element(
+    map: &mut BTreeMap<u32, u32>,
+    add: bool,
+    slot: u32,
+    mark: u32,
+) -> Result<(), String> {
+    let old = map.get(&slot).copied();
+    match (add, old) {
+        (true, Some(old)) if old != mark => Err(format!("errno {EEXIST}: slot {slot} is taken")),
+        (true, _) => {
+            map.insert(slot, mark);
+            Ok(())
+        }
+        (false, Some(old)) if old == mark => {
+            map.remove(&slot);
+            Ok(())
+        }
+        (false, _) => Err(format!("errno {ENOENT}: no such element {slot}")),
     }
 }
 

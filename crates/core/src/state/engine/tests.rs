@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
-use crate::state::{ObservedRoute, PROTOCOL, RouteKey, Step};
+use crate::state::{Chain, Firewall, ObservedFirewall, ObservedRoute, PROTOCOL, RouteKey, Step};
 use alloc::vec;
 
 const MS: Duration = Duration::from_millis(1);
@@ -190,4 +190,29 @@ fn a_change_of_mind_is_no_drift() {
     news.extend(kernel.pass(&mut engine, START + MS * 4));
     assert_eq!(kernel.changes, 3);
     assert_eq!(news, []);
+}
+
+/// Given rules and slots that change together, then they do so in one step; a line without slots
+/// gets its first ones later, when its routes are there.
+#[test]
+fn slots_change_with_their_rules() {
+    let chain = Chain { name: "new".into(), base: None, rules: Vec::new() };
+    let rules = Resource::Firewall(Firewall { chains: vec![chain] });
+    let slots = BTreeMap::from([(0, 1), (1, 2)]);
+    let table = ObservedFirewall { slots: Some(slots), ..ObservedFirewall::default() };
+    let observed = Observed { firewall: Some(table), ..Observed::default() };
+    let plan = |mark| {
+        let slots = Resource::Slots(BTreeMap::from([(0, 1), (1, mark)]));
+        let desired = State::from([(Key::Firewall, rules.clone()), (Key::Slots, slots)]);
+        Engine::default().plan(START, &desired, &observed, &mut Vec::new())
+    };
+    let together = plan(1);
+    assert_eq!(together.len(), 1, "{together:?}");
+    let expected = "add chain inet rail new\n\
+                    delete element inet rail slots { 1 : 0x00000002 }\n\
+                    add element inet rail slots { 1 : 0x00000001 }\n";
+    assert_eq!(together[0].op, Op::Nft(expected.into()));
+    let apart = plan(3);
+    assert_eq!(apart.len(), 2, "{apart:?}");
+    assert_eq!(apart[0].op, Op::Nft("add chain inet rail new\n".into()));
 }
