@@ -233,6 +233,9 @@ impl Router {
         self.engine.observed(scope);
         let is_first = !self.knows_kernel && scope == Scope::ALL;
         self.knows_kernel |= is_first;
+        if is_first {
+            self.purge_forgotten();
+        }
         self.dirty |= changed || was_busy || is_first;
         self.links_dirty |= scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES);
         if scope.has(Scope::NEIGHBOURS) {

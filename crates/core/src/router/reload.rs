@@ -9,6 +9,7 @@ use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::output::Output;
 use crate::time::Instant;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// True if both describe the same line, so that its verdict stays true.
@@ -70,6 +71,16 @@ impl Router {
                 let purge = settle::purge(&self.config, &self.observed, fact.id);
                 self.pending_purges.insert(fact.id, (purge, settle::Pass::First));
             }
+        }
+    }
+
+    /// Connections of uplinks that went away earlier: the process that took the configuration may
+    /// have died before it removed them, and they would leave by other lines for ever.
+    pub(super) fn purge_forgotten(&mut self) {
+        let is_gone = |name: &String| self.config.uplinks.iter().all(|u| u.name != *name);
+        for (_, id) in self.saved.ids.iter().filter(|(name, _)| is_gone(name)) {
+            let purge = settle::purge(&self.config, &self.observed, *id);
+            self.pending_purges.insert(*id, (purge, settle::Pass::First));
         }
     }
 }
