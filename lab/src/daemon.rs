@@ -69,6 +69,14 @@ impl Rail {
     /// # Errors
     /// When it runs already or cannot be started.
     pub fn launch(&mut self) -> Result<Instant, LabError> {
+        self.launch_with(&[])
+    }
+
+    /// As [`Rail::launch`], with variables in its environment.
+    ///
+    /// # Errors
+    /// As [`Rail::launch`].
+    pub fn launch_with(&mut self, variables: &[(&str, &str)]) -> Result<Instant, LabError> {
         if self.child.is_some() {
             return Err(LabError::Refused("the daemon runs already".into()));
         }
@@ -83,6 +91,7 @@ impl Rail {
             command.arg("--debug");
         }
         command.stdin(Stdio::null()).stdout(log).stderr(second);
+        command.envs(variables.iter().copied());
         let at = Instant::now();
         self.child = Some(self.node.start(&mut command)?);
         Ok(at)

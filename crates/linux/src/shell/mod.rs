@@ -22,7 +22,7 @@ use rail_core::notice::{Notice, Severity};
 use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output};
-use record::Record;
+use record::{Moment, Record};
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -194,7 +194,11 @@ impl Shell {
                 self.watch = watch;
             }
             Output::Observe(scope) => self.observe(scope),
-            Output::Purge(purge) => self.workers.purge(purge),
+            Output::Purge(purge) => {
+                self.record.at(Moment::Before);
+                self.workers.purge(purge);
+                self.record.at(Moment::During);
+            }
             Output::LinkUp(ifname) => self.set_link(ifname, true),
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {
@@ -250,12 +254,13 @@ impl Shell {
     }
 
     fn step(&mut self, step: Step) {
-        self.record.before_change();
+        self.record.at(Moment::Before);
         let Step { key, op } = step;
         let word = record::word(&op);
         let result = match op {
             Op::Nft(text) => match self.spawner.nft(&text) {
                 Ok(()) => {
+                    self.record.at(Moment::During);
                     self.waiting = Some(Waiting::Nft(key));
                     return;
                 }
@@ -275,7 +280,7 @@ impl Shell {
     }
 
     fn set_link(&mut self, ifname: IfName, up: bool) {
-        self.record.before_change();
+        self.record.at(Moment::Before);
         let result = self.kernel.set_link(ifname, up);
         let word = if up { "up" } else { "down" };
         self.record.after_change(clock::now(), &format!("link {ifname}"), word, &result);
@@ -300,6 +305,9 @@ impl Shell {
         for finished in self.workers.take_finished() {
             match finished {
                 Finished::Purged(uplink, result) => {
+                    let (key, done) =
+                        (format!("connections of {uplink}"), result.clone().map(drop));
+                    self.record.after_change(clock::now(), &key, "purge", &done);
                     self.events.push_back(Event::Input(Input::Purged { uplink, result }));
                 }
                 Finished::Saved(number, result) => {

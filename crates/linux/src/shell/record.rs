@@ -2,7 +2,9 @@
 //!
 //! `RAIL_NETLINK_LOG=FILE` appends one JSON line for each change that was
 //! performed. `RAIL_CRASH_AT=n` kills this process with SIGKILL just before
-//! its n-th change (1 is the first). Neither is meant for a router in use.
+//! its n-th change (1 is the first), `after:n` just after it, and `during:n`
+//! when the n-th of those that a child or a thread performs was handed over.
+//! Neither is meant for a router in use.
 
 use rail_core::state::{Op, OpError};
 use rail_core::time::Instant;
@@ -13,8 +15,19 @@ use std::io::Write;
 #[derive(Debug, Default)]
 pub(super) struct Record {
     file: Option<File>,
-    /// Changes left until death.
-    crash_in: Option<u64>,
+    /// The moment of death, and how many such moments are left until it.
+    crash_in: Option<(Moment, u64)>,
+}
+
+/// Where a change stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Moment {
+    /// Not begun.
+    Before,
+    /// Handed to a child or a thread that has not answered.
+    During,
+    /// Performed or refused.
+    After,
 }
 
 impl Record {
@@ -22,14 +35,14 @@ impl Record {
     pub(super) fn from_environment() -> Self {
         let file = std::env::var_os("RAIL_NETLINK_LOG")
             .and_then(|path| OpenOptions::new().append(true).create(true).open(path).ok());
-        let crash_in = std::env::var("RAIL_CRASH_AT").ok().and_then(|n| n.parse().ok());
+        let crash_in = std::env::var("RAIL_CRASH_AT").ok().and_then(|text| crash_in(&text));
         Self { file, crash_in }
     }
 
-    /// Called before every change.
-    pub(super) fn before_change(&mut self) {
-        let Some(left) = &mut self.crash_in else { return };
-        *left = left.saturating_sub(1);
+    /// Called at each moment of each change; [`after_change`](Self::after_change) does it itself.
+    pub(super) fn at(&mut self, moment: Moment) {
+        let Some((fatal, left)) = &mut self.crash_in else { return };
+        *left = left.saturating_sub(u64::from(*fatal == moment));
         if *left == 0 {
             let me = rustix::process::getpid();
             // This does not return; if it did, the test would see a daemon that lives.
@@ -45,6 +58,11 @@ impl Record {
         op: &str,
         result: &Result<(), OpError>,
     ) {
+        self.write(now, key, op, result);
+        self.at(Moment::After);
+    }
+
+    fn write(&mut self, now: Instant, key: &str, op: &str, result: &Result<(), OpError>) {
         let Some(file) = &mut self.file else { return };
         let result = match result {
             Ok(()) => "ok",
@@ -58,6 +76,18 @@ impl Record {
     }
 }
 
+/// `n`, `before:n`, `during:n` or `after:n`; anything else, and 0, is no wish to die.
+fn crash_in(text: &str) -> Option<(Moment, u64)> {
+    let (word, count) = text.split_once(':').unwrap_or(("before", text));
+    let moment = match word {
+        "before" => Moment::Before,
+        "during" => Moment::During,
+        "after" => Moment::After,
+        _ => return None,
+    };
+    count.parse().ok().filter(|count| *count > 0).map(|count| (moment, count))
+}
+
 /// The word of the record for a change.
 pub(super) fn word(op: &Op) -> &'static str {
     match op {
@@ -67,5 +97,28 @@ pub(super) fn word(op: &Op) -> &'static str {
         Op::SetRoute { replace: true, .. } => "replace",
         Op::DelAddress | Op::DelRoute | Op::DelRule => "delete",
         Op::SetSysctl(_) => "set",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Given words for the moment of death, then those that name one are understood.
+    #[test]
+    fn moments_of_death() {
+        let expected = [
+            ("3", Some((Moment::Before, 3))),
+            ("before:1", Some((Moment::Before, 1))),
+            ("during:2", Some((Moment::During, 2))),
+            ("after:12", Some((Moment::After, 12))),
+            ("0", None),
+            ("after:", None),
+            ("late:1", None),
+            ("", None),
+        ];
+        for (text, moment) in expected {
+            assert_eq!(crash_in(text), moment, "{text}");
+        }
     }
 }
