@@ -4,6 +4,7 @@
 //! crates as ARCHITECTURE.md draws them, and the links of the manual. It runs as
 //! an ordinary test, too.
 
+use crate::mutants;
 use crate::source;
 use crate::workspace;
 use std::collections::BTreeSet;
@@ -11,6 +12,10 @@ use std::path::Path;
 
 const FILE_LINES: usize = 500;
 const FUNCTION_LINES: usize = 70;
+/// The only place that reads the wall clock.
+const WALL_CLOCK: &str = "crates/linux/src/clock.rs";
+/// Where the laws are listed.
+const LAWS: &str = "crates/sim/src/invariant/mod.rs";
 
 /// What only one part may do: the folder that may not, the words, and who does it instead. A
 /// command that waits at a terminal is no part of the router.
@@ -38,6 +43,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
             }
         }
     }
+    laws(&mut breaches);
     graph(&mut breaches)?;
     manual(&mut breaches)?;
     changelog(&mut breaches);
@@ -114,6 +120,11 @@ fn rust(path: &Path, text: &str, breaches: &mut Vec<String>) {
             breaches.push(format!("{shown}:{line}: {word} does not belong here: {why}"));
         }
     }
+    // Who steps the wall clock must not reach any decision.
+    if let Some(at) = bare.find("ClockId::Realtime").filter(|_| path != Path::new(WALL_CLOCK)) {
+        let line = source::line(&bare, at);
+        breaches.push(format!("{shown}:{line}: the wall clock is read in {WALL_CLOCK}, as text"));
+    }
     for (at, _) in bare.match_indices(".unwrap()") {
         if !in_tests(at) {
             let line = source::line(&bare, at);
@@ -134,6 +145,32 @@ fn no_std(path: &Path, bare: &str, breaches: &mut Vec<String>) {
     }
     if path.ends_with("src/lib.rs") && !bare.contains("#![no_std]") {
         breaches.push(format!("{}:1: `#![no_std]` is missing", path.display()));
+    }
+}
+
+/// Each law of the simulator has a planted bug that turns it red, and each bug names a law.
+fn laws(breaches: &mut Vec<String>) {
+    let text = workspace::text(Path::new(LAWS)).unwrap_or_default();
+    let list = text.split_once("laws! {").map_or("", |(_, rest)| rest);
+    let list = list.split_once('}').map_or("", |(list, _)| list);
+    let laws: BTreeSet<&str> =
+        list.lines().filter_map(|line| Some(line.split_once("=>")?.0.trim())).collect();
+    let patches = workspace::files().unwrap_or_default();
+    let is_patch = |path: &&std::path::PathBuf| path.starts_with("mutants");
+    let mut named = BTreeSet::new();
+    for path in patches.iter().filter(is_patch) {
+        let patch = workspace::text(path).unwrap_or_default();
+        let law = mutants::law_of(&patch).to_owned();
+        if !laws.contains(law.as_str()) {
+            breaches.push(format!("{}: {law:?} is no law of {LAWS}", path.display()));
+        }
+        named.insert(law);
+    }
+    for law in laws.iter().filter(|law| !named.contains(**law)) {
+        breaches.push(format!("{LAWS}: no patch in mutants/ names the law {law}: can it fail?"));
+    }
+    if laws.is_empty() {
+        breaches.push(format!("{LAWS}: no laws found"));
     }
 }
 

@@ -58,20 +58,28 @@ impl Outcome {
 
 /// Runs a seed: start, faults for as long as `faulty`, then none until everything must be well.
 pub fn run(seed: u64, faulty: Duration) -> Outcome {
-    run_keeping(seed, faulty, None)
+    run_keeping(seed, faulty, None, None)
+}
+
+/// The same, judged by one law alone, so that no other is broken before it.
+pub fn run_by(law: &str, seed: u64, faulty: Duration) -> Outcome {
+    run_keeping(seed, faulty, None, Some(law))
 }
 
 /// The same, with the whole timeline kept.
 pub fn replay(seed: u64, faulty: Duration) -> Outcome {
-    run_keeping(seed, faulty, Some(usize::MAX))
+    run_keeping(seed, faulty, Some(usize::MAX), None)
 }
 
-fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>) -> Outcome {
+fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&str>) -> Outcome {
     let mut dice = Dice::new(seed);
     let scenario = Scenario::draw(&mut dice);
     let mut world = World::new(dice, scenario);
     if let Some(kept) = kept {
         world.trace.kept = kept;
+    }
+    if let Some(law) = law {
+        world.judge_by(law);
     }
     let begun = world.now();
     world.run_for(Duration::from_secs(2));

@@ -2,12 +2,14 @@
 
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
-use rail_sim::{Outcome, replay, run};
+use rail_sim::invariant::NAMES;
+use rail_sim::{Outcome, replay, run, run_by};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
-const USAGE: &str = "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--stop]";
+const USAGE: &str =
+    "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--law LAW] [--stop]";
 
 struct Options {
     seeds: (u64, u64),
@@ -16,6 +18,18 @@ struct Options {
     is_replay: bool,
     /// Stop at the first violation.
     stops: bool,
+    /// The only law that judges.
+    law: Option<&'static str>,
+}
+
+impl Options {
+    fn run(&self, seed: u64) -> Outcome {
+        match self.law {
+            _ if self.is_replay => replay(seed, self.faulty),
+            Some(law) => run_by(law, seed, self.faulty),
+            None => run(seed, self.faulty),
+        }
+    }
 }
 
 fn options() -> Option<Options> {
@@ -25,6 +39,7 @@ fn options() -> Option<Options> {
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         is_replay: false,
         stops: false,
+        law: None,
     };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
@@ -44,6 +59,7 @@ fn options() -> Option<Options> {
                 options.seeds = (first.parse().ok()?, end.parse().ok()?);
             }
             "--seconds" => options.faulty = Duration::from_secs(value.parse().ok()?),
+            "--law" => options.law = Some(NAMES.iter().find(|name| **name == value)?),
             "--jobs" => options.jobs = value.parse().ok()?,
             _ => return None,
         }
@@ -66,8 +82,7 @@ fn main() -> ExitCode {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    let run = if options.is_replay { replay } else { run };
-                    if seed >= options.seeds.1 || sender.send(run(seed, options.faulty)).is_err() {
+                    if seed >= options.seeds.1 || sender.send(options.run(seed)).is_err() {
                         return;
                     }
                 }

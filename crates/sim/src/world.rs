@@ -86,8 +86,6 @@ pub struct World {
     laws: Laws,
     last_said: Instant,
     last_quiet: Instant,
-    /// The present second, and how often the router was woken in it.
-    wakes: (u64, u32),
     is_done: bool,
 }
 
@@ -148,7 +146,6 @@ impl World {
             laws: Laws::all(),
             last_said: now,
             last_quiet: now,
-            wakes: (0, 0),
             is_done: false,
         };
         world.scene.refresh_ways();
@@ -213,6 +210,11 @@ impl World {
     pub(crate) fn after(&mut self, wait: Duration, event: Event) {
         self.sequence += 1;
         self.events.insert((self.scene.now + wait, self.sequence), event);
+    }
+
+    /// From now on only this law is asked.
+    pub(crate) fn judge_by(&mut self, law: &str) {
+        self.laws.keep(law);
     }
 
     /// Asks all laws.
@@ -314,7 +316,7 @@ impl World {
             let mut out = Vec::new();
             router.wake(now, &mut out);
             let again = router.deadline().is_some_and(|at| at <= now);
-            self.count_wake();
+            self.judge(&Happening::Woken);
             self.perform(out);
             if !again {
                 break;
@@ -331,30 +333,11 @@ impl World {
         }
     }
 
-    /// A loop that never sleeps gets nowhere.
-    fn count_wake(&mut self) {
-        let second = self.scene.now.as_nanos() / 1_000_000_000;
-        let (last, count) = self.wakes;
-        self.wakes = (second, if last == second { count + 1 } else { 1 });
-        if self.wakes.1 > MOST_WAKES && self.violation.is_none() {
-            let text = "woken thousands of times in a second: it asks for a moment that is past";
-            self.note(format!("LAW BROKEN: sleep: {text}"));
-            if let Some(router) = &self.node.router {
-                let text =
-                    format!("{:?} {:?}", router.deadline(), router.status(self.scene.now).trouble);
-                self.note(text);
-            }
-            self.violation = Some(Violation { law: "sleep", text: text.into() });
-        }
-    }
-
     /// True once a withdrawal is complete.
     pub const fn is_done(&self) -> bool {
         self.is_done
     }
 }
 
-/// Four lines with four targets each answer 160 probes a second.
-const MOST_WAKES: u32 = 5000;
 pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) const SEC: Duration = Duration::from_secs(1);

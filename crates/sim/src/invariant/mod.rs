@@ -15,6 +15,8 @@ use std::net::Ipv4Addr;
 pub enum Happening<'a> {
     /// Time passed; asked after every event.
     Tick,
+    /// A moment came that the router had asked for.
+    Woken,
     /// The daemon starts.
     Started,
     /// The daemon was killed.
@@ -91,6 +93,7 @@ laws! {
     recovery => Recovery,
     settled => Settled,
     shares => Shares,
+    sleep => Sleep,
     slots => Slots,
     window => Window,
 }
@@ -101,6 +104,11 @@ pub struct Laws {
 }
 
 impl Laws {
+    /// Forgets all laws but this one.
+    pub fn keep(&mut self, law: &str) {
+        self.laws.retain(|(name, _)| *name == law);
+    }
+
     /// Asks all laws; the first that is broken.
     pub fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Option<Violation> {
         for (name, law) in &mut self.laws {
