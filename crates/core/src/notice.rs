@@ -58,6 +58,10 @@ pub enum Notice {
     Round { uplink: String, answered: u32, of: u32, good: bool },
     /// A kernel object was changed (level debug).
     Changed { object: String, change: String },
+    /// The loop served something late; how often since this was last told.
+    Late { late_us: u64, times: u64 },
+    /// Notifications of the kernel were lost; how often since this was last told.
+    Overrun { times: u64 },
     /// The state was taken away.
     Withdrawn,
     /// Something of the daemon itself, outside the core.
@@ -75,6 +79,8 @@ impl Notice {
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
             Self::Health { to: Health::Down | Health::NoCarrier | Health::Absent, .. }
             | Self::Blamed { blamed: true, .. }
+            | Self::Late { .. }
+            | Self::Overrun { .. }
             | Self::Repaired { .. } => Severity::Warn,
             Self::Round { .. } | Self::Changed { .. } => Severity::Debug,
             Self::Daemon { severity, .. } => *severity,
@@ -108,6 +114,8 @@ impl Notice {
             Self::Foreign { .. } => "found a foreign object in our ranges and left it",
             Self::Round { .. } => "judged a round",
             Self::Changed { .. } => "changed an object",
+            Self::Late { .. } => "woke up late",
+            Self::Overrun { .. } => "lost notifications of the kernel and read everything again",
             Self::Withdrawn => "took everything away",
             Self::Daemon { text, .. } => text,
         }
@@ -157,6 +165,10 @@ impl Notice {
             Self::Changed { object, change } => {
                 vec![("key", object.clone()), ("op", change.clone())]
             }
+            Self::Late { late_us, times } => {
+                vec![("late_us", late_us.to_string()), ("times", times.to_string())]
+            }
+            Self::Overrun { times } => vec![("times", times.to_string())],
             Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
         }
     }

@@ -108,6 +108,63 @@ pub struct Status {
     pub counters: Counters,
     /// Repairs of drift since the start.
     pub repairs: u64,
+    /// The daemon itself; filled in by the daemon.
+    #[serde(rename = "self", default)]
+    pub own: SelfStatus,
+}
+
+/// How the daemon itself does: a line can only be judged by one who is awake and hears the kernel.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SelfStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Version.
+    pub version: String,
+    /// The loop runs with real-time scheduling.
+    pub realtime: bool,
+    /// Passes of the loop.
+    pub passes: u64,
+    /// How late the loop served its deadlines, in microseconds: the last one.
+    pub lag_us: u64,
+    /// 99 of 100 of the last minute were served at least this soon.
+    pub lag_p99_us: u64,
+    /// The latest of the last minute.
+    pub lag_max_us: u64,
+    /// The latest since the start.
+    pub lag_worst_us: u64,
+    /// Deadlines served more than 100 ms late.
+    pub late: u64,
+    /// Seconds since the last of them.
+    pub late_ago_s: Option<u64>,
+    /// The longest pass since the start.
+    pub pass_worst_us: u64,
+    /// Log lines that found no place.
+    pub log_dropped: u64,
+    /// Probe sockets that could not be opened, attempts counted.
+    pub probe_open_errors: u64,
+    /// Probes that the kernel did not take.
+    pub probe_send_errors: u64,
+    /// Packets on probe sockets that were torn or named another device.
+    pub probe_dropped: u64,
+    /// The sockets to the kernel's tables.
+    pub netlink: NetlinkStatus,
+}
+
+/// What the sockets to the kernel's tables counted.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetlinkStatus {
+    /// Messages read.
+    pub messages: u64,
+    /// Times that messages were lost for want of room (ENOBUFS); everything is read again then.
+    pub overruns: u64,
+    /// Seconds since the last of them.
+    pub overrun_ago_s: Option<u64>,
+    /// Datagrams from somebody else than the kernel, dropped.
+    pub foreign: u64,
+    /// Messages that were torn.
+    pub malformed: u64,
 }
 
 /// Counted drops and events.
@@ -185,6 +242,9 @@ pub struct UplinkStatus {
     pub history: Vec<Deed>,
     /// Changes of health since the start.
     pub transitions: u64,
+    /// Packets that came in as answers and were none.
+    #[serde(default)]
+    pub refused: RefusedCounters,
 }
 
 /// One target as seen through one uplink.
@@ -202,6 +262,39 @@ pub struct TargetStatus {
     pub loss_pct: Option<f64>,
     /// Milliseconds since the last valid answer.
     pub silent_ms: Option<u64>,
+    /// What became of the probes.
+    #[serde(default)]
+    pub probes: ProbeCounters,
+}
+
+/// Probes to one target through one uplink, since the checks were configured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct ProbeCounters {
+    /// Sent.
+    pub sent: u64,
+    /// Answered, late answers included.
+    pub answered: u64,
+    /// Of these, answered after the time-out.
+    pub late: u64,
+    /// Not answered within the time-out, nor later.
+    pub lost: u64,
+}
+
+/// Packets on the probe socket of one uplink that were no answer, by reason.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct RefusedCounters {
+    /// No echo reply of the form that ours have.
+    pub malformed: u64,
+    /// Not from a target.
+    pub wrong_source: u64,
+    /// The number of no probe that is remembered: guessed, or too late.
+    pub wrong_sequence: u64,
+    /// Not with what the probe held: the sender never saw it.
+    pub wrong_nonce: u64,
+    /// The answer to a probe of another uplink.
+    pub wrong_interface: u64,
+    /// Answered before.
+    pub duplicate: u64,
 }
 
 /// Something that was decided or done.

@@ -2,12 +2,13 @@
 //!
 //! Promises: what is sent leaves by the socket's device, from its source and
 //! with its mark; what is received came in by that device and is an echo reply
-//! with our identifier (a filter in the kernel drops the rest before it costs a
+//! with an identifier of ours (a filter in the kernel drops the rest before it costs a
 //! wake-up). An error of one socket is counted and never touches another.
 //! Leaves out whether a reply answers a probe: that is the core's judgement.
 //! RFC 792 (ICMP), RFC 791 §3.1 (header length).
 
 use crate::poll::Poller;
+use rail_core::check::IDENT_PREFIX;
 use rail_core::net::UplinkId;
 use rail_core::{Input, ProbeSocket};
 use rustix::fd::{AsRawFd, OwnedFd};
@@ -156,8 +157,8 @@ fn open(wanted: &ProbeSocket) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Passes echo replies (type 0, code 0) with this identifier, and nothing else. A raw socket sees
-/// the packet from its IP header on.
+/// Passes echo replies (type 0, code 0) with the prefix of this identifier, and nothing else. A raw
+/// socket sees the packet from its IP header on.
 fn attach_filter(fd: &OwnedFd, ident: u16) -> io::Result<()> {
     let op = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
         code: u16::try_from(code).unwrap_or(0),
@@ -168,9 +169,10 @@ fn attach_filter(fd: &OwnedFd, ident: u16) -> io::Result<()> {
     let mut program = [
         op(libc::BPF_LDX | libc::BPF_B | libc::BPF_MSH, 0, 0, 0), // x = IP header length
         op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 0, 0, 0),  // type and code
-        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 3, 0),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 4, 0),
         op(libc::BPF_LD | libc::BPF_H | libc::BPF_IND, 0, 0, 4), // identifier
-        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, u32::from(ident)),
+        op(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, u32::from(IDENT_PREFIX)),
+        op(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, u32::from(ident & IDENT_PREFIX)),
         op(libc::BPF_RET | libc::BPF_K, 0, 0, u32::MAX),
         op(libc::BPF_RET | libc::BPF_K, 0, 0, 0),
     ];
@@ -293,13 +295,15 @@ mod tests {
             assert_eq!(sockets.counters(), SocketCounters::default());
             let uplink = UplinkId(3);
             let to = Ipv4Addr::LOCALHOST;
-            // Ours comes back once; another identifier, and our own request, do not.
-            sockets.send(&poller, uplink, to, &request(0x9999));
-            sockets.send(&poller, uplink, to, &request(0x1234));
+            // Ours comes back once, and that of another line; a foreign identifier, and our own
+            // request, do not.
+            for ident in [0x9999, 0x1134, 0x1234, 0x1203] {
+                sockets.send(&poller, uplink, to, &request(ident));
+            }
             assert_eq!(poller.wait(false).unwrap()[0].token, 103);
             let got = answers(&mut sockets);
-            assert_eq!(got.len(), 1);
-            assert_eq!((got[0][0], &got[0][4..6]), (0, &[0x12, 0x34][..]));
+            let idents: Vec<_> = got.iter().map(|bytes| (bytes[0], &bytes[4..6])).collect();
+            assert_eq!(idents, [(0, &[0x12, 0x34][..]), (0, &[0x12, 0x03][..])]);
             assert_eq!(answers(&mut sockets), Vec::<Vec<u8>>::new());
             assert_eq!(sockets.counters(), SocketCounters::default());
         });

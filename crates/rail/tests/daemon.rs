@@ -152,7 +152,7 @@ fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
     assert_eq!(answer["ok"], true);
     assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
     assert_eq!(answer["status"]["uplinks"][1]["health"], "absent");
-    assert_eq!(answer["daemon"]["pid"], bench.pid());
+    assert_eq!(answer["status"]["self"]["pid"], bench.pid());
     bench.signal("-HUP");
     said("RELOADING=1");
     said("READY=1");

@@ -8,29 +8,24 @@
 
 use super::quality::{Quality, Sums};
 use super::rounds::{Rounds, Run};
-use super::{Cause, Verdict, quorum_window, slow_interval};
+use super::{Cause, IDENT_PREFIX, Verdict, quorum_window, slow_interval};
 use crate::config::CheckConfig;
 use crate::net::UplinkId;
 use crate::random::Key;
+use crate::status::{ProbeCounters, RefusedCounters};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
-/// Why a packet on a probe socket was not taken.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Refusal {
-    /// No answer to any of our probes: wrong form, source, number or nonce.
-    Forged,
-    /// Answered before.
-    Duplicate,
-}
+pub use answer::Refusal;
 
 #[derive(Clone, Debug)]
 struct Target {
     address: Ipv4Addr,
     last_answer: Option<Instant>,
     quality: Quality,
+    probes: ProbeCounters,
 }
 
 /// When the line is running: since when, and what comes next.
@@ -64,18 +59,27 @@ pub struct Line {
     well_since: Option<Instant>,
     last_arrival: Option<Instant>,
     neighbour_failed: bool,
+    refused: RefusedCounters,
 }
 
 impl Line {
-    /// A line that does not run yet. `key` is secret and differs per line and start.
-    pub fn new(now: Instant, id: UplinkId, check: CheckConfig, key: Key, verdict: Verdict) -> Self {
+    /// A line that does not run yet. `key` is secret and differs per line and start; `prefix` is
+    /// the part of the ICMP identifier that all lines share (see [`IDENT_PREFIX`]).
+    pub fn new(
+        now: Instant,
+        id: UplinkId,
+        check: CheckConfig,
+        (key, prefix): (Key, u16),
+        verdict: Verdict,
+    ) -> Self {
         let target = |address: &Ipv4Addr| Target {
             address: *address,
             last_answer: None,
             quality: Quality::new(now),
+            probes: ProbeCounters::default(),
         };
         let targets = check.targets.iter().map(target).collect();
-        let ident = u16::try_from(key.hash(&[u64::from(id.0)]) & 0xffff).unwrap_or(1);
+        let ident = (prefix & IDENT_PREFIX) | (u16::from(id.0) & !IDENT_PREFIX);
         Self {
             id,
             check,
@@ -89,6 +93,7 @@ impl Line {
             well_since: None,
             last_arrival: None,
             neighbour_failed: false,
+            refused: RefusedCounters::default(),
         }
     }
 
@@ -136,37 +141,6 @@ impl Line {
         self.neighbour_failed = failed;
     }
 
-    /// Judges a packet from the line's probe socket.
-    ///
-    /// # Errors
-    /// [`Refusal`]: it is counted and dropped.
-    pub fn packet(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) -> Result<(), Refusal> {
-        let echo = Echo::parse(bytes).map_err(|_| Refusal::Forged)?;
-        let target = self.targets.iter().position(|t| IpAddr::V4(t.address) == from);
-        let target = target.ok_or(Refusal::Forged)?;
-        if echo.kind != EchoKind::Reply || echo.ident != self.ident || self.running.is_none() {
-            return Err(Refusal::Forged);
-        }
-        let was_silent = !self.is_answering(target);
-        let round = self.rounds.find(echo.sequence).ok_or(Refusal::Forged)?;
-        if echo.nonce != self.key.hash(&[round.number, target as u64]) {
-            return Err(Refusal::Forged);
-        }
-        if core::mem::replace(&mut round.answered[target], true) {
-            return Err(Refusal::Duplicate);
-        }
-        let sent_at = round.sent_at;
-        if was_silent && self.others_are_well(now, target) {
-            // It was the target's fault, so its losses are not the line's.
-            self.targets[target].quality.clear(now);
-        }
-        self.targets[target].last_answer = Some(now);
-        self.targets[target].quality.answered(sent_at, now.since(sent_at));
-        self.last_arrival = Some(now);
-        self.neighbour_failed = false;
-        Ok(())
-    }
-
     /// True if the target answered one of the rounds of the quorum window, and of three at least.
     /// Rounds count, not time: the loop may have slept.
     fn is_answering(&self, target: usize) -> bool {
@@ -204,6 +178,7 @@ impl Line {
             let nonce = self.key.hash(&[number, t as u64]);
             let echo = Echo { kind: EchoKind::Request, ident: self.ident, sequence, nonce };
             self.targets[t].quality.sent(now);
+            self.targets[t].probes.sent += 1;
             packets.push((self.targets[t].address, echo.emit()));
         }
         packets
@@ -240,6 +215,9 @@ impl Line {
                 break;
             }
             round.settled = true;
+            for (target, answered) in self.targets.iter_mut().zip(&round.answered) {
+                target.probes.lost += u64::from(!answered);
+            }
             settled.push((answers, answers >= required));
         }
         if settled.iter().any(|(_, good)| !good) {
@@ -480,6 +458,7 @@ fn is_blamed(blamed: &[bool], target: usize) -> bool {
     blamed.get(target).copied().unwrap_or(false)
 }
 
+mod answer;
 mod ask;
 #[cfg(test)]
 mod tests;

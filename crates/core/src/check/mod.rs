@@ -16,6 +16,10 @@ pub use verdict::{Cause, Verdict};
 use crate::config::CheckConfig;
 use crate::time::Duration;
 
+/// The part of an ICMP identifier that all lines of a router share, so that a socket also hears
+/// the answers that came by the wrong one; the rest is the uplink's number.
+pub const IDENT_PREFIX: u16 = 0xff80;
+
 /// Silence of a target after which it no longer counts as answering: 3 s, more at slow paces.
 pub fn quorum_window(check: &CheckConfig) -> Duration {
     Duration::from_secs(3).max(check.interval * check.fail_after)

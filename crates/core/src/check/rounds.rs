@@ -81,8 +81,20 @@ impl Rounds {
     }
 
     /// The round that a 16-bit sequence number belongs to.
-    pub(super) fn find(&mut self, sequence: u16) -> Option<&mut Round> {
-        self.rounds.iter_mut().rev().find(|r| r.number & 0xffff == u64::from(sequence))
+    pub(super) fn find(&self, sequence: u16) -> Option<&Round> {
+        self.rounds.get(self.index_of(sequence)?)
+    }
+
+    /// The same, to note an answer.
+    pub(super) fn find_mut(&mut self, sequence: u16) -> Option<&mut Round> {
+        let index = self.index_of(sequence)?;
+        self.rounds.get_mut(index)
+    }
+
+    /// Rounds are numbered without a gap, so a flood of guesses costs no search.
+    fn index_of(&self, sequence: u16) -> Option<usize> {
+        let first = u16::try_from(self.rounds.front()?.number & 0xffff).ok()?;
+        Some(usize::from(sequence.wrapping_sub(first)))
     }
 
     /// True if the target answered one of the last `count` settled rounds, or a younger one.
@@ -154,7 +166,7 @@ mod tests {
         for answers in pattern {
             let number = rounds.begin(at, 3, 10);
             let sequence = u16::try_from(number).unwrap();
-            for answered in rounds.find(sequence).unwrap().answered.iter_mut().take(*answers) {
+            for answered in rounds.find_mut(sequence).unwrap().answered.iter_mut().take(*answers) {
                 *answered = true;
             }
             at = at + MS * 200;

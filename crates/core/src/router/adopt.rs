@@ -77,12 +77,14 @@ impl Router {
         (line, book, UplinkFacts::new(id))
     }
 
-    fn line_key(&self, id: UplinkId, now: Instant) -> Key {
+    /// The key of a line, and the prefix of the identifiers of all.
+    fn line_key(&self, id: UplinkId, now: Instant) -> (Key, u16) {
         let word = |n| self.key.hash(&[u64::from(id.0), now.as_nanos(), n]).to_le_bytes();
         let mut seed = [0; 16];
         let (low, high) = seed.split_at_mut(8);
         low.copy_from_slice(&word(0));
         high.copy_from_slice(&word(1));
-        Key::new(seed)
+        let prefix = u16::try_from(self.key.hash(&[]) & 0xffff).unwrap_or(0);
+        (Key::new(seed), prefix)
     }
 }

@@ -29,6 +29,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Settings send no notification; they are read this often.
 const SYSCTL_POLL: Duration = Duration::from_millis(250);
@@ -151,21 +152,7 @@ impl Router {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Packet { uplink, from, bytes } => {
-                let line = self.lines.iter().position(|line| line.id() == uplink);
-                let verdict = match line {
-                    Some(i) => self.lines[i].packet(now, from, &bytes).map(|()| i),
-                    None => Err(Refusal::Forged),
-                };
-                match verdict {
-                    Ok(i) => {
-                        self.counters.probes_answered += 1;
-                        self.lines_dirty[i] = true;
-                    }
-                    Err(Refusal::Forged) => self.counters.packets_refused += 1,
-                    Err(Refusal::Duplicate) => self.counters.duplicates += 1,
-                }
-            }
+            Input::Packet { uplink, from, bytes } => self.take_packet(now, uplink, from, &bytes),
             Input::Changed(scope) => {
                 if !scope.is_empty() {
                     out.push(Output::Observe(scope));
@@ -224,6 +211,29 @@ impl Router {
         let sweeps = self.sweeps.iter().map(|(at, _)| *at);
         let polls = [self.next_sysctl_poll, self.next_full];
         lines.chain(sweeps).chain(polls).chain(self.engine.deadline()).min()
+    }
+
+    fn take_packet(&mut self, now: Instant, uplink: UplinkId, from: IpAddr, bytes: &[u8]) {
+        let Some(i) = self.lines.iter().position(|line| line.id() == uplink) else {
+            self.counters.packets_refused += 1;
+            return;
+        };
+        let refusal = match self.lines[i].packet(now, from, bytes) {
+            Ok(()) => {
+                self.counters.probes_answered += 1;
+                self.lines_dirty[i] = true;
+                return;
+            }
+            Err(Refusal::WrongSequence) if self.lines.iter().any(|l| l.is_answer(from, bytes)) => {
+                Refusal::WrongInterface
+            }
+            Err(refusal) => refusal,
+        };
+        self.lines[i].count_refusal(refusal);
+        match refusal {
+            Refusal::Duplicate => self.counters.duplicates += 1,
+            _ => self.counters.packets_refused += 1,
+        }
     }
 
     fn take_observation(&mut self, scope: Scope, observed: Observed) {

@@ -4,7 +4,7 @@ use super::Router;
 use crate::check::quorum_window;
 use crate::config::Tier;
 use crate::render;
-use crate::status::{Health, Status, TargetStatus, UplinkStatus};
+use crate::status::{Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
 use alloc::string::String;
@@ -30,6 +30,7 @@ impl Router {
             blamed: targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect(),
             counters: self.counters,
             repairs: self.engine.repairs(),
+            own: SelfStatus::default(),
         }
     }
 
@@ -66,6 +67,7 @@ impl Router {
             returns: self.returns(now, index),
             history: book.history.iter().cloned().collect(),
             transitions: book.transitions,
+            refused: line.refused(),
         }
     }
 
@@ -81,6 +83,7 @@ impl Router {
             rtt_us: line.quality(target).and_then(|q| q.last_rtt()).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+            probes: line.probes(target),
         }
     }
 

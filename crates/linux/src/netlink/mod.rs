@@ -12,12 +12,15 @@ mod neighbour_monitor;
 mod observe;
 mod request;
 
-pub use monitor::{Monitor, MonitorCounters};
+pub use monitor::Monitor;
 pub use neighbour_monitor::NeighbourMonitor;
 pub use request::RequestSocket;
 
 use rail_core::state::OpError;
+use rail_wire::DecodeError;
+use rail_wire::netlink::{Message, messages};
 use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use std::io;
@@ -40,17 +43,60 @@ pub(crate) fn port(fd: &OwnedFd) -> io::Result<u32> {
     Ok(address.pid())
 }
 
-/// One datagram: its length, or `None` if it is not from the kernel or was cut.
+/// What a socket to the kernel's tables counted since it was opened.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// Messages read.
+    pub messages: u64,
+    /// Datagrams that were not the kernel's.
+    pub forged: u64,
+    /// Datagrams that were cut, and messages that were torn.
+    pub malformed: u64,
+    /// Times that messages were lost for want of room.
+    pub overruns: u64,
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, o: Self) -> Self {
+        Self {
+            messages: self.messages + o.messages,
+            forged: self.forged + o.forged,
+            malformed: self.malformed + o.malformed,
+            overruns: self.overruns + o.overruns,
+        }
+    }
+}
+
+/// One datagram: its length, or `None` if it is not from the kernel or was cut. What goes wrong
+/// is counted.
 pub(crate) fn receive(
     fd: &OwnedFd,
     buffer: &mut [u8],
     flags: RecvFlags,
-) -> Result<Option<usize>, rustix::io::Errno> {
+    counters: &mut Counters,
+) -> Result<Option<usize>, Errno> {
     let room = buffer.len();
-    let (_, length, from) = rustix::net::recvfrom(fd, buffer, flags | RecvFlags::TRUNC)?;
+    let received = rustix::net::recvfrom(fd, buffer, flags | RecvFlags::TRUNC);
+    counters.overruns += u64::from(matches!(received, Err(Errno::NOBUFS)));
+    let (_, length, from) = received?;
     let sender = from.and_then(|from| SocketAddrNetlink::try_from(from).ok());
     let from_kernel = sender.is_some_and(|sender| sender.pid() == 0);
+    counters.forged += u64::from(!from_kernel);
+    counters.malformed += u64::from(from_kernel && length > room);
     Ok((from_kernel && length <= room).then_some(length))
+}
+
+/// The messages of a datagram; a torn one is counted, and what is behind it is lost.
+pub(crate) fn read<'a>(
+    datagram: &'a [u8],
+    counters: &'a mut Counters,
+) -> impl Iterator<Item = Result<Message<'a>, DecodeError>> {
+    messages(datagram).inspect(|message| {
+        counters.messages += u64::from(message.is_ok());
+        counters.malformed += u64::from(message.is_err());
+    })
 }
 
 #[expect(unsafe_code, reason = "netlink and filter options are not in rustix")]
@@ -70,7 +116,7 @@ pub(crate) fn set_option<T: ?Sized>(
 
 /// An error with the kernel's sentence, or else the name of the error.
 pub(crate) fn error(errno: i32, sentence: &str) -> OpError {
-    let name = rustix::io::Errno::from_raw_os_error(errno);
+    let name = Errno::from_raw_os_error(errno);
     let text = if sentence.is_empty() {
         io::Error::from(name).to_string()
     } else {

@@ -5,32 +5,21 @@
 //! their device or address), the cause is reported with its effects. Leaves out
 //! what it is now: that is read afresh.
 
-use super::{DATAGRAM_BYTES, open, receive, set_option};
+use super::{Counters, DATAGRAM_BYTES, open, read, receive, set_option};
 use rail_core::state::{Scope, Watch};
 use rail_wire::netlink::{LinkMessage, RouteMessage};
-use rail_wire::netlink::{Message, family, kind, messages};
+use rail_wire::netlink::{Message, family, kind};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SocketFlags, sockopt};
 use std::io;
-
-/// Counted events of a monitor.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct MonitorCounters {
-    /// Messages read.
-    pub messages: u64,
-    /// Datagrams that were not the kernel's.
-    pub forged: u64,
-    /// Times that notifications were lost.
-    pub overruns: u64,
-}
 
 /// A socket that hears about links, addresses, routes and rules; never blocks.
 #[derive(Debug)]
 pub struct Monitor {
     fd: OwnedFd,
     buffer: Vec<u8>,
-    counters: MonitorCounters,
+    counters: Counters,
 }
 
 impl Monitor {
@@ -54,7 +43,7 @@ impl Monitor {
         for group in GROUPS {
             set_option(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)?;
         }
-        Ok(Self { fd, buffer: vec![0; DATAGRAM_BYTES], counters: MonitorCounters::default() })
+        Ok(Self { fd, buffer: vec![0; DATAGRAM_BYTES], counters: Counters::default() })
     }
 
     /// Reads what waits, at most 1024 datagrams (the descriptor stays readable if there
@@ -64,22 +53,17 @@ impl Monitor {
     pub fn drain(&mut self, own_ports: &[u32], watch: &Watch) -> Scope {
         let mut scope = Scope::NONE;
         for _ in 0..PER_DRAIN {
-            let length = match receive(&self.fd, &mut self.buffer, RecvFlags::DONTWAIT) {
+            let dontwait = RecvFlags::DONTWAIT;
+            let length = match receive(&self.fd, &mut self.buffer, dontwait, &mut self.counters) {
                 Ok(Some(length)) => length,
-                Ok(None) => {
-                    self.counters.forged += 1;
-                    continue;
-                }
                 Err(Errno::NOBUFS) => {
-                    self.counters.overruns += 1;
                     scope |= EVERYTHING;
                     continue;
                 }
-                Err(Errno::INTR) => continue,
+                Ok(None) | Err(Errno::INTR) => continue,
                 Err(_) => break,
             };
-            for message in messages(&self.buffer[..length]) {
-                self.counters.messages += 1;
+            for message in read(&self.buffer[..length], &mut self.counters) {
                 scope |= match message {
                     Ok(message) => changed(&message, own_ports, watch),
                     // It was about something.
@@ -91,7 +75,7 @@ impl Monitor {
     }
 
     /// What was counted since the start.
-    pub const fn counters(&self) -> MonitorCounters {
+    pub const fn counters(&self) -> Counters {
         self.counters
     }
 }

@@ -4,9 +4,9 @@
 //! interfaces, so that neighbour churn elsewhere costs nothing. What is lost in
 //! a storm is lost: probes find out as well.
 
-use super::{DATAGRAM_BYTES, open, receive, set_option};
+use super::{Counters, DATAGRAM_BYTES, open, read, receive, set_option};
 use rail_core::state::Scope;
-use rail_wire::netlink::{kind, messages, nud};
+use rail_wire::netlink::{kind, nud};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::net::{RecvFlags, SocketFlags, sockopt};
 use std::io;
@@ -16,6 +16,7 @@ use std::io;
 pub struct NeighbourMonitor {
     fd: OwnedFd,
     buffer: Vec<u8>,
+    counters: Counters,
 }
 
 impl NeighbourMonitor {
@@ -25,7 +26,8 @@ impl NeighbourMonitor {
     /// The kernel refuses the socket.
     pub fn open() -> io::Result<Self> {
         let fd = open(SocketFlags::NONBLOCK)?;
-        let mut monitor = Self { fd, buffer: vec![0; DATAGRAM_BYTES / 4] };
+        let (buffer, counters) = (vec![0; DATAGRAM_BYTES / 4], Counters::default());
+        let mut monitor = Self { fd, buffer, counters };
         monitor.watch_ifindexes(&[])?;
         sockopt::set_socket_recv_buffer_size(&monitor.fd, RECEIVE_BUFFER_BYTES)?;
         set_option(&monitor.fd, libc::SOL_NETLINK, libc::NETLINK_NO_ENOBUFS, &1i32)?;
@@ -50,10 +52,12 @@ impl NeighbourMonitor {
     pub fn drain(&mut self) -> Scope {
         let mut scope = Scope::NONE;
         for _ in 0..PER_DRAIN {
-            match receive(&self.fd, &mut self.buffer, RecvFlags::DONTWAIT) {
+            let dontwait = RecvFlags::DONTWAIT;
+            match receive(&self.fd, &mut self.buffer, dontwait, &mut self.counters) {
                 Ok(Some(length)) => {
                     let about = |m: rail_wire::netlink::Message<'_>| m.kind == kind::NEW_NEIGHBOUR;
-                    if messages(&self.buffer[..length]).any(|m| m.is_ok_and(about)) {
+                    let mut all = read(&self.buffer[..length], &mut self.counters);
+                    if all.any(|m| m.is_ok_and(about)) {
                         scope = Scope::NEIGHBOURS;
                     }
                 }
@@ -62,6 +66,11 @@ impl NeighbourMonitor {
             }
         }
         scope
+    }
+
+    /// What was counted since the start; losses are not told here.
+    pub const fn counters(&self) -> Counters {
+        self.counters
     }
 }
 

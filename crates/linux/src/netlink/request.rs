@@ -3,10 +3,10 @@
 //! Promises: an answer is taken only from the kernel and only for the request
 //! that waits; late answers are dropped. A dump that a change tore is repeated.
 
-use super::{DATAGRAM_BYTES, error, open, port, receive, set_option};
+use super::{Counters, DATAGRAM_BYTES, error, open, port, read, receive, set_option};
 use rail_core::net::IfName;
 use rail_core::state::OpError;
-use rail_wire::netlink::{Ack, LinkMessage, Message, Request, flag, kind, messages};
+use rail_wire::netlink::{Ack, LinkMessage, Message, Request, flag, kind};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -21,6 +21,7 @@ pub struct RequestSocket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+    counters: Counters,
     /// How many routes the last whole dump had outside the watched tables.
     pub(super) other_routes: usize,
 }
@@ -47,12 +48,18 @@ impl RequestSocket {
         }
         set_socket_timeout(&fd, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         let port = port(&fd)?;
-        Ok(Self { fd, port, sequence: 0, buffer: vec![0; DATAGRAM_BYTES], other_routes: 0 })
+        let (buffer, counters) = (vec![0; DATAGRAM_BYTES], Counters::default());
+        Ok(Self { fd, port, sequence: 0, buffer, counters, other_routes: 0 })
     }
 
     /// Its port: notifications about changes that it made bear it.
     pub const fn port(&self) -> u32 {
         self.port
+    }
+
+    /// What was counted since the start.
+    pub const fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Sets a link administratively up or down.
@@ -134,7 +141,8 @@ impl RequestSocket {
             if started.elapsed() > ANSWER_TIMEOUT * 2 {
                 return Err(Failure::Final(timed_out()));
             }
-            let length = match receive(&self.fd, &mut self.buffer, RecvFlags::empty()) {
+            let wait = RecvFlags::empty();
+            let length = match receive(&self.fd, &mut self.buffer, wait, &mut self.counters) {
                 Ok(Some(length)) => length,
                 Ok(None) | Err(Errno::INTR) => continue,
                 Err(Errno::AGAIN) => return Err(Failure::Final(timed_out())),
@@ -142,7 +150,7 @@ impl RequestSocket {
                 Err(Errno::NOBUFS) => return Err(Failure::Again(libc::ENOBUFS)),
                 Err(e) => return Err(Failure::Final(error(e.raw_os_error(), ""))),
             };
-            for message in messages(&self.buffer[..length]) {
+            for message in read(&self.buffer[..length], &mut self.counters) {
                 // The kernel does not tear messages; what is behind a torn one is lost.
                 let Ok(message) = message else { return Err(Failure::Again(libc::EBADMSG)) };
                 if message.sequence != self.sequence || message.port != self.port {

@@ -5,6 +5,7 @@
 
 mod socket;
 
+use crate::netlink::Counters;
 use rail_core::state::{
     Base, ChainKind, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall, ObservedNftRule,
     OpError, Scope, firewall::STAMP_PREFIX,
@@ -44,6 +45,11 @@ impl Nft {
     /// The port by which its changes are known.
     pub const fn port(&self) -> u32 {
         self.socket.port()
+    }
+
+    /// What was counted since the start.
+    pub(crate) const fn counters(&self) -> Counters {
+        self.socket.counters()
     }
 
     /// Reads our table; `None` if there is none.
@@ -155,7 +161,6 @@ impl Nft {
 pub struct Monitor {
     socket: Socket,
     own: Vec<u32>,
-    overruns: u64,
 }
 
 impl Monitor {
@@ -166,7 +171,7 @@ impl Monitor {
     pub fn open(own: Vec<u32>) -> io::Result<Self> {
         let mut socket = Socket::open()?;
         socket.listen(GROUP, ROOM)?;
-        Ok(Self { socket, own, overruns: 0 })
+        Ok(Self { socket, own })
     }
 
     /// What changed since the last call.
@@ -184,7 +189,6 @@ impl Monitor {
                 }
                 Err(Errno::AGAIN) => break,
                 Err(_) => {
-                    self.overruns += 1;
                     changed = Scope::FIREWALL;
                 }
             }
@@ -192,9 +196,9 @@ impl Monitor {
         changed
     }
 
-    /// How often the kernel had to drop messages.
-    pub const fn overruns(&self) -> u64 {
-        self.overruns
+    /// What was counted since the start.
+    pub const fn counters(&self) -> Counters {
+        self.socket.counters()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A netfilter socket: requests, dumps and batches, or notifications.
 
-use crate::netlink::{error, port, receive, set_option};
+use crate::netlink::{Counters, error, port, read, receive, set_option};
 use rail_core::state::OpError;
 use rail_wire::netlink::{Ack, Message, Request, flag, kind, messages};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,6 +30,7 @@ pub(super) struct Socket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
+    counters: Counters,
 }
 
 impl Socket {
@@ -49,7 +50,8 @@ impl Socket {
         buffer_size(&fd, [libc::SO_SNDBUFFORCE, libc::SO_SNDBUF], ROOM_TO_SEND)?;
         set_socket_timeout(&fd, Timeout::Recv, Some(PATIENCE))?;
         let port = port(&fd)?;
-        Ok(Self { fd, port, sequence: 0, buffer: vec![0; BUFFER] })
+        let (buffer, counters) = (vec![0; BUFFER], Counters::default());
+        Ok(Self { fd, port, sequence: 0, buffer, counters })
     }
 
     /// Makes it a listener: joins a group, never blocks, with this much room for bursts.
@@ -62,6 +64,11 @@ impl Socket {
     /// The port that the kernel knows us by.
     pub(super) const fn port(&self) -> u32 {
         self.port
+    }
+
+    /// What was counted since the start.
+    pub(super) const fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// A fresh sequence number.
@@ -77,8 +84,12 @@ impl Socket {
 
     fn receive_with(&mut self, flags: RecvFlags) -> Result<&[u8], Errno> {
         loop {
-            match receive(&self.fd, &mut self.buffer, flags) {
-                Ok(Some(length)) => return Ok(&self.buffer[..length]),
+            match receive(&self.fd, &mut self.buffer, flags, &mut self.counters) {
+                Ok(Some(length)) => {
+                    // Looked at here once, so that no reader of datagrams need count.
+                    read(&self.buffer[..length], &mut self.counters).for_each(drop);
+                    return Ok(&self.buffer[..length]);
+                }
                 Ok(None) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error),
             }

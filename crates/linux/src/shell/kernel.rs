@@ -5,7 +5,7 @@
 //! memory; a notification says only that something changed, what it is now is
 //! read. Leaves out the `nft` child, which takes time: that is the shell's.
 
-use crate::netlink::{Monitor, NeighbourMonitor, RequestSocket};
+use crate::netlink::{Counters, Monitor, NeighbourMonitor, RequestSocket};
 use crate::nft::{Monitor as NftMonitor, Nft};
 use crate::poll::Poller;
 use crate::sysctl;
@@ -36,6 +36,11 @@ impl Kernel {
     /// The kernel refuses a socket.
     pub fn open() -> io::Result<Self> {
         Ok(Self { request: RequestSocket::open()?, nft: Nft::open()? })
+    }
+
+    /// What these sockets counted.
+    pub(super) fn counters(&self) -> Counters {
+        self.request.counters() + self.nft.counters()
     }
 
     /// Reads the kinds in `scope`.
@@ -144,6 +149,12 @@ impl Monitors {
             1 => self.neighbours.drain(),
             _ => self.firewall.drain(),
         }
+    }
+
+    /// What all of these sockets counted.
+    pub(super) fn counters(&self) -> Counters {
+        let routing = self.routing.counters() + self.neighbours.counters();
+        routing + self.firewall.counters()
     }
 
     /// Drops the notifications about the firewall that wait.

@@ -12,6 +12,7 @@ mod record;
 mod worker;
 
 use crate::clock;
+use crate::netlink::Counters;
 use crate::poll::{Poller, Ready};
 use crate::process::Spawner;
 use crate::socket::{ProbeSockets, SocketCounters};
@@ -175,6 +176,11 @@ impl Shell {
     /// What the probe sockets counted.
     pub const fn socket_counters(&self) -> SocketCounters {
         self.probes.counters()
+    }
+
+    /// What the netlink sockets counted.
+    pub fn netlink_counters(&self) -> Counters {
+        self.kernel.counters() + self.monitors.counters()
     }
 
     /// Performs what stands in the queue up to something that must be waited for.

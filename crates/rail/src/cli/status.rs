@@ -1,9 +1,9 @@
 //! `rail status`: one screen of 80 columns, and the exit code for scripts.
 
 use super::client;
-use super::style::{Colour, Paint, clean, fit, rtt, short, wrap};
+use super::style::{Colour, Paint, clean, fit, long, rtt, short, wrap};
 use super::{complain, exit, say};
-use rail_core::status::{Health, Role, Status, UplinkStatus};
+use rail_core::status::{Health, Role, SelfStatus, Status, UplinkStatus};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -139,6 +139,26 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         let text = format!("{} objects put back since the start", status.repairs);
         remark(out, "repairs   ", &text);
     }
+    if let Some(text) = own_trouble(&status.own) {
+        remark(out, &paint.paint(Colour::Yellow, "self      "), &text);
+    }
+}
+
+/// What was wrong with the daemon itself in the last minutes.
+fn own_trouble(own: &SelfStatus) -> Option<String> {
+    let lately = |ago: Option<u64>| ago.filter(|seconds| *seconds < LATELY_S).map(long);
+    let late = lately(own.late_ago_s).map(|ago| {
+        let worst = rtt(own.lag_worst_us);
+        format!("woke up {} times late, at worst by {worst}, last {ago} ago", own.late)
+    });
+    let overrun = lately(own.netlink.overrun_ago_s).map(|ago| {
+        let times = own.netlink.overruns;
+        format!(
+            "lost notifications of the kernel {times} times, last {ago} ago, and read all again"
+        )
+    });
+    let all: Vec<String> = late.into_iter().chain(overrun).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn remark(out: &mut String, word: &str, text: &str) {
@@ -172,6 +192,9 @@ pub(super) fn percent(pct: f64) -> String {
 pub(super) fn share(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
 }
+
+/// What the daemon suffered longer ago is history.
+const LATELY_S: u64 = 300;
 
 #[cfg(test)]
 #[path = "status_tests.rs"]

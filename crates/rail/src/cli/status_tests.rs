@@ -31,6 +31,30 @@ fn colours_change_no_column() {
     assert_eq!(plain, render(&fixture(), Paint(false)));
 }
 
+/// Given a daemon that was late and lost notifications lately, when the status is shown, then one
+/// remark tells; when that is long ago, none.
+#[test]
+fn the_daemons_own_trouble_is_shown_while_it_is_fresh() {
+    let mut status = fixture();
+    assert!(!render(&status, Paint(false)).contains("\nself "));
+    status.own.late = 3;
+    status.own.late_ago_s = Some(75);
+    status.own.lag_worst_us = 312_400;
+    status.own.netlink.overruns = 2;
+    status.own.netlink.overrun_ago_s = Some(12);
+    let screen = render(&status, Paint(false));
+    let own: Vec<&str> = screen.lines().skip_while(|line| !line.starts_with("self ")).collect();
+    let text = own.iter().map(|line| line[11..].trim()).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        text,
+        "woke up 3 times late, at worst by 312 ms, last 1 m 15 s ago; lost notifications of the \
+         kernel 2 times, last 12 s ago, and read all again"
+    );
+    status.own.late_ago_s = Some(LATELY_S);
+    status.own.netlink.overrun_ago_s = None;
+    assert!(!render(&status, Paint(false)).contains("\nself "));
+}
+
 /// Given each kind of trouble, when a script asks, then the exit code tells.
 #[test]
 fn the_exit_code_tells_scripts() {

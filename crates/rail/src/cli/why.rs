@@ -4,7 +4,9 @@
 use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
 use super::{client, complain, exit, say, status};
 use crate::load;
-use rail_core::status::{Health, Status, TargetStatus, UplinkStatus};
+use rail_core::status::{
+    Health, ProbeCounters, RefusedCounters, Status, TargetStatus, UplinkStatus,
+};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -124,6 +126,9 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     for target in &uplink.targets {
         page.layer("", None, &target_line(target));
     }
+    if let Some(text) = refused_line(&uplink.refused) {
+        page.layer("refused", None, &text);
+    }
 }
 
 fn target_line(target: &TargetStatus) -> String {
@@ -139,10 +144,32 @@ fn target_line(target: &TargetStatus) -> String {
     if let Some(loss) = target.loss_pct {
         text.push_str(&format!(", loss {}", status::percent(loss)));
     }
+    let ProbeCounters { sent, late, lost, .. } = target.probes;
+    if late + lost > 0 {
+        text.push_str(&format!("; of {sent} probes {lost} lost, {late} late"));
+    }
     if target.blamed {
         text.push_str(", silent on every uplink and left out");
     }
     text
+}
+
+/// What arrived as an answer and was none.
+fn refused_line(refused: &RefusedCounters) -> Option<String> {
+    let reasons = [
+        (refused.malformed, "malformed"),
+        (refused.wrong_source, "not from a target"),
+        (refused.wrong_sequence, "to no probe"),
+        (refused.wrong_nonce, "with a wrong nonce"),
+        (refused.wrong_interface, "to a probe of another uplink"),
+        (refused.duplicate, "a second time"),
+    ];
+    let told: Vec<String> = reasons
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| format!("{count} {reason}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("answers not taken: {}", told.join(", ")))
 }
 
 /// Uplinks through which a target answers that is silent here.

@@ -14,6 +14,7 @@ mod pass;
 mod plan;
 mod setup;
 mod stop;
+mod vitals;
 
 pub(crate) use plan::plan;
 

@@ -9,7 +9,9 @@ use super::api::Api;
 use super::event::EventRing;
 use super::log::Log;
 use super::stop::Ending;
+use super::vitals::Vitals;
 use rail_core::notice::{Notice, Severity};
+use rail_core::status::{SelfStatus, Status};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Router};
 use rail_linux::clock::{self, Timer};
@@ -18,7 +20,6 @@ use rail_linux::notify_socket::{NotifySocket, watchdog_interval};
 use rail_linux::poll::Poller;
 use rail_linux::shell::{Event, Shell};
 use rail_linux::signal::{Signal, Signals};
-use serde::Serialize;
 use std::io;
 use std::rc::Rc;
 
@@ -44,30 +45,11 @@ pub(super) struct Daemon {
     pub(super) ring: EventRing,
     early_notices: Vec<Notice>,
     watchdog: Option<(Duration, Instant)>,
-    metrics: Metrics,
+    vitals: Vitals,
+    realtime: bool,
     /// Passes in a row that ended with more to read, and therefore without a wake.
     crowded: u32,
     is_ready: bool,
-}
-
-/// Figures of the process itself, beside the status.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Metrics {
-    /// Process id.
-    pid: u32,
-    version: &'static str,
-    /// The loop runs with real-time scheduling.
-    realtime: bool,
-    passes: u64,
-    /// How late the timer was served: the last time, and at worst since the start.
-    lag_us: u64,
-    lag_worst_us: u64,
-    /// The longest pass since the start.
-    pass_worst_us: u64,
-    log_dropped: u64,
-    probe_open_errors: u64,
-    probe_send_errors: u64,
-    probe_dropped: u64,
 }
 
 impl Daemon {
@@ -78,19 +60,6 @@ impl Daemon {
         early_notices: Vec<Notice>,
         realtime: bool,
     ) -> Self {
-        let metrics = Metrics {
-            pid: std::process::id(),
-            version: env!("CARGO_PKG_VERSION"),
-            realtime,
-            passes: 0,
-            lag_us: 0,
-            lag_worst_us: 0,
-            pass_worst_us: 0,
-            log_dropped: 0,
-            probe_open_errors: 0,
-            probe_send_errors: 0,
-            probe_dropped: 0,
-        };
         Self {
             options,
             parts,
@@ -99,7 +68,8 @@ impl Daemon {
             ring: EventRing::default(),
             early_notices,
             watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),
-            metrics,
+            vitals: Vitals::default(),
+            realtime,
             crowded: 0,
             is_ready: false,
         }
@@ -133,10 +103,6 @@ impl Daemon {
         }
         let ready = self.parts.poller.wait(!is_due)?;
         let begun = clock::now();
-        if let Some(deadline) = deadline.filter(|at| *at > Instant::ZERO && *at <= begun) {
-            self.metrics.lag_us = micros(begun.since(deadline));
-            self.metrics.lag_worst_us = self.metrics.lag_worst_us.max(self.metrics.lag_us);
-        }
         for ready in ready {
             match ready.token {
                 TOKEN_TIMER => self.parts.timer.clear(),
@@ -149,11 +115,22 @@ impl Daemon {
         // A flood may put the timers off for some passes, not for ever.
         self.crowded = if is_drained { 0 } else { self.crowded + 1 };
         if is_drained || self.crowded > MOST_CROWDED {
+            self.note_lag(deadline);
             self.wake();
         }
         self.serve();
         self.finish_pass(begun);
         Ok(())
+    }
+
+    /// Notes how late what was due is served; [`Instant::ZERO`] says only that there is work.
+    fn note_lag(&mut self, deadline: Option<Instant>) {
+        let now = clock::now();
+        if let Some(deadline) = deadline.filter(|at| *at > Instant::ZERO && *at <= now)
+            && let Some(notice) = self.vitals.served(deadline, now)
+        {
+            self.tell(&notice);
+        }
     }
 
     /// Feeds the core what the shell has, at most [`INPUTS_PER_PASS`]; true if that was all.
@@ -227,7 +204,7 @@ impl Daemon {
             Ok(()) => "worked for a second without a pause; goes on with normal scheduling".into(),
             Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
         };
-        self.metrics.realtime = false;
+        self.realtime = false;
         self.tell(&Notice::Daemon { severity: Severity::Warn, text });
     }
 
@@ -244,21 +221,26 @@ impl Daemon {
         }
     }
 
-    pub(super) fn metrics(&self) -> Metrics {
+    /// The status of router and daemon.
+    pub(super) fn status(&self) -> Status {
+        let now = clock::now();
         let sockets = self.parts.shell.socket_counters();
-        Metrics {
+        let own = SelfStatus {
+            realtime: self.realtime,
             log_dropped: self.parts.log.dropped(),
             probe_open_errors: sockets.open_errors,
             probe_send_errors: sockets.send_errors,
             probe_dropped: sockets.dropped,
-            ..self.metrics.clone()
-        }
+            ..self.vitals.status(now, self.parts.shell.netlink_counters())
+        };
+        Status { own, ..self.parts.router.status(now) }
     }
 
     fn finish_pass(&mut self, begun: Instant) {
         let now = clock::now();
-        self.metrics.passes += 1;
-        self.metrics.pass_worst_us = self.metrics.pass_worst_us.max(micros(now.since(begun)));
+        if let Some(notice) = self.vitals.passed(begun, now, self.parts.shell.netlink_counters()) {
+            self.tell(&notice);
+        }
         if !self.is_ready {
             self.is_ready = true;
             self.parts.manager.send(&format!("READY=1\nMAINPID={}", std::process::id()));
@@ -270,10 +252,6 @@ impl Daemon {
             self.parts.manager.send("WATCHDOG=1");
         }
     }
-}
-
-fn micros(d: Duration) -> u64 {
-    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
 }
 
 pub(super) const TOKEN_TIMER: u64 = 1;

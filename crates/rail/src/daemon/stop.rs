@@ -7,7 +7,7 @@
 
 use super::api::ClientId;
 use super::client::Request;
-use super::pass::{Daemon, Metrics};
+use super::pass::Daemon;
 use super::setup::{Failure, load_config};
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
@@ -41,7 +41,6 @@ impl Ending {
 struct StatusAnswer {
     ok: bool,
     status: Status,
-    daemon: Metrics,
 }
 
 #[derive(Serialize)]
@@ -75,8 +74,7 @@ impl Daemon {
     }
 
     fn answer_status(&mut self, id: ClientId) {
-        let status = self.parts.router.status(clock::now());
-        let answer = StatusAnswer { ok: true, status, daemon: self.metrics() };
+        let answer = StatusAnswer { ok: true, status: self.status() };
         self.parts.api.answer(&self.parts.poller, id, &answer);
     }
 

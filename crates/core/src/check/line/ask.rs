@@ -1,6 +1,7 @@
 //! What others ask of a line.
 
 use super::{CheckConfig, Duration, Instant, Line, Quality, Verdict};
+use crate::status::{ProbeCounters, RefusedCounters};
 
 impl Line {
     /// The verdict.
@@ -26,6 +27,16 @@ impl Line {
     /// The long window of a target.
     pub fn quality(&self, target: usize) -> Option<&Quality> {
         self.targets.get(target).map(|t| &t.quality)
+    }
+
+    /// What became of the probes to a target.
+    pub fn probes(&self, target: usize) -> ProbeCounters {
+        self.targets.get(target).map(|t| t.probes).unwrap_or_default()
+    }
+
+    /// What arrived and was not taken.
+    pub const fn refused(&self) -> RefusedCounters {
+        self.refused
     }
 
     /// True if the target answered within `window`.

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::LossLimits;
 use alloc::collections::BTreeMap;
 use alloc::vec;
+use core::net::IpAddr;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -40,7 +41,7 @@ impl World {
         let now = Instant::from_nanos(1_000_000_000_000);
         let key = Key::new([7; 16]);
         let blamed = vec![false; check.targets.len()];
-        let mut line = Line::new(now, UplinkId(1), check, key, verdict);
+        let mut line = Line::new(now, UplinkId(1), check, (key, 0x1200), verdict);
         line.start(now);
         Self { line, now, answers: BTreeMap::new(), count: 0, blamed }
     }
@@ -261,14 +262,55 @@ fn forged_answers_are_refused() {
     let echo = Echo { kind: EchoKind::Reply, ..Echo::parse(request).unwrap() };
     let from = IpAddr::V4(*to);
     let mut forged = |e: Echo, from: IpAddr| w.line.packet(w.now, from, &e.emit());
-    assert_eq!(forged(Echo { nonce: echo.nonce ^ 1, ..echo }, from), Err(Refusal::Forged));
-    assert_eq!(forged(Echo { ident: echo.ident ^ 1, ..echo }, from), Err(Refusal::Forged));
-    assert_eq!(forged(Echo { sequence: echo.sequence + 1, ..echo }, from), Err(Refusal::Forged));
-    assert_eq!(forged(Echo { kind: EchoKind::Request, ..echo }, from), Err(Refusal::Forged));
-    assert_eq!(forged(echo, IpAddr::V4(sent[1].0)), Err(Refusal::Forged));
-    assert_eq!(forged(echo, IpAddr::V4(Ipv4Addr::LOCALHOST)), Err(Refusal::Forged));
+    assert_eq!(forged(Echo { nonce: echo.nonce ^ 1, ..echo }, from), Err(Refusal::WrongNonce));
+    assert_eq!(forged(Echo { ident: echo.ident ^ 1, ..echo }, from), Err(Refusal::WrongSequence));
+    let late = Echo { sequence: echo.sequence + 1, ..echo };
+    assert_eq!(forged(late, from), Err(Refusal::WrongSequence));
+    assert_eq!(forged(Echo { kind: EchoKind::Request, ..echo }, from), Err(Refusal::Malformed));
+    assert_eq!(forged(echo, IpAddr::V4(sent[1].0)), Err(Refusal::WrongNonce));
+    assert_eq!(forged(echo, IpAddr::V4(Ipv4Addr::LOCALHOST)), Err(Refusal::WrongSource));
     assert_eq!(forged(echo, from), Ok(()));
     assert_eq!(forged(echo, from), Err(Refusal::Duplicate));
+}
+
+/// Given probes of which some are lost and some answered after the time-out, then each is counted
+/// once, and a late answer takes its loss back.
+#[test]
+fn probes_are_counted_by_what_became_of_them() {
+    let mut w = World::new(check(), Verdict::Probing);
+    let fate = |target: usize, n: u64| match target {
+        0 => Some(MS * 10),
+        1 => Some(if n.is_multiple_of(2) { MS * 10 } else { MS * 700 }),
+        _ => None,
+    };
+    w.run(MS * 10_000, fate);
+    let [good, slow, silent] = [0, 1, 2].map(|target| w.line.probes(target));
+    assert_eq!((good.late, good.lost), (0, 0));
+    assert!(good.sent >= 50 && good.sent - good.answered <= 1, "{good:?}");
+    assert_eq!((silent.answered, silent.late), (0, 0));
+    // The last rounds are not due yet.
+    assert!((46..=48).contains(&silent.lost), "{silent:?}");
+    assert!(slow.late > 15 && slow.answered > 45 && slow.lost <= 1, "{slow:?}");
+    assert_eq!(w.line.refused(), RefusedCounters::default());
+}
+
+/// Given two lines, when the answer of one comes in by the other, then it is known as such, and
+/// their identifiers differ only where a socket does not look.
+#[test]
+fn an_answer_of_another_line_is_known() {
+    let mut w = World::new(check(), Verdict::Probing);
+    let mut other =
+        Line::new(w.now, UplinkId(2), check(), (Key::new([8; 16]), 0x1234), Verdict::Up);
+    other.start(w.now);
+    w.line.send(w.now);
+    let (to, request) = other.send(w.now).remove(0);
+    let reply = Echo { kind: EchoKind::Reply, ..Echo::parse(&request).unwrap() }.emit();
+    let from = IpAddr::V4(to);
+    assert_eq!(w.line.packet(w.now, from, &reply), Err(Refusal::WrongSequence));
+    assert!(other.is_answer(from, &reply) && !w.line.is_answer(from, &reply));
+    assert_eq!((w.line.ident(), other.ident()), (0x1201, 0x1202));
+    w.line.count_refusal(Refusal::WrongInterface);
+    assert_eq!(w.line.refused().wrong_interface, 1);
 }
 
 /// Given a failed neighbour and silence of two intervals, then the line is down; while answers

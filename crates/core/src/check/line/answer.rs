@@ -1,0 +1,88 @@
+//! What arrives on a line's probe socket: an answer to one of its probes, or a
+//! refusal with its reason. Every packet from outside ends here as a counter.
+
+use super::{Instant, Line};
+use core::net::IpAddr;
+use rail_wire::ip::icmp4::{Echo, EchoKind};
+
+/// Why a packet on a probe socket was not taken.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No echo reply of the form that ours have.
+    Malformed,
+    /// Not from a target.
+    WrongSource,
+    /// The number of no probe that is remembered: guessed, or too late.
+    WrongSequence,
+    /// It does not hold what we sent: its sender never saw the question.
+    WrongNonce,
+    /// The answer to a probe of another line.
+    WrongInterface,
+    /// Answered before.
+    Duplicate,
+}
+
+impl Line {
+    /// Judges a packet from the line's probe socket.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is dropped, and counted with [`Line::count_refusal`].
+    pub fn packet(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) -> Result<(), Refusal> {
+        let (target, sequence) = self.probe_of(from, bytes)?;
+        let was_silent = !self.is_answering(target);
+        let round = self.rounds.find_mut(sequence).ok_or(Refusal::WrongSequence)?;
+        if core::mem::replace(&mut round.answered[target], true) {
+            return Err(Refusal::Duplicate);
+        }
+        let (sent_at, was_lost) = (round.sent_at, round.settled);
+        if was_silent && self.others_are_well(now, target) {
+            // It was the target's fault, so its losses are not the line's.
+            self.targets[target].quality.clear(now);
+        }
+        let is_late = now.since(sent_at) >= self.check.timeout;
+        let target = &mut self.targets[target];
+        target.probes.answered += 1;
+        target.probes.late += u64::from(is_late);
+        target.probes.lost -= u64::from(was_lost);
+        target.last_answer = Some(now);
+        target.quality.answered(sent_at, now.since(sent_at));
+        self.last_arrival = Some(now);
+        self.neighbour_failed = false;
+        Ok(())
+    }
+
+    /// True if the packet would be the answer to a probe of this line.
+    pub fn is_answer(&self, from: IpAddr, bytes: &[u8]) -> bool {
+        self.probe_of(from, bytes).is_ok()
+    }
+
+    /// Counts a packet that was not taken.
+    pub fn count_refusal(&mut self, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::Malformed => &mut self.refused.malformed,
+            Refusal::WrongSource => &mut self.refused.wrong_source,
+            Refusal::WrongSequence => &mut self.refused.wrong_sequence,
+            Refusal::WrongNonce => &mut self.refused.wrong_nonce,
+            Refusal::WrongInterface => &mut self.refused.wrong_interface,
+            Refusal::Duplicate => &mut self.refused.duplicate,
+        };
+        *counter += 1;
+    }
+
+    /// The target and the sequence number of the probe that a packet answers.
+    fn probe_of(&self, from: IpAddr, bytes: &[u8]) -> Result<(usize, u16), Refusal> {
+        let echo = Echo::parse(bytes).map_err(|_| Refusal::Malformed)?;
+        if echo.kind != EchoKind::Reply {
+            return Err(Refusal::Malformed);
+        }
+        let target = self.targets.iter().position(|t| IpAddr::V4(t.address) == from);
+        let target = target.ok_or(Refusal::WrongSource)?;
+        let is_ours = echo.ident == self.ident && self.running.is_some();
+        let round = self.rounds.find(echo.sequence).filter(|_| is_ours);
+        let round = round.ok_or(Refusal::WrongSequence)?;
+        if echo.nonce != self.key.hash(&[round.number, target as u64]) {
+            return Err(Refusal::WrongNonce);
+        }
+        Ok((target, echo.sequence))
+    }
+}
