@@ -27,6 +27,7 @@ pub mod error;
 pub mod eventually;
 pub mod fault;
 pub mod flows;
+pub mod icmp;
 pub mod node;
 pub mod normal;
 pub mod scratch;
