@@ -80,8 +80,11 @@ impl Lies<'_> {
             0 | 1 => {
                 let present = u16::from_be_bytes([message[6], message[7]]);
                 let near = present.wrapping_add(u16::try_from(dice & 0x1f).unwrap());
-                let guess =
-                    if number % 6 == 0 { near } else { u16::try_from(dice & 0xffff).unwrap() };
+                let guess = if number.is_multiple_of(6) {
+                    near
+                } else {
+                    u16::try_from(dice & 0xffff).unwrap()
+                };
                 message[6..8].copy_from_slice(&guess.to_be_bytes());
                 message[8..16].copy_from_slice(&self.random.next().to_be_bytes());
                 sign(&mut message);
@@ -112,7 +115,7 @@ fn flood(world: &World, listener: &Listener, line: usize) -> (usize, Duration) {
     let start = Instant::now();
     let mut sent = 0;
     for number in 0..replies() {
-        if number % 1000 == 0 {
+        if number.is_multiple_of(1000) {
             let (new, news) = (listener.last(own), listener.last(other));
             heard = if new.is_empty() { heard } else { new };
             others = if news.is_empty() { others } else { news };

@@ -23,12 +23,14 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Opens one in the network namespace of the calling thread.
+    /// Opens one in the network namespace of the calling thread. `RAIL_NETLINK_BUFFER=BYTES` makes
+    /// its receive buffer small, for tests of overruns.
     ///
     /// # Errors
     /// The kernel refuses the socket.
     pub fn open() -> io::Result<Self> {
-        Self::with_buffer(RECEIVE_BUFFER_BYTES)
+        let wanted = std::env::var("RAIL_NETLINK_BUFFER").ok().and_then(|text| text.parse().ok());
+        Self::with_buffer(wanted.unwrap_or(RECEIVE_BUFFER_BYTES))
     }
 
     /// Opens one with a receive buffer of this size in bytes (the kernel doubles it).

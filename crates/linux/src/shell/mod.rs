@@ -56,6 +56,8 @@ pub struct Shell {
     waiting: Option<Waiting>,
     /// What others changed and the core does not know yet, and when it is told.
     changed: Option<(Scope, Instant)>,
+    /// When the core was last told of changes.
+    told: Instant,
     events: VecDeque<Event>,
     save_error: Option<String>,
     observe_error: Option<String>,
@@ -102,6 +104,7 @@ impl Shell {
             queue: VecDeque::new(),
             waiting: None,
             changed: None,
+            told: Instant::ZERO,
             events: VecDeque::new(),
             save_error: None,
             observe_error: None,
@@ -165,6 +168,7 @@ impl Shell {
     /// Does what is due.
     pub fn wake(&mut self, now: Instant) {
         if let Some((scope, _)) = self.changed.take_if(|(_, at)| *at <= now) {
+            self.told = now;
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
         if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
@@ -240,7 +244,8 @@ impl Shell {
 
     /// One command of somebody else often makes many changes, and some (`ip route flush`) look
     /// again whether they are through: these are told together, a moment later. Links and
-    /// neighbours are told at once, with all that waits.
+    /// neighbours are told at once, with all that waits; in a storm of them each reading of the
+    /// kernel takes in those that came since the last, or a busy link would cost a whole core.
     fn note_changed(&mut self, mut scope: Scope) {
         if matches!(self.waiting, Some(Waiting::Nft(_))) {
             // Our own child's work; for others see `take_children`.
@@ -253,7 +258,7 @@ impl Shell {
         let (mut all, mut at) = self.changed.unwrap_or((Scope::NONE, now + COLLECT_FOR));
         all |= scope;
         if scope.has(Scope::LINKS) || scope.has(Scope::NEIGHBOURS) {
-            at = now;
+            at = at.min(now.max(self.told + BETWEEN_READINGS));
         }
         self.changed = Some((all, at));
         self.wake(now);
@@ -353,6 +358,8 @@ const TOKENS_END: u64 = 512;
 
 /// Much shorter than anybody notices, much longer than a command takes between two changes.
 const COLLECT_FOR: Duration = Duration::from_millis(20);
+/// A second change of a link this soon after the first is told with a delay that nobody notices.
+const BETWEEN_READINGS: Duration = Duration::from_millis(5);
 /// Between two attempts to read the kernel.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
