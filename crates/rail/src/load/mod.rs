@@ -35,12 +35,12 @@ use toml::de::DeTable;
 /// Everything that is wrong with it, or why it could not be read.
 pub(crate) fn read_file(path: &Path) -> Result<(Config, Vec<Warning>), Report> {
     let name = path.display().to_string();
-    let mut bytes = Vec::new();
-    let read =
-        File::open(path).and_then(|file| file.take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes));
-    if let Err(error) = read {
-        return Err(Report::whole_file(&name, format!("the file cannot be read: {error}")));
-    }
+    let bytes = match read_whole(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return Err(Report::whole_file(&name, format!("the file cannot be read: {error}")));
+        }
+    };
     match String::from_utf8(bytes) {
         Ok(source) => load(path, &source),
         Err(error) => {
@@ -51,6 +51,21 @@ pub(crate) fn read_file(path: &Path) -> Result<(Config, Vec<Warning>), Report> {
             Err(Report::whole_file(&name, text))
         }
     }
+}
+
+/// Reads a file that nobody writes meanwhile: half of one may be good, and mean something else.
+/// (One that is replaced by renaming another is whole either way.)
+fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let before = file.metadata()?;
+    let mut bytes = Vec::new();
+    (&file).take(MOST_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    let after = file.metadata()?;
+    let is_same = (before.len(), before.modified()?) == (after.len(), after.modified()?);
+    if is_same || !before.is_file() {
+        return Ok(bytes);
+    }
+    Err(std::io::Error::other("it changed while it was read; try again when it is written"))
 }
 
 /// Reads `source`, the content of the file at `path`.
