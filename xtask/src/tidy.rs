@@ -209,22 +209,42 @@ fn manual(breaches: &mut Vec<String>) -> Result<(), String> {
             breaches.push(format!("docs/README.md: {name} is not in the index"));
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        for target in links(&workspace::text(&path).unwrap_or_default()) {
-            if !workspace::root().join(folder).join(&target).exists() {
+        let own = workspace::text(&path).unwrap_or_default();
+        for (target, anchor) in links(&own) {
+            let other = workspace::root().join(folder).join(&target);
+            if !other.exists() {
                 breaches.push(format!("{}: the link to {target} leads nowhere", path.display()));
+            } else if !anchor.is_empty() {
+                let read = std::fs::read_to_string(&other).unwrap_or_default();
+                let text = if target.is_empty() { &own } else { &read };
+                if !headings(text).any(|heading| heading == anchor) {
+                    let shown = path.display();
+                    breaches.push(format!("{shown}: no heading for the link {target}#{anchor}"));
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Relative targets of `[text](target)`, without the part after `#`.
-fn links(markdown: &str) -> Vec<String> {
+/// The headings of a page as the part of a link after `#`.
+fn headings(markdown: &str) -> impl Iterator<Item = String> {
+    let titles = markdown.lines().filter(|line| line.starts_with('#'));
+    titles.map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        title.chars().filter(kept).map(|c| if c == ' ' { '-' } else { c }).collect()
+    })
+}
+
+/// Relative targets of `[text](target)`, and the part after `#`; both may be empty.
+fn links(markdown: &str) -> Vec<(String, String)> {
     let ends = markdown.match_indices("](").map(|(at, _)| &markdown[at + 2..]);
     let targets = ends.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target);
     targets
-        .filter(|t| !t.contains("://") && !t.starts_with('#') && !t.starts_with("mailto:"))
-        .map(|t| t.split('#').next().unwrap_or_default().to_owned())
+        .filter(|t| !t.contains("://") && !t.starts_with("mailto:"))
+        .map(|t| t.split_once('#').unwrap_or((t, "")))
+        .map(|(target, anchor)| (target.to_owned(), anchor.to_owned()))
         .collect()
 }
 
@@ -266,6 +286,17 @@ mod tests {
         rust(Path::new("x.rs"), &"//! x\n".repeat(FILE_LINES + 1), &mut breaches);
         words(Path::new("x.md"), &["a TO", "DO b"].concat(), &mut breaches);
         assert_eq!(breaches.len(), 2, "{breaches:?}");
+    }
+
+    /// Given links and headings, then a link finds the heading that it names.
+    #[test]
+    fn a_link_into_a_page_names_its_heading() {
+        let text =
+            "## `mode = \"basic\"`, the default\n[a](b.md#mode--basic-the-default) [c](#d)\n";
+        let names: Vec<_> = headings(text).collect();
+        assert_eq!(names, ["mode--basic-the-default"]);
+        let expected = [("b.md", "mode--basic-the-default"), ("", "d")];
+        assert_eq!(links(text), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 
     /// Given the same words inside a test, then they are allowed.
