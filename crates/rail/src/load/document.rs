@@ -1,5 +1,5 @@
-//! Holds `docs/configuration.md` to the reader: every key is there, and every
-//! example is good.
+//! Holds the option tables of `docs/configuration.md` to the reader: every key is
+//! there once, every example is good, every default is the real one.
 
 use super::*;
 
@@ -13,8 +13,17 @@ const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
     address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"\n";
 const FORWARD: &str = "protocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
 
-/// Rows of the tables: section, key, example.
-fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
+/// A row of an option table.
+#[derive(Clone, Copy)]
+struct Row {
+    section: &'static str,
+    key: &'static str,
+    default: &'static str,
+    example: &'static str,
+}
+
+/// The rows of all tables. A row names the values with their unit or type, too.
+fn rows() -> Vec<Row> {
     let mut section = "";
     let mut rows = Vec::new();
     for line in DOCUMENT.lines() {
@@ -22,10 +31,12 @@ fn rows() -> Vec<(&'static str, &'static str, &'static str)> {
             section = title.trim_matches(['[', ']']);
         }
         let cells: Vec<_> = line.split(" | ").collect();
-        if let [key, _, _, example, _] = cells[..]
+        if let [key, values, default, example, meaning] = cells[..]
             && let Some(key) = key.strip_prefix("| `").and_then(|k| k.strip_suffix('`'))
         {
-            rows.push((section, key, example.trim_matches('`')));
+            let told = [values, default, example, meaning.trim_end_matches(" |")];
+            assert!(told.iter().all(|cell| !cell.trim().is_empty()), "an empty cell: {line}");
+            rows.push(Row { section, key, default, example: example.trim_matches('`') });
         }
     }
     rows
@@ -62,64 +73,104 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     whole(section, &format!("{rest}{example}"))
 }
 
-/// Given the document, when its tables are read, then every key of the reader has a row
-/// and every row is a key.
+/// Given the document, when its tables are read, then every key of the reader has one row,
+/// with values, default, example and meaning, and every row is a key.
 #[test]
 fn every_key_is_documented() {
-    let documented: Vec<_> = rows().iter().map(|(section, key, _)| (*section, *key)).collect();
+    let documented: Vec<_> = rows().iter().map(|row| (row.section, row.key)).collect();
     let mut expected = Vec::new();
     for section in keys::sections().filter(|s| !s.is_empty()) {
         expected.extend(keys::of(section).built.iter().map(|key| (section, *key)));
     }
     for row in &expected {
-        assert!(documented.contains(row), "{row:?} is not documented");
+        let times = documented.iter().filter(|other| *other == row).count();
+        assert_eq!(times, 1, "{row:?} has to be documented once");
     }
     for row in &documented {
         assert!(expected.contains(row), "{row:?} is no key");
     }
 }
 
-/// Given the examples of the tables and the blocks, when they are read, then all are good.
+/// Given the examples of the tables, when they are read, then all are good.
 #[test]
 fn every_example_is_good() {
-    for (section, key, example) in rows() {
+    for Row { section, key, example, .. } in rows() {
         assert!(example.starts_with(&format!("{key} = ")), "{section} {key}: {example}");
         let source = with_example(section, key, example);
         if let Err(report) = load(Path::new("example.toml"), &source) {
             panic!("{section} {key}\n{report}");
         }
     }
-    let blocks: Vec<_> = DOCUMENT.split("```toml\n").skip(1).collect();
-    assert!(blocks.len() >= 3);
-    for block in blocks {
-        let block = block.split("```").next().unwrap_or_default();
-        let lan = if block.contains("[lan]") { "" } else { LAN };
-        let uplinks = if block.contains("[[uplink]]") { "" } else { UPLINKS };
-        let source = format!("{lan}{uplinks}{block}");
-        if let Err(report) = load(Path::new("example.toml"), &source) {
-            panic!("{report}");
+}
+
+/// Given the default of each row, when a file leaves the key out, then `rail check
+/// --show-effective` shows that default; and a file without a required key is refused.
+#[test]
+fn every_default_is_as_documented() {
+    for Row { section, key, default, example } in rows() {
+        let own = format!("{key} = ");
+        let without: String = smallest(section)
+            .lines()
+            .filter(|line| !line.starts_with(&own))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let read = load(Path::new("default.toml"), &whole(section, &without));
+        if default == "required" {
+            let report = read.map(drop).expect_err(&format!("{section} {key} is not required"));
+            let told = report.to_string();
+            assert!(told.contains(&format!("`{key}`")), "{section} {key}: {told}");
+            continue;
         }
+        let (config, _) = read.unwrap_or_else(|report| panic!("{section} {key}\n{report}"));
+        let value = default.strip_prefix('`').and_then(|d| d.strip_suffix('`'));
+        let value = value.map_or_else(|| meaning(section, key, default), Into::into);
+        let shown = shown(&effective(&config), section, key);
+        assert_eq!(shown, Some(value), "{section} {key}, such as {example}");
     }
 }
 
-/// Given the defaults in the tables, when they stand in a file, then it means the same as
-/// without them.
-#[test]
-fn every_default_is_as_documented() {
-    let plain = load(Path::new("t"), &format!("{LAN}{UPLINKS}")).map(|(config, _)| config);
-    let forward = load(Path::new("t"), &whole("forward", FORWARD)).map(|(config, _)| config);
-    for line in DOCUMENT.lines() {
-        let cells: Vec<_> = line.split(" | ").collect();
-        let [key, _, default, _, _] = cells[..] else { continue };
-        let is_value = default.starts_with('`') && default.ends_with('`');
-        let Some(key) = key.strip_prefix("| `").and_then(|k| k.strip_suffix('`')) else { continue };
-        let section = rows().iter().find(|(_, k, _)| *k == key).map_or("", |(s, _, _)| s);
-        let unique = rows().iter().filter(|(_, k, _)| *k == key).count() == 1;
-        if is_value && unique && section != "uplink" {
-            let line = format!("{key} = {}", default.trim_matches('`'));
-            let given = load(Path::new("t"), &with_example(section, key, &line));
-            let same = if section == "forward" { &forward } else { &plain };
-            assert_eq!(&given.map(|(config, _)| config), same, "{section} {key}");
+/// What `rail check --show-effective` shows for a default that the page tells in words.
+fn meaning(section: &str, key: &str, words: &str) -> String {
+    let text = match (section, key, words) {
+        ("uplink", "description", "empty") => "\"\"",
+        ("check", "required", "the smaller of 2 and the number of targets") => "2",
+        ("check", "loss", "see below") => {
+            "{ degraded = \"10%\", down = \"40%\", recovered = \"5%\" }"
         }
-    }
+        ("check", "latency" | "jitter", "no limit") => "no limit",
+        // The smallest text says 200 ms.
+        ("check.latency" | "check.jitter", "recovered", "three quarters of `degraded`") => {
+            "\"150ms\""
+        }
+        ("forward", "from", "anyone") => "anyone",
+        ("forward", "uplinks", "every uplink") => "all",
+        ("firewall", "allow", "none") => "[]",
+        ("router", "name", "the host name") => {
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
+            return format!("\"{}\"", name.trim());
+        }
+        ("log", "file", "the journal or stderr") => "none, the journal or stderr",
+        _ => panic!("the default of {section} {key}, {words:?}, is not checked: add it here"),
+    };
+    text.into()
+}
+
+/// The value of a key in an effective configuration, or the words of its comment.
+fn shown(effective: &str, section: &str, key: &str) -> Option<String> {
+    let (section, inner) = match section.split_once('.') {
+        Some((outer, table)) => (outer, Some(table)),
+        None => (section, None),
+    };
+    let is_header = |line: &&str| line.trim_matches(['[', ']']) == section;
+    let lines = effective.lines().skip_while(|line| !is_header(line)).skip(1);
+    let mut lines = lines.take_while(|line| !line.starts_with('['));
+    let Some(table) = inner else {
+        let (value, words) = (format!("{key} = "), format!("# {key}: "));
+        let of =
+            |line: &str| line.strip_prefix(&value).or(line.strip_prefix(&words)).map(Into::into);
+        return lines.find_map(of);
+    };
+    let line = lines.find(|line| line.starts_with(&format!("{table} = {{")))?;
+    let (_, rest) = line.split_once(&format!(" {key} = "))?;
+    rest.split([',', ' ']).next().map(Into::into)
 }
