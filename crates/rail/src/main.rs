@@ -6,6 +6,8 @@ mod cli;
 mod daemon;
 mod demo;
 mod load;
+#[cfg(test)]
+mod manual;
 
 use std::process::ExitCode;
 

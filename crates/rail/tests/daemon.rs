@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -90,6 +92,34 @@ impl Bench {
         answer
     }
 
+    /// Files, sockets, threads and processes, as the manual writes them.
+    fn traces(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for (own, usual) in [("run", "/run/rail"), ("state", "/var/lib/rail")] {
+            for entry in fs::read_dir(self.dir.join(own)).into_iter().flatten() {
+                found.insert(format!("{usual}/{}", entry.unwrap().file_name().display()));
+            }
+        }
+        let Some(child) = &self.child else { return found };
+        let proc = PathBuf::from(format!("/proc/{}", child.id()));
+        let sockets = fs::read_to_string(proc.join("net/unix")).unwrap();
+        let names = sockets.lines().filter_map(|line| line.split_whitespace().nth(7));
+        // The others stand in the runtime directory.
+        found.extend(names.filter(|name| name.starts_with('@')).map(Into::into));
+        for task in fs::read_dir(proc.join("task")).unwrap() {
+            let task = task.unwrap().path();
+            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
+            found.insert(format!("thread {}", name.trim()));
+            for pid in fs::read_to_string(task.join("children")).unwrap().split_whitespace() {
+                // One that has ended meanwhile has no words.
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                found
+                    .insert(format!("process {}", words.trim_end_matches('\0').replace('\0', " ")));
+            }
+        }
+        found
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.dir.join("log")).unwrap()
     }
@@ -161,6 +191,53 @@ fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
     assert_eq!(bench.exit().code(), Some(0));
     assert!(!bench.dir.join("run/rail.sock").exists());
     assert!(bench.log().contains(" info started router="), "{}", bench.log());
+}
+
+/// Given the page that lists files, sockets, threads and processes, when a daemon runs, is stopped,
+/// and withdraws, then there is exactly what the page says.
+#[test]
+fn what_it_leaves_on_the_system_is_what_the_manual_says() {
+    let page = include_str!("../../../docs/what-it-touches.md");
+    let (_, page) = page.split_once("## Files, sockets, processes").unwrap();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .map(|line| line.split(" | ").collect())
+        .filter(|cells: &Vec<&str>| cells[0].contains('`'))
+        .collect();
+    let expected = |column: usize| -> BTreeSet<String> {
+        let there = |cells: &&Vec<&str>| column == 1 || cells[column].starts_with("stays");
+        rows.iter().filter(there).map(|cells| cells[0].replace('`', "")).collect()
+    };
+    let mut bench = Bench::new("traces");
+    bench.start("", &[]);
+    // Threads take a moment to get their names, and the state file to get its own.
+    let mut found = BTreeSet::new();
+    let begun = Instant::now();
+    while found != expected(1) {
+        assert!(begun.elapsed() < LIMIT, "there is {found:?}, the manual has {:?}", expected(1));
+        found = bench.traces();
+    }
+    let modes = include_str!("../../../docs/daemon.md");
+    for (name, path) in [("rail.sock", "run"), ("rail-ro.sock", "run"), ("state.json", "state")] {
+        let file = fs::metadata(bench.dir.join(path).join(name)).unwrap();
+        let row = modes.lines().find(|line| line.starts_with(&format!("| `DIR/{name}`"))).unwrap();
+        let mode = format!(" {:04o} |", file.permissions().mode() & 0o7777);
+        assert!(row.ends_with(&mode), "{mode} is not in: {row}");
+    }
+    for (withdraw, column) in [("false", 2), ("true", 3)] {
+        let stop = format!(r#"{{"command":"stop","withdraw":{withdraw}}}"#);
+        assert_eq!(bench.ask("rail.sock", &stop), "{\"ok\":true}\n");
+        assert_eq!(bench.exit().code(), Some(0));
+        assert_eq!(bench.traces(), expected(column), "withdraw: {withdraw}");
+        if column == 2 {
+            bench.start("", &[]);
+        }
+    }
+    let state = fs::read_to_string(bench.dir.join("state/state.json")).unwrap();
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["ids"]["isp2"], 2);
+    assert_eq!(state["sysctls"].as_object().unwrap().len(), 0, "{state}");
 }
 
 #[test]

@@ -91,3 +91,18 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     ));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given the README's configuration, when it is checked, then this is told.
+    #[test]
+    fn a_good_file_is_summed_up() {
+        let source = crate::manual::sample();
+        let path = Path::new("/etc/rail/rail.toml");
+        let (config, warnings) = load::load(path, &source).expect("a good file");
+        let screen = summary(path, &config, warnings.len());
+        style::golden("check.txt", include_str!("golden/check.txt"), &screen);
+    }
+}

@@ -120,6 +120,12 @@ enum Generate {
     },
 }
 
+/// The command line as it is understood, for the tests of the manual.
+#[cfg(test)]
+pub(crate) fn grammar() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -1,0 +1,126 @@
+//! What each object is for, in an administrator's words, and what `rail stop
+//! --withdraw` does to it. `docs/what-it-touches.md` is made from this, and a test
+//! demands that every object that can be rendered has its words here.
+
+use super::LAST_METRIC;
+use crate::config::Config;
+use crate::state::Key;
+
+/// Why the object is there; `None` for one that nobody has explained yet.
+pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
+    let shared = config.ranges.tables.0;
+    Some(match key {
+        Key::Firewall => "marks, translation, port forwards and filter; its chains are below",
+        Key::Slots => {
+            "which line each share of the new connections takes; a failover changes its elements"
+        }
+        Key::Address { .. } => "the line's address, added if it is not there",
+        Key::Route(route) if route.table == shared => {
+            "the router's own traffic, over the active \
+             lines by weight; `unreachable` or absent while no line is usable"
+        }
+        Key::Route(route) if route.metric == LAST_METRIC => {
+            "while the line's device is down its \
+             packets are refused, and do not leave by another line with a wrong source"
+        }
+        Key::Route(_) => "everything that belongs to the line",
+        Key::Rule(rule) => {
+            return rung(rule.priority.checked_sub(config.ranges.rule_priorities.0)?);
+        }
+        Key::Sysctl(path) => return setting(path).map(|(why, _)| why),
+    })
+}
+
+/// The rungs of the ladder, by their distance from the first.
+const fn rung(number: u32) -> Option<&'static str> {
+    Some(match number {
+        0 => {
+            "connected networks, your static and VPN routes come first; only the default route of \
+             `main` is passed over"
+        }
+        101..=226 => "a packet of a known connection takes the table of its line",
+        301..=426 => "what the router sends from a line's address leaves by that line",
+        501..=626 => "sockets that are bound to a line's device",
+        900 => "the router's own traffic",
+        _ => return None,
+    })
+}
+
+/// Why a kernel setting is changed, and who else is known to set it.
+pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
+    let per_device = path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
+    Some(match per_device {
+        Some((_, "rp_filter")) => (
+            "replies arrive where the unmarked route does not point; the kernel takes the larger \
+             of this and `all`",
+            "sysctl.conf, systemd",
+        ),
+        Some((_, "src_valid_mark")) => ("the reverse lookup sees the mark", "WireGuard"),
+        Some(("all", "send_redirects")) => (
+            "the kernel sends redirects if this *or* the device's own setting says so; other \
+             devices keep their own",
+            "sysctl.conf",
+        ),
+        Some((_, "send_redirects")) => {
+            ("hosts must not learn a way past the router, to a line beside them", "sysctl.conf")
+        }
+        Some(_) => return None,
+        None => match path {
+            "net/ipv4/ip_forward" => (
+                "a router forwards; set last, after the filter is in place",
+                "sysctl.conf, Docker, libvirt",
+            ),
+            "net/ipv4/fib_multipath_hash_policy" => (
+                "connections that take the shared route spread over the lines by ports (1) or by \
+                 addresses (0)",
+                "nobody that we know of",
+            ),
+            "net/ipv4/ip_early_demux" => (
+                "a forwarded packet is not looked for among the router's own sockets first",
+                "nobody that we know of",
+            ),
+            _ => return None,
+        },
+    })
+}
+
+/// What a chain of our table does; `None` for one that nobody has explained yet.
+pub fn chain(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "restore" => "each packet of a known connection gets the mark of its line back",
+        "classify" => {
+            "the first packet of a connection: one from a line belongs to that line; one from the \
+             inside to a line's own address looks for a port forward; another one takes a slot"
+        }
+        "translate" => {
+            "the first packet of a connection that leaves: the line is noted in the connection \
+             mark, the source translated; one before the usual priority, so that the masquerade \
+             of others is asked later"
+        }
+        "input" => "what comes by a line for the router goes to `wan_input`",
+        "forward" => {
+            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line \
+             goes to `wan_forward`"
+        }
+        "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
+        "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",
+        "hairpin" => "port forwards for clients inside, by a line's own address",
+        _ if name.starts_with("from_") => {
+            "a connection that came in by this line: its mark, and its port forwards"
+        }
+        _ if name.starts_with("mark_") => "sets the mark of this line",
+        _ => return None,
+    })
+}
+
+/// What `rail stop --withdraw` does to an object of this kind.
+pub const fn at_withdrawal(key: &Key) -> &'static str {
+    match key {
+        Key::Firewall | Key::Slots => {
+            "removed with the whole table; if others have put rules into it, ours alone"
+        }
+        Key::Address { .. } => "removed, if rail added it; one that was there before stays",
+        Key::Route(_) | Key::Rule(_) => "removed",
+        Key::Sysctl(_) => "gets the value back that it had before the first start",
+    }
+}
