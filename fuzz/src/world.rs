@@ -232,6 +232,7 @@ fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
         has_address: bits & 8 == 0,
         health: if bits & 16 == 0 { Health::Up } else { Health::Down },
         active: bits & 32 == 0,
+        gateway_mac: None,
     }
 }
 
@@ -266,7 +267,7 @@ fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
                 kernel.addresses.insert((name, prefix(number)), owner);
             }
             let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, number, 1));
-            let state = [Neighbour::Known, Neighbour::Asking, Neighbour::Failed];
+            let state = [Neighbour::Known(None), Neighbour::Asking, Neighbour::Failed];
             kernel.neighbours.insert((name, gateway), state[usize::from(dice.below(3))]);
         }
     }

@@ -267,7 +267,11 @@ impl Topology {
         ))
     }
 
-    fn wait_for_carrier(&self) -> Result<(), LabError> {
+    /// Waits until every link of the router has a carrier.
+    ///
+    /// # Errors
+    /// When one has none within ten seconds.
+    pub fn wait_for_carrier(&self) -> Result<(), LabError> {
         try_eventually(Duration::from_secs(10), "carrier on all links", || {
             let text = self.router.sh("ip -o link show").map_err(|e| e.to_string())?;
             let late = text.lines().find(|l| l.contains("NO-CARRIER") || l.contains("state DOWN"));

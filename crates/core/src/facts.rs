@@ -1,7 +1,7 @@
 //! What we believe now. Facts, with the configuration, are all that the desired
 //! state is made from.
 
-use crate::net::UplinkId;
+use crate::net::{Mac, UplinkId};
 use crate::status::Health;
 use alloc::vec::Vec;
 
@@ -24,6 +24,8 @@ pub struct UplinkFacts {
     pub health: Health,
     /// Carries new connections.
     pub active: bool,
+    /// Hardware address of its gateway, the last one seen; for an interface of several lines only.
+    pub gateway_mac: Option<Mac>,
 }
 
 impl UplinkFacts {
@@ -38,6 +40,7 @@ impl UplinkFacts {
             mtu: WIDE_MTU,
             health: Health::Absent,
             active: false,
+            gateway_mac: None,
         }
     }
 

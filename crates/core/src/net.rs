@@ -195,6 +195,17 @@ impl fmt::Display for UplinkId {
     }
 }
 
+/// A hardware address of Ethernet.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Mac(pub [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
 macro_rules! serde_as_text {
     ($($t:ty),*) => {$(
         impl Serialize for $t {

@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_core::net::{Family, IfName, Prefix};
+use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
     Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, RouteKey, RouteValue,
     Rule, Scope, Watch,
@@ -330,7 +330,8 @@ fn links_and_neighbours_are_read_and_set() {
         assert_eq!(monitor.drain(), Scope::NONE);
         let found = s.observe(Scope::NEIGHBOURS, &watch).unwrap();
         let states: Vec<_> = found.neighbours.into_values().collect();
-        assert_eq!(states, [Neighbour::Known, Neighbour::Failed, Neighbour::Known]);
+        let known = |last: u8| Neighbour::Known(Some(Mac([2, 0, 0, 0, 0, last])));
+        assert_eq!(states, [known(1), Neighbour::Failed, known(7)]);
         assert!(found.links.is_empty());
     });
 }

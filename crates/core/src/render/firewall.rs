@@ -8,7 +8,7 @@
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
-use crate::render::{forward as port_forward, inside as beside, mark, ports, slot_count};
+use crate::render::{forward as port_forward, inside as beside, mark, ports, shared, slot_count};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -35,11 +35,15 @@ const CLAMP: &str = "tcp option maxseg size set rt mtu";
 /// An uplink that is enabled.
 pub(super) struct Line<'a> {
     pub(super) uplink: &'a UplinkConfig,
-    id: UplinkId,
+    pub(super) id: UplinkId,
     /// On an inside interface: what arrives there may come from any host.
     pub(super) inside: bool,
     /// Of its interface, in bytes.
     mtu: u32,
+    /// Other lines are on its interface.
+    shared: bool,
+    /// No line before it is on its interface.
+    first: bool,
 }
 
 /// Renders the table.
@@ -54,6 +58,8 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
             id: fact.id,
             inside: config.is_inside(uplink),
             mtu: fact.mtu,
+            shared: shared::shares_interface(config, uplink),
+            first: shared::is_first(config, uplink),
         })
         .collect();
     let mut chains = Vec::new();
@@ -63,10 +69,18 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
             chains.push(arrival_chain(config, line));
         }
     }
+    chains.extend(lines.iter().filter(|l| l.shared && l.first).map(|first| {
+        let here = lines.iter().filter(|l| l.uplink.ifname == first.uplink.ifname);
+        plain(arrivals(first), shared::arrivals(facts, &here.collect::<Vec<_>>()))
+    }));
     chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
     chains.push(classify(config, &lines));
     chains.push(translate(config, &lines));
+    let own = shared::own_packets(config, &lines, &restored(config, &lines));
+    if !own.is_empty() {
+        chains.push(base("own", ChainKind::Route, Hook::Output, MANGLE, own));
+    }
     if config.firewall.mode != FirewallMode::Off {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside());
@@ -89,8 +103,15 @@ pub(super) fn plain(name: String, rules: Vec<String>) -> Chain {
 /// `iifname vmap { "wan1" : goto chain, .. }`; `None` without uplinks outside.
 fn by_device(lines: &[Line<'_>], chain: impl Fn(&Line<'_>) -> String) -> Option<String> {
     let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
-    let elements: Vec<String> = lines.iter().filter(|l| !l.inside).map(element).collect();
+    let outside = lines.iter().filter(|l| !l.inside && l.first);
+    let elements: Vec<String> = outside.map(element).collect();
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
+}
+
+/// The chain for connections that came in by the interface of a line.
+fn arrivals(line: &Line<'_>) -> String {
+    let kind = if line.shared { "on" } else { "from" };
+    format!("{kind}_{}", line.uplink.name)
 }
 
 /// Sets our bits of the packet mark, leaving the others.
@@ -116,19 +137,24 @@ fn restore(config: &Config, lines: &[Line<'_>]) -> Chain {
     let mask = config.ranges.mark_mask;
     let mut rules =
         vec![format!("meta mark 0x00000000 meta mark set ct mark and {mask:#010x} accept")];
+    if !lines.is_empty() {
+        rules.push(format!("meta mark != 0x00000000 {}", restored(config, lines)));
+    }
+    rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::unplaced(l.uplink, l.id)));
+    base("restore", ChainKind::Filter, Hook::Prerouting, MANGLE, rules)
+}
+
+/// A packet without a mark of ours gets that of its connection; `lines` are not empty.
+fn restored(config: &Config, lines: &[Line<'_>]) -> String {
+    let mask = config.ranges.mark_mask;
     let element = |line: &Line<'_>| {
         format!("{:#010x} : goto mark_{}", mark(config, line.id), line.uplink.name)
     };
     let elements: Vec<String> = lines.iter().map(element).collect();
-    if !elements.is_empty() {
-        rules.push(format!(
-            "meta mark != 0x00000000 meta mark and {mask:#010x} == 0x00000000 \
-             ct mark and {mask:#010x} vmap {{ {} }}",
-            elements.join(", ")
-        ));
-    }
-    rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::unplaced(l.uplink, l.id)));
-    base("restore", ChainKind::Filter, Hook::Prerouting, MANGLE, rules)
+    format!(
+        "meta mark and {mask:#010x} == 0x00000000 ct mark and {mask:#010x} vmap {{ {} }}",
+        elements.join(", ")
+    )
 }
 
 /// New connections: those from an uplink belong to it, the others get a slot. Those from the
@@ -141,7 +167,7 @@ fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
     if let Some(inside) = inside(config) {
         rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule} accept")));
     }
-    rules.extend(by_device(lines, |line| format!("from_{}", line.uplink.name)));
+    rules.extend(by_device(lines, arrivals));
     rules.extend(slot);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
 }
@@ -188,25 +214,45 @@ pub(super) fn any_of(mut values: Vec<String>) -> Option<String> {
 /// Connections that leave: pinned to the uplink they leave by, and translated. A rule per
 /// uplink, for up to some twenty comparisons cost less than a map of devices and a jump.
 fn translate(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let mut rules: Vec<String> = lines.iter().map(|line| departure(config, line)).collect();
+    let mut rules: Vec<String> =
+        lines.iter().map(|line| departure(config, line, &leaves(config, line))).collect();
+    let shared = || lines.iter().filter(|line| line.shared);
+    // What goes to none of the gateways: a neighbour, or IPv6.
+    let to_neighbours = |line| departure(config, line, &shared::to_neighbours(line.uplink));
+    let has_subnet =
+        |line: &&Line<'_>| !line.first && !shared::is_subnet_taken(config, line.uplink);
+    rules.extend(shared().filter(has_subnet).map(to_neighbours));
+    rules.extend(shared().filter(|line| line.first).map(|line| departure(config, line, &by(line))));
     rules.extend(port_forward::out_of_hairpin(config, lines));
     base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rules)
 }
 
 /// The first packet of a connection that leaves by an uplink. One rule: what is not IPv4 is
 /// pinned, and ends before the translation.
-fn departure(config: &Config, line: &Line<'_>) -> String {
-    let leaves = if line.inside {
-        beside::departure(config, line.uplink, line.id)
-    } else {
-        format!("oifname \"{}\"", line.uplink.ifname)
-    };
+fn departure(config: &Config, line: &Line<'_>, leaves: &str) -> String {
     let pin = format!("{leaves} {}", set_mark(config, "ct", line.id));
     match line.uplink.nat {
         Nat::On => format!("{pin} meta nfproto ipv4 snat ip to {}", line.uplink.address.address),
         Nat::To(address) => format!("{pin} meta nfproto ipv4 snat ip to {address}"),
+        // Nor may a rule for the rest of its interface see it.
+        Nat::Off if line.shared => format!("{pin} accept"),
         Nat::Off => pin,
     }
+}
+
+/// Which of the packets that leave are a line's.
+fn leaves(config: &Config, line: &Line<'_>) -> String {
+    if line.inside {
+        beside::departure(config, line.uplink, line.id)
+    } else if line.shared {
+        shared::to_gateway(line.uplink)
+    } else {
+        by(line)
+    }
+}
+
+fn by(line: &Line<'_>) -> String {
+    format!("oifname \"{}\"", line.uplink.ifname)
 }
 
 fn from_uplink_to_router(config: &Config) -> Chain {
@@ -263,17 +309,24 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     if facts.all_wide {
         rules.push(format!("rt ipsec exists {SYN} {CLAMP}"));
     }
-    rules.extend(lines.iter().filter(|line| !line.inside && line.mtu < WIDE_MTU).map(narrow_clamp));
+    rules.extend(
+        lines
+            .iter()
+            .filter(|line| !line.inside && line.first && line.mtu < WIDE_MTU)
+            .map(narrow_clamp),
+    );
     rules.push("ct state established,related accept".into());
     if let Some(inside) = &inside {
         rules.push(format!("iifname {inside} ct state new accept"));
     }
     rules.push(clamp);
-    let translated: Vec<String> = lines
+    let mut translated: Vec<String> = lines
         .iter()
         .filter(|line| line.uplink.nat != Nat::Off)
         .map(|line| format!("\"{}\"", line.uplink.ifname))
         .collect();
+    translated.sort();
+    translated.dedup();
     if !translated.is_empty() {
         // What conntrack cannot place is not translated either, and would leave with an inside source.
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));

@@ -63,12 +63,14 @@ fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
 /// The addresses of lines as nft writes one or several; `None` without any. That of a line inside
 /// is none of them: it is the router's own for the hosts.
 fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
-    any_of(
-        lines
-            .filter(|line| !line.inside)
-            .map(|line| line.uplink.address.address.to_string())
-            .collect(),
-    )
+    let mut publics: Vec<String> = Vec::new();
+    for line in lines.filter(|line| !line.inside) {
+        let public = line.uplink.address.address.to_string();
+        if !publics.contains(&public) {
+            publics.push(public);
+        }
+    }
+    any_of(publics)
 }
 
 /// What restricts a rule to the allowed sources.

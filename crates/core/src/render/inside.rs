@@ -31,9 +31,10 @@ use crate::state::NFT_SLOTS;
 use alloc::format;
 use alloc::string::String;
 
-/// The element of the slot map that says whether the box of an uplink can be used. It lies behind
-/// all slots, so that a failover changes elements here, too, and no rule.
-const fn element(id: UplinkId) -> u32 {
+/// The element of the slot map that says whether the box of an uplink can be used, or which of the
+/// lines with one address. It lies behind all slots, so that a failover changes elements here, too,
+/// and no rule.
+pub(super) const fn element(id: UplinkId) -> u32 {
     60_000 + id.0 as u32
 }
 
@@ -48,7 +49,11 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> impl Iterator<Item = (
 
 /// For packets that connection tracking cannot place.
 pub(super) fn unplaced(uplink: &UplinkConfig, id: UplinkId) -> String {
-    format!("iifname \"{}\" ct state invalid meta mark 0x00000000 {}", uplink.ifname, to_box(id))
+    format!(
+        "iifname \"{}\" ct state invalid meta mark 0x00000000 {}",
+        uplink.ifname,
+        from_element(id)
+    )
 }
 
 /// For streams that are met in the middle.
@@ -56,12 +61,12 @@ pub(super) fn midway(uplink: &UplinkConfig, id: UplinkId) -> String {
     let ifname = uplink.ifname;
     format!(
         "iifname \"{ifname}\" meta mark 0x00000000 tcp flags & syn == 0x0 {} accept",
-        to_box(id)
+        from_element(id)
     )
 }
 
 /// Without the element the rule ends here, and the packet is treated as any other.
-fn to_box(id: UplinkId) -> String {
+pub(super) fn from_element(id: UplinkId) -> String {
     format!("meta mark set numgen inc mod 1 offset {} map @{NFT_SLOTS}", element(id))
 }
 

@@ -11,8 +11,10 @@ pub mod external;
 mod firewall;
 mod forward;
 mod inside;
+mod shared;
 mod sysctl;
 
+pub(crate) use shared::shares_interface;
 pub use sysctl::paths as sysctl_paths;
 
 use crate::balance::{self, Member};
@@ -49,9 +51,8 @@ fn ports((first, last): (u16, u16), between: char) -> String {
 
 /// The objects that probes of an uplink need to find their way.
 pub fn way_of(config: &Config, facts: &Facts, index: usize) -> [Key; 2] {
-    let (uplink, id) = (&config.uplinks[index], facts.uplinks[index].id);
-    let [by_mark, ..] = rules_of(config, uplink, id);
-    [default_key(table(config, id), 0), Key::Rule(by_mark)]
+    let id = facts.uplinks[index].id;
+    [default_key(table(config, id), 0), Key::Rule(by_mark(config, id))]
 }
 
 /// The desired state.
@@ -62,6 +63,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
         let mut elements = slots(config, facts);
         elements.extend(inside::elements(config, facts));
+        elements.extend(shared::elements(config, facts));
         state.insert(Key::Slots, Resource::Slots(elements));
     }
     for (uplink, fact) in pairs() {
@@ -70,6 +72,10 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             state.insert(key, Resource::Address);
         }
         uplink_routes(&mut state, config, uplink, fact);
+        if let Some(route) = shared::device_default(config, facts, uplink) {
+            let key = default_key(config.ranges.tables.0, u32::from(fact.id.0));
+            state.insert(key, Resource::Route(route));
+        }
         for rule in rules_of(config, uplink, fact.id) {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
@@ -108,23 +114,38 @@ const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
     }
 }
 
-/// By mark, by source, by device.
-fn rules_of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Rule; 3] {
-    let base = config.ranges.rule_priorities.0;
-    let number = u32::from(id.0);
-    let rule = |priority| Rule {
-        priority: base + priority + number,
+fn rung(config: &Config, step: u32, id: UplinkId, table: u32) -> Rule {
+    Rule {
+        priority: config.ranges.rule_priorities.0 + step + u32::from(id.0),
         family: Family::V4,
         from: None,
         oif: None,
         fwmark: None,
-        table: table(config, id),
+        table,
         suppress_prefixlength: None,
-    };
-    let by_mark = Rule { fwmark: Some((mark(config, id), config.ranges.mark_mask)), ..rule(100) };
-    let by_source = Rule { from: Some(Prefix::host(uplink.address.address)), ..rule(300) };
-    let by_device = Rule { oif: Some(uplink.ifname), ..rule(500) };
-    [by_mark, by_source, by_device]
+    }
+}
+
+fn by_mark(config: &Config, id: UplinkId) -> Rule {
+    let fwmark = Some((mark(config, id), config.ranges.mark_mask));
+    Rule { fwmark, ..rung(config, 100, id, table(config, id)) }
+}
+
+/// By mark, by source, by device. A source that several lines have says nothing. On an interface
+/// of several lines the shared table has a default for its sockets.
+fn rules_of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Vec<Rule> {
+    let own = table(config, id);
+    let mut rules = vec![by_mark(config, id)];
+    if !shared::is_twin(config, uplink) {
+        let from = Some(Prefix::host(uplink.address.address));
+        rules.push(Rule { from, ..rung(config, 300, id, own) });
+    }
+    if shared::is_first(config, uplink) {
+        let alone = !shares_interface(config, uplink);
+        let table = if alone { own } else { config.ranges.tables.0 };
+        rules.push(Rule { oif: Some(uplink.ifname), ..rung(config, 500, id, table) });
+    }
+    rules
 }
 
 /// The first and the last rung.
@@ -144,22 +165,28 @@ fn ladder(state: &mut State, config: &Config) {
     state.insert(Key::Rule(rule(base + 900, shared, None)), Resource::Rule);
 }
 
-/// The default route for what bears no mark: the router's own traffic.
+/// The default route for what bears no mark: the router's own traffic. Several next hops name no
+/// source, so only lines whose address the kernel then takes can be among them.
 fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
     let carrying = config.uplinks.iter().zip(&facts.uplinks);
     let carrying = carrying.filter(|(u, f)| u.enabled && f.active && f.is_routable());
-    let mut nexthops: Vec<Nexthop> = carrying.map(|(u, _)| nexthop(u, u.weight)).collect();
-    nexthops.sort();
-    match nexthops.as_mut_slice() {
-        [] if config.router.no_uplink == NoUplink::Unreachable => Some(RouteValue::Unreachable),
-        [] => None,
-        [only] => {
-            only.weight = 1;
-            let source = config.uplinks.iter().find(|u| u.ifname == only.ifname);
-            let source = source.map(|u| u.address.address);
-            Some(RouteValue::Unicast { nexthops, source })
+    let carrying: Vec<&UplinkConfig> = carrying.map(|(u, _)| u).collect();
+    let sure: Vec<&UplinkConfig> =
+        carrying.iter().copied().filter(|u| shared::has_sure_source(config, u)).collect();
+    match (sure.as_slice(), carrying.as_slice()) {
+        (_, []) if config.router.no_uplink == NoUplink::Unreachable => {
+            Some(RouteValue::Unreachable)
         }
-        _ => Some(RouteValue::Unicast { nexthops, source: None }),
+        (_, []) => None,
+        ([only], _) | ([], [only, ..]) => {
+            let source = Some(only.address.address);
+            Some(RouteValue::Unicast { nexthops: vec![nexthop(only, 1)], source })
+        }
+        (several, _) => {
+            let mut nexthops: Vec<_> = several.iter().map(|u| nexthop(u, u.weight)).collect();
+            nexthops.sort();
+            Some(RouteValue::Unicast { nexthops, source: None })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
+use crate::render::shared;
 use crate::state::{Key, Resource, State};
 use alloc::format;
 use alloc::string::String;
@@ -32,6 +33,15 @@ const PER_UPLINK: &[Setting] = &[
     Setting { path: "src_valid_mark", value: "1" },
 ];
 
+/// Settings of an interface that has a subnet in common with another one: each answers ARP for its
+/// own address only, and asks with it. The kernel takes the maximum of these and `all`.
+const IN_ONE_SUBNET: &[Setting] =
+    &[Setting { path: "arp_ignore", value: "1" }, Setting { path: "arp_announce", value: "2" }];
+
+/// Settings of an interface with several lines: when the first address of a subnet goes, the
+/// kernel takes the others along, unless it is told to keep them.
+const SEVERAL_LINES: &[Setting] = &[Setting { path: "promote_secondaries", value: "1" }];
+
 /// Adds the settings to the desired state.
 pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
     for (path, value) in
@@ -52,6 +62,12 @@ fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String
         if uplink.enabled && there(i) {
             let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
             all.extend(PER_UPLINK.iter().map(value));
+            if shared::shares_subnet(config, uplink) {
+                all.extend(IN_ONE_SUBNET.iter().map(value));
+            }
+            if shared::shares_interface(config, uplink) {
+                all.extend(SEVERAL_LINES.iter().map(value));
+            }
             if config.is_inside(uplink) {
                 let value = if uplink.redirects { "1" } else { "0" };
                 all.push((device_path(uplink.ifname, REDIRECTS), value.into()));

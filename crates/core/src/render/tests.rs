@@ -9,6 +9,7 @@ use crate::config::{
     LossLimits, Nat, Protocol, Ranges, Router,
 };
 use crate::facts::WIDE_MTU;
+use crate::net::Mac;
 use crate::status::Health;
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -68,6 +69,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         mtu: WIDE_MTU,
         health: Health::Up,
         active: active.contains(&i),
+        gateway_mac: None,
     };
     Facts { uplinks: (0..config.uplinks.len()).map(fact).collect(), all_wide: true }
 }
@@ -262,6 +264,102 @@ fn a_gateway_outside_the_prefix_is_on_link() {
     let shared = "nexthop via 172.31.1.1 dev wan1 weight 1 onlink \
                   nexthop via 100.64.2.1 dev wan2 weight 2";
     assert_eq!(route(20000), shared);
+}
+
+/// Puts the second line beside the first one: its interface, its subnet, another gateway.
+fn on_one_port(config: &mut Config) {
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[1].address = "100.64.1.3/24".parse().unwrap();
+    config.uplinks[1].gateway = "100.64.1.254".parse().unwrap();
+}
+
+/// Given two lines of one subnet on one port beside a usual line, with a forward, and the hardware
+/// address of one gateway, then this state.
+#[test]
+fn two_lines_on_one_port() {
+    let mut config = config(&[(2, Tier::Number(1)), (1, Tier::Number(1)), (1, Tier::Number(2))]);
+    on_one_port(&mut config);
+    config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
+    let mut facts = facts(&config, &[0, 1]);
+    facts.uplinks[1].gateway_mac = Some(Mac([2, 0, 0, 0, 1, 254]));
+    assert_golden(&render(&config, &facts), include_str!("golden/one_port.txt"));
+}
+
+/// Given the same address on two ports, two USB sticks, then this state.
+#[test]
+fn one_address_on_two_ports() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    for uplink in &mut config.uplinks {
+        uplink.address = "192.168.8.100/24".parse().unwrap();
+        uplink.gateway = "192.168.8.1".parse().unwrap();
+    }
+    config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
+    assert_golden(&render(&config, &facts(&config, &[0, 1])), include_str!("golden/twins.txt"));
+}
+
+/// Given lines with something in common, when one of them dies, then the rules stay as they are:
+/// the default for sockets of the port moves, and so does the address that twins have.
+#[test]
+fn a_death_among_lines_with_something_in_common_changes_no_rule() {
+    let weights = [(1, Tier::Number(1)), (1, Tier::Number(1)), (1, Tier::Number(1))];
+    let (mut one_port, mut twins) = (config(&weights), config(&weights));
+    on_one_port(&mut one_port);
+    twins.uplinks[1].address = twins.uplinks[0].address;
+    for (config, what) in [(one_port, "one port"), (twins, "twins")] {
+        let well = facts(&config, &[0, 1, 2]);
+        let mut dead = facts(&config, &[1, 2]);
+        dead.uplinks[0].health = Health::Down;
+        let (before, after) = (render(&config, &well), render(&config, &dead));
+        let differ: Vec<&Key> =
+            before.iter().filter(|(k, v)| after.get(k) != Some(v)).map(|(k, _)| k).collect();
+        let moves = |k: &&Key| matches!(k, Key::Route(route) if route.table == 20000);
+        assert!(differ.iter().all(|k| **k == Key::Slots || moves(k)), "{what}: {differ:?}");
+        let elements = |facts: &Facts| shared::elements(&config, facts);
+        let by_device = |state: &State| state.get(&default_key(20000, 1)).cloned();
+        if what == "twins" {
+            let to = |mark| vec![(60_001, mark)];
+            assert_eq!((elements(&well), elements(&dead)), (to(0x0100_0000), to(0x0200_0000)));
+            assert_eq!(by_device(&after), None);
+        } else {
+            let Some(Resource::Route(route)) = by_device(&after) else { unreachable!() };
+            assert_eq!(route.to_string(), "via 100.64.1.254 dev wan1 src 100.64.1.3");
+        }
+    }
+}
+
+/// Given lines of one subnet on one port, when others carry too, then the router's own traffic
+/// leaves them out: of several next hops none names a source, and the kernel would take the wrong
+/// one. In subnets of their own they take part.
+#[test]
+fn own_traffic_takes_lines_whose_source_is_sure() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1)), (1, Tier::Number(1))]);
+    let shared = |config: &Config, active: &[usize]| {
+        shared_default(config, &facts(config, active)).unwrap().to_string()
+    };
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    let all = "nexthop via 100.64.1.1 dev wan1 weight 1 nexthop via 100.64.2.1 dev wan1 weight 1 \
+               nexthop via 100.64.3.1 dev wan3 weight 1";
+    assert_eq!(shared(&config, &[0, 1, 2]), all);
+    on_one_port(&mut config);
+    assert_eq!(shared(&config, &[0, 1, 2]), "via 100.64.3.1 dev wan3 src 100.64.3.2");
+    assert_eq!(shared(&config, &[0, 1]), "via 100.64.1.1 dev wan1 src 100.64.1.2");
+    assert_eq!(shared(&config, &[1]), "via 100.64.1.254 dev wan1 src 100.64.1.3");
+}
+
+/// Given two subnets on one port of which one is not translated, then its rules end what the rule
+/// for the rest of the port would do.
+#[test]
+fn a_line_without_translation_keeps_its_pin_on_a_common_port() {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[1].nat = Nat::Off;
+    let text = text(&render(&config, &facts(&config, &[0, 1])));
+    let neighbours = "oifname \"wan1\" ip daddr 100.64.2.0/24 ct mark set ct mark and 0x80ffffff \
+                      or 0x02000000 accept\n    oifname \"wan1\" ct mark set";
+    assert!(text.contains(neighbours), "{text}");
+    let pin = "oifname \"wan1\" rt ip nexthop 100.64.2.1 ct mark set ct mark and 0x80ffffff or \
+               0x02000000 accept\n";
+    assert!(text.contains(pin), "{text}");
 }
 
 /// Given no uplink that carries anything and `no_uplink = "unreachable"`, then the shared

@@ -116,10 +116,20 @@ impl Router {
             let known = self.observed.neighbours.get(&(uplink.ifname, uplink.gateway));
             self.lines[index].set_neighbour_failed(known == Some(&Neighbour::Failed));
             self.lines_dirty[index] = true;
+            // The last one stays while the gateway is silent: a failover changes no rule.
+            let seen = match known {
+                Some(Neighbour::Known(mac)) => *mac,
+                _ => None,
+            };
+            let fact = &mut self.facts.uplinks[index];
+            let shared = render::shares_interface(&self.config, uplink);
+            let mac = seen.or(fact.gateway_mac).filter(|_| shared);
+            self.dirty |= mac != fact.gateway_mac;
+            fact.gateway_mac = mac;
             let word = match known {
                 Some(Neighbour::Failed) => "failed",
                 Some(Neighbour::Asking) => "asking",
-                Some(Neighbour::Known) => "known",
+                Some(Neighbour::Known(_)) => "known",
                 None => "unknown",
             };
             self.books[index].neighbour = word.into();

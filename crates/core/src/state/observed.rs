@@ -4,7 +4,7 @@
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
 use super::{Base, RouteKey, RouteValue, Rule};
-use crate::net::{Family, IfName, Prefix};
+use crate::net::{Family, IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -195,6 +195,6 @@ pub enum Neighbour {
     Failed,
     /// `INCOMPLETE` or `PROBE`: being asked.
     Asking,
-    /// `REACHABLE`, `STALE`, `DELAY`, `PERMANENT`, `NOARP`.
-    Known,
+    /// `REACHABLE`, `STALE`, `DELAY`, `PERMANENT`, `NOARP`; with its hardware address, if it has one.
+    Known(Option<Mac>),
 }

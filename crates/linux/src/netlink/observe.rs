@@ -1,7 +1,7 @@
 //! Reading the kernel's tables.
 
 use super::request::RequestSocket;
-use rail_core::net::{Family, IfName, Prefix};
+use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
     Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership, PROTOCOL,
     RouteKey, RouteValue, Rule, Scope, Watch,
@@ -153,7 +153,7 @@ impl RequestSocket {
                 Err(e) if !matches!(e.errno, libc::ENOENT | libc::ENODEV) => return Err(e),
                 _ => {}
             }
-            if let Some(known) = state.and_then(|found| neighbour(found.state)) {
+            if let Some(known) = state.and_then(|found| neighbour(&found)) {
                 neighbours.insert((*ifname, *address), known);
             }
         }
@@ -170,12 +170,12 @@ fn of<T, E>(
     (message.kind == kind).then(|| decode(message).ok())?
 }
 
-const fn neighbour(state: u16) -> Option<Neighbour> {
-    match state {
+fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {
+    match found.state {
         nud::FAILED => Some(Neighbour::Failed),
         nud::INCOMPLETE | nud::PROBE => Some(Neighbour::Asking),
         0 => None,
-        _ => Some(Neighbour::Known),
+        _ => Some(Neighbour::Known(found.hardware.map(Mac))),
     }
 }
 

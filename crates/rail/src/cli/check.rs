@@ -28,7 +28,9 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
 /// Who else on this system sets what we set, and how to make it stop.
 fn beside(config: &Config) -> String {
     let root = Path::new("/");
-    let names: Vec<_> = config.uplinks.iter().map(|u| u.ifname.to_string()).collect();
+    let mut names: Vec<_> = config.uplinks.iter().map(|u| u.ifname.to_string()).collect();
+    names.sort();
+    names.dedup();
     let mut out = String::new();
     for holder in manager::holders(root, &names) {
         let what = format!(

@@ -30,6 +30,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         room(reader, file, parts);
         for (index, uplink) in parts.uplinks.iter().enumerate() {
             against_earlier(reader, uplink, &parts.uplinks[..index]);
+            in_common(reader, uplink, &parts.uplinks[..index], parts);
             against_lan(reader, uplink, parts);
         }
     }
@@ -76,17 +77,54 @@ fn against_earlier(reader: &mut Reader, uplink: &Draft, earlier: &[Draft]) {
         let text = format!("the name \"{}\" is taken", name.value);
         reader.error(name.span.clone(), text).also(&first.span, "by this uplink");
     }
-    if let Some(ifname) = &uplink.ifname
-        && let Some(first) = same(earlier, |u| u.ifname.as_ref(), &ifname.value)
+}
+
+/// Lines may have an interface or an address in common, but not both, nor a gateway on one interface.
+fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Parts<'_>) {
+    let Some(ifname) = &uplink.ifname else { return };
+    let is_here = |u: &Draft| u.ifname.as_ref().is_some_and(|at| at.value == ifname.value);
+    let host = |u: &Draft| u.address.as_ref().map(|at| at.value.address);
+    let why_not = if parts.lan.iter().any(|inside| inside.value == ifname.value) {
+        Some("an uplink inside has its interface and its address for itself")
+    } else if parts.mode == FirewallMode::External {
+        Some("that needs nftables rules of ours, and mode = \"external\" has none")
+    } else {
+        None
+    };
+    if let Some(first) = earlier.iter().find(|u| is_here(u))
+        && let (Some(hint), Some(at)) = (why_not, &first.ifname)
     {
         let text = format!("two uplinks on the interface {}", ifname.value);
-        reader.later(ifname.span.clone(), &text).also(&first.span, "the first uplink");
+        reader.error(ifname.span.clone(), text).also(&at.span, "the first uplink").hint(hint);
     }
-    if let Some(At { value, span }) = &uplink.address {
-        let twin = earlier.iter().filter_map(|u| u.address.as_ref());
-        if let Some(first) = twin.into_iter().find(|a| a.value.address == value.address) {
+    if let Some(At { value, span }) = &uplink.address
+        && let Some(first) = earlier.iter().find(|u| host(u) == Some(value.address))
+        && let Some(at) = &first.address
+    {
+        let hint = if is_here(first) {
+            Some("two lines may have one address, but on an interface of its own each")
+        } else {
+            let inside = |u: &Draft| {
+                let mut lan = parts.lan.iter();
+                lan.any(|l| u.ifname.as_ref().is_some_and(|at| at.value == l.value))
+            };
+            why_not.or(inside(first).then_some("the first uplink is inside"))
+        };
+        if let Some(hint) = hint {
             let text = format!("the address {} is given twice", value.address);
-            reader.error(span.clone(), text).also(&first.span, "first here");
+            reader.error(span.clone(), text).also(&at.span, "first here").hint(hint);
+        }
+    }
+    if let Some(At { value, span }) = &uplink.gateway {
+        let twice = |u: &&Draft| u.gateway.as_ref().is_some_and(|at| at.value == *value);
+        if let Some(first) = earlier.iter().filter(|u| is_here(u)).find(twice)
+            && let Some(at) = &first.gateway
+        {
+            let text = format!("the gateway {value} is given twice on {}", ifname.value);
+            reader
+                .error(span.clone(), text)
+                .also(&at.span, "first here")
+                .hint("that is one line given twice: a line is told by its gateway");
         }
     }
 }

@@ -55,6 +55,7 @@ fn facts(scene: &Scene) -> Facts {
             mtu: link.map_or(WIDE_MTU, |l| l.mtu),
             health: line.health,
             active: line.role == Role::Active,
+            gateway_mac: None,
         }
     };
     Facts { uplinks: scene.lines.iter().enumerate().map(fact).collect(), all_wide: true }

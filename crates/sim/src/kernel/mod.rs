@@ -227,7 +227,9 @@ impl Kernel {
         if self.addresses.keys().all(|(name, _)| *name != ifname) {
             self.disable(ifname);
         }
-        self.routes.retain(|_, route| !route.has_source(prefix.address));
+        if self.addresses.keys().all(|(_, other)| other.address != prefix.address) {
+            self.routes.retain(|_, route| !route.has_source(prefix.address));
+        }
         Scope::ADDRESSES | Scope::ROUTES
     }
 

@@ -192,7 +192,7 @@ impl World {
         if self.scene.net.lines[line].gateway_dead {
             return;
         }
-        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known);
+        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known(None));
         if before == Some(Neighbour::Failed) {
             self.notify(Scope::NEIGHBOURS);
         }

@@ -30,6 +30,8 @@ pub struct NeighbourMessage {
     pub address: Option<IpAddr>,
     /// One of [`nud`]; 0: none.
     pub state: u16,
+    /// Its hardware address, if that is one of Ethernet.
+    pub hardware: Option<[u8; 6]>,
 }
 
 impl NeighbourMessage {
@@ -38,9 +40,16 @@ impl NeighbourMessage {
     /// # Errors
     /// The fixed header is torn.
     pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
-        let (fixed, mut attributes) = split(message.payload, FIXED_LENGTH)?;
-        let address = attributes.find(|a| a.kind == NDA_DST).and_then(|a| a.address());
-        Ok(Self { index: u32_at(fixed, 4)?, address, state: u16_at(fixed, 8)? })
+        let (fixed, attributes) = split(message.payload, FIXED_LENGTH)?;
+        let (mut address, mut hardware) = (None, None);
+        for attribute in attributes {
+            match attribute.kind {
+                NDA_DST => address = attribute.address(),
+                NDA_LLADDR => hardware = attribute.payload.try_into().ok(),
+                _ => {}
+            }
+        }
+        Ok(Self { index: u32_at(fixed, 4)?, address, state: u16_at(fixed, 8)?, hardware })
     }
 
     /// Asks for one neighbour; `ENOENT` if the kernel does not know it.
@@ -56,3 +65,4 @@ impl NeighbourMessage {
 
 const FIXED_LENGTH: usize = 12;
 const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;

@@ -155,7 +155,7 @@ fn the_kernels_links_addresses_and_neighbours() {
     let address = AddressMessage { index: 3, address: v4("100.64.1.2"), length: 24, protocol: 0 };
     assert_eq!(AddressMessage::decode(&only(&bytes(ADDRESS))), Ok(address));
     let address = Some(v4("100.64.1.1"));
-    let neighbour = NeighbourMessage { index: 3, address, state: nud::FAILED };
+    let neighbour = NeighbourMessage { index: 3, address, state: nud::FAILED, hardware: None };
     assert_eq!(NeighbourMessage::decode(&only(&bytes(NEIGHBOUR))), Ok(neighbour));
 }
 

@@ -1,0 +1,188 @@
+//! Lines that have something in common: an interface, a subnet, or even the address.
+//!
+//! * **One interface, several lines.** What arrives belongs to the line whose address was asked
+//!   for; what asks for none of them (a network routed to us) to the line whose gateway sent it,
+//!   by its hardware address, else to the first. What leaves belongs to the line whose gateway is
+//!   the next hop, not to the slot: the router's own packets have none.
+//! * **One subnet, several interfaces.** Each interface answers ARP for its own address only.
+//! * **One address on several interfaces** ("twins": two USB sticks of one make). Arrivals are
+//!   told by interface. A source address says nothing here, so twins have no rule by source: the
+//!   mark of its connection puts a packet of the router back on its line, and what has none goes
+//!   to a twin that is usable.
+//!
+//! Left out: hosts in a common subnet, which the kernel reaches by the interface that it lists
+//! first. Refused by the configuration: one address, or one gateway, twice on an interface.
+
+use super::{mark, nexthop};
+use crate::config::{Config, UplinkConfig};
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::{IfName, Prefix};
+use crate::render::firewall::{Line, any_of};
+use crate::render::inside;
+use crate::state::RouteValue;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// The enabled lines on an interface, in the order of the file.
+fn on_interface(config: &Config, ifname: IfName) -> impl Iterator<Item = &UplinkConfig> {
+    config.uplinks.iter().filter(move |u| u.enabled && u.ifname == ifname)
+}
+
+/// The other enabled lines.
+fn others<'a>(
+    config: &'a Config,
+    uplink: &'a UplinkConfig,
+) -> impl Iterator<Item = &'a UplinkConfig> {
+    config.uplinks.iter().filter(|other| other.enabled && other.name != uplink.name)
+}
+
+/// True if the line is not alone on its interface.
+pub(crate) fn shares_interface(config: &Config, uplink: &UplinkConfig) -> bool {
+    on_interface(config, uplink.ifname).nth(1).is_some()
+}
+
+/// True if the line speaks for its interface where one must.
+pub(super) fn is_first(config: &Config, uplink: &UplinkConfig) -> bool {
+    on_interface(config, uplink.ifname).next().is_some_and(|first| first.name == uplink.name)
+}
+
+/// True if another interface has an address in the same subnet.
+pub(super) fn shares_subnet(config: &Config, uplink: &UplinkConfig) -> bool {
+    let mut elsewhere = others(config, uplink).filter(|other| other.ifname != uplink.ifname);
+    elsewhere.any(|other| meet(other.address, uplink.address))
+}
+
+/// True if a line before it on its interface is in the same subnet.
+pub(super) fn is_subnet_taken(config: &Config, uplink: &UplinkConfig) -> bool {
+    let mut before = on_interface(config, uplink.ifname).take_while(|u| u.name != uplink.name);
+    before.any(|first| meet(first.address, uplink.address))
+}
+
+fn meet(a: Prefix, b: Prefix) -> bool {
+    a.contains(b.address) || b.contains(a.address)
+}
+
+/// True if another line has the same address.
+pub(super) fn is_twin(config: &Config, uplink: &UplinkConfig) -> bool {
+    others(config, uplink).any(|other| other.address.address == uplink.address.address)
+}
+
+/// True if the kernel takes this line's address for its gateway when nothing names a source. Of
+/// several addresses in the gateway's subnet it takes the first, of those in none any.
+pub(super) fn has_sure_source(config: &Config, uplink: &UplinkConfig) -> bool {
+    let reaches = |u: &UplinkConfig| u.address.contains(uplink.gateway);
+    !shares_interface(config, uplink)
+        || on_interface(config, uplink.ifname).all(|u| reaches(u) == (u.name == uplink.name))
+}
+
+/// For sockets bound to an interface of several lines: its first usable line. `None` if it has
+/// one line only, or if `uplink` does not speak for it.
+pub(super) fn device_default(
+    config: &Config,
+    facts: &Facts,
+    uplink: &UplinkConfig,
+) -> Option<RouteValue> {
+    if !shares_interface(config, uplink) || !is_first(config, uplink) {
+        return None;
+    }
+    let lines = config.uplinks.iter().zip(&facts.uplinks);
+    let ready = |(u, f): &(&UplinkConfig, &UplinkFacts)| {
+        u.enabled && u.ifname == uplink.ifname && f.is_routable()
+    };
+    let (line, _) = lines.filter(ready).min_by_key(|(_, f)| !f.health.is_usable())?;
+    let source = Some(line.address.address);
+    Some(RouteValue::Unicast { nexthops: vec![nexthop(line, 1)], source })
+}
+
+/// Tells whose the first packet of a connection is that came in by an interface of several lines.
+pub(super) fn arrivals(facts: &Facts, lines: &[&Line<'_>]) -> Vec<String> {
+    let from = |line: &Line<'_>| format!("goto from_{}", line.uplink.name);
+    let by_address = |line: &&Line<'_>| format!("{} : {}", line.uplink.address.address, from(line));
+    let addresses: Vec<String> = lines.iter().map(by_address).collect();
+    let mut rules = vec![format!("ip daddr vmap {{ {} }}", addresses.join(", "))];
+    let mut gateways: Vec<(String, String)> = Vec::new();
+    for line in lines {
+        let fact = facts.uplinks.iter().find(|fact| fact.id == line.id);
+        if let Some(mac) = fact.and_then(|fact| fact.gateway_mac) {
+            let mac = mac.to_string();
+            // Two gateways of one box cannot be told apart.
+            if gateways.iter().all(|(known, _)| *known != mac) {
+                gateways.push((mac, from(line)));
+            }
+        }
+    }
+    if !gateways.is_empty() {
+        let elements: Vec<String> =
+            gateways.iter().map(|(mac, from)| format!("{mac} : {from}")).collect();
+        rules.push(format!("ether saddr vmap {{ {} }}", elements.join(", ")));
+    }
+    rules.extend(lines.first().map(|line| from(line)));
+    rules
+}
+
+/// Which of the packets that leave by an interface of several lines are this line's: those to its
+/// gateway.
+pub(super) fn to_gateway(uplink: &UplinkConfig) -> String {
+    format!("oifname \"{}\" rt ip nexthop {}", uplink.ifname, uplink.gateway)
+}
+
+/// Those to its neighbours.
+pub(super) fn to_neighbours(uplink: &UplinkConfig) -> String {
+    format!("oifname \"{}\" ip daddr {}", uplink.ifname, uplink.address.network())
+}
+
+/// The lines of one address, several at least; the first speaks for them.
+fn twins<'a, T>(
+    config: &'a Config,
+    all: &'a [T],
+    of: impl Fn(&T) -> &UplinkConfig,
+) -> Vec<Vec<&'a T>> {
+    let mut groups: Vec<Vec<&T>> = Vec::new();
+    for item in all {
+        let uplink = of(item);
+        let same = |group: &&mut Vec<&T>| {
+            group.first().is_some_and(|first| of(first).address.address == uplink.address.address)
+        };
+        if !uplink.enabled || !is_twin(config, uplink) {
+            continue;
+        }
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(item),
+            None => groups.push(vec![item]),
+        }
+    }
+    groups
+}
+
+/// The element of the slot map for each address of several lines: the line that the router's own
+/// new connections from that address take, an active one before a standby.
+pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
+    let pairs: Vec<_> = config.uplinks.iter().zip(&facts.uplinks).collect();
+    let element = |group: Vec<&(&UplinkConfig, &UplinkFacts)>| {
+        let (_, first) = group.first()?;
+        let usable = group.iter().filter(|(_, f)| f.is_routable() && f.health.is_usable());
+        let (_, taken) = usable.min_by_key(|(_, f)| !f.active)?;
+        Some((inside::element(first.id), mark(config, taken.id)))
+    };
+    twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
+}
+
+/// Packets of the router from an address of several lines; empty without such. Those that bear a
+/// mark of ours, as probes do, have their line. `restored` gives a known connection its mark.
+pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
+    let mut rules = Vec::new();
+    for group in twins(config, lines, |line| line.uplink) {
+        let Some(first) = group.first() else { continue };
+        let from = format!("ip saddr {}", first.uplink.address.address);
+        rules.push(format!("{from} {restored}"));
+        // Where it is about to leave by one of them already, somebody bound it to that.
+        let mut there = vec!["\"lo\"".to_string()];
+        there.extend(group.iter().map(|line| format!("\"{}\"", line.uplink.ifname)));
+        let there = any_of(there).unwrap_or_default();
+        let set = inside::from_element(first.id);
+        rules.push(format!("{from} oifname != {there} meta mark 0x00000000 {set}"));
+    }
+    rules
+}
