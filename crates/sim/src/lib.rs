@@ -73,7 +73,7 @@ pub fn replay(seed: u64, faulty: Duration) -> Outcome {
 
 fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&str>) -> Outcome {
     let mut dice = Dice::new(seed);
-    let scenario = Scenario::draw(&mut dice);
+    let scenario = Scenario::draw(seed, &mut dice);
     let mut world = World::new(dice, scenario);
     if let Some(kept) = kept {
         world.trace.kept = kept;
@@ -95,7 +95,7 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
 /// the first minute.
 pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
     let mut dice = Dice::new(seed);
-    let mut scenario = Scenario::draw(&mut dice);
+    let mut scenario = Scenario::draw(seed, &mut dice);
     scenario.mix = Mix::none();
     let mut world = World::new(dice, scenario);
     let begun = world.now();
@@ -111,7 +111,7 @@ pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
 /// Runs a seed without faults, then withdraws; returns what is left behind, as text.
 pub fn run_withdrawal(seed: u64) -> (Outcome, Vec<String>) {
     let mut dice = Dice::new(seed);
-    let scenario = Scenario::draw(&mut dice);
+    let scenario = Scenario::draw(seed, &mut dice);
     let before = scenario.kernel.clone();
     let mut world = World::new(dice, scenario);
     let begun = world.now();

@@ -38,8 +38,9 @@ pub fn prefix(text: &str) -> Prefix {
 
 impl Scenario {
     /// Draws everything.
-    pub fn draw(dice: &mut Dice) -> Self {
-        let config = config(dice);
+    pub fn draw(seed: u64, dice: &mut Dice) -> Self {
+        let mut config = config(dice);
+        have_in_common(seed, &mut config);
         let rtt = |dice: &mut Dice| dice.between(MS * 3, MS * 60);
         let lines = config.uplinks.iter().map(|_| Condition::new(rtt(dice))).collect();
         let often = |dice: &mut Dice| if dice.permille(500) { dice.pick(&[5, 50]) } else { 0 };
@@ -116,6 +117,20 @@ fn config(dice: &mut Dice) -> Config {
         check: check(dice),
         uplinks,
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
+    }
+}
+
+/// In some worlds lines share a subnet, or the first two an address. That is told by the seed
+/// and not by the dice, so that all other seeds stay what they were.
+fn have_in_common(seed: u64, config: &mut Config) {
+    let beside = config.uplinks.iter_mut().filter(|uplink| !uplink.gateway_onlink);
+    match seed % 16 {
+        8 => beside.for_each(|uplink| uplink.address.length = 16),
+        9 => beside.take(2).for_each(|uplink| {
+            uplink.address = prefix("192.168.8.100/24");
+            uplink.gateway = IpAddr::V4(Ipv4Addr::new(192, 168, 8, 1));
+        }),
+        _ => {}
     }
 }
 
