@@ -15,6 +15,9 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
             "which line each share of the new connections takes; a failover changes its elements"
         }
         Key::Address { .. } => "the line's address, added if it is not there",
+        Key::Route(route) if route.table == shared && route.metric != 0 => {
+            "sockets that are bound to a device with several lines take its first usable line"
+        }
         Key::Route(route) if route.table == shared => {
             "the router's own traffic, over the active \
              lines by weight; `unreachable` or absent while no line is usable"
@@ -64,6 +67,18 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
         Some((_, "send_redirects")) => {
             ("hosts must not learn a way past the router, to a line beside them", "sysctl.conf")
         }
+        Some((_, "arp_ignore")) => (
+            "devices with a subnet in common: each answers ARP for its own address only",
+            "sysctl.conf, keepalived",
+        ),
+        Some((_, "arp_announce")) => (
+            "devices with a subnet in common: each asks with its own address",
+            "sysctl.conf, keepalived",
+        ),
+        Some((_, "promote_secondaries")) => (
+            "devices with several lines: when one address of a subnet is removed the others stay",
+            "systemd",
+        ),
         Some(_) => return None,
         None => match path {
             "net/ipv4/ip_forward" => (
@@ -105,6 +120,14 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
         "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",
         "hairpin" => "port forwards for clients inside, by a line's own address",
+        "own" => {
+            "what the router sends from an address that several lines have: the mark of its \
+             connection, or of a usable line"
+        }
+        _ if name.starts_with("on_") => {
+            "what comes in by a device with several lines belongs to the line with that address, \
+             else to the one whose gateway sent it, else to the first"
+        }
         _ if name.starts_with("from_") => {
             "a connection that came in by this line: its mark, and its port forwards"
         }

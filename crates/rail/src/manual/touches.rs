@@ -73,6 +73,19 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
+        title: "Two lines on one port: `isp2` on `wan1`, too",
+        replace: ("interface = \"wan2\"", "interface = \"wan1\""),
+        ..PLAIN
+    },
+    Variant {
+        title: "Two lines with one address: `isp2` is a second stick like `isp1`",
+        replace: (
+            "address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"",
+            "address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"",
+        ),
+        ..PLAIN
+    },
+    Variant {
         title: "A provider's box inside the LAN, as `isp2`",
         replace: (
             "interface = \"wan2\"\naddress = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"",
@@ -198,7 +211,7 @@ fn shares(config: &Config, facts: &Facts, slots: &BTreeMap<u32, u32>) -> String 
         };
         parts.push(format!("{} for {} ({own:#010x})", of(|slot| slot < 60_000), uplink.name));
         if of(|slot| slot >= 60_000) > 0 {
-            parts.push(format!("its box can be used ({})", uplink.name));
+            parts.push(format!("usable ({})", uplink.name));
         }
     }
     parts.join(", ")
