@@ -5,7 +5,8 @@
 use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, NoUplink, Protocol, Ranges, Router as RouterConfig, Tier, UplinkConfig,
+    LossLimits, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
+    Router as RouterConfig, Tier, UplinkConfig,
 };
 use rail_core::facts::{Facts, UplinkFacts};
 use rail_core::net::{Family, IfName, Prefix, UplinkId};
@@ -28,7 +29,8 @@ pub fn diff(data: &[u8]) {
     let dice = &mut Dice::new(data);
     let config = config(dice);
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
-    let facts = Facts { uplinks, all_wide: dice.one_in(2) };
+    let networks = vec![dice.one_in(2).then_some(9)];
+    let facts = Facts { uplinks, networks, all_wide: dice.one_in(2) };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();
@@ -142,6 +144,16 @@ fn event(dice: &mut Dice<'_>) -> Option<Input> {
     })
 }
 
+fn network(dice: &mut Dice<'_>) -> Network {
+    let reach = match dice.below(3) {
+        0 => Reach::All,
+        n => Reach::Only { internet: n == 1, networks: Vec::new() },
+    };
+    let kind = if dice.one_in(2) { NetworkKind::Guest } else { NetworkKind::Lan };
+    let address = dice.one_in(2).then(|| prefix(99));
+    Network { address, kind, reach, ..Network::lan(ifname("lan", 0)) }
+}
+
 fn config(dice: &mut Dice<'_>) -> Config {
     let count = 1 + dice.below(4);
     let targets: Vec<Ipv4Addr> =
@@ -152,7 +164,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
             no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
         },
         log: Log { file: None, max_size_bytes: 1_000_000, keep: 1, level: LogLevel::Info },
-        lan: vec![ifname("lan", 0)],
+        networks: vec![network(dice)],
         firewall: FirewallConfig {
             mode: if dice.one_in(2) { FirewallMode::Off } else { FirewallMode::Basic },
             allow: vec![Allow { protocol: Protocol::Tcp, ports: (22, 22), from: None }],

@@ -14,8 +14,8 @@ pub struct Config {
     pub router: Router,
     /// `[log]`.
     pub log: Log,
-    /// `[lan] interfaces`.
-    pub lan: Vec<IfName>,
+    /// The inside: `[lan] interfaces`, and `[[network]]` in the order of the file.
+    pub networks: Vec<Network>,
     /// `[firewall]`.
     pub firewall: FirewallConfig,
     /// `[balance] by`.
@@ -33,7 +33,7 @@ pub struct Config {
 impl Config {
     /// True if the uplink is on an inside interface: its box stands among the hosts.
     pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
-        self.lan.contains(&uplink.ifname)
+        self.networks.iter().any(|network| network.ifname == uplink.ifname)
     }
 }
 
@@ -54,6 +54,55 @@ pub enum NoUplink {
     Keep,
     /// Answer with "unreachable".
     Unreachable,
+}
+
+/// `[[network]]`, or one of `[lan] interfaces`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Network {
+    /// Unique name: as that of an uplink; of `[lan]` that of the interface.
+    pub name: String,
+    /// Interface.
+    pub ifname: IfName,
+    /// Our address there; `None`: its address is somebody else's matter.
+    pub address: Option<Prefix>,
+    /// What its hosts may ask of the router itself.
+    pub kind: NetworkKind,
+    /// What its hosts may reach beyond the router.
+    pub reach: Reach,
+}
+
+impl Network {
+    /// One of `[lan] interfaces`.
+    pub fn lan(ifname: IfName) -> Self {
+        let name = ifname.as_str().into();
+        Self { name, ifname, address: None, kind: NetworkKind::Lan, reach: Reach::All }
+    }
+}
+
+/// `kind` of a network.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum NetworkKind {
+    /// The router is open to it (default).
+    #[default]
+    Lan,
+    /// Servers that strangers reach; of the router it has ICMP, DNS and DHCP.
+    Dmz,
+    /// Strangers; the same.
+    Guest,
+}
+
+/// `may_reach` of a network. Replies, and what a port forward translated, always pass.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// Everything; the default of kind `lan`.
+    All,
+    /// This alone; the others' default is the internet.
+    Only {
+        /// What is behind the uplinks.
+        internet: bool,
+        /// Names of other networks.
+        networks: Vec<String>,
+    },
 }
 
 /// `[log]`.

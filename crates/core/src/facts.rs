@@ -55,6 +55,9 @@ impl UplinkFacts {
 pub struct Facts {
     /// One for each uplink of the configuration, in its order.
     pub uplinks: Vec<UplinkFacts>,
+    /// Index of the interface of each network of the configuration, in its order; `None`: there is
+    /// none, or we have no address on it.
+    pub networks: Vec<Option<u32>>,
     /// No interface that is up is narrower than [`WIDE_MTU`].
     pub all_wide: bool,
 }

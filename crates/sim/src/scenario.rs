@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    LossLimits, Nat, Network, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Prefix};
 use rail_core::time::Duration;
@@ -110,7 +110,7 @@ fn config(dice: &mut Dice) -> Config {
             no_uplink: dice.pick(&[NoUplink::Keep, NoUplink::Keep, NoUplink::Unreachable]),
         },
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
-        lan: vec![ifname("lan0")],
+        networks: vec![Network::lan(ifname("lan0"))],
         firewall: FirewallConfig { mode, allow: Vec::new() },
         balance: dice.pick(&[BalanceBy::Connection, BalanceBy::Client, BalanceBy::ClientServer]),
         ranges: Ranges::default(),

@@ -7,14 +7,15 @@
 //! configuration changes.
 
 use super::forward::is_on;
-use super::{firewall, mark, ports};
-use crate::config::{Allow, Config, Forward, Nat, UplinkConfig};
+use super::{firewall, mark, networks, ports};
+use crate::config::{Allow, Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -33,7 +34,7 @@ fn ids(config: &Config, saved: &Saved) -> Vec<UplinkId> {
 /// One table for `nft -f`; loaded again it replaces itself.
 pub fn nft(config: &Config, saved: &Saved) -> String {
     let uplinks = ids(config, saved).into_iter().map(UplinkFacts::new).collect();
-    let Firewall { chains } = firewall::render(config, &Facts { uplinks, all_wide: false });
+    let Firewall { chains } = firewall::render(config, &Facts { uplinks, ..Facts::default() });
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n");
     text += &format!("table inet {TABLE} {{\n");
     for chain in &chains {
@@ -173,9 +174,12 @@ fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
     let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);
     let forwards: Vec<&Forward> = config.forwards.iter().filter(here).collect();
     let mut out = Vec::new();
-    for inside in config.lan.iter().filter(|_| !forwards.is_empty()) {
-        let reached = forwards.iter().filter_map(|f| port_forward(&inside.to_string(), line, f));
-        out.extend(reached);
+    for network in config.networks.iter().filter(|_| !forwards.is_empty()) {
+        let inside = network.ifname;
+        // Strangers inside are no better than those outside whom a forward does not name.
+        let may = |f: &&&Forward| f.from.is_empty() || networks::is_lan(&network);
+        let reached = forwards.iter().filter(may);
+        out.extend(reached.filter_map(|f| port_forward(&inside.to_string(), line, f)));
         let (public, mask) = (line.uplink.address.address, config.ranges.mark_mask);
         out.push(format!(
             "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
@@ -196,23 +200,84 @@ fn filter(rules: &Rules<'_>) -> String {
         out.push(format!("rail-forward -i {ifname} -j rail-closed"));
         out.push(format!("rail-input -i {ifname} -j rail-wan"));
     }
-    let icmp = match rules.family {
-        Family::V4 => "icmp",
-        Family::V6 => "ipv6-icmp",
-    };
+    let icmp = icmp(rules.family);
     let allowed = rules.config.firewall.allow.iter();
     let allowed = allowed.filter(|a| fits(a.from, rules.family));
     out.extend(allowed.map(|allow| format!("rail-wan {} -j RETURN", opened(allow))));
     out.push("rail-wan -j rail-closed".into());
-    for open in ["-m conntrack --ctstate RELATED,ESTABLISHED", "-m conntrack --ctstate DNAT"] {
+    for open in [KNOWN, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
     }
     out.push(format!("rail-closed -p {icmp} -j RETURN"));
     out.push("rail-closed -j DROP".into());
+    let mut chains = vec!["rail-wan".to_string(), "rail-closed".to_string()];
+    for network in &rules.config.networks {
+        chains.extend(inside(rules, network, &mut out));
+    }
+    if !rules.config.networks.iter().all(|network| networks::is_lan(&network)) {
+        chains.push("rail-inside".into());
+        out.extend(services(rules.family));
+    }
     let mut text = table("filter", &[("rail-forward", "FORWARD"), ("rail-input", "INPUT")], &out);
-    text.insert_str("*filter\n".len(), ":rail-wan - [0:0]\n:rail-closed - [0:0]\n");
+    let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
+    text.insert_str("*filter\n".len(), &chains);
     text
 }
+
+const fn icmp(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "icmp",
+        Family::V6 => "ipv6-icmp",
+    }
+}
+
+/// What an inside network may not reach; the chain of its own, if there is such.
+fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option<String> {
+    let ifname = network.ifname;
+    if !networks::is_lan(&network) {
+        out.push(format!("rail-input -i {ifname} -j rail-inside"));
+    }
+    let Reach::Only { internet, networks: names } = &network.reach else { return None };
+    let chain = format!("rail-net-{ifname}");
+    out.push(format!("rail-forward -i {ifname} -j {chain}"));
+    out.push(format!("{chain} {KNOWN} -j RETURN"));
+    for line in rules.lines {
+        let public = line.uplink.address.address;
+        let has = |f: &Forward| f.hairpin && is_on(f, line.uplink);
+        if rules.family == Family::V4 && rules.config.forwards.iter().any(has) {
+            let asked = format!("-m conntrack --ctstate DNAT --ctorigdst {public}");
+            out.push(format!("{chain} {asked} -j RETURN"));
+        }
+        if *internet {
+            out.push(format!("{chain} -o {} -j RETURN", line.uplink.ifname));
+        }
+    }
+    let open = networks::reached(rules.config, network, names);
+    out.extend(open.iter().map(|open| format!("{chain} -o {open} -j RETURN")));
+    out.push(format!("{chain} -j DROP"));
+    Some(chain)
+}
+
+/// What strangers inside may ask of the router.
+fn services(family: Family) -> Vec<String> {
+    let addresses = match family {
+        Family::V4 => networks::DHCP,
+        Family::V6 => networks::DHCP6,
+    };
+    let open = [
+        KNOWN.to_string(),
+        format!("-p {}", icmp(family)),
+        format!("-p tcp --dport {}", networks::DNS),
+        format!("-p udp --dport {}", networks::DNS),
+        format!("-p udp --dport {addresses}"),
+    ];
+    let mut rules: Vec<String> =
+        open.iter().map(|what| format!("rail-inside {what} -j RETURN")).collect();
+    rules.push("rail-inside -j DROP".into());
+    rules
+}
+
+const KNOWN: &str = "-m conntrack --ctstate RELATED,ESTABLISHED";
 
 fn fits(from: Option<Prefix>, family: Family) -> bool {
     from.is_none_or(|prefix| prefix.family() == family)

@@ -8,7 +8,9 @@
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::UplinkId;
-use crate::render::{forward as port_forward, inside as beside, mark, ports, shared, slot_count};
+use crate::render::{
+    forward as port_forward, inside as beside, mark, networks, ports, shared, slot_count,
+};
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -84,8 +86,10 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     if config.firewall.mode != FirewallMode::Off {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside());
+        chains.extend(networks::chains(config, &lines));
+        let gates = networks::input_gates(config);
         chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
-            by_device(&lines, |_| "wan_input".into()).into_iter().collect()
+            by_device(&lines, gates, |_| "wan_input".into()).into_iter().collect()
         }));
     }
     chains.push(forward(config, facts, &lines));
@@ -100,11 +104,16 @@ pub(super) fn plain(name: String, rules: Vec<String>) -> Chain {
     Chain { name, base: None, rules }
 }
 
-/// `iifname vmap { "wan1" : goto chain, .. }`; `None` without uplinks outside.
-fn by_device(lines: &[Line<'_>], chain: impl Fn(&Line<'_>) -> String) -> Option<String> {
+/// `iifname vmap { "wan1" : goto chain, .. }` of the uplinks outside and of what comes after them;
+/// `None` without any.
+fn by_device(
+    lines: &[Line<'_>],
+    more: Vec<String>,
+    chain: impl Fn(&Line<'_>) -> String,
+) -> Option<String> {
     let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
-    let outside = lines.iter().filter(|l| !l.inside && l.first);
-    let elements: Vec<String> = outside.map(element).collect();
+    let outside = lines.iter().filter(|l| !l.inside && l.first).map(element);
+    let elements: Vec<String> = outside.chain(more).collect();
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
 
@@ -167,7 +176,7 @@ fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
     if let Some(inside) = inside(config) {
         rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule} accept")));
     }
-    rules.extend(by_device(lines, arrivals));
+    rules.extend(by_device(lines, Vec::new(), arrivals));
     rules.extend(slot);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
 }
@@ -198,8 +207,7 @@ fn slot_rules(config: &Config) -> Vec<String> {
 
 /// The inside interfaces as nft writes one or several; `None` without any.
 pub(super) fn inside(config: &Config) -> Option<String> {
-    let names: Vec<String> = config.lan.iter().map(|name| format!("\"{name}\"")).collect();
-    any_of(names)
+    networks::interfaces(config, |_| true)
 }
 
 /// One or several values as nft writes them; `None` without any.
@@ -316,8 +324,8 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
             .map(narrow_clamp),
     );
     rules.push("ct state established,related accept".into());
-    if let Some(inside) = &inside {
-        rules.push(format!("iifname {inside} ct state new accept"));
+    if let Some(open) = networks::interfaces(config, networks::is_open) {
+        rules.push(format!("iifname {open} ct state new accept"));
     }
     rules.push(clamp);
     let mut translated: Vec<String> = lines
@@ -332,7 +340,7 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
     }
     if config.firewall.mode != FirewallMode::Off {
-        rules.extend(by_device(lines, |_| "wan_forward".into()));
+        rules.extend(by_device(lines, networks::forward_gates(config), |_| "wan_forward".into()));
     }
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
 }

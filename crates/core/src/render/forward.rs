@@ -7,7 +7,7 @@
 
 use crate::config::{Config, Forward, UplinkConfig};
 use crate::render::firewall::{Line, any_of, inside, plain};
-use crate::render::ports;
+use crate::render::{networks, ports};
 use crate::state::Chain;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -25,7 +25,7 @@ pub(super) fn arriving(config: &Config, line: &Line<'_>) -> impl Iterator<Item =
 pub(super) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
     let rule = |forward: &Forward| {
         let publics = publics(lines.iter().filter(|line| is_on(forward, line.uplink)))?;
-        Some(translation(forward, &publics))
+        Some(format!("{}{}", askers(config, forward)?, translation(forward, &publics)))
     };
     let hairpins = config.forwards.iter().filter(|forward| forward.hairpin);
     let rules: Vec<String> = hairpins.filter_map(rule).collect();
@@ -55,7 +55,7 @@ pub(super) fn is_on(forward: &Forward, uplink: &UplinkConfig) -> bool {
 }
 
 /// The addresses of the lines that have a hairpin.
-fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+pub(super) fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
     let has = |line: &&Line<'_>| config.forwards.iter().any(|f| f.hairpin && is_on(f, line.uplink));
     publics(lines.iter().filter(has))
 }
@@ -71,6 +71,15 @@ fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
         }
     }
     any_of(publics)
+}
+
+/// What restricts a hairpin to those inside who may: the sources that a forward names are outside,
+/// and strangers inside are no better than those who are not named. `None`: nobody may.
+fn askers(config: &Config, forward: &Forward) -> Option<String> {
+    if forward.from.is_empty() || config.networks.iter().all(|network| networks::is_lan(&network)) {
+        return Some(String::new());
+    }
+    Some(format!("iifname {} ", networks::interfaces(config, networks::is_lan)?))
 }
 
 /// What restricts a rule to the allowed sources.

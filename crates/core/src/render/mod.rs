@@ -11,6 +11,7 @@ pub mod external;
 mod firewall;
 mod forward;
 mod inside;
+mod networks;
 mod shared;
 mod sysctl;
 
@@ -85,6 +86,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
     }
+    networks::render(&mut state, config, facts);
     sysctl::render(&mut state, config, facts);
     state
 }

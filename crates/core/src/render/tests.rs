@@ -6,10 +6,11 @@
 use super::*;
 use crate::config::{
     Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Protocol, Ranges, Router,
+    LossLimits, Nat, Network, NetworkKind, Protocol, Ranges, Reach, Router,
 };
 use crate::facts::WIDE_MTU;
 use crate::net::Mac;
+use crate::saved::Saved;
 use crate::status::Health;
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -37,7 +38,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
     Config {
         router: Router { name: "edge1".into(), no_uplink: NoUplink::Keep },
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
-        lan: vec!["lan0".parse().unwrap()],
+        networks: vec![Network::lan("lan0".parse().unwrap())],
         firewall: FirewallConfig::default(),
         balance: BalanceBy::Connection,
         ranges: Ranges::default(),
@@ -71,7 +72,11 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         active: active.contains(&i),
         gateway_mac: None,
     };
-    Facts { uplinks: (0..config.uplinks.len()).map(fact).collect(), all_wide: true }
+    Facts {
+        uplinks: (0..config.uplinks.len()).map(fact).collect(),
+        networks: vec![Some(20); config.networks.len()],
+        all_wide: true,
+    }
 }
 
 fn text(state: &State) -> String {
@@ -165,7 +170,7 @@ fn what_a_narrow_line_brings_is_clamped() {
 fn forwards_of_every_kind() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Inbound)]);
     config.uplinks[2].enabled = false;
-    config.lan.push("dmz0".parse().unwrap());
+    config.networks.push(Network::lan("dmz0".parse().unwrap()));
     let from = ["203.0.113.0/24", "192.0.2.9/32"].map(|prefix| prefix.parse().unwrap());
     config.forwards = vec![
         forward((5000, 5010), "192.168.1.2:5000"),
@@ -195,6 +200,84 @@ fn hairpins_cost_only_where_they_are() {
     let text = forwarding(&config);
     assert!(text.contains("dnat") && !text.contains("hairpin"), "{text}");
     assert!(!text.contains("masquerade"), "{text}");
+}
+
+/// A network that may reach these alone.
+fn network(name: &str, kind: NetworkKind, internet: bool, networks: &[&str]) -> Network {
+    let networks = networks.iter().map(ToString::to_string).collect();
+    Network {
+        name: name.into(),
+        ifname: alloc::format!("{name}0").parse().unwrap(),
+        address: None,
+        kind,
+        reach: Reach::Only { internet, networks },
+    }
+}
+
+/// A usual LAN, servers, guests, and a closed till; a forward for all and one for some.
+fn four_networks() -> Config {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    config.networks.extend([
+        network("dmz", NetworkKind::Dmz, true, &[]),
+        network("guest", NetworkKind::Guest, true, &["dmz"]),
+        network("till", NetworkKind::Lan, false, &[]),
+    ]);
+    config.networks[1].address = Some("10.9.0.1/24".parse().unwrap());
+    config.networks[2].address = Some("10.9.1.1/24".parse().unwrap());
+    let from = vec!["203.0.113.0/24".parse().unwrap()];
+    config.forwards = vec![
+        forward((8080, 8080), "10.9.0.10:80"),
+        Forward { from, ..forward((22, 22), "192.168.1.3:22") },
+    ];
+    config
+}
+
+/// Given networks of every kind, of which one has no interface yet, then the filter is this, and
+/// known connections meet what they meet without them.
+#[test]
+fn networks_of_every_kind() {
+    let config = four_networks();
+    let mut facts = facts(&config, &[0, 1]);
+    facts.networks[2] = None;
+    let mut state = render(&config, &facts);
+    state.retain(|key, _| matches!(key, Key::Firewall | Key::Address { .. }));
+    let Some(Resource::Firewall(table)) = state.get_mut(&Key::Firewall) else { unreachable!() };
+    let about = |name: &str| {
+        ["hairpin", "classify", "translate", "inside_input", "input", "forward"].contains(&name)
+            || name.starts_with("net_")
+    };
+    table.chains.retain(|chain| about(&chain.name));
+    assert_golden(&state, include_str!("golden/networks.txt"));
+}
+
+/// Given a box inside the LAN and guests, then guests reach the box and not those beside it.
+#[test]
+fn guests_reach_the_box_and_not_the_hosts_beside_it() {
+    let mut config = config(&[(1, Tier::Number(1))]);
+    inside(&mut config.uplinks[0]);
+    config.networks.push(network("guest", NetworkKind::Guest, true, &[]));
+    let state = render(&config, &facts(&config, &[0]));
+    let Resource::Firewall(table) = &state[&Key::Firewall] else { unreachable!() };
+    let chain = table.chains.iter().find(|chain| chain.name == "net_guest").unwrap();
+    let wanted = [
+        "oifname \"guest0\" accept",
+        "oifname \"lan0\" rt ip nexthop 192.168.1.254 accept",
+        "counter drop",
+    ];
+    assert_eq!(chain.rules, wanted);
+}
+
+/// Given the same networks in mode `external`, then the filters of both families are these.
+#[test]
+fn networks_for_iptables() {
+    let mut config = four_networks();
+    config.firewall.mode = FirewallMode::External;
+    let filter = |family| {
+        let text = external::iptables(&config, &Saved::default(), family);
+        text[text.find("*filter").unwrap()..].to_string()
+    };
+    let text = filter(Family::V4) + &filter(Family::V6);
+    assert!(text == include_str!("golden/networks_iptables.txt"), "the text is now:\n{text}");
 }
 
 /// Given a second tier that carries all because the first is dead, NAT off on one line, no

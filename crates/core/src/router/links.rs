@@ -1,4 +1,5 @@
-//! From kernel state to facts: interface, carrier, address, neighbour of each uplink.
+//! From kernel state to facts: interface, carrier, address, neighbour of each uplink, and the
+//! interfaces of networks.
 
 use super::Router;
 use crate::facts::WIDE_MTU;
@@ -20,6 +21,7 @@ impl Router {
             self.refresh_link(now, index, out);
             sockets.extend(self.socket(index));
         }
+        self.refresh_networks(now, out);
         if sockets != self.sockets {
             self.sockets.clone_from(&sockets);
             out.push(Output::Sockets(sockets));
@@ -68,6 +70,30 @@ impl Router {
             self.set_link_up(ifname, out);
         } else if ifindex.is_some() && link_up {
             self.books[index].link_set_up = ifindex;
+        }
+    }
+
+    /// Interfaces of networks matter where we have an address on them.
+    fn refresh_networks(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let known = core::mem::take(&mut self.facts.networks);
+        for position in 0..self.config.networks.len() {
+            let network = &self.config.networks[position];
+            let (ifname, is_ours) = (network.ifname, network.address.is_some());
+            let link = self.observed.links.get(&ifname).filter(|_| is_ours);
+            let link = link.map(|link| (link.index, link.up));
+            let index = link.map(|(index, _)| index);
+            self.facts.networks.push(index);
+            if known.get(position).copied().flatten() != index {
+                self.engine.interface_changed(ifname);
+                self.engine.retry_now(now);
+                self.dirty = true;
+            }
+            if let Some((index, is_up)) = link
+                && self.network_links.insert(ifname, index) != Some(index)
+                && !is_up
+            {
+                self.set_link_up(ifname, out);
+            }
         }
     }
 

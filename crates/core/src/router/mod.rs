@@ -15,7 +15,7 @@ use crate::check::{Line, Refusal};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::input::Input;
-use crate::net::UplinkId;
+use crate::net::{IfName, UplinkId};
 use crate::notice::Notice;
 use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
@@ -75,6 +75,8 @@ pub struct Router {
     dirty: bool,
     links_dirty: bool,
     lines_dirty: Vec<bool>,
+    /// The device behind a network's interface that was up, or that we have set up.
+    network_links: BTreeMap<IfName, u32>,
     sockets: Vec<ProbeSocket>,
     watch: Watch,
     /// Connections to delete once the new state is verified.
@@ -114,6 +116,7 @@ impl Router {
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
+            network_links: BTreeMap::new(),
             sockets: Vec::new(),
             watch: Watch::default(),
             pending_purges: BTreeMap::new(),

@@ -2,7 +2,7 @@
 
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
-use rail_core::config::{Config, Tier};
+use rail_core::config::{Config, Reach, Tier};
 use rail_linux::manager::{self, Release};
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,7 +28,9 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
 /// Who else on this system sets what we set, and how to make it stop.
 fn beside(config: &Config) -> String {
     let root = Path::new("/");
-    let mut names: Vec<_> = config.uplinks.iter().map(|u| u.ifname.to_string()).collect();
+    let inside = config.networks.iter().filter(|network| network.address.is_some());
+    let ours = config.uplinks.iter().map(|u| u.ifname).chain(inside.map(|n| n.ifname));
+    let mut names: Vec<_> = ours.map(|ifname| ifname.to_string()).collect();
     names.sort();
     names.dedup();
     let mut out = String::new();
@@ -71,6 +73,18 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         out.push('\n');
     };
     line(format!("{}: {verdict}", path.display()));
+    for network in &config.networks {
+        let reach = match &network.reach {
+            Reach::All => "everything".to_owned(),
+            Reach::Only { internet, networks } => {
+                let internet = internet.then_some("internet");
+                let all: Vec<_> =
+                    internet.into_iter().chain(networks.iter().map(String::as_str)).collect();
+                if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+            }
+        };
+        line(format!("  network {}: {} reaches {reach}", network.name, network.ifname));
+    }
     for uplink in &config.uplinks {
         let tier = match uplink.tier {
             Tier::Number(tier) => format!("tier {tier}, weight {}", uplink.weight),

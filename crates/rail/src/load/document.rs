@@ -47,7 +47,7 @@ fn whole(section: &str, text: &str) -> String {
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
-        "uplink" | "forward" => format!("[[{section}]]\n"),
+        "uplink" | "forward" | "network" => format!("[[{section}]]\n"),
         _ => format!("[{section}]\n"),
     };
     format!("{lan}{uplinks}{header}{text}\n")
@@ -58,6 +58,7 @@ fn smallest(section: &str) -> &'static str {
     match section {
         "uplink" => UPLINKS.split("[[uplink]]\n").nth(1).unwrap_or_default(),
         "forward" => FORWARD,
+        "network" => "name = \"dmz\"\ninterface = \"dmz0\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
         _ => "",
     }

@@ -1,9 +1,11 @@
 //! Writes a configuration back as a file, defaults included: what
 //! `rail check --show-effective` prints. Reading it gives the same configuration.
 
+use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
-    Allow, BalanceBy, Config, FirewallMode, Forward, LogLevel, Nat, NoUplink, Tier, UplinkConfig,
+    Allow, BalanceBy, Config, FirewallMode, Forward, LogLevel, Nat, Network, NetworkKind, NoUplink,
+    Reach, Tier, UplinkConfig,
 };
 use std::fmt::Write;
 
@@ -11,9 +13,7 @@ use std::fmt::Write;
 pub(crate) fn effective(config: &Config) -> String {
     let mut out = String::new();
     general(&mut out, config);
-    let list = |names: Vec<String>| names.join(", ");
-    let lan = list(config.lan.iter().map(|n| quoted(n.as_str())).collect());
-    line(&mut out, "\n[lan]\ninterfaces", &format!("[{lan}]"));
+    write_inside(&mut out, config);
     for uplink in &config.uplinks {
         write_uplink(&mut out, uplink);
     }
@@ -87,6 +87,46 @@ fn show_allow(allow: &Allow) -> String {
 
 fn show_ports((first, last): (u16, u16)) -> String {
     if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+/// `[lan]` and what it cannot say.
+fn write_inside(out: &mut String, config: &Config) {
+    let (short, long): (Vec<&Network>, Vec<&Network>) =
+        config.networks.iter().partition(|network| is_short(network));
+    if !short.is_empty() {
+        let lan: Vec<_> = short.iter().map(|n| quoted(n.ifname.as_str())).collect();
+        line(out, "\n[lan]\ninterfaces", &format!("[{}]", lan.join(", ")));
+    }
+    for network in long {
+        write_network(out, network);
+    }
+}
+
+fn write_network(out: &mut String, network: &Network) {
+    line(out, "\n[[network]]\nname", &quoted(&network.name));
+    line(out, "interface", &quoted(network.ifname.as_str()));
+    match network.address {
+        Some(address) => line(out, "address", &quoted(&address.to_string())),
+        None => out.push_str("# address: not ours\n"),
+    }
+    line(
+        out,
+        "kind",
+        match network.kind {
+            NetworkKind::Lan => "\"lan\"",
+            NetworkKind::Dmz => "\"dmz\"",
+            NetworkKind::Guest => "\"guest\"",
+        },
+    );
+    match &network.reach {
+        Reach::All => out.push_str("# may_reach: everything\n"),
+        Reach::Only { internet, networks } => {
+            let internet = internet.then(|| quoted("internet"));
+            let all: Vec<_> =
+                internet.into_iter().chain(networks.iter().map(|n| quoted(n))).collect();
+            line(out, "may_reach", &format!("[{}]", all.join(", ")));
+        }
+    }
 }
 
 fn write_uplink(out: &mut String, uplink: &UplinkConfig) {

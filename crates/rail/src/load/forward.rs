@@ -1,6 +1,6 @@
 //! `[[forward]]`: port forwards.
 
-use super::keys::nearest;
+use super::keys::suggestion;
 use super::reader::{Node, Reader, Section, shown};
 use super::router::prefix_of;
 use super::unit::digits;
@@ -211,12 +211,8 @@ fn names(reader: &mut Reader, node: Node<'_>, uplinks: &[uplink::Draft]) -> Vec<
         } else if known.contains(&name) || !complete {
             found.push(name.to_owned());
         } else {
-            let hint = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean \"{near}\"?"),
-                None => format!("there are: {}", known.join(", ")),
-            };
             let text = format!("there is no uplink \"{}\"", shown(name));
-            reader.error(node.span(), text).hint(hint);
+            reader.error(node.span(), text).hint(suggestion(name, &known));
         }
     }
     found

@@ -1,19 +1,18 @@
 //! Whether the parts of a configuration agree with each other, and what is legal
 //! but probably not meant.
 
-use super::forward;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
-use rail_core::config::{Config, FirewallMode, Forward, Nat, Ranges, Tier};
-use rail_core::net::{IfName, Prefix};
+use super::{forward, network};
+use rail_core::config::{Config, FirewallMode, Forward, Ranges, Tier};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use toml::Spanned;
 
 /// What is compared.
 pub(super) struct Parts<'a> {
-    pub(super) lan: &'a [At<IfName>],
+    pub(super) networks: &'a [network::Draft],
     pub(super) mode: FirewallMode,
     pub(super) ranges: &'a Ranges,
     pub(super) uplinks: &'a [Draft],
@@ -31,12 +30,13 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         for (index, uplink) in parts.uplinks.iter().enumerate() {
             against_earlier(reader, uplink, &parts.uplinks[..index]);
             in_common(reader, uplink, &parts.uplinks[..index], parts);
-            against_lan(reader, uplink, parts);
+            redirects(reader, uplink, parts.networks);
         }
     }
-    let own = own_addresses(parts.uplinks);
+    network::agree(reader, parts.networks, parts.uplinks, parts.mode);
+    let own = own_addresses(parts);
     for target in parts.targets {
-        if own.iter().any(|(a, _)| *a == target.value) {
+        if own.contains(&IpAddr::V4(target.value)) {
             let text = format!("the target {} is the router's own address", target.value);
             reader.error(target.span.clone(), text).hint("it would always answer");
         }
@@ -47,7 +47,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         return;
     }
     for (index, forward) in parts.forwards.iter().enumerate() {
-        if own.iter().any(|(a, _)| IpAddr::V4(*a) == forward.value.to.ip()) {
+        if own.contains(&forward.value.to.ip()) {
             let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
             reader.error(forward.to.clone(), text).hint("name a host inside");
         }
@@ -84,7 +84,11 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
     let Some(ifname) = &uplink.ifname else { return };
     let is_here = |u: &Draft| u.ifname.as_ref().is_some_and(|at| at.value == ifname.value);
     let host = |u: &Draft| u.address.as_ref().map(|at| at.value.address);
-    let why_not = if parts.lan.iter().any(|inside| inside.value == ifname.value) {
+    let is_inside = |u: &Draft| {
+        let mut inside = parts.networks.iter().filter_map(|network| network.ifname.as_ref());
+        u.ifname.as_ref().is_some_and(|at| inside.any(|i| i.value == at.value))
+    };
+    let why_not = if is_inside(uplink) {
         Some("an uplink inside has its interface and its address for itself")
     } else if parts.mode == FirewallMode::External {
         Some("that needs nftables rules of ours, and mode = \"external\" has none")
@@ -104,11 +108,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
         let hint = if is_here(first) {
             Some("two lines may have one address, but on an interface of its own each")
         } else {
-            let inside = |u: &Draft| {
-                let mut lan = parts.lan.iter();
-                lan.any(|l| u.ifname.as_ref().is_some_and(|at| at.value == l.value))
-            };
-            why_not.or(inside(first).then_some("the first uplink is inside"))
+            why_not.or(is_inside(first).then_some("the first uplink is inside"))
         };
         if let Some(hint) = hint {
             let text = format!("the address {} is given twice", value.address);
@@ -138,50 +138,21 @@ fn same<T: PartialEq>(
     Some(At { value: (), span: first.span.clone() })
 }
 
-/// An uplink may be on an inside interface: then its box stands among the hosts.
-fn against_lan(reader: &mut Reader, uplink: &Draft, parts: &Parts<'_>) {
-    let (Some(ifname), lan) = (&uplink.ifname, parts.lan) else { return };
-    let inside = lan.iter().find(|l| l.value == ifname.value);
-    if let Some(inside) = inside
-        && uplink.nat != Nat::Off
-    {
-        let text = format!(
-            "the interface {} is both inside and the uplink \"{}\"",
-            ifname.value,
-            uplink.label()
-        );
-        reader.error(ifname.span.clone(), text).also(&inside.span, "inside by this").hint(
-            "a provider's box inside the LAN answers the hosts directly, so nothing can be \
-             translated: write nat = false",
-        );
-    }
-    if let Some(inside) = inside
-        && parts.mode == FirewallMode::External
-    {
-        let text = format!("the uplink \"{}\" is on an inside interface", uplink.label());
-        reader
-            .error(ifname.span.clone(), text)
-            .also(&inside.span, "inside by this")
-            .hint("that needs nftables rules of ours, and mode = \"external\" has none");
-    }
-    if let Some(redirects) = &uplink.redirects
-        && redirects.value
-        && inside.is_none()
-        && !lan.is_empty()
-    {
+/// Redirects are a matter of uplinks inside.
+fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
+    let (Some(ifname), Some(redirects)) = (&uplink.ifname, &uplink.redirects) else { return };
+    let is_here = |n: &network::Draft| n.ifname.as_ref().is_none_or(|i| i.value == ifname.value);
+    if redirects.value && !networks.is_empty() && !networks.iter().any(is_here) {
         let text = format!("`redirects` is for an uplink inside; {} is not", ifname.value);
         reader.error(redirects.span.clone(), text).hint("leave it out");
     }
 }
 
-fn own_addresses(uplinks: &[Draft]) -> Vec<(Ipv4Addr, Prefix)> {
-    let prefixes = uplinks.iter().filter_map(|u| u.address.as_ref()).map(|a| a.value);
-    prefixes
-        .filter_map(|p| match p.address {
-            IpAddr::V4(address) => Some((address, p)),
-            IpAddr::V6(_) => None,
-        })
-        .collect()
+/// The addresses that the router sets on itself.
+fn own_addresses(parts: &Parts<'_>) -> Vec<IpAddr> {
+    let outside = parts.uplinks.iter().filter_map(|u| u.address.as_ref());
+    let inside = parts.networks.iter().filter_map(|n| n.address.as_ref());
+    outside.chain(inside).map(|a| a.value.address).collect()
 }
 
 fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forward::Draft]) {

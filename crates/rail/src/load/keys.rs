@@ -39,6 +39,14 @@ pub(crate) fn nearest<'a>(word: &str, valid: impl IntoIterator<Item = &'a str>) 
         .map(|(_, v)| v)
 }
 
+/// What to write instead of an unknown name: the nearest, or which there are.
+pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None => format!("there are: {}", known.join(", ")),
+    }
+}
+
 /// What a foreign word is called here, within `section`.
 pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
@@ -56,11 +64,11 @@ const TABLE: &[Keys] = &[
     Keys {
         section: "",
         built: &[
-            "router", "log", "lan", "firewall", "balance", "ranges", "uplink", "check", "forward",
+            "router", "log", "lan", "network", "firewall", "balance", "ranges", "uplink", "check",
+            "forward",
         ],
         later: &[
             "performance",
-            "network",
             "policy",
             "vrrp",
             "cluster",
@@ -82,6 +90,11 @@ const TABLE: &[Keys] = &[
     Keys { section: "balance", built: &["by"], later: &[] },
     Keys { section: "ranges", built: &["marks", "tables", "rule_priorities"], later: &[] },
     Keys { section: "lan", built: &["interfaces"], later: &["dhcp", "dns"] },
+    Keys {
+        section: "network",
+        built: &["name", "interface", "address", "kind", "may_reach"],
+        later: &["dhcp", "dns"],
+    },
     Keys {
         section: "uplink",
         built: &[
@@ -150,6 +163,21 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("", "portforward", "forward"),
     ("", "dnat", "forward"),
     ("", "logging", "log"),
+    ("", "networks", "network"),
+    ("", "zone", "network"),
+    ("", "dmz", "network"),
+    ("", "guest", "network"),
+    ("network", "iface", "interface"),
+    ("network", "ifname", "interface"),
+    ("network", "dev", "interface"),
+    ("network", "device", "interface"),
+    ("network", "ip", "address"),
+    ("network", "ipaddr", "address"),
+    ("network", "type", "kind"),
+    ("network", "zone", "kind"),
+    ("network", "reach", "may_reach"),
+    ("network", "allow", "may_reach"),
+    ("network", "forward", "may_reach"),
     ("lan", "interface", "interfaces"),
     ("lan", "iface", "interfaces"),
     ("uplink", "ip", "address"),

@@ -10,6 +10,7 @@ mod effective;
 mod forward;
 mod judge;
 mod keys;
+mod network;
 mod reader;
 mod report;
 mod router;
@@ -102,6 +103,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     let router = router::router(reader, file);
     let log = router::log(reader, file);
     let lan = router::lan(reader, file);
+    let networks = network::networks(reader, file, lan);
     let firewall = router::firewall(reader, file);
     let balance = router::balance(reader, file, firewall.mode);
     let ranges = router::ranges(reader, file);
@@ -112,7 +114,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         reader,
         file,
         &judge::Parts {
-            lan: &lan,
+            networks: &networks,
             mode: firewall.mode,
             ranges: &ranges,
             uplinks: &uplinks,
@@ -123,7 +125,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     Some(Config {
         router,
         log,
-        lan: lan.into_iter().map(|name| name.value).collect(),
+        networks: network::finish(networks)?,
         firewall,
         balance,
         ranges,

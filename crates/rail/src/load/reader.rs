@@ -287,7 +287,7 @@ fn within(path: &str) -> String {
 pub(super) fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
-        "uplink" | "forward" => format!("[[{path}]]"),
+        "uplink" | "forward" | "network" => format!("[[{path}]]"),
         _ => format!("[{path}]"),
     }
 }

@@ -54,7 +54,11 @@ pub(super) fn log(reader: &mut Reader, file: &Section<'_>) -> Log {
 
 pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
     if file.get("lan").is_none() {
-        if !reader.broken && !is_misspelt(file, "lan") {
+        let is_empty =
+            |n: Node<'_>| n.get_ref().as_array().is_some_and(|a| a.iter().next().is_none());
+        let is_given =
+            file.get("network").is_some_and(|n| !is_empty(n)) || is_misspelt(file, "network");
+        if !reader.broken && !is_misspelt(file, "lan") && !is_given {
             reader
                 .error(file.span.clone(), "the table [lan] is missing: which side is inside?")
                 .hint("write:  [lan]  and below it  interfaces = [\"lan0\"]");

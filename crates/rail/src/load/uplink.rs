@@ -81,7 +81,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
     }
 }
 
-fn required<T>(
+pub(super) fn required<T>(
     reader: &mut Reader,
     section: &Section<'_>,
     key: &str,
@@ -152,29 +152,36 @@ fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    let value = judge_address(reader, node, text)?;
-    Some(At { value, span: node.span() })
-}
-
-fn judge_address(reader: &mut Reader, node: Node<'_>, text: &str) -> Option<Prefix> {
     if let "dhcp" | "ppp" | "keep" | "ra" = text {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
             .hint("write the static address: \"198.51.100.2/24\"");
         return None;
     }
+    let value = static_address(reader, node, text, "198.51.100.2/24", "an uplink")?;
+    Some(At { value, span: node.span() })
+}
+
+/// The address of a host with its prefix length, such as `example`.
+pub(super) fn static_address(
+    reader: &mut Reader,
+    node: Node<'_>,
+    text: &str,
+    example: &str,
+    whose: &str,
+) -> Option<Prefix> {
     let Ok(prefix) = text.parse::<Prefix>() else {
         let problem =
             reader.error(node.span(), format!("`address`: \"{}\" is no address", shown(text)));
         if text.parse::<IpAddr>().is_ok() {
             problem.hint(format!("the prefix length is missing: \"{text}/24\""));
         } else {
-            problem.hint("an address with its prefix length: \"198.51.100.2/24\"");
+            problem.hint(format!("an address with its prefix length: \"{example}\""));
         }
         return None;
     };
     let IpAddr::V4(address) = prefix.address else {
-        reader.later(node.span(), "an IPv6 address of an uplink");
+        reader.later(node.span(), &format!("an IPv6 address of {whose}"));
         return None;
     };
     let wrong = if !is_host(address) {

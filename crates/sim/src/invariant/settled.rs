@@ -4,6 +4,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
+use rail_core::config::Network;
 use rail_core::facts::{Facts, UplinkFacts, WIDE_MTU};
 use rail_core::render;
 use rail_core::state::{Memory, Scope, Watch, diff};
@@ -58,5 +59,12 @@ fn facts(scene: &Scene) -> Facts {
             gateway_mac: None,
         }
     };
-    Facts { uplinks: scene.lines.iter().enumerate().map(fact).collect(), all_wide: true }
+    let inside = |network: &Network| {
+        network.address.and_then(|_| scene.kernel.links.get(&network.ifname)).map(|l| l.index)
+    };
+    Facts {
+        uplinks: scene.lines.iter().enumerate().map(fact).collect(),
+        networks: scene.config.networks.iter().map(inside).collect(),
+        all_wide: true,
+    }
 }

@@ -1,0 +1,133 @@
+//! Inside networks: our addresses on them, and what their hosts may not reach.
+//!
+//! A network that may reach everything, as the only one of a usual router does, leaves no trace in
+//! the filter. For the others the maps that ask where a packet came in have one more element each,
+//! and so no packet meets a rule more: known connections are let through before, as those by an
+//! uplink are. What is closed is closed for new connections, in both families.
+//!
+//! The chain of a network ends in a drop and names what is open, so that an interface nobody
+//! thought of (a tunnel, containers) is closed to guests.
+
+use super::firewall::{Line, any_of, plain};
+use super::forward::hairpin_publics;
+use crate::config::{Config, Network, NetworkKind, Reach};
+use crate::facts::Facts;
+use crate::net::IfName;
+use crate::state::{Chain, Key, Resource, State};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Adds our addresses to the desired state.
+pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
+    for (network, index) in config.networks.iter().zip(&facts.networks) {
+        if let (Some(prefix), Some(_)) = (network.address, index) {
+            let key = Key::Address { ifname: network.ifname, prefix };
+            state.insert(key, Resource::Address);
+        }
+    }
+}
+
+/// Interfaces as nft writes one or several; `None` without any.
+pub(super) fn interfaces(config: &Config, which: impl FnMut(&&Network) -> bool) -> Option<String> {
+    any_of(config.networks.iter().filter(which).map(|network| quoted(network.ifname)).collect())
+}
+
+/// Networks that may reach everything.
+pub(super) fn is_open(network: &&Network) -> bool {
+    network.reach == Reach::All
+}
+
+/// Networks whose hosts are ours: the router, and forwards that ask for the source, are open to them.
+pub(super) fn is_lan(network: &&Network) -> bool {
+    network.kind == NetworkKind::Lan
+}
+
+/// Elements of the map of devices: new connections from networks that may not reach everything.
+pub(super) fn forward_gates(config: &Config) -> Vec<String> {
+    let closed = config.networks.iter().filter(|network| !is_open(network));
+    closed.map(|network| format!("{} : goto {}", quoted(network.ifname), chain(network))).collect()
+}
+
+/// The same for packets to the router.
+pub(super) fn input_gates(config: &Config) -> Vec<String> {
+    let strangers = config.networks.iter().filter(|network| !is_lan(network));
+    strangers.map(|network| format!("{} : goto {INPUT}", quoted(network.ifname))).collect()
+}
+
+/// The chains behind the gates.
+pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
+    let mut chains = Vec::new();
+    for network in &config.networks {
+        if let Reach::Only { internet, networks } = &network.reach {
+            let rules = beyond(config, lines, network, (*internet, networks));
+            chains.push(plain(chain(network), rules));
+        }
+    }
+    if !input_gates(config).is_empty() {
+        chains.push(plain(INPUT.into(), services()));
+    }
+    chains
+}
+
+/// What the hosts of a network may reach beyond the router.
+fn beyond(
+    config: &Config,
+    lines: &[Line<'_>],
+    network: &Network,
+    (internet, names): (bool, &[String]),
+) -> Vec<String> {
+    // Only what asked for an address of ours: others translate for reasons of their own.
+    let forwarded = hairpin_publics(config, lines)
+        .map(|publics| format!("ct status dnat ct original ip daddr {publics} accept"));
+    let mut rules: Vec<String> = forwarded.into_iter().collect();
+    let open = reached(config, network, names);
+    let mut devices: Vec<String> = open.iter().map(|ifname| quoted(*ifname)).collect();
+    let lines = || lines.iter().filter(|_| internet);
+    devices.extend(lines().filter(|l| !l.inside).map(|l| quoted(l.uplink.ifname)));
+    devices.sort();
+    devices.dedup();
+    rules.extend(any_of(devices).map(|devices| format!("oifname {devices} accept")));
+    // A provider's box stands among hosts that may be closed.
+    for line in lines().filter(|line| line.inside && !open.contains(&line.uplink.ifname)) {
+        let (ifname, gateway) = (quoted(line.uplink.ifname), line.uplink.gateway);
+        rules.push(format!("oifname {ifname} rt ip nexthop {gateway} accept"));
+    }
+    rules.push("counter drop".into());
+    rules
+}
+
+/// The interfaces of networks that a network may reach: its own, for another router may stand
+/// among its hosts, and those that are named.
+pub(super) fn reached(config: &Config, network: &Network, names: &[String]) -> Vec<IfName> {
+    let open = |other: &&Network| other.name == network.name || names.contains(&other.name);
+    config.networks.iter().filter(open).map(|other| other.ifname).collect()
+}
+
+/// What strangers may ask of the router: names, addresses, and whether it is there.
+fn services() -> Vec<String> {
+    vec![
+        "ct state established,related accept".to_string(),
+        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
+        format!("tcp dport {DNS} accept"),
+        format!("udp dport {{ {DNS}, {DHCP}, {DHCP6} }} accept"),
+        "counter drop".to_string(),
+    ]
+}
+
+fn quoted(ifname: IfName) -> String {
+    format!("\"{ifname}\"")
+}
+
+fn chain(network: &Network) -> String {
+    format!("net_{}", network.name)
+}
+
+/// No network can be called so: its chain begins otherwise.
+const INPUT: &str = "inside_input";
+
+/// Ports of the router's services, for both families.
+pub(super) const DNS: u16 = 53;
+pub(super) const DHCP: u16 = 67;
+pub(super) const DHCP6: u16 = 547;
