@@ -13,7 +13,7 @@
 //! and its links up; the addresses of the uplinks are left to the daemon unless asked for.
 
 use crate::node::{Node, veth};
-use crate::{LabError, eventually::try_eventually};
+use crate::{LabError, Network, eventually::try_eventually};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -29,12 +29,15 @@ pub struct Plan {
     pub second_hop: bool,
     /// Puts the addresses on the uplinks.
     pub addresses: bool,
+    /// Names of further inside networks.
+    pub networks: Vec<&'static str>,
 }
 
 impl Plan {
     /// A drawing with this number of uplinks, twenty client addresses, and second hops.
     pub fn new(uplinks: usize) -> Self {
-        Self { uplinks, clients: 20, second_hop: true, addresses: false }
+        let networks = Vec::new();
+        Self { uplinks, clients: 20, second_hop: true, addresses: false, networks }
     }
 }
 
@@ -114,6 +117,8 @@ pub struct Topology {
     pub internet: Node,
     /// The lines, number 1 first.
     pub lines: Vec<Line>,
+    /// Inside networks beside the LAN.
+    pub networks: Vec<Network>,
     clients: usize,
 }
 
@@ -156,7 +161,11 @@ impl Topology {
         for number in 1..=plan.uplinks {
             lines.push(build_line(number, plan, &router, &internet)?);
         }
-        let topology = Self { client, router, internet, lines, clients: plan.clients };
+        let mut networks = Vec::new();
+        for (number, name) in (1..).zip(&plan.networks) {
+            networks.push(Network::build(name, number, &router)?);
+        }
+        let topology = Self { client, router, internet, lines, networks, clients: plan.clients };
         topology.wait_for_carrier()?;
         Ok(topology)
     }
@@ -164,6 +173,15 @@ impl Topology {
     /// The line with this number, from 1.
     pub fn line(&self, number: usize) -> &Line {
         &self.lines[number - 1]
+    }
+
+    /// The inside network with this name.
+    ///
+    /// # Panics
+    /// When the plan names no such network.
+    pub fn network(&self, name: &str) -> &Network {
+        let found = self.networks.iter().find(|network| network.name == name);
+        found.expect("the plan names the network")
     }
 
     /// The client's addresses.
@@ -230,8 +248,8 @@ impl Topology {
         out
     }
 
-    /// Gives the drawing IPv6 through line 1: the inside is 2001:db8:1::/64 and a server is
-    /// 2001:db8:2::1.
+    /// Gives the drawing IPv6 through line 1: the inside is 2001:db8:1::/64, further networks are
+    /// beside it, and a server is 2001:db8:2::1.
     ///
     /// # Errors
     /// When the kernel refuses a step.
@@ -244,11 +262,20 @@ impl Topology {
             "addr add 2001:db8:1::1/64 dev lan0 nodad\naddr add 2001:db8:f::2/64 dev wan1 nodad\n\
              route add ::/0 via 2001:db8:f::1\n",
         )?;
+        for network in &self.networks {
+            network.add_ipv6(&self.router)?;
+        }
         self.router.set("net/ipv6/conf/all/forwarding", "1")?;
-        let back = "route add 2001:db8:1::/64 via";
+        let lan = ["2001:db8:1::".to_owned()];
+        let others = self.networks.iter().map(|network| network.prefix6());
+        let inside: Vec<String> = lan.into_iter().chain(others).collect();
+        let back = |via: &str| -> String {
+            inside.iter().map(|prefix| format!("route add {prefix}/64 via {via}\n")).collect()
+        };
         line.isp.ip_batch(&format!(
-            "addr add 2001:db8:f::1/64 dev acc nodad\n{back} 2001:db8:f::2\n\
-             addr add 2001:db8:a::1/64 dev core nodad\n"
+            "addr add 2001:db8:f::1/64 dev acc nodad\n{}\
+             addr add 2001:db8:a::1/64 dev core nodad\n",
+            back("2001:db8:f::2")
         ))?;
         let direct = line.transit.is_none();
         let next = if direct { "2001:db8:a::3" } else { "2001:db8:a::2" };
@@ -256,14 +283,16 @@ impl Topology {
         if let Some(transit) = &line.transit {
             transit.ip_batch(&format!(
                 "addr add 2001:db8:a::2/64 dev low nodad\naddr add 2001:db8:b::1/64 dev high nodad\n\
-                 {back} 2001:db8:a::1\nroute add 2001:db8:f::/64 via 2001:db8:a::1\n\
-                 route add ::/0 via 2001:db8:b::2\n"
+                 {}route add 2001:db8:f::/64 via 2001:db8:a::1\nroute add ::/0 via 2001:db8:b::2\n",
+                back("2001:db8:a::1")
             ))?;
         }
         let (own, via) = if direct { ("a::3", "a::1") } else { ("b::2", "b::1") };
+        let via = format!("2001:db8:{via}");
         self.internet.ip_batch(&format!(
             "addr add 2001:db8:{own}/64 dev up1 nodad\naddr add 2001:db8:2::1/128 dev lo nodad\n\
-             {back} 2001:db8:{via}\nroute add 2001:db8:f::/64 via 2001:db8:{via}\n"
+             {}route add 2001:db8:f::/64 via {via}\n",
+            back(&via)
         ))
     }
 
@@ -307,7 +336,7 @@ fn octet(number: usize) -> u8 {
 }
 
 /// A node that does not wait for duplicate address detection and filters no return path.
-fn make(name: &str) -> Result<Node, LabError> {
+pub(crate) fn make(name: &str) -> Result<Node, LabError> {
     let node = Node::new(name)?;
     node.enter(|| {
         for (setting, value) in [

@@ -5,7 +5,7 @@
 use rail_lab::flows::Protocol;
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, Fault, FlowsReport, LabError, Node, Plan, Rail, Servers,
-    Topology, World, eventually, figures, node, timed, topology,
+    Topology, World, eventually, figures, isolated, node, timed, topology,
 };
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -302,6 +302,37 @@ fn a_box_inside_the_lan_shares_with_a_line() {
         let lost = (by_line.udp_lost(), by_line.broken(), by_line.mixed());
         assert_eq!((by_line.flows.is_empty(), lost), (false, (0, 0, 0)));
         assert_eq!(world.topology.line(2).wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
+fn guests_reach_a_box_inside_the_lan_and_not_the_hosts_beside_it() {
+    isolated(|| {
+        // given a box among the hosts, and guests who may reach the internet only / when they
+        // open connections to the internet, and to a host beside the box / then the first are
+        // answered by the box, and the second are not
+        let topology = Topology::build(&Plan { networks: vec!["guest"], ..Plan::new(2) }).unwrap();
+        put_box_inside(&topology).unwrap();
+        topology.line(1).isp.sh("ip route add 10.8.1.0/24 via 192.168.1.1").unwrap();
+        let servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+        let config = box_config(&topology, "2", "")
+            + "[[network]]\nname = \"guest\"\ninterface = \"guest0\"\n\
+               address = \"10.8.1.1/24\"\nkind = \"guest\"\n";
+        let rail = Rail::run(&topology.router, &config).unwrap();
+        rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let world = World { rail, servers, topology };
+        let guest = world.topology.network("guest");
+        let _inside = Servers::tcp(&world.topology.client, "0.0.0.0:80".parse().unwrap()).unwrap();
+        let ask = |node: &Node, sources: Vec<Ipv4Addr>, servers: Vec<SocketAddrV4>| {
+            let plan = ConnectorPlan { sources, servers, count: Some(40), ..world.plan() };
+            Connector::start(node, plan).finish().unwrap()
+        };
+        let host = vec![SocketAddrV4::new(world.topology.clients()[0], 80)];
+        let out = ask(&guest.node, guest.hosts(), world.plan().servers);
+        assert_eq!((out.failed(), out.by_source()), (0, [(BOX, 40)].into()));
+        assert_eq!(ask(&guest.node, guest.hosts(), host.clone()).failed(), 40);
+        let router = vec![Ipv4Addr::new(192, 168, 1, 1)];
+        assert_eq!(ask(&world.topology.router, router, host).failed(), 0);
     });
 }
 
