@@ -242,7 +242,7 @@ fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
         link_up: bits & 2 == 0,
         carrier: bits & 4 == 0,
         has_address: bits & 8 == 0,
-        mtu: 1500,
+        mtu: if bits & 64 == 0 { 1500 } else { 1492 },
         health: if bits & 16 == 0 { Health::Up } else { Health::Down },
         active: bits & 32 == 0,
         gateway_mac: None,
