@@ -14,6 +14,11 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         Key::Slots => {
             "which line each share of the new connections takes; a failover changes its elements"
         }
+        Key::Address { ifname, prefix }
+            if config.networks.iter().any(|n| (n.ifname, n.address) == (*ifname, Some(*prefix))) =>
+        {
+            "the network's address, added if it is not there"
+        }
         Key::Address { .. } => "the line's address, added if it is not there",
         Key::Route(route) if route.table == shared && route.metric != 0 => {
             "sockets that are bound to a device with several lines take its first usable line"
@@ -112,13 +117,23 @@ pub fn chain(name: &str) -> Option<&'static str> {
              mark, the source translated; one before the usual priority, so that the masquerade \
              of others is asked later"
         }
-        "input" => "what comes by a line for the router goes to `wan_input`",
+        "input" => {
+            "what comes by a line for the router goes to `wan_input`, what comes from a network of \
+             kind `dmz` or `guest` to `inside_input`"
+        },
         "forward" => {
             "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line \
-             goes to `wan_forward`"
+             goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
         }
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
         "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",
+        "inside_input" => {
+            "what the hosts of a network of kind `dmz` or `guest` may ask of the router; the rest is \
+             dropped and counted"
+        }
+        _ if name.starts_with("net_") => {
+            "what the hosts of this network may reach; the rest is dropped and counted"
+        }
         "hairpin" => "port forwards for clients inside, by a line's own address",
         "own" => {
             "what the router sends from an address that several lines have: the mark of its \

@@ -145,6 +145,9 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
         }
         ("forward", "from", "anyone") => "anyone",
         ("forward", "uplinks", "every uplink") => "all",
+        ("network", "address", "not ours") => "not ours",
+        // The smallest network is one of kind `lan`.
+        ("network", "may_reach", "of kind `lan` everything, else `[\"internet\"]`") => "everything",
         ("firewall", "allow", "none") => "[]",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");

@@ -73,6 +73,12 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
+        title: "A network for guests: 10.9.0.1/24 on `guest0`",
+        append: "[[network]]\nname = \"guests\"\ninterface = \"guest0\"\n\
+                 address = \"10.9.0.1/24\"\nkind = \"guest\"\n",
+        ..PLAIN
+    },
+    Variant {
         title: "Two lines on one port: `isp2` on `wan1`, too",
         replace: ("interface = \"wan2\"", "interface = \"wan1\""),
         ..PLAIN
@@ -157,7 +163,11 @@ fn all_well(config: &Config) -> Facts {
         ..UplinkFacts::new(UplinkId(id))
     };
     let numbers = (1..=u8::MAX).take(config.uplinks.len());
-    Facts { uplinks: numbers.map(fact).collect(), all_wide: true }
+    Facts {
+        uplinks: numbers.map(fact).collect(),
+        networks: vec![Some(20); config.networks.len()],
+        all_wide: true,
+    }
 }
 
 /// A state as lines, one for each object and each rule of nftables.
