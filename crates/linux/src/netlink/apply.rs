@@ -11,7 +11,7 @@ use super::request::RequestSocket;
 use rail_core::net::{Family, IfName, Prefix};
 use rail_core::state::{Key, Op, OpError, PROTOCOL, RouteKey, RouteValue, Rule};
 use rail_wire::netlink::{
-    AddressMessage, NexthopMessage, RouteKind, RouteMessage, RuleMessage, family,
+    AddressMessage, Beyond, NexthopMessage, RouteKind, RouteMessage, RuleMessage, family,
 };
 use std::collections::BTreeMap;
 
@@ -157,6 +157,7 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         mark: rule.fwmark,
         suppress_prefix_length: rule.suppress_prefixlength,
         is_partial: false,
+        beyond: Beyond::default(),
     }
 }
 

@@ -27,7 +27,7 @@ pub use address::AddressMessage;
 pub use link::LinkMessage;
 pub use neighbour::{NeighbourMessage, nud};
 pub use route::{NexthopMessage, RouteKind, RouteMessage};
-pub use rule::RuleMessage;
+pub use rule::{Beyond, RuleMessage};
 
 use crate::DecodeError;
 use alloc::vec::Vec;

@@ -30,6 +30,23 @@ pub struct RuleMessage {
     pub suppress_prefix_length: Option<u32>,
     /// It has selectors, flags or an action beyond these fields: what they say is not all.
     pub is_partial: bool,
+    /// Some of what lies beyond: we never set it, and show it.
+    pub beyond: Beyond,
+}
+
+/// What rules of others have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Beyond {
+    /// Destination prefix.
+    pub destination: Option<(IpAddr, u8)>,
+    /// Input device.
+    pub iif: Option<String>,
+    /// The rule applies where its selectors do not.
+    pub inverted: bool,
+    /// An action other than to look in a table, as the kernel numbers it.
+    pub action: Option<u8>,
+    /// There is still more.
+    pub more: bool,
 }
 
 impl RuleMessage {
@@ -53,10 +70,17 @@ impl RuleMessage {
                 || fixed[3] != 0
                 || fixed[7] != ACTION_TABLE
                 || u32_at(fixed, 8)? & !HARMLESS_FLAGS != 0,
+            beyond: Beyond {
+                inverted: u32_at(fixed, 8)? & INVERT != 0,
+                action: Some(fixed[7]).filter(|action| *action != ACTION_TABLE),
+                more: fixed[3] != 0,
+                ..Beyond::default()
+            },
         };
         for attribute in attributes {
             if rule.take(&attribute, source_length).is_none() {
                 rule.is_partial = true;
+                rule.take_beyond(&attribute, fixed[1]);
             }
         }
         // A length without an address is a prefix of zeros.
@@ -88,6 +112,17 @@ impl RuleMessage {
             _ => return None,
         }
         Some(())
+    }
+
+    fn take_beyond(&mut self, attribute: &Attribute<'_>, destination_length: u8) {
+        match attribute.kind {
+            FRA_DST => {
+                let address = attribute.address();
+                self.beyond.destination = address.map(|address| (address, destination_length));
+            }
+            FRA_IIFNAME => self.beyond.iif = attribute.text().map(Into::into),
+            _ => self.beyond.more = true,
+        }
     }
 
     /// Asks for all rules of a family.
@@ -140,9 +175,12 @@ impl RuleMessage {
 const FIXED_LENGTH: usize = 12;
 /// `FR_ACT_TO_TBL`.
 const ACTION_TABLE: u8 = 1;
-/// `FIB_RULE_PERMANENT`, `_UNRESOLVED`, `_IIF_DETACHED`, `_OIF_DETACHED`; not `_INVERT` (2).
+/// `FIB_RULE_PERMANENT`, `_UNRESOLVED`, `_IIF_DETACHED`, `_OIF_DETACHED`; not `_INVERT`.
 const HARMLESS_FLAGS: u32 = 0x1 | 0x4 | 0x8 | 0x10;
+const INVERT: u32 = 0x2;
+const FRA_DST: u16 = 1;
 const FRA_SRC: u16 = 2;
+const FRA_IIFNAME: u16 = 3;
 const FRA_PRIORITY: u16 = 6;
 const FRA_FWMARK: u16 = 10;
 const FRA_SUPPRESS_IFGROUP: u16 = 13;

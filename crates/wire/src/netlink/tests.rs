@@ -81,6 +81,7 @@ fn plain_rule() -> RuleMessage {
         mark: None,
         suppress_prefix_length: None,
         is_partial: false,
+        beyond: Beyond::default(),
     }
 }
 
@@ -191,7 +192,8 @@ fn unknown_attributes_cost_nothing_but_completeness() {
     let mut rule = plain_rule().add(true);
     rule.attribute(999, b"narrower");
     let read = RuleMessage::decode(&only(&rule.finish(1))).unwrap();
-    assert_eq!(read, RuleMessage { is_partial: true, ..plain_rule() });
+    let beyond = Beyond { more: true, ..Beyond::default() };
+    assert_eq!(read, RuleMessage { is_partial: true, beyond, ..plain_rule() });
     let mut route = plain_route().set(false);
     route.attribute(999, b"from a newer kernel");
     let read = RouteMessage::decode(&only(&route.finish(1))).unwrap();
