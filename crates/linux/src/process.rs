@@ -9,7 +9,7 @@
 //! Leaves out which programs are run, and what their output means.
 //!
 //! ```text
-//!  request   id:u64 timeout_ms:u64 (argument 0)*      with a memfd, if there is input
+//!  request   id:u64 timeout_ms:u64 keep:u64 (argument 0)*      with a memfd, if there is input
 //!  answer    kind:u8 id:u64 (bytes | status:u8 value:i32)
 //! ```
 
@@ -19,7 +19,7 @@ pub use server::spawner_main;
 
 use rail_core::state::OpError;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
@@ -55,9 +55,9 @@ pub struct Finished {
     pub id: u64,
     /// How it ended.
     pub status: Status,
-    /// The first 64 KiB.
+    /// The first 64 KiB, or what was asked for.
     pub stdout: Vec<u8>,
-    /// The first 64 KiB.
+    /// As much.
     pub stderr: Vec<u8>,
 }
 
@@ -101,8 +101,36 @@ impl Spawner {
     /// No argument, one with a zero byte, or more than 64 KiB of them; the spawner is gone and
     /// could not be started again, or has no room; the kernel's.
     pub fn request(&mut self, argv: &[&str], stdin: &[u8], timeout: Duration) -> io::Result<u64> {
+        self.send(argv, stdin, timeout, CAPTURE)
+    }
+
+    /// Asks for a program without input, keeps this much of its output, and waits for its end.
+    /// Not for the loop.
+    ///
+    /// # Errors
+    /// As [`request`](Self::request).
+    pub fn run(&mut self, argv: &[&str], timeout: Duration, keep: usize) -> io::Result<Finished> {
+        let id = self.send(argv, b"", timeout, keep)?;
+        loop {
+            if let Some(finished) = self.drain().into_iter().find(|finished| finished.id == id) {
+                return Ok(finished);
+            }
+            match poll(&mut [PollFd::new(&self.poller, PollFlags::IN)], None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    fn send(
+        &mut self,
+        argv: &[&str],
+        stdin: &[u8],
+        timeout: Duration,
+        keep: usize,
+    ) -> io::Result<u64> {
         let id = self.next;
-        let bytes = encode_request(id, argv, timeout)?;
+        let bytes = encode_request(id, argv, timeout, keep)?;
         let input = if stdin.is_empty() { None } else { Some(input_file(stdin)?) };
         self.drain_link();
         if self.link.is_none() {
@@ -199,7 +227,10 @@ impl AsFd for Spawner {
 
 impl Finished {
     /// Code 0, or the first line of what the program said about it.
-    fn result(&self) -> Result<(), OpError> {
+    ///
+    /// # Errors
+    /// It ended otherwise.
+    pub fn result(&self) -> Result<(), OpError> {
         let said = String::from_utf8_lossy(&self.stderr);
         let said = said.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
         let (errno, text) = match self.status {
@@ -277,9 +308,10 @@ impl Drop for Link {
     }
 }
 
-fn encode_request(id: u64, argv: &[&str], timeout: Duration) -> io::Result<Vec<u8>> {
+fn encode_request(id: u64, argv: &[&str], timeout: Duration, keep: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::from(id.to_le_bytes());
     bytes.extend(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
+    bytes.extend(u64::try_from(keep).unwrap_or(u64::MAX).to_le_bytes());
     for argument in argv {
         bytes.extend(argument.as_bytes());
         bytes.push(0);
@@ -354,7 +386,7 @@ const SOCKET: RawFd = 3;
 const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// Longest message, in both directions.
 const MESSAGE: usize = 64 * 1024;
-/// How much of each output is kept.
+/// How much of each output is kept, if nobody asks for another amount.
 const CAPTURE: usize = 64 * 1024;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;

@@ -3,8 +3,8 @@
 //! Promises that a child which writes without end, or hangs, delays no other.
 
 use super::{
-    CAPTURE, END, MESSAGE, PATH, SOCKET, STDERR, STDOUT, Status, close_on_exec_from,
-    empty_signal_mask, encode_status,
+    END, MESSAGE, PATH, SOCKET, STDERR, STDOUT, Status, close_on_exec_from, empty_signal_mask,
+    encode_status,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
@@ -65,6 +65,14 @@ struct Running {
 struct Pipe {
     fd: Option<OwnedFd>,
     kept: Vec<u8>,
+    most: usize,
+}
+
+/// What a child may take.
+struct Limits {
+    time: Duration,
+    /// Bytes of each output that are kept.
+    output: usize,
 }
 
 impl Server {
@@ -173,10 +181,15 @@ impl Server {
     fn take(&mut self, request: &[u8], input: Option<OwnedFd>) {
         let Some((id, rest)) = request.split_first_chunk() else { return };
         let Some((timeout, rest)) = rest.split_first_chunk() else { return };
-        let (id, timeout) = (u64::from_le_bytes(*id), u64::from_le_bytes(*timeout));
+        let Some((keep, rest)) = rest.split_first_chunk() else { return };
+        let [id, timeout, keep] = [id, timeout, keep].map(|bytes| u64::from_le_bytes(*bytes));
+        let limits = Limits {
+            time: Duration::from_millis(timeout),
+            output: usize::try_from(keep).unwrap_or(usize::MAX),
+        };
         let arguments = rest.strip_suffix(&[0]).unwrap_or(rest);
         let started = if self.running.len() < CHILDREN {
-            Running::start(id, arguments, Duration::from_millis(timeout), input)
+            Running::start(id, arguments, limits, input)
         } else {
             Err(Errno::AGAIN.into())
         };
@@ -192,7 +205,7 @@ impl Running {
     fn start(
         id: u64,
         arguments: &[u8],
-        timeout: Duration,
+        limits: Limits,
         input: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let mut words = arguments.split(|byte| *byte == 0).map(OsStr::from_bytes);
@@ -225,9 +238,9 @@ impl Running {
                 return Err(e.into());
             }
         };
-        let stdout = Pipe::new(child.stdout.take().map(OwnedFd::from));
-        let stderr = Pipe::new(child.stderr.take().map(OwnedFd::from));
-        let deadline = Instant::now().checked_add(timeout);
+        let stdout = Pipe::new(child.stdout.take().map(OwnedFd::from), limits.output);
+        let stderr = Pipe::new(child.stderr.take().map(OwnedFd::from), limits.output);
+        let deadline = Instant::now().checked_add(limits.time);
         Ok(Self { id, child, group, end, stdout, stderr, deadline, timed_out: false })
     }
 
@@ -238,10 +251,10 @@ impl Running {
 }
 
 impl Pipe {
-    fn new(fd: Option<OwnedFd>) -> Self {
+    fn new(fd: Option<OwnedFd>, most: usize) -> Self {
         // A pipe of our own can be made non-blocking; if not, its output is not read.
         let fd = fd.filter(|fd| rustix::io::ioctl_fionbio(fd, true).is_ok());
-        Self { fd, kept: Vec::new() }
+        Self { fd, kept: Vec::new(), most }
     }
 
     /// Reads what is there, up to a limit, keeps the first of it and drops the rest.
@@ -251,7 +264,7 @@ impl Pipe {
             let Some(fd) = &self.fd else { return };
             match rustix::io::read(fd.as_fd(), &mut buffer) {
                 Ok(length) if length > 0 => {
-                    let room = CAPTURE - self.kept.len();
+                    let room = self.most - self.kept.len();
                     self.kept.extend(&buffer[..length.min(room)]);
                 }
                 Err(Errno::INTR) => {}
