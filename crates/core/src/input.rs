@@ -1,5 +1,6 @@
 //! Everything that can happen to a router.
 
+use crate::beside::Findings;
 use crate::config::Config;
 use crate::net::UplinkId;
 use crate::state::{Key, Observed, OpError, Scope};
@@ -32,6 +33,8 @@ pub enum Input {
         /// How many, or why not.
         result: Result<u32, OpError>,
     },
+    /// What other software does to us was looked at again: it, or the system, had changed.
+    Surveyed(Box<Findings>),
     /// A new, valid configuration.
     Reload(Box<Config>),
     /// Take everything of ours away (`rail stop --withdraw`).

@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod balance;
+pub mod beside;
 pub mod check;
 pub mod config;
 pub mod facts;

@@ -1,7 +1,7 @@
 //! Typed news. A log line, an event, a metric and a mail are all made from one
 //! notice, so that they always say the same thing.
 
-use crate::status::{Health, Role};
+use crate::status::{Conflict, Health, Role};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -54,6 +54,8 @@ pub enum Notice {
     Refused { object: String, error: String, retry_ms: u64 },
     /// A foreign object stands inside our ranges. It is left alone.
     Foreign { object: String },
+    /// Other software is in our way; or no longer.
+    Conflict { owner: String, object: String, effect: String, remedy: String, gone: bool },
     /// A round of probes was judged (level debug).
     Round { uplink: String, answered: u32, of: u32, good: bool },
     /// A kernel object was changed (level debug).
@@ -72,6 +74,12 @@ pub enum Notice {
 pub type Field = (&'static str, String);
 
 impl Notice {
+    /// Of a conflict that was found, or is over.
+    pub fn conflict(conflict: &Conflict, gone: bool) -> Self {
+        let Conflict { owner, object, effect, remedy, .. } = conflict.clone();
+        Self::Conflict { owner, object, effect, remedy, gone }
+    }
+
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {
@@ -81,6 +89,7 @@ impl Notice {
             | Self::Blamed { blamed: true, .. }
             | Self::Late { .. }
             | Self::Overrun { .. }
+            | Self::Conflict { gone: false, .. }
             | Self::Repaired { .. } => Severity::Warn,
             Self::Round { .. } | Self::Changed { .. } => Severity::Debug,
             Self::Daemon { severity, .. } => *severity,
@@ -91,6 +100,7 @@ impl Notice {
             | Self::Switched { .. }
             | Self::Purged { .. }
             | Self::Blamed { .. }
+            | Self::Conflict { .. }
             | Self::Withdrawn => Severity::Info,
         }
     }
@@ -112,6 +122,8 @@ impl Notice {
             Self::Contested { .. } => "slowed down over a contested object",
             Self::Refused { .. } => "failed to change an object",
             Self::Foreign { .. } => "found a foreign object in our ranges and left it",
+            Self::Conflict { gone: true, .. } => "found other software out of our way",
+            Self::Conflict { .. } => "found other software in our way",
             Self::Round { .. } => "judged a round",
             Self::Changed { .. } => "changed an object",
             Self::Late { .. } => "woke up late",
@@ -157,6 +169,12 @@ impl Notice {
                 ("retry_ms", retry_ms.to_string()),
             ],
             Self::Foreign { object } => vec![("key", object.clone())],
+            Self::Conflict { owner, object, effect, remedy, .. } => vec![
+                ("owner", owner.clone()),
+                ("key", object.clone()),
+                ("effect", effect.clone()),
+                ("remedy", remedy.clone()),
+            ],
             Self::Round { uplink, answered, of, good } => vec![
                 ("uplink", uplink.clone()),
                 ("answered", format!("{answered}/{of}")),

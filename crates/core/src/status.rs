@@ -102,6 +102,12 @@ pub struct Status {
     pub trouble: Vec<Trouble>,
     /// Foreign objects inside our ranges, as text; never touched.
     pub foreign: Vec<String>,
+    /// Where other software takes, drops or moves what is ours; never touched.
+    #[serde(default)]
+    pub conflicts: Vec<Conflict>,
+    /// What of other software could not be looked at, and why.
+    #[serde(default)]
+    pub unread: Vec<String>,
     /// Targets that are silent on every uplink and left out of the count.
     pub blamed: Vec<IpAddr>,
     /// What became of packets from outside.
@@ -317,4 +323,41 @@ pub struct Trouble {
     pub retry_ms: u64,
     /// Somebody else keeps changing it.
     pub contested: bool,
+}
+
+/// Other software in our way.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Conflict {
+    /// What kind of conflict.
+    pub kind: ConflictKind,
+    /// False where a rule could not be understood: it may be so.
+    pub certain: bool,
+    /// Whose it is: a program, or the table where that is not known.
+    pub owner: String,
+    /// What exactly: table, chain, rule or policy.
+    pub object: String,
+    /// What it does to our traffic.
+    pub effect: String,
+    /// What to do about it: commands, where there are some.
+    pub remedy: String,
+}
+
+/// Kinds of conflicts, the worst first.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictKind {
+    /// Packets of ours are dropped.
+    Drops,
+    /// Mode `external`, and the generated rules are not there.
+    NotLoaded,
+    /// A policy rule takes packets of ours.
+    Diverts,
+    /// Connections bypass our rules.
+    Offloads,
+    /// A source is translated before we do it.
+    Translates,
+    /// Our bits of the marks are used.
+    Marks,
+    /// A route stands in our tables.
+    Range,
 }

@@ -32,6 +32,9 @@ use alloc::vec::Vec;
 /// Metric of the `unreachable` route that ends each uplink's table.
 const LAST_METRIC: u32 = u32::MAX;
 
+/// The last rung of the ladder, above the first.
+const LAST_RUNG: u32 = 900;
+
 /// Table of `main`, fixed by the kernel.
 const MAIN: u32 = 254;
 
@@ -150,9 +153,15 @@ fn rules_of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Vec<Rule> {
     rules
 }
 
+/// Priorities of the first and the last rung of the ladder.
+pub const fn rule_span(config: &Config) -> (u32, u32) {
+    let base = config.ranges.rule_priorities.0;
+    (base, base + LAST_RUNG)
+}
+
 /// The first and the last rung.
 fn ladder(state: &mut State, config: &Config) {
-    let base = config.ranges.rule_priorities.0;
+    let (first, last) = rule_span(config);
     let rule = |priority, table, suppress_prefixlength| Rule {
         priority,
         family: Family::V4,
@@ -162,9 +171,9 @@ fn ladder(state: &mut State, config: &Config) {
         table,
         suppress_prefixlength,
     };
-    state.insert(Key::Rule(rule(base, MAIN, Some(0))), Resource::Rule);
+    state.insert(Key::Rule(rule(first, MAIN, Some(0))), Resource::Rule);
     let shared = config.ranges.tables.0;
-    state.insert(Key::Rule(rule(base + 900, shared, None)), Resource::Rule);
+    state.insert(Key::Rule(rule(last, shared, None)), Resource::Rule);
 }
 
 /// The default route for what bears no mark: the router's own traffic. Several next hops name no

@@ -11,6 +11,7 @@ mod reload;
 mod report;
 mod settle;
 
+use crate::beside::{Findings, View};
 use crate::check::{Line, Refusal};
 use crate::config::Config;
 use crate::facts::Facts;
@@ -22,7 +23,7 @@ use crate::random::Key as RandomKey;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe};
-use crate::status::{Counters, Deed, Role};
+use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -93,6 +94,8 @@ pub struct Router {
     withdrawing: bool,
     done: bool,
     foreign: Vec<String>,
+    /// What was last found of other software.
+    beside: Findings,
     counters: Counters,
 }
 
@@ -129,6 +132,7 @@ impl Router {
             withdrawing: false,
             done: false,
             foreign: Vec::new(),
+            beside: Findings::default(),
             counters: Counters::default(),
             config,
             saved,
@@ -164,6 +168,7 @@ impl Router {
             Input::Observed(scope, observed) => self.take_observation(scope, *observed),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
+            Input::Surveyed(findings) => self.take_findings(*findings, out),
             Input::Reload(config) => self.reload(now, *config, out),
             Input::Withdraw => {
                 self.withdrawing = true;
@@ -323,6 +328,15 @@ impl Router {
         self.foreign = foreign;
     }
 
+    /// Tells what is new among the conflicts, and what is over.
+    fn take_findings(&mut self, findings: Findings, out: &mut Vec<Output>) {
+        let old = core::mem::replace(&mut self.beside, findings);
+        let new = &self.beside.conflicts;
+        let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
+        out.extend(new.iter().filter(|c| !old.conflicts.contains(c)).map(told(false)));
+        out.extend(old.conflicts.iter().filter(|c| !new.contains(c)).map(told(true)));
+    }
+
     /// The steps that a first pass would take; for `rail plan`. Needs one full observation.
     pub fn preview(&mut self, now: Instant) -> Plan {
         let mut ignored = Vec::new();
@@ -343,8 +357,12 @@ impl Router {
         sysctls.dedup();
         let neighbours =
             self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
-        let watch =
-            Watch { tables: self.config.ranges.tables, sysctls, neighbours: neighbours.collect() };
+        let watch = Watch {
+            tables: self.config.ranges.tables,
+            sysctls,
+            neighbours: neighbours.collect(),
+            beside: View::of(&self.config),
+        };
         if watch != self.watch {
             self.watch = watch.clone();
             out.push(Output::Watch(watch));

@@ -27,6 +27,8 @@ impl Router {
             settled: self.knows_kernel && !self.dirty && self.engine.is_settled(),
             trouble: self.engine.trouble(now),
             foreign: self.foreign.clone(),
+            conflicts: self.beside.conflicts.clone(),
+            unread: self.beside.unread.clone(),
             blamed: targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect(),
             counters: self.counters,
             repairs: self.engine.repairs(),

@@ -4,6 +4,7 @@
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
 use super::{Base, RouteKey, RouteValue, Rule};
+use crate::beside::View;
 use crate::net::{Family, IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -68,6 +69,8 @@ pub struct Watch {
     pub sysctls: Vec<String>,
     /// Gateways whose neighbour state matters.
     pub neighbours: Vec<(IfName, IpAddr)>,
+    /// What of ours other software must leave alone.
+    pub beside: View,
 }
 
 /// Kernel state. After an observation only the kinds in its scope are filled.

@@ -23,7 +23,7 @@ impl Law for Settled {
         let watch = Watch {
             tables: scene.config.ranges.tables,
             sysctls: render::sysctl_paths(&scene.config),
-            neighbours: Vec::new(),
+            ..Watch::default()
         };
         let observed = scene.kernel.observe(Scope::ALL, &watch);
         let desired = render::render(&scene.config, &facts(scene));

@@ -32,6 +32,8 @@ pub mod msg {
     pub const DELSETELEM: u16 = 14;
     pub const NEWGEN: u16 = 15;
     pub const GETGEN: u16 = 16;
+    pub const NEWOBJ: u16 = 18;
+    pub const DELOBJ: u16 = 20;
 }
 
 const BATCH_BEGIN: u16 = 0x10;
@@ -106,6 +108,16 @@ pub fn table_of<'a>(message: &Message<'a>) -> Option<&'a str> {
     }
     let mut all = attributes(message.payload.get(FIXED..)?);
     all.find(|a| a.kind == TABLE)?.text()
+}
+
+/// True if a message is about the structure of a ruleset: all but elements, objects and
+/// generations.
+pub fn is_structure(message: &Message<'_>) -> bool {
+    let word = message.kind & 0xff;
+    let without = [msg::NEWSETELEM, msg::DELSETELEM, msg::NEWGEN];
+    message.kind >> 8 == SUBSYSTEM
+        && !without.contains(&word)
+        && !(msg::NEWOBJ..=msg::DELOBJ).contains(&word)
 }
 
 /// True if a message says that its table is switched off.
