@@ -7,6 +7,7 @@
 //! and connections (other netlink families), and every decision. RFC 3549.
 
 mod apply;
+mod foreign;
 mod monitor;
 mod neighbour_monitor;
 mod observe;

@@ -162,7 +162,7 @@ impl RequestSocket {
 }
 
 /// A message of this kind, decoded; one that cannot be read is skipped.
-fn of<T, E>(
+pub(super) fn of<T, E>(
     message: &Message<'_>,
     kind: u16,
     decode: impl FnOnce(&Message<'_>) -> Result<T, E>,

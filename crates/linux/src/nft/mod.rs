@@ -161,6 +161,8 @@ impl Nft {
 pub struct Monitor {
     socket: Socket,
     own: Vec<u32>,
+    /// Rules of others changed since this was last asked.
+    others: bool,
 }
 
 impl Monitor {
@@ -171,7 +173,7 @@ impl Monitor {
     pub fn open(own: Vec<u32>) -> io::Result<Self> {
         let mut socket = Socket::open()?;
         socket.listen(GROUP, ROOM)?;
-        Ok(Self { socket, own })
+        Ok(Self { socket, own, others: false })
     }
 
     /// What changed since the last call.
@@ -180,20 +182,28 @@ impl Monitor {
         for _ in 0..AT_ONCE {
             match self.socket.receive() {
                 Ok(datagram) => {
-                    let is_foreign = |m: &wire::Message<'_>| {
-                        nft::table_of(m) == Some(NFT_TABLE) && !self.own.contains(&m.port)
-                    };
-                    if wire::messages(datagram).flatten().any(|m| is_foreign(&m)) {
-                        changed = Scope::FIREWALL;
+                    for message in wire::messages(datagram).flatten() {
+                        if nft::table_of(&message) != Some(NFT_TABLE) {
+                            self.others |= nft::is_structure(&message);
+                        } else if !self.own.contains(&message.port) {
+                            changed = Scope::FIREWALL;
+                        }
                     }
                 }
                 Err(Errno::AGAIN) => break,
                 Err(_) => {
+                    self.others = true;
                     changed = Scope::FIREWALL;
                 }
             }
         }
         changed
+    }
+
+    /// True if chains, rules or flow tables beside ours changed since the last call; elements of
+    /// sets, which some programs change all the time, do not count.
+    pub const fn take_others(&mut self) -> bool {
+        std::mem::replace(&mut self.others, false)
     }
 
     /// What was counted since the start.

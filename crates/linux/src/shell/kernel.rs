@@ -157,6 +157,11 @@ impl Monitors {
         routing + self.firewall.counters()
     }
 
+    /// True if rules of others changed since the last call.
+    pub(super) const fn take_others(&mut self) -> bool {
+        self.firewall.take_others()
+    }
+
     /// Drops the notifications about the firewall that wait.
     pub(super) fn forget_firewall_changes(&mut self) {
         let _ours = self.firewall.drain();

@@ -9,6 +9,7 @@
 
 mod kernel;
 mod record;
+mod survey;
 mod worker;
 
 use crate::clock;
@@ -28,6 +29,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use survey::Turn;
 use worker::{Finished, Workers};
 
 /// What the shell has to say.
@@ -58,6 +60,7 @@ pub struct Shell {
     changed: Option<(Scope, Instant)>,
     /// When the core was last told of changes.
     told: Instant,
+    survey: Turn,
     events: VecDeque<Event>,
     save_error: Option<String>,
     observe_error: Option<String>,
@@ -82,13 +85,18 @@ enum Waiting {
 }
 
 impl Shell {
-    /// Opens everything. The spawner was started first, before threads and rights were changed.
+    /// Opens everything. The spawners were started first, before threads and rights were changed:
+    /// one for our changes, one for looking at other software, which may take its time.
     ///
     /// # Errors
     /// The kernel refuses a socket, a thread or a descriptor.
-    pub fn open(poller: Rc<Poller>, spawner: Spawner, state_dir: &Path) -> io::Result<Self> {
+    pub fn open(
+        poller: Rc<Poller>,
+        [spawner, surveyor]: [Spawner; 2],
+        state_dir: &Path,
+    ) -> io::Result<Self> {
         let kernel = Kernel::open()?;
-        let workers = Workers::start(state_dir.into())?;
+        let workers = Workers::start(state_dir.into(), surveyor)?;
         let monitors = Monitors::open(&kernel, &poller)?;
         poller.add(&spawner, TOKEN_SPAWNER)?;
         poller.add(&workers, TOKEN_WORKERS)?;
@@ -105,6 +113,7 @@ impl Shell {
             waiting: None,
             changed: None,
             told: Instant::ZERO,
+            survey: Turn::default(),
             events: VecDeque::new(),
             save_error: None,
             observe_error: None,
@@ -133,6 +142,9 @@ impl Shell {
             TOKEN_WORKERS => self.take_finished(),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
                 let scope = self.monitors.changed(token, &self.watch);
+                if self.monitors.take_others() || scope.has(Scope::RULES) {
+                    self.survey.want(clock::now());
+                }
                 self.note_changed(scope);
             }
             token @ TOKEN_PROBES..TOKENS_END => {
@@ -162,7 +174,8 @@ impl Shell {
             Some(Waiting::Retry(at)) => Some(at),
             _ => None,
         };
-        retry.into_iter().chain(self.changed.map(|(_, at)| at)).min()
+        let changed = self.changed.map(|(_, at)| at);
+        [retry, changed, self.survey.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -170,6 +183,9 @@ impl Shell {
         if let Some((scope, _)) = self.changed.take_if(|(_, at)| *at <= now) {
             self.told = now;
             self.events.push_back(Event::Input(Input::Changed(scope)));
+        }
+        if let Some(view) = self.survey.begin(now) {
+            self.workers.survey(view);
         }
         if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
             self.waiting = None;
@@ -201,6 +217,7 @@ impl Shell {
     fn output(&mut self, output: Output) {
         match output {
             Output::Watch(watch) => {
+                self.survey.set_view(clock::now(), &watch.beside);
                 self.watch = watch;
             }
             Output::Observe(scope) => self.observe(scope),
@@ -320,6 +337,10 @@ impl Shell {
                         (format!("connections of {uplink}"), result.clone().map(drop));
                     self.record.after_change(clock::now(), &key, "purge", &done);
                     self.events.push_back(Event::Input(Input::Purged { uplink, result }));
+                }
+                Finished::Surveyed(findings, took) => {
+                    self.survey.end(clock::now(), took);
+                    self.events.push_back(Event::Input(Input::Surveyed(findings)));
                 }
                 Finished::Saved(number, result) => {
                     self.tell_save_error(result.err());

@@ -17,8 +17,8 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("rail-shell-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let poller = Rc::new(Poller::new().unwrap());
-        let spawner = Spawner::start().unwrap();
-        let shell = Shell::open(Rc::clone(&poller), spawner, &dir).unwrap();
+        let spawners = [Spawner::start().unwrap(), Spawner::start().unwrap()];
+        let shell = Shell::open(Rc::clone(&poller), spawners, &dir).unwrap();
         Self { dir, poller, shell }
     }
 
@@ -165,6 +165,10 @@ fn what_one_command_changes_is_told_once_and_a_link_at_once() {
         }
         assert!(bench.shell.deadline().is_some());
         ip("link set lo down");
+        // However long that took, nothing was due before this is read.
+        for ready in bench.poller.wait(true).unwrap() {
+            bench.shell.ready(ready);
+        }
         let (scope, _) = told(&mut bench);
         assert!(scope.has(Scope::RULES | Scope::LINKS), "{scope:?}");
     });

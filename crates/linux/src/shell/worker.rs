@@ -1,13 +1,19 @@
-//! Threads for what may take long: the disk, and walking the connection table.
+//! Threads for what may take long: the disk, walking the connection table, and
+//! looking at other software.
 //!
-//! Promises: the loop never waits for either; what is finished shows up through
+//! Promises: the loop never waits for any; what is finished shows up through
 //! one descriptor. A newer state overtakes an older one that is not yet being
 //! written. On drop what was handed in is still written.
 
+use crate::beside;
+use crate::clock;
 use crate::conntrack;
 use crate::file;
+use crate::process::Spawner;
+use rail_core::beside::{Findings, View};
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
+use rail_core::time::Duration;
 use rail_core::{Purge, Saved};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -24,13 +30,16 @@ pub(super) enum Finished {
     Saved(u64, Result<(), String>),
     /// An [`Output::Purge`](rail_core::Output::Purge).
     Purged(UplinkId, Result<u32, OpError>),
+    /// What other software does to us, and how long it took to see.
+    Surveyed(Box<Findings>, Duration),
 }
 
-/// Both threads.
+/// The threads.
 #[derive(Debug)]
 pub(super) struct Workers {
     states: Option<Sender<(u64, Box<Saved>)>>,
     purges: Option<Sender<Purge>>,
+    surveys: Sender<View>,
     finished: Receiver<Finished>,
     wake: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
@@ -44,17 +53,18 @@ struct Reporter {
 }
 
 impl Workers {
-    /// Starts both threads.
+    /// Starts the threads; the one that looks at other software gets this spawner.
     ///
     /// # Errors
     /// No thread or descriptor left.
-    pub(super) fn start(state_dir: PathBuf) -> io::Result<Self> {
+    pub(super) fn start(state_dir: PathBuf, surveyor: Spawner) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (sender, finished) = channel();
         let reporter = Reporter { sender, wake: Arc::clone(&wake) };
         let (states, to_write) = channel();
         let (purges, to_purge) = channel();
-        let purge_reporter = reporter.clone();
+        let (surveys, to_survey) = channel();
+        let [purge_reporter, survey_reporter] = [reporter.clone(), reporter.clone()];
         let threads = vec![
             thread::Builder::new()
                 .name("rail-state".into())
@@ -63,8 +73,12 @@ impl Workers {
                 .name("rail-conntrack".into())
                 .spawn(move || purge_all(&to_purge, &purge_reporter))?,
         ];
+        // Nobody waits for its end: it may be in the middle of a program of somebody else.
+        thread::Builder::new()
+            .name("rail-beside".into())
+            .spawn(move || survey_all(surveyor, &to_survey, &survey_reporter))?;
         let (states, purges) = (Some(states), Some(purges));
-        Ok(Self { states, purges, finished, wake, threads, count: 0 })
+        Ok(Self { states, purges, surveys, finished, wake, threads, count: 0 })
     }
 
     /// Hands in a state; the number to wait for.
@@ -83,6 +97,12 @@ impl Workers {
             // As above.
             let _ = purges.send(purge);
         }
+    }
+
+    /// Asks for a look at other software.
+    pub(super) fn survey(&self, view: View) {
+        // As above.
+        let _ = self.surveys.send(view);
     }
 
     /// What was finished since the last call.
@@ -135,5 +155,13 @@ fn purge_all(purges: &Receiver<Purge>, to: &Reporter) {
     while let Ok(purge) = purges.recv() {
         let uplink = purge.uplink;
         to.send(Finished::Purged(uplink, conntrack::purge(&purge)));
+    }
+}
+
+fn survey_all(mut spawner: Spawner, views: &Receiver<View>, to: &Reporter) {
+    while let Ok(view) = views.recv() {
+        let begun = clock::now();
+        let findings = Box::new(beside::look(&view, &mut spawner));
+        to.send(Finished::Surveyed(findings, clock::now().since(begun)));
     }
 }

@@ -42,7 +42,8 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     make_dir(&options.runtime_dir, 0o755)?;
     make_dir(&options.state_dir, 0o700)?;
     // Before the lock, so that it is not handed on to the spawner.
-    let spawner = Spawner::start().map_err(here("start the process that runs nft"))?;
+    let start = || Spawner::start().map_err(here("start the process that runs nft"));
+    let spawners = [start()?, start()?];
     let lock = Lock::take(&options.state_dir).map_err(|e| Failure::Here(e.to_string()))?;
     let signals = Signals::take().map_err(here("take signals"))?;
     let poller = Rc::new(Poller::new().map_err(here("make an epoll descriptor"))?);
@@ -59,7 +60,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
         let file = config.log.file.as_deref().unwrap_or("stderr");
         Failure::Here(format!("cannot write the log {file}: {e}; change [log] file"))
     })?;
-    let shell = Shell::open(Rc::clone(&poller), spawner, &options.state_dir)
+    let shell = Shell::open(Rc::clone(&poller), spawners, &options.state_dir)
         .map_err(here("open netlink sockets"))?;
     poller.add(&signals, TOKEN_SIGNALS).map_err(here("wait for signals"))?;
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;

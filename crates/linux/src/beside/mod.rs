@@ -1,0 +1,141 @@
+//! Reads what other software has set up: nftables, iptables, policy rules,
+//! routes in our tables; `rail_core::beside` judges it.
+//!
+//! Promises to change nothing, and to be bounded in time and size. What cannot
+//! be read is a sentence in the result and costs nothing else. Takes its time:
+//! it is for a thread of its own, or for a command.
+
+mod iptables;
+mod nft;
+
+use crate::netlink::RequestSocket;
+use crate::process::Spawner;
+use rail_core::beside::{Findings, Survey, Table, View, judge};
+use rail_core::net::Family;
+use rail_core::state::{OpError, PROTOCOL, Scope, Watch};
+use std::fs;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// Reads and judges; the sockets are opened in the namespace of the calling thread.
+pub fn look(view: &View, spawner: &mut Spawner) -> Findings {
+    judge(view, &read(view, spawner))
+}
+
+fn read(view: &View, spawner: &mut Spawner) -> Survey {
+    let mut survey = Survey::default();
+    match ruleset(spawner).and_then(|json| nft::read(&json, &mut survey)) {
+        Ok(()) => survey.has_firewall = true,
+        Err(why) => survey.unread.push(format!("nftables: {why}")),
+    }
+    add_words(spawner, &mut survey);
+    if let Err(why) = add_legacy(spawner, &mut survey) {
+        survey.unread.push(format!("iptables-legacy: {why}"));
+    }
+    if let Err(why) = routing(view, &mut survey) {
+        survey.unread.push(format!("policy rules and routes: {why}"));
+    }
+    survey
+}
+
+/// The ruleset; where sets make it too big, without what is in them.
+fn ruleset(spawner: &mut Spawner) -> Result<Vec<u8>, String> {
+    let whole = run(spawner, &["nft", "-j", "list", "ruleset"])?;
+    if whole.len() < MOST_BYTES {
+        return Ok(whole);
+    }
+    let terse = run(spawner, &["nft", "-j", "-t", "list", "ruleset"])?;
+    if terse.len() < MOST_BYTES {
+        return Ok(terse);
+    }
+    Err(format!("the rules are larger than {} MB", MOST_BYTES >> 20))
+}
+
+/// Gives the rules of iptables in nftables their words.
+fn add_words(spawner: &mut Spawner, survey: &mut Survey) {
+    if !survey.tables.iter().any(is_of_iptables) {
+        return;
+    }
+    let words = ["iptables-nft-save", "iptables-save"].iter().find_map(|program| {
+        let text = String::from_utf8(run(spawner, &[program]).ok()?).ok()?;
+        (!text.contains("(legacy)")).then(|| iptables::read(&text))
+    });
+    let Some(words) = words else {
+        let text = "iptables: its rules have parts that only iptables-save can name; where they \
+                    matter, what is told is doubtful";
+        survey.unread.push(text.into());
+        return;
+    };
+    for table in survey.tables.iter_mut().filter(|table| is_of_iptables(table)) {
+        let Some(told) = words.iter().find(|told| told.name == table.name) else { continue };
+        table.iptables = true;
+        for chain in &mut table.chains {
+            if let Some(told) = told.chains.iter().find(|told| told.name == chain.name) {
+                chain.rules.clone_from(&told.rules);
+            }
+        }
+    }
+}
+
+fn is_of_iptables(table: &Table) -> bool {
+    let names = ["filter", "nat", "mangle", "raw", "security"];
+    let builtin = |name: &str| nft::hook(name).is_some() && name.to_ascii_uppercase() == name;
+    table.family == "ip"
+        && names.contains(&table.name.as_str())
+        && table.chains.iter().any(|chain| builtin(&chain.name))
+}
+
+/// The old iptables has tables of its own, beside nftables.
+fn add_legacy(spawner: &mut Spawner, survey: &mut Survey) -> Result<(), String> {
+    match fs::read_to_string("/proc/thread-self/net/ip_tables_names") {
+        Ok(names) if names.trim().is_empty() => return Ok(()),
+        Ok(_) => {}
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e.to_string()),
+    }
+    let text = run(spawner, &["iptables-legacy-save"])?;
+    if text.len() == MOST_BYTES {
+        return Err(format!("the rules are larger than {} MB", MOST_BYTES >> 20));
+    }
+    survey.tables.extend(iptables::read(&String::from_utf8_lossy(&text)));
+    Ok(())
+}
+
+fn run(spawner: &mut Spawner, argv: &[&str]) -> Result<Vec<u8>, String> {
+    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
+    let finished = spawner.run(argv, PATIENCE, MOST_BYTES).map_err(|e| told(&e))?;
+    finished.result().map_err(|e| told(&e))?;
+    Ok(finished.stdout)
+}
+
+fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
+    let opened = RequestSocket::open();
+    let mut socket = opened.map_err(|e| OpError { errno: 0, text: e.to_string() })?;
+    survey.rules = socket.policy_rules()?;
+    let mut tables: Vec<u32> = Vec::new();
+    let before = |priority: u32| priority <= view.priorities.1;
+    for rule in survey.rules.iter().filter(|r| r.protocol != PROTOCOL && before(r.priority)) {
+        tables.extend(rule.looks_in());
+    }
+    tables.sort_unstable();
+    tables.dedup();
+    for table in tables.into_iter().take(MOST_TABLES) {
+        if socket.leads_everywhere(table)? {
+            survey.catch_alls.push(table);
+        }
+    }
+    let watch = Watch { tables: view.tables, ..Watch::default() };
+    let observed = socket.observe(Scope::ADDRESSES | Scope::ROUTES, &watch)?;
+    let inside = observed.addresses.keys().filter(|(name, _)| view.inside.contains(name));
+    let networks = inside.map(|(_, prefix)| prefix.network());
+    survey.inside = networks.filter(|prefix| prefix.family() == Family::V4).collect();
+    survey.routes = RequestSocket::foreign_routes(&observed.routes);
+    Ok(())
+}
+
+/// For `nft` and its like; on a big host it reads for a second.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Of one program's output.
+const MOST_BYTES: usize = 4 << 20;
+/// Tables of others in which routes for everything are looked for.
+const MOST_TABLES: usize = 64;
