@@ -2,8 +2,11 @@
 
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
+use rail_core::beside::View;
 use rail_core::config::{Config, Reach, Tier};
+use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
+use rail_linux::process::Spawner;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,6 +20,7 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
         complain(warning.render(style::stderr_has_colour()));
     }
     complain(&beside(&config));
+    complain(&conflicts(&config));
     if show_effective {
         say(&load::effective(&config));
     } else {
@@ -53,6 +57,26 @@ fn beside(config: &Config) -> String {
         out += &advice(what, "rail puts them back; to be spared the gap", &way);
     }
     out
+}
+
+/// What other software on this system does to ours, as far as it can be seen.
+fn conflicts(config: &Config) -> String {
+    let mut spawner = match Spawner::start() {
+        Ok(spawner) => spawner,
+        Err(e) => return format!("note: other software was not looked at: {e}\n\n"),
+    };
+    let findings = rail_linux::beside::look(&View::of(config), &mut spawner);
+    let mut out = String::new();
+    for Conflict { certain, owner, object, effect, remedy, .. } in &findings.conflicts {
+        let may = if *certain { "" } else { "perhaps " };
+        out += &format!("warning: {may}{owner}: {effect}\n   = note: {object}\n");
+        out += &format!("   = help: {remedy}\n\n");
+    }
+    for what in &findings.unread {
+        out += &format!("note: not looked at: {what}\n");
+    }
+    // Names and comments are theirs.
+    out.lines().map(|line| style::clean(line) + "\n").collect()
 }
 
 fn advice(what: &str, why: &str, way: &Release) -> String {

@@ -127,6 +127,18 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         );
         remark(out, &paint.paint(Colour::Red, &format!("{word:<10}")), &format!("{text}; {next}"));
     }
+    for conflict in &status.conflicts {
+        let (colour, word) = match conflict.certain {
+            true => (Colour::Red, "conflict  "),
+            false => (Colour::Yellow, "conflict? "),
+        };
+        let text = format!("{}: {}: {}", conflict.owner, conflict.object, conflict.effect);
+        remark(out, &paint.paint(colour, word), &text);
+        remark(out, "          ", &format!("remedy: {}", conflict.remedy));
+    }
+    for what in &status.unread {
+        remark(out, &paint.paint(Colour::Yellow, "unread    "), what);
+    }
     for object in &status.foreign {
         let text = format!("{object} is in our ranges, not ours, and left alone");
         remark(out, &paint.paint(Colour::Yellow, "foreign   "), &text);

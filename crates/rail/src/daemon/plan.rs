@@ -6,7 +6,9 @@
 use super::RunOptions;
 use super::setup::{Failure, boot_id, load_config, seed};
 use rail_core::state::{Op, RouteValue, Scope, Step, Watch};
+use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
+use rail_linux::process::Spawner;
 use rail_linux::shell::Kernel;
 use rail_linux::{clock, file};
 
@@ -34,11 +36,25 @@ pub(crate) fn plan(options: &RunOptions) -> Result<Vec<String>, String> {
     }
     let (observed, unread) = kernel.observe_readable(&watch)?;
     lines.extend(unread.map(|what| format!("# {what}")));
+    lines.extend(beside(&watch)?);
     router.handle(now, Input::Observed(Scope::ALL, Box::new(observed)), &mut out);
     for step in router.preview(now) {
         lines.extend(describe(&step));
     }
     Ok(lines)
+}
+
+/// What of other software is in our way.
+fn beside(watch: &Watch) -> Result<Vec<String>, String> {
+    let mut spawner = Spawner::start().map_err(|e| format!("cannot start a process: {e}"))?;
+    let findings = rail_linux::beside::look(&watch.beside, &mut spawner);
+    let told = findings.conflicts.iter().map(|conflict| {
+        let may = if conflict.certain { "" } else { " (doubtful)" };
+        let Conflict { owner, object, effect, remedy, .. } = conflict;
+        format!("# conflict{may}: {owner}: {object}: {effect}; remedy: {remedy}")
+    });
+    let unread = findings.unread.iter().map(|what| format!("# not looked at: {what}"));
+    Ok(told.chain(unread).collect())
 }
 
 /// `+ key value`, and for a change of the firewall its text below.
