@@ -1,7 +1,7 @@
 //! What others have set up, as far as it can be told: the parsed model that is
 //! judged. Who reads it fills it in; nothing here reads anything.
 
-use crate::config::Config;
+use crate::config::{Config, Reach};
 use crate::net::{Family, IfName, Prefix};
 use crate::state::Hook;
 use alloc::string::String;
@@ -11,7 +11,7 @@ use core::fmt;
 /// What of the configuration the judgement needs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct View {
-    /// Inside interfaces.
+    /// Inside interfaces whose hosts may reach the internet.
     pub inside: Vec<IfName>,
     /// Interfaces of enabled uplinks.
     pub uplinks: Vec<IfName>,
@@ -34,8 +34,12 @@ impl View {
             config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
         uplinks.sort();
         uplinks.dedup();
+        let outward = config.networks.iter().filter(|network| match network.reach {
+            Reach::All => true,
+            Reach::Only { internet, .. } => internet,
+        });
         Self {
-            inside: config.lan.clone(),
+            inside: outward.map(|network| network.ifname).collect(),
             uplinks,
             mark_mask: config.ranges.mark_mask,
             tables: config.ranges.tables,
