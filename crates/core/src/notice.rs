@@ -64,6 +64,8 @@ pub enum Notice {
     Late { late_us: u64, times: u64 },
     /// Notifications of the kernel were lost; how often since this was last told.
     Overrun { times: u64 },
+    /// The boot guard was found, or is taken away because the first state is verified.
+    Guard { closed: bool },
     /// The state was taken away.
     Withdrawn,
     /// Something of the daemon itself, outside the core.
@@ -101,6 +103,7 @@ impl Notice {
             | Self::Purged { .. }
             | Self::Blamed { .. }
             | Self::Conflict { .. }
+            | Self::Guard { .. }
             | Self::Withdrawn => Severity::Info,
         }
     }
@@ -128,6 +131,8 @@ impl Notice {
             Self::Changed { .. } => "changed an object",
             Self::Late { .. } => "woke up late",
             Self::Overrun { .. } => "lost notifications of the kernel and read everything again",
+            Self::Guard { closed: true } => "forwards nothing until the first state is verified",
+            Self::Guard { .. } => "verified the first state and opened the boot guard",
             Self::Withdrawn => "took everything away",
             Self::Daemon { text, .. } => text,
         }
@@ -187,7 +192,7 @@ impl Notice {
                 vec![("late_us", late_us.to_string()), ("times", times.to_string())]
             }
             Self::Overrun { times } => vec![("times", times.to_string())],
-            Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
+            Self::Guard { .. } | Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
         }
     }
 

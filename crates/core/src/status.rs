@@ -98,6 +98,9 @@ pub struct Status {
     pub vrrp: Vec<VrrpStatus>,
     /// True when the kernel has what we want.
     pub settled: bool,
+    /// The boot guard is closed: nothing is forwarded.
+    #[serde(default)]
+    pub guarded: bool,
     /// Objects that the kernel refused, or that somebody fights over.
     pub trouble: Vec<Trouble>,
     /// Foreign objects inside our ranges, as text; never touched.

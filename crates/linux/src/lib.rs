@@ -6,6 +6,7 @@ pub mod beside;
 pub mod clock;
 pub mod conntrack;
 pub mod file;
+pub mod guard;
 pub mod lock;
 pub mod manager;
 pub mod netlink;

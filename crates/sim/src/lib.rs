@@ -66,6 +66,20 @@ pub fn run_by(law: &str, seed: u64, faulty: Duration) -> Outcome {
     run_keeping(seed, faulty, None, Some(law))
 }
 
+/// The same from a boot with the guard closed, and with a kernel that refuses some of the first
+/// changes.
+pub fn run_guarded(seed: u64, faulty: Duration, law: Option<&str>) -> Outcome {
+    let mut dice = Dice::new(seed);
+    let mut scenario = Scenario::draw(seed, &mut dice);
+    scenario.kernel.close();
+    let mut world = World::new(dice, scenario);
+    if let Some(law) = law {
+        world.judge_by(law);
+    }
+    world.inject(Fault::Refuse);
+    run_faults(seed, faulty, world)
+}
+
 /// The same, with the whole timeline kept.
 pub fn replay(seed: u64, faulty: Duration) -> Outcome {
     run_keeping(seed, faulty, Some(usize::MAX), None)
@@ -81,8 +95,12 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     if let Some(law) = law {
         world.judge_by(law);
     }
-    let begun = world.now();
     world.run_for(Duration::from_secs(2));
+    run_faults(seed, faulty, world)
+}
+
+fn run_faults(seed: u64, faulty: Duration, mut world: World) -> Outcome {
+    let begun = world.now();
     world.begin_faults();
     world.run_for(faulty);
     world.end_faults();
@@ -111,8 +129,11 @@ pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
 /// Runs a seed without faults, then withdraws; returns what is left behind, as text.
 pub fn run_withdrawal(seed: u64) -> (Outcome, Vec<String>) {
     let mut dice = Dice::new(seed);
-    let scenario = Scenario::draw(seed, &mut dice);
+    let mut scenario = Scenario::draw(seed, &mut dice);
     let before = scenario.kernel.clone();
+    if seed.is_multiple_of(2) {
+        scenario.kernel.close();
+    }
     let mut world = World::new(dice, scenario);
     let begun = world.now();
     world.run_for(Duration::from_secs(5));
@@ -184,6 +205,7 @@ impl World {
         compare("routes", kernel.routes == before.routes);
         compare("rules", kernel.rules == before.rules);
         compare("nft", kernel.nft == before.nft);
+        compare("guard", kernel.guard == before.guard);
         compare("settings", kernel.sysctls == before.sysctls);
         left
     }

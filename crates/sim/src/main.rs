@@ -3,7 +3,7 @@
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
 use rail_sim::invariant::NAMES;
-use rail_sim::{Outcome, replay, run, run_by};
+use rail_sim::{Outcome, replay, run, run_by, run_guarded};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -26,6 +26,8 @@ impl Options {
     fn run(&self, seed: u64) -> Outcome {
         match self.law {
             _ if self.is_replay => replay(seed, self.faulty),
+            // Only behind a closed guard has this law something to see.
+            Some("guard") => run_guarded(seed, self.faulty, self.law),
             Some(law) => run_by(law, seed, self.faulty),
             None => run(seed, self.faulty),
         }

@@ -3,7 +3,7 @@
 //! A seed that broke a law once stays in [`ONCE_BROKEN`].
 
 use rail_core::time::Duration;
-use rail_sim::{Outcome, run, run_quiet, run_withdrawal};
+use rail_sim::{Outcome, run, run_guarded, run_quiet, run_withdrawal};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How long faults are injected.
@@ -56,6 +56,16 @@ fn every_law_holds() {
     let changes: u64 = outcomes.iter().map(|o| o.ops).sum();
     println!("{} seeds, {hours:.1} virtual hours, {faults} faults, {changes} changes", seeds.len());
     assert!(faults > 1000 && changes > 1000, "too little happened to prove anything");
+}
+
+/// Given a boot with the guard closed and faults from the first moment on, then it opens when
+/// what protects is there, and stays open.
+#[test]
+fn the_boot_guard_opens_once() {
+    for seed in 0..if is_long() { 600 } else { 60 } {
+        let outcome = run_guarded(seed, Duration::from_secs(10), None);
+        assert!(outcome.violation.is_none(), "\n{}", outcome.report());
+    }
 }
 
 /// Given the same seed twice, then the same happens, byte for byte; another seed differs.

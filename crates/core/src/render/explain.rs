@@ -10,12 +10,16 @@ use crate::state::Key;
 pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
     let shared = config.ranges.tables.0;
     Some(match key {
+        Key::Guard => "forwards nothing from boot to the first verified state",
         Key::Firewall => "marks, translation, port forwards and filter; its chains are below",
         Key::Slots => {
             "which line each share of the new connections takes; a failover changes its elements"
         }
         Key::Address { ifname, prefix }
-            if config.networks.iter().any(|n| (n.ifname, n.address) == (*ifname, Some(*prefix))) =>
+            if config
+                .networks
+                .iter()
+                .any(|n| (n.ifname, n.address) == (*ifname, Some(*prefix))) =>
         {
             "the network's address, added if it is not there"
         }
@@ -120,7 +124,7 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "input" => {
             "what comes by a line for the router goes to `wan_input`, what comes from a network of \
              kind `dmz` or `guest` to `inside_input`"
-        },
+        }
         "forward" => {
             "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line \
              goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
@@ -154,7 +158,7 @@ pub fn chain(name: &str) -> Option<&'static str> {
 /// What `rail stop --withdraw` does to an object of this kind.
 pub const fn at_withdrawal(key: &Key) -> &'static str {
     match key {
-        Key::Firewall | Key::Slots => {
+        Key::Guard | Key::Firewall | Key::Slots => {
             "removed with the whole table; if others have put rules into it, ours alone"
         }
         Key::Address { .. } => "removed, if rail added it; one that was there before stays",

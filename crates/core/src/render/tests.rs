@@ -97,7 +97,9 @@ fn text(state: &State) -> String {
                 writeln!(text, "{key}: {count:x?} of {}", slots.len()).unwrap();
             }
             Resource::Sysctl(value) => writeln!(text, "{key} = {value}").unwrap(),
-            Resource::Address | Resource::Rule => writeln!(text, "{key}").unwrap(),
+            Resource::Guard | Resource::Address | Resource::Rule => {
+                writeln!(text, "{key}").unwrap();
+            }
         }
     }
     text

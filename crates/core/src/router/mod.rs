@@ -69,6 +69,8 @@ pub struct Router {
     observed: Observed,
     /// A first full observation has come in.
     knows_kernel: bool,
+    /// What protects was read back and found good once since the start: the boot guard may go.
+    verified: bool,
     engine: Engine,
     /// The last desired state, and the facts it was made from.
     rendered: Option<(Facts, Arc<State>)>,
@@ -114,6 +116,7 @@ impl Router {
             next_blame: Instant::ZERO,
             observed: Observed::default(),
             knows_kernel: false,
+            verified: false,
             engine: Engine::default(),
             rendered: None,
             dirty: true,
@@ -165,7 +168,7 @@ impl Router {
                     out.push(Output::Observe(scope));
                 }
             }
-            Input::Observed(scope, observed) => self.take_observation(scope, *observed),
+            Input::Observed(scope, observed) => self.take_observation(scope, *observed, out),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
             Input::Surveyed(findings) => self.take_findings(*findings, out),
@@ -244,7 +247,7 @@ impl Router {
         }
     }
 
-    fn take_observation(&mut self, scope: Scope, observed: Observed) {
+    fn take_observation(&mut self, scope: Scope, observed: Observed, out: &mut Vec<Output>) {
         self.counters.observations += 1;
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
@@ -258,6 +261,9 @@ impl Router {
         self.links_dirty |= scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES);
         if scope.has(Scope::NEIGHBOURS) {
             self.refresh_neighbours();
+        }
+        if is_first && self.is_guarded() {
+            out.push(Output::Notice(Notice::Guard { closed: true }));
         }
     }
 
@@ -310,6 +316,9 @@ impl Router {
         }
         let mut desired =
             if self.withdrawing { State::new() } else { render::render(&self.config, &self.facts) };
+        if !self.verified && !self.withdrawing {
+            desired.insert(Key::Guard, Resource::Guard);
+        }
         for (path, original) in &self.saved.sysctls {
             let key = Key::Sysctl(path.clone());
             desired.entry(key).or_insert_with(|| Resource::Sysctl(original.clone()));

@@ -25,6 +25,7 @@ impl Router {
                 .collect(),
             vrrp: Vec::new(),
             settled: self.knows_kernel && !self.dirty && self.engine.is_settled(),
+            guarded: self.is_guarded(),
             trouble: self.engine.trouble(now),
             foreign: self.foreign.clone(),
             conflicts: self.beside.conflicts.clone(),

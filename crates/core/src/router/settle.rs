@@ -1,5 +1,5 @@
-//! What follows when the kernel has the new state: news of the switch, and the
-//! removal of connections that can move. Route first, then marks, verified, and
+//! What follows when the kernel has the new state: the end of the boot guard, news
+//! of the switch, and the removal of connections that can move. Route first, then marks, verified, and
 //! only then are connections deleted, so that none forms again on the dead line.
 
 use super::{Router, SWEEP_AFTER};
@@ -8,6 +8,7 @@ use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::output::{Output, Purge};
 use crate::render;
+use crate::state::firewall::has_ours;
 use crate::state::{Key, Observed, Op, OpError, Plan, Resource, Scope};
 use crate::time::Instant;
 use alloc::format;
@@ -114,6 +115,7 @@ impl Router {
             self.finish_withdrawal(out);
             return;
         }
+        self.verify_first_state(out);
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
@@ -139,6 +141,33 @@ impl Router {
             }
             out.push(Output::Purge(purge));
         }
+    }
+
+    /// Filter, translation and policy rules were read back as they should be: from now on nothing
+    /// can leave as it must not, and the boot guard has no more purpose. A line whose route is
+    /// refused does not hold it, or one bad line would close the others.
+    fn verify_first_state(&mut self, out: &mut Vec<Output>) {
+        if self.verified || self.engine.is_busy() || self.dirty {
+            return;
+        }
+        let protects = |key: &Key| matches!(key, Key::Firewall | Key::Slots | Key::Rule(_));
+        let desired = self.desired();
+        let mut all = desired.iter().filter(|(key, _)| protects(key));
+        if !all.all(|(key, value)| self.engine.is_in_place(key, value)) {
+            return;
+        }
+        self.verified = true;
+        // From now on the guard is not wanted; the next pass takes it away.
+        self.rendered = None;
+        if self.is_guarded() {
+            self.dirty = true;
+            out.push(Output::Notice(Notice::Guard { closed: false }));
+        }
+    }
+
+    /// The boot guard is there, and it is ours.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.observed.guard.as_ref().is_some_and(has_ours)
     }
 
     /// The slot map and the shared default are as desired.

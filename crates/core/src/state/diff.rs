@@ -5,8 +5,8 @@
 //! last, so there is no moment without what is wanted.
 
 use super::{
-    Key, Observed, ObservedRoute, Op, Ownership, PROTOCOL, Plan, Resource, RouteKey, State, Step,
-    firewall,
+    Key, NFT_GUARD, NFT_TABLE, Observed, ObservedRoute, Op, Ownership, PROTOCOL, Plan, Resource,
+    RouteKey, State, Step, firewall,
 };
 use crate::net::{IfName, Prefix};
 use alloc::collections::BTreeSet;
@@ -128,10 +128,14 @@ fn surplus(desired: &State, observed: &Observed, memory: &Memory) -> Plan {
             drop(Key::Rule(rule.clone()), Op::DelRule);
         }
     }
-    if let Some(table) = &observed.firewall
-        && firewall::has_ours(table)
-    {
-        drop(Key::Firewall, Op::Nft(firewall::removal(table)));
+    let tables =
+        [(Key::Firewall, NFT_TABLE, &observed.firewall), (Key::Guard, NFT_GUARD, &observed.guard)];
+    for (key, name, table) in tables {
+        if let Some(table) = table
+            && firewall::has_ours(table)
+        {
+            drop(key, Op::Nft(firewall::removal(name, table)));
+        }
     }
     plan
 }

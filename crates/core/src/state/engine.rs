@@ -363,7 +363,7 @@ fn join_slots(observed: &Observed, plan: &mut Plan) {
 /// Which observation shows an object.
 const fn scope_of(key: &Key) -> Scope {
     match key {
-        Key::Firewall | Key::Slots => Scope::FIREWALL,
+        Key::Guard | Key::Firewall | Key::Slots => Scope::FIREWALL,
         Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
         Key::Route(_) => Scope::ROUTES,
         Key::Rule(_) => Scope::RULES,

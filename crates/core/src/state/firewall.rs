@@ -7,7 +7,8 @@
 //! unless somebody hooked its chain elsewhere, which only a new chain can mend.
 
 use super::{
-    Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
+    Base, Chain, ChainKind, Firewall, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, ObservedChain,
+    ObservedFirewall,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -63,7 +64,7 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
     let surplus: Vec<&String> =
         have.chains.keys().filter(|name| desired.chains.iter().all(|c| c.name != **name)).collect();
     for name in &surplus {
-        drop_ours(&mut text, name, &have.chains[*name]);
+        drop_ours(&mut text, NFT_TABLE, name, &have.chains[*name]);
     }
     for name in &rehooked {
         line(&mut text, format_args!("delete chain inet {NFT_TABLE} {name}"));
@@ -86,16 +87,29 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
     (!text.is_empty()).then_some(text)
 }
 
+/// The boot guard: nothing is forwarded, in IPv4 and IPv6, by whatever interface. The router's own
+/// connections and those to it are no business of this hook. It needs no configuration, and holds
+/// against whoever else switches forwarding on.
+pub fn guard() -> String {
+    let (name, rule) = ("forward", "counter drop");
+    let stamp = stamp(name, rule);
+    format!(
+        "add table inet {NFT_GUARD}\n\
+         add chain inet {NFT_GUARD} {name} {{ type filter hook forward priority -300; policy accept; }}\n\
+         add rule inet {NFT_GUARD} {name} {rule} comment \"{STAMP_PREFIX}{stamp:016x}\"\n"
+    )
+}
+
 /// The transaction that takes ours away: the whole table, or, where others have rules in it,
 /// our rules alone.
-pub fn removal(observed: &ObservedFirewall) -> String {
+pub fn removal(table: &str, observed: &ObservedFirewall) -> String {
     let mut text = String::new();
     if observed.chains.values().flat_map(|c| &c.rules).all(|rule| rule.stamp.is_some()) {
-        line(&mut text, format_args!("delete table inet {NFT_TABLE}"));
+        line(&mut text, format_args!("delete table inet {table}"));
         return text;
     }
     for (name, chain) in &observed.chains {
-        drop_ours(&mut text, name, chain);
+        drop_ours(&mut text, table, name, chain);
     }
     text
 }
@@ -177,10 +191,10 @@ fn can_go(table: &ObservedFirewall, chain: &ObservedChain) -> bool {
         && (chain.base.is_some() || table.chains.values().all(is_ours))
 }
 
-fn drop_ours(text: &mut String, name: &str, chain: &ObservedChain) {
+fn drop_ours(text: &mut String, table: &str, name: &str, chain: &ObservedChain) {
     for rule in chain.rules.iter().filter(|rule| rule.stamp.is_some()) {
         let handle = rule.handle;
-        line(text, format_args!("delete rule inet {NFT_TABLE} {name} handle {handle}"));
+        line(text, format_args!("delete rule inet {table} {name} handle {handle}"));
     }
 }
 

@@ -27,7 +27,7 @@ impl Scope {
     pub const ROUTES: Self = Self(4);
     /// Policy rules.
     pub const RULES: Self = Self(8);
-    /// Our nftables table: chains, rules and the slot map.
+    /// Our nftables table: chains, rules and the slot map; and the boot guard.
     pub const FIREWALL: Self = Self(16);
     /// The watched settings.
     pub const SYSCTLS: Self = Self(32);
@@ -86,6 +86,8 @@ pub struct Observed {
     pub rules: Vec<ObservedRule>,
     /// Our nftables table; `None` if there is none.
     pub firewall: Option<ObservedFirewall>,
+    /// The table of the boot guard; `None` if there is none.
+    pub guard: Option<ObservedFirewall>,
     /// Settings; one that cannot be read is missing.
     pub sysctls: BTreeMap<String, String>,
     /// Neighbours; one that the kernel does not know is missing.
@@ -107,10 +109,11 @@ impl Observed {
         let routes = take(scope.has(Scope::ROUTES), &mut self.routes, newer.routes);
         let rules = take(scope.has(Scope::RULES), &mut self.rules, newer.rules);
         let firewall = take(scope.has(Scope::FIREWALL), &mut self.firewall, newer.firewall);
+        let guard = take(scope.has(Scope::FIREWALL), &mut self.guard, newer.guard);
         let sysctls = take(scope.has(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls);
         let known = scope.has(Scope::NEIGHBOURS);
         let neighbours = take(known, &mut self.neighbours, newer.neighbours);
-        links || addresses || routes || rules || firewall || sysctls || neighbours
+        links || addresses || routes || rules || firewall || guard || sysctls || neighbours
     }
 }
 

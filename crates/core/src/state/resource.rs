@@ -16,6 +16,9 @@ pub const PROTOCOL: u8 = 82;
 /// Name of our nftables table (family inet).
 pub const NFT_TABLE: &str = "rail";
 
+/// Name of the table of the boot guard (family inet); see [`firewall::guard`](super::firewall::guard).
+pub const NFT_GUARD: &str = "rail_guard";
+
 /// Name of the slot map inside our nftables table.
 pub const NFT_SLOTS: &str = "slots";
 
@@ -25,6 +28,8 @@ pub type State = BTreeMap<Key, Resource>;
 /// What an object is called.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Key {
+    /// The boot guard, which forwards nothing. We never put it in: wanted means left alone.
+    Guard,
     /// Structure of our nftables table: chains and rules.
     Firewall,
     /// An address on an interface.
@@ -47,6 +52,8 @@ pub enum Key {
 /// The value of an object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Resource {
+    /// For [`Key::Guard`].
+    Guard,
     /// For [`Key::Firewall`].
     Firewall(Firewall),
     /// For [`Key::Address`].
@@ -236,6 +243,7 @@ impl fmt::Display for OpError {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Guard => write!(f, "nft table inet {NFT_GUARD}"),
             Self::Firewall => write!(f, "nft table inet {NFT_TABLE}"),
             Self::Address { ifname, prefix } => write!(f, "address {prefix} dev {ifname}"),
             Self::Route(key) => write!(f, "route {key}"),

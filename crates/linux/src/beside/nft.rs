@@ -6,7 +6,7 @@
 mod rule;
 
 use rail_core::beside::{Base, Chain, Flowtable, Survey, Table};
-use rail_core::state::{Hook, NFT_TABLE};
+use rail_core::state::{Hook, NFT_GUARD, NFT_TABLE};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use serde_json::Value;
@@ -75,7 +75,8 @@ impl Ruleset {
             return;
         }
         let table = text(if kind == "table" { "name" } else { "table" });
-        if !["ip", "inet"].contains(&family.as_str()) || (family == "inet" && table == NFT_TABLE) {
+        let is_ours = family == "inet" && [NFT_TABLE, NFT_GUARD].contains(&table.as_str());
+        if !["ip", "inet"].contains(&family.as_str()) || is_ours {
             return;
         }
         match kind {

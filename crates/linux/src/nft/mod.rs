@@ -7,8 +7,8 @@ mod socket;
 
 use crate::netlink::Counters;
 use rail_core::state::{
-    Base, ChainKind, Hook, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall, ObservedNftRule,
-    OpError, Scope, firewall::STAMP_PREFIX,
+    Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
+    ObservedNftRule, OpError, Scope, firewall::STAMP_PREFIX,
 };
 use rail_wire::netlink::{self as wire};
 use rail_wire::nfnetlink::nftables as nft;
@@ -57,6 +57,22 @@ impl Nft {
     /// # Errors
     /// The kernel's, or a ruleset that kept changing.
     pub fn observe(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
+        self.read_steady(NFT_TABLE)
+    }
+
+    /// Reads the table of the boot guard; `None` if there is none.
+    ///
+    /// # Errors
+    /// The kernel's, or a ruleset that kept changing.
+    pub fn observe_guard(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
+        // Nearly always there is none, and one question tells.
+        match self.dormant(NFT_GUARD)? {
+            None => Ok(None),
+            Some(_) => self.read_steady(NFT_GUARD),
+        }
+    }
+
+    fn read_steady(&mut self, table: &str) -> Result<Option<ObservedFirewall>, OpError> {
         for _ in 0..ATTEMPTS {
             let generation = self.generation()?.unwrap_or(0);
             // The number changes before or after what it stands for, and a reading in between
@@ -64,7 +80,7 @@ impl Nft {
             if !self.confirm(generation)? {
                 continue;
             }
-            let found = self.read();
+            let found = self.read(table);
             if self.confirm(generation)? {
                 return found;
             }
@@ -86,23 +102,27 @@ impl Nft {
         self.socket.get(&nft::get_generation(), nft::generation)
     }
 
-    fn read(&mut self) -> Result<Option<ObservedFirewall>, OpError> {
-        let table = self.socket.get(&nft::get_table(NFT_TABLE), |m| Some(nft::is_dormant(m)));
-        let dormant = match table {
-            Err(error) if error.errno == libc::ENOENT => return Ok(None),
-            other => other?.unwrap_or(false),
-        };
+    /// Whether a table is switched off; `None` if there is no such table.
+    fn dormant(&mut self, table: &str) -> Result<Option<bool>, OpError> {
+        match self.socket.get(&nft::get_table(table), |m| Some(nft::is_dormant(m))) {
+            Err(error) if error.errno == libc::ENOENT => Ok(None),
+            other => Ok(Some(other?.unwrap_or(false))),
+        }
+    }
+
+    fn read(&mut self, table: &str) -> Result<Option<ObservedFirewall>, OpError> {
+        let Some(dormant) = self.dormant(table)? else { return Ok(None) };
         let mut chains =
             self.socket.dump(&nft::dump_chains(), BTreeMap::new, |chains, message| {
-                if let Some(chain) = nft::Chain::parse(message, NFT_TABLE) {
+                if let Some(chain) = nft::Chain::parse(message, table) {
                     let base = chain.hook.as_ref().and_then(convert);
                     let drops = chain.hook.is_some_and(|hook| hook.drops);
                     chains.insert(chain.name, ObservedChain { base, rules: Vec::new(), drops });
                 }
             })?;
-        let dump = nft::dump_rules(NFT_TABLE);
+        let dump = nft::dump_rules(table);
         let rules: Vec<nft::Rule> = self.socket.dump(&dump, Vec::new, |rules, message| {
-            rules.extend(nft::Rule::parse(message, NFT_TABLE));
+            rules.extend(nft::Rule::parse(message, table));
         })?;
         for rule in rules {
             if let Some(chain) = chains.get_mut(&rule.chain) {
@@ -110,11 +130,11 @@ impl Nft {
                 chain.rules.push(ObservedNftRule { handle: rule.handle, stamp });
             }
         }
-        Ok(Some(ObservedFirewall { chains, slots: self.slots()?, dormant }))
+        Ok(Some(ObservedFirewall { chains, slots: self.slots(table)?, dormant }))
     }
 
-    fn slots(&mut self) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
-        let dump = nft::dump_elements(NFT_TABLE, NFT_SLOTS);
+    fn slots(&mut self, table: &str) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
+        let dump = nft::dump_elements(table, NFT_SLOTS);
         let found = self.socket.dump(&dump, BTreeMap::new, |slots, message| {
             slots.extend(nft::elements(message));
         });
@@ -132,7 +152,7 @@ impl Nft {
     pub fn set_slots(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
         match self.change(del, add) {
             Err(error) if [libc::ENOENT, libc::EEXIST, libc::EBUSY].contains(&error.errno) => {
-                let have = self.slots()?.ok_or(error)?;
+                let have = self.slots(NFT_TABLE)?.ok_or(error)?;
                 let touched: BTreeSet<u32> = del.iter().chain(add).map(|(slot, _)| *slot).collect();
                 let want: BTreeMap<u32, u32> = add.iter().copied().collect();
                 let del: Vec<_> = have
@@ -156,7 +176,7 @@ impl Nft {
     }
 }
 
-/// Notifications of changes to our table by others.
+/// Notifications of changes to our tables by others.
 #[derive(Debug)]
 pub struct Monitor {
     socket: Socket,
@@ -183,7 +203,9 @@ impl Monitor {
             match self.socket.receive() {
                 Ok(datagram) => {
                     for message in wire::messages(datagram).flatten() {
-                        if nft::table_of(&message) != Some(NFT_TABLE) {
+                        if !nft::table_of(&message)
+                            .is_some_and(|t| [NFT_TABLE, NFT_GUARD].contains(&t))
+                        {
                             self.others |= nft::is_structure(&message);
                         } else if !self.own.contains(&message.port) {
                             changed = Scope::FIREWALL;

@@ -51,6 +51,7 @@ impl Kernel {
         let mut observed = self.request.observe(scope, watch)?;
         if scope.has(Scope::FIREWALL) {
             observed.firewall = self.nft.observe()?;
+            observed.guard = self.nft.observe_guard()?;
         }
         if scope.has(Scope::SYSCTLS) {
             // One that cannot be read is missing: its interface may be.

@@ -9,7 +9,8 @@ mod slots;
 mod tables;
 
 use rail_core::state::{
-    Base, Chain, ChainKind, Firewall, Hook, ObservedFirewall, ObservedNftRule, Scope, firewall,
+    Base, Chain, ChainKind, Firewall, Hook, NFT_TABLE, ObservedFirewall, ObservedNftRule, Scope,
+    firewall,
 };
 use rail_linux::nft::{Monitor, Nft};
 use std::collections::BTreeMap;

@@ -88,7 +88,7 @@ fn foreign_rules_stay_where_they_are() {
         fewer.chains.retain(|chain| chain.name != "forward");
         let left = mend(&mut kernel, &fewer);
         assert_eq!(shape(&left), [None; 3]);
-        nft(&firewall::removal(&left));
+        nft(&firewall::removal(NFT_TABLE, &left));
         let left = kernel.observe().unwrap().unwrap();
         assert_eq!(foreign(&left), foreign(&with));
         assert!(!firewall::has_ours(&left), "{left:?}");
@@ -187,7 +187,7 @@ fn uplinks_come_and_go() {
         }
         let all = kernel.observe().unwrap().unwrap();
         assert!(firewall::has_ours(&all));
-        nft(&firewall::removal(&all));
+        nft(&firewall::removal(NFT_TABLE, &all));
         assert_eq!(kernel.observe().unwrap(), None);
     });
 }

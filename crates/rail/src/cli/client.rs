@@ -5,6 +5,7 @@
 //! follows events.
 
 use super::{complain, exit};
+use crate::daemon::GUARD_IS_CLOSED;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -27,6 +28,10 @@ impl Failure {
         match self {
             Self::NoDaemon(text) => {
                 complain(&format!("rail: no daemon answers: {text}\n"));
+                // Whoever may not look at the tables is told no more.
+                if rail_linux::guard::is_closed() == Ok(true) {
+                    complain(&format!("rail: {GUARD_IS_CLOSED}\n"));
+                }
                 exit::NO_DAEMON.into()
             }
             Self::Refused(text) => {

@@ -9,6 +9,7 @@ mod client;
 mod control;
 mod events;
 mod generate;
+mod guard;
 mod sample;
 mod status;
 mod style;
@@ -92,6 +93,12 @@ enum Verb {
         #[arg(long)]
         withdraw: bool,
     },
+    /// Forward nothing until the router has verified its first state (for the boot)
+    Guard {
+        /// Open by hand what is closed
+        #[arg(long)]
+        open: bool,
+    },
     /// Write a commented sample configuration
     GenerateConfig {
         /// Where to; default: the file of --config
@@ -153,6 +160,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Events { follow, json } => events::run(&runtime_dir, follow, json),
         Verb::Reload => control::reload(&runtime_dir),
         Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
+        Verb::Guard { open } => guard::run(open),
         Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),
         Verb::Generate { what: Generate::Firewall { format } } => {
             generate::firewall(&config, &state_dir, format)

@@ -62,7 +62,8 @@ fn exit_code(status: &Status) -> u8 {
         return exit::NO_UPLINK;
     }
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
-    if enabled.iter().all(is_good) && status.trouble.is_empty() { 0 } else { exit::ERROR }
+    let is_whole = status.trouble.is_empty() && !status.guarded;
+    if enabled.iter().all(is_good) && is_whole { 0 } else { exit::ERROR }
 }
 
 /// The screen.
@@ -117,6 +118,11 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint) {
 
 /// What a human should look at, below the table.
 fn remarks(out: &mut String, status: &Status, paint: Paint) {
+    if status.guarded {
+        let text = "the boot guard forwards nothing until the first state is verified; by hand it \
+                    opens with `rail guard --open`";
+        remark(out, &paint.paint(Colour::Red, "closed    "), text);
+    }
     for trouble in &status.trouble {
         let word = if trouble.contested { "contested" } else { "refused" };
         let text = format!("{}: {}", trouble.object, trouble.text);

@@ -70,6 +70,10 @@ fn the_exit_code_tells_scripts() {
         Trouble { object: "rule".into(), text: "EPERM".into(), retry_ms: 1, contested: false };
     status.trouble.push(trouble);
     assert_eq!(exit_code(&status), 1, "the kernel refused something");
+    status.trouble.clear();
+    status.guarded = true;
+    assert_eq!(exit_code(&status), 1, "nothing is forwarded");
+    assert!(render(&status, Paint(false)).contains("\nclosed     the boot guard forwards nothing"));
     for uplink in status.uplinks.iter_mut().take(3) {
         uplink.health = Health::Down;
     }

@@ -18,6 +18,7 @@ mod vitals;
 
 pub(crate) use plan::plan;
 
+use rail_linux::guard;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -48,16 +49,30 @@ pub(crate) fn run(options: RunOptions) -> ExitCode {
                 ExitCode::from(3)
             }
         },
-        Err(setup::Failure::Config(report)) => {
-            complain(report.trim_end());
-            ExitCode::from(1)
-        }
-        Err(setup::Failure::Here(sentence)) => {
-            complain(&format!("rail: {sentence}"));
-            ExitCode::from(2)
+        Err(failure) => {
+            let code = match failure {
+                setup::Failure::Config(report) => {
+                    complain(report.trim_end());
+                    1
+                }
+                setup::Failure::Here(sentence) => {
+                    complain(&format!("rail: {sentence}"));
+                    2
+                }
+            };
+            // Without rights it cannot be seen, and was told already.
+            if guard::is_closed() == Ok(true) {
+                complain(&format!("rail: {GUARD_IS_CLOSED}"));
+            }
+            ExitCode::from(code)
         }
     }
 }
+
+/// Told whenever there is no daemon that could open it.
+pub(crate) const GUARD_IS_CLOSED: &str = "the boot guard is closed, nothing is forwarded; it opens when the \
+     daemon has started with a good configuration, or by hand with `rail guard --open` \
+     (nft delete table inet rail_guard)";
 
 /// Start-up has no log yet.
 fn complain(text: &str) {

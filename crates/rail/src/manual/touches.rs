@@ -190,7 +190,7 @@ fn lines(config: &Config, facts: &Facts, state: &State) -> Vec<String> {
                 lines.push(format!("route table {}: {}", route.table, as_ip_route(key, value)));
             }
             Resource::Sysctl(value) => lines.push(format!("{key} = {value}")),
-            Resource::Address | Resource::Rule => lines.push(as_ip(key)),
+            Resource::Guard | Resource::Address | Resource::Rule => lines.push(as_ip(key)),
         }
     }
     lines
@@ -305,6 +305,7 @@ fn made() -> String {
 
 const fn kind(key: &Key) -> &'static str {
     match key {
+        Key::Guard => "nftables: the boot guard",
         Key::Firewall => "nftables: chains and rules",
         Key::Slots => "nftables: elements of the map `slots`",
         Key::Address { .. } => "address",

@@ -18,7 +18,9 @@ pub use route::{FibRoute, FibRule};
 
 use rail_core::Purge;
 use rail_core::net::{IfName, Prefix};
-use rail_core::state::{Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step};
+use rail_core::state::{
+    Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step, firewall,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -46,6 +48,8 @@ pub struct Kernel {
     pub rules: Vec<FibRule>,
     /// The table `inet rail`.
     pub nft: Option<Table>,
+    /// The boot guard.
+    pub guard: Option<Table>,
     /// Settings by path.
     pub sysctls: BTreeMap<String, String>,
     /// Neighbours.
@@ -91,6 +95,7 @@ impl Kernel {
             routes: BTreeMap::new(),
             rules: Vec::new(),
             nft: None,
+            guard: None,
             sysctls: globals
                 .iter()
                 .map(|(path, value)| ((*path).into(), (*value).into()))
@@ -143,6 +148,11 @@ impl Kernel {
             },
             _ => Err(error(EINVAL, "this change does not fit its object")),
         }
+    }
+
+    /// Loads the boot guard, as its unit does before there is a network.
+    pub fn close(&mut self) {
+        self.run_nft(&firewall::guard()).expect("the guard's own text is well formed");
     }
 
     /// Performs a whole plan; for tests.

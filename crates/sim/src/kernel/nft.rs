@@ -6,10 +6,10 @@
 
 use super::{EBUSY, EEXIST, ENOENT, Kernel, error};
 use rail_core::state::firewall::STAMP_PREFIX;
-use rail_core::state::{Base, ChainKind, Hook, NFT_SLOTS, NFT_TABLE, OpError};
+use rail_core::state::{Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, OpError};
 use std::collections::BTreeMap;
 
-/// Our table.
+/// A table of ours.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Table {
     /// Chains by name.
@@ -110,12 +110,16 @@ impl Table {
 impl Kernel {
     /// Runs a script, all of it or nothing.
     pub(super) fn run_nft(&mut self, script: &str) -> Result<(), OpError> {
-        let mut table = self.nft.clone();
+        let (mut table, mut guard) = (self.nft.clone(), self.guard.clone());
         for line in script.lines() {
-            perform(&mut table, line)
-                .map_err(|why| error(0, &format!("nft: {why}: {}", line.trim())))?;
+            let result = match line.split(' ').nth(3) {
+                Some(NFT_TABLE) => perform(&mut table, line),
+                Some(NFT_GUARD) => perform(&mut guard, line),
+                _ => Err("not our table".into()),
+            };
+            result.map_err(|why| error(0, &format!("nft: {why}: {}", line.trim())))?;
         }
-        self.nft = table;
+        (self.nft, self.guard) = (table, guard);
         Ok(())
     }
 
@@ -144,9 +148,9 @@ impl Kernel {
 fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
     let mut words = line.splitn(5, ' ');
     let mut word = || words.next().unwrap_or_default();
-    let (verb, what, family, name, rest) = (word(), word(), word(), word(), word());
-    if (family, name) != ("inet", NFT_TABLE) {
-        return Err("not our table".into());
+    let (verb, what, family, _, rest) = (word(), word(), word(), word(), word());
+    if family != "inet" {
+        return Err("not our family".into());
     }
     match (verb, what) {
         ("add", "table") => {

@@ -1,6 +1,6 @@
 //! Reading the fake kernel.
 
-use super::Kernel;
+use super::{Kernel, Table};
 use rail_core::state::{
     Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule,
     Ownership, PROTOCOL, Scope, Watch,
@@ -41,7 +41,8 @@ impl Kernel {
             seen.rules = self.rules.iter().map(rule).collect();
         }
         if scope.has(Scope::FIREWALL) {
-            seen.firewall = self.observe_firewall();
+            seen.firewall = self.nft.as_ref().map(observe_table);
+            seen.guard = self.guard.as_ref().map(observe_table);
         }
         if scope.has(Scope::SYSCTLS) {
             let watched = |(path, _): &(&String, &String)| watch.sysctls.contains(path);
@@ -54,19 +55,18 @@ impl Kernel {
         }
         seen
     }
+}
 
-    fn observe_firewall(&self) -> Option<ObservedFirewall> {
-        let table = self.nft.as_ref()?;
-        let chain = |chain: &super::NftChain| ObservedChain {
-            base: chain.base,
-            drops: chain.drops,
-            rules: chain
-                .rules
-                .iter()
-                .map(|rule| ObservedNftRule { handle: rule.handle, stamp: rule.stamp })
-                .collect(),
-        };
-        let chains = table.chains.iter().map(|(name, c)| (name.clone(), chain(c))).collect();
-        Some(ObservedFirewall { chains, slots: table.slots.clone(), dormant: table.dormant })
-    }
+fn observe_table(table: &Table) -> ObservedFirewall {
+    let chain = |chain: &super::NftChain| ObservedChain {
+        base: chain.base,
+        drops: chain.drops,
+        rules: chain
+            .rules
+            .iter()
+            .map(|rule| ObservedNftRule { handle: rule.handle, stamp: rule.stamp })
+            .collect(),
+    };
+    let chains = table.chains.iter().map(|(name, c)| (name.clone(), chain(c))).collect();
+    ObservedFirewall { chains, slots: table.slots.clone(), dormant: table.dormant }
 }
