@@ -124,6 +124,16 @@ impl Rail {
         self.node.output(Command::new(&self.program).args(words).stdin(Stdio::null()))
     }
 
+    /// What `rail generate firewall` prints for the configuration.
+    ///
+    /// # Errors
+    /// When it cannot be started or does not end with 0.
+    pub fn generate_firewall(&self, format: &str) -> Result<String, LabError> {
+        let (program, config) = (self.program.to_string_lossy(), self.config_path());
+        let config = config.to_string_lossy();
+        self.node.run(&[&program, "generate", "firewall", "--format", format, "--config", &config])
+    }
+
     /// As [`Rail::command`], with `--runtime-dir` added.
     ///
     /// # Errors

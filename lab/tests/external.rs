@@ -20,15 +20,6 @@ const CONNECTIONS: usize = 6000;
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
 const ADMINISTRATOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 
-/// What `rail generate firewall` prints.
-fn generate(world: &World, format: &str) -> String {
-    let config = world.rail.config_path().display().to_string();
-    let words = ["generate", "firewall", "--format", format, "--config", &config];
-    let output = world.rail.command(&words).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 /// Failures of some connections from one address of the internet.
 fn reach(world: &World, from: Ipv4Addr, line: usize, port: u16, count: usize) -> usize {
     let plan = ConnectorPlan {
@@ -108,7 +99,7 @@ fn serves(load: impl FnOnce(&World)) {
 fn nft_rules_serve() {
     isolated(|| {
         serves(|world| {
-            let text = generate(world, "nft");
+            let text = world.rail.generate_firewall("nft").unwrap();
             let router = &world.topology.router;
             router.nft(&text).unwrap();
             // Loaded again it replaces itself.
@@ -127,7 +118,7 @@ fn iptables_rules_serve() {
             for (format, program) in
                 [("iptables", "iptables-restore"), ("ip6tables", "ip6tables-restore")]
             {
-                let text = generate(world, format);
+                let text = world.rail.generate_firewall(format).unwrap();
                 router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
             }
         });

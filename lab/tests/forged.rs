@@ -5,7 +5,7 @@
 
 use rail_lab::icmp::{Forger, Listener, Request, sign};
 use rail_lab::topology::targets;
-use rail_lab::{ConfigText, Fault, Plan, World, eventually, figures, isolated, long};
+use rail_lab::{ConfigText, Fault, Plan, Random, World, eventually, figures, isolated, long};
 use serde_json::Value;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -46,18 +46,6 @@ fn refused(uplink: &Value) -> u64 {
     reasons.values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// xorshift64: the same lies in each run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
 /// The lies about one line: all that somebody can say who knows everything but the secret bits
 /// of the probes that are on their way.
 struct Lies<'a> {
@@ -71,7 +59,7 @@ struct Lies<'a> {
 impl Lies<'_> {
     /// One lie: source and message.
     fn next(&mut self, number: usize) -> (Ipv4Addr, Vec<u8>) {
-        let dice = self.random.next();
+        let dice = self.random.bits();
         let pick = |all: &[Request]| all[usize::try_from(dice >> 32).unwrap() % all.len()].clone();
         let request = pick(self.own);
         let mut message = request.reply();
@@ -86,7 +74,7 @@ impl Lies<'_> {
                     u16::try_from(dice & 0xffff).unwrap()
                 };
                 message[6..8].copy_from_slice(&guess.to_be_bytes());
-                message[8..16].copy_from_slice(&self.random.next().to_be_bytes());
+                message[8..16].copy_from_slice(&self.random.bits().to_be_bytes());
                 sign(&mut message);
             }
             // A replay; and the same from somebody who is no target.
@@ -111,7 +99,7 @@ fn flood(world: &World, listener: &Listener, line: usize) -> (usize, Duration) {
     let forger = Forger::open(&world.topology.line(line).isp).unwrap();
     // The present requests of a dead line are not heard; those of before serve.
     let (mut heard, mut others) = (listener.last(own), listener.last(other));
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
     let mut sent = 0;
     for number in 0..replies() {

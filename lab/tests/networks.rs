@@ -407,18 +407,12 @@ fn separates(load: impl FnOnce(&World)) {
     assert_eq!((named, lan), (0, 0));
 }
 
-fn generate(world: &World, format: &str) -> String {
-    let config = world.rail.config_path().display().to_string();
-    let words = ["generate", "firewall", "--format", format, "--config", &config];
-    let output = world.rail.command(&words).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 #[test]
 fn nft_rules_separate() {
     isolated(|| {
-        separates(|world| world.topology.router.nft(&generate(world, "nft")).unwrap());
+        separates(|world| {
+            world.topology.router.nft(&world.rail.generate_firewall("nft").unwrap()).unwrap()
+        });
     });
 }
 
@@ -429,7 +423,7 @@ fn iptables_rules_separate() {
             for (format, program) in
                 [("iptables", "iptables-restore"), ("ip6tables", "ip6tables-restore")]
             {
-                let text = generate(world, format);
+                let text = world.rail.generate_firewall(format).unwrap();
                 let router = &world.topology.router;
                 router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
             }

@@ -2,27 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Plan, Rail, World, eventually, figures, isolated, long, normal};
+use rail_lab::{
+    ConfigText, Plan, Rail, Random, World, eventually, figures, isolated, long, normal,
+};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-
-/// xorshift64: the same damage in each run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
-    }
-
-    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[self.below(all.len())]
-    }
-}
 
 /// The file with one or two changes: of bytes, lines, keys or values. Some stay good.
 fn damage(random: &mut Random, good: &str) -> String {
@@ -40,7 +26,7 @@ fn damage(random: &mut Random, good: &str) -> String {
                 let own = lines[at].split_once('=').map_or("weight ".into(), |(k, _)| k.to_owned());
                 lines[at] = format!("{own}= {value}");
             }
-            5 => lines.push(section.to_owned()),
+            5 => lines.push((*section).to_owned()),
             6 => lines[at] = lines[at].replace('2', "3"),
             _ => {
                 let cut = random.below(lines[at].len() + 1);
@@ -81,7 +67,7 @@ fn a_damaged_file_is_refused_whole_or_taken_whole() {
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let (rail, router) = (&world.rail, &world.topology.router);
         let good = world.topology.config(&ConfigText::default());
-        let mut random = Random(0x9e37_79b9_7f4a_7c15);
+        let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
         let (mut refused, mut taken) = (0, 0);
         let mut state = normal::state(router).unwrap();
         for round in 0..if long() { 1000 } else { 60 } {

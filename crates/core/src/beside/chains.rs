@@ -6,6 +6,7 @@ use super::survey::{Base, Chain, MarkWrite, Survey, Table, View, state};
 use super::walk::{End, Fate, Packet, Place, walk};
 use super::{conflict, list};
 use crate::net::IfName;
+use crate::render::SRCNAT;
 use crate::state::Hook;
 use crate::status::{Conflict, ConflictKind};
 use alloc::collections::BTreeMap;
@@ -13,9 +14,6 @@ use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-
-/// Our chain that translates; what comes before it is not ours.
-const OUR_SRCNAT: i32 = 99;
 
 /// What a packet is to us.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -159,7 +157,7 @@ impl<'t, 'v> Verdicts<'t, 'v> {
         let is_first = case.part == Part::New && base.hook == Hook::Postrouting;
         if let Some((place, sure)) = fate.translated
             && is_first
-            && base.priority < OUR_SRCNAT
+            && base.priority < SRCNAT
             && !view.external
         {
             self.translates.entry(place).or_default().add(case, sure);
@@ -257,7 +255,7 @@ fn translated(table: &Table, place: Place<'_>, found: &Found<'_>) -> Conflict {
     );
     let remedy = format!(
         "give the chain a priority of {} or more, or have the rule leave out {uplinks}",
-        OUR_SRCNAT + 1
+        SRCNAT + 1
     );
     conflict(ConflictKind::Translates, found.sure, owner, table, place, effect, remedy)
 }

@@ -4,13 +4,13 @@
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
+use crate::render::MAIN;
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Tables that the kernel fills.
-const MAIN: u32 = 254;
+/// The table of our own addresses, fixed by the kernel.
 const LOCAL: u32 = 255;
 
 /// Rules that stand before our last one and lead our packets elsewhere.

@@ -23,7 +23,7 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 /// One before the usual: the first chain that translates ends the matter, and a connection that
 /// another's rule (Docker's masquerade) has translated would not be pinned by ours.
-const SRCNAT: i32 = 99;
+pub(crate) const SRCNAT: i32 = 99;
 
 /// Bytes of an IPv4 and a TCP header without options. Those of IPv6 are 20 more: a segment size
 /// that fits here fits there, if its sender's own interface was as wide.

@@ -15,6 +15,7 @@ mod networks;
 mod shared;
 mod sysctl;
 
+pub(crate) use firewall::SRCNAT;
 pub(crate) use shared::shares_interface;
 pub use sysctl::paths as sysctl_paths;
 
@@ -36,7 +37,7 @@ const LAST_METRIC: u32 = u32::MAX;
 const LAST_RUNG: u32 = 900;
 
 /// Table of `main`, fixed by the kernel.
-const MAIN: u32 = 254;
+pub(crate) const MAIN: u32 = 254;
 
 /// The mark of an uplink.
 pub fn mark(config: &Config, id: UplinkId) -> u32 {

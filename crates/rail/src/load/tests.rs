@@ -3,6 +3,7 @@
 //! `RAIL_LONG=1 cargo test --release -p rail --bins damaged -- --nocapture` reads a million files.
 
 use super::*;
+use rail_lab::Random;
 
 /// The corpus of good and bad files, and the sample.
 fn seeds() -> Vec<String> {
@@ -46,22 +47,6 @@ const PIECES: [&str; 24] = [
     "2026-11-21",
     "[[uplink]]\n",
 ];
-
-/// A small generator; the numbers repeat, so that a failure does.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % most.max(1)
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-}
 
 /// One change of what a person would change: a line away, doubled, elsewhere or of another file, a
 /// key or a value of another line.
@@ -125,7 +110,7 @@ fn damaged_files_never_panic() {
     let is_long = std::env::var_os("RAIL_LONG").is_some_and(|v| v == "1");
     let rounds = if is_long { 1_000_000 } else { 10_000 };
     let seeds = seeds();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut passed = 0;
     for round in 0..rounds {
         // Good files are few among the seeds, and more of them must stay good.
@@ -160,7 +145,7 @@ fn damaged_files_never_panic() {
 /// Given noise, when it is read, then there is a report.
 #[test]
 fn noise_never_panics() {
-    let mut random = Random(42);
+    let mut random = Random::new(42);
     for _ in 0..2000 {
         let length = random.below(200);
         let noise: String = (0..length)

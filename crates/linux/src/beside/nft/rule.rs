@@ -136,11 +136,7 @@ impl<'a, F: Fn(&str) -> Option<&'a [Value]>> Reader<'_, F> {
         if let Some(parts) = left["concat"].as_array() {
             return self.compare_all(parts, right, not);
         }
-        let right = match right.as_str().and_then(|text| text.strip_prefix('@')) {
-            Some(name) => (self.set)(name).map(<[Value]>::to_vec),
-            None => Some(values(right)),
-        };
-        let Some(right) = right else { return other(is_address(left)) };
+        let Some(right) = self.elements(right) else { return other(is_address(left)) };
         let Some(tests) = tests(left, &right) else { return other(is_rare(left)) };
         // A part that only says what the rest is about (`tcp dport`) is not negated.
         let last = tests.len().saturating_sub(1);
@@ -148,12 +144,17 @@ impl<'a, F: Fn(&str) -> Option<&'a [Value]>> Reader<'_, F> {
         vec![conditions.map(|(i, test)| Match { test, not: not && i == last }).collect()]
     }
 
-    /// `iifname . oifname { "lan0" . "wan1" }`: an alternative for each element.
-    fn compare_all(&self, parts: &[Value], right: &Value, not: bool) -> Alternatives {
-        let right = match right.as_str().and_then(|text| text.strip_prefix('@')) {
+    /// What something is compared with: the elements of a named set, or the values that stand there.
+    fn elements(&self, right: &Value) -> Option<Vec<Value>> {
+        match right.as_str().and_then(|text| text.strip_prefix('@')) {
             Some(name) => (self.set)(name).map(<[Value]>::to_vec),
             None => Some(values(right)),
-        };
+        }
+    }
+
+    /// `iifname . oifname { "lan0" . "wan1" }`: an alternative for each element.
+    fn compare_all(&self, parts: &[Value], right: &Value, not: bool) -> Alternatives {
+        let right = self.elements(right);
         let Some(right) = right.filter(|r| !not && r.len() <= MOST_ALTERNATIVES) else {
             return other(parts.iter().any(is_address));
         };
