@@ -30,6 +30,9 @@ pub enum Output {
     Apply(Plan),
     /// Delete the connections of an uplink that can move to another one.
     Purge(Purge),
+    /// If the kernel waits for the answer to an ARP request to this neighbour, let the next packet
+    /// send another one: the first may have been lost while the line's other end woke up.
+    Resolve(IfName, IpAddr),
     /// Set a link administratively up, once.
     LinkUp(IfName),
     /// Set a link administratively down, once (to undo [`Output::LinkUp`] at withdrawal).

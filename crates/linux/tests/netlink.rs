@@ -336,6 +336,46 @@ fn links_and_neighbours_are_read_and_set() {
     });
 }
 
+/// given a neighbour that is being asked for / when its resolution is begun anew / then the next
+/// packet asks at once, nobody is told that it failed, and one with a state is left alone
+#[test]
+fn a_neighbour_is_asked_again() {
+    in_new_netns(|| {
+        let mut s = RequestSocket::open().unwrap();
+        let mut monitor = NeighbourMonitor::open().unwrap();
+        let index = observe(&mut s).links[&name("wan1")].index;
+        monitor.watch_ifindexes(&[index]).unwrap();
+        let (wan1, gateway) = (name("wan1"), "100.64.1.6".parse().unwrap());
+        // Nobody answers at the other end: each request is one packet more.
+        let asked = || -> u64 {
+            let path = "/proc/thread-self/net/dev";
+            let text = std::fs::read_to_string(path).unwrap();
+            let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
+            line.split_whitespace().nth(9).unwrap().parse().unwrap()
+        };
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        let ask = || socket.send_to(b"?", "100.64.1.6:9").unwrap();
+        s.resolve(wan1, &gateway).unwrap();
+        ask();
+        let before = asked();
+        ask();
+        assert_eq!(asked(), before, "the kernel waits for a second");
+        for count in 1..=3 {
+            s.resolve(wan1, &gateway).unwrap();
+            ask();
+            assert_eq!(asked(), before + count);
+        }
+        ip("neigh replace 100.64.1.6 lladdr 02:00:00:00:00:06 dev wan1 nud permanent");
+        assert_eq!(monitor.drain(), Scope::NONE);
+        s.resolve(wan1, &gateway).unwrap();
+        let watch = Watch { neighbours: vec![(wan1, gateway)], ..watch() };
+        let found = s.observe(Scope::NEIGHBOURS, &watch).unwrap().neighbours;
+        let known = Neighbour::Known(Some(Mac([2, 0, 0, 0, 0, 6])));
+        assert_eq!(found.into_values().collect::<Vec<_>>(), [known]);
+        assert_eq!(errno(s.resolve(name("wan9"), &gateway)), libc::ENODEV);
+    });
+}
+
 #[test]
 fn others_changes_are_heard_and_ours_are_not() {
     in_new_netns(|| {

@@ -41,6 +41,10 @@ struct Running {
     pace_since: Instant,
     /// Only rounds sent since then count for a return.
     good_from: Instant,
+    /// When it began.
+    started: Instant,
+    /// When the gateway's hardware address was last asked for again.
+    resolved: Option<Instant>,
 }
 
 /// The checks of one uplink.
@@ -106,6 +110,8 @@ impl Line {
                 fast: true,
                 pace_since: now,
                 good_from: now,
+                started: now,
+                resolved: None,
             });
             self.neighbour_failed = false;
             for target in &mut self.targets {
@@ -182,6 +188,20 @@ impl Line {
             packets.push((self.targets[t].address, echo.emit()));
         }
         packets
+    }
+
+    /// True if the round that is due should ask for the gateway's hardware address again: the line
+    /// has just begun, and nothing was heard since.
+    pub fn resolves(&mut self, now: Instant) -> bool {
+        let Some(running) = &mut self.running else { return false };
+        let is_new = now.since(running.started) < RESOLVE_FOR
+            && self.last_arrival.is_none_or(|at| at < running.started);
+        let is_due = now >= running.next_round
+            && running.resolved.is_none_or(|at| now.since(at) >= RESOLVE_PACE);
+        if is_new && is_due {
+            running.resolved = Some(now);
+        }
+        is_new && is_due
     }
 
     /// Judges the line. Returns the rounds whose timeout has passed since the last call, as
@@ -447,6 +467,11 @@ impl Line {
         self.ident
     }
 }
+
+/// RFC 1122 section 2.3.2.1 recommends one ARP request per second and destination, and the kernel
+/// keeps to that. A line that has just begun may have lost the first one; it gets a few more.
+const RESOLVE_PACE: Duration = Duration::from_millis(100);
+const RESOLVE_FOR: Duration = Duration::from_secs(1);
 
 /// Losses of a line that was well for this long are over.
 const MENDED: Duration = Duration::from_secs(5);

@@ -23,6 +23,10 @@ impl Router {
     /// Sends the rounds that are due.
     pub(super) fn probe(&mut self, now: Instant, out: &mut Vec<Output>) {
         for (index, line) in self.lines.iter_mut().enumerate() {
+            if line.resolves(now) {
+                let uplink = &self.config.uplinks[index];
+                out.push(Output::Resolve(uplink.ifname, uplink.gateway));
+            }
             let packets = line.send(now);
             if !packets.is_empty() {
                 self.lines_dirty[index] = true;

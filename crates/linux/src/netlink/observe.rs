@@ -144,20 +144,28 @@ impl RequestSocket {
         let mut neighbours = BTreeMap::new();
         for (ifname, address) in &watch.neighbours {
             let Some(link) = links.get(ifname) else { continue };
-            let mut state = None;
-            let asked = self.ask(&NeighbourMessage::get(link.index, address), &mut |message| {
-                state = of(message, kind::NEW_NEIGHBOUR, NeighbourMessage::decode);
-            });
-            match asked {
-                // The link may have gone since it was listed.
-                Err(e) if !matches!(e.errno, libc::ENOENT | libc::ENODEV) => return Err(e),
-                _ => {}
-            }
+            let state = self.neighbour(link.index, address)?;
             if let Some(known) = state.and_then(|found| neighbour(&found)) {
                 neighbours.insert((*ifname, *address), known);
             }
         }
         Ok(neighbours)
+    }
+
+    /// One neighbour; `None` if the kernel knows none, or the link has gone meanwhile.
+    pub(super) fn neighbour(
+        &mut self,
+        index: u32,
+        address: &std::net::IpAddr,
+    ) -> Result<Option<NeighbourMessage>, OpError> {
+        let mut state = None;
+        let asked = self.ask(&NeighbourMessage::get(index, address), &mut |message| {
+            state = of(message, kind::NEW_NEIGHBOUR, NeighbourMessage::decode);
+        });
+        match asked {
+            Err(e) if !matches!(e.errno, libc::ENOENT | libc::ENODEV) => Err(e),
+            _ => Ok(state),
+        }
     }
 }
 

@@ -6,12 +6,13 @@
 use super::{Counters, DATAGRAM_BYTES, error, open, port, read, receive, set_option};
 use rail_core::net::IfName;
 use rail_core::state::OpError;
-use rail_wire::netlink::{Ack, LinkMessage, Message, Request, flag, kind};
+use rail_wire::netlink::{Ack, LinkMessage, Message, NeighbourMessage, Request, flag, kind, nud};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A socket for requests.
@@ -69,6 +70,21 @@ impl RequestSocket {
     pub fn link_set_up(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
         let index = self.index_of(ifname)?;
         self.change(&LinkMessage::set_up(index, up))
+    }
+
+    /// Lets the next packet to a neighbour that is being asked for ask again; one in another state
+    /// is left alone.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn resolve(&mut self, ifname: IfName, address: &IpAddr) -> Result<(), OpError> {
+        let index = self.index_of(ifname)?;
+        match self.neighbour(index, address)? {
+            Some(found) if found.state == nud::INCOMPLETE => {
+                self.change(&NeighbourMessage::reset(index, address))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The index of a link at this moment.

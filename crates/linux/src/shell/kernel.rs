@@ -12,6 +12,7 @@ use crate::sysctl;
 use rail_core::net::IfName;
 use rail_core::state::{Key, Observed, Op, OpError, Scope, Watch};
 use std::io;
+use std::net::IpAddr;
 
 /// Sockets to the kernel's tables.
 #[derive(Debug)]
@@ -102,6 +103,14 @@ impl Kernel {
             Op::Nft(_) => Err(mismatch()),
             _ => self.request.apply(key, op),
         }
+    }
+
+    /// Lets the next packet to a neighbour that is being asked for ask again.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn resolve(&mut self, ifname: IfName, address: &IpAddr) -> Result<(), OpError> {
+        self.request.resolve(ifname, address)
     }
 
     /// Sets a link administratively up or down.

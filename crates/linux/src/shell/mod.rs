@@ -226,6 +226,8 @@ impl Shell {
                 self.workers.purge(purge);
                 self.record.at(Moment::During);
             }
+            // If it fails, the kernel asks again by itself, a little later.
+            Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::LinkUp(ifname) => self.set_link(ifname, true),
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {

@@ -69,6 +69,8 @@ impl World {
                 let wait = self.dice.between(MS, MS * 30);
                 self.after(wait, Event::Purge(self.node.life, purge));
             }
+            // Whoever is asked answers at once in this world, or is dead.
+            Output::Resolve(..) => {}
             Output::LinkUp(ifname) => {
                 self.note(format!("sets {ifname} up"));
                 let scope = self.scene.kernel.set_up(ifname, true);

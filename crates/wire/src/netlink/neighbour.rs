@@ -4,7 +4,7 @@
 //!  family:u8 pad:u8 pad:u16 index:i32 state:u16 flags:u8 type:u8
 //! ```
 
-use super::{Message, Request, family, kind, split, u16_at, u32_at};
+use super::{Message, Request, family, flag, kind, split, u16_at, u32_at};
 use crate::DecodeError;
 use core::net::IpAddr;
 
@@ -54,10 +54,20 @@ impl NeighbourMessage {
 
     /// Asks for one neighbour; `ENOENT` if the kernel does not know it.
     pub fn get(index: u32, address: &IpAddr) -> Request {
+        Self::about(index, address, kind::GET_NEIGHBOUR, 0)
+    }
+
+    /// Takes the state from a neighbour that is there, so that the next packet to it begins a new
+    /// resolution; packets that wait for it go on waiting. `ENOENT` if the kernel does not know it.
+    pub fn reset(index: u32, address: &IpAddr) -> Request {
+        Self::about(index, address, kind::NEW_NEIGHBOUR, flag::ACK | flag::REPLACE)
+    }
+
+    fn about(index: u32, address: &IpAddr, kind: u16, flags: u16) -> Request {
         let mut fixed = [0; FIXED_LENGTH];
         fixed[0] = family::of(address);
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-        let mut request = Request::new(kind::GET_NEIGHBOUR, 0, &fixed);
+        let mut request = Request::new(kind, flags, &fixed);
         request.address(NDA_DST, address);
         request
     }

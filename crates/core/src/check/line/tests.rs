@@ -363,3 +363,28 @@ fn a_target_that_returns_does_not_condemn_a_line() {
         assert_eq!(world.line.verdict(), Verdict::Up, "carrying: {carrying}");
     }
 }
+
+/// Given a line that begins, then it has its gateway asked again with each round, at most ten times
+/// and not after the first answer; and afresh when it begins anew.
+#[test]
+fn a_line_that_begins_has_its_gateway_asked_again() {
+    for interval in [20, 200] {
+        let mut w =
+            World::new(CheckConfig { interval: MS * interval, ..check() }, Verdict::Probing);
+        let mut asked = |w: &mut World, time: u64, answer: Option<Duration>| {
+            let mut count = 0;
+            for _ in 0..time {
+                count += u32::from(w.line.resolves(w.now + MS));
+                w.run(MS, |_, _| answer);
+            }
+            count
+        };
+        let most = if interval == 20 { 10 } else { 5 };
+        assert_eq!(asked(&mut w, 3000, None), most);
+        assert_eq!(asked(&mut w, 3000, Some(MS)), 0);
+        w.line.stop();
+        assert!(!w.line.resolves(w.now));
+        w.line.start(w.now);
+        assert_eq!(asked(&mut w, 3000, Some(MS * 30)), 1);
+    }
+}
