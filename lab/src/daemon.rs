@@ -193,6 +193,23 @@ impl Rail {
         .map_err(|error| LabError::Late(format!("{error}\n{}", self.log())))
     }
 
+    /// Watches an uplink for a while; every health that was seen, each change once.
+    ///
+    /// # Errors
+    /// When the daemon does not answer.
+    pub fn watch_health(&self, name: &str, time: Duration) -> Result<Vec<String>, LabError> {
+        let start = Instant::now();
+        let mut seen: Vec<String> = Vec::new();
+        while start.elapsed() < time {
+            let health = self.uplink(name, "health")?;
+            if seen.last() != Some(&health) {
+                seen.push(health);
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(seen)
+    }
+
     /// Waits until all uplinks are up and the kernel has what the daemon wants.
     ///
     /// # Errors

@@ -1,0 +1,43 @@
+//! Lines that lose much for long. In their long form these two take half an hour of waiting: they
+//! measure no time, and other tests may run beside them.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::{ConfigText, Fault, Plan, World, figures, isolated, long};
+use std::time::Duration;
+
+fn world() -> World {
+    World::start(&Plan::new(2), &ConfigText::default()).unwrap()
+}
+
+#[test]
+fn thirty_per_cent_loss_is_degraded() {
+    isolated(|| {
+        // given a line that loses 30 % / when it goes on / then it is degraded and stays in use
+        let world = world();
+        let role = || world.rail.uplink("isp1", "role").unwrap();
+        let before = role();
+        let _injected = world.topology.inject(1, Fault::Loss(30)).unwrap();
+        world.rail.wait_health("isp1", "degraded", Duration::from_secs(60)).unwrap();
+        let time = Duration::from_secs(if long() { 1800 } else { 15 });
+        let seen = world.rail.watch_health("isp1", time).unwrap();
+        let after = role();
+        figures(&format!("{seen:?} in {time:?}, role {after}"));
+        assert!(!seen.iter().any(|health| health == "down"), "{seen:?}");
+        assert_eq!(before, after);
+    });
+}
+
+#[test]
+fn eighty_per_cent_loss_is_down_and_does_not_flap() {
+    isolated(|| {
+        let world = world();
+        let injected = world.topology.inject(1, Fault::Loss(80)).unwrap();
+        let limit = Duration::from_secs(60);
+        let down = world.rail.wait_health("isp1", "down", limit).unwrap() - injected.since;
+        let time = Duration::from_secs(if long() { 600 } else { 15 });
+        let seen = world.rail.watch_health("isp1", time).unwrap();
+        figures(&format!("down after {down:?}, then {seen:?} in {time:?}"));
+        assert_eq!(seen, ["down"]);
+    });
+}
