@@ -167,7 +167,8 @@ fn wait_for_state(world: &World, first: &str, what: &str) -> Instant {
 /// it took
 fn one_cycle(world: &World, first: &str, churn: Churn, (a, b): (usize, usize)) -> Duration {
     let what = format!("{churn:?} of line {a}");
-    let flows = world.flows(6, 6);
+    // So many that each line has some.
+    let flows = world.flows(20, 20);
     let connector = world.connector();
     let wrong = world.topology.wrong_sources().unwrap();
     world.wait_for(&connector, 10).unwrap();

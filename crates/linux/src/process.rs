@@ -203,7 +203,11 @@ impl Spawner {
     }
 
     fn lose_link(&mut self) {
-        self.link = None;
+        if let Some(link) = self.link.take() {
+            // Closing is not enough: a child that was forked just now and has not begun its
+            // program yet holds the socket too, and would keep it readable.
+            let _ = epoll::delete(&self.poller, &link.socket);
+        }
         for (id, (stdout, stderr)) in std::mem::take(&mut self.open) {
             let status = Status::Failed(Errno::PIPE.raw_os_error());
             self.finished.push_back(Finished { id, status, stdout, stderr });

@@ -371,7 +371,7 @@ fn a_line_that_begins_has_its_gateway_asked_again() {
     for interval in [20, 200] {
         let mut w =
             World::new(CheckConfig { interval: MS * interval, ..check() }, Verdict::Probing);
-        let mut asked = |w: &mut World, time: u64, answer: Option<Duration>| {
+        let asked = |w: &mut World, time: u64, answer: Option<Duration>| {
             let mut count = 0;
             for _ in 0..time {
                 count += u32::from(w.line.resolves(w.now + MS));

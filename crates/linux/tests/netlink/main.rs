@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod neighbours;
+
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
     Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, RouteKey, RouteValue,
@@ -26,8 +28,16 @@ fn in_new_netns<F: FnOnce() + Send + 'static>(test: F) {
         ip("link set lo up");
         ip("link add wan1 type veth peer name far1");
         ip("link add wan2 type veth peer name far2");
-        for link in ["wan1", "wan2", "far1", "far2"] {
-            ip(&format!("link set {link} up"));
+        let links = ["wan1", "wan2", "far1", "far2"];
+        // No link-local addresses: the kernel would report them when it likes.
+        links.iter().for_each(|link| drop(ip(&format!("link set {link} addrgenmode none"))));
+        links.iter().for_each(|link| drop(ip(&format!("link set {link} up"))));
+        // The carrier is noticed by a worker of the kernel, and reported.
+        let is_up = |link: &&str| ip(&format!("link show {link}")).contains("state UP");
+        let end = Instant::now() + Duration::from_secs(20);
+        while !links.iter().all(is_up) {
+            assert!(Instant::now() < end, "no carrier");
+            std::thread::sleep(Duration::from_millis(2));
         }
         ip("address add 100.64.1.2/24 dev wan1");
         ip("address add 100.64.2.2/24 dev wan2");
@@ -289,90 +299,6 @@ fn a_narrower_rule_of_the_same_priority_survives() {
         s.apply(&Key::Rule(narrow), &Op::DelRule).unwrap();
         s.apply(&Key::Rule(rule(20_900)), &Op::DelRule).unwrap();
         assert!(!ip("rule show").contains("20900"));
-    });
-}
-
-#[test]
-fn links_and_neighbours_are_read_and_set() {
-    in_new_netns(|| {
-        let mut s = RequestSocket::open().unwrap();
-        ip("link set wan1 mtu 1492");
-        let links = observe(&mut s).links;
-        let wan1 = &links[&name("wan1")];
-        assert_eq!((wan1.up, wan1.carrier, wan1.mtu), (true, true, 1492));
-        s.link_set_up(name("far1"), false).unwrap();
-        let wan1 = observe(&mut s).links[&name("wan1")].clone();
-        assert_eq!((wan1.up, wan1.carrier), (true, false));
-        s.link_set_up(name("far1"), true).unwrap();
-        assert_eq!(errno(s.link_set_up(name("wan9"), true)), libc::ENODEV);
-
-        let gateway = |n: u8| format!("100.64.1.{n}").parse().unwrap();
-        let neighbours: Vec<_> = (5..=8).map(|n| (name("wan1"), gateway(n))).collect();
-        let absent = (name("wan9"), gateway(1));
-        let watch = Watch { neighbours: [neighbours, vec![absent]].concat(), ..watch() };
-        let mut monitor = NeighbourMonitor::open().unwrap();
-        ip("neigh add 100.64.1.9 lladdr 02:00:00:00:00:09 dev wan1 nud reachable");
-        assert_eq!(monitor.drain(), Scope::NONE, "it watches nothing yet");
-        let index = |ifname: &str| links[&name(ifname)].index;
-        monitor.watch_ifindexes(&[index("wan2"), index("wan1")]).unwrap();
-        ip("neigh add 100.64.1.5 lladdr 02:00:00:00:00:01 dev wan1 nud permanent");
-        ip("neigh add 100.64.1.8 lladdr 02:00:00:00:00:01 dev far1 nud reachable");
-        assert_eq!(monitor.drain(), Scope::NONE, "neither the state nor the interface is watched");
-        // Nobody answers for this one: the kernel asks, and gives up.
-        let retransmit = "net.ipv4.neigh.wan1.retrans_time_ms=20";
-        assert!(Command::new("sysctl").args(["-qw", retransmit]).status().unwrap().success());
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket.send_to(b"?", "100.64.1.6:9").unwrap();
-        assert!(heard_within(&monitor, 5));
-        assert_eq!(monitor.drain(), Scope::NEIGHBOURS);
-        ip("neigh add 100.64.1.7 lladdr 02:00:00:00:00:07 dev wan1 nud reachable");
-        assert_eq!(monitor.drain(), Scope::NEIGHBOURS);
-        assert_eq!(monitor.drain(), Scope::NONE);
-        let found = s.observe(Scope::NEIGHBOURS, &watch).unwrap();
-        let states: Vec<_> = found.neighbours.into_values().collect();
-        let known = |last: u8| Neighbour::Known(Some(Mac([2, 0, 0, 0, 0, last])));
-        assert_eq!(states, [known(1), Neighbour::Failed, known(7)]);
-        assert!(found.links.is_empty());
-    });
-}
-
-/// given a neighbour that is being asked for / when its resolution is begun anew / then the next
-/// packet asks at once, nobody is told that it failed, and one with a state is left alone
-#[test]
-fn a_neighbour_is_asked_again() {
-    in_new_netns(|| {
-        let mut s = RequestSocket::open().unwrap();
-        let mut monitor = NeighbourMonitor::open().unwrap();
-        let index = observe(&mut s).links[&name("wan1")].index;
-        monitor.watch_ifindexes(&[index]).unwrap();
-        let (wan1, gateway) = (name("wan1"), "100.64.1.6".parse().unwrap());
-        // Nobody answers at the other end: each request is one packet more.
-        let asked = || -> u64 {
-            let path = "/proc/thread-self/net/dev";
-            let text = std::fs::read_to_string(path).unwrap();
-            let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
-            line.split_whitespace().nth(9).unwrap().parse().unwrap()
-        };
-        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
-        let ask = || socket.send_to(b"?", "100.64.1.6:9").unwrap();
-        s.resolve(wan1, &gateway).unwrap();
-        ask();
-        let before = asked();
-        ask();
-        assert_eq!(asked(), before, "the kernel waits for a second");
-        for count in 1..=3 {
-            s.resolve(wan1, &gateway).unwrap();
-            ask();
-            assert_eq!(asked(), before + count);
-        }
-        ip("neigh replace 100.64.1.6 lladdr 02:00:00:00:00:06 dev wan1 nud permanent");
-        assert_eq!(monitor.drain(), Scope::NONE);
-        s.resolve(wan1, &gateway).unwrap();
-        let watch = Watch { neighbours: vec![(wan1, gateway)], ..watch() };
-        let found = s.observe(Scope::NEIGHBOURS, &watch).unwrap().neighbours;
-        let known = Neighbour::Known(Some(Mac([2, 0, 0, 0, 0, 6])));
-        assert_eq!(found.into_values().collect::<Vec<_>>(), [known]);
-        assert_eq!(errno(s.resolve(name("wan9"), &gateway)), libc::ENODEV);
     });
 }
 
