@@ -4,7 +4,7 @@ use crate::flows::{Protocol, spread};
 use crate::topology::servers;
 use crate::{
     ConfigText, Connector, ConnectorPlan, ConnectorReport, Flows, LabError, Plan, Rail, Servers,
-    Topology, try_eventually,
+    Topology, normal, try_eventually,
 };
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -65,6 +65,24 @@ impl World {
         let mut plan = spread(Protocol::Tcp, tcp, &clients, &servers);
         plan.extend(spread(Protocol::Udp, udp, &clients, &servers));
         Flows::start(&self.topology.client, plan)
+    }
+
+    /// Kills the daemon under connections and starts it again; how many failed, and what the
+    /// restart changed in the kernel.
+    ///
+    /// # Errors
+    /// When the daemon or the connector fails.
+    pub fn kill_and_restart(&mut self) -> Result<(usize, String), LabError> {
+        let before = normal::state(&self.topology.router)?;
+        let connector = self.connector();
+        self.wait_for(&connector, 50)?;
+        self.rail.kill()?;
+        self.wait_for(&connector, 100)?;
+        self.rail.start()?;
+        self.rail.wait_all_up(Duration::from_secs(15))?;
+        self.wait_for(&connector, 100)?;
+        let failed = connector.stop()?.failed();
+        Ok((failed, normal::difference(&before, &normal::state(&self.topology.router)?)))
     }
 
     /// Waits until this many more connections have ended.

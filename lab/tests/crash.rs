@@ -75,12 +75,17 @@ fn a_crash_at_any_moment_of_a_failover_heals() {
             world.wait_for(&connector, 20).unwrap();
             world.rail.start().unwrap();
             world.rail.wait_health("isp1", "down", limit).unwrap();
+            let left = Instant::now();
             let healthy = flows.stop().unwrap().of(world.sources()[0], false);
             injected.repair().unwrap();
             world.rail.wait_health("isp1", "up", limit).unwrap();
             world.rail.wait_all_up(limit).unwrap();
-            connector.stop().unwrap();
+            world.wait_for(&connector, 20).unwrap();
+            let report = connector.stop().unwrap();
+            assert!(!healthy.flows.is_empty(), "kill {kill}: no flow to judge");
             assert_eq!((healthy.udp_lost(), healthy.mixed()), (0, 0), "kill {kill}");
+            let failed = report.failed_between(left, Instant::now());
+            assert_eq!(failed, 0, "kill {kill}: after the line had left, {:?}", report.reasons());
         }
         eventually(Duration::from_secs(5), "the first state", || {
             let now = normal::state(&world.topology.router).unwrap();

@@ -12,7 +12,7 @@ const CARRIER_P99: Duration = Duration::from_millis(50);
 const CARRIER_WORST: Duration = Duration::from_millis(100);
 
 fn silent(fault: Fault) {
-    let runs = if long() { 10 } else { 2 };
+    let runs = if long() { 10 } else { 1 };
     let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
     let mut worst = Duration::ZERO;
     for run in 0..runs {

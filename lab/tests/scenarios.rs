@@ -14,9 +14,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Fault, Node, Plan, Rail, World, eventually, figures, isolated, normal};
+use rail_lab::{
+    ConfigText, Fault, Node, Plan, Rail, World, eventually, figures, isolated, normal, timed,
+};
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_flood_of_routes_and_neighbours_blinds_nobody() {
@@ -126,9 +128,9 @@ fn a_dead_gateway_is_seen_whatever_the_other_line_reaches() {
 
 #[test]
 fn flushed_rules_are_back_at_once() {
-    isolated(|| {
+    timed(|| {
         // given long flows / when somebody flushes all policy rules, three times / then ours are
-        // back, theirs stay gone, and no flow breaks or changes its line
+        // back within half a second, theirs stay gone, and no flow breaks or changes its line
         let world = World::start(&Plan::new(2), &ConfigText::weights(&[1, 1])).unwrap();
         let router = &world.topology.router;
         let ours = |text: &str| -> Vec<String> {
@@ -138,15 +140,21 @@ fn flushed_rules_are_back_at_once() {
         let before = ours(&router.sh("ip rule show").unwrap());
         assert!(before.len() >= 8, "{before:?}");
         let flows = world.flows(8, 0);
+        let mut took = Vec::new();
         for _ in 0..3 {
             router.sh("ip rule flush").unwrap();
+            let start = Instant::now();
             eventually(LIMIT, "our rules", || {
                 let now = ours(&router.sh("ip rule show").unwrap());
                 if now == before { Ok(()) } else { Err(format!("{now:?}")) }
             });
+            took.push(start.elapsed());
             let report = world.connect(50).unwrap();
             assert_eq!(report.failed(), 0, "{:?}", report.reasons());
         }
+        let worst = took.iter().max().unwrap();
+        figures(&format!("back after {took:.0?}"));
+        assert!(*worst <= Duration::from_millis(500), "{took:?}");
         let flows = flows.stop().unwrap();
         let rules = router.sh("ip rule show").unwrap();
         assert!(!rules.contains("lookup default"), "not ours to put back: {rules}");

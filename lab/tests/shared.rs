@@ -5,7 +5,7 @@
 use rail_lab::node::veth;
 use rail_lab::{
     Connector, ConnectorPlan, Fault, Node, Plan, Rail, Servers, Topology, World, figures, isolated,
-    normal, timed, topology,
+    long, normal, timed, topology,
 };
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(15);
 const SILENT_LIMIT: Duration = Duration::from_secs(1);
+const CARRIER_LIMIT: Duration = Duration::from_millis(100);
 const WEIGHTS: [u32; 2] = [2, 1];
 /// A service of the router that uplinks may ask for, one they may not, and a forward.
 const REST: &str = "[firewall]\nallow = [\"tcp 2222\"]\n\
@@ -174,9 +175,9 @@ impl Case {
         self.places.map(|place| place.public)
     }
 
-    /// 3,000 connections: all succeed, each from one right source; points off the weights.
-    fn shared(&self) -> f64 {
-        let report = self.world.connect(3000).unwrap();
+    /// Connections: all succeed, each from one right source; points off the weights.
+    fn shared(&self, count: usize) -> f64 {
+        let report = self.world.connect(count).unwrap();
         let by_source = report.by_source();
         assert_eq!(report.failed(), 0, "{:?}", report.reasons());
         assert!(by_source.keys().all(|seen| self.publics().contains(seen)), "{by_source:?}");
@@ -242,6 +243,7 @@ impl Case {
     /// the return. Meanwhile the router's own connections succeed.
     fn dies_and_returns(&self, line: usize, fault: Fault, word: &str) -> (Duration, usize) {
         let (world, name) = (&self.world, format!("isp{line}"));
+        let flows = world.flows(12, 12);
         let connector = world.connector();
         world.wait_for(&connector, 40).unwrap();
         let injected = world.topology.inject(line, fault).unwrap();
@@ -254,39 +256,28 @@ impl Case {
         world.wait_for(&connector, 60).unwrap();
         let report = connector.stop().unwrap();
         let other = self.publics()[2 - line];
+        let healthy = flows.stop().unwrap().of(self.publics()[line - 1], false);
+        assert!(!healthy.flows.is_empty(), "no flow to judge");
+        let lost = (healthy.udp_lost(), healthy.broken(), healthy.mixed());
+        assert_eq!(lost, (0, 0, 0), "UDP lost, broken, mixed of {}", healthy.flows.len());
         let late =
             report.by_source_between(Some(settled - Duration::from_millis(100)), Some(settled));
         assert!(late.keys().all(|seen| *seen == other), "{late:?}");
         (report.last_failed_between(since, settled), report.failed_between(settled, Instant::now()))
     }
-
-    /// Failed connections around a kill and a restart, and what the restart changed.
-    fn killed_and_restarted(&mut self) -> (usize, String) {
-        let router = self.world.topology.router.clone();
-        let running = normal::state(&router).unwrap();
-        let connector = self.world.connector();
-        self.world.wait_for(&connector, 50).unwrap();
-        self.world.rail.kill().unwrap();
-        self.world.wait_for(&connector, 100).unwrap();
-        self.world.rail.start().unwrap();
-        self.world.rail.wait_all_up(LIMIT).unwrap();
-        self.world.wait_for(&connector, 100).unwrap();
-        let failed = connector.stop().unwrap().failed();
-        (failed, normal::difference(&running, &normal::state(&router).unwrap()))
-    }
 }
 
 fn all_of_it(what: &str, places: [Place; 2], cable: bool) {
     let mut case = start(places);
-    let off = case.shared();
+    let off = case.shared(3000);
     let forwarded = case.refused_to_internet(FORWARDED, 200);
     let asked = case.refused_to_internet(OPEN, 100);
     case.assert_closed();
     let own = [Ipv4Addr::UNSPECIFIED, places[0].address, places[1].address].map(|a| case.own(a));
     let deaths = [1, 2].map(|line| case.dies_and_returns(line, Fault::Gateway, "down"));
     let cut = cable.then(|| case.dies_and_returns(1, Fault::Carrier, "no-carrier"));
-    let (killed, changed) = case.killed_and_restarted();
-    let after = case.shared();
+    let (killed, changed) = case.world.kill_and_restart().unwrap();
+    let after = case.shared(if long() { 3000 } else { 900 });
     let again = case.refused_to_internet(FORWARDED, 200);
     let wrong = case.world.topology.wrong_sources().unwrap();
     case.world.rail.stop(true).unwrap();
@@ -303,6 +294,9 @@ fn all_of_it(what: &str, places: [Place; 2], cable: bool) {
     for (outage, at_return) in deaths.into_iter().chain(cut) {
         assert!(outage <= SILENT_LIMIT, "{outage:?}");
         assert_eq!(at_return, 0);
+    }
+    if let Some((outage, _)) = cut {
+        assert!(outage <= if long() { CARRIER_LIMIT } else { CARRIER_LIMIT * 3 }, "{outage:?}");
     }
 }
 

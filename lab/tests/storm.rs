@@ -178,7 +178,12 @@ fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
             own["netlink"]["overruns"]
         ));
         assert_eq!(record(&world), before, "a line changed its health");
+        assert!(heard > 0, "the daemon heard nothing of it");
+        // A machine that cannot make them as fast shows less.
+        let rate = events as f64 / took.as_secs_f64();
+        assert!(!long() || rate >= 9_000.0, "only {rate:.0} events a second");
+        // The p99 is that of the last minute: in the short form most of that was quiet.
         let limit_us = if long() { 10_000 } else { 100_000 };
-        assert!(own["lag_p99_us"].as_u64() <= Some(limit_us), "{own}");
+        assert!(own["lag_p99_us"].as_u64().is_some_and(|lag| lag <= limit_us), "{own}");
     });
 }

@@ -8,7 +8,7 @@ use rail_lab::{
     Topology, World, eventually, figures, isolated, node, timed, topology,
 };
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};
 
 const SILENT_LIMIT: Duration = Duration::from_secs(1);
@@ -40,11 +40,12 @@ fn a_gateway_outside_the_prefix() {
     timed(|| {
         // given a /32 address with its gateway elsewhere, beside a usual line / when that line
         // dies silently and returns / then it shares, moves and answers as any other
-        let world = world_with_gateway_outside();
+        let mut world = world_with_gateway_outside();
         let _inside = Servers::tcp(&world.topology.client, "192.168.1.10:80".parse().unwrap());
         let off = shared(&world);
         let refused = from_outside(&world, 1, 200);
         onlink_is_repaired(&world);
+        let flows = world.flows(12, 12);
         let connector = world.connector();
         world.wait_for(&connector, 40).unwrap();
         let injected = world.topology.inject(1, Fault::Gateway).unwrap();
@@ -57,13 +58,19 @@ fn a_gateway_outside_the_prefix() {
         let report = connector.stop().unwrap();
         let outage = report.last_failed_between(since, settled);
         let at_return = report.failed_between(settled, Instant::now());
+        let healthy = flows.stop().unwrap().of(world.topology.line(1).address(), false);
         let after = shared(&world);
+        let (killed, changed) = world.kill_and_restart().unwrap();
+        closed_from(&world, 1);
         figures(&format!(
             "off the weights {off:.2} points, after the return {after:.2}; silent death: last \
-             failed connection after {outage:?}; {refused} of 200 forwarded failed"
+             failed connection after {outage:?}; {refused} of 200 forwarded failed; {killed} failed \
+             around a kill"
         ));
         assert!(outage <= SILENT_LIMIT, "{outage:?}");
-        assert_eq!((refused, at_return), (0, 0));
+        assert_eq!((refused, at_return, killed, changed), (0, 0, 0, String::new()));
+        let lost = (healthy.udp_lost(), healthy.broken(), healthy.mixed());
+        assert_eq!((healthy.flows.is_empty(), lost), (false, (0, 0, 0)));
         assert_eq!(world.topology.wrong_sources().unwrap(), 0);
     });
 }
@@ -74,6 +81,24 @@ fn shared(world: &World) -> f64 {
     let off = report.deviation(&world.sources(), &[1, 1]);
     assert!(off <= 3.0, "{:?}", report.by_source());
     off
+}
+
+/// The inside and the router are closed to the provider of a line.
+fn closed_from(world: &World, number: usize) {
+    let _router = Servers::tcp(&world.topology.router, "0.0.0.0:2223".parse().unwrap()).unwrap();
+    let line = world.topology.line(number);
+    line.isp.sh(&format!("ip route add 192.168.1.0/24 via {} dev acc", line.address())).unwrap();
+    for to in [
+        "192.168.1.10:80".to_owned(),
+        "192.168.1.1:2223".into(),
+        format!("{}:2223", line.address()),
+    ] {
+        let to: std::net::SocketAddr = to.parse().unwrap();
+        let wait = Duration::from_millis(300);
+        let opened = line.isp.enter(|| TcpStream::connect_timeout(&to, wait));
+        assert!(opened.is_err(), "{to} is open by line {number}");
+    }
+    line.isp.sh("ip route del 192.168.1.0/24").unwrap();
 }
 
 /// Connections from the internet to the forwarded port of one line; failures.
@@ -196,7 +221,9 @@ fn a_box_inside_the_lan() {
         // given a provider's box among the hosts in tier 1 and a usual line in tier 2 / when the
         // box dies and returns / then connections move and come back, those by the box are not
         // translated and answered past the router, and no host is told a shorter way
-        let world = world_with_box("2");
+        let mut world = world_with_box("2");
+        let (killed, changed) = world.kill_and_restart().unwrap();
+        assert_eq!((killed, changed), (0, String::new()), "failed around a kill, and what changed");
         let (client, router) = (&world.topology.client, &world.topology.router);
         let provider = &world.topology.line(1).isp;
         let _inside = Servers::tcp(client, "192.168.1.10:80".parse().unwrap());

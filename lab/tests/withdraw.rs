@@ -59,3 +59,31 @@ fn a_plain_stop_leaves_traffic_alone() {
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(3));
     });
 }
+
+#[test]
+fn the_manual_takes_everything_away_by_hand() {
+    isolated(|| {
+        // given a daemon that died and cannot be started / when the commands of the manual are
+        // typed / then of all that was rail's only addresses and settings are left, and nothing
+        // foreign has gone
+        let topology = Topology::build(&Plan::new(3)).unwrap();
+        let router = &topology.router;
+        router.ip_batch("rule add from 203.0.113.9 lookup main priority 20950\n").unwrap();
+        let before = normal::state(router).unwrap();
+        let mut rail = Rail::run(router, &topology.config(&ConfigText::default())).unwrap();
+        rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        rail.kill().unwrap();
+        let page = include_str!("../../docs/install.md");
+        let block = page.split("```sh by-hand\n").nth(1).unwrap().split("```").next().unwrap();
+        for command in block.lines().filter(|line| !line.contains("only where")) {
+            router.sh(command).unwrap();
+        }
+        let left = normal::difference(&before, &normal::state(router).unwrap());
+        // The kernel's own routes go with the addresses.
+        let told = ["+ addresses: ", " settings: ", " proto kernel "];
+        let is_told = |line: &&str| told.iter().any(|word| line.contains(word));
+        let untold: Vec<&str> = left.lines().filter(|line| !is_told(line)).collect();
+        figures(&format!("{} lines left, {} of them untold", left.lines().count(), untold.len()));
+        assert!(untold.is_empty(), "{untold:#?}");
+    });
+}

@@ -101,16 +101,19 @@ impl Router {
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
             Health::NoAddress => "when the address is on the interface".into(),
             Health::Down => {
-                let (have, want) = (line.run(now, &self.blamed).length, check.recover_after);
+                let run = line.run(now, &self.blamed);
+                let (have, want) = (run.length, check.recover_after);
                 let stable = if check.stable_for.is_zero() {
                     String::new()
                 } else {
                     format!(" that last {} s", check.stable_for.as_secs_f32())
                 };
-                format!("after {want} consecutive good rounds{stable} (now {})", have.min(want))
+                let lossy = if have >= want { ", too much was lost in them" } else { "" };
+                let have = have.min(want);
+                format!("after {want} consecutive good rounds{stable} (now {have}{lossy})")
             }
             Health::Held => {
-                let lasted = now.since(line.run(now, &self.blamed).since);
+                let lasted = line.well_since().map_or(Duration::ZERO, |at| now.since(at));
                 let left = check.stable_for.saturating_sub(lasted);
                 format!("when it has been good for {:.1} s more", left.as_secs_f32())
             }

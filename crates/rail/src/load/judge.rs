@@ -226,7 +226,7 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
     let silence = config.check.interval * config.check.fail_after;
     if silence > Duration::from_secs(60) {
         let text = format!("a dead line is noticed only after {} s", silence.as_secs());
-        warn(check, text, "that is `fail_after` x `interval`; the defaults give 0.8 s");
+        warn(check, text, "that is `fail_after` x `interval`; the defaults give 0.9 s");
     }
     let out = |u: &&_| carries_out(u);
     if config.uplinks.iter().filter(out).count() == 0 {

@@ -171,3 +171,24 @@ fn verbs_of_the_front_door_exist() {
     }
     assert!(seen >= 2);
 }
+
+/// Given the table of exit codes, then each verb has one row in it, and each row has all columns.
+#[test]
+fn every_verb_has_its_exit_codes() {
+    let page = std::fs::read_to_string(root().join("docs/commands.md")).expect("the page");
+    let section = page.split("## Exit codes\n").nth(1).expect("the section");
+    let section = section.split("\n## ").next().expect("its text");
+    let rows: Vec<&str> = section.lines().filter(|line| line.starts_with('|')).collect();
+    let table: Vec<&str> = section.trim().lines().take_while(|line| !line.is_empty()).collect();
+    assert_eq!(rows, table, "the table is torn");
+    assert!(rows.iter().all(|row| row.matches('|').count() == 6), "{rows:#?}");
+    let firsts: Vec<&str> = rows.iter().filter_map(|row| row.split('|').nth(1)).collect();
+    for verb in cli::grammar().get_subcommands().filter(|verb| !verb.is_hide_set()) {
+        let name = verb.get_name();
+        let named = |first: &&&str| {
+            let words = first.split('`').skip(1).step_by(2);
+            words.into_iter().any(|word| word == name || word.starts_with(&format!("{name} ")))
+        };
+        assert_eq!(firsts.iter().filter(named).count(), 1, "{name} in {firsts:?}");
+    }
+}

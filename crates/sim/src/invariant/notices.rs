@@ -1,6 +1,5 @@
 //! News are true and complete: each change of health starts where the last one
-//! ended, every line that went is back at the end, and nobody is accused of an
-//! edit that nobody made.
+//! ended, and nobody is accused of an edit that nobody made.
 
 use super::{Happening, Law};
 use crate::scene::Scene;

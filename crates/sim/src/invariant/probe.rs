@@ -1,5 +1,5 @@
 //! A probe leaves by its own line and no other: its socket is bound to the line's
-//! device, index, source and mark, and what is sent bears that socket's number.
+//! device, source and mark, and what is sent bears that socket's number, which no other has.
 
 use super::{Happening, Law};
 use crate::scene::Scene;
@@ -67,5 +67,8 @@ fn sockets(scene: &Scene) -> Result<(), String> {
     }
     let mut idents: Vec<u16> = scene.sockets.iter().map(|s| s.ident).collect();
     idents.sort_unstable();
-    Ok(())
+    match idents.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(format!("two sockets have the identifier {:#x}", pair[0])),
+        None => Ok(()),
+    }
 }

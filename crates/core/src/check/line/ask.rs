@@ -19,6 +19,11 @@ impl Line {
         self.running.is_some()
     }
 
+    /// Since when a dead line has been good without a break.
+    pub const fn well_since(&self) -> Option<Instant> {
+        self.well_since
+    }
+
     /// Last answer of a target.
     pub fn last_answer(&self, target: usize) -> Option<Instant> {
         self.targets.get(target).and_then(|t| t.last_answer)
