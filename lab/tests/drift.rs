@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Plan, World, eventually, figures, isolated, normal, timed};
+use rail_lab::{
+    ConfigText, Plan, Rail, Topology, World, eventually, figures, isolated, normal, timed,
+};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -206,5 +208,38 @@ fn a_rival_is_shown_as_contested_and_slows_us_down() {
             let ping = "ping -n -q -c 3 -i 0.2 -W 1 192.0.2.50";
             world.topology.router.sh(ping).map_err(|error| error.to_string())
         });
+    });
+}
+
+#[test]
+fn a_foreign_route_in_our_place_stays() {
+    isolated(|| {
+        // given somebody else's default in the table of a line / when the daemon starts / then that
+        // route stays and is shown, the line waits and the other one is up; when it goes, ours comes
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let router = &topology.router;
+        router.sh("ip link set wan1 up").unwrap();
+        router.sh("ip route add default via 100.64.1.1 dev wan1 onlink table 20001").unwrap();
+        let look = "ip route show table 20001 metric 0";
+        let before = router.sh(look).unwrap();
+        assert!(!before.contains("proto"), "{before}");
+        let config = topology.config(&ConfigText::weights(&[1, 1]));
+        let mut rail = Rail::new(router, &config).unwrap();
+        rail.launch().unwrap();
+        rail.wait_health("isp2", "up", Duration::from_secs(10)).unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        assert_eq!(router.sh(look).unwrap(), before);
+        let status = rail.status().unwrap();
+        let shown = |trouble: &serde_json::Value| {
+            trouble["object"] == "route default table 20001"
+                && trouble["text"].as_str().is_some_and(|text| text.starts_with("a foreign route"))
+        };
+        let mut trouble = status["trouble"].as_array().into_iter().flatten();
+        assert!(trouble.any(shown), "{}", status["trouble"]);
+        assert_eq!(rail.uplink("isp1", "health").unwrap(), "probing");
+        router.sh("ip route del default via 100.64.1.1 table 20001").unwrap();
+        rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let after = router.sh(look).unwrap();
+        assert!(after.contains("proto 82"), "{after}");
     });
 }

@@ -29,9 +29,10 @@ impl World {
             }
             Fault::Rival => self.inject_rival(),
             Fault::Foreign => {
+                let stopped = self.node.router.is_none();
                 let scene = &mut self.scene;
                 let (scope, text) =
-                    rival::add_foreign(&mut scene.kernel, &scene.config, &mut self.dice);
+                    rival::add_foreign(&mut scene.kernel, &scene.config, &mut self.dice, stopped);
                 self.note(format!("RIVAL {text}"));
                 self.kernel_changed(scope);
             }
@@ -209,6 +210,12 @@ impl World {
             }
             Heal::Delays => self.delay = Duration::ZERO,
             Heal::Pause(life) => self.resume(life),
+            Heal::Place => {
+                if rival::vacate(&mut self.scene.kernel, &self.scene.config) {
+                    self.note("heals: the place of our route is free".into());
+                    self.kernel_changed(Scope::ROUTES);
+                }
+            }
             Heal::Restart => {
                 if self.node.router.is_none() && !self.is_done() {
                     self.start();
@@ -280,6 +287,7 @@ impl World {
             }
         }
         self.heal(Heal::Pause(self.node.life));
+        self.heal(Heal::Place);
         self.heal(Heal::Restart);
         self.judge(&Happening::FaultsEnd);
     }

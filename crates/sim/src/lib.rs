@@ -87,7 +87,11 @@ pub fn replay(seed: u64, faulty: Duration) -> Outcome {
 
 fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&str>) -> Outcome {
     let mut dice = Dice::new(seed);
-    let scenario = Scenario::draw(seed, &mut dice);
+    let mut scenario = Scenario::draw(seed, &mut dice);
+    // Told by the seed, so that the others stay what they were.
+    if seed % 8 == 5 {
+        rival::occupy(&mut scenario.kernel, &scenario.config, 1);
+    }
     let mut world = World::new(dice, scenario);
     if let Some(kept) = kept {
         world.trace.kept = kept;

@@ -5,7 +5,7 @@ use crate::dice::Dice;
 use crate::kernel::{Kernel, NftRule};
 use crate::scenario::{ifname, prefix};
 use rail_core::config::Config;
-use rail_core::net::Family;
+use rail_core::net::{Family, Prefix};
 use rail_core::state::{Nexthop, PROTOCOL, RouteKey, RouteValue, Rule, Scope};
 
 /// Damages something; what changed, and in words.
@@ -117,17 +117,22 @@ fn change_setting(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String
     Some((Scope::NONE, format!("sets {path} to 0")))
 }
 
-/// Adds something of his own inside our ranges, harmless to our traffic.
+/// Adds something of his own inside our ranges, harmless to our traffic, or while the daemon is
+/// stopped in a place where it will want a route.
 pub(crate) fn add_foreign(
     kernel: &mut Kernel,
     config: &Config,
     dice: &mut Dice,
+    stopped: bool,
 ) -> (Scope, String) {
     let lan = ifname("lan0");
     let n = dice.below(200);
     let below = u32::try_from(dice.below(config.uplinks.len() + 1)).unwrap_or(0);
     let table = config.ranges.tables.0 + below;
     match dice.below(4) {
+        0 if stopped && occupy(kernel, config, below) => {
+            (Scope::ROUTES, format!("takes the place of our default in table {table}"))
+        }
         0 => {
             let key = RouteKey { table, prefix: prefix(&format!("10.{n}.0.0/16")), metric: 0 };
             let hop = Nexthop { ifname: lan, via: None, weight: 1, onlink: false };
@@ -169,4 +174,33 @@ pub(crate) fn add_foreign(
             (Scope::FIREWALL, "adds an nft rule to our table".into())
         }
     }
+}
+
+/// Puts a route where the line of this number (from 1) has its default, if that place is free.
+/// What pushes a route of a running daemon out is drift, and may be replaced; this may not.
+pub(crate) fn occupy(kernel: &mut Kernel, config: &Config, number: u32) -> bool {
+    let key = default_of(config, number);
+    if number == 0 || kernel.routes.contains_key(&key) {
+        return false;
+    }
+    let hop = Nexthop { ifname: ifname("lan0"), via: None, weight: 1, onlink: false };
+    let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+    kernel.set_route(&key, &value, false, 4).is_ok()
+}
+
+/// Takes away what [`occupy`] has put in; true if there was anything.
+pub(crate) fn vacate(kernel: &mut Kernel, config: &Config) -> bool {
+    let before = kernel.routes.len();
+    for number in (1..).take(config.uplinks.len()) {
+        let key = default_of(config, number);
+        if kernel.routes.get(&key).is_some_and(|route| route.protocol != PROTOCOL) {
+            kernel.routes.remove(&key);
+        }
+    }
+    kernel.routes.len() < before
+}
+
+fn default_of(config: &Config, number: u32) -> RouteKey {
+    let table = config.ranges.tables.0 + number;
+    RouteKey { table, prefix: Prefix::default_route(Family::V4), metric: 0 }
 }

@@ -55,6 +55,7 @@ pub(crate) enum Heal {
     Deafness,
     Delays,
     Pause(u64),
+    Place,
     Restart,
 }
 
@@ -261,6 +262,8 @@ impl World {
             line.role = Role::Standby;
         }
         self.note("the daemon starts".into());
+        // Whoever stands in our place goes before the laws ask whether all is as desired.
+        self.after(MS * 700, Event::Heal(Heal::Place));
         let mut out = Vec::new();
         router.start(now, &mut out);
         self.node.router = Some(router);

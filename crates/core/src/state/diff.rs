@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 /// What we know beside the two states.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
-    /// Routes that were ours at some time since the start: what stands at their key now
-    /// has pushed ours out and may be replaced.
+    /// Routes that are wanted and have been in place: what stands at their key now has pushed
+    /// ours out and may be replaced.
     pub routes: BTreeSet<RouteKey>,
     /// Addresses that we added, for kernels that cannot mark them.
     pub addresses: BTreeSet<(IfName, Prefix)>,

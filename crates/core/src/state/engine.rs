@@ -70,8 +70,8 @@ impl Engine {
         news: &mut Vec<Notice>,
     ) -> Plan {
         let (plan, conflicts) = diff(desired, observed, &self.memory);
-        self.note_in_place(now, desired, observed, &plan, news);
         self.note_conflicts(conflicts, news);
+        self.note_in_place(now, desired, observed, &plan, news);
         self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
         self.held_back.clear();
         let mut plan: Plan =
@@ -115,6 +115,8 @@ impl Engine {
     ) {
         self.in_place.retain(|key, _| desired.contains_key(key));
         self.repairing.retain(|key, _| desired.contains_key(key));
+        // A place that we have left is free for others.
+        self.memory.routes.retain(|route| desired.contains_key(&Key::Route(route.clone())));
         let is_quiet = |next: &Instant| now.since(*next) > FIGHT_WINDOW;
         self.contested.retain(|key, next| plan.iter().any(|s| s.key == *key) || !is_quiet(next));
         for (key, value) in desired {
@@ -128,6 +130,12 @@ impl Engine {
                 continue;
             }
             self.unverified.remove(key);
+            // No step, because there is nothing that we may do: what stands there is not ours.
+            if self.conflicts.iter().any(|conflict| conflict.key == *key) {
+                self.in_place.remove(key);
+                self.repairing.remove(key);
+                continue;
+            }
             if let Some(since) = self.repairing.remove(key) {
                 self.repaired += 1;
                 let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
@@ -285,9 +293,10 @@ impl Engine {
             && !self.repairing.contains_key(key)
     }
 
-    /// True if nothing failed, nothing is contested and no pass is under way.
+    /// True if nothing failed, nothing is contested or in our place, and no pass is under way.
     pub fn is_settled(&self) -> bool {
         let is_clear = self.failures.is_empty() && self.held_back.is_empty();
+        let is_clear = is_clear && self.conflicts.is_empty();
         !self.is_busy() && is_clear && self.repairing.is_empty()
     }
 

@@ -216,3 +216,44 @@ fn slots_change_with_their_rules() {
     assert_eq!(apart.len(), 2, "{apart:?}");
     assert_eq!(apart[0].op, Op::Nft("add chain inet rail new\n".into()));
 }
+
+/// Given somebody else's route in the place of ours, then it stays, pass after pass, and ours does
+/// not count as there; when it goes, ours comes. A route that pushes ours out later is replaced.
+#[test]
+fn a_foreign_route_in_our_place_stays() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    let theirs = ObservedRoute { value: None, protocol: 3, dead: false };
+    kernel.observed.routes.insert(route(20001), theirs.clone());
+    let ours = Resource::Route(RouteValue::Unreachable);
+    let mut news = Vec::new();
+    for i in 0..3 {
+        news.extend(kernel.pass(&mut engine, START + MS * i));
+        assert!(!engine.is_in_place(&key(20001), &ours));
+    }
+    assert_eq!((kernel.changes, news.len()), (0, 1), "{news:?}");
+    assert!(engine.trouble(START).len() == 1 && !engine.is_settled());
+    kernel.observed.routes.clear();
+    kernel.pass(&mut engine, START + MS * 3);
+    kernel.pass(&mut engine, START + MS * 4);
+    assert!(engine.is_in_place(&key(20001), &ours) && engine.trouble(START).is_empty());
+    kernel.observed.routes.insert(route(20001), theirs);
+    kernel.pass(&mut engine, START + MS * 5);
+    kernel.pass(&mut engine, START + MS * 6);
+    assert_eq!(kernel.changes, 2);
+    assert!(engine.is_in_place(&key(20001), &ours));
+}
+
+/// Given a route that was ours and is wanted no more, then who takes its place has it, also when we
+/// want it again.
+#[test]
+fn a_place_that_we_left_is_free() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    kernel.pass(&mut engine, START);
+    kernel.pass(&mut engine, START);
+    kernel.observed.routes.clear();
+    engine.plan(START + MS, &State::new(), &kernel.observed, &mut Vec::new());
+    let theirs = ObservedRoute { value: None, protocol: 3, dead: false };
+    kernel.observed.routes.insert(route(20001), theirs);
+    kernel.pass(&mut engine, START + MS * 2);
+    assert_eq!(kernel.changes, 1);
+}
