@@ -26,8 +26,8 @@ impl Options {
     fn run(&self, seed: u64) -> Outcome {
         match self.law {
             _ if self.is_replay => replay(seed, self.faulty),
-            // Only behind a closed guard has this law something to see.
-            Some("guard") => run_guarded(seed, self.faulty, self.law),
+            // They have something to see only behind a closed guard, and where the filter is refused.
+            Some("guard" | "forwarding") => run_guarded(seed, self.faulty, self.law),
             Some(law) => run_by(law, seed, self.faulty),
             None => run(seed, self.faulty),
         }

@@ -4,7 +4,7 @@ use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render::shared;
-use crate::state::{Key, Resource, State};
+use crate::state::{FORWARDING, Key, Resource, State};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,7 +21,7 @@ const GLOBAL: &[Setting] = &[
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },
     // A router forwards. It comes last, after filter, routes and rules are in.
-    Setting { path: "net/ipv4/ip_forward", value: "1" },
+    Setting { path: FORWARDING, value: "1" },
 ];
 
 /// Settings of each uplink's interface.

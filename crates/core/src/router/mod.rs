@@ -356,7 +356,7 @@ impl Router {
         }
         self.decide(now, &mut ignored);
         let desired = self.desired();
-        self.engine.plan(now, &desired, &self.observed, &mut Vec::new())
+        self.engine.preview(&desired, &self.observed)
     }
 
     fn refresh_watch(&mut self, out: &mut Vec<Output>) {

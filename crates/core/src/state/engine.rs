@@ -5,8 +5,8 @@
 //! read-back, so the kernel's answer, not our memory, decides what is left to do.
 
 use super::{
-    Conflict, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope, State, Step,
-    diff, firewall,
+    Conflict, FORWARDING, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope,
+    State, Step, diff, firewall,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -69,9 +69,10 @@ impl Engine {
         observed: &Observed,
         news: &mut Vec<Notice>,
     ) -> Plan {
-        let (plan, conflicts) = diff(desired, observed, &self.memory);
+        let (mut plan, conflicts) = diff(desired, observed, &self.memory);
         self.note_conflicts(conflicts, news);
         self.note_in_place(now, desired, observed, &plan, news);
+        self.let_forwarding_wait(desired, &mut plan);
         self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
         self.held_back.clear();
         let mut plan: Plan =
@@ -87,6 +88,27 @@ impl Engine {
         join_slots(observed, &mut plan);
         self.outstanding = plan.len();
         plan
+    }
+
+    /// The steps that lead to the desired state if nothing is refused, all of them in one list.
+    pub fn preview(&self, desired: &State, observed: &Observed) -> Plan {
+        let (mut plan, _) = diff(desired, observed, &self.memory);
+        join_slots(observed, &mut plan);
+        plan
+    }
+
+    /// Forwarding is not switched on before the filter was read back as it should be: the kernel
+    /// may refuse the filter, and a plan goes on after a step that failed.
+    fn let_forwarding_wait(&mut self, desired: &State, plan: &mut Plan) {
+        let is_filter = |step: &Step| step.key == Key::Firewall;
+        if !desired.contains_key(&Key::Firewall) || !plan.iter().any(is_filter) {
+            return;
+        }
+        if let Some(at) = plan.iter().position(switches_forwarding_on) {
+            let key = plan.remove(at).key;
+            // Whatever it waited for before, it has no turn of its own now.
+            self.contested.remove(&key);
+        }
     }
 
     /// The slots cannot go before their table, which may have to wait for its turn.
@@ -367,6 +389,11 @@ fn join_slots(observed: &Observed, plan: &mut Plan) {
         text.push_str(&slots);
         plan.remove(at);
     }
+}
+
+fn switches_forwarding_on(step: &Step) -> bool {
+    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
+        if path == FORWARDING && value != "0")
 }
 
 /// Which observation shows an object.

@@ -85,6 +85,7 @@ laws! {
     default_route => DefaultRoute,
     false_death => FalseDeath,
     foreign => Foreign,
+    forwarding => Forwarding,
     guard => Guard,
     notices => Notices,
     pinned => Pinned,

@@ -192,6 +192,43 @@ fn a_change_of_mind_is_no_drift() {
     assert_eq!(news, []);
 }
 
+/// Given a filter that the kernel refuses, then forwarding is not switched on in any pass; once the
+/// filter was read back, it is. Without a filter to wait for it comes at once.
+#[test]
+fn forwarding_waits_for_the_filter() {
+    let forwarding = Key::Sysctl(FORWARDING.into());
+    let on = (forwarding.clone(), Resource::Sysctl("1".into()));
+    let chain = Chain { name: "forward".into(), base: None, rules: Vec::new() };
+    let filter = Resource::Firewall(Firewall { chains: vec![chain] });
+    let desired = State::from([(Key::Firewall, filter), on.clone()]);
+    let mut observed = Observed::default();
+    observed.sysctls.insert(FORWARDING.into(), "0".into());
+    let mut engine = Engine::default();
+    let mut news = Vec::new();
+    let mut now = START;
+    for _ in 0..5 {
+        let plan = engine.plan(now, &desired, &observed, &mut news);
+        let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
+        assert_eq!(keys, [&Key::Firewall]);
+        let refusal = OpError { errno: 0, text: "nft: exit 1".into() };
+        engine.applied(now, &Key::Firewall, Err(refusal), &mut news);
+        engine.observed(Scope::ALL);
+        assert!(engine.plan(now, &desired, &observed, &mut news).is_empty());
+        let due = engine.deadline().unwrap();
+        assert!(due > now);
+        now = due;
+    }
+    let slots = Some(BTreeMap::new());
+    let mut table = ObservedFirewall { slots, ..ObservedFirewall::default() };
+    table.chains.insert("forward".into(), crate::state::ObservedChain::default());
+    observed.firewall = Some(table);
+    let plan = engine.plan(now, &desired, &observed, &mut news);
+    assert_eq!(plan, [Step { key: forwarding, op: Op::SetSysctl("1".into()) }]);
+    let alone = State::from([on]);
+    observed.firewall = None;
+    assert_eq!(Engine::default().plan(now, &alone, &observed, &mut news), plan);
+}
+
 /// Given rules and slots that change together, then they do so in one step; a line without slots
 /// gets its first ones later, when its routes are there.
 #[test]
