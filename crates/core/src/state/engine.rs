@@ -46,8 +46,8 @@ pub struct Engine {
     held_back: BTreeSet<Key>,
     /// Repairs under way, and since when.
     repairing: BTreeMap<Key, Instant>,
-    /// Applied with success, but not seen in place yet, and how often.
-    unverified: BTreeMap<Key, u32>,
+    /// The wish that was applied last and has not been seen in place yet, and how often with success.
+    unverified: BTreeMap<Key, (Option<Resource>, u32)>,
     /// Answers that are still to come.
     outstanding: usize,
     /// What must be read back before the next pass.
@@ -80,8 +80,13 @@ impl Engine {
         self.let_slots_wait(observed, &mut plan);
         for step in &plan {
             // Our own change to another value: what was in place before is so no more.
-            if self.in_place.get(&step.key) != desired.get(&step.key) {
+            let wish = desired.get(&step.key);
+            if self.in_place.get(&step.key) != wish {
                 self.in_place.remove(&step.key);
+            }
+            // Each wish has its own tries.
+            if self.unverified.get(&step.key).is_none_or(|(last, _)| last.as_ref() != wish) {
+                self.unverified.insert(step.key.clone(), (wish.cloned(), 0));
             }
         }
         self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
@@ -194,7 +199,10 @@ impl Engine {
         if self.failures.get(key).is_some_and(|f| f.next_try > now) {
             return false;
         }
-        if self.unverified.get(key).is_some_and(|n| *n >= 2) {
+        let is_lie = |(last, times): &(Option<Resource>, u32)| {
+            *times >= 2 && last.as_ref() == desired.get(key)
+        };
+        if self.unverified.get(key).is_some_and(is_lie) {
             self.unverified.remove(key);
             let text = "the kernel took it, but it is not there".to_string();
             self.fail(now, key, OpError { errno: 0, text }, news);
@@ -244,7 +252,9 @@ impl Engine {
         self.outstanding = self.outstanding.saturating_sub(1);
         match result {
             Ok(()) => {
-                *self.unverified.entry(key.clone()).or_default() += 1;
+                if let Some((_, times)) = self.unverified.get_mut(key) {
+                    *times += 1;
+                }
                 if let Some(failure) = self.failures.get_mut(key) {
                     failure.next_try = now;
                 }

@@ -192,6 +192,30 @@ fn a_change_of_mind_is_no_drift() {
     assert_eq!(news, []);
 }
 
+/// Given three wishes in a row for one object and a kernel that obeys, then each is carried out at
+/// once, and the kernel is not called a liar.
+#[test]
+fn a_new_wish_is_no_lie() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    let mut news = Vec::new();
+    for weight in 1..=4 {
+        let hop = |n| crate::state::Nexthop {
+            ifname: alloc::format!("wan{n}").parse().unwrap(),
+            via: None,
+            weight: if n == 1 { weight } else { 1 },
+            onlink: false,
+        };
+        let value = RouteValue::Unicast { nexthops: vec![hop(1), hop(2)], source: None };
+        let wish = State::from([(key(20001), Resource::Route(value))]);
+        let plan = engine.plan(START, &wish, &kernel.observed, &mut news);
+        assert_eq!(plan.len(), 1, "wish {weight}");
+        let result = kernel.perform(&plan[0]);
+        engine.applied(START, &plan[0].key, result, &mut news);
+        engine.observed(Scope::ALL);
+    }
+    assert_eq!(news, []);
+}
+
 /// Given a filter that the kernel refuses, then forwarding is not switched on in any pass; once the
 /// filter was read back, it is. Without a filter to wait for it comes at once.
 #[test]
