@@ -181,6 +181,7 @@ impl Router {
                     line.stop();
                 }
                 self.sockets.clear();
+                self.sweeps.clear();
                 out.push(Output::Sockets(Vec::new()));
             }
         }
@@ -212,10 +213,9 @@ impl Router {
         if !self.knows_kernel || self.done {
             return None;
         }
-        let due_now = (self.dirty && !self.engine.is_busy())
-            || self.links_dirty
-            || self.lines_dirty.iter().any(|d| *d);
-        if due_now {
+        let decides = self.links_dirty || self.lines_dirty.iter().any(|d| *d);
+        // Nothing is decided any more while the state is taken away.
+        if (self.dirty && !self.engine.is_busy()) || (decides && !self.withdrawing) {
             return Some(Instant::ZERO);
         }
         let lines = self.lines.iter().filter_map(Line::deadline);

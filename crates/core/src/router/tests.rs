@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Tier;
 use crate::render::tests::config;
+use crate::state::{ObservedRule, PROTOCOL};
 
 /// Given a state that knows an uplink of which the configuration says nothing, then its
 /// connections are to be removed once the kernel is known: nobody else will do it.
@@ -19,4 +20,58 @@ fn a_restart_remembers_lines_that_are_gone() {
     router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
     let pending: Vec<UplinkId> = router.pending_purges.keys().copied().collect();
     assert_eq!(pending, [UplinkId(2)]);
+}
+
+/// A router of one line that knows this kernel, before its first decision.
+fn started(saved: Saved, observed: &Observed) -> Router {
+    let config = config(&[(1, Tier::Number(1))]);
+    let mut router = Router::new(config, saved, "boot".into(), [0; 16]);
+    let mut out = Vec::new();
+    router.start(Instant::ZERO, &mut out);
+    router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    router
+}
+
+/// One pass against a kernel that refuses everything and stays as it is, and the wake after it.
+fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
+    let now = Instant::ZERO;
+    let mut out = Vec::new();
+    router.wake(now, &mut out);
+    let plan = out.iter().find_map(|output| match output {
+        Output::Apply(plan) => Some(plan.clone()),
+        _ => None,
+    });
+    for step in plan.unwrap_or_default() {
+        let refusal = crate::state::OpError { errno: 16, text: "busy".into() };
+        router.handle(now, Input::Applied(step.key, Err(refusal)), &mut out);
+    }
+    router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    router.wake(now, &mut out);
+    out
+}
+
+/// Given a withdrawal that the kernel refuses at first, then it sleeps until the next try,
+/// whatever was left to decide before.
+#[test]
+fn a_withdrawal_that_waits_sleeps() {
+    let rule = crate::state::Rule {
+        priority: 20_999,
+        family: crate::net::Family::V4,
+        from: None,
+        oif: None,
+        fwmark: None,
+        table: 20_999,
+        suppress_prefixlength: None,
+    };
+    let (priority, family) = (rule.priority, rule.family);
+    let rules =
+        alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];
+    let observed = Observed { rules, ..Observed::default() };
+    let mut router = started(Saved::default(), &observed);
+    let purge = settle::purge(&router.config, &observed, UplinkId(1));
+    router.sweeps.push((Instant::ZERO, purge));
+    router.handle(Instant::ZERO, Input::Withdraw, &mut Vec::new());
+    refused_pass(&mut router, &observed);
+    let due = router.deadline().unwrap();
+    assert!(due > Instant::ZERO && !router.done);
 }
