@@ -23,6 +23,6 @@ pub mod status;
 pub mod time;
 
 pub use input::Input;
-pub use output::{Output, ProbeSocket, Purge};
+pub use output::{Output, ProbeSocket, Purge, Which};
 pub use router::Router;
 pub use saved::Saved;

@@ -7,6 +7,7 @@ use crate::state::{Plan, Scope, Watch};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
+use serde::{Deserialize, Serialize};
 
 /// A request to the shell; performed in the order given.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub enum Output {
     Observe(Scope),
     /// Change kernel state, step by step; each answered by [`Input::Applied`](crate::Input::Applied).
     Apply(Plan),
-    /// Delete the connections of an uplink that can move to another one.
+    /// Delete connections of an uplink: they can move to another one, or lead nowhere.
     Purge(Purge),
     /// If the kernel waits for the answer to an ARP request to this neighbour, let the next packet
     /// send another one: the first may have been lost while the line's other end woke up.
@@ -68,7 +69,18 @@ pub struct ProbeSocket {
     pub ident: u16,
 }
 
-/// Which connections to delete.
+/// Which connections of an uplink.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Which {
+    /// Those that can move to another uplink: neither end is tied to this one.
+    Movable,
+    /// Those whose source was translated to this address.
+    From(IpAddr),
+    /// Those that have this address of the router at one end: they came to it, or are its own.
+    At(IpAddr),
+}
+
+/// Which connections to delete. What is to be kept is kept of those that can move alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Purge {
     /// The uplink, for the answer.
@@ -77,6 +89,8 @@ pub struct Purge {
     pub mark: u32,
     /// Mask.
     pub mask: u32,
+    /// Which of them.
+    pub which: Which,
     /// Connections whose original source lies here stay (the router's own addresses).
     pub keep_sources: Vec<IpAddr>,
     /// Connections whose original destination lies here stay: they came in by this uplink

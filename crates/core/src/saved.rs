@@ -1,11 +1,14 @@
 //! What outlives the process: the state file.
 
-use crate::config::Config;
+use crate::config::{Config, Nat, UplinkConfig};
 use crate::net::{IfName, Prefix, UplinkId};
+use crate::output::Which;
+use crate::render;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// The content of the state file.
@@ -26,11 +29,33 @@ pub struct Saved {
     pub addresses: Vec<(IfName, Prefix)>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
+    /// What the uplinks of the configuration leave in the connection table, by name.
+    pub imprints: BTreeMap<String, Imprint>,
+    /// Connections that lead nowhere since an uplink became another one, until they are deleted:
+    /// the process that took the configuration may die before.
+    pub void: Vec<Void>,
     /// Counts configurations that were taken.
     pub generation: u64,
 }
 
 impl Saved {
+    /// Numbers the uplinks of a configuration, and notes which connections lead nowhere under it.
+    pub fn take(&mut self, config: &Config) {
+        self.number(config);
+        let print = |u: &UplinkConfig| {
+            self.ids.get(&u.name).map(|id| (u.name.clone(), Imprint::of(config, u, *id)))
+        };
+        let new = config.uplinks.iter().filter_map(print).collect();
+        let old = core::mem::replace(&mut self.imprints, new);
+        for (name, old) in old {
+            self.void.extend(old.void_under(self.imprints.get(&name)));
+        }
+        // What came back in the meantime is good again.
+        self.void.retain(|void| !self.imprints.values().any(|print| print.explains(void)));
+        self.void.sort_by_key(|void| (void.uplink, void.mark));
+        self.void.dedup();
+    }
+
     /// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
     /// whose name is gone from the configuration.
     pub fn number(&mut self, config: &Config) {
@@ -56,3 +81,77 @@ impl Saved {
         }
     }
 }
+
+/// What an uplink leaves in the connection table of the kernel: by it the kernel treats a known
+/// connection for its whole life, whatever the rules say by then.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Imprint {
+    /// The uplink.
+    pub uplink: UplinkId,
+    /// Connection mark.
+    pub mark: u32,
+    /// The bits of it that are ours.
+    pub mask: u32,
+    /// The uplink's address: forwarded connections came to it, the router's own have it.
+    pub address: IpAddr,
+    /// What sources are translated to; `None`: they are not.
+    pub source: Option<IpAddr>,
+}
+
+/// Connections to delete, however well the uplink of their number is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Void {
+    /// The uplink they were made by; its number may have another owner by now.
+    pub uplink: UplinkId,
+    /// Connection mark.
+    pub mark: u32,
+    /// The bits of it that were ours.
+    pub mask: u32,
+    /// Which of those with the mark.
+    pub which: Which,
+}
+
+impl Imprint {
+    fn of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Self {
+        let address = uplink.address.address;
+        let source = match uplink.nat {
+            Nat::On => Some(address),
+            Nat::To(other) => Some(other.into()),
+            Nat::Off => None,
+        };
+        let (mark, mask) = (render::mark(config, id), config.ranges.mark_mask);
+        Self { uplink: id, mark, mask, address, source }
+    }
+
+    /// The connections that are lost when the uplink becomes this one, or goes. Interface and
+    /// gateway are no matter: routes are looked up anew for every packet.
+    fn void_under(&self, new: Option<&Self>) -> impl Iterator<Item = Void> {
+        // A narrower mask that still gives the number is as good; a wider one reads foreign bits.
+        let new = new.filter(|new| new.mark == self.mark && new.mask & !self.mask == 0);
+        let translated = match self.source {
+            Some(source) => Which::From(source),
+            None => Which::Movable,
+        };
+        let is_translated_so = new.is_some_and(|new| new.source == self.source);
+        let has_address = new.is_some_and(|new| new.address == self.address);
+        let which = [
+            (!is_translated_so).then_some(translated),
+            (!has_address).then_some(Which::At(self.address)),
+        ];
+        let Self { uplink, mark, mask, .. } = *self;
+        which.into_iter().flatten().map(move |which| Void { uplink, mark, mask, which })
+    }
+
+    /// True if such connections are this uplink's as it is now.
+    fn explains(&self, void: &Void) -> bool {
+        (self.mark, self.mask) == (void.mark, void.mask)
+            && match void.which {
+                Which::From(source) => self.source == Some(source),
+                Which::At(address) => self.address == address,
+                Which::Movable => self.source.is_none(),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests;

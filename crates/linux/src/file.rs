@@ -114,6 +114,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_an_older_version_is_read() {
+        let dir = scratch("older");
+        fs::write(dir.join(STATE_FILE), r#"{"ids": {"isp1": 1}, "generation": 7}"#).unwrap();
+        let (saved, problem) = load_saved(&dir);
+        assert_eq!((saved.ids.len(), saved.generation, problem), (1, 7, None));
+        let (print, void) = (
+            r#"{"uplink": 1, "mark": 1, "mask": 3, "address": "192.0.2.1", "source": null}"#,
+            r#"{"uplink": 1, "mark": 1, "mask": 3, "which": {"From": "192.0.2.1"}}"#,
+        );
+        let text = format!(r#"{{"imprints": {{"isp1": {print}}}, "void": [{void}]}}"#);
+        fs::write(dir.join(STATE_FILE), text).unwrap();
+        let (saved, problem) = load_saved(&dir);
+        assert_eq!((saved.imprints.len(), saved.void.len(), problem), (1, 1, None));
+        save(&dir, &saved).unwrap();
+        assert_eq!(load_saved(&dir), (saved, None));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
     fn a_torn_file_at_any_byte_yields_the_default_and_a_sentence() {
         let dir = scratch("torn");
         save(&dir, &Saved { generation: 3, ..Saved::default() }).unwrap();

@@ -1,8 +1,8 @@
 //! Purging the kernel's connection table, with `conntrack(8)` as the oracle.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use rail_core::Purge;
 use rail_core::net::UplinkId;
+use rail_core::{Purge, Which};
 use rail_linux::conntrack::{count_by_mark, purge};
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -42,6 +42,7 @@ fn first_uplink() -> Purge {
         uplink: UplinkId(1),
         mark: 0x10000,
         mask: 0xff0000,
+        which: Which::Movable,
         keep_sources: vec!["192.0.2.9".parse().unwrap()],
         keep_destinations: vec!["192.0.2.9/32".parse().unwrap(), "10.8.0.0/16".parse().unwrap()],
     }
@@ -72,6 +73,26 @@ fn what_can_move_goes_and_the_rest_stays() {
             assert!(left.contains(&format!("sport={stays}")), "{stays} not in {left}");
         }
         assert_eq!(purge(&first_uplink()).unwrap(), 0);
+    });
+}
+
+#[test]
+fn what_has_an_address_that_is_gone_goes() {
+    in_new_netns(|| {
+        insert("10.0.0.2", "198.51.100.1", 1001, 0x10000, "--src-nat 100.64.1.2");
+        insert("10.0.0.2", "198.51.100.2", 1002, 0x10000, "--src-nat 100.64.1.3");
+        insert("10.0.0.2", "198.51.100.3", 1003, 0x20000, "--src-nat 100.64.1.2");
+        insert("198.51.100.4", "100.64.1.2", 1004, 0x10000, "--dst-nat 10.0.0.2");
+        insert("198.51.100.5", "100.64.1.3", 1005, 0x10000, "--dst-nat 10.0.0.2");
+        let gone = "100.64.1.2".parse().unwrap();
+        for which in [Which::From(gone), Which::At(gone)] {
+            assert_eq!(purge(&Purge { which, ..first_uplink() }).unwrap(), 1, "{}", list());
+        }
+        let left = list();
+        for port in [1002, 1003, 1005] {
+            assert!(left.contains(&format!("sport={port}")), "{port} not in {left}");
+        }
+        assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::from([(0x10000, 2), (0x20000, 1)]));
     });
 }
 

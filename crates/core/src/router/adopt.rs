@@ -22,8 +22,10 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
         saved.sysctls.clear();
         saved.addresses.clear();
         saved.links_up.clear();
+        saved.imprints.clear();
+        saved.void.clear();
     }
-    saved.number(config);
+    saved.take(config);
     saved
 }
 

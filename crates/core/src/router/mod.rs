@@ -10,6 +10,7 @@ mod links;
 mod reload;
 mod report;
 mod settle;
+mod void;
 
 use crate::beside::{Findings, View};
 use crate::check::{Line, Refusal};
@@ -21,7 +22,7 @@ use crate::notice::Notice;
 use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
 use crate::render;
-use crate::saved::Saved;
+use crate::saved::{Saved, Void};
 use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe};
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
@@ -87,6 +88,8 @@ pub struct Router {
     /// Connections to delete once the new state is verified.
     pending_purges: BTreeMap<UplinkId, (Purge, settle::Pass)>,
     sweeps: Vec<(Instant, Purge)>,
+    /// Deletions that were not answered yet, and what is void no longer when they are.
+    asked: Vec<(UplinkId, Option<Void>)>,
     /// Since when a change of the active set waits for its verification.
     switching: Option<Instant>,
     /// The saved state changed in a way that need not wait for the disk.
@@ -130,6 +133,7 @@ impl Router {
             watch: Watch::default(),
             pending_purges: BTreeMap::new(),
             sweeps: Vec::new(),
+            asked: Vec::new(),
             switching: None,
             save_due: false,
             next_sysctl_poll: Instant::ZERO,

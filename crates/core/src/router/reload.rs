@@ -28,7 +28,7 @@ impl Router {
             .zip(core::mem::take(&mut self.facts.uplinks))
             .map(|((line, book), fact)| Some((line, book, fact)))
             .collect();
-        self.saved.number(&self.config);
+        self.saved.take(&self.config);
         for index in 0..self.config.uplinks.len() {
             let uplink = &self.config.uplinks[index];
             let id = self.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));

@@ -6,7 +6,7 @@ use super::{Router, SWEEP_AFTER};
 use crate::config::{Config, Network};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
-use crate::output::{Output, Purge};
+use crate::output::{Output, Purge, Which};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::firewall::has_ours;
@@ -43,6 +43,7 @@ pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge
         uplink: id,
         mark: render::mark(config, id),
         mask: config.ranges.mark_mask,
+        which: Which::Movable,
         keep_sources: own.collect(),
         keep_destinations,
     }
@@ -100,6 +101,7 @@ impl Router {
         result: Result<u32, OpError>,
         out: &mut Vec<Output>,
     ) {
+        self.note_voided(id);
         let index = self.facts.uplinks.iter().position(|f| f.id == id);
         match result {
             Ok(connections) => {
@@ -128,6 +130,7 @@ impl Router {
         }
         self.verify_first_state(out);
         self.forget_given_back(out);
+        self.delete_void(out);
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
@@ -151,7 +154,7 @@ impl Router {
             if pass == Pass::First {
                 self.sweeps.push((now + SWEEP_AFTER, purge.clone()));
             }
-            out.push(Output::Purge(purge));
+            self.ask_for(purge, None, out);
         }
     }
 

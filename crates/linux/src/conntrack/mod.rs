@@ -1,14 +1,14 @@
-//! The connection table of the kernel: delete what can move to another uplink,
-//! and count.
+//! The connection table of the kernel: delete what can move to another uplink or
+//! leads nowhere, and count.
 //!
 //! Promises: the kernel filters by mark, so that other connections cost little;
 //! a connection is deleted only if it is still the one that was read. Leaves
 //! out when to do so, and who hears of it. Blocks: meant for a thread of its own.
 
-use rail_core::Purge;
 use rail_core::state::OpError;
+use rail_core::{Purge, Which};
 use rail_wire::netlink::{Ack, Message, kind, messages};
-use rail_wire::nfnetlink::conntrack::{Connection, DESTINATION_NAT, dump};
+use rail_wire::nfnetlink::conntrack::{Connection, DESTINATION_NAT, SOURCE_NAT, dump};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
-/// Deletes the connections with the mark of `purge` that can move to another uplink; how many.
+/// Deletes the connections with the mark of `purge` that it means; how many.
 /// Those that ended by themselves in the meantime are not counted.
 ///
 /// # Errors
@@ -28,7 +28,7 @@ pub fn purge(purge: &Purge) -> Result<u32, OpError> {
     let mut socket = Socket::open().map_err(failed)?;
     let mut doomed = Vec::new();
     socket.dump(Some((purge.mark, purge.mask)), |connection| {
-        if can_move(&connection, purge) {
+        if is_meant(&connection, purge) {
             doomed.push(connection);
         }
     })?;
@@ -51,12 +51,23 @@ pub fn count_by_mark(mask: u32) -> Result<BTreeMap<u32, u64>, OpError> {
     Ok(counts)
 }
 
-/// A connection whose one end is tied to the uplink stays: it would only break.
-fn can_move(connection: &Connection, purge: &Purge) -> bool {
+fn is_meant(connection: &Connection, purge: &Purge) -> bool {
     let original = &connection.original;
     // A kernel that does not filter sends all.
     connection.mark & purge.mask == purge.mark & purge.mask
-        && connection.status & DESTINATION_NAT == 0
+        && match purge.which {
+            Which::Movable => can_move(connection, purge),
+            Which::From(address) => {
+                connection.status & SOURCE_NAT != 0 && connection.answered_at == Some(address)
+            }
+            Which::At(address) => original.source == address || original.destination == address,
+        }
+}
+
+/// A connection whose one end is tied to the uplink stays: it would only break.
+fn can_move(connection: &Connection, purge: &Purge) -> bool {
+    let original = &connection.original;
+    connection.status & DESTINATION_NAT == 0
         && !purge.keep_sources.contains(&original.source)
         && !purge.keep_destinations.iter().any(|prefix| prefix.contains(original.destination))
 }
@@ -187,7 +198,8 @@ mod tests {
     fn connection(source: &str, destination: &str, status: u32) -> Connection {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
         let original = Tuple { source, destination, bytes: Vec::new() };
-        Connection { original, status, mark: 0x10005, zone: None, id: None }
+        let answered_at = Some("192.0.2.9".parse().unwrap());
+        Connection { original, answered_at, status, mark: 0x10005, zone: None, id: None }
     }
 
     #[test]
@@ -196,10 +208,11 @@ mod tests {
             uplink: UplinkId(1),
             mark: 0x10000,
             mask: 0xff0000,
+            which: Which::Movable,
             keep_sources: vec!["192.0.2.9".parse().unwrap()],
             keep_destinations: vec!["192.0.2.9/32".parse().unwrap()],
         };
-        let moves = |c: &Connection, p: &Purge| can_move(c, p);
+        let moves = |c: &Connection, p: &Purge| is_meant(c, p);
         assert!(moves(&connection("10.0.0.2", "198.51.100.7", 0), &purge));
         assert!(moves(&connection("10.0.0.2", "198.51.100.7", 1 << 4), &purge));
         assert!(!moves(&connection("10.0.0.2", "198.51.100.7", 1 << 5), &purge));
@@ -208,5 +221,29 @@ mod tests {
         assert!(moves(&connection("2001:db8::2", "2001:db8:1::7", 0), &purge));
         purge.mark = 0x20000;
         assert!(!moves(&connection("10.0.0.2", "198.51.100.7", 0), &purge));
+    }
+
+    #[test]
+    fn an_address_that_is_gone_tells_which_connections_lead_nowhere() {
+        let [gone, other] = ["192.0.2.9", "192.0.2.10"].map(|ip| ip.parse().unwrap());
+        let which = |which, source, destination, status| {
+            let purge = Purge {
+                uplink: UplinkId(1),
+                mark: 0x10000,
+                mask: 0xff0000,
+                which,
+                keep_sources: Vec::new(),
+                keep_destinations: Vec::new(),
+            };
+            is_meant(&connection(source, destination, status), &purge)
+        };
+        let (translated, forwarded) = (SOURCE_NAT, DESTINATION_NAT);
+        assert!(which(Which::From(gone), "10.0.0.2", "198.51.100.7", translated));
+        assert!(!which(Which::From(other), "10.0.0.2", "198.51.100.7", translated));
+        assert!(!which(Which::From(gone), "192.0.2.9", "198.51.100.7", 0));
+        assert!(which(Which::At(gone), "198.51.100.7", "192.0.2.9", forwarded));
+        assert!(which(Which::At(gone), "192.0.2.9", "198.51.100.7", 0));
+        assert!(!which(Which::At(gone), "10.0.0.2", "198.51.100.7", translated));
+        assert!(!which(Which::At(other), "198.51.100.7", "192.0.2.9", forwarded));
     }
 }

@@ -24,6 +24,8 @@ pub const GET: u16 = 0x101;
 /// Message kind of a deletion (`IPCTNL_MSG_CT_DELETE`).
 pub const DELETE: u16 = 0x102;
 
+/// Bit of [`Connection::status`]: the source is translated (`IPS_SRC_NAT`).
+pub const SOURCE_NAT: u32 = 1 << 4;
 /// Bit of [`Connection::status`]: the destination is translated (`IPS_DST_NAT`).
 pub const DESTINATION_NAT: u32 = 1 << 5;
 
@@ -43,6 +45,8 @@ pub struct Tuple {
 pub struct Connection {
     /// Direction of the first packet.
     pub original: Tuple,
+    /// Where answers go: the source, or what it was translated to.
+    pub answered_at: Option<IpAddr>,
     /// Bits such as [`DESTINATION_NAT`].
     pub status: u32,
     /// Connection mark.
@@ -78,11 +82,12 @@ impl Connection {
 
     fn decode_payload(payload: &[u8]) -> Result<Self, DecodeError> {
         let rest = payload.get(FIXED_LENGTH..).ok_or(DecodeError::Truncated)?;
-        let (mut original, mut zone, mut id) = (None, None, None);
+        let (mut original, mut answered_at, mut zone, mut id) = (None, None, None, None);
         let (mut status, mut mark) = (0, 0);
         for attribute in attributes(rest) {
             match attribute.kind {
                 CTA_TUPLE_ORIG => original = Some(attribute.payload),
+                CTA_TUPLE_REPLY => answered_at = Tuple::addresses(attribute.payload).1,
                 CTA_STATUS => status = be32(&attribute).unwrap_or(status),
                 CTA_MARK => mark = be32(&attribute).unwrap_or(mark),
                 CTA_ID => id = be32(&attribute),
@@ -91,7 +96,7 @@ impl Connection {
             }
         }
         let original = Tuple::decode(original.ok_or(DecodeError::Malformed)?)?;
-        Ok(Self { original, status, mark, zone, id })
+        Ok(Self { original, answered_at, status, mark, zone, id })
     }
 
     /// Asks for the deletion of exactly this entry, with an acknowledgement.
@@ -111,6 +116,16 @@ impl Connection {
 
 impl Tuple {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        match Self::addresses(bytes) {
+            (Some(source), Some(destination)) if source.is_ipv4() == destination.is_ipv4() => {
+                Ok(Self { source, destination, bytes: Vec::from(bytes) })
+            }
+            _ => Err(DecodeError::Malformed),
+        }
+    }
+
+    /// Source and destination.
+    fn addresses(bytes: &[u8]) -> (Option<IpAddr>, Option<IpAddr>) {
         let (mut source, mut destination) = (None, None);
         for outer in attributes(bytes).filter(|a| a.kind == CTA_TUPLE_IP) {
             for inner in attributes(outer.payload) {
@@ -121,12 +136,7 @@ impl Tuple {
                 }
             }
         }
-        match (source, destination) {
-            (Some(source), Some(destination)) if source.is_ipv4() == destination.is_ipv4() => {
-                Ok(Self { source, destination, bytes: Vec::from(bytes) })
-            }
-            _ => Err(DecodeError::Malformed),
-        }
+        (source, destination)
     }
 }
 
@@ -143,6 +153,7 @@ const FIXED_LENGTH: usize = 4;
 /// `NLA_F_NESTED`.
 const NESTED: u16 = 0x8000;
 const CTA_TUPLE_ORIG: u16 = 1;
+const CTA_TUPLE_REPLY: u16 = 2;
 const CTA_STATUS: u16 = 3;
 const CTA_MARK: u16 = 8;
 const CTA_ID: u16 = 12;
@@ -183,9 +194,15 @@ mod tests {
     fn connections() -> [Connection; 2] {
         let four = tuple([192, 0, 2, 1].into(), [198, 51, 100, 7].into());
         let six = tuple(IpAddr::from([0x20; 16]), IpAddr::from([0x21; 16]));
-        let four = Connection { original: four, status: 0, mark: 0, zone: None, id: Some(7) };
-        let six = Connection { original: six, status: 0, mark: 0, zone: Some(9), id: None };
-        [four, six]
+        let entry = |original, zone, id| Connection {
+            original,
+            answered_at: None,
+            status: 0,
+            mark: 0,
+            zone,
+            id,
+        };
+        [entry(four, None, Some(7)), entry(six, Some(9), None)]
     }
 
     #[test]
@@ -205,7 +222,10 @@ mod tests {
     fn an_entry_with_mark_and_status_is_read() {
         let original = tuple([192, 0, 2, 1].into(), [198, 51, 100, 7].into());
         let mut request = Request::new(NEW, 0, &[2, 0, 0, 0]);
+        let translated = [100, 64, 1, 2].into();
+        let reply = tuple([198, 51, 100, 7].into(), translated);
         request.attribute(CTA_TUPLE_ORIG | NESTED, &original.bytes);
+        request.attribute(CTA_TUPLE_REPLY | NESTED, &reply.bytes);
         request.attribute(CTA_STATUS, &0x0000_002e_u32.to_be_bytes());
         request.attribute(CTA_MARK, &0x0003_0001_u32.to_be_bytes());
         request.attribute(99, &[1]);
@@ -213,6 +233,7 @@ mod tests {
         let read = Connection::decode(&messages(&bytes).next().unwrap().unwrap()).unwrap();
         assert_eq!(read.mark, 0x0003_0001);
         assert_eq!(read.status & DESTINATION_NAT, DESTINATION_NAT);
+        assert_eq!(read.answered_at, Some(translated));
         assert_eq!((read.original, read.zone, read.id), (original, None, None));
     }
 

@@ -1,0 +1,82 @@
+//! Numbers of uplinks, and what is void under a new configuration.
+
+use super::*;
+use crate::config::Tier;
+use crate::render::tests::config;
+
+fn three() -> Config {
+    config(&[(1, Tier::Number(1)); 3])
+}
+
+/// The first configuration, then a change of it; what is void is left.
+fn void_after(change: impl Fn(&mut Config)) -> Vec<(u8, u32, u32, Which)> {
+    let (mut config, mut saved) = (three(), Saved::default());
+    saved.take(&config);
+    saved.take(&config);
+    assert_eq!(saved.void, []);
+    change(&mut config);
+    saved.take(&config);
+    saved.void.iter().map(|v| (v.uplink.0, v.mark >> 24, v.mask >> 24, v.which)).collect()
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// Given a line of the same name with another address or translation, then what bears the old one
+/// is void, and nothing else; interface and gateway change nothing.
+#[test]
+fn a_line_that_becomes_another_one_leaves_void_connections() {
+    let old = ip("100.64.2.2");
+    let to = |c: &mut Config, address: &str| c.uplinks[1].address = address.parse().unwrap();
+    let moved = [(2, 2, 0x7f, Which::From(old)), (2, 2, 0x7f, Which::At(old))];
+    assert_eq!(void_after(|c| to(c, "100.64.9.2/24")), moved);
+    assert_eq!(void_after(|c| to(c, "100.64.2.2/30")), []);
+    assert_eq!(void_after(|c| c.uplinks[1].gateway = ip("100.64.2.9")), []);
+    assert_eq!(void_after(|c| c.uplinks[1].ifname = "wan9".parse().unwrap()), []);
+    assert_eq!(void_after(|c| c.uplinks[1].enabled = false), []);
+    let translated = |c: &mut Config| c.uplinks[1].nat = Nat::To([192, 0, 2, 9].into());
+    assert_eq!(void_after(translated), moved[..1]);
+    assert_eq!(void_after(|c| c.uplinks[1].nat = Nat::Off), moved[..1]);
+    assert_eq!(void_after(|c| drop(c.uplinks.remove(1))), moved);
+}
+
+/// Given a line that begins to translate, then what was not translated is void.
+#[test]
+fn what_was_not_translated_is_void_when_it_should_be() {
+    let (mut config, mut saved) = (three(), Saved::default());
+    config.uplinks[0].nat = Nat::Off;
+    saved.take(&config);
+    config.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
+    saved.take(&config);
+    let which: Vec<Which> = saved.void.iter().map(|v| v.which).collect();
+    assert_eq!(which, [Which::At(ip("100.64.1.2"))]);
+    config.uplinks[0].nat = Nat::On;
+    saved.take(&config);
+    assert!(saved.void.iter().any(|v| v.which == Which::Movable));
+}
+
+/// Given other bits for marks, then what has the old ones is void, with the old mask; fewer
+/// bits that hold the same numbers at the same place make nothing void.
+#[test]
+fn other_marks_leave_void_connections() {
+    let all = void_after(|c| c.ranges.mark_mask = 0x00ff_0000);
+    assert_eq!(all.len(), 6);
+    assert_eq!(all[0], (1, 1, 0x7f, Which::From(ip("100.64.1.2"))));
+    assert_eq!(void_after(|c| c.ranges.mark_mask = 0x0f00_0000), []);
+    assert_eq!(void_after(|c| c.ranges.mark_mask = 0xff00_0000).len(), 6);
+}
+
+/// Given a line that goes back before the deletion was done, then its connections are good again.
+#[test]
+fn what_came_back_is_not_void() {
+    let (first, mut saved) = (three(), Saved::default());
+    saved.take(&first);
+    let mut second = first.clone();
+    second.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
+    saved.take(&second);
+    saved.take(&first);
+    let new = ip("100.64.9.2");
+    let which: Vec<Which> = saved.void.iter().map(|v| v.which).collect();
+    assert_eq!(which, [Which::From(new), Which::At(new)]);
+}
