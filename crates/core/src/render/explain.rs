@@ -122,12 +122,12 @@ pub fn chain(name: &str) -> Option<&'static str> {
              of others is asked later"
         }
         "input" => {
-            "what comes by a line for the router goes to `wan_input`, what comes from a network of \
-             kind `dmz` or `guest` to `inside_input`"
+            "what comes by a line for the router, a disabled one too, goes to `wan_input`, what comes \
+             from a network of kind `dmz` or `guest` to `inside_input`"
         }
         "forward" => {
-            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line \
-             goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
+            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line, a \
+             disabled one too, goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
         }
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
         "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",

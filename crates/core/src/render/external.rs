@@ -10,7 +10,7 @@ use super::forward::is_on;
 use super::{firewall, mark, networks, ports};
 use crate::config::{Allow, Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
-use crate::net::{Family, Prefix, UplinkId};
+use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
 use alloc::format;
@@ -197,9 +197,9 @@ fn filter(rules: &Rules<'_>) -> String {
         if line.uplink.nat != Nat::Off {
             out.push(format!("rail-forward -o {ifname} -m conntrack --ctstate INVALID -j DROP"));
         }
-        out.push(format!("rail-forward -i {ifname} -j rail-closed"));
-        out.push(format!("rail-input -i {ifname} -j rail-wan"));
+        out.extend(gates(ifname));
     }
+    out.extend(firewall::closed(rules.config).into_iter().flat_map(gates));
     let icmp = icmp(rules.family);
     let allowed = rules.config.firewall.allow.iter();
     let allowed = allowed.filter(|a| fits(a.from, rules.family));
@@ -222,6 +222,14 @@ fn filter(rules: &Rules<'_>) -> String {
     let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
     text.insert_str("*filter\n".len(), &chains);
     text
+}
+
+/// Where what comes by a line goes.
+fn gates(ifname: IfName) -> [String; 2] {
+    [
+        format!("rail-forward -i {ifname} -j rail-closed"),
+        format!("rail-input -i {ifname} -j rail-wan"),
+    ]
 }
 
 const fn icmp(family: Family) -> &'static str {

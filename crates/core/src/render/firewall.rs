@@ -7,7 +7,7 @@
 
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
-use crate::net::UplinkId;
+use crate::net::{IfName, UplinkId};
 use crate::render::{
     forward as port_forward, inside as beside, mark, networks, ports, shared, slot_count,
 };
@@ -87,7 +87,8 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside());
         chains.extend(networks::chains(config, &lines));
-        let gates = networks::input_gates(config);
+        let mut gates = closed_gates(config, "wan_input");
+        gates.extend(networks::input_gates(config));
         chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
             by_device(&lines, gates, |_| "wan_input".into()).into_iter().collect()
         }));
@@ -115,6 +116,23 @@ fn by_device(
     let outside = lines.iter().filter(|l| !l.inside && l.first).map(element);
     let elements: Vec<String> = outside.chain(more).collect();
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
+}
+
+/// The interfaces of disabled lines, where no enabled one is: the cable is still in, and whoever is
+/// at its other end is no more trusted than before.
+pub(super) fn closed(config: &Config) -> Vec<IfName> {
+    let in_use =
+        |u: &&UplinkConfig| config.uplinks.iter().any(|o| o.enabled && o.ifname == u.ifname);
+    let idle = config.uplinks.iter().filter(|u| !in_use(u) && !config.is_inside(u));
+    let mut names: Vec<IfName> = idle.map(|u| u.ifname).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Elements of the maps of devices for them.
+fn closed_gates(config: &Config, chain: &str) -> Vec<String> {
+    closed(config).iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
 }
 
 /// The chain for connections that came in by the interface of a line.
@@ -340,7 +358,9 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
     }
     if config.firewall.mode != FirewallMode::Off {
-        rules.extend(by_device(lines, networks::forward_gates(config), |_| "wan_forward".into()));
+        let mut gates = closed_gates(config, "wan_forward");
+        gates.extend(networks::forward_gates(config));
+        rules.extend(by_device(lines, gates, |_| "wan_forward".into()));
     }
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
 }
