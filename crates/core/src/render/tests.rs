@@ -459,4 +459,5 @@ fn nobody_carries() {
     assert!(default_key(20000, 0).to_string().contains("default table 20000"));
 }
 
+mod elements;
 mod gates;
