@@ -108,6 +108,33 @@ fn an_inbound_line_answers_while_another_is_dead() {
 }
 
 #[test]
+fn word_of_a_narrow_link_inside_leaves_by_the_line_of_its_connection() {
+    isolated(|| {
+        // given a server behind a narrow link, forwarded on a line that carries nothing new / when
+        // it is sent more than fits / then the sender is told so by that line, and sends less
+        let forward = "[[forward]]\nprotocol = \"udp\"\nport = 7001\nto = \"192.168.1.10\"\n";
+        let tiers = vec!["1", "\"none\""];
+        let text = ConfigText { tiers, rest: forward.into(), ..ConfigText::default() };
+        let world = World::start(&Plan::new(2), &text).unwrap();
+        let net = &world.topology;
+        let _inside = Servers::start(&net.client, &[SERVER]).unwrap();
+        net.router.sh("ip link set lan0 mtu 1300").unwrap();
+        let answered = net.internet.enter(|| {
+            let socket = UdpSocket::bind(SocketAddrV4::new(OUTSIDE, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            socket.connect(SocketAddrV4::new(net.line(2).address(), 7001)).unwrap();
+            // Linux forbids fragments until it knows better.
+            [8, 1400, 1400].map(|size| {
+                socket.send(&vec![0; size]).unwrap();
+                socket.recv(&mut [0; 64]).is_ok()
+            })
+        });
+        let wrong = net.wrong_sources().unwrap();
+        assert_eq!((answered, wrong), ([true, false, true], 0));
+    });
+}
+
+#[test]
 fn a_forward_is_reached_on_some_lines_only() {
     isolated(|| {
         // given a forward on isp2 alone / when all are asked / then only isp2 answers

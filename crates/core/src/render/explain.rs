@@ -94,6 +94,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                 "a router forwards; set last, after the filter is in place",
                 "sysctl.conf, Docker, libvirt",
             ),
+            "net/ipv4/fwmark_reflect" => (
+                "ICMP errors, echo replies and resets of the router leave by the line of the packet \
+                 that they answer; marks of others are reflected, too",
+                "nobody that we know of",
+            ),
             "net/ipv4/fib_multipath_hash_policy" => (
                 "connections that take the shared route spread over the lines by ports (1) or by \
                  addresses (0)",
