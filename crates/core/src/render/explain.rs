@@ -145,8 +145,9 @@ pub fn chain(name: &str) -> Option<&'static str> {
         }
         "hairpin" => "port forwards for clients inside, by a line's own address",
         "own" => {
-            "what the router sends from an address that several lines have: the mark of its \
-             connection, or of a usable line"
+            "what the router sends from an address that is not one line's, an inside one for \
+             example, gets the mark of its connection; a new one from an address that several \
+             lines have gets that of a usable line"
         }
         _ if name.starts_with("on_") => {
             "what comes in by a device with several lines belongs to the line with that address, \

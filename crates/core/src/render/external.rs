@@ -120,9 +120,26 @@ fn mangle(rules: &Rules<'_>) -> String {
         out.push(format!("rail-pin -o {ifname} {unpinned} -j CONNMARK --set-xmark {mark}"));
     }
     out.push("rail-clamp -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".into());
-    let chains =
-        [("rail-restore", "PREROUTING"), ("rail-pin", "POSTROUTING"), ("rail-clamp", "FORWARD")];
+    let mut chains = vec![
+        ("rail-restore", "PREROUTING"),
+        ("rail-pin", "POSTROUTING"),
+        ("rail-clamp", "FORWARD"),
+    ];
+    if rules.family == Family::V4 {
+        chains.push(("rail-own", "OUTPUT"));
+        out.extend(own(rules, &mask));
+    }
     table("mangle", &chains, &out)
+}
+
+/// The router's packets that no rule by source puts on a line: the mark of their connection.
+fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
+    let told = rules.lines.iter().map(|line| line.uplink.address.address);
+    let mut out: Vec<String> =
+        told.map(|address| format!("rail-own -s {address} -j RETURN")).collect();
+    out.push(format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"));
+    out.push(format!("rail-own -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
+    out
 }
 
 fn nat(rules: &Rules<'_>) -> String {
