@@ -154,7 +154,8 @@ pub fn chain(name: &str) -> Option<&'static str> {
              else to the one whose gateway sent it, else to the first"
         }
         _ if name.starts_with("from_") => {
-            "a connection that came in by this line: its mark, and its port forwards"
+            "a connection that came in by this line: its mark, and its port forwards; one whose \
+             source is an inside address is dropped and counted"
         }
         _ if name.starts_with("mark_") => "sets the mark of this line",
         _ => return None,

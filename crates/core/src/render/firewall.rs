@@ -154,8 +154,15 @@ fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
 /// The first packet of a connection that came in by an uplink.
 fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
     let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
+    rules.extend(inside(config).filter(|_| config.firewall.mode != FirewallMode::Off).map(forged));
     rules.extend(port_forward::arriving(config, line));
     plain(format!("from_{}", line.uplink.name), rules)
+}
+
+/// A source that the router would answer by an inside interface has no business outside, and could
+/// not be answered there. The mark of the line keeps the default routes out of the question.
+fn forged(inside: String) -> String {
+    format!("meta nfproto ipv4 fib saddr . mark oifname {inside} counter drop")
 }
 
 /// Every packet of a known connection gets the mark of its uplink back. The first rule is the
