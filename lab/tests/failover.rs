@@ -2,14 +2,52 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use rail_lab::flows::{Protocol, spread};
+use rail_lab::topology::servers;
 use rail_lab::{
-    ConfigText, Connector, ConnectorPlan, Fault, FlowsReport, Plan, World, figures, long, timed,
+    ConfigText, Connector, ConnectorPlan, Fault, Flows, FlowsReport, Plan, World, figures,
+    isolated, long, timed,
 };
+use std::net::Ipv4Addr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const SILENT_LIMIT: Duration = Duration::from_secs(1);
 const CARRIER_P99: Duration = Duration::from_millis(50);
 const CARRIER_WORST: Duration = Duration::from_millis(100);
+
+/// The router's own flows from its inside address, as those of a telephone exchange or a resolver.
+#[test]
+fn own_flows_from_an_inside_address_move_and_stay_where_they_are() {
+    isolated(|| {
+        // given such flows on both lines / when one line dies / then its flows go on by the other;
+        // when it returns / then all stay where they are, and lose nothing
+        let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let net = &world.topology;
+        let own = vec![Ipv4Addr::new(192, 168, 1, 1)];
+        let flows = Flows::start(&net.router, spread(Protocol::Udp, 16, &own, &servers()));
+        thread::sleep(Duration::from_millis(500));
+        let injected = net.inject(1, Fault::Gateway).unwrap();
+        world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
+        // The second look at the connection table is two seconds later.
+        thread::sleep(Duration::from_millis(2500));
+        let moved = Instant::now();
+        thread::sleep(Duration::from_millis(500));
+        injected.repair().unwrap();
+        world.rail.wait_health("isp1", "up", Duration::from_secs(15)).unwrap();
+        thread::sleep(Duration::from_millis(1500));
+        let report = flows.stop().unwrap();
+        let lost: usize = report.flows.iter().map(|f| f.lost_between(moved, Instant::now())).sum();
+        let (mixed, wrong) = (report.mixed(), net.wrong_sources().unwrap());
+        figures(&format!(
+            "{mixed} of 16 moved; {lost} pings lost after that; {wrong} wrong sources"
+        ));
+        assert!((1..16).contains(&mixed), "{mixed} of 16 moved");
+        assert_eq!((lost, wrong), (0, 0));
+        let last = net.line(2).address();
+        assert!(report.flows.iter().all(|flow| flow.sources.contains(&last)));
+    });
+}
 
 fn silent(fault: Fault) {
     let runs = if long() { 10 } else { 1 };

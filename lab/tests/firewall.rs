@@ -81,6 +81,49 @@ fn closed_from_outside_in_both_families() {
 }
 
 #[test]
+fn a_disabled_line_is_closed_in_both_families() {
+    isolated(|| {
+        // given listeners on the router and inside / when a line is disabled by a reload, and its
+        // provider tries to reach them / then it cannot, and the inside still can
+        let text = ConfigText::default();
+        let plan = Plan { addresses: true, ..Plan::new(2) };
+        let world = World::start(&plan, &text).unwrap();
+        let net = &world.topology;
+        net.add_ipv6().unwrap();
+        let listen = |node: &Node, at: &str| Servers::tcp(node, at.parse().unwrap()).unwrap();
+        let _ssh = listen(&net.router, "[::]:22");
+        let _inside = listen(&net.client, "[::]:80");
+        let isp = &net.line(2).isp;
+        // Addresses of their own, so that the inside knows the way back.
+        net.router.ip_batch("addr add 2001:db8:e::2/64 dev wan2 nodad\n").unwrap();
+        isp.ip_batch(
+            "addr add 2001:db8:e::1/64 dev acc nodad\naddr add fe80::1/64 dev acc nodad\n\
+             route add 2001:db8:1::/64 via 2001:db8:e::2\nroute add 192.168.1.0/24 via 100.64.2.2\n",
+        )
+        .unwrap();
+        net.router.ip_batch("addr add fe80::2/64 dev wan2 nodad\n").unwrap();
+        // Nor may the provider's own filter hide an answer from an inside address.
+        isp.nft("flush chain inet lab guard").unwrap();
+        let acc = isp.sh("ip -o link show acc").unwrap();
+        let link_local = format!("[fe80::2%{}]:22", acc.split(':').next().unwrap());
+        let disabled = net.config(&text).replace("\"isp2\"\n", "\"isp2\"\nenabled = false\n");
+        world.rail.reload(&disabled).unwrap();
+        eventually(Duration::from_secs(5), "line 2 to be disabled", || {
+            let status = world.rail.status().map_err(|e| e.to_string())?;
+            let is_done = status["settled"] == true && status["uplinks"][1]["health"] == "disabled";
+            if is_done { Ok(()) } else { Err(status["uplinks"][1]["health"].to_string()) }
+        });
+        let mut ways = vec!["100.64.2.2:22", "192.168.1.1:22", "192.168.1.10:80", &link_local];
+        ways.extend(["[2001:db8:e::2]:22", "[2001:db8:1::1]:22", "[2001:db8:1::10]:80"]);
+        ways.retain(|way| opens(isp, way));
+        assert_eq!(ways, Vec::<&str>::new(), "these are open");
+        assert!(isp.sh("ping -n -q -c 1 -W 1 2001:db8:e::2").is_ok(), "the provider has no way");
+        assert!(opens(&net.client, "192.168.1.1:22"), "SSH from the LAN");
+        assert_eq!(world.connect(20).unwrap().failed(), 0);
+    });
+}
+
+#[test]
 fn mode_off_leaves_the_filter_to_others() {
     isolated(|| {
         let rest = "[firewall]\nmode = \"off\"\n".into();

@@ -108,6 +108,59 @@ fn an_inbound_line_answers_while_another_is_dead() {
 }
 
 #[test]
+fn an_inside_source_from_outside_reaches_no_forward() {
+    isolated(|| {
+        // given a forward / when the provider sends to it from its own address, and from those of
+        // hosts of the LAN / then the server hears the first alone
+        let forward = "[[forward]]\nprotocol = \"udp\"\nport = 7001\nto = \"192.168.1.10\"\n";
+        let text = ConfigText { rest: forward.into(), ..ConfigText::default() };
+        let world = World::start(&Plan::new(2), &text).unwrap();
+        let net = &world.topology;
+        let server = net.client.enter(|| UdpSocket::bind(SocketAddrV4::new(SERVER, 7001)).unwrap());
+        server.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        for line in &net.lines {
+            let forged = Ipv4Addr::new(192, 168, 1, 250);
+            line.isp.sh(&format!("ip addr add {forged}/32 dev lo")).unwrap();
+            for source in [forged, line.gateway()] {
+                line.isp.enter(|| {
+                    let socket = UdpSocket::bind(SocketAddrV4::new(source, 0)).unwrap();
+                    socket.send_to(b"word", SocketAddrV4::new(line.address(), 7001)).unwrap();
+                });
+            }
+            let (_, heard) = server.recv_from(&mut [0; 8]).unwrap();
+            assert_eq!(heard.ip(), line.gateway(), "by {}", line.name());
+        }
+    });
+}
+
+#[test]
+fn word_of_a_narrow_link_inside_leaves_by_the_line_of_its_connection() {
+    isolated(|| {
+        // given a server behind a narrow link, forwarded on a line that carries nothing new / when
+        // it is sent more than fits / then the sender is told so by that line, and sends less
+        let forward = "[[forward]]\nprotocol = \"udp\"\nport = 7001\nto = \"192.168.1.10\"\n";
+        let tiers = vec!["1", "\"none\""];
+        let text = ConfigText { tiers, rest: forward.into(), ..ConfigText::default() };
+        let world = World::start(&Plan::new(2), &text).unwrap();
+        let net = &world.topology;
+        let _inside = Servers::start(&net.client, &[SERVER]).unwrap();
+        net.router.sh("ip link set lan0 mtu 1300").unwrap();
+        let answered = net.internet.enter(|| {
+            let socket = UdpSocket::bind(SocketAddrV4::new(OUTSIDE, 0)).unwrap();
+            socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            socket.connect(SocketAddrV4::new(net.line(2).address(), 7001)).unwrap();
+            // Linux forbids fragments until it knows better.
+            [8, 1400, 1400].map(|size| {
+                socket.send(&vec![0; size]).unwrap();
+                socket.recv(&mut [0; 64]).is_ok()
+            })
+        });
+        let wrong = net.wrong_sources().unwrap();
+        assert_eq!((answered, wrong), ([true, false, true], 0));
+    });
+}
+
+#[test]
 fn a_forward_is_reached_on_some_lines_only() {
     isolated(|| {
         // given a forward on isp2 alone / when all are asked / then only isp2 answers

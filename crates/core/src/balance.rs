@@ -22,11 +22,15 @@ pub struct Member<'a> {
     pub usable: bool,
 }
 
+/// The most slots that there can be. Half of what the map holds: it has elements besides the slots,
+/// of boxes inside and of addresses that several lines have.
+const MOST: u32 = 2048;
+
 /// Number of slots for a configuration of this many balanced uplinks: a power of two,
 /// fine enough that rounding stays below half a per cent up to eight uplinks.
 pub fn slot_count(uplinks: usize) -> u32 {
-    let wanted = uplinks.saturating_mul(64).clamp(64, 4096).next_power_of_two();
-    u32::try_from(wanted).unwrap_or(4096)
+    let wanted = u32::try_from(uplinks.saturating_mul(64)).unwrap_or(MOST);
+    wanted.clamp(64, MOST).next_power_of_two()
 }
 
 /// The index of the member that each slot carries; empty when no member is usable.
@@ -123,6 +127,18 @@ mod tests {
         let count = |i| table.iter().filter(|s| **s == i).count();
         assert_eq!(table.len(), 256);
         assert_eq!((count(0), count(1), count(2)), (43, 85, 128));
+    }
+
+    /// Given any number of uplinks, then the slots are a power of two and as many as wanted, up to
+    /// half of what the map holds; the most uplinks that there can be still share evenly.
+    #[test]
+    fn slots_for_any_number_of_uplinks() {
+        let counts = [0, 1, 2, 3, 8, 32, 33, 126, usize::MAX].map(slot_count);
+        assert_eq!(counts, [64, 64, 128, 256, 512, 2048, 2048, 2048, 2048]);
+        let names: Vec<alloc::string::String> = (0..126).map(|i| alloc::format!("{i}")).collect();
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), 1, true)).collect();
+        let table = fill(&members(&all), slot_count(126));
+        assert!((0..126).all(|i| matches!(table.iter().filter(|s| **s == i).count(), 16 | 17)));
     }
 
     /// Given any one death, then only the dead uplink's slots move, and shares stay exact.

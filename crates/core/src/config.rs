@@ -283,7 +283,7 @@ pub struct UplinkConfig {
     pub nat: Nat,
     /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
-    /// `enabled = false`: configured, but neither probed nor used.
+    /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
 }
 

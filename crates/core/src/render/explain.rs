@@ -99,6 +99,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                 "a router forwards; set last, after the filter is in place",
                 "sysctl.conf, Docker, libvirt",
             ),
+            "net/ipv4/fwmark_reflect" => (
+                "ICMP errors, echo replies and resets of the router leave by the line of the packet \
+                 that they answer; marks of others are reflected, too",
+                "nobody that we know of",
+            ),
             "net/ipv4/fib_multipath_hash_policy" => (
                 "connections that take the shared route spread over the lines by ports (1) or by \
                  addresses (0)",
@@ -127,12 +132,12 @@ pub fn chain(name: &str) -> Option<&'static str> {
              of others is asked later"
         }
         "input" => {
-            "what comes by a line for the router goes to `wan_input`, what comes from a network of \
-             kind `dmz` or `guest` to `inside_input`"
+            "what comes by a line for the router, a disabled one too, goes to `wan_input`, what comes \
+             from a network of kind `dmz` or `guest` to `inside_input`"
         }
         "forward" => {
-            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line \
-             goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
+            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line, a \
+             disabled one too, goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
         }
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
         "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",
@@ -145,15 +150,17 @@ pub fn chain(name: &str) -> Option<&'static str> {
         }
         "hairpin" => "port forwards for clients inside, by a line's own address",
         "own" => {
-            "what the router sends from an address that several lines have: the mark of its \
-             connection, or of a usable line"
+            "what the router sends from an address that is not one line's, an inside one for \
+             example, gets the mark of its connection; a new one from an address that several \
+             lines have gets that of a usable line"
         }
         _ if name.starts_with("on_") => {
             "what comes in by a device with several lines belongs to the line with that address, \
              else to the one whose gateway sent it, else to the first"
         }
         _ if name.starts_with("from_") => {
-            "a connection that came in by this line: its mark, and its port forwards"
+            "a connection that came in by this line: its mark, and its port forwards; one whose \
+             source is an inside address is dropped and counted"
         }
         _ if name.starts_with("mark_") => "sets the mark of this line",
         _ => return None,

@@ -10,7 +10,7 @@ use super::forward::is_on;
 use super::{firewall, mark, networks, ports};
 use crate::config::{Allow, Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
-use crate::net::{Family, Prefix, UplinkId};
+use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
 use alloc::format;
@@ -120,9 +120,26 @@ fn mangle(rules: &Rules<'_>) -> String {
         out.push(format!("rail-pin -o {ifname} {unpinned} -j CONNMARK --set-xmark {mark}"));
     }
     out.push("rail-clamp -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".into());
-    let chains =
-        [("rail-restore", "PREROUTING"), ("rail-pin", "POSTROUTING"), ("rail-clamp", "FORWARD")];
+    let mut chains = vec![
+        ("rail-restore", "PREROUTING"),
+        ("rail-pin", "POSTROUTING"),
+        ("rail-clamp", "FORWARD"),
+    ];
+    if rules.family == Family::V4 {
+        chains.push(("rail-own", "OUTPUT"));
+        out.extend(own(rules, &mask));
+    }
     table("mangle", &chains, &out)
+}
+
+/// The router's packets that no rule by source puts on a line: the mark of their connection.
+fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
+    let told = rules.lines.iter().map(|line| line.uplink.address.address);
+    let mut out: Vec<String> =
+        told.map(|address| format!("rail-own -s {address} -j RETURN")).collect();
+    out.push(format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"));
+    out.push(format!("rail-own -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
+    out
 }
 
 fn nat(rules: &Rules<'_>) -> String {
@@ -197,9 +214,9 @@ fn filter(rules: &Rules<'_>) -> String {
         if line.uplink.nat != Nat::Off {
             out.push(format!("rail-forward -o {ifname} -m conntrack --ctstate INVALID -j DROP"));
         }
-        out.push(format!("rail-forward -i {ifname} -j rail-closed"));
-        out.push(format!("rail-input -i {ifname} -j rail-wan"));
+        out.extend(gates(ifname));
     }
+    out.extend(firewall::closed(rules.config).into_iter().flat_map(gates));
     let icmp = icmp(rules.family);
     let allowed = rules.config.firewall.allow.iter();
     let allowed = allowed.filter(|a| fits(a.from, rules.family));
@@ -222,6 +239,14 @@ fn filter(rules: &Rules<'_>) -> String {
     let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
     text.insert_str("*filter\n".len(), &chains);
     text
+}
+
+/// Where what comes by a line goes.
+fn gates(ifname: IfName) -> [String; 2] {
+    [
+        format!("rail-forward -i {ifname} -j rail-closed"),
+        format!("rail-input -i {ifname} -j rail-wan"),
+    ]
 }
 
 const fn icmp(family: Family) -> &'static str {

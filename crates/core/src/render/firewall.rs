@@ -7,7 +7,7 @@
 
 use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
-use crate::net::UplinkId;
+use crate::net::{IfName, UplinkId};
 use crate::render::{
     forward as port_forward, inside as beside, mark, networks, ports, shared, slot_count,
 };
@@ -87,7 +87,8 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside());
         chains.extend(networks::chains(config, &lines));
-        let gates = networks::input_gates(config);
+        let mut gates = closed_gates(config, "wan_input");
+        gates.extend(networks::input_gates(config));
         chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
             by_device(&lines, gates, |_| "wan_input".into()).into_iter().collect()
         }));
@@ -117,6 +118,23 @@ fn by_device(
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
 
+/// The interfaces of disabled lines, where no enabled one is: the cable is still in, and whoever is
+/// at its other end is no more trusted than before.
+pub(super) fn closed(config: &Config) -> Vec<IfName> {
+    let in_use =
+        |u: &&UplinkConfig| config.uplinks.iter().any(|o| o.enabled && o.ifname == u.ifname);
+    let idle = config.uplinks.iter().filter(|u| !in_use(u) && !config.is_inside(u));
+    let mut names: Vec<IfName> = idle.map(|u| u.ifname).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Elements of the maps of devices for them.
+fn closed_gates(config: &Config, chain: &str) -> Vec<String> {
+    closed(config).iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
+}
+
 /// The chain for connections that came in by the interface of a line.
 fn arrivals(line: &Line<'_>) -> String {
     let kind = if line.shared { "on" } else { "from" };
@@ -136,8 +154,15 @@ fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
 /// The first packet of a connection that came in by an uplink.
 fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
     let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
+    rules.extend(inside(config).filter(|_| config.firewall.mode != FirewallMode::Off).map(forged));
     rules.extend(port_forward::arriving(config, line));
     plain(format!("from_{}", line.uplink.name), rules)
+}
+
+/// A source that the router would answer by an inside interface has no business outside, and could
+/// not be answered there. The mark of the line keeps the default routes out of the question.
+fn forged(inside: String) -> String {
+    format!("meta nfproto ipv4 fib saddr . mark oifname {inside} counter drop")
 }
 
 /// Every packet of a known connection gets the mark of its uplink back. The first rule is the
@@ -340,7 +365,9 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
     }
     if config.firewall.mode != FirewallMode::Off {
-        rules.extend(by_device(lines, networks::forward_gates(config), |_| "wan_forward".into()));
+        let mut gates = closed_gates(config, "wan_forward");
+        gates.extend(networks::forward_gates(config));
+        rules.extend(by_device(lines, gates, |_| "wan_forward".into()));
     }
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
 }

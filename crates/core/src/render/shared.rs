@@ -169,14 +169,21 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
 }
 
-/// Packets of the router from an address of several lines; empty without such. Those that bear a
-/// mark of ours, as probes do, have their line. `restored` gives a known connection its mark.
+/// Packets of the router whose source is not one line's address, and so has no rule: inside
+/// addresses, and those of several lines. `restored` gives a known connection its mark, without which
+/// a return or a death would move it to another line, with the source of its first one. What bears a
+/// mark of ours, as probes do, has its line.
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
+    if !lines.is_empty() {
+        let told = lines.iter().filter(|line| !is_twin(config, line.uplink));
+        let told = any_of(told.map(|line| line.uplink.address.address.to_string()).collect());
+        let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
+        rules.push(format!("{others} {restored}"));
+    }
     for group in twins(config, lines, |line| line.uplink) {
         let Some(first) = group.first() else { continue };
         let from = format!("ip saddr {}", first.uplink.address.address);
-        rules.push(format!("{from} {restored}"));
         // Where it is about to leave by one of them already, somebody bound it to that.
         let mut there = vec!["\"lo\"".to_string()];
         there.extend(group.iter().map(|line| format!("\"{}\"", line.uplink.ifname)));

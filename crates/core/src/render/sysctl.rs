@@ -17,6 +17,10 @@ struct Setting {
 
 /// Settings of the whole namespace.
 const GLOBAL: &[Setting] = &[
+    // What the router itself says about a packet (too large, too far, refused) bears the packet's
+    // mark, and so leaves by the line of its connection. Connection tracking gives it that line's
+    // address wherever it leaves, and a provider drops what has another's.
+    Setting { path: "net/ipv4/fwmark_reflect", value: "1" },
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },

@@ -135,7 +135,7 @@ fn three_uplinks() {
 
 /// The chains in which forwards leave a trace.
 fn forwarding(config: &Config) -> String {
-    let about = ["from_isp1", "from_isp2", "hairpin", "classify", "translate"];
+    let about = ["from_isp1", "from_isp2", "hairpin", "classify", "translate", "input", "forward"];
     chains(config, &facts(config, &[0]), &about)
 }
 
@@ -167,7 +167,7 @@ fn what_a_narrow_line_brings_is_clamped() {
 }
 
 /// Given a range, a moved range, allowed sources, a forward on one line and one without
-/// hairpin, then these rules; a disabled line has none.
+/// hairpin, then these rules; a disabled line has none, and the filter closes its interface.
 #[test]
 fn forwards_of_every_kind() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Inbound)]);
@@ -458,3 +458,6 @@ fn nobody_carries() {
     assert_eq!(state[&Key::Slots], Resource::Slots(BTreeMap::new()));
     assert!(default_key(20000, 0).to_string().contains("default table 20000"));
 }
+
+mod elements;
+mod gates;

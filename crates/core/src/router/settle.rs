@@ -27,13 +27,15 @@ pub(super) enum Pass {
     Sweep,
 }
 
-/// Which connections of an uplink can move: not the router's own, which are bound to its
-/// address, and not those that came in by it.
+/// Which connections of an uplink can move: not the router's own from an address of lines, to which
+/// they are bound, and not those that came in by it. Those from an inside address are translated, and
+/// move as any other.
 pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
     let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
     // An address that went with its device may come back, and its connections with it.
     let configured = config.uplinks.iter().map(|u| u.address.address);
-    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured);
+    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured.clone());
+    let outside = observed.addresses.keys().filter(|(name, _)| is_uplink(*name));
     let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));
     let mut keep_destinations: Vec<Prefix> = inside.map(|(_, p)| p.network()).collect();
     keep_destinations.extend(own.clone().map(Prefix::host));
@@ -44,7 +46,7 @@ pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge
         mark: render::mark(config, id),
         mask: config.ranges.mark_mask,
         which: Which::Movable,
-        keep_sources: own.collect(),
+        keep_sources: outside.map(|(_, prefix)| prefix.address).chain(configured).collect(),
         keep_destinations,
     }
 }

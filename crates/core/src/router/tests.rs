@@ -90,11 +90,11 @@ fn what_was_given_back_is_forgotten() {
         links_up: alloc::vec![ifname, "wan1".parse().unwrap()],
         ..Saved::default()
     };
-    let link = crate::state::Link { index: 7, up: true, carrier: true, mtu: 1500 };
+    let link = Link { index: 7, up: true, carrier: true, mtu: 1500 };
     let mut theirs = Observed::default();
     theirs.links.insert(ifname, link);
     theirs.sysctls.insert(path.into(), "2".into());
-    theirs.addresses.insert(address, crate::state::Ownership::Foreign);
+    theirs.addresses.insert(address, Ownership::Foreign);
     let mut ours = Observed { links: theirs.links.clone(), ..Observed::default() };
     ours.sysctls.insert(path.into(), "0".into());
 
@@ -266,4 +266,28 @@ fn other_marks_delete_what_has_the_old_ones() {
     kernel.settle(&mut router, now, out);
     let gone: Vec<_> = kernel.purges.iter().map(|p| (p.mark, p.mask)).collect();
     assert_eq!(gone, [(mark, mask); 2]);
+}
+
+/// Given an inside address, one of a line and one beside it, when connections of a line that is not
+/// there are to go, then those from what lines have or had stay, and those from the inside do not;
+/// nor do those to any of them.
+#[test]
+fn own_connections_from_inside_addresses_are_not_kept() {
+    let config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    let mut observed = Observed::default();
+    for (ifname, prefix) in
+        [("lan0", "192.168.1.1/24"), ("wan1", "100.64.1.2/24"), ("wan1", "100.64.1.9/24")]
+    {
+        observed
+            .addresses
+            .insert((ifname.parse().unwrap(), prefix.parse().unwrap()), Ownership::Foreign);
+    }
+    let purge = settle::purge(&config, &observed, UplinkId(2));
+    let mut kept: Vec<_> = purge.keep_sources.iter().map(ToString::to_string).collect();
+    kept.sort();
+    kept.dedup();
+    assert_eq!(kept, ["100.64.1.2", "100.64.1.9", "100.64.2.2"]);
+    let kept: Vec<_> = purge.keep_destinations.iter().map(ToString::to_string).collect();
+    assert!(kept.contains(&"192.168.1.0/24".into()), "{kept:?}");
+    assert!(kept.contains(&"100.64.2.2/32".into()), "{kept:?}");
 }

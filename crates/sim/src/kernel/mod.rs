@@ -90,6 +90,7 @@ impl Kernel {
             (ACCEPT_REDIRECTS, "1"),
             ("net/ipv4/fib_multipath_hash_policy", "0"),
             ("net/ipv4/ip_early_demux", "1"),
+            ("net/ipv4/fwmark_reflect", "0"),
         ];
         Self {
             links: BTreeMap::new(),

@@ -1,0 +1,35 @@
+//! What is closed.
+
+use super::*;
+
+/// Given disabled lines, alone, beside an enabled one, and inside, then the filter closes the
+/// interface that nobody else has, in every form and in both families; without a filter of ours
+/// nothing does.
+#[test]
+fn the_interface_of_a_disabled_line_is_closed() {
+    let mut config = config(&[(1, Tier::Number(1)); 5]);
+    config.uplinks[3].ifname = config.uplinks[0].ifname;
+    inside(&mut config.uplinks[4]);
+    // Two of them on one interface are one gate.
+    config.uplinks[2].ifname = config.uplinks[1].ifname;
+    config.uplinks[1..].iter_mut().for_each(|uplink| uplink.enabled = false);
+    let text = chains(&config, &facts(&config, &[0]), &["input", "forward"]);
+    for chain in ["wan_input", "wan_forward"] {
+        let gates = alloc::format!("{{ \"wan1\" : goto {chain}, \"wan2\" : goto {chain} }}");
+        assert!(text.contains(&gates), "{text}");
+    }
+    config.firewall.mode = FirewallMode::External;
+    let saved = Saved::default();
+    assert!(external::nft(&config, &saved).contains("\"wan2\" : goto wan_forward }"));
+    for family in [Family::V4, Family::V6] {
+        let text = external::iptables(&config, &saved, family);
+        for rule in
+            ["-A rail-forward -i wan2 -j rail-closed\n", "-A rail-input -i wan2 -j rail-wan\n"]
+        {
+            assert_eq!(text.matches(rule).count(), 1, "{text}");
+        }
+        assert!(!text.contains("-i lan0 -j rail-closed"), "{text}");
+    }
+    config.firewall.mode = FirewallMode::Off;
+    assert!(!chains(&config, &facts(&config, &[0]), &["input", "forward"]).contains("wan2"));
+}
