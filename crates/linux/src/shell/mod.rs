@@ -130,6 +130,7 @@ impl Shell {
             Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
             Output::Notice(notice) => self.events.push_back(Event::Notice(notice)),
             Output::Apply(plan) => self.queue.extend(plan.into_iter().map(Work::Step)),
+            Output::Observe(scope) => self.queue_reading(scope),
             other => self.queue.push_back(Work::Output(other)),
         }
         self.work();
@@ -201,6 +202,15 @@ impl Shell {
     /// What the netlink sockets counted.
     pub fn netlink_counters(&self) -> Counters {
         self.kernel.counters() + self.monitors.counters()
+    }
+
+    /// In a storm of changes readings would pile up while something is waited for, and then all be
+    /// performed in one go: one that stands last takes in those that follow.
+    fn queue_reading(&mut self, scope: Scope) {
+        match self.queue.back_mut() {
+            Some(Work::Output(Output::Observe(last))) => *last |= scope,
+            _ => self.queue.push_back(Work::Output(Output::Observe(scope))),
+        }
     }
 
     /// Performs what stands in the queue up to something that must be waited for.

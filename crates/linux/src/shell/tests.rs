@@ -173,3 +173,29 @@ fn what_one_command_changes_is_told_once_and_a_link_at_once() {
         assert!(scope.has(Scope::RULES | Scope::LINKS), "{scope:?}");
     });
 }
+
+#[test]
+fn readings_do_not_pile_up_while_the_queue_waits() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("storm");
+        let watch = Watch { sysctls: vec![PATH.into()], ..Watch::default() };
+        bench.shell.perform(Output::Watch(watch));
+        bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n"), set("1")]));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Nft(_))));
+        for _ in 0..500 {
+            bench.shell.perform(Output::Observe(Scope::LINKS));
+            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        }
+        assert_eq!(bench.shell.queue.len(), 2, "the step and one reading");
+        // What stands behind the next change must see that one, too.
+        bench.shell.perform(Output::Apply(vec![set("0")]));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let setting = "sysctl net.ipv4.fib_multipath_hash_policy ok";
+        assert_eq!(
+            bench.until_observed(Scope::LINKS | Scope::SYSCTLS),
+            ["nft table inet rail ok", setting, "observed Some(\"1\")"]
+        );
+        assert_eq!(bench.until_observed(Scope::SYSCTLS), [setting, "observed Some(\"0\")"]);
+        assert!(bench.shell.queue.is_empty() && !bench.shell.has_events());
+    });
+}

@@ -28,6 +28,7 @@ impl World {
                     self.node.queue.push_back(Work::Output(Output::Purge(purge)));
                 }
                 Output::Apply(plan) => self.node.queue.extend(plan.into_iter().map(Work::Step)),
+                Output::Observe(scope) => self.node.queue_reading(scope),
                 other => self.node.queue.push_back(Work::Output(other)),
             }
         }
