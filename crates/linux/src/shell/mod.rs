@@ -63,6 +63,8 @@ pub struct Shell {
     survey: Turn,
     events: VecDeque<Event>,
     save_error: Option<String>,
+    /// The disk let a state wait too long, and has not answered since.
+    disk_hangs: bool,
     observe_error: Option<String>,
 }
 
@@ -78,8 +80,8 @@ enum Work {
 enum Waiting {
     /// An `nft` child that changes this object.
     Nft(Key),
-    /// The state with this number.
-    Saved(u64),
+    /// The state with this number, until this time.
+    Saved(u64, Instant),
     /// Another attempt to read the kernel, at this time.
     Retry(Instant),
 }
@@ -116,6 +118,7 @@ impl Shell {
             survey: Turn::default(),
             events: VecDeque::new(),
             save_error: None,
+            disk_hangs: false,
             observe_error: None,
         })
     }
@@ -171,12 +174,12 @@ impl Shell {
 
     /// When [`Shell::wake`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let retry = match self.waiting {
-            Some(Waiting::Retry(at)) => Some(at),
+        let waiting = match self.waiting {
+            Some(Waiting::Retry(at) | Waiting::Saved(_, at)) => Some(at),
             _ => None,
         };
         let changed = self.changed.map(|(_, at)| at);
-        [retry, changed, self.survey.deadline()].into_iter().flatten().min()
+        [waiting, changed, self.survey.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -188,10 +191,16 @@ impl Shell {
         if let Some(view) = self.survey.begin(now) {
             self.workers.survey(view);
         }
-        if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
-            self.waiting = None;
-            self.work();
+        match self.waiting {
+            Some(Waiting::Retry(at)) if at <= now => {}
+            Some(Waiting::Saved(_, at)) if at <= now => {
+                self.disk_hangs = true;
+                self.tell_save_error(Some(DISK_HANGS.into()));
+            }
+            _ => return,
         }
+        self.waiting = None;
+        self.work();
     }
 
     /// What the probe sockets counted.
@@ -242,7 +251,10 @@ impl Shell {
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {
                 let number = self.workers.save(saved);
-                self.waiting = durable.then_some(Waiting::Saved(number));
+                // One that is known to hang is not waited for again.
+                if durable && !self.disk_hangs {
+                    self.waiting = Some(Waiting::Saved(number, clock::now() + DISK_MAY_TAKE));
+                }
             }
             Output::Done => self.events.push_back(Event::Done),
             Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
@@ -355,8 +367,9 @@ impl Shell {
                     self.events.push_back(Event::Input(Input::Surveyed(findings)));
                 }
                 Finished::Saved(number, result) => {
+                    self.disk_hangs = false;
                     self.tell_save_error(result.err());
-                    if matches!(self.waiting, Some(Waiting::Saved(wanted)) if wanted <= number) {
+                    if matches!(self.waiting, Some(Waiting::Saved(wanted, _)) if wanted <= number) {
                         self.waiting = None;
                     }
                 }
@@ -393,6 +406,9 @@ const TOKENS_END: u64 = 512;
 const COLLECT_FOR: Duration = Duration::from_millis(20);
 /// A second change of a link this soon after the first is told with a delay that nobody notices.
 const BETWEEN_READINGS: Duration = Duration::from_millis(5);
+/// A worn memory card takes some hundred milliseconds now and then; one that takes longer hangs.
+const DISK_MAY_TAKE: Duration = Duration::from_secs(2);
+const DISK_HANGS: &str = "could not write the state: the disk does not answer";
 /// Between two attempts to read the kernel.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 

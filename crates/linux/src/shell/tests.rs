@@ -137,6 +137,49 @@ fn a_disk_that_refuses_is_told_once_and_does_not_stop_the_work() {
 }
 
 #[test]
+fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("hang");
+        let state = bench.dir.join(crate::file::STATE_FILE);
+        let save = |generation| Output::Save {
+            saved: Box::new(Saved { generation, ..Saved::default() }),
+            durable: true,
+        };
+        bench.shell.workers.hang(true);
+        let begun = clock::now();
+        bench.shell.perform(save(1));
+        bench.shell.perform(Output::Apply(vec![set("1")]));
+        let limit = bench.shell.deadline().unwrap();
+        assert!((begun + DISK_MAY_TAKE..=clock::now() + DISK_MAY_TAKE).contains(&limit));
+        bench.shell.wake(begun + DISK_MAY_TAKE - Duration::from_millis(1));
+        assert!(!bench.shell.has_events(), "it may still answer");
+        bench.shell.wake(limit);
+        // The next ones are not waited for, and do not pile up.
+        bench.shell.perform(save(2));
+        bench.shell.perform(save(3));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let words = bench.until_observed(Scope::SYSCTLS);
+        assert_eq!(words.len(), 3, "{words:?}");
+        assert!(words[0].starts_with("notice could not write the state: the disk does not answer"));
+        assert_eq!(words[1], "sysctl net.ipv4.fib_multipath_hash_policy ok");
+        assert!(!state.exists() && bench.shell.deadline().is_none());
+        // From the moment it answers, it is waited for again.
+        bench.shell.workers.hang(false);
+        while !bench.shell.has_events() {
+            for ready in bench.poller.wait(true).unwrap() {
+                bench.shell.ready(ready);
+            }
+        }
+        assert!(std::fs::read_to_string(&state).unwrap().contains("\"generation\": 3"));
+        bench.shell.perform(save(4));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Saved(4, _))));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let words = bench.until_observed(Scope::SYSCTLS);
+        assert_eq!(words, ["notice could write the state again", "observed None"]);
+    });
+}
+
+#[test]
 fn what_one_command_changes_is_told_once_and_a_link_at_once() {
     in_new_netns(|| {
         let mut bench = Bench::new("changes");
