@@ -130,6 +130,8 @@ impl Shell {
             Output::Send { uplink, to, bytes } => {
                 self.probes.send(&self.poller, uplink, to, &bytes);
             }
+            // It is meant for the probe that follows. If it fails, the kernel asks again by itself.
+            Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
             Output::Notice(notice) => self.events.push_back(Event::Notice(notice)),
             Output::Apply(plan) => self.queue.extend(plan.into_iter().map(Work::Step)),
@@ -245,8 +247,6 @@ impl Shell {
                 self.workers.purge(purge);
                 self.record.at(Moment::During);
             }
-            // If it fails, the kernel asks again by itself, a little later.
-            Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::LinkUp(ifname) => self.set_link(ifname, true),
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {
@@ -257,7 +257,11 @@ impl Shell {
                 }
             }
             Output::Done => self.events.push_back(Event::Done),
-            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+            Output::Send { .. }
+            | Output::Resolve(..)
+            | Output::Sockets(_)
+            | Output::Notice(_)
+            | Output::Apply(_) => {}
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
-use rail_core::Saved;
+use rail_core::net::UplinkId;
 use rail_core::state::Plan;
+use rail_core::{ProbeSocket, Saved};
 use std::path::PathBuf;
 
 struct Bench {
@@ -176,6 +177,50 @@ fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let words = bench.until_observed(Scope::SYSCTLS);
         assert_eq!(words, ["notice could write the state again", "observed None"]);
+    });
+}
+
+#[test]
+fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("resolve");
+        ip("link add wan1 type veth peer name far1");
+        ip("addr add 100.64.1.2/24 dev wan1");
+        // Nothing else is sent there, and no question is repeated.
+        ip("link set wan1 addrgenmode none");
+        crate::sysctl::write("net/ipv4/neigh/wan1/retrans_time_ms", "600000").unwrap();
+        ip("link set far1 up");
+        ip("link set wan1 up");
+        let wan1: IfName = "wan1".parse().unwrap();
+        let seen = bench.shell.kernel.observe(Scope::LINKS, &Watch::default()).unwrap();
+        let socket = ProbeSocket {
+            uplink: UplinkId(1),
+            ifname: wan1,
+            ifindex: seen.links[&wan1].index,
+            source: "100.64.1.2".parse().unwrap(),
+            mark: 0,
+            ident: 7,
+        };
+        let (uplink, gateway) = (socket.uplink, std::net::Ipv4Addr::new(100, 64, 1, 1));
+        bench.shell.perform(Output::Sockets(vec![socket]));
+        // Nobody answers at the other end: each question is one packet more.
+        let asked = || -> u64 {
+            let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+            let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
+            line.split_whitespace().nth(9).unwrap().parse().unwrap()
+        };
+        let probe = || Output::Send { uplink, to: gateway, bytes: vec![8, 0, 0, 0, 0, 7, 0, 1] };
+        bench.shell.perform(probe());
+        bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n")]));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Nft(_))));
+        let before = asked();
+        bench.shell.perform(probe());
+        assert_eq!(asked(), before, "the kernel has asked already");
+        bench.shell.perform(Output::Resolve(wan1, gateway.into()));
+        bench.shell.perform(probe());
+        assert_eq!(asked(), before + 1);
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        assert_eq!(bench.until_observed(Scope::SYSCTLS)[0], "nft table inet rail ok");
     });
 }
 

@@ -18,6 +18,8 @@ impl World {
         for output in out {
             match output {
                 Output::Send { uplink, to, bytes } => self.send(uplink, to, &bytes),
+                // Whoever is asked answers at once in this world, or is dead.
+                Output::Resolve(..) => {}
                 Output::Sockets(sockets) => {
                     self.scene.sockets = sockets;
                     self.judge(&Happening::Sockets);
@@ -70,8 +72,6 @@ impl World {
                 let wait = self.dice.between(MS, MS * 30);
                 self.after(wait, Event::Purge(self.node.life, purge));
             }
-            // Whoever is asked answers at once in this world, or is dead.
-            Output::Resolve(..) => {}
             Output::LinkUp(ifname) => {
                 self.note(format!("sets {ifname} up"));
                 let scope = self.scene.kernel.set_up(ifname, true);
@@ -97,7 +97,11 @@ impl World {
                 self.node.kill();
                 self.scene.is_running = false;
             }
-            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+            Output::Send { .. }
+            | Output::Resolve(..)
+            | Output::Sockets(_)
+            | Output::Notice(_)
+            | Output::Apply(_) => {}
         }
     }
 
