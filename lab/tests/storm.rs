@@ -8,7 +8,8 @@
 use rail_lab::{ConfigText, Plan, Rail, Topology, World, eventually, figures, long, normal, timed};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +24,13 @@ fn boot_clock() -> u64 {
 
 fn own(rail: &Rail) -> Value {
     rail.status().unwrap()["self"].clone()
+}
+
+/// Health of each line, and how often it changed.
+fn record(rail: &Rail) -> Vec<(Value, Value)> {
+    let status = rail.status().unwrap();
+    let uplinks = status["uplinks"].as_array().unwrap().clone();
+    uplinks.into_iter().map(|u| (u["health"].clone(), u["transitions"].clone())).collect()
 }
 
 /// Ten thousand foreign routes come and go, and in the end one object of ours is gone.
@@ -152,12 +160,7 @@ fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
         let world = World::start(&Plan::new(3), &ConfigText::default()).unwrap();
         // Up, or its changes are not told.
         world.topology.router.sh("ip link add storm0 up type bridge").unwrap();
-        let record = |world: &World| -> Vec<(Value, Value)> {
-            let status = world.rail.status().unwrap();
-            let uplinks = status["uplinks"].as_array().unwrap().clone();
-            uplinks.into_iter().map(|u| (u["health"].clone(), u["transitions"].clone())).collect()
-        };
-        let (before, quiet) = (record(&world), own(&world.rail));
+        let (before, quiet) = (record(&world.rail), own(&world.rail));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let busy = Busy::start(cores * 2);
         let time = Duration::from_secs(if long() { 60 } else { 4 });
@@ -177,7 +180,7 @@ fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
             quiet["lag_p99_us"],
             own["netlink"]["overruns"]
         ));
-        assert_eq!(record(&world), before, "a line changed its health");
+        assert_eq!(record(&world.rail), before, "a line changed its health");
         assert!(heard > 0, "the daemon heard nothing of it");
         // A machine that cannot make them as fast shows less.
         let rate = events as f64 / took.as_secs_f64();
@@ -185,5 +188,42 @@ fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
         // The p99 is that of the last minute: in the short form most of that was quiet.
         let limit_us = if long() { 10_000 } else { 100_000 };
         assert!(own["lag_p99_us"].as_u64().is_some_and(|lag| lag <= limit_us), "{own}");
+    });
+}
+
+#[test]
+fn clients_that_ask_without_a_pause_cost_no_scheduling() {
+    timed(|| {
+        // given two clients of the public socket / when each asks 20,000 times in one go / then all
+        // are answered, the lines stay up and the daemon keeps its real-time scheduling
+        let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let rail = &world.rail;
+        let (before, lines) = (own(rail), record(rail));
+        let begun = Instant::now();
+        let ask = || {
+            let mut socket = UnixStream::connect(rail.runtime_dir().join("rail-ro.sock")).unwrap();
+            let mut answers = BufReader::new(socket.try_clone().unwrap());
+            let reader = std::thread::spawn(move || {
+                let (mut line, mut count) = (Vec::new(), 0);
+                while count < 20_000 && answers.read_until(b'\n', &mut line).unwrap() > 0 {
+                    count += 1;
+                    line.clear();
+                }
+                count
+            });
+            socket.write_all("{\"command\":\"status\"}\n".repeat(20_000).as_bytes()).unwrap();
+            reader.join().unwrap()
+        };
+        let answered = std::thread::scope(|scope| {
+            let clients = [scope.spawn(ask), scope.spawn(ask)];
+            clients.map(|client| client.join().unwrap())
+        });
+        let took = begun.elapsed();
+        let after = own(rail);
+        let (realtime, lag) = (&after["realtime"], &after["lag_max_us"]);
+        figures(&format!("{answered:?} answers in {took:.1?}, realtime {realtime}, lag {lag} us"));
+        assert_eq!(answered, [20_000; 2]);
+        assert_eq!(*realtime, before["realtime"], "{after}");
+        assert_eq!(record(rail), lines, "a line changed its health");
     });
 }

@@ -22,7 +22,7 @@ pub enum Input {
     },
     /// The kernel says that something in this scope changed, by another hand than ours.
     Changed(Scope),
-    /// The answer to [`Output::Observe`](crate::Output::Observe).
+    /// The answer to one [`Output::Observe`](crate::Output::Observe), or to several in a row.
     Observed(Scope, Box<Observed>),
     /// The answer to one step of [`Output::Apply`](crate::Output::Apply).
     Applied(Key, Result<(), OpError>),

@@ -25,7 +25,8 @@ pub enum Output {
     Sockets(Vec<ProbeSocket>),
     /// Look at these objects from now on.
     Watch(Watch),
-    /// Read kernel state; answered by [`Input::Observed`](crate::Input::Observed) with exactly this scope.
+    /// Read kernel state; answered by [`Input::Observed`](crate::Input::Observed) with this scope, or
+    /// with a wider one: readings that follow each other may be performed as one.
     Observe(Scope),
     /// Change kernel state, step by step; each answered by [`Input::Applied`](crate::Input::Applied).
     Apply(Plan),

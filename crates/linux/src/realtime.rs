@@ -30,6 +30,12 @@ pub fn leave() -> io::Result<()> {
     set_scheduler(libc::SCHED_OTHER | libc::SCHED_RESET_ON_FORK, 0)
 }
 
+/// Sleeps for a moment, too short to be noticed: what was worked before counts no more towards the
+/// limit of [`enter`]. For work that may go on for longer than [`WITHOUT_PAUSE`].
+pub fn pause() {
+    std::thread::sleep(PAUSE);
+}
+
 #[expect(unsafe_code, reason = "sched_setscheduler is not in rustix")]
 fn set_scheduler(policy: libc::c_int, sched_priority: i32) -> io::Result<()> {
     let parameter = libc::sched_param { sched_priority };
@@ -64,5 +70,9 @@ pub fn drop_rights(files: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whoever works for longer than this in one go should [`pause`]: much less than the limit.
+pub const WITHOUT_PAUSE: Duration = Duration::from_millis(50);
+/// What [`pause`] takes at least.
+pub const PAUSE: Duration = Duration::from_micros(100);
 const RTTIME_SOFT: Duration = Duration::from_secs(1);
 const RTTIME_HARD: Duration = Duration::from_secs(3);

@@ -2,7 +2,7 @@
 //! and keeps what outlives the process.
 
 use crate::dice::Dice;
-use rail_core::state::{Op, OpError, Step, Watch};
+use rail_core::state::{Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Router, Saved};
 use std::collections::VecDeque;
@@ -74,6 +74,15 @@ impl Node {
         if number > self.written {
             self.written = number;
             self.disk = saved;
+        }
+    }
+
+    /// Queues a reading; as in the daemon, one that stands last and was not begun takes it in.
+    pub(crate) fn queue_reading(&mut self, scope: Scope) {
+        let is_begun = self.is_working && self.queue.len() == 1;
+        match self.queue.back_mut() {
+            Some(Work::Output(Output::Observe(last))) if !is_begun => *last |= scope,
+            _ => self.queue.push_back(Work::Output(Output::Observe(scope))),
         }
     }
 

@@ -106,14 +106,15 @@ impl RequestSocket {
             }
             Some(observed_route(route, names))
         });
+        if table.is_none() {
+            // Also from a dump that failed: it may have been too much to read in the time.
+            self.other_routes = self.other_routes.max(others);
+        }
         let found = match found {
             // The table does not exist: it has no routes. (The family may be switched off, too.)
             Err(e) if matches!(e.errno, libc::ENOENT | libc::EAFNOSUPPORT) => return Ok(()),
             other => other?,
         };
-        if table.is_none() {
-            self.other_routes = self.other_routes.max(others);
-        }
         for (key, route) in found {
             routes.entry(key).or_insert(route);
         }

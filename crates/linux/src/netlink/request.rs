@@ -4,6 +4,7 @@
 //! that waits; late answers are dropped. A dump that a change tore is repeated.
 
 use super::{Counters, DATAGRAM_BYTES, error, open, port, read, receive, set_option};
+use crate::realtime;
 use rail_core::net::IfName;
 use rail_core::state::OpError;
 use rail_wire::netlink::{Ack, LinkMessage, Message, NeighbourMessage, Request, flag, kind, nud};
@@ -152,10 +153,14 @@ impl RequestSocket {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         self.send(&request.finish(self.sequence))?;
         let started = Instant::now();
-        let mut interrupted = false;
+        let (mut rested, mut interrupted) = (started, false);
         loop {
             if started.elapsed() > ANSWER_TIMEOUT * 2 {
                 return Err(Failure::Final(timed_out()));
+            }
+            if rested.elapsed() > realtime::WITHOUT_PAUSE {
+                realtime::pause();
+                rested = Instant::now();
             }
             let wait = RecvFlags::empty();
             let length = match receive(&self.fd, &mut self.buffer, wait, &mut self.counters) {

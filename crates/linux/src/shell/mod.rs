@@ -63,6 +63,8 @@ pub struct Shell {
     survey: Turn,
     events: VecDeque<Event>,
     save_error: Option<String>,
+    /// The disk let a state wait too long, and has not answered since.
+    disk_hangs: bool,
     observe_error: Option<String>,
 }
 
@@ -78,8 +80,8 @@ enum Work {
 enum Waiting {
     /// An `nft` child that changes this object.
     Nft(Key),
-    /// The state with this number.
-    Saved(u64),
+    /// The state with this number, until this time.
+    Saved(u64, Instant),
     /// Another attempt to read the kernel, at this time.
     Retry(Instant),
 }
@@ -116,6 +118,7 @@ impl Shell {
             survey: Turn::default(),
             events: VecDeque::new(),
             save_error: None,
+            disk_hangs: false,
             observe_error: None,
         })
     }
@@ -127,9 +130,12 @@ impl Shell {
             Output::Send { uplink, to, bytes } => {
                 self.probes.send(&self.poller, uplink, to, &bytes);
             }
+            // It is meant for the probe that follows. If it fails, the kernel asks again by itself.
+            Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
             Output::Notice(notice) => self.events.push_back(Event::Notice(notice)),
             Output::Apply(plan) => self.queue.extend(plan.into_iter().map(Work::Step)),
+            Output::Observe(scope) => self.queue_reading(scope),
             other => self.queue.push_back(Work::Output(other)),
         }
         self.work();
@@ -170,12 +176,12 @@ impl Shell {
 
     /// When [`Shell::wake`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let retry = match self.waiting {
-            Some(Waiting::Retry(at)) => Some(at),
+        let waiting = match self.waiting {
+            Some(Waiting::Retry(at) | Waiting::Saved(_, at)) => Some(at),
             _ => None,
         };
         let changed = self.changed.map(|(_, at)| at);
-        [retry, changed, self.survey.deadline()].into_iter().flatten().min()
+        [waiting, changed, self.survey.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -187,10 +193,16 @@ impl Shell {
         if let Some(view) = self.survey.begin(now) {
             self.workers.survey(view);
         }
-        if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
-            self.waiting = None;
-            self.work();
+        match self.waiting {
+            Some(Waiting::Retry(at)) if at <= now => {}
+            Some(Waiting::Saved(_, at)) if at <= now => {
+                self.disk_hangs = true;
+                self.tell_save_error(Some(DISK_HANGS.into()));
+            }
+            _ => return,
         }
+        self.waiting = None;
+        self.work();
     }
 
     /// What the probe sockets counted.
@@ -201,6 +213,15 @@ impl Shell {
     /// What the netlink sockets counted.
     pub fn netlink_counters(&self) -> Counters {
         self.kernel.counters() + self.monitors.counters()
+    }
+
+    /// In a storm of changes readings would pile up while something is waited for, and then all be
+    /// performed in one go: one that stands last takes in those that follow.
+    fn queue_reading(&mut self, scope: Scope) {
+        match self.queue.back_mut() {
+            Some(Work::Output(Output::Observe(last))) => *last |= scope,
+            _ => self.queue.push_back(Work::Output(Output::Observe(scope))),
+        }
     }
 
     /// Performs what stands in the queue up to something that must be waited for.
@@ -226,16 +247,21 @@ impl Shell {
                 self.workers.purge(purge);
                 self.record.at(Moment::During);
             }
-            // If it fails, the kernel asks again by itself, a little later.
-            Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::LinkUp(ifname) => self.set_link(ifname, true),
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {
                 let number = self.workers.save(saved);
-                self.waiting = durable.then_some(Waiting::Saved(number));
+                // One that is known to hang is not waited for again.
+                if durable && !self.disk_hangs {
+                    self.waiting = Some(Waiting::Saved(number, clock::now() + DISK_MAY_TAKE));
+                }
             }
             Output::Done => self.events.push_back(Event::Done),
-            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+            Output::Send { .. }
+            | Output::Resolve(..)
+            | Output::Sockets(_)
+            | Output::Notice(_)
+            | Output::Apply(_) => {}
         }
     }
 
@@ -345,8 +371,9 @@ impl Shell {
                     self.events.push_back(Event::Input(Input::Surveyed(findings)));
                 }
                 Finished::Saved(number, result) => {
+                    self.disk_hangs = false;
                     self.tell_save_error(result.err());
-                    if matches!(self.waiting, Some(Waiting::Saved(wanted)) if wanted <= number) {
+                    if matches!(self.waiting, Some(Waiting::Saved(wanted, _)) if wanted <= number) {
                         self.waiting = None;
                     }
                 }
@@ -383,6 +410,9 @@ const TOKENS_END: u64 = 512;
 const COLLECT_FOR: Duration = Duration::from_millis(20);
 /// A second change of a link this soon after the first is told with a delay that nobody notices.
 const BETWEEN_READINGS: Duration = Duration::from_millis(5);
+/// A worn memory card takes some hundred milliseconds now and then; one that takes longer hangs.
+const DISK_MAY_TAKE: Duration = Duration::from_secs(2);
+const DISK_HANGS: &str = "could not write the state: the disk does not answer";
 /// Between two attempts to read the kernel.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 

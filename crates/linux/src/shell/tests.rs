@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
-use rail_core::Saved;
+use rail_core::net::UplinkId;
 use rail_core::state::Plan;
+use rail_core::{ProbeSocket, Saved};
 use std::path::PathBuf;
 
 struct Bench {
@@ -137,6 +138,93 @@ fn a_disk_that_refuses_is_told_once_and_does_not_stop_the_work() {
 }
 
 #[test]
+fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("hang");
+        let state = bench.dir.join(crate::file::STATE_FILE);
+        let save = |generation| Output::Save {
+            saved: Box::new(Saved { generation, ..Saved::default() }),
+            durable: true,
+        };
+        bench.shell.workers.hang(true);
+        let begun = clock::now();
+        bench.shell.perform(save(1));
+        bench.shell.perform(Output::Apply(vec![set("1")]));
+        let limit = bench.shell.deadline().unwrap();
+        assert!((begun + DISK_MAY_TAKE..=clock::now() + DISK_MAY_TAKE).contains(&limit));
+        bench.shell.wake(begun + DISK_MAY_TAKE - Duration::from_millis(1));
+        assert!(!bench.shell.has_events(), "it may still answer");
+        bench.shell.wake(limit);
+        // The next ones are not waited for, and do not pile up.
+        bench.shell.perform(save(2));
+        bench.shell.perform(save(3));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let words = bench.until_observed(Scope::SYSCTLS);
+        assert_eq!(words.len(), 3, "{words:?}");
+        assert!(words[0].starts_with("notice could not write the state: the disk does not answer"));
+        assert_eq!(words[1], "sysctl net.ipv4.fib_multipath_hash_policy ok");
+        assert!(!state.exists() && bench.shell.deadline().is_none());
+        // From the moment it answers, it is waited for again.
+        bench.shell.workers.hang(false);
+        while !bench.shell.has_events() {
+            for ready in bench.poller.wait(true).unwrap() {
+                bench.shell.ready(ready);
+            }
+        }
+        assert!(std::fs::read_to_string(&state).unwrap().contains("\"generation\": 3"));
+        bench.shell.perform(save(4));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Saved(4, _))));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let words = bench.until_observed(Scope::SYSCTLS);
+        assert_eq!(words, ["notice could write the state again", "observed None"]);
+    });
+}
+
+#[test]
+fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("resolve");
+        ip("link add wan1 type veth peer name far1");
+        ip("addr add 100.64.1.2/24 dev wan1");
+        // Nothing else is sent there, and no question is repeated.
+        ip("link set wan1 addrgenmode none");
+        crate::sysctl::write("net/ipv4/neigh/wan1/retrans_time_ms", "600000").unwrap();
+        ip("link set far1 up");
+        ip("link set wan1 up");
+        let wan1: IfName = "wan1".parse().unwrap();
+        let seen = bench.shell.kernel.observe(Scope::LINKS, &Watch::default()).unwrap();
+        let socket = ProbeSocket {
+            uplink: UplinkId(1),
+            ifname: wan1,
+            ifindex: seen.links[&wan1].index,
+            source: "100.64.1.2".parse().unwrap(),
+            mark: 0,
+            ident: 7,
+        };
+        let (uplink, gateway) = (socket.uplink, std::net::Ipv4Addr::new(100, 64, 1, 1));
+        bench.shell.perform(Output::Sockets(vec![socket]));
+        // Nobody answers at the other end: each question is one packet more.
+        let asked = || -> u64 {
+            let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
+            let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
+            line.split_whitespace().nth(9).unwrap().parse().unwrap()
+        };
+        let probe = || Output::Send { uplink, to: gateway, bytes: vec![8, 0, 0, 0, 0, 7, 0, 1] };
+        bench.shell.perform(probe());
+        bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n")]));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Nft(_))));
+        let before = asked();
+        bench.shell.perform(probe());
+        assert_eq!(asked(), before, "the kernel has asked already");
+        bench.shell.perform(Output::Resolve(wan1, gateway.into()));
+        bench.shell.perform(probe());
+        assert_eq!(asked(), before + 1);
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        assert_eq!(bench.until_observed(Scope::SYSCTLS)[0], "nft table inet rail ok");
+    });
+}
+
+#[test]
 fn what_one_command_changes_is_told_once_and_a_link_at_once() {
     in_new_netns(|| {
         let mut bench = Bench::new("changes");
@@ -171,5 +259,31 @@ fn what_one_command_changes_is_told_once_and_a_link_at_once() {
         }
         let (scope, _) = told(&mut bench);
         assert!(scope.has(Scope::RULES | Scope::LINKS), "{scope:?}");
+    });
+}
+
+#[test]
+fn readings_do_not_pile_up_while_the_queue_waits() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("storm");
+        let watch = Watch { sysctls: vec![PATH.into()], ..Watch::default() };
+        bench.shell.perform(Output::Watch(watch));
+        bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n"), set("1")]));
+        assert!(matches!(bench.shell.waiting, Some(Waiting::Nft(_))));
+        for _ in 0..500 {
+            bench.shell.perform(Output::Observe(Scope::LINKS));
+            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        }
+        assert_eq!(bench.shell.queue.len(), 2, "the step and one reading");
+        // What stands behind the next change must see that one, too.
+        bench.shell.perform(Output::Apply(vec![set("0")]));
+        bench.shell.perform(Output::Observe(Scope::SYSCTLS));
+        let setting = "sysctl net.ipv4.fib_multipath_hash_policy ok";
+        assert_eq!(
+            bench.until_observed(Scope::LINKS | Scope::SYSCTLS),
+            ["nft table inet rail ok", setting, "observed Some(\"1\")"]
+        );
+        assert_eq!(bench.until_observed(Scope::SYSCTLS), [setting, "observed Some(\"0\")"]);
+        assert!(bench.shell.queue.is_empty() && !bench.shell.has_events());
     });
 }

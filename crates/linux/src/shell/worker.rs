@@ -3,7 +3,7 @@
 //!
 //! Promises: the loop never waits for any; what is finished shows up through
 //! one descriptor. A newer state overtakes an older one that is not yet being
-//! written. On drop what was handed in is still written.
+//! written. On drop what was handed in is still written, if the disk answers.
 
 use crate::beside;
 use crate::clock;
@@ -38,11 +38,16 @@ pub(super) enum Finished {
 #[derive(Debug)]
 pub(super) struct Workers {
     states: Option<Sender<(u64, Box<Saved>)>>,
+    /// The state that is to be written next.
+    newest: Option<(u64, Box<Saved>)>,
+    /// The thread has a state that it has not answered for.
+    is_writing: bool,
     purges: Option<Sender<Purge>>,
     surveys: Sender<View>,
     finished: Receiver<Finished>,
     wake: Arc<OwnedFd>,
-    threads: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    purger: Option<JoinHandle<()>>,
     count: u64,
 }
 
@@ -65,30 +70,57 @@ impl Workers {
         let (purges, to_purge) = channel();
         let (surveys, to_survey) = channel();
         let [purge_reporter, survey_reporter] = [reporter.clone(), reporter.clone()];
-        let threads = vec![
-            thread::Builder::new()
-                .name("rail-state".into())
-                .spawn(move || write_states(&state_dir, &to_write, &reporter))?,
-            thread::Builder::new()
-                .name("rail-conntrack".into())
-                .spawn(move || purge_all(&to_purge, &purge_reporter))?,
-        ];
+        let writer = thread::Builder::new()
+            .name("rail-state".into())
+            .spawn(move || write_states(&state_dir, &to_write, &reporter))?;
+        let purger = thread::Builder::new()
+            .name("rail-conntrack".into())
+            .spawn(move || purge_all(&to_purge, &purge_reporter))?;
         // Nobody waits for its end: it may be in the middle of a program of somebody else.
         thread::Builder::new()
             .name("rail-beside".into())
             .spawn(move || survey_all(surveyor, &to_survey, &survey_reporter))?;
         let (states, purges) = (Some(states), Some(purges));
-        Ok(Self { states, purges, surveys, finished, wake, threads, count: 0 })
+        let (writer, purger) = (Some(writer), Some(purger));
+        let (newest, is_writing, count) = (None, false, 0);
+        Ok(Self {
+            states,
+            newest,
+            is_writing,
+            purges,
+            surveys,
+            finished,
+            wake,
+            writer,
+            purger,
+            count,
+        })
     }
 
     /// Hands in a state; the number to wait for.
     pub(super) fn save(&mut self, saved: Box<Saved>) -> u64 {
         self.count += 1;
-        if let Some(states) = &self.states {
-            // The thread ends only after this sender.
-            let _ = states.send((self.count, saved));
-        }
+        self.newest = Some((self.count, saved));
+        self.hand_over();
         self.count
+    }
+
+    /// One state at a time: before a disk that hangs they would pile up.
+    fn hand_over(&mut self) {
+        if !self.is_writing
+            && let Some(states) = &self.states
+            && let Some(newest) = self.newest.take()
+        {
+            // The thread ends only after this sender.
+            self.is_writing = states.send(newest).is_ok();
+        }
+    }
+
+    /// As if the disk hung, until it is told that it does no more.
+    #[cfg(test)]
+    pub(super) fn hang(&mut self, hangs: bool) {
+        self.is_writing = hangs;
+        self.hand_over();
     }
 
     /// Hands in a purge.
@@ -106,11 +138,16 @@ impl Workers {
     }
 
     /// What was finished since the last call.
-    pub(super) fn take_finished(&self) -> Vec<Finished> {
+    pub(super) fn take_finished(&mut self) -> Vec<Finished> {
         let mut count = [0; 8];
         // Nothing to read means that nothing was finished.
         let _ = rustix::io::read(&self.wake, &mut count);
-        self.finished.try_iter().collect()
+        let finished: Vec<Finished> = self.finished.try_iter().collect();
+        if finished.iter().any(|finished| matches!(finished, Finished::Saved(..))) {
+            self.is_writing = false;
+            self.hand_over();
+        }
+        finished
     }
 }
 
@@ -122,11 +159,20 @@ impl AsFd for Workers {
 
 impl Drop for Workers {
     fn drop(&mut self) {
+        self.is_writing = false;
+        self.hand_over();
         self.states = None;
         self.purges = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so on stderr.
-            let _ = thread.join();
+        // A thread that panicked has said so on stderr.
+        let _ = self.purger.take().map(JoinHandle::join);
+        // The daemon ends, even if the disk never answers.
+        let until = clock::now() + super::DISK_MAY_TAKE;
+        let Some(writer) = self.writer.take() else { return };
+        while !writer.is_finished() && clock::now() < until {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if writer.is_finished() {
+            let _ = writer.join();
         }
     }
 }
@@ -140,11 +186,7 @@ impl Reporter {
 }
 
 fn write_states(dir: &std::path::Path, states: &Receiver<(u64, Box<Saved>)>, to: &Reporter) {
-    while let Ok(mut newest) = states.recv() {
-        while let Ok(newer) = states.try_recv() {
-            newest = newer;
-        }
-        let (number, saved) = newest;
+    while let Ok((number, saved)) = states.recv() {
         let result = file::save(dir, &saved)
             .map_err(|e| format!("could not write {}: {e}", dir.join(file::STATE_FILE).display()));
         to.send(Finished::Saved(number, result));

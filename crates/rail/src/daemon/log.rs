@@ -178,8 +178,9 @@ impl Rotated {
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
         let length = line.len() as u64;
-        if self.size > 0 && self.size + length > self.max_size {
-            self.rotate()?;
+        if self.size > 0 && self.size + length > self.max_size && self.rotate().is_err() {
+            // The old file goes on, and is tried again when it has grown by as much.
+            self.size = 0;
         }
         self.file.write_all(line)?;
         self.size += length;
@@ -187,23 +188,29 @@ impl Rotated {
     }
 
     fn rotate(&mut self) -> io::Result<()> {
+        // Who removed the file wants it no more; the others do not move up for nothing.
+        if self.path.try_exists()? {
+            self.move_away()?;
+        }
+        self.file = open_log(&self.path)?;
+        self.size = 0;
+        Ok(())
+    }
+
+    fn move_away(&self) -> io::Result<()> {
         let name = |n: u32| {
             let mut name = self.path.clone().into_os_string();
             name.push(format!(".{n}"));
             PathBuf::from(name)
         };
         if self.keep == 0 {
-            std::fs::remove_file(&self.path)?;
-        } else {
-            for n in (1..self.keep).rev() {
-                // Fewer files than are kept is the rule at first.
-                let _ = std::fs::rename(name(n), name(n + 1));
-            }
-            std::fs::rename(&self.path, name(1))?;
+            return std::fs::remove_file(&self.path);
         }
-        self.file = open_log(&self.path)?;
-        self.size = 0;
-        Ok(())
+        for n in (1..self.keep).rev() {
+            // Fewer files than are kept is the rule at first.
+            let _ = std::fs::rename(name(n), name(n + 1));
+        }
+        std::fs::rename(&self.path, name(1))
     }
 }
 
@@ -319,6 +326,38 @@ mod tests {
         let newest = std::fs::read_to_string(&path).unwrap();
         assert!(newest.starts_with("2026-01-01T00:00:00.000Z warn failed"), "{newest}");
         assert!(newest.contains("key=19") && !newest.contains("unwanted"));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_removed_comes_back_and_the_old_ones_stay() {
+        let dir = std::env::temp_dir().join(format!("rail-log-gone-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("rail.log");
+        let config = config::Log {
+            file: Some(path.display().to_string()),
+            max_size_bytes: 10,
+            keep: 2,
+            level: LogLevel::Info,
+        };
+        let mut log = Rotated::open(&config, &path).unwrap();
+        let texts = || {
+            ["rail.log", "rail.log.1", "rail.log.2"]
+                .map(|name| std::fs::read_to_string(dir.join(name)).ok())
+        };
+        let text = |text: &str| Some(text.to_string());
+        for line in ["one line\n", "two line\n", "three line\n"] {
+            log.write(line.as_bytes()).unwrap();
+        }
+        assert_eq!(texts(), [text("three line\n"), text("two line\n"), text("one line\n")]);
+        std::fs::remove_file(&path).unwrap();
+        log.write(b"four line\n").unwrap();
+        assert_eq!(texts(), [text("four line\n"), text("two line\n"), text("one line\n")]);
+        // Where no file can be made the old one goes on.
+        log.path = dir.join("absent").join("rail.log");
+        log.write(b"five line\n").unwrap();
+        log.write(b"six line\n").unwrap();
+        assert_eq!(texts()[0], text("four line\nfive line\nsix line\n"));
         std::fs::remove_dir_all(dir).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use rail_linux::clock::{self, Timer};
 use rail_linux::lock::Lock;
 use rail_linux::notify_socket::{NotifySocket, watchdog_interval};
 use rail_linux::poll::Poller;
+use rail_linux::realtime;
 use rail_linux::shell::{Event, Shell};
 use rail_linux::signal::{Signal, Signals};
 use std::io;
@@ -49,6 +50,8 @@ pub(super) struct Daemon {
     realtime: bool,
     /// Passes in a row that ended with more to read, and therefore without a wake.
     crowded: u32,
+    /// When the loop last slept.
+    rested: Instant,
     is_ready: bool,
 }
 
@@ -71,6 +74,7 @@ impl Daemon {
             vitals: Vitals::default(),
             realtime,
             crowded: 0,
+            rested: clock::now(),
             is_ready: false,
         }
     }
@@ -101,8 +105,12 @@ impl Daemon {
         if !is_due {
             self.parts.timer.set(deadline)?;
         }
+        let asked = self.rest();
         let ready = self.parts.poller.wait(!is_due)?;
         let begun = clock::now();
+        if begun.since(asked) >= realtime::PAUSE {
+            self.rested = begun;
+        }
         for ready in ready {
             match ready.token {
                 TOKEN_TIMER => self.parts.timer.clear(),
@@ -121,6 +129,18 @@ impl Daemon {
         self.serve();
         self.finish_pass(begun);
         Ok(())
+    }
+
+    /// A flood, be it of questions by anybody on the machine, keeps the loop awake; the kernel would
+    /// take that for a defect. The time after it.
+    fn rest(&mut self) -> Instant {
+        let now = clock::now();
+        if now.since(self.rested) < realtime::WITHOUT_PAUSE {
+            return now;
+        }
+        realtime::pause();
+        self.rested = clock::now();
+        self.rested
     }
 
     /// Notes how late what was due is served; [`Instant::ZERO`] says only that there is work.
@@ -200,7 +220,7 @@ impl Daemon {
     }
 
     fn leave_realtime(&mut self) {
-        let text = match rail_linux::realtime::leave() {
+        let text = match realtime::leave() {
             Ok(()) => "worked for a second without a pause; goes on with normal scheduling".into(),
             Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
         };

@@ -18,6 +18,8 @@ impl World {
         for output in out {
             match output {
                 Output::Send { uplink, to, bytes } => self.send(uplink, to, &bytes),
+                // Whoever is asked answers at once in this world, or is dead.
+                Output::Resolve(..) => {}
                 Output::Sockets(sockets) => {
                     self.scene.sockets = sockets;
                     self.judge(&Happening::Sockets);
@@ -28,6 +30,7 @@ impl World {
                     self.node.queue.push_back(Work::Output(Output::Purge(purge)));
                 }
                 Output::Apply(plan) => self.node.queue.extend(plan.into_iter().map(Work::Step)),
+                Output::Observe(scope) => self.node.queue_reading(scope),
                 other => self.node.queue.push_back(Work::Output(other)),
             }
         }
@@ -69,8 +72,6 @@ impl World {
                 let wait = self.dice.between(MS, MS * 30);
                 self.after(wait, Event::Purge(self.node.life, purge));
             }
-            // Whoever is asked answers at once in this world, or is dead.
-            Output::Resolve(..) => {}
             Output::LinkUp(ifname) => {
                 self.note(format!("sets {ifname} up"));
                 let scope = self.scene.kernel.set_up(ifname, true);
@@ -96,7 +97,11 @@ impl World {
                 self.node.kill();
                 self.scene.is_running = false;
             }
-            Output::Send { .. } | Output::Sockets(_) | Output::Notice(_) | Output::Apply(_) => {}
+            Output::Send { .. }
+            | Output::Resolve(..)
+            | Output::Sockets(_)
+            | Output::Notice(_)
+            | Output::Apply(_) => {}
         }
     }
 
