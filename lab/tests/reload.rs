@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use rail_lab::{
-    ConfigText, Plan, Rail, Random, World, eventually, figures, isolated, long, normal,
+    ConfigText, Plan, Rail, Random, Topology, World, eventually, figures, isolated, long, normal,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -200,5 +200,43 @@ fn a_file_that_is_written_while_it_is_read_is_never_taken_by_half() {
         });
         figures(&format!("{taken} taken, {refused} refused"));
         assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
+    });
+}
+
+#[test]
+fn what_was_given_back_is_the_administrators() {
+    isolated(|| {
+        // given a line that a reload takes away / when the administrator sets its address and
+        // another value by hand / then both stay, over a restart and a withdrawal, and so does the link
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let router = &topology.router;
+        router.set("net/ipv4/conf/wan2/rp_filter", "1").unwrap();
+        let look = || {
+            let setting = router.sh("sysctl -n net.ipv4.conf.wan2.rp_filter").unwrap();
+            let address = router.sh("ip -o -4 addr show dev wan2").unwrap();
+            (setting.trim().to_owned(), address.contains("100.64.2.2/24"))
+        };
+        let full = topology.config(&ConfigText::default());
+        let (first, second) = full.split_once("\n[[uplink]]\nname = \"isp2\"").unwrap();
+        let (_, rest) = second.split_once("\n[check]").unwrap();
+        let mut rail = Rail::run(router, &full).unwrap();
+        rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        assert_eq!(look(), ("2".into(), true));
+        rail.reload(&format!("{first}\n[check]{rest}")).unwrap();
+        wait_settled(&rail);
+        assert_eq!(look(), ("1".into(), false));
+        router.sh("ip addr add 100.64.2.2/24 dev wan2").unwrap();
+        router.set("net/ipv4/conf/wan2/rp_filter", "0").unwrap();
+        let theirs = ("0".to_owned(), true);
+        std::thread::sleep(Duration::from_secs(2));
+        assert_eq!(look(), theirs);
+        rail.kill().unwrap();
+        rail.start().unwrap();
+        rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        std::thread::sleep(Duration::from_secs(1));
+        assert_eq!(look(), theirs);
+        assert!(rail.stop(true).unwrap().success());
+        assert_eq!(look(), theirs);
+        assert!(router.sh("ip link show dev wan2").unwrap().contains(",UP"));
     });
 }

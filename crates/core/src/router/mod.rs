@@ -26,6 +26,7 @@ use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, d
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -74,6 +75,8 @@ pub struct Router {
     engine: Engine,
     /// The last desired state, and the facts it was made from.
     rendered: Option<(Facts, Arc<State>)>,
+    /// Settings in it that only go back to what they were.
+    restoring: Vec<String>,
     /// Facts, configuration or observation changed since the last pass.
     dirty: bool,
     links_dirty: bool,
@@ -119,6 +122,7 @@ impl Router {
             verified: false,
             engine: Engine::default(),
             rendered: None,
+            restoring: Vec::new(),
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
@@ -319,9 +323,12 @@ impl Router {
         if !self.verified && !self.withdrawing {
             desired.insert(Key::Guard, Resource::Guard);
         }
+        self.restoring.clear();
         for (path, original) in &self.saved.sysctls {
-            let key = Key::Sysctl(path.clone());
-            desired.entry(key).or_insert_with(|| Resource::Sysctl(original.clone()));
+            if let Entry::Vacant(free) = desired.entry(Key::Sysctl(path.clone())) {
+                free.insert(Resource::Sysctl(original.clone()));
+                self.restoring.push(path.clone());
+            }
         }
         let desired = Arc::new(desired);
         self.rendered = Some((self.facts.clone(), desired.clone()));
@@ -359,7 +366,7 @@ impl Router {
         self.engine.preview(&desired, &self.observed)
     }
 
-    fn refresh_watch(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
         let mut sysctls = render::sysctl_paths(&self.config);
         sysctls.extend(self.saved.sysctls.keys().cloned());
         sysctls.sort();

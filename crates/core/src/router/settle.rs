@@ -3,11 +3,12 @@
 //! only then are connections deleted, so that none forms again on the dead line.
 
 use super::{Router, SWEEP_AFTER};
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::output::{Output, Purge};
 use crate::render;
+use crate::saved::Saved;
 use crate::state::firewall::has_ours;
 use crate::state::{Key, Observed, Op, OpError, Plan, Resource, Scope};
 use crate::time::Instant;
@@ -116,6 +117,7 @@ impl Router {
             return;
         }
         self.verify_first_state(out);
+        self.forget_given_back(out);
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
@@ -141,6 +143,41 @@ impl Router {
             }
             out.push(Output::Purge(purge));
         }
+    }
+
+    /// What was given back is the administrator's again: from now on it is neither watched nor
+    /// restored, and an address or a link of his own is not taken for ours.
+    fn forget_given_back(&mut self, out: &mut Vec<Output>) {
+        if self.engine.is_busy() || self.dirty {
+            return;
+        }
+        let desired = self.desired();
+        let (observed, saved) = (&self.observed, &mut self.saved);
+        let count =
+            |saved: &Saved| (saved.sysctls.len(), saved.addresses.len(), saved.links_up.len());
+        let before = count(saved);
+        for path in &self.restoring {
+            if observed.sysctls.get(path) == saved.sysctls.get(path) {
+                saved.sysctls.remove(path);
+            }
+        }
+        saved.addresses.retain(|(ifname, prefix)| {
+            let key = Key::Address { ifname: *ifname, prefix: *prefix };
+            observed.addresses.contains_key(&(*ifname, *prefix)) || desired.contains_key(&key)
+        });
+        let config = &self.config;
+        saved.links_up.retain(|ifname| {
+            let has_address = |n: &Network| n.ifname == *ifname && n.address.is_some();
+            config.uplinks.iter().any(|u| u.ifname == *ifname)
+                || config.networks.iter().any(has_address)
+        });
+        if count(saved) == before {
+            return;
+        }
+        self.engine.memory.addresses = saved.addresses.iter().copied().collect();
+        self.rendered = None;
+        self.save_due = true;
+        self.refresh_watch(out);
     }
 
     /// Filter, translation and policy rules were read back as they should be: from now on nothing

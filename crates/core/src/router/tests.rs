@@ -75,3 +75,50 @@ fn a_withdrawal_that_waits_sleeps() {
     let due = router.deadline().unwrap();
     assert!(due > Instant::ZERO && !router.done);
 }
+
+/// Given what is left of a line that the configuration no longer has, then it is kept until it has
+/// been given back, and forgotten then: what the administrator does there afterwards is his own.
+#[test]
+fn what_was_given_back_is_forgotten() {
+    let (path, ifname) = ("net/ipv4/conf/old0/rp_filter", "old0".parse().unwrap());
+    let address: (IfName, crate::net::Prefix) = (ifname, "192.0.2.9/24".parse().unwrap());
+    let saved = Saved {
+        boot_id: "boot".into(),
+        sysctls: BTreeMap::from([(path.into(), "0".into())]),
+        addresses: alloc::vec![address],
+        links_up: alloc::vec![ifname, "wan1".parse().unwrap()],
+        ..Saved::default()
+    };
+    let link = crate::state::Link { index: 7, up: true, carrier: true, mtu: 1500 };
+    let mut theirs = Observed::default();
+    theirs.links.insert(ifname, link);
+    theirs.sysctls.insert(path.into(), "2".into());
+    theirs.addresses.insert(address, crate::state::Ownership::Foreign);
+    let mut ours = Observed { links: theirs.links.clone(), ..Observed::default() };
+    ours.sysctls.insert(path.into(), "0".into());
+
+    let mut waiting = started(saved.clone(), &theirs);
+    refused_pass(&mut waiting, &theirs);
+    assert_eq!(waiting.saved.sysctls, saved.sysctls);
+    assert_eq!(waiting.saved.addresses, saved.addresses);
+
+    let mut router = started(saved.clone(), &ours);
+    let out = refused_pass(&mut router, &ours);
+    let kept = out.iter().rev().find_map(|output| match output {
+        Output::Save { saved, .. } => Some(saved),
+        _ => None,
+    });
+    let kept = kept.unwrap();
+    assert!(kept.sysctls.is_empty() && kept.addresses.is_empty(), "{kept:?}");
+    assert_eq!(kept.links_up, saved.links_up[1..]);
+    assert!(!router.watch.sysctls.iter().any(|p| p == path));
+    let seen = Input::Observed(Scope::ALL, Box::new(theirs.clone()));
+    router.handle(Instant::ZERO, seen, &mut Vec::new());
+    let out = refused_pass(&mut router, &theirs);
+    let touched = |output: &Output| {
+        matches!(output, Output::Apply(plan) if plan.iter().any(|s| {
+            s.key == Key::Sysctl(path.into()) || matches!(s.key, Key::Address { .. })
+        }))
+    };
+    assert!(!out.iter().any(touched), "{out:?}");
+}
