@@ -13,6 +13,9 @@ fn withdraw_restores_the_first_state() {
         let topology = Topology::build(&Plan::new(3)).unwrap();
         let router = &topology.router;
         router.set("net/ipv4/conf/wan2/rp_filter", "1").unwrap();
+        // A hardened machine: what the kernel changes along with forwarding was 0, too.
+        router.set("net/ipv4/ip_forward", "0").unwrap();
+        router.set("net/ipv4/conf/all/accept_redirects", "0").unwrap();
         router.ip_batch("rule add from 203.0.113.9 lookup main priority 700\n").unwrap();
         router.nft("table inet other { chain c { tcp dport 1 accept\n }\n }\n").unwrap();
         let before = normal::state(router).unwrap();

@@ -22,6 +22,7 @@ mod world;
 use dice::Dice;
 use fault::{Fault, Mix};
 use invariant::Happening;
+use rail_core::state::ACCEPT_REDIRECTS;
 use rail_core::time::{Duration, Instant};
 use scenario::Scenario;
 pub use world::{Violation, World};
@@ -134,6 +135,10 @@ pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
 pub fn run_withdrawal(seed: u64) -> (Outcome, Vec<String>) {
     let mut dice = Dice::new(seed);
     let mut scenario = Scenario::draw(seed, &mut dice);
+    // A hardened machine takes no redirects from the beginning.
+    if seed.is_multiple_of(3) {
+        scenario.kernel.sysctls.insert(ACCEPT_REDIRECTS.into(), "0".into());
+    }
     let before = scenario.kernel.clone();
     if seed.is_multiple_of(2) {
         scenario.kernel.close();

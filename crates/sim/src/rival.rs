@@ -112,7 +112,7 @@ fn edit_slots(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
 fn change_setting(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
     let paths: Vec<String> = kernel.sysctls.keys().cloned().collect();
     let path = paths.get(dice.below(paths.len()))?;
-    kernel.sysctls.insert(path.clone(), "0".into());
+    kernel.set_sysctl(path, "0").ok()?;
     // The kernel tells nobody.
     Some((Scope::NONE, format!("sets {path} to 0")))
 }

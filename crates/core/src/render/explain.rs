@@ -73,6 +73,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
              devices keep their own",
             "sysctl.conf",
         ),
+        Some(("all", "accept_redirects")) => (
+            "a router finds its ways itself; the kernel writes 0 when forwarding is switched on, \
+             and 1 when it is switched off",
+            "sysctl.conf",
+        ),
         Some((_, "send_redirects")) => {
             ("hosts must not learn a way past the router, to a line beside them", "sysctl.conf")
         }

@@ -4,7 +4,7 @@ use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render::shared;
-use crate::state::{FORWARDING, Key, Resource, State};
+use crate::state::{ACCEPT_REDIRECTS, FORWARDING, Key, Resource, State};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -20,6 +20,8 @@ const GLOBAL: &[Setting] = &[
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },
+    // The kernel writes it along with the next one: 0 when forwarding goes on, 1 when it goes off.
+    Setting { path: ACCEPT_REDIRECTS, value: "0" },
     // A router forwards. It comes last, after filter, routes and rules are in.
     Setting { path: FORWARDING, value: "1" },
 ];

@@ -10,7 +10,9 @@ use crate::output::{Output, Purge};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::firewall::has_ours;
-use crate::state::{Key, Observed, Op, OpError, Plan, Resource, Scope};
+use crate::state::{
+    ACCEPT_REDIRECTS, FORWARDING, Key, Observed, Op, OpError, Plan, Resource, Scope,
+};
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::ToString;
@@ -52,11 +54,10 @@ impl Router {
         let mut changed = false;
         for step in plan {
             match (&step.key, &step.op) {
-                (Key::Sysctl(path), Op::SetSysctl(_)) if !self.saved.sysctls.contains_key(path) => {
-                    if let Some(value) = self.observed.sysctls.get(path) {
-                        self.saved.sysctls.insert(path.clone(), value.clone());
-                        changed = true;
-                    }
+                (Key::Sysctl(path), Op::SetSysctl(_)) => {
+                    changed |= self.note_setting(path);
+                    // The kernel changes this one along.
+                    changed |= path == FORWARDING && self.note_setting(ACCEPT_REDIRECTS);
                 }
                 (Key::Address { ifname, prefix }, Op::AddAddress)
                     if self.engine.memory.addresses.insert((*ifname, *prefix)) =>
@@ -68,6 +69,15 @@ impl Router {
             }
         }
         changed
+    }
+
+    fn note_setting(&mut self, path: &str) -> bool {
+        let value = self.observed.sysctls.get(path);
+        let Some(value) = value.filter(|_| !self.saved.sysctls.contains_key(path)) else {
+            return false;
+        };
+        self.saved.sysctls.insert(path.into(), value.clone());
+        true
     }
 
     pub(super) fn take_applied(

@@ -5,8 +5,8 @@
 //! read-back, so the kernel's answer, not our memory, decides what is left to do.
 
 use super::{
-    Conflict, FORWARDING, Key, Memory, Observed, Op, OpError, Plan, Resource, RouteValue, Scope,
-    State, Step, diff, firewall,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, Op, OpError, Plan, Resource,
+    RouteValue, Scope, State, Step, diff, firewall,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -83,6 +83,10 @@ impl Engine {
             let wish = desired.get(&step.key);
             if self.in_place.get(&step.key) != wish {
                 self.in_place.remove(&step.key);
+            }
+            // What the kernel changes along is nobody's edit.
+            if matches!(&step.key, Key::Sysctl(path) if path == FORWARDING) {
+                self.in_place.remove(&Key::Sysctl(ACCEPT_REDIRECTS.into()));
             }
             // Each wish has its own tries.
             if self.unverified.get(&step.key).is_none_or(|(last, _)| last.as_ref() != wish) {

@@ -25,6 +25,10 @@ pub const NFT_SLOTS: &str = "slots";
 /// The setting that makes a router of the machine.
 pub const FORWARDING: &str = "net/ipv4/ip_forward";
 
+/// The setting that the kernel changes with [`FORWARDING`], to the opposite
+/// (`inet_forward_change` in net/ipv4/devinet.c).
+pub const ACCEPT_REDIRECTS: &str = "net/ipv4/conf/all/accept_redirects";
+
 /// The desired state.
 pub type State = BTreeMap<Key, Resource>;
 

@@ -19,7 +19,8 @@ pub use route::{FibRoute, FibRule};
 use rail_core::Purge;
 use rail_core::net::{IfName, Prefix};
 use rail_core::state::{
-    Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey, Scope, Step, firewall,
+    ACCEPT_REDIRECTS, FORWARDING, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey,
+    Scope, Step, firewall,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -85,7 +86,8 @@ impl Kernel {
     /// A kernel after boot: no devices, nothing configured.
     pub fn new(marks_addresses: bool) -> Self {
         let globals = [
-            ("net/ipv4/ip_forward", "0"),
+            (FORWARDING, "0"),
+            (ACCEPT_REDIRECTS, "1"),
             ("net/ipv4/fib_multipath_hash_policy", "0"),
             ("net/ipv4/ip_early_demux", "1"),
         ];
@@ -139,15 +141,27 @@ impl Kernel {
                 self.rules.retain(|r| r.rule != *rule || r.protocol != PROTOCOL);
                 Ok(())
             }
-            (Key::Sysctl(path), Op::SetSysctl(value)) => match self.sysctls.get_mut(path) {
-                Some(have) => {
-                    value.clone_into(have);
-                    Ok(())
-                }
-                None => Err(error(ENOENT, "No such file or directory")),
-            },
+            (Key::Sysctl(path), Op::SetSysctl(value)) => self.set_sysctl(path, value),
             _ => Err(error(EINVAL, "this change does not fit its object")),
         }
+    }
+
+    /// Writes a setting. Forwarding takes the acceptance of redirects along, as Linux does.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub fn set_sysctl(&mut self, path: &str, value: &str) -> Result<(), OpError> {
+        let have = self.sysctls.get_mut(path);
+        let have = have.ok_or_else(|| error(ENOENT, "No such file or directory"))?;
+        if have == value {
+            return Ok(());
+        }
+        value.clone_into(have);
+        if path == FORWARDING {
+            let redirects = if value == "0" { "1" } else { "0" };
+            self.sysctls.insert(ACCEPT_REDIRECTS.into(), redirects.into());
+        }
+        Ok(())
     }
 
     /// Loads the boot guard, as its unit does before there is a network.
