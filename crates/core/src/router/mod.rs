@@ -27,6 +27,7 @@ use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, d
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
+use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -328,9 +329,8 @@ impl Router {
         }
         self.restoring.clear();
         for (path, original) in &self.saved.sysctls {
-            let key = Key::Sysctl(path.clone());
-            if !desired.contains_key(&key) {
-                desired.insert(key, Resource::Sysctl(original.clone()));
+            if let Entry::Vacant(free) = desired.entry(Key::Sysctl(path.clone())) {
+                free.insert(Resource::Sysctl(original.clone()));
                 self.restoring.push(path.clone());
             }
         }
