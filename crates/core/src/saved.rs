@@ -56,14 +56,11 @@ impl Saved {
         self.void.dedup();
     }
 
-    /// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
-    /// whose name is gone from the configuration.
+    /// Gives every uplink name a number: its old one if the ranges still hold it, else the lowest
+    /// never used, else the lowest whose name is gone from the configuration.
     pub fn number(&mut self, config: &Config) {
         let ids = &mut self.ids;
-        let most =
-            u8::try_from((config.ranges.mark_mask >> config.ranges.mark_mask.trailing_zeros()) - 1)
-                .unwrap_or(u8::MAX)
-                .min(254);
+        let most = config.ranges.highest_id();
         ids.retain(|_, id| (1..=most).contains(&id.0));
         for uplink in &config.uplinks {
             if ids.contains_key(&uplink.name) {
@@ -72,7 +69,8 @@ impl Saved {
             let free = (1..=most).find(|n| !ids.values().any(|id| id.0 == *n));
             let number = free.or_else(|| {
                 let is_gone = |name: &String| config.uplinks.iter().all(|u| u.name != *name);
-                let name = ids.keys().find(|name| is_gone(name)).cloned()?;
+                let gone = ids.iter().filter(|(name, _)| is_gone(name));
+                let name = gone.min_by_key(|(_, id)| **id)?.0.clone();
                 ids.remove(&name).map(|id| id.0)
             });
             if let Some(number) = number {

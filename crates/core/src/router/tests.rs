@@ -166,3 +166,19 @@ fn other_marks_delete_what_has_the_old_ones() {
     let gone: Vec<_> = kernel.purges.iter().map(|p| (p.mark, p.mask)).collect();
     assert_eq!(gone, [(mark, mask); 2]);
 }
+
+/// Given a range that no longer holds the number of a line that stays, then it works on under
+/// another one.
+#[test]
+fn a_line_that_stays_takes_another_number() {
+    let mut config = external(1);
+    let ids = [("isp1".into(), UplinkId(9))].into();
+    let (mut router, mut kernel) = settled(&config, Saved { ids, ..Saved::default() });
+    config.ranges.tables = (1000, 1003);
+    let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
+    router.handle(now, Input::Reload(Box::new(config)), &mut out);
+    kernel.settle(&mut router, now, out);
+    assert_eq!((router.facts.uplinks[0].id, router.lines[0].id()), (UplinkId(1), UplinkId(1)));
+    assert!(kernel.purges.iter().all(|purge| purge.uplink == UplinkId(9)));
+    assert_eq!(exact(&kernel).len(), 2);
+}
