@@ -34,6 +34,10 @@ pub struct Saved {
     /// Connections that lead nowhere since an uplink became another one, until they are deleted:
     /// the process that took the configuration may die before.
     pub void: Vec<Void>,
+    /// First and last of our routing tables.
+    pub tables: Option<(u32, u32)>,
+    /// Ranges of tables that were ours before, until nothing of ours is left in them.
+    pub old_tables: Vec<(u32, u32)>,
     /// Counts configurations that were taken.
     pub generation: u64,
 }
@@ -54,6 +58,12 @@ impl Saved {
         self.void.retain(|void| !self.imprints.values().any(|print| print.explains(void)));
         self.void.sort_by_key(|void| (void.uplink, void.mark));
         self.void.dedup();
+        let tables = config.ranges.tables;
+        let before = self.tables.replace(tables);
+        self.old_tables.extend(before.filter(|before| *before != tables));
+        self.old_tables.retain(|old| *old != tables);
+        self.old_tables.sort_unstable();
+        self.old_tables.dedup();
     }
 
     /// Gives every uplink name a number: its old one if the ranges still hold it, else the lowest
