@@ -99,6 +99,54 @@ fn a_damaged_file_is_refused_whole_or_taken_whole() {
 }
 
 #[test]
+fn routes_leave_the_tables_that_were_ours() {
+    isolated(|| {
+        // given a running router / when its range of tables changes, by a reload and while it does
+        // not run / then no route of ours is left in the old one, and what is not ours stays
+        let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        world.topology.router.ip_batch("route add 10.99.0.0/16 dev lan0 table 20500\n").unwrap();
+        let with = |tables: &str| {
+            let rest = format!("[ranges]\ntables = \"{tables}\"\n");
+            world.topology.config(&ConfigText { rest, ..ConfigText::default() })
+        };
+        let [reloaded, restarted] = [with("1000-1010"), with("1010-1013")];
+        let tables = |world: &World| {
+            let mut tables = Vec::new();
+            let [four, six] = ["-4 -o", "-6 -o"].map(|family| {
+                let ours = format!("ip {family} route show table all proto 82");
+                world.topology.router.sh(&ours).unwrap()
+            });
+            for line in four.lines().chain(six.lines()) {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                let at = words.iter().position(|word| *word == "table").unwrap();
+                tables.push(words[at + 1].parse::<u32>().unwrap());
+            }
+            tables.sort_unstable();
+            tables.dedup();
+            tables
+        };
+        assert_eq!(tables(&world), [20000, 20001, 20002]);
+        world.rail.reload(&reloaded).unwrap();
+        wait_settled(&world.rail);
+        eventually(Duration::from_secs(5), "other tables", || match &tables(&world)[..] {
+            [1000, 1001, 1002] => Ok(()),
+            found => Err(format!("{found:?}")),
+        });
+        world.rail.stop(false).unwrap();
+        world.rail.write_config(&restarted).unwrap();
+        world.rail.start().unwrap();
+        eventually(Duration::from_secs(5), "other tables", || match &tables(&world)[..] {
+            [1010, 1011, 1012] => Ok(()),
+            found => Err(format!("{found:?}")),
+        });
+        let theirs = world.topology.router.sh("ip route show table 20500").unwrap();
+        assert!(theirs.contains("10.99.0.0/16"), "{theirs}");
+        assert!(world.rail.stop(true).unwrap().success());
+        assert_eq!(tables(&world), [0; 0]);
+    });
+}
+
+#[test]
 fn a_file_that_is_no_good_text_is_refused_with_its_reason() {
     isolated(|| {
         // given a running router / when its file is half-written, gone, unreadable, too large or

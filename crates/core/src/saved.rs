@@ -34,6 +34,10 @@ pub struct Saved {
     /// Connections that lead nowhere since an uplink became another one, until they are deleted:
     /// the process that took the configuration may die before.
     pub void: Vec<Void>,
+    /// First and last of our routing tables.
+    pub tables: Option<(u32, u32)>,
+    /// Ranges of tables that were ours before, until nothing of ours is left in them.
+    pub old_tables: Vec<(u32, u32)>,
     /// Counts configurations that were taken.
     pub generation: u64,
 }
@@ -54,16 +58,19 @@ impl Saved {
         self.void.retain(|void| !self.imprints.values().any(|print| print.explains(void)));
         self.void.sort_by_key(|void| (void.uplink, void.mark));
         self.void.dedup();
+        let tables = config.ranges.tables;
+        let before = self.tables.replace(tables);
+        self.old_tables.extend(before.filter(|before| *before != tables));
+        self.old_tables.retain(|old| *old != tables);
+        self.old_tables.sort_unstable();
+        self.old_tables.dedup();
     }
 
-    /// Gives every uplink name a number: its old one, else the lowest never used, else the lowest
-    /// whose name is gone from the configuration.
+    /// Gives every uplink name a number: its old one if the ranges still hold it, else the lowest
+    /// never used, else the lowest whose name is gone from the configuration.
     pub fn number(&mut self, config: &Config) {
         let ids = &mut self.ids;
-        let most =
-            u8::try_from((config.ranges.mark_mask >> config.ranges.mark_mask.trailing_zeros()) - 1)
-                .unwrap_or(u8::MAX)
-                .min(254);
+        let most = config.ranges.highest_id();
         ids.retain(|_, id| (1..=most).contains(&id.0));
         for uplink in &config.uplinks {
             if ids.contains_key(&uplink.name) {
@@ -72,7 +79,8 @@ impl Saved {
             let free = (1..=most).find(|n| !ids.values().any(|id| id.0 == *n));
             let number = free.or_else(|| {
                 let is_gone = |name: &String| config.uplinks.iter().all(|u| u.name != *name);
-                let name = ids.keys().find(|name| is_gone(name)).cloned()?;
+                let gone = ids.iter().filter(|(name, _)| is_gone(name));
+                let name = gone.min_by_key(|(_, id)| **id)?.0.clone();
                 ids.remove(&name).map(|id| id.0)
             });
             if let Some(number) = number {

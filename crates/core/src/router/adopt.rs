@@ -24,6 +24,8 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
         saved.links_up.clear();
         saved.imprints.clear();
         saved.void.clear();
+        saved.tables = None;
+        saved.old_tables.clear();
     }
     saved.take(config);
     saved

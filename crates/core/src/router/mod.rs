@@ -379,6 +379,7 @@ impl Router {
             self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
         let watch = Watch {
             tables: self.config.ranges.tables,
+            old_tables: self.saved.old_tables.clone(),
             sysctls,
             neighbours: neighbours.collect(),
             beside: View::of(&self.config),

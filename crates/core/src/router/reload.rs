@@ -35,12 +35,12 @@ impl Router {
             let same = |o: &UplinkConfig| o.name == uplink.name && is_same_line(o, uplink);
             let kept = old.uplinks.iter().position(same).and_then(|i| before[i].take());
             let (line, book, fact) = match kept {
-                Some((line, book, fact)) if *line.check() == self.config.check => {
+                Some((line, book, fact)) if fact.id == id && *line.check() == self.config.check => {
                     (line, book, fact)
                 }
                 Some((line, book, fact)) => {
                     let verdict = line.verdict();
-                    (self.fresh_uplink(now, id, verdict).0, book, fact)
+                    (self.fresh_uplink(now, id, verdict).0, book, UplinkFacts { id, ..fact })
                 }
                 None => self.fresh_uplink(now, id, Verdict::Probing),
             };

@@ -133,6 +133,7 @@ impl Router {
         self.verify_first_state(out);
         self.forget_given_back(out);
         self.delete_void(out);
+        self.forget_old_tables(out);
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
@@ -214,6 +215,18 @@ impl Router {
         if self.is_guarded() {
             self.dirty = true;
             out.push(Output::Notice(Notice::Guard { closed: false }));
+        }
+    }
+
+    /// Nothing of ours was read back from the tables that were ours before: they are no matter now.
+    fn forget_old_tables(&mut self, out: &mut Vec<Output>) {
+        if self.saved.old_tables.is_empty() || self.engine.is_busy() || self.dirty {
+            return;
+        }
+        if self.observed.routes.keys().all(|route| self.watch.is_ours(route.table)) {
+            self.saved.old_tables.clear();
+            self.save_due = true;
+            self.refresh_watch(out);
         }
     }
 

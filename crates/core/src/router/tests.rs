@@ -127,6 +127,7 @@ fn what_was_given_back_is_forgotten() {
 /// A kernel without firewall: what is applied is there, and what is deleted is noted.
 struct Kernel {
     state: Observed,
+    watch: Watch,
     purges: Vec<Purge>,
 }
 
@@ -137,7 +138,7 @@ impl Kernel {
             let link = Link { index, up: true, carrier: true, mtu: 1500 };
             state.links.insert(uplink.ifname, link);
         }
-        Self { state, purges: Vec::new() }
+        Self { state, watch: Watch::default(), purges: Vec::new() }
     }
 
     fn apply(&mut self, key: Key, op: Op) {
@@ -178,8 +179,10 @@ impl Kernel {
                             router.handle(now, Input::Applied(step.key, Ok(())), &mut next);
                         }
                     }
+                    Output::Watch(watch) => self.watch = watch,
                     Output::Observe(scope) => {
-                        let state = Box::new(self.state.clone());
+                        let mut state = Box::new(self.state.clone());
+                        state.routes.retain(|k, r| self.watch.has_route(k.table, r.protocol));
                         router.handle(now, Input::Observed(scope, state), &mut next);
                     }
                     Output::Purge(purge) => {
@@ -290,4 +293,54 @@ fn own_connections_from_inside_addresses_are_not_kept() {
     let kept: Vec<_> = purge.keep_destinations.iter().map(ToString::to_string).collect();
     assert!(kept.contains(&"192.168.1.0/24".into()), "{kept:?}");
     assert!(kept.contains(&"100.64.2.2/32".into()), "{kept:?}");
+}
+
+/// Given a range that no longer holds the number of a line that stays, then it works on under
+/// another one.
+#[test]
+fn a_line_that_stays_takes_another_number() {
+    let mut config = external(1);
+    let ids = [("isp1".into(), UplinkId(9))].into();
+    let (mut router, mut kernel) = settled(&config, Saved { ids, ..Saved::default() });
+    config.ranges.tables = (1000, 1003);
+    let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
+    router.handle(now, Input::Reload(Box::new(config)), &mut out);
+    kernel.settle(&mut router, now, out);
+    assert_eq!((router.facts.uplinks[0].id, router.lines[0].id()), (UplinkId(1), UplinkId(1)));
+    assert!(kernel.purges.iter().all(|purge| purge.uplink == UplinkId(9)));
+    assert_eq!(exact(&kernel).len(), 2);
+}
+
+/// The tables that have routes.
+fn tables(kernel: &Kernel) -> Vec<u32> {
+    let mut tables: Vec<u32> = kernel.state.routes.keys().map(|route| route.table).collect();
+    tables.dedup();
+    tables
+}
+
+/// Given other tables, by a reload or while no daemon ran, then the routes in the old ones are
+/// taken away, what is not ours there stays, and then they are watched no more.
+#[test]
+fn routes_in_tables_that_were_ours_are_taken_away() {
+    for restart in [false, true] {
+        let mut config = external(1);
+        let (mut router, mut kernel) = settled(&config, Saved::default());
+        assert_eq!(tables(&kernel), [20_000, 20_001]);
+        let theirs = kernel.state.routes.first_key_value().unwrap();
+        let (mut key, mut route) = (theirs.0.clone(), theirs.1.clone());
+        (key.table, route.protocol) = (20_900, 3);
+        kernel.state.routes.insert(key, route);
+        config.ranges.tables = (1000, 1010);
+        let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
+        if restart {
+            router = Router::new(config, router.saved, "boot".into(), [0; 16]);
+            router.start(now, &mut out);
+        } else {
+            router.handle(now, Input::Reload(Box::new(config)), &mut out);
+        }
+        assert_eq!(router.saved.old_tables, [(20_000, 20_999)], "restart: {restart}");
+        kernel.settle(&mut router, now, out);
+        assert_eq!(tables(&kernel), [1000, 1001, 20_900], "restart: {restart}");
+        assert!(router.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
+    }
 }

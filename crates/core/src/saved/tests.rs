@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Tier;
+use crate::net::UplinkId;
 use crate::render::tests::config;
 
 fn three() -> Config {
@@ -79,4 +80,39 @@ fn what_came_back_is_not_void() {
     let new = ip("100.64.9.2");
     let which: Vec<Which> = saved.void.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::From(new), Which::At(new)]);
+}
+
+/// Given tables for three lines, when one is renamed, then it gets the number of the name that
+/// is gone: no line has a table that is not ours.
+#[test]
+fn numbers_stay_within_the_tables() {
+    let (mut config, mut saved) = (three(), Saved::default());
+    config.ranges.tables = (1000, 1003);
+    saved.take(&config);
+    config.uplinks[0].name = "other".into();
+    saved.take(&config);
+    let tables = |saved: &Saved, config: &Config| -> Vec<u32> {
+        config.uplinks.iter().map(|u| render::table(config, saved.ids[&u.name])).collect()
+    };
+    assert_eq!(tables(&saved, &config), [1001, 1002, 1003]);
+    // Mark and address are those of the line under its old name.
+    assert_eq!(saved.void, []);
+}
+
+/// Given numbers from a wider range, when it becomes narrow, then those beyond are given anew, and
+/// the connections of the old ones are void.
+#[test]
+fn numbers_beyond_the_range_are_given_anew() {
+    let (config, mut saved) = (three(), Saved::default());
+    saved.ids = [("isp1".into(), UplinkId(9)), ("gone".into(), UplinkId(2))].into();
+    saved.take(&config);
+    assert_eq!(saved.ids["isp1"], UplinkId(9));
+    let mut narrow = config;
+    narrow.ranges.tables = (1000, 1003);
+    saved.take(&narrow);
+    let ids: Vec<u8> = narrow.uplinks.iter().map(|u| saved.ids[&u.name].0).collect();
+    assert_eq!(ids, [2, 1, 3]);
+    assert_eq!(saved.void.iter().map(|v| v.uplink.0).collect::<Vec<_>>(), [9, 9]);
+    assert_eq!(narrow.ranges.highest_id(), 3);
+    assert_eq!(crate::config::Ranges::default().highest_id(), 126);
 }

@@ -3,7 +3,7 @@
 //! Only what concerns us: all links, addresses and rules, the routes of our
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
-use super::{Base, RouteKey, RouteValue, Rule};
+use super::{Base, PROTOCOL, RouteKey, RouteValue, Rule};
 use crate::beside::View;
 use crate::net::{Family, IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
@@ -65,12 +65,35 @@ impl BitOrAssign for Scope {
 pub struct Watch {
     /// First and last of our tables; routes in them are reported.
     pub tables: (u32, u32),
+    /// Ranges that were ours before; what is left of ours in them is reported, too.
+    pub old_tables: Vec<(u32, u32)>,
     /// Settings, as in [`Key::Sysctl`](super::Key).
     pub sysctls: Vec<String>,
     /// Gateways whose neighbour state matters.
     pub neighbours: Vec<(IfName, IpAddr)>,
     /// What of ours other software must leave alone.
     pub beside: View,
+}
+
+impl Watch {
+    /// True if routes in this table are of interest.
+    pub fn has_table(&self, table: u32) -> bool {
+        self.is_ours(table) || self.old_tables.iter().any(|range| contains(*range, table))
+    }
+
+    /// True if a route of this protocol in this table is reported: in ours all are.
+    pub fn has_route(&self, table: u32, protocol: u8) -> bool {
+        self.is_ours(table) || (protocol == PROTOCOL && self.has_table(table))
+    }
+
+    /// True if the table is one of those that are ours now.
+    pub fn is_ours(&self, table: u32) -> bool {
+        contains(self.tables, table)
+    }
+}
+
+fn contains((first, last): (u32, u32), table: u32) -> bool {
+    (first..=last).contains(&table)
 }
 
 /// Kernel state. After an observation only the kinds in its scope are filled.

@@ -9,7 +9,7 @@ use super::error;
 use super::observe::known_rule;
 use super::request::RequestSocket;
 use rail_core::net::{Family, IfName, Prefix};
-use rail_core::state::{Key, Op, OpError, PROTOCOL, RouteKey, RouteValue, Rule};
+use rail_core::state::{Key, Op, OpError, PROTOCOL, RouteKey, RouteValue, Rule, Watch};
 use rail_wire::netlink::{
     AddressMessage, Beyond, NexthopMessage, RouteKind, RouteMessage, RuleMessage, family,
 };
@@ -92,8 +92,9 @@ impl RequestSocket {
         // Metric 0 means "any" to the kernel: it would take the next one if ours is gone.
         if key.metric == 0 {
             let mut routes = BTreeMap::new();
-            let (of, tables) = (family::of(&key.prefix.address), (key.table, key.table));
-            self.routes_of(of, Some(key.table), tables, &BTreeMap::new(), &mut routes)?;
+            let of = family::of(&key.prefix.address);
+            let watch = Watch { tables: (key.table, key.table), ..Watch::default() };
+            self.routes_of(of, Some(key.table), &watch, &BTreeMap::new(), &mut routes)?;
             if routes.get(key).is_none_or(|found| found.protocol != PROTOCOL) {
                 return Ok(());
             }

@@ -101,7 +101,7 @@ fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
         // With an address go its routes, and without a word those that have it as source.
         kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES,
         kind::NEW_ROUTE | kind::DEL_ROUTE if !is_ours => match RouteMessage::decode(message) {
-            Ok(route) if !(watch.tables.0..=watch.tables.1).contains(&route.table) => Scope::NONE,
+            Ok(route) if !watch.has_route(route.table, route.protocol) => Scope::NONE,
             Err(rail_wire::DecodeError::Unsupported) => Scope::NONE,
             _ => Scope::ROUTES,
         },
@@ -133,13 +133,18 @@ mod tests {
 
     #[test]
     fn what_counts() {
-        let watch = Watch { tables: (200, 210), ..Watch::default() };
+        let old_tables = vec![(100, 110)];
+        let watch = Watch { tables: (200, 210), old_tables, ..Watch::default() };
         let route = |table: u8| [2, 0, 0, 0, table, 82, 0, 1, 0, 0, 0, 0];
         let of = |kind, port, payload: &[u8]| changed(&message(kind, port, payload), &[7], &watch);
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(200)), Scope::ROUTES);
         assert_eq!(of(kind::DEL_ROUTE, 9, &route(210)), Scope::ROUTES);
         assert_eq!(of(kind::DEL_ROUTE, 7, &route(210)), Scope::NONE);
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(254)), Scope::NONE);
+        assert_eq!(of(kind::NEW_ROUTE, 0, &route(100)), Scope::ROUTES);
+        let mut theirs = route(100);
+        theirs[5] = 3;
+        assert_eq!(of(kind::NEW_ROUTE, 0, &theirs), Scope::NONE);
         assert_eq!(of(kind::NEW_RULE, 7, &[0; 12]), Scope::NONE);
         assert_eq!(of(kind::DEL_RULE, 0, &[0; 12]), Scope::RULES);
         assert_eq!(of(kind::NEW_ADDRESS, 7, &[0; 8]), Scope::NONE);

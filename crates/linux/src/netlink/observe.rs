@@ -28,7 +28,7 @@ impl RequestSocket {
                 observed.addresses = self.addresses(&names)?;
             }
             if scope.has(Scope::ROUTES) {
-                observed.routes = self.routes(watch.tables, &names)?;
+                observed.routes = self.routes(watch, &names)?;
             }
             if scope.has(Scope::NEIGHBOURS) {
                 observed.neighbours = self.neighbours(watch, &links)?;
@@ -70,20 +70,22 @@ impl RequestSocket {
 
     fn routes(
         &mut self,
-        tables: (u32, u32),
+        watch: &Watch,
         names: &Names,
     ) -> Result<BTreeMap<RouteKey, ObservedRoute>, OpError> {
         let mut routes = BTreeMap::new();
+        let ranges = || watch.old_tables.iter().chain([&watch.tables]);
+        let count = |range: &(u32, u32)| u64::from(range.1.saturating_sub(range.0)) + 1;
         // Beside a full Internet table it is cheaper to ask for each of our tables.
-        let single = self.other_routes > MANY_ROUTES
-            && tables.1.checked_sub(tables.0).is_some_and(|n| n < MANY_TABLES);
+        let single =
+            self.other_routes > MANY_ROUTES && ranges().map(count).sum::<u64>() <= MANY_TABLES;
         for family in [family::INET, family::INET6] {
             if single {
-                for table in tables.0..=tables.1 {
-                    self.routes_of(family, Some(table), tables, names, &mut routes)?;
+                for table in ranges().flat_map(|range| range.0..=range.1) {
+                    self.routes_of(family, Some(table), watch, names, &mut routes)?;
                 }
             } else {
-                self.routes_of(family, None, tables, names, &mut routes)?;
+                self.routes_of(family, None, watch, names, &mut routes)?;
             }
         }
         Ok(routes)
@@ -93,14 +95,14 @@ impl RequestSocket {
         &mut self,
         family: u8,
         table: Option<u32>,
-        tables: (u32, u32),
+        watch: &Watch,
         names: &Names,
         routes: &mut BTreeMap<RouteKey, ObservedRoute>,
     ) -> Result<(), OpError> {
         let mut others = 0;
         let found = self.dump(&RouteMessage::dump(family, table), |message| {
             let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
-            if route.is_other_key || !(tables.0..=tables.1).contains(&route.table) {
+            if route.is_other_key || !watch.has_route(route.table, route.protocol) {
                 others += 1;
                 return None;
             }
@@ -249,4 +251,4 @@ pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
 /// From so many routes beside ours on, our tables are asked for one by one.
 const MANY_ROUTES: usize = 4096;
 /// Up to so many tables.
-const MANY_TABLES: u32 = 512;
+const MANY_TABLES: u64 = 512;

@@ -5,7 +5,7 @@ use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
 use super::{forward, network};
-use rail_core::config::{Config, FirewallMode, Forward, Ranges, Tier};
+use rail_core::config::{Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use toml::Spanned;
@@ -22,7 +22,7 @@ pub(super) struct Parts<'a> {
 
 /// Notes contradictions between sections.
 pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) {
-    if parts.uplinks.len() > MOST_UPLINKS {
+    if parts.uplinks.len() > usize::from(MOST_UPLINKS) {
         let text = format!("{} uplinks are more than {MOST_UPLINKS}", parts.uplinks.len());
         reader.error(file.place("uplink"), text);
     } else {
@@ -65,7 +65,12 @@ fn room(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) {
         if count > held {
             let place = file.get("ranges").map_or(0..0, Spanned::span);
             let text = format!("{count} uplinks, but `{key}` in [ranges] has room for {held}");
-            reader.error(place, text);
+            let bits = u64::BITS - (count + 1).leading_zeros();
+            let hint = match key {
+                "marks" => format!("{count} uplinks take a mask of {bits} bits"),
+                _ => format!("it takes {}: one for each uplink, one that all share", count + 1),
+            };
+            reader.error(place, text).hint(hint);
         }
     }
 }
@@ -281,5 +286,4 @@ pub(crate) fn probe_cost(config: &Config) -> ProbeCost {
 
 /// An echo and its answer: IPv4 header 20, ICMP header 8, nonce 8, twice.
 const PROBE_BYTES: u128 = 2 * (20 + 8 + 8);
-const MOST_UPLINKS: usize = 126;
 const MOST_FORWARDS: usize = 1000;

@@ -21,8 +21,8 @@ impl Kernel {
             seen.addresses = self.addresses.iter().map(|(k, p)| (*k, owner(*p))).collect();
         }
         if scope.has(Scope::ROUTES) {
-            let inside = |table| (watch.tables.0..=watch.tables.1).contains(&table);
-            for (key, route) in self.routes.iter().filter(|(key, _)| inside(key.table)) {
+            let routes = self.routes.iter();
+            for (key, route) in routes.filter(|(k, r)| watch.has_route(k.table, r.protocol)) {
                 let route = ObservedRoute {
                     value: Some(route.value.clone()),
                     protocol: route.protocol,
