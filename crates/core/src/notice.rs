@@ -118,7 +118,7 @@ impl Notice {
             Self::Role { .. } => "uplink changed role",
             Self::Switched { .. } => "switched the active set",
             Self::NoUplink { .. } => "lost the last usable uplink",
-            Self::Purged { .. } => "deleted connections that can move",
+            Self::Purged { .. } => "deleted connections",
             Self::Blamed { blamed: true, .. } => "blamed a target that is silent everywhere",
             Self::Blamed { .. } => "took a target back into the count",
             Self::Repaired { .. } => "repaired an object that somebody changed",
