@@ -48,7 +48,12 @@ impl Operation {
 
     /// How often connections are removed until all is done.
     pub(crate) fn purges(self) -> usize {
-        if matches!(self, Self::Cut | Self::Silence | Self::Remove) { 2 } else { 0 }
+        match self {
+            Self::Cut | Self::Silence => 2,
+            // Besides those that can move: what bears the line's address, at either end.
+            Self::Remove => 4,
+            _ => 0,
+        }
     }
 
     /// Brings the router to where the operation begins, by a daemon that does not die.
