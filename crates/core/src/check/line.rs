@@ -294,10 +294,11 @@ impl Line {
         }
         let window = quorum_window(&self.check);
         if now.since(from) >= window {
-            let heard = |(t, target): (usize, &Target)| {
-                !is_blamed(blamed, t) && target.last_answer.is_some_and(|at| now.since(at) < window)
-            };
-            let answering = self.targets.iter().enumerate().filter(|x| heard(*x)).count();
+            // One that is blamed and was heard here lately has answered all the same: with a long
+            // interval one lost probe is enough for blame.
+            let heard =
+                |target: &&Target| target.last_answer.is_some_and(|at| now.since(at) < window);
+            let answering = self.targets.iter().filter(heard).count();
             let required = self.required(blamed);
             if answering < required {
                 return Some(Cause::Quorum { answering, required });

@@ -388,3 +388,19 @@ fn a_line_that_begins_has_its_gateway_asked_again() {
         assert_eq!(asked(&mut w, 3000, Some(MS * 30)), 1);
     }
 }
+
+/// Given three targets of which one is silent for long, when another one is blamed for one lost
+/// probe, then the line lives: that one has answered lately.
+#[test]
+fn blame_for_one_lost_probe_condemns_no_line() {
+    let check = CheckConfig { interval: MS * 1000, fail_after: 3, ..check() };
+    let mut w = World::new(check, Verdict::Probing);
+    w.run(MS * 10_000, |_, _| Some(MS * 10));
+    w.run(MS * 2500, |t, _| (t != 0).then_some(MS * 10));
+    w.blamed = vec![false, false, true];
+    w.run(MS * 1000, |t, _| (t == 1).then_some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    // Silent for the whole window, it does not count: of the two that are not blamed one answers.
+    w.run(MS * 3000, |t, _| (t == 1).then_some(MS * 10));
+    assert!(w.is_down());
+}
