@@ -74,8 +74,7 @@ pub(crate) fn run() -> Result<bool, LabError> {
     let mut variants = variants()?;
     let mut rounds = 0;
     while rounds < least || (rounds < least * MOST && !is_narrow(&variants)) {
-        let others = if rounds < least { variants.len() - 2 } else { 0 };
-        measure(&mut variants, rounds, others, time);
+        measure(&mut variants, rounds, rounds < least, time);
         rounds += 1;
     }
     println!("{rounds} rounds of the last line and its reference");
@@ -109,10 +108,11 @@ fn variants() -> Result<Vec<Variant>, LabError> {
 }
 
 /// One round of each load. What is judged and its reference come one right after the other, in
-/// turn either first, because only their ratio counts; the place of the others changes each round.
-fn measure(variants: &mut [Variant], round: usize, others: usize, time: Duration) {
+/// turn either first, because only their ratio counts. The place of the others, if they take part,
+/// changes each round.
+fn measure(variants: &mut [Variant], round: usize, others: bool, time: Duration) {
     let pair = if round.is_multiple_of(2) { [REFERENCE, RAIL] } else { [RAIL, REFERENCE] };
-    let rest = (0..variants.len()).filter(|i| !pair.contains(i)).take(others);
+    let rest = (0..variants.len()).filter(|i| others && !pair.contains(i));
     let mut order: Vec<Vec<usize>> = rest.map(|i| vec![i]).collect();
     order.push(pair.to_vec());
     let places = order.len();
@@ -139,10 +139,10 @@ fn report(variants: &[Variant]) -> bool {
             "\n{title} ({unit}); in % of one masquerade rule: median, its 95 % interval (min to max)"
         );
         let reference = &variants[REFERENCE].results[load];
-        for v in variants {
+        for (i, v) in variants.iter().enumerate() {
             let absolute = spread(&v.results[load]);
             let ratio = ratios(&v.results[load], reference);
-            let is_rail = v.name.starts_with("rail");
+            let is_rail = i == RAIL;
             let verdict = match (is_rail, ratio.median >= *least) {
                 (true, true) => format!("  target {least} %: met"),
                 (true, false) => format!("  target {least} %: MISSED"),

@@ -6,10 +6,12 @@
 use crate::LabError;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// A network namespace.
 #[derive(Clone, Debug)]
@@ -122,6 +124,15 @@ impl Node {
         let path = format!("/proc/sys/{name}");
         let result = self.enter(|| std::fs::write(&path, value));
         result.map_err(|e| LabError::io(format!("set {name} in {}", self.name), e))
+    }
+
+    /// Whether a connection from here to this address and port is answered, within 0.6 s.
+    ///
+    /// # Panics
+    /// When it is no address and port.
+    pub fn opens(&self, to: &str) -> bool {
+        let to: SocketAddr = to.parse().expect("an address and a port");
+        self.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(600))).is_ok()
     }
 
     /// The namespace as a path that `ip link ... netns` takes.

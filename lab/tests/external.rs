@@ -4,10 +4,10 @@
 
 use rail_lab::flows::{Protocol, spread};
 use rail_lab::{
-    ConfigText, Connector, ConnectorPlan, Fault, Flows, Node, Plan, Servers, World, figures,
-    isolated, topology,
+    ConfigText, Connector, ConnectorPlan, Fault, Flows, Plan, Servers, World, figures, isolated,
+    topology,
 };
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
 use std::time::Duration;
 
@@ -47,11 +47,6 @@ fn hairpin(world: &World, line: usize, port: u16) -> Option<Ipv4Addr> {
     report.by_source().into_keys().next()
 }
 
-fn is_open(from: &Node, to: &str) -> bool {
-    let address: SocketAddr = to.parse().unwrap();
-    from.enter(|| TcpStream::connect_timeout(&address, Duration::from_millis(600))).is_ok()
-}
-
 /// Given the rules loaded by `load`, then connections are shared and pinned, forwards answer by
 /// the line they came in by, what is closed is closed, and a death moves new connections.
 fn serves(load: impl FnOnce(&World)) {
@@ -81,9 +76,9 @@ fn serves(load: impl FnOnce(&World)) {
     }
     assert_eq!(reach(&world, ADMINISTRATOR, 1, 22, 1), 0, "SSH from the allowed address");
     assert_eq!(reach(&world, OUTSIDE, 1, 22, 1), 1, "SSH is open to everybody");
-    assert!(is_open(&net.client, "192.168.1.1:22"), "SSH from the LAN");
+    assert!(net.client.opens("192.168.1.1:22"), "SSH from the LAN");
     for closed in ["[2001:db8:f::2]:22", "[2001:db8:1::10]:80"] {
-        assert!(!is_open(&net.line(1).isp, closed), "{closed} is open");
+        assert!(!net.line(1).isp.opens(closed), "{closed} is open");
     }
 
     // The router's own flows from its inside address, too, stay with their line at the return.

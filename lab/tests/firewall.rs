@@ -7,16 +7,11 @@ use rail_lab::{
     ConfigText, Connector, ConnectorPlan, Fault, Flows, Node, Plan, Rail, Servers, Topology, World,
     eventually, figures, isolated, timed, topology,
 };
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::{Duration, Instant};
 
 const ALLOW: &str = "[firewall]\nallow = [\"tcp 22 from 192.0.2.50/32\"]\n";
 const SSH: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 168, 1, 1), 22);
-
-fn opens(from: &Node, to: &str) -> bool {
-    let address: SocketAddr = to.parse().unwrap();
-    from.enter(|| TcpStream::connect_timeout(&address, Duration::from_millis(600))).is_ok()
-}
 
 /// One connection to the port from this very address.
 fn opens_from(from: &Node, source: Ipv4Addr, to: SocketAddrV4) -> bool {
@@ -46,14 +41,14 @@ fn closed_from_outside_in_both_families() {
         let isp = &net.line(1).isp;
         isp.sh("ip route add 192.168.1.0/24 via 100.64.1.2").unwrap();
         let closed = [
-            ("router", opens(&net.internet, "100.64.1.2:23")),
-            ("router by the second line", opens(&net.internet, "100.64.2.2:23")),
-            ("router's inner address", opens(isp, "192.168.1.1:23")),
-            ("client", opens(isp, "192.168.1.10:80")),
-            ("router, IPv6", opens(&net.internet, "[2001:db8:f::2]:23")),
-            ("router's inner address, IPv6", opens(&net.internet, "[2001:db8:1::1]:23")),
-            ("client, IPv6", opens(&net.internet, "[2001:db8:1::10]:80")),
-            ("client, IPv6 from the provider", opens(isp, "[2001:db8:1::10]:80")),
+            ("router", net.internet.opens("100.64.1.2:23")),
+            ("router by the second line", net.internet.opens("100.64.2.2:23")),
+            ("router's inner address", isp.opens("192.168.1.1:23")),
+            ("client", isp.opens("192.168.1.10:80")),
+            ("router, IPv6", net.internet.opens("[2001:db8:f::2]:23")),
+            ("router's inner address, IPv6", net.internet.opens("[2001:db8:1::1]:23")),
+            ("client, IPv6", net.internet.opens("[2001:db8:1::10]:80")),
+            ("client, IPv6 from the provider", isp.opens("[2001:db8:1::10]:80")),
             (
                 "an address that is not allowed",
                 opens_from(
@@ -65,8 +60,8 @@ fn closed_from_outside_in_both_families() {
         ];
         let allowed = SocketAddrV4::new(net.line(2).address(), 22);
         let open = [
-            ("LAN to router", opens(&net.client, "192.168.1.1:22")),
-            ("LAN to router, IPv6", opens(&net.client, "[2001:db8:1::1]:22")),
+            ("LAN to router", net.client.opens("192.168.1.1:22")),
+            ("LAN to router, IPv6", net.client.opens("[2001:db8:1::1]:22")),
             ("allowed", opens_from(&net.internet, Ipv4Addr::new(192, 0, 2, 50), allowed)),
             ("ping", net.internet.sh("ping -n -q -c 1 -W 1 100.64.2.2").is_ok()),
         ];
@@ -115,10 +110,10 @@ fn a_disabled_line_is_closed_in_both_families() {
         });
         let mut ways = vec!["100.64.2.2:22", "192.168.1.1:22", "192.168.1.10:80", &link_local];
         ways.extend(["[2001:db8:e::2]:22", "[2001:db8:1::1]:22", "[2001:db8:1::10]:80"]);
-        ways.retain(|way| opens(isp, way));
+        ways.retain(|way| isp.opens(way));
         assert_eq!(ways, Vec::<&str>::new(), "these are open");
         assert!(isp.sh("ping -n -q -c 1 -W 1 2001:db8:e::2").is_ok(), "the provider has no way");
-        assert!(opens(&net.client, "192.168.1.1:22"), "SSH from the LAN");
+        assert!(net.client.opens("192.168.1.1:22"), "SSH from the LAN");
         assert_eq!(world.connect(20).unwrap().failed(), 0);
     });
 }
@@ -130,7 +125,7 @@ fn mode_off_leaves_the_filter_to_others() {
         let text = ConfigText { rest, ..ConfigText::default() };
         let world = World::start(&Plan::new(2), &text).unwrap();
         let _other = Servers::tcp(&world.topology.router, "0.0.0.0:23".parse().unwrap()).unwrap();
-        assert!(opens(&world.topology.internet, "100.64.2.2:23"));
+        assert!(world.topology.internet.opens("100.64.2.2:23"));
     });
 }
 
@@ -161,7 +156,7 @@ fn ssh_survives_start_reload_crash_and_stop() {
         rail.start().unwrap();
         rail.wait_all_up(limit).unwrap();
         rail.stop(true).unwrap();
-        assert!(opens(&net.client, "192.168.1.1:22"));
+        assert!(net.client.opens("192.168.1.1:22"));
         let reports = [lan.stop().unwrap(), line.stop().unwrap()];
         let gaps = [reports[0].tcp_gap(), reports[1].tcp_gap()];
         figures(&format!("gaps {gaps:?}"));

@@ -130,7 +130,7 @@ fn after_flood(world: &World, name: &str) -> Value {
 fn tell(what: &str, (sent, took): (usize, Duration), world: &World, uplink: &Value) {
     let lag = &world.rail.status().unwrap()["self"];
     figures(&format!(
-        "{what}: {sent} replies in {took:.1?}, 0 accepted, of those that the kernel passed on refused {}, loop lag p99 {} us, worst {} us",
+        "{what}: {sent} replies in {took:.1?}, refused {}, loop lag p99 {} us, worst {} us",
         uplink["refused"], lag["lag_p99_us"], lag["lag_max_us"]
     ));
 }

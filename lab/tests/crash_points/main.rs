@@ -20,42 +20,42 @@ use stage::Stage;
 
 #[test]
 fn first_start() {
-    isolated(|| at_every_change(Operation::Boot, 30));
+    isolated(|| at_every_change(Operation::Boot, 18));
 }
 
 #[test]
 fn failover_by_a_cut_cable() {
-    isolated(|| at_every_change(Operation::Cut, 6));
+    isolated(|| at_every_change(Operation::Cut, 4));
 }
 
 #[test]
 fn failover_by_silence() {
-    isolated(|| at_every_change(Operation::Silence, 6));
+    isolated(|| at_every_change(Operation::Silence, 4));
 }
 
 #[test]
 fn return_of_a_line() {
-    isolated(|| at_every_change(Operation::Return, 6));
+    isolated(|| at_every_change(Operation::Return, 4));
 }
 
 #[test]
 fn reload_that_adds_an_uplink_and_a_forward() {
-    isolated(|| at_every_change(Operation::Add, 15));
+    isolated(|| at_every_change(Operation::Add, 9));
 }
 
 #[test]
 fn reload_that_removes_an_uplink_and_a_forward() {
-    isolated(|| at_every_change(Operation::Remove, 13));
+    isolated(|| at_every_change(Operation::Remove, 9));
 }
 
 #[test]
 fn restart_over_a_damaged_state() {
-    isolated(|| at_every_change(Operation::Restart, 11));
+    isolated(|| at_every_change(Operation::Restart, 7));
 }
 
 #[test]
 fn withdrawal() {
-    isolated(|| at_every_change(Operation::Withdraw, 30));
+    isolated(|| at_every_change(Operation::Withdraw, 18));
 }
 
 /// Every point with `RAIL_LONG=1`, else each `stride`-th.

@@ -16,16 +16,8 @@ use alloc::string::String;
 /// Makes the saved state fit this boot and this configuration.
 pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Saved {
     if saved.boot_id != boot_id {
-        saved.boot_id = boot_id;
-        saved.verdicts.clear();
-        saved.active.clear();
-        saved.sysctls.clear();
-        saved.addresses.clear();
-        saved.links_up.clear();
-        saved.imprints.clear();
-        saved.void.clear();
-        saved.tables = None;
-        saved.old_tables.clear();
+        let Saved { ids, generation, .. } = saved;
+        saved = Saved { boot_id, ids, generation, ..Saved::default() };
     }
     saved.take(config);
     saved

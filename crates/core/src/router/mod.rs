@@ -78,6 +78,8 @@ pub struct Router {
     rendered: Option<(Facts, Arc<State>)>,
     /// Settings in it that only go back to what they were.
     restoring: Vec<String>,
+    /// Read or rendered anew since it was last asked what was given back.
+    may_be_back: bool,
     /// Facts, configuration or observation changed since the last pass.
     dirty: bool,
     links_dirty: bool,
@@ -126,6 +128,7 @@ impl Router {
             engine: Engine::default(),
             rendered: None,
             restoring: Vec::new(),
+            may_be_back: false,
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
@@ -257,6 +260,7 @@ impl Router {
 
     fn take_observation(&mut self, scope: Scope, observed: Observed, out: &mut Vec<Output>) {
         self.counters.observations += 1;
+        self.may_be_back = true;
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);
@@ -336,6 +340,7 @@ impl Router {
         }
         let desired = Arc::new(desired);
         self.rendered = Some((self.facts.clone(), desired.clone()));
+        self.may_be_back = true;
         desired
     }
 

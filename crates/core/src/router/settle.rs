@@ -1,6 +1,6 @@
-//! What follows when the kernel has the new state: the end of the boot guard, news
-//! of the switch, and the removal of connections that can move. Route first, then marks, verified, and
-//! only then are connections deleted, so that none forms again on the dead line.
+//! What follows when the kernel has the new state: the end of the boot guard, news of
+//! the switch, and the removal of connections that can move. Route first, then marks,
+//! verified, and only then are connections deleted, so that none forms again on the dead line.
 
 use super::{Router, SWEEP_AFTER};
 use crate::config::{Config, Network};
@@ -141,7 +141,7 @@ impl Router {
             self.pending_purges.entry(purge.uplink).or_insert((purge, Pass::Sweep));
         }
         let waits = self.switching.is_some() || !self.pending_purges.is_empty();
-        if !waits || self.engine.is_busy() || self.dirty || !self.balance_is_in_place() {
+        if !waits || !self.is_quiet() || !self.balance_is_in_place() {
             return;
         }
         if let Some(since) = self.switching.take() {
@@ -164,10 +164,12 @@ impl Router {
     /// What was given back is the administrator's again: from now on it is neither watched nor
     /// restored, and an address or a link of his own is not taken for ours.
     fn forget_given_back(&mut self, out: &mut Vec<Output>) {
-        if self.engine.is_busy() || self.dirty {
+        // This is asked at every wake; the answer changes only with what is read or desired.
+        if !self.may_be_back || !self.is_quiet() {
             return;
         }
         let desired = self.desired();
+        self.may_be_back = false;
         let (observed, saved) = (&self.observed, &mut self.saved);
         let count =
             |saved: &Saved| (saved.sysctls.len(), saved.addresses.len(), saved.links_up.len());
@@ -200,13 +202,8 @@ impl Router {
     /// can leave as it must not, and the boot guard has no more purpose. A line whose route is
     /// refused does not hold it, or one bad line would close the others.
     fn verify_first_state(&mut self, out: &mut Vec<Output>) {
-        if self.verified || self.engine.is_busy() || self.dirty {
-            return;
-        }
         let protects = |key: &Key| matches!(key, Key::Firewall | Key::Slots | Key::Rule(_));
-        let desired = self.desired();
-        let mut all = desired.iter().filter(|(key, _)| protects(key));
-        if !all.all(|(key, value)| self.engine.is_in_place(key, value)) {
+        if self.verified || !self.is_quiet() || !self.are_in_place(protects) {
             return;
         }
         self.verified = true;
@@ -220,7 +217,7 @@ impl Router {
 
     /// Nothing of ours was read back from the tables that were ours before: they are no matter now.
     fn forget_old_tables(&mut self, out: &mut Vec<Output>) {
-        if self.saved.old_tables.is_empty() || self.engine.is_busy() || self.dirty {
+        if self.saved.old_tables.is_empty() || !self.is_quiet() {
             return;
         }
         if self.observed.routes.keys().all(|route| self.watch.is_ours(route.table)) {
@@ -235,21 +232,28 @@ impl Router {
         self.observed.guard.as_ref().is_some_and(has_ours)
     }
 
+    /// No pass is under way, and none is due.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.engine.is_busy() && !self.dirty
+    }
+
+    /// The objects of these kinds are as desired.
+    pub(super) fn are_in_place(&mut self, concerns: impl Fn(&Key) -> bool) -> bool {
+        let desired = self.desired();
+        let mut all = desired.iter().filter(|(key, _)| concerns(key));
+        all.all(|(key, value)| self.engine.is_in_place(key, value))
+    }
+
     /// The slot map and the shared default are as desired.
     fn balance_is_in_place(&mut self) -> bool {
-        let desired = self.desired();
         let shared = self.config.ranges.tables.0;
-        let concerns = |key: &Key| match key {
+        self.are_in_place(|key| match key {
             Key::Slots => true,
             Key::Route(route) => {
                 route.table == shared && route.prefix == Prefix::default_route(Family::V4)
             }
             _ => false,
-        };
-        desired
-            .iter()
-            .filter(|(key, _)| concerns(key))
-            .all(|(key, value)| self.engine.is_in_place(key, value))
+        })
     }
 
     fn finish_withdrawal(&mut self, out: &mut Vec<Output>) {

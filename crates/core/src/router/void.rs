@@ -19,7 +19,9 @@ impl Router {
             |void: &&Void| self.asked.iter().any(|(_, asked)| asked.as_ref() == Some(*void));
         let new: Vec<Void> =
             self.saved.void.iter().filter(|void| !is_asked(void)).cloned().collect();
-        if new.is_empty() || self.engine.is_busy() || self.dirty || !self.rules_are_in_place() {
+        // The rules and slots of new connections.
+        let makes = |key: &Key| matches!(key, Key::Firewall | Key::Slots);
+        if new.is_empty() || !self.is_quiet() || !self.are_in_place(makes) {
             return;
         }
         for void in new {
@@ -44,14 +46,5 @@ impl Router {
             self.saved.void.retain(|void| *void != done);
             self.save_due = true;
         }
-    }
-
-    /// The rules and slots of new connections are as desired.
-    fn rules_are_in_place(&mut self) -> bool {
-        let desired = self.desired();
-        desired
-            .iter()
-            .filter(|(key, _)| matches!(key, Key::Firewall | Key::Slots))
-            .all(|(key, value)| self.engine.is_in_place(key, value))
     }
 }
