@@ -92,7 +92,8 @@ fn place(
     }
 }
 
-/// Exact shares of `total` by weight, rounded by largest remainder.
+/// Exact shares of `total` by weight, rounded by largest remainder. A weight that rounds to nothing
+/// has one all the same, from the largest: a line that takes part is never left without a client.
 fn quotas(members: &[Member<'_>], alive: &[bool], total: usize) -> Vec<usize> {
     let weight = |i: usize| if alive[i] { usize::from(members[i].weight.max(1)) } else { 0 };
     let sum: usize = (0..members.len()).map(weight).sum();
@@ -103,6 +104,13 @@ fn quotas(members: &[Member<'_>], alive: &[bool], total: usize) -> Vec<usize> {
     let left = total.saturating_sub(quota.iter().sum());
     for i in order.into_iter().take(left) {
         quota[i] += 1;
+    }
+    for i in (0..members.len()).filter(|i| alive[*i]) {
+        let largest = (0..members.len()).max_by_key(|i| (quota[*i], members[*i].name));
+        if let Some(largest) = largest.filter(|l| quota[i] == 0 && quota[*l] > 1) {
+            quota[i] = 1;
+            quota[largest] -= 1;
+        }
     }
     quota
 }
@@ -139,6 +147,21 @@ mod tests {
         let all: Vec<_> = names.iter().map(|name| (name.as_str(), 1, true)).collect();
         let table = fill(&members(&all), slot_count(126));
         assert!((0..126).all(|i| matches!(table.iter().filter(|s| **s == i).count(), 16 | 17)));
+    }
+
+    /// Given a weight that rounds to less than one slot, then it has one, and no slot is added.
+    #[test]
+    fn the_smallest_weight_has_a_slot() {
+        for all in [
+            members(&[("a", 255, true), ("b", 1, true)]),
+            members(&[("a", 1, true), ("b", 255, true), ("c", 255, true)]),
+        ] {
+            let table = fill(&all, slot_count(all.len()));
+            assert_eq!(table.len() as u32, slot_count(all.len()));
+            for (i, member) in all.iter().enumerate().filter(|(_, m)| m.weight == 1) {
+                assert_eq!(table.iter().filter(|s| **s == i).count(), 1, "{}", member.name);
+            }
+        }
     }
 
     /// Given any one death, then only the dead uplink's slots move, and shares stay exact.
