@@ -54,9 +54,29 @@ impl World {
     /// # Errors
     /// When the connector fails.
     pub fn connect(&self, count: usize) -> Result<ConnectorReport, LabError> {
-        let plan =
-            ConnectorPlan { count: Some(count), period: Duration::from_millis(1), ..self.plan() };
+        Connector::start(&self.topology.client, self.burst(count)).finish()
+    }
+
+    /// Opens this many connections from one client to one server.
+    ///
+    /// # Errors
+    /// When the connector fails.
+    pub fn connect_one_pair(&self, count: usize) -> Result<ConnectorReport, LabError> {
+        let mut plan = self.burst(count);
+        plan.sources.truncate(1);
+        plan.servers.truncate(1);
         Connector::start(&self.topology.client, plan).finish()
+    }
+
+    /// Where connections go is asked here, not how soon they are there: a busy machine may take
+    /// its time, but a SYN that is lost is sent again after a second, and that fails.
+    fn burst(&self, count: usize) -> ConnectorPlan {
+        ConnectorPlan {
+            count: Some(count),
+            period: Duration::from_millis(1),
+            timeout: Duration::from_millis(900),
+            ..self.plan()
+        }
     }
 
     /// Starts long flows.

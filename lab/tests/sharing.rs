@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use rail_lab::traffic::deviation;
-use rail_lab::{ConfigText, Connector, ConnectorPlan, Fault, Plan, World, figures, isolated};
+use rail_lab::{ConfigText, Fault, Plan, World, figures, isolated};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 3000;
@@ -18,7 +18,7 @@ fn shares(weights: &[u32]) {
     let world = World::start(&Plan::new(weights.len()), &ConfigText::weights(weights)).unwrap();
     let sources = world.sources();
     let many = world.connect(CONNECTIONS).unwrap();
-    let one = one_to_one(&world);
+    let one = world.connect_one_pair(CONNECTIONS).unwrap();
     let wrong = world.topology.wrong_sources().unwrap();
     let off = [&many, &one].map(|report| report.deviation(&sources, weights));
     figures(&format!(
@@ -32,17 +32,6 @@ fn shares(weights: &[u32]) {
     assert_eq!(many.failed() + one.failed(), 0, "{:?} {:?}", many.reasons(), one.reasons());
     assert!(off.iter().all(|off| *off <= LIMIT), "{:?} {:?}", many.by_source(), one.by_source());
     assert_eq!(wrong, 0);
-}
-
-fn one_to_one(world: &World) -> rail_lab::ConnectorReport {
-    let plan = ConnectorPlan {
-        sources: vec![Ipv4Addr::new(192, 168, 1, 10)],
-        servers: vec![SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 50), 7000)],
-        period: Duration::from_millis(1),
-        count: Some(CONNECTIONS),
-        ..world.plan()
-    };
-    Connector::start(&world.topology.client, plan).finish().unwrap()
 }
 
 #[test]
