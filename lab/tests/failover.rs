@@ -50,7 +50,7 @@ fn own_flows_from_an_inside_address_move_and_stay_where_they_are() {
 }
 
 fn silent(fault: Fault) {
-    let runs = if long() { 10 } else { 2 };
+    let runs = if long() { 10 } else { 1 };
     let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
     let mut worst = Duration::ZERO;
     for run in 0..runs {
