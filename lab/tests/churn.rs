@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 
 const CHECK: &str = "interval = \"20ms\"\ntimeout = \"100ms\"\nrecover_after = 2\n";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// From the moment when all is whole again to the first state, all lines in use, and the last
-/// connection that failed.
+/// From the moment when all is whole again to the first state and all lines in use.
 const RESTORED: Duration = Duration::from_secs(1);
 /// How long a blip of the carrier lasts.
 const BLIP: Duration = Duration::from_millis(100);
@@ -191,8 +190,8 @@ fn one_cycle(world: &World, first: &str, churn: Churn, (a, b): (usize, usize)) -
         let failed = report.failed_between(times.noticed, times.whole);
         assert_eq!(failed, 0, "{what}: connections by other lines, {:?}", report.reasons());
     }
-    // Whole is what loses no connection either.
-    (used.max(same) - times.whole).max(report.last_failed_after(times.whole))
+    assert_eq!(report.failed_between(used, Instant::now()), 0, "{what}: {:?}", report.reasons());
+    used.max(same) - times.whole
 }
 
 #[test]
