@@ -272,6 +272,28 @@ fn an_interface_that_appears_later_is_taken_up() {
 }
 
 #[test]
+fn a_gateway_that_waits_for_our_address_hears_it() {
+    isolated(|| {
+        // given a gateway whose ARP request was answered while that answer could not leave yet: we
+        // know it, it does not know us / when the line begins / then it hears our address at once,
+        // and not only when it or our kernel asks again, which here would be never
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let (line, router) = (topology.line(1), &topology.router);
+        let gateway = hardware_address(&line.isp, "acc").unwrap();
+        line.isp.ip_batch("neigh replace 100.64.1.2 dev acc nud incomplete\n").unwrap();
+        router.sh("sysctl -qw net.ipv4.neigh.wan1.delay_first_probe_time=3600").unwrap();
+        let known = format!("neigh replace 100.64.1.1 dev wan1 lladdr {gateway} nud stale\n");
+        router.ip_batch(&known).unwrap();
+        let servers = Servers::start(&topology.internet, &servers()).unwrap();
+        let rail = Rail::run(router, &topology.config(&ConfigText::weights(&[1, 1]))).unwrap();
+        let world = World { rail, servers, topology };
+        health_of(&world, 1, "up");
+        health_of(&world, 2, "up");
+        assert_eq!(world.connect(100).unwrap().failed(), 0);
+    });
+}
+
+#[test]
 fn an_inside_interface_that_is_replaced_is_still_inside() {
     isolated(|| {
         // given a filtered inside / when its interface is replaced many times / then each time

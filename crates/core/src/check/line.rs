@@ -470,7 +470,8 @@ impl Line {
 }
 
 /// RFC 1122 section 2.3.2.1 recommends one ARP request per second and destination, and the kernel
-/// keeps to that. A line that has just begun may have lost the first one; it gets a few more.
+/// keeps to that. A line that has just begun may have lost the first one, or the answer; it gets a
+/// few more.
 const RESOLVE_PACE: Duration = Duration::from_millis(100);
 const RESOLVE_FOR: Duration = Duration::from_secs(1);
 

@@ -73,16 +73,18 @@ impl RequestSocket {
         self.change(&LinkMessage::set_up(index, up))
     }
 
-    /// Lets the next packet to a neighbour that is being asked for ask again; one in another state
-    /// is left alone.
+    /// Lets the next packet to a neighbour that is being asked for ask again, and asks one that is
+    /// known at once; one in another state is left alone.
     ///
     /// # Errors
     /// The kernel's refusal.
     pub fn resolve(&mut self, ifname: IfName, address: &IpAddr) -> Result<(), OpError> {
         let index = self.index_of(ifname)?;
-        match self.neighbour(index, address)? {
-            Some(found) if found.state == nud::INCOMPLETE => {
-                self.change(&NeighbourMessage::reset(index, address))
+        match self.neighbour(index, address)?.map_or(0, |found| found.state) {
+            nud::INCOMPLETE => self.change(&NeighbourMessage::reset(index, address)),
+            // It may wait for our answer to a request of its own, and hears our address in ours.
+            nud::REACHABLE | nud::STALE | nud::DELAY => {
+                self.change(&NeighbourMessage::probe(index, address))
             }
             _ => Ok(()),
         }

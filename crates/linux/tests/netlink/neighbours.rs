@@ -47,7 +47,8 @@ fn links_and_neighbours_are_read_and_set() {
 }
 
 /// given a neighbour that is being asked for / when its resolution is begun anew / then the next
-/// packet asks at once, nobody is told that it failed, and one with a state is left alone
+/// packet asks at once, nobody is told that it failed, a known one is asked at once, and one that
+/// the administrator set is left alone
 #[test]
 fn a_neighbour_is_asked_again() {
     in_new_netns(|| {
@@ -75,9 +76,23 @@ fn a_neighbour_is_asked_again() {
             ask();
             assert_eq!(asked(), before + count);
         }
+        for state in ["stale", "delay", "reachable"] {
+            ip(&format!("neigh replace 100.64.1.6 lladdr 02:00:00:00:00:06 dev wan1 nud {state}"));
+            monitor.drain();
+            let before = asked();
+            s.resolve(wan1, &gateway).unwrap();
+            let begun = Instant::now();
+            while asked() == before && begun.elapsed() < Duration::from_secs(5) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            assert_eq!((state, asked()), (state, before + 1));
+        }
+        assert_eq!(monitor.drain(), Scope::NONE, "nobody is told of questions");
         ip("neigh replace 100.64.1.6 lladdr 02:00:00:00:00:06 dev wan1 nud permanent");
-        assert_eq!(monitor.drain(), Scope::NONE);
+        monitor.drain();
+        let before = asked();
         s.resolve(wan1, &gateway).unwrap();
+        assert_eq!(asked(), before);
         let watch = Watch { neighbours: vec![(wan1, gateway)], ..watch() };
         let found = s.observe(Scope::NEIGHBOURS, &watch).unwrap().neighbours;
         let known = Neighbour::Known(Some(Mac([2, 0, 0, 0, 0, 6])));

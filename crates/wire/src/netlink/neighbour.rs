@@ -54,19 +54,26 @@ impl NeighbourMessage {
 
     /// Asks for one neighbour; `ENOENT` if the kernel does not know it.
     pub fn get(index: u32, address: &IpAddr) -> Request {
-        Self::about(index, address, kind::GET_NEIGHBOUR, 0)
+        Self::about(index, address, kind::GET_NEIGHBOUR, 0, 0)
     }
 
     /// Takes the state from a neighbour that is there, so that the next packet to it begins a new
     /// resolution; packets that wait for it go on waiting. `ENOENT` if the kernel does not know it.
     pub fn reset(index: u32, address: &IpAddr) -> Request {
-        Self::about(index, address, kind::NEW_NEIGHBOUR, flag::ACK | flag::REPLACE)
+        Self::about(index, address, kind::NEW_NEIGHBOUR, flag::ACK | flag::REPLACE, 0)
     }
 
-    fn about(index: u32, address: &IpAddr, kind: u16, flags: u16) -> Request {
+    /// Has a neighbour whose hardware address is known asked whether it is still there; packets go
+    /// on meanwhile. `ENOENT` if the kernel does not know it.
+    pub fn probe(index: u32, address: &IpAddr) -> Request {
+        Self::about(index, address, kind::NEW_NEIGHBOUR, flag::ACK | flag::REPLACE, nud::PROBE)
+    }
+
+    fn about(index: u32, address: &IpAddr, kind: u16, flags: u16, state: u16) -> Request {
         let mut fixed = [0; FIXED_LENGTH];
         fixed[0] = family::of(address);
         fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+        fixed[8..10].copy_from_slice(&state.to_ne_bytes());
         let mut request = Request::new(kind, flags, &fixed);
         request.address(NDA_DST, address);
         request
