@@ -32,8 +32,12 @@ pub enum Output {
     Apply(Plan),
     /// Delete connections of an uplink: they can move to another one, or lead nowhere.
     Purge(Purge),
-    /// If the kernel waits for the answer to an ARP request to this neighbour, let the next packet
-    /// send another one: the first may have been lost while the line's other end woke up.
+    /// Delete no more connections of this uplink because they can move: it is usable again. Performed
+    /// before what follows, so that no connection is deleted that is made from then on; what was
+    /// asked for is answered nevertheless.
+    Spare(UplinkId),
+    /// Send this neighbour another ARP request: while a line's ends wake up, the first may have been
+    /// lost, or our answer to its own. Each end alone would repeat it only after a second.
     Resolve(IfName, IpAddr),
     /// Set a link administratively up, once.
     LinkUp(IfName),

@@ -4,6 +4,7 @@
 use rail_core::net::UplinkId;
 use rail_core::{Purge, Which};
 use rail_linux::conntrack::{count_by_mark, purge};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::process::Command;
 
@@ -76,9 +77,9 @@ fn what_can_move_goes_and_the_rest_stays() {
         insert("10.0.0.2", "198.51.100.9", 1011, 0x10000, "-w 6");
         let before = BTreeMap::from([(0, 1), (0x10000, 9), (0x20000, 1)]);
         assert_eq!(count_by_mark(0xff0000).unwrap(), before, "{}", list());
-        assert_eq!(purge(&first_uplink()).unwrap(), 5, "{}", list());
+        assert_eq!(purge(&first_uplink(), || true).unwrap(), 5, "{}", list());
         assert_left(&[1004, 1005, 1006, 1007, 1008, 1009], &[1001, 1002, 1003, 1010, 1011]);
-        assert_eq!(purge(&first_uplink()).unwrap(), 0);
+        assert_eq!(purge(&first_uplink(), || true).unwrap(), 0);
     });
 }
 
@@ -92,7 +93,12 @@ fn what_has_an_address_that_is_gone_goes() {
         insert("198.51.100.5", "100.64.1.3", 1005, 0x10000, "--dst-nat 10.0.0.2");
         let gone = "100.64.1.2".parse().unwrap();
         for which in [Which::From(gone), Which::At(gone)] {
-            assert_eq!(purge(&Purge { which, ..first_uplink() }).unwrap(), 1, "{}", list());
+            assert_eq!(
+                purge(&Purge { which, ..first_uplink() }, || true).unwrap(),
+                1,
+                "{}",
+                list()
+            );
         }
         assert_left(&[1002, 1003, 1005], &[1001, 1004]);
         assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::from([(0x10000, 2), (0x20000, 1)]));
@@ -106,15 +112,37 @@ fn many_go_in_batches() {
             insert("10.0.0.2", "198.51.100.1", 2000 + port, 0x10000, "");
         }
         insert("10.0.0.2", "198.51.100.1", 1999, 0x20000, "");
-        assert_eq!(purge(&first_uplink()).unwrap(), 200);
+        assert_eq!(purge(&first_uplink(), || true).unwrap(), 200);
         assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::from([(0x20000, 1)]));
+    });
+}
+
+/// Given a line that returns while its connections are read, or after some were deleted, then those
+/// that are left stay.
+#[test]
+fn what_is_called_off_stays() {
+    in_new_netns(|| {
+        for port in 0..200 {
+            insert("10.0.0.2", "198.51.100.1", 2000 + port, 0x10000, "");
+        }
+        let wanted_until = |asked: u32| {
+            let count = Cell::new(0);
+            move || count.replace(count.get() + 1) < asked
+        };
+        assert_eq!(purge(&first_uplink(), wanted_until(0)).unwrap(), 0);
+        assert_eq!(purge(&first_uplink(), wanted_until(1)).unwrap(), 0);
+        assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::from([(0x10000, 200)]));
+        let some = purge(&first_uplink(), wanted_until(2)).unwrap();
+        assert!((1..200).contains(&some), "{some}");
+        let left = BTreeMap::from([(0x10000, u64::from(200 - some))]);
+        assert_eq!(count_by_mark(u32::MAX).unwrap(), left);
     });
 }
 
 #[test]
 fn an_empty_table_is_no_error() {
     in_new_netns(|| {
-        assert_eq!(purge(&first_uplink()).unwrap(), 0);
+        assert_eq!(purge(&first_uplink(), || true).unwrap(), 0);
         assert_eq!(count_by_mark(u32::MAX).unwrap(), BTreeMap::new());
     });
 }

@@ -34,6 +34,8 @@ pub(crate) struct Node {
     /// Counts states that were handed to the writer.
     pub(crate) saves: u64,
     written: u64,
+    /// When the deletions of connections that were asked for are through.
+    pub(crate) purged_until: Instant,
     /// The wake-up that is planned.
     pub(crate) next_wake: Option<Instant>,
     /// The process gets no time; what arrives waits.
@@ -63,6 +65,7 @@ impl Node {
             disk: Saved::default(),
             saves: 0,
             written: 0,
+            purged_until: Instant::ZERO,
             next_wake: None,
             is_paused: false,
             inbox: Vec::new(),
@@ -93,6 +96,7 @@ impl Node {
         self.queue.clear();
         self.is_working = false;
         self.watch = Watch::default();
+        self.purged_until = Instant::ZERO;
         self.next_wake = None;
         self.is_paused = false;
         self.inbox.clear();

@@ -124,6 +124,10 @@ impl Router {
         if to.is_usable() {
             self.pending_purges.remove(&id);
             self.sweeps.retain(|(_, purge)| purge.uplink != id);
+            // A large table takes a while: without this its new connections would be deleted.
+            if self.asked.iter().any(|(asked, void)| *asked == id && void.is_none()) {
+                out.push(Output::Spare(id));
+            }
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
             let purge = settle::purge(&self.config, &self.observed, id);
             self.pending_purges.insert(id, (purge, settle::Pass::First));

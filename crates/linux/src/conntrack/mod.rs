@@ -20,11 +20,15 @@ use std::io;
 use std::time::Duration;
 
 /// Deletes the connections with the mark of `purge` that it means; how many.
-/// Those that ended by themselves in the meantime are not counted.
+/// Those that ended by themselves in the meantime are not counted. Nothing that was made after
+/// `is_wanted` became false is deleted, and little of what was there before.
 ///
 /// # Errors
 /// The kernel's, or no answer within five seconds. What was deleted until then stays deleted.
-pub fn purge(purge: &Purge) -> Result<u32, OpError> {
+pub fn purge(purge: &Purge, is_wanted: impl Fn() -> bool) -> Result<u32, OpError> {
+    if !is_wanted() {
+        return Ok(0);
+    }
     let mut socket = Socket::open().map_err(failed)?;
     let mut doomed = Vec::new();
     socket.dump(Some((purge.mark, purge.mask)), |connection| {
@@ -33,7 +37,8 @@ pub fn purge(purge: &Purge) -> Result<u32, OpError> {
         }
     })?;
     let mut count = 0_u32;
-    for batch in doomed.chunks(BATCH) {
+    // Asked after all was read: if it is wanted here, all that was read is older.
+    for batch in doomed.chunks(BATCH).take_while(|_| is_wanted()) {
         count = count.saturating_add(socket.delete(batch)?);
     }
     Ok(count)

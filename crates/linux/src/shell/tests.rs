@@ -4,8 +4,9 @@ use super::*;
 use crate::testing::{in_new_netns, ip};
 use rail_core::net::UplinkId;
 use rail_core::state::Plan;
-use rail_core::{ProbeSocket, Saved};
+use rail_core::{ProbeSocket, Purge, Saved, Which};
 use std::path::PathBuf;
+use std::process::Command;
 
 struct Bench {
     dir: PathBuf,
@@ -41,6 +42,20 @@ impl Bench {
                     Event::Input(_) => {}
                     Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
                     Event::Done => words.push("done".into()),
+                }
+            }
+            for ready in self.poller.wait(true).unwrap() {
+                self.shell.ready(ready);
+            }
+        }
+    }
+
+    /// How many connections were deleted.
+    fn until_purged(&mut self) -> u32 {
+        loop {
+            while let Some(event) = self.shell.next_event() {
+                if let Event::Input(Input::Purged { result, .. }) = event {
+                    return result.unwrap();
                 }
             }
             for ready in self.poller.wait(true).unwrap() {
@@ -285,5 +300,34 @@ fn readings_do_not_pile_up_while_the_queue_waits() {
         );
         assert_eq!(bench.until_observed(Scope::SYSCTLS), [setting, "observed Some(\"0\")"]);
         assert!(bench.shell.queue.is_empty() && !bench.shell.has_events());
+    });
+}
+
+#[test]
+fn a_line_that_returns_keeps_its_connections() {
+    in_new_netns(|| {
+        // The deletion and its end wait for the same change: between them there is no time to read
+        // the table.
+        let mut bench = Bench::new("spare");
+        for port in 2000..2200 {
+            let words = format!(
+                "-I -s 10.0.0.2 -d 198.51.100.1 -p tcp --sport {port} --dport 80 \
+                 --state ESTABLISHED -t 600 -u SEEN_REPLY,ASSURED -m 0x10000"
+            );
+            let out = Command::new("conntrack").args(words.split(' ')).output().unwrap();
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        }
+        let mut delete = |which| {
+            let (uplink, mark, mask) = (UplinkId(1), 0x10000, 0xff0000);
+            let (keep_sources, keep_destinations) = (Vec::new(), Vec::new());
+            let purge = Purge { uplink, mark, mask, which, keep_sources, keep_destinations };
+            bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n")]));
+            bench.shell.perform(Output::Purge(purge));
+            bench.shell.perform(Output::Spare(uplink));
+            bench.until_purged()
+        };
+        assert_eq!(delete(Which::Movable), 0);
+        // What leads nowhere goes, however well the line is.
+        assert_eq!(delete(Which::At("10.0.0.2".parse().unwrap())), 200);
     });
 }

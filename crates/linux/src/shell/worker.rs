@@ -14,12 +14,14 @@ use rail_core::beside::{Findings, View};
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
 use rail_core::time::Duration;
-use rail_core::{Purge, Saved};
+use rail_core::{Purge, Saved, Which};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
@@ -34,6 +36,9 @@ pub(super) enum Finished {
     Surveyed(Box<Findings>, Duration),
 }
 
+/// Set once deletions are no longer wanted.
+type CalledOff = Arc<AtomicBool>;
+
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Workers {
@@ -42,7 +47,9 @@ pub(super) struct Workers {
     newest: Option<(u64, Box<Saved>)>,
     /// The thread has a state that it has not answered for.
     is_writing: bool,
-    purges: Option<Sender<Purge>>,
+    purges: Option<Sender<(Purge, CalledOff)>>,
+    /// Of the deletions that were handed in, by uplink.
+    called_off: BTreeMap<UplinkId, CalledOff>,
     surveys: Sender<View>,
     finished: Receiver<Finished>,
     wake: Arc<OwnedFd>,
@@ -88,6 +95,7 @@ impl Workers {
             newest,
             is_writing,
             purges,
+            called_off: BTreeMap::new(),
             surveys,
             finished,
             wake,
@@ -124,10 +132,21 @@ impl Workers {
     }
 
     /// Hands in a purge.
-    pub(super) fn purge(&self, purge: Purge) {
+    pub(super) fn purge(&mut self, purge: Purge) {
+        let called_off = match purge.which {
+            Which::Movable => CalledOff::clone(self.called_off.entry(purge.uplink).or_default()),
+            Which::From(_) | Which::At(_) => CalledOff::default(),
+        };
         if let Some(purges) = &self.purges {
             // As above.
-            let _ = purges.send(purge);
+            let _ = purges.send((purge, called_off));
+        }
+    }
+
+    /// Calls off what was handed in of connections that can move.
+    pub(super) fn spare(&mut self, uplink: UplinkId) {
+        if let Some(called_off) = self.called_off.remove(&uplink) {
+            called_off.store(true, Ordering::Release);
         }
     }
 
@@ -193,10 +212,10 @@ fn write_states(dir: &std::path::Path, states: &Receiver<(u64, Box<Saved>)>, to:
     }
 }
 
-fn purge_all(purges: &Receiver<Purge>, to: &Reporter) {
-    while let Ok(purge) = purges.recv() {
-        let uplink = purge.uplink;
-        to.send(Finished::Purged(uplink, conntrack::purge(&purge)));
+fn purge_all(purges: &Receiver<(Purge, CalledOff)>, to: &Reporter) {
+    while let Ok((purge, called_off)) = purges.recv() {
+        let result = conntrack::purge(&purge, || !called_off.load(Ordering::Acquire));
+        to.send(Finished::Purged(purge.uplink, result));
     }
 }
 

@@ -45,21 +45,34 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     if !scene.lines.iter().enumerate().any(carries) {
         return Err(format!("connections of {name} are deleted, and cannot move"));
     }
-    let still = scene.ways.fresh.iter().any(|way| way.line == Some(i));
-    if still && !scene.is_damaged && scene.now > scene.excuses.blind_until {
+    if goes_there(scene, i) {
         return Err(format!("connections of {name} are deleted, and new ones still go there"));
     }
     Ok(())
+}
+
+/// New connections go by this line, and the daemon can know.
+fn goes_there(scene: &Scene, line: usize) -> bool {
+    let goes = scene.ways.fresh.iter().any(|way| way.line == Some(line));
+    goes && !scene.is_damaged && scene.now > scene.excuses.blind_until
 }
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
     let is_own = |ip| scene.config.uplinks.iter().any(|u| u.address.address == ip);
     let other = |flow: &Flow| scene.lines.iter().any(|l| l.mark == flow.mark && l.id != uplink);
     let stays = |flow: &&Flow| is_own(flow.source) || is_own(flow.destination) || other(flow);
-    match removed.iter().find(stays) {
-        Some(flow) => Err(format!("a connection was deleted that cannot move: {flow:?}")),
-        None => Ok(()),
+    if let Some(flow) = removed.iter().find(stays) {
+        return Err(format!("a connection was deleted that cannot move: {flow:?}"));
     }
+    let line = scene.lines.iter().position(|line| line.id == uplink);
+    if let (Some(i), false) = (line, removed.is_empty())
+        && scene.lines[i].health.is_usable()
+        && goes_there(scene, i)
+    {
+        let name = &scene.config.uplinks[i].name;
+        return Err(format!("connections of {name} were deleted after its return"));
+    }
+    Ok(())
 }
 
 /// Loss that was is counted for a minute.

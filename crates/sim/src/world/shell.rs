@@ -10,7 +10,7 @@ use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
 use rail_core::state::{Neighbour, Scope, Step};
 use rail_core::time::Duration;
-use rail_core::{Input, Output, Purge};
+use rail_core::{Input, Output, Purge, Which};
 use std::net::{IpAddr, Ipv4Addr};
 
 impl World {
@@ -69,9 +69,14 @@ impl World {
                 self.deliver(Input::Observed(scope, Box::new(seen)));
             }
             Output::Purge(purge) => {
-                let wait = self.dice.between(MS, MS * 30);
-                self.after(wait, Event::Purge(self.node.life, purge));
+                // One after the other, and a large table takes long.
+                let longest = if self.dice.permille(250) { SEC * 3 } else { MS * 30 };
+                let wait = self.dice.between(MS, longest);
+                let at = self.node.purged_until.max(self.scene.now) + wait;
+                self.node.purged_until = at;
+                self.after(at.since(self.scene.now), Event::Purge(self.node.life, purge));
             }
+            Output::Spare(uplink) => self.spare(uplink),
             Output::LinkUp(ifname) => {
                 self.note(format!("sets {ifname} up"));
                 let scope = self.scene.kernel.set_up(ifname, true);
@@ -211,6 +216,19 @@ impl World {
         let count = u32::try_from(removed.len()).unwrap_or(0);
         self.judge(&Happening::Purged { uplink: purge.uplink, removed: &removed });
         self.deliver(Input::Purged { uplink: purge.uplink, result: Ok(count) });
+    }
+
+    /// Calls off the deletions of an uplink's connections that have not begun.
+    fn spare(&mut self, uplink: UplinkId) {
+        let is_spared = |event: &Event| {
+            matches!(event, Event::Purge(_, purge)
+                if purge.uplink == uplink && purge.which == Which::Movable)
+        };
+        let count = self.events.len();
+        self.events.retain(|_, event| !is_spared(event));
+        for _ in self.events.len()..count {
+            self.deliver(Input::Purged { uplink, result: Ok(0) });
+        }
     }
 
     pub(super) fn hear(&mut self, notice: &Notice) {
