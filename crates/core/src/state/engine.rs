@@ -263,7 +263,15 @@ impl Engine {
                     failure.next_try = now;
                 }
             }
-            Err(error) => self.fail(now, key, error, news),
+            Err(error) => {
+                self.fail(now, key, error, news);
+                // A repair that was refused is none, and has not used up its turn.
+                if let (Some(turn), Some(failed)) =
+                    (self.contested.get_mut(key), self.failures.get(key))
+                {
+                    *turn = failed.next_try.min(*turn);
+                }
+            }
         }
     }
 

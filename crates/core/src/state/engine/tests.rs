@@ -169,6 +169,27 @@ fn what_is_held_back_has_its_turn() {
     assert!(engine.is_settled());
 }
 
+/// Given a contested object whose turn has come, when the kernel refuses the repair once, then it is
+/// tried again as soon as any other: what was refused was no repair.
+#[test]
+fn a_refusal_uses_up_no_turn() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    let mut now = START;
+    while kernel.changes <= FIGHT_REPAIRS + 1 {
+        kernel.pass(&mut engine, now);
+        kernel.pass(&mut engine, now);
+        kernel.observed.routes.clear();
+        now = now + MS * 10;
+    }
+    kernel.pass(&mut engine, now);
+    now = engine.deadline().unwrap();
+    kernel.refuse = true;
+    kernel.pass(&mut engine, now);
+    kernel.refuse = false;
+    kernel.pass(&mut engine, now + FIRST_RETRY);
+    assert_eq!(kernel.observed.routes.len(), 1);
+}
+
 /// Given a decision that is taken back before it was verified, then nobody is accused.
 #[test]
 fn a_change_of_mind_is_no_drift() {
