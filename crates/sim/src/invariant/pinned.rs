@@ -2,7 +2,7 @@
 //! does elsewhere.
 
 use super::{Happening, Law};
-use crate::kernel::Outcome;
+use crate::kernel::{FibRule, Outcome};
 use crate::scene::Scene;
 use rail_core::render;
 
@@ -19,11 +19,15 @@ impl Law for Pinned {
         for (i, uplink) in scene.config.uplinks.iter().enumerate() {
             let own = Outcome::Via(uplink.ifname);
             let before = deed.ways_before.pinned.get(i);
-            // After a rival has emptied its table it may still go there by the shared one: by luck.
-            let table = render::table(&scene.config, scene.lines[i].id);
+            // After a rival has emptied its table, or deleted the rule that leads there, it may still
+            // go there by the shared one: by luck.
+            let (table, mark) = (render::table(&scene.config, scene.lines[i].id), scene.lines[i].mark);
+            let leads = |r: &FibRule| r.rule.table == table && r.rule.fwmark.is_some_and(|f| f.0 == mark);
             let has_table = deed.before.routes.keys().any(|key| key.table == table);
+            let has_rule = deed.before.rules.iter().any(leads);
+            let is_led = has_table && (has_rule || !scene.is_damaged);
             let left = before == Some(&own) && scene.lines[i].pinned != own;
-            if left && has_table && scene.is_firm(i) {
+            if left && is_led && scene.is_firm(i) {
                 let (key, now) = (&deed.key, scene.lines[i].pinned);
                 return Err(format!("{key}: connections of {} now go {now:?}", uplink.name));
             }
