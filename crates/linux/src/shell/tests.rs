@@ -24,25 +24,11 @@ impl Bench {
         Self { dir, poller, shell }
     }
 
-    /// What is said until the answer to an observation of this scope, as one word each.
-    fn until_observed(&mut self, scope: Scope) -> Vec<String> {
-        let mut words = Vec::new();
+    /// The next thing it has to say, waiting for it.
+    fn event(&mut self) -> Event {
         loop {
-            while let Some(event) = self.shell.next_event() {
-                match event {
-                    Event::Input(Input::Observed(seen, observed)) => {
-                        words.push(format!("observed {:?}", observed.sysctls.values().next()));
-                        if seen == scope {
-                            return words;
-                        }
-                    }
-                    Event::Input(Input::Applied(key, result)) => {
-                        words.push(format!("{key} {}", if result.is_ok() { "ok" } else { "bad" }));
-                    }
-                    Event::Input(_) => {}
-                    Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
-                    Event::Done => words.push("done".into()),
-                }
+            if let Some(event) = self.shell.next_event() {
+                return event;
             }
             for ready in self.poller.wait(true).unwrap() {
                 self.shell.ready(ready);
@@ -50,16 +36,32 @@ impl Bench {
         }
     }
 
+    /// What is said until the answer to an observation of this scope, as one word each.
+    fn until_observed(&mut self, scope: Scope) -> Vec<String> {
+        let mut words = Vec::new();
+        loop {
+            match self.event() {
+                Event::Input(Input::Observed(seen, observed)) => {
+                    words.push(format!("observed {:?}", observed.sysctls.values().next()));
+                    if seen == scope {
+                        return words;
+                    }
+                }
+                Event::Input(Input::Applied(key, result)) => {
+                    words.push(format!("{key} {}", if result.is_ok() { "ok" } else { "bad" }));
+                }
+                Event::Input(_) => {}
+                Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
+                Event::Done => words.push("done".into()),
+            }
+        }
+    }
+
     /// How many connections were deleted.
     fn until_purged(&mut self) -> u32 {
         loop {
-            while let Some(event) = self.shell.next_event() {
-                if let Event::Input(Input::Purged { result, .. }) = event {
-                    return result.unwrap();
-                }
-            }
-            for ready in self.poller.wait(true).unwrap() {
-                self.shell.ready(ready);
+            if let Event::Input(Input::Purged { result, .. }) = self.event() {
+                return result.unwrap();
             }
         }
     }
