@@ -26,12 +26,19 @@ impl World {
     /// # Errors
     /// When a part fails, or the lines are not up within ten seconds.
     pub fn start(plan: &Plan, text: &ConfigText) -> Result<Self, LabError> {
-        let topology = Topology::build(plan)?;
-        let servers = Servers::start(&topology.internet, &servers())?;
-        let rail = Rail::run(&topology.router, &topology.config(text))?;
-        let world = Self { rail, servers, topology };
+        let world = Self::begin(Topology::build(plan)?, text)?;
         world.rail.wait_all_up(Duration::from_secs(10))?;
         Ok(world)
+    }
+
+    /// Starts servers and daemon in a drawing that is as the test wants it, and waits for no line.
+    ///
+    /// # Errors
+    /// When a part fails.
+    pub fn begin(topology: Topology, text: &ConfigText) -> Result<Self, LabError> {
+        let servers = Servers::start(&topology.internet, &servers())?;
+        let rail = Rail::run(&topology.router, &topology.config(text))?;
+        Ok(Self { rail, servers, topology })
     }
 
     /// The router's addresses, line 1 first: what servers see.

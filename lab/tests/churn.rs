@@ -7,10 +7,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use rail_lab::cable::{ASIDE, hardware_address};
-use rail_lab::topology::servers;
 use rail_lab::{
-    ConfigText, Plan, Rail, Servers, Topology, World, eventually, figures, isolated, long, normal,
-    timed, try_eventually,
+    ConfigText, Plan, Servers, Topology, World, eventually, figures, isolated, long, normal, timed,
+    try_eventually,
 };
 use std::time::{Duration, Instant};
 
@@ -251,10 +250,8 @@ fn an_interface_that_appears_later_is_taken_up() {
         // interface appears / then the line is absent, the others carry all, and it joins them
         let topology = Topology::build(&Plan::new(3)).unwrap();
         let unplugged = topology.unplug(2).unwrap();
-        let servers = Servers::start(&topology.internet, &servers()).unwrap();
         let text = ConfigText { check: CHECK.into(), ..ConfigText::weights(&[1, 1, 1]) };
-        let rail = Rail::run(&topology.router, &topology.config(&text)).unwrap();
-        let world = World { rail, servers, topology };
+        let world = World::begin(topology, &text).unwrap();
         for (number, health) in [(1, "up"), (2, "absent"), (3, "up")] {
             health_of(&world, number, health);
         }
@@ -284,9 +281,7 @@ fn a_gateway_that_waits_for_our_address_hears_it() {
         router.sh("sysctl -qw net.ipv4.neigh.wan1.delay_first_probe_time=3600").unwrap();
         let known = format!("neigh replace 100.64.1.1 dev wan1 lladdr {gateway} nud stale\n");
         router.ip_batch(&known).unwrap();
-        let servers = Servers::start(&topology.internet, &servers()).unwrap();
-        let rail = Rail::run(router, &topology.config(&ConfigText::weights(&[1, 1]))).unwrap();
-        let world = World { rail, servers, topology };
+        let world = World::begin(topology, &ConfigText::weights(&[1, 1])).unwrap();
         health_of(&world, 1, "up");
         health_of(&world, 2, "up");
         assert_eq!(world.connect(100).unwrap().failed(), 0);

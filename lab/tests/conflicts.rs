@@ -4,10 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use rail_lab::node::veth;
-use rail_lab::topology::servers;
 use rail_lab::{
-    ConfigText, Connector, ConnectorPlan, Fault, Node, Plan, Rail, Servers, Topology, World,
-    eventually, isolated,
+    ConfigText, Connector, ConnectorPlan, Fault, Node, Plan, Rail, Topology, World, eventually,
+    isolated,
 };
 use serde_json::Value;
 use std::net::Ipv4Addr;
@@ -116,9 +115,7 @@ fn conflicts(rail: &Rail, count: usize) -> Vec<Value> {
 fn world<T>(before: impl FnOnce(&Node) -> T) -> (World, T) {
     let topology = Topology::build(&Plan::new(2)).unwrap();
     let before = before(&topology.router);
-    let servers = Servers::start(&topology.internet, &servers()).unwrap();
-    let rail = Rail::run(&topology.router, &topology.config(&ConfigText::default())).unwrap();
-    let world = World { rail, servers, topology };
+    let world = World::begin(topology, &ConfigText::default()).unwrap();
     world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
     (world, before)
 }
