@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -70,9 +71,9 @@ impl Bench {
         self.child.as_ref().unwrap().id()
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(self.child.as_ref().unwrap());
+        kill_process(pid, signal).unwrap();
     }
 
     fn exit(&mut self) -> ExitStatus {
@@ -183,10 +184,10 @@ fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
     assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
     assert_eq!(answer["status"]["uplinks"][1]["health"], "absent");
     assert_eq!(answer["status"]["self"]["pid"], bench.pid());
-    bench.signal("-HUP");
+    bench.signal(Signal::HUP);
     said("RELOADING=1");
     said("READY=1");
-    bench.signal("-TERM");
+    bench.signal(Signal::TERM);
     said("STOPPING=1");
     assert_eq!(bench.exit().code(), Some(0));
     assert!(!bench.dir.join("run/rail.sock").exists());
@@ -307,7 +308,7 @@ fn it_gives_up_rights_and_dies_where_a_test_wants_it() {
     let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
     assert!(status.contains("CapEff:\t0000000000003000"), "{status}");
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-    bench.signal("-KILL");
+    bench.signal(Signal::KILL);
     bench.child.take().unwrap().wait().unwrap();
     assert!(Path::new(&bench.dir.join("run/rail.sock")).exists());
     // Over the rests of the dead one it starts again, and dies before its third change.

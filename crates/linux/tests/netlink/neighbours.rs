@@ -29,8 +29,7 @@ fn links_and_neighbours_are_read_and_set() {
         ip("neigh add 100.64.1.8 lladdr 02:00:00:00:00:01 dev far1 nud reachable");
         assert_eq!(monitor.drain(), Scope::NONE, "neither the state nor the interface is watched");
         // Nobody answers for this one: the kernel asks, and gives up.
-        let retransmit = "net.ipv4.neigh.wan1.retrans_time_ms=20";
-        assert!(Command::new("sysctl").args(["-qw", retransmit]).status().unwrap().success());
+        std::fs::write("/proc/sys/net/ipv4/neigh/wan1/retrans_time_ms", "20").unwrap();
         let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.send_to(b"?", "100.64.1.6:9").unwrap();
         assert!(heard_within(&monitor, 5));
