@@ -13,10 +13,12 @@
 //! Where that is forbidden the error is one sentence with the command that helps;
 //! nothing is ever skipped.
 //!
-//! Environment: `RAIL_LONG=1` full counts, `RAIL_LAB_LIMIT` seconds for one test.
+//! Environment: `RAIL_LONG=1` full counts, `RAIL_LAB_LIMIT` seconds for one test,
+//! `RAIL_LAB_TELL` only say the kinds, `RAIL_LAB_WORKER` the number of a runner's worker.
 
 use crate::LabError;
-use crate::scratch::{MachineLock, Share};
+use crate::slot::{Share, Slot};
+use crate::stall::Witness;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -28,6 +30,18 @@ use std::time::Duration;
 pub const EXIT_REFUSED: i32 = 77;
 
 const INSIDE: &str = "RAIL_LAB_INSIDE";
+/// Inside: the core that the test has to itself.
+const CORE: &str = "RAIL_LAB_CORE";
+/// Asks each test to say its kind instead of running.
+const TELL: &str = "RAIL_LAB_TELL";
+/// Begins that answer: `kind: timed module::test`.
+const KIND: &str = "kind: ";
+
+/// How often a test is run that failed on a stalled machine.
+const ATTEMPTS: usize = 3;
+/// Marks the line of a failing test that says how the machine stalled.
+const STALLED: &str = "stalled: ";
+const INCONCLUSIVE: &str = "inconclusive";
 
 /// Marks a line of figures, which is shown even when the test passes.
 const FIGURES: &str = "figures: ";
@@ -60,12 +74,22 @@ pub fn isolated<F: FnOnce()>(test: F) {
     run_test(Share::Shared, test);
 }
 
-/// As [`isolated`], for a test that measures time: nothing else of the laboratory runs.
+/// As [`isolated`], for a test that measures time: it has a core to itself. If it fails while
+/// others used that core, it proves nothing: it is run again, and after [`ATTEMPTS`] it is
+/// reported as inconclusive.
 ///
 /// # Panics
 /// When the test fails, or when namespaces cannot be made.
 pub fn timed<F: FnOnce()>(test: F) {
-    run_test(Share::Alone, test);
+    run_test(Share::Core, test);
+}
+
+/// As [`isolated`], for a test that loads every core: nothing else of the laboratory runs.
+///
+/// # Panics
+/// When the test fails, or when namespaces cannot be made.
+pub fn alone<F: FnOnce()>(test: F) {
+    run_test(Share::Machine, test);
 }
 
 /// Runs the calling program again inside fresh namespaces and waits for it.
@@ -82,30 +106,59 @@ pub fn isolate_program() -> Result<Option<ExitStatus>, LabError> {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let mut command = again()?;
     command.args(arguments);
-    let mut child = start(&mut command)?;
+    let mut child = start(&mut command, None)?;
     child.wait().map(Some).map_err(|e| LabError::io("wait for the inner process", e))
 }
 
 fn run_test<F: FnOnce()>(share: Share, test: F) {
     if is_inside() {
         watchdog();
-        test();
+        let witness = std::env::var(CORE).ok().and_then(|core| core.parse().ok());
+        let witness = witness.map(Witness::start);
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
+        if let Err(panic) = result {
+            if let Some(foreign) = witness.and_then(|w| w.stall()) {
+                println!("{STALLED}others used the core for {foreign:?} of 250 ms");
+            }
+            std::panic::resume_unwind(panic);
+        }
         return;
     }
     let path = test_path(std::any::type_name::<F>());
-    let _lock = MachineLock::take(share).unwrap_or_else(|e| panic!("{e}"));
-    match rerun_test(path) {
-        Ok((status, _)) if status.success() => {}
-        Ok((status, output)) => panic!("{path} failed with {status}:\n{output}"),
-        Err(error) => panic!("{error}"),
+    if std::env::var_os(TELL).is_some() {
+        println!("{KIND}{} {path}", share.as_str());
+        return;
+    }
+    let slot = Slot::take(share).unwrap_or_else(|e| panic!("{e}"));
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let (status, output) = rerun_test(path, slot.core()).unwrap_or_else(|e| panic!("{e}"));
+        let stalled = output.lines().find_map(|line| line.split_once(STALLED));
+        match stalled {
+            _ if status.success() => return,
+            None => panic!("{path} failed with {status}:\n{output}"),
+            Some((_, why)) if attempt == ATTEMPTS => {
+                return tell(&format!("    {path}: {INCONCLUSIVE}: {why}\n{output}"));
+            }
+            Some((_, why)) => tell(&format!("    {path}: once more: {why}\n")),
+        }
     }
 }
 
-fn rerun_test(path: &str) -> Result<(ExitStatus, String), LabError> {
+/// Writes past libtest's capture, so that it is seen although the test passes.
+fn tell(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+fn rerun_test(path: &str, core: Option<usize>) -> Result<(ExitStatus, String), LabError> {
     let mut command = again()?;
+    if let Some(core) = core {
+        command.env(CORE, core.to_string());
+    }
     command.args([path, "--exact", "--nocapture", "--test-threads=1", "--include-ignored"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = start(&mut command)?;
+    let mut child = start(&mut command, core)?;
     let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
     let stderr = child.stderr.take().expect("stderr was asked for as a pipe");
     // Both pipes are drained at once, or a chatty test would block on the other one.
@@ -120,8 +173,7 @@ fn rerun_test(path: &str) -> Result<(ExitStatus, String), LabError> {
         return Err(LabError::Refused(sentence));
     }
     for line in out.lines().filter_map(|l| l.split_once(FIGURES)) {
-        // Written past libtest's capture, so that figures of passing tests are seen.
-        let _ = io::stderr().write_all(format!("    {path}: {}\n", line.1).as_bytes());
+        tell(&format!("    {path}: {}\n", line.1));
     }
     Ok((status, format!("{out}{err}")))
 }
@@ -157,8 +209,8 @@ fn again() -> Result<Command, LabError> {
     Ok(command)
 }
 
-fn start(command: &mut Command) -> Result<std::process::Child, LabError> {
-    let entry = Entry::of_caller();
+fn start(command: &mut Command, core: Option<usize>) -> Result<std::process::Child, LabError> {
+    let entry = Entry { core, ..Entry::of_caller() };
     #[expect(unsafe_code, reason = "namespaces must be entered between fork and exec")]
     // SAFETY: the closure only makes system calls on values prepared before the fork; it
     // does not allocate and takes no locks.
@@ -206,6 +258,8 @@ struct Entry {
     flags: i32,
     uid_map: Option<Vec<u8>>,
     gid_map: Vec<u8>,
+    /// The core that the test and all it starts run on.
+    core: Option<usize>,
 }
 
 impl Entry {
@@ -220,12 +274,18 @@ impl Entry {
             flags: if user { flags | libc::CLONE_NEWUSER } else { flags },
             uid_map: user.then(|| format!("0 {} 1\n", uid.as_raw()).into_bytes()),
             gid_map: format!("0 {} 1\n", gid.as_raw()).into_bytes(),
+            core: None,
         }
     }
 
     /// Runs in the forked child; returns in the innermost process only.
     #[expect(unsafe_code, reason = "fork, unshare and mount have no safe form")]
     fn enter(&self) -> io::Result<()> {
+        if let Some(core) = self.core {
+            let mut set = rustix::thread::CpuSet::new();
+            set.set(core);
+            rustix::thread::sched_setaffinity(None, &set)?;
+        }
         // SAFETY: plain system calls on constant strings and owned buffers, in a process
         // with one thread; none of them touches memory of this program.
         unsafe {

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Plan, Rail, Topology, World, eventually, figures, long, normal, timed};
+use rail_lab::{ConfigText, Plan, Rail, Topology, World, alone, eventually, figures, long, normal};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
@@ -46,7 +46,7 @@ fn burst(round: u32, drift: &str) -> String {
 
 #[test]
 fn twenty_thousand_route_changes_at_once_lose_nothing() {
-    timed(|| {
+    alone(|| {
         // given a small buffer for notifications / when 20,000 routes change at once, ours among
         // them / then the overrun is noted, everything is read again, and soon after the burst
         // the state is what it was
@@ -154,7 +154,7 @@ fn link_storm(world: &World, time: Duration) -> u64 {
 
 #[test]
 fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
-    timed(|| {
+    alone(|| {
         // given two busy threads on each core / when a link changes ten thousand times a second /
         // then the loop wakes up in time, and no line changes its health
         let world = World::start(&Plan::new(3), &ConfigText::default()).unwrap();
@@ -193,7 +193,7 @@ fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
 
 #[test]
 fn clients_that_ask_without_a_pause_cost_no_scheduling() {
-    timed(|| {
+    alone(|| {
         // given two clients of the public socket / when each asks 20,000 times in one go / then all
         // are answered, the lines stay up and the daemon keeps its real-time scheduling
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();

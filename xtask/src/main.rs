@@ -4,6 +4,7 @@
 //! is printed and ends the program with code 1.
 
 mod deps;
+mod lab;
 mod mutants;
 mod source;
 mod tidy;
@@ -17,6 +18,7 @@ type Verb = (&'static str, &'static str, fn(&[String]) -> Result<(), String>);
 const VERBS: &[Verb] = &[
     ("tidy", "the rules of the house: sizes, words, crate graph, links", tidy::run),
     ("deps", "dependencies are explained, licensed and from the registry", deps::run),
+    ("lab", "run the laboratory's tests, as many at a time as their kind allows", lab::run),
     ("mutants", "plant known bugs and demand that the simulator sees each", mutants::run),
 ];
 
