@@ -44,7 +44,7 @@ pub enum Notice {
     NoUplink { kept: bool },
     /// Connections of an uplink that could move were deleted.
     Purged { uplink: String, connections: u32 },
-    /// A target is silent on every uplink; or answers again.
+    /// A target fails on every uplink and is ignored; or counts again.
     Blamed { target: IpAddr, blamed: bool },
     /// Somebody else changed an object of ours; it was put back.
     Repaired { object: String, took_us: u64 },
@@ -119,8 +119,8 @@ impl Notice {
             Self::Switched { .. } => "switched the active set",
             Self::NoUplink { .. } => "lost the last usable uplink",
             Self::Purged { .. } => "deleted connections",
-            Self::Blamed { blamed: true, .. } => "blamed a target that is silent everywhere",
-            Self::Blamed { .. } => "took a target back into the count",
+            Self::Blamed { blamed: true, .. } => "ignored a target that no uplink reaches",
+            Self::Blamed { .. } => "counted a target again that had been ignored",
             Self::Repaired { .. } => "repaired an object that somebody changed",
             Self::Contested { .. } => "slowed down over a contested object",
             Self::Refused { .. } => "failed to change an object",

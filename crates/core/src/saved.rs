@@ -23,6 +23,8 @@ pub struct Saved {
     pub verdicts: BTreeMap<String, Health>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
+    /// Targets that no uplink reaches, and that are left out of the count.
+    pub ignored: Vec<IpAddr>,
     /// Kernel settings as they were before we first changed them.
     pub sysctls: BTreeMap<String, String>,
     /// Addresses that we added (for kernels that cannot mark them).

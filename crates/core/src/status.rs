@@ -111,7 +111,7 @@ pub struct Status {
     /// What of other software could not be looked at, and why.
     #[serde(default)]
     pub unread: Vec<String>,
-    /// Targets that are silent on every uplink and left out of the count.
+    /// Targets that fail on every uplink and are ignored.
     pub blamed: Vec<IpAddr>,
     /// What became of packets from outside.
     pub counters: Counters,
@@ -263,7 +263,7 @@ pub struct TargetStatus {
     pub address: IpAddr,
     /// An answer arrived within the quorum window.
     pub answering: bool,
-    /// Blamed: silent on every uplink.
+    /// Ignored: it fails on every uplink.
     pub blamed: bool,
     /// Last round-trip time in microseconds.
     pub rtt_us: Option<u64>,

@@ -6,23 +6,29 @@ use crate::config::CheckConfig;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
-/// For each target of `check`: is it blamed now? `lines` are all lines; those that
-/// send nothing (no carrier, no address) have no say.
+/// For each target of `check`: is it ignored now? `lines` are all lines, `before` is the last answer.
+///
+/// A line that has not asked for long enough has no say, nor has one that sends nothing or asks
+/// slowly; what it hears counts all the same. Where nobody has a say, the last answer stays: no
+/// start of a line, no reload and no restart changes what is known of a target.
 ///
 /// Blame never empties the count: it takes another target that answers.
 pub fn blame<'a>(
     now: Instant,
     check: &CheckConfig,
     lines: impl Iterator<Item = &'a Line> + Clone,
+    before: &[bool],
 ) -> Vec<bool> {
     let window = blame_window(check);
     let heard = |target: usize| {
         lines.clone().any(|line| line.is_running() && line.heard_within(now, target, window))
     };
-    let asked_long_enough = |target: usize| {
-        let mut asked = lines.clone().filter(|line| line.is_running()).peekable();
-        asked.peek().is_some() && asked.all(|line| line.silent_for(now, target, window))
-    };
     let anyone_heard = (0..check.targets.len()).any(heard);
-    (0..check.targets.len()).map(|target| anyone_heard && asked_long_enough(target)).collect()
+    let anyone_asked = lines.clone().any(|line| line.has_asked_for(now, window));
+    let judge = |target: usize| match (heard(target), anyone_heard && anyone_asked) {
+        (true, _) => false,
+        (false, true) => true,
+        (false, false) => before.get(target).copied().unwrap_or(false),
+    };
+    (0..check.targets.len()).map(judge).collect()
 }

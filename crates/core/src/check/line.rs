@@ -26,6 +26,10 @@ struct Target {
     last_answer: Option<Instant>,
     quality: Quality,
     probes: ProbeCounters,
+    /// Left out of the count when the line was last judged.
+    ignored: bool,
+    /// Silence counts against the line from here at the earliest: the target was left out before.
+    counts_from: Instant,
 }
 
 /// When the line is running: since when, and what comes next.
@@ -81,6 +85,8 @@ impl Line {
             last_answer: None,
             quality: Quality::new(now),
             probes: ProbeCounters::default(),
+            ignored: false,
+            counts_from: Instant::ZERO,
         };
         let targets = check.targets.iter().map(target).collect();
         let ident = (prefix & IDENT_PREFIX) | (u16::from(id.0) & !IDENT_PREFIX);
@@ -207,6 +213,7 @@ impl Line {
     /// Judges the line. Returns the rounds whose timeout has passed since the last call, as
     /// (answers, good).
     pub fn judge(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
+        self.note_ignored(now, blamed);
         let settled = self.settle(now, blamed);
         if self.running.is_some() {
             self.note_well(now, blamed);
@@ -225,10 +232,11 @@ impl Line {
     }
 
     fn settle(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
-        let required = self.required(blamed);
+        let counted = self.counted(blamed);
         let timeout = self.check.timeout;
         let mut settled = Vec::new();
         while let Some(round) = self.rounds.first_unsettled() {
+            let required = counted.required(round);
             let answers = round.answers(blamed);
             let full = answers == round.answered.len();
             if !full && now.since(round.sent_at) < timeout {
@@ -297,9 +305,14 @@ impl Line {
             // One that is blamed and was heard here lately has answered all the same: with a long
             // interval one lost probe is enough for blame.
             let heard =
-                |target: &&Target| target.last_answer.is_some_and(|at| now.since(at) < window);
-            let answering = self.targets.iter().filter(heard).count();
-            let required = self.required(blamed);
+                |target: &Target| target.last_answer.is_some_and(|at| now.since(at) < window);
+            let counts = |(t, target): (usize, &Target)| {
+                !is_blamed(blamed, t) && now.since(target.counts_from) >= window
+            };
+            let answering = self.targets.iter().filter(|target| heard(target)).count();
+            let pairs = self.targets.iter().enumerate();
+            let due = pairs.filter(|(t, target)| heard(target) || counts((*t, target))).count();
+            let required = self.check.required.min(due).max(1);
             if answering < required {
                 return Some(Cause::Quorum { answering, required });
             }
@@ -398,31 +411,6 @@ impl Line {
         }
     }
 
-    /// The newest run of good rounds.
-    pub fn run(&self, now: Instant, blamed: &[bool]) -> Run {
-        self.run_since(now, Instant::ZERO, blamed)
-    }
-
-    fn run_since(&self, now: Instant, from: Instant, blamed: &[bool]) -> Run {
-        let Some(running) = self.running else { return Run::default() };
-        let slowest = self.targets.iter().filter_map(|t| t.quality.last_rtt()).max();
-        let patience = slowest.map_or(Duration::ZERO, |rtt| rtt * 2).min(Duration::from_secs(3));
-        let patience = patience.max(self.check.timeout);
-        let from = from.max(running.good_from);
-        self.rounds.good_run(now, from, self.required(blamed), patience, blamed)
-    }
-
-    /// Sums over the targets that answer on this line and are not blamed.
-    pub fn sums(&self, now: Instant, blamed: &[bool]) -> Sums {
-        let mut sums = Sums::default();
-        for (t, target) in self.targets.iter().enumerate() {
-            if self.is_answering(t) && !is_blamed(blamed, t) {
-                sums += target.quality.sums(now, self.check.timeout);
-            }
-        }
-        sums
-    }
-
     /// When something is due: a round, a timeout, a death.
     pub fn deadline(&self) -> Option<Instant> {
         let running = self.running?;
@@ -451,11 +439,6 @@ impl Line {
             Some(Running { fast: false, .. }) => slow_interval(&self.check),
             _ => self.check.interval,
         }
-    }
-
-    fn required(&self, blamed: &[bool]) -> usize {
-        let counted = (0..self.targets.len()).filter(|t| !is_blamed(blamed, *t)).count();
-        self.check.required.min(counted).max(1)
     }
 
     /// The uplink's number.
@@ -487,5 +470,6 @@ fn is_blamed(blamed: &[bool], target: usize) -> bool {
 
 mod answer;
 mod ask;
+mod count;
 #[cfg(test)]
 mod tests;

@@ -35,6 +35,26 @@ impl Round {
     }
 }
 
+/// Which targets count, and how many of them must answer.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    /// Per target: the first moment from which it counts; `None`: it is left out.
+    pub(super) since: Vec<Option<Instant>>,
+    /// As configured.
+    pub(super) required: usize,
+}
+
+impl Counted {
+    /// How many answers make this round good: no more than there were targets that counted then.
+    pub(super) fn required(&self, round: &Round) -> usize {
+        let pairs = self.since.iter().zip(&round.answered);
+        let counts = |(since, answered): &(&Option<Instant>, &bool)| {
+            since.is_some_and(|at| **answered || round.sent_at >= at)
+        };
+        self.required.min(pairs.filter(counts).count()).max(1)
+    }
+}
+
 /// The rounds of the last seconds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
@@ -117,20 +137,20 @@ impl Rounds {
         self.rounds.iter().find(|r| !r.settled).map(|r| r.sent_at)
     }
 
-    /// The newest run of rounds sent since `from` with at least `required` answers. Rounds
+    /// The newest run of rounds sent since `from` with as many answers as they need. Rounds
     /// younger than `patience` that are not good yet neither count nor break the run.
     pub(super) fn good_run(
         &self,
         now: Instant,
         from: Instant,
-        required: usize,
+        counted: &Counted,
         patience: Duration,
         blamed: &[bool],
     ) -> Run {
         let mut run = Run { since: now, ..Run::default() };
         let mut per_target: Vec<(u32, u32)> = Vec::new();
         for round in self.rounds.iter().rev().take_while(|r| r.sent_at >= from) {
-            if round.answers(blamed) < required {
+            if round.answers(blamed) < counted.required(round) {
                 if now.since(round.sent_at) < patience {
                     continue;
                 }
@@ -160,6 +180,10 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    fn two_of_three() -> Counted {
+        Counted { since: vec![Some(Instant::ZERO); 3], required: 2 }
+    }
+
     fn rounds(pattern: &[usize]) -> (Rounds, Instant) {
         let mut rounds = Rounds::default();
         let mut at = Instant::from_nanos(1_000_000_000);
@@ -178,9 +202,10 @@ mod tests {
     #[test]
     fn a_bad_round_breaks_the_run_and_a_young_one_does_not() {
         let (rounds, now) = rounds(&[3, 1, 3, 2, 0]);
-        let run = rounds.good_run(now, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        let run = rounds.good_run(now, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
         assert_eq!((run.length, run.probes, run.lost), (2, 5, 0));
-        let later = rounds.good_run(now + MS * 500, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        let later =
+            rounds.good_run(now + MS * 500, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
         assert_eq!(later.length, 0);
     }
 
@@ -188,7 +213,8 @@ mod tests {
     #[test]
     fn a_silent_target_is_not_loss() {
         let (rounds, now) = rounds(&[2, 2, 2, 2]);
-        let run = rounds.good_run(now + MS * 900, Instant::ZERO, 2, MS * 500, &[false; 3]);
+        let run =
+            rounds.good_run(now + MS * 900, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
         assert_eq!((run.length, run.probes, run.lost), (4, 8, 0));
     }
 }

@@ -12,6 +12,8 @@ use crate::status::{Health, Role};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Makes the saved state fit this boot and this configuration.
 pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Saved {
@@ -48,7 +50,19 @@ impl Router {
             self.facts.uplinks.push(fact);
             self.lines_dirty.push(true);
         }
-        self.blamed = alloc::vec![false; self.config.check.targets.len()];
+        let ignored = self.saved.ignored.clone();
+        self.blamed = self.still_ignored(&ignored);
+    }
+
+    /// Those of the targets that were left out of the count before; all of them cannot be.
+    pub(super) fn still_ignored(&self, ignored: &[IpAddr]) -> Vec<bool> {
+        let targets = &self.config.check.targets;
+        let mut still: Vec<bool> =
+            targets.iter().map(|target| ignored.contains(&IpAddr::V4(*target))).collect();
+        if still.iter().all(|ignored| *ignored) {
+            still.fill(false);
+        }
+        still
     }
 
     /// Line, book and facts of an uplink that begins with `verdict`.

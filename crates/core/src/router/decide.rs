@@ -61,7 +61,7 @@ impl Router {
             return;
         }
         self.next_blame = now + BLAME_PACE;
-        let blamed = blame(now, &self.config.check, self.lines.iter());
+        let blamed = blame(now, &self.config.check, self.lines.iter(), &self.blamed);
         for (index, is_blamed) in blamed.iter().enumerate() {
             if self.blamed.get(index) != Some(is_blamed) {
                 let target = IpAddr::V4(self.config.check.targets[index]);
@@ -69,7 +69,17 @@ impl Router {
                 self.lines_dirty.fill(true);
             }
         }
-        self.blamed = blamed;
+        if self.blamed != blamed {
+            self.blamed = blamed;
+            self.saved.ignored = self.ignored();
+            self.save_due = true;
+        }
+    }
+
+    /// The targets that are left out of the count.
+    pub(super) fn ignored(&self) -> Vec<IpAddr> {
+        let targets = self.config.check.targets.iter().zip(&self.blamed);
+        targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect()
     }
 
     /// Health and its cause, from link facts and verdict.

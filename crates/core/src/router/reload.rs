@@ -21,6 +21,7 @@ impl Router {
     /// Takes a new configuration.
     pub(super) fn reload(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
+        let ignored = self.ignored();
         let old = core::mem::replace(&mut self.config, config);
         let mut before: Vec<Option<(Line, Book, UplinkFacts)>> = core::mem::take(&mut self.lines)
             .into_iter()
@@ -49,7 +50,8 @@ impl Router {
             self.facts.uplinks.push(fact);
         }
         self.lines_dirty = alloc::vec![true; self.lines.len()];
-        self.blamed = alloc::vec![false; self.config.check.targets.len()];
+        self.blamed = self.still_ignored(&ignored);
+        self.saved.ignored = self.ignored();
         self.saved.verdicts.retain(|name, _| self.config.uplinks.iter().any(|u| u.name == *name));
         self.saved.generation += 1;
         self.rendered = None;

@@ -15,7 +15,6 @@ impl Router {
     /// A snapshot of everything an operator may want to see.
     pub fn status(&self, now: Instant) -> Status {
         let shares = render::shares(&self.config, &self.facts);
-        let targets = self.config.check.targets.iter().zip(&self.blamed);
         Status {
             router: self.config.router.name.clone(),
             uptime_s: now.since(self.started).as_secs(),
@@ -30,7 +29,7 @@ impl Router {
             foreign: self.foreign.clone(),
             conflicts: self.beside.conflicts.clone(),
             unread: self.beside.unread.clone(),
-            blamed: targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect(),
+            blamed: self.ignored(),
             counters: self.counters,
             repairs: self.engine.repairs(),
             own: SelfStatus::default(),

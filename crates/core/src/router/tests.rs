@@ -344,3 +344,6 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
         assert!(router.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
     }
 }
+
+mod ignored;
+mod world;

@@ -150,8 +150,8 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         remark(out, &paint.paint(Colour::Yellow, "foreign   "), &text);
     }
     for target in &status.blamed {
-        let text = format!("target {target} is silent on every uplink and left out of the count");
-        remark(out, &paint.paint(Colour::Yellow, "blamed    "), &text);
+        let text = format!("target {target} fails on every uplink and is not counted");
+        remark(out, &paint.paint(Colour::Yellow, "ignored   "), &text);
     }
     if status.repairs > 0 {
         let text = format!("{} objects put back since the start", status.repairs);

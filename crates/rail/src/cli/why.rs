@@ -149,7 +149,7 @@ fn target_line(target: &TargetStatus) -> String {
         text.push_str(&format!("; of {sent} probes {lost} lost, {late} late"));
     }
     if target.blamed {
-        text.push_str(", silent on every uplink and left out");
+        text.push_str(", fails on every uplink and is ignored");
     }
     text
 }

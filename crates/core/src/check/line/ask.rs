@@ -49,10 +49,9 @@ impl Line {
         self.last_answer(target).is_some_and(|at| now.since(at) < window)
     }
 
-    /// True if the target has been asked, and silent, for `window`.
-    pub fn silent_for(&self, now: Instant, target: usize, window: Duration) -> bool {
-        let Some(running) = self.running else { return false };
-        let from = self.last_answer(target).unwrap_or(running.floor).max(running.floor);
-        now.since(from) >= window
+    /// True if it has asked at full pace for `window`: its silence says something.
+    pub fn has_asked_for(&self, now: Instant, window: Duration) -> bool {
+        let full = self.running.filter(|running| running.fast);
+        full.is_some_and(|running| now.since(running.floor.max(running.pace_since)) >= window)
     }
 }

@@ -1,0 +1,87 @@
+//! Targets that no uplink reaches are ignored, whatever starts, ends or is read anew meanwhile.
+
+use super::world::{MS, START, World, all, first_target, nobody_fell, uplinks};
+use super::*;
+use crate::status::Health;
+
+/// Two uplinks that share, the second target dead everywhere and ignored.
+fn ignoring(tiers: &[u32]) -> World {
+    let mut world = World::new(uplinks(tiers));
+    world.run(MS * 3000, all);
+    world.run(MS * 10_000, first_target);
+    assert_eq!(world.router.blamed, [false, true]);
+    assert!(world.health().iter().all(|health| *health == Health::Up));
+    world
+}
+
+/// Given a target that is ignored, when the configuration is read anew at any moment, the checks
+/// unchanged or not, then no verdict changes and no connection is deleted.
+#[test]
+fn a_reload_changes_no_verdict() {
+    for (offset, timeout) in (0..20).map(|n| (n * 10, 500)).chain([(0, 600)]) {
+        let mut world = ignoring(&[1, 1]);
+        world.run(MS * offset, first_target);
+        let since = world.now;
+        let mut config = world.config.clone();
+        config.router.name = "other".into();
+        config.check.timeout = MS * timeout;
+        world.input(Input::Reload(Box::new(config)));
+        let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 60 };
+        world.run(MS * 6000, move |uplink, target, _| (target == 0).then_some(rtt(uplink)));
+        assert_eq!(world.told(since), [], "offset {offset}");
+        assert_eq!(world.purges, [], "offset {offset}");
+    }
+}
+
+/// Given a target that is ignored, when the daemon is started anew, then it still is, and no uplink
+/// goes down.
+#[test]
+fn a_restart_remembers_what_is_ignored() {
+    let mut world = ignoring(&[1, 1]).restart(|_| {});
+    assert_eq!(world.router.blamed, [false, true]);
+    world.run(MS * 6000, first_target);
+    assert!(nobody_fell(&world.told(START)), "{:?}", world.told(START));
+    assert_eq!(world.router.blamed, [false, true]);
+}
+
+/// Given a target that is ignored, when another uplink starts, then it has no say in that, and the
+/// first one stays up.
+#[test]
+fn the_start_of_an_uplink_changes_no_other() {
+    let mut world = ignoring(&[1, 2]);
+    let since = world.now;
+    for _ in 0..5 {
+        world.link(1).carrier = false;
+        world.changed(Scope::LINKS);
+        world.run(MS * 1200, first_target);
+        world.link(1).carrier = true;
+        world.changed(Scope::LINKS);
+        world.run(MS * 900, first_target);
+    }
+    world.run(MS * 10_000, first_target);
+    assert!(world.told(since).iter().all(|(uplink, _)| uplink != "isp1"));
+    assert_eq!(world.router.blamed, [false, true]);
+}
+
+/// Given a target that is ignored, when it answers again, by the slower uplink a little later, then
+/// the silence from before counts against nobody.
+#[test]
+fn a_target_that_answers_again_condemns_nobody() {
+    let mut world = ignoring(&[1, 1]);
+    let since = world.now;
+    let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 160 };
+    world.run(MS * 20_000, move |uplink, _, _| Some(rtt(uplink)));
+    assert_eq!(world.router.blamed, [false, false]);
+    assert_eq!(world.told(since), []);
+}
+
+/// Given a configuration whose only targets were ignored, then they count: somebody must.
+#[test]
+fn all_targets_are_never_ignored() {
+    let mut world = ignoring(&[1, 1]);
+    let mut config = world.config.clone();
+    config.check.targets.remove(0);
+    config.check.required = 1;
+    world.input(Input::Reload(Box::new(config)));
+    assert_eq!(world.router.blamed, [false]);
+}

@@ -1,0 +1,285 @@
+//! A world around one router: a kernel without firewall that takes what it is given or refuses it,
+//! targets that answer or not, and time.
+
+use super::super::*;
+use crate::config::Tier;
+use crate::render::tests::config;
+use crate::state::{Link, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, RouteKey};
+use crate::status::Health;
+use alloc::vec;
+use rail_wire::ip::icmp4::{Echo, EchoKind};
+
+pub(super) const MS: Duration = Duration::from_millis(1);
+pub(super) const START: Instant = Instant::from_nanos(1_000_000_000_000);
+
+/// When the answer to a probe comes: by uplink, target, and number of the probe.
+type Fate = dyn FnMut(u8, usize, u64) -> Option<Duration>;
+
+pub(super) struct World {
+    pub(super) router: Router,
+    pub(super) config: Config,
+    pub(super) state: Observed,
+    pub(super) now: Instant,
+    pub(super) notices: Vec<(Instant, Notice)>,
+    pub(super) purges: Vec<(Instant, Purge)>,
+    pub(super) links_up: Vec<IfName>,
+    pub(super) sent: BTreeMap<u8, u64>,
+    /// Changes of these objects are refused.
+    pub(super) refuses: fn(&Key) -> bool,
+    /// Deletions of connections are refused.
+    pub(super) refuses_purges: bool,
+    /// The next reading lacks what this removes from it.
+    pub(super) omits: Option<fn(&mut Observed)>,
+    watch: Watch,
+    count: u64,
+    answers: BTreeMap<(Instant, u64), (UplinkId, IpAddr, Vec<u8>)>,
+}
+
+/// Uplinks of these tiers, in mode `external`: the rules are somebody else's.
+pub(super) fn uplinks(tiers: &[u32]) -> Config {
+    let tiers: Vec<_> = tiers.iter().map(|tier| (1, Tier::Number(*tier))).collect();
+    let mut config = config(&tiers);
+    config.firewall.mode = crate::config::FirewallMode::External;
+    config
+}
+
+/// All interfaces are there and have a carrier.
+pub(super) fn kernel(config: &Config) -> Observed {
+    let mut state = Observed::default();
+    for (index, uplink) in (1..).zip(&config.uplinks) {
+        let link = Link { index, up: true, carrier: true, mtu: 1500 };
+        state.links.insert(uplink.ifname, link);
+    }
+    state
+}
+
+/// The first default of an uplink's table.
+pub(super) fn default_of(table: u32) -> RouteKey {
+    let prefix = crate::net::Prefix::default_route(crate::net::Family::V4);
+    RouteKey { table, prefix, metric: 0 }
+}
+
+/// Everything answers.
+pub(super) fn all(_: u8, _: usize, _: u64) -> Option<Duration> {
+    Some(MS * 10)
+}
+
+/// The first target alone answers.
+pub(super) fn first_target(_: u8, target: usize, _: u64) -> Option<Duration> {
+    (target == 0).then_some(MS * 10)
+}
+
+impl World {
+    pub(super) fn new(config: Config) -> Self {
+        let state = kernel(&config);
+        Self::with(config, Saved::default(), START, state, |_| false)
+    }
+
+    pub(super) fn with(
+        config: Config,
+        saved: Saved,
+        now: Instant,
+        state: Observed,
+        refuses: fn(&Key) -> bool,
+    ) -> Self {
+        let router = Router::new(config.clone(), saved, "boot".into(), [3; 16]);
+        let mut world = Self {
+            router,
+            config,
+            state,
+            now,
+            notices: Vec::new(),
+            purges: Vec::new(),
+            links_up: Vec::new(),
+            sent: BTreeMap::new(),
+            refuses,
+            refuses_purges: false,
+            omits: None,
+            watch: Watch::default(),
+            count: 0,
+            answers: BTreeMap::new(),
+        };
+        let mut out = Vec::new();
+        world.router.start(now, &mut out);
+        world.perform(out, &mut |_, _, _| None);
+        world
+    }
+
+    /// The process dies, and another one starts a second later on what it left.
+    pub(super) fn restart(self, change: impl FnOnce(&mut Observed)) -> Self {
+        let mut state = self.state;
+        change(&mut state);
+        Self::with(self.config, self.router.saved, self.now + MS * 1000, state, self.refuses)
+    }
+
+    fn perform(&mut self, mut out: Vec<Output>, fate: &mut Fate) {
+        while !out.is_empty() {
+            let mut next = Vec::new();
+            for output in out {
+                self.output(output, &mut next, fate);
+            }
+            self.router.wake(self.now, &mut next);
+            out = next;
+        }
+    }
+
+    fn output(&mut self, output: Output, next: &mut Vec<Output>, fate: &mut Fate) {
+        let now = self.now;
+        match output {
+            Output::Apply(plan) => {
+                for step in plan {
+                    let result = if (self.refuses)(&step.key) {
+                        Err(OpError { errno: 101, text: "Network is unreachable".into() })
+                    } else {
+                        self.apply(step.key.clone(), step.op);
+                        Ok(())
+                    };
+                    self.router.handle(now, Input::Applied(step.key, result), next);
+                }
+            }
+            Output::Watch(watch) => self.watch = watch,
+            Output::Observe(scope) => {
+                let mut state = Box::new(self.state.clone());
+                state.routes.retain(|k, r| self.watch.has_route(k.table, r.protocol));
+                if let Some(omit) = self.omits.take_if(|_| !scope.is_empty()) {
+                    omit(&mut state);
+                }
+                self.router.handle(now, Input::Observed(scope, state), next);
+            }
+            Output::Purge(purge) => {
+                let uplink = purge.uplink;
+                self.purges.push((now, purge));
+                let error = OpError { errno: 105, text: "No buffer space available".into() };
+                let result = if self.refuses_purges { Err(error) } else { Ok(1) };
+                self.router.handle(now, Input::Purged { uplink, result }, next);
+            }
+            Output::Notice(notice) => self.notices.push((now, notice)),
+            Output::LinkUp(ifname) => self.links_up.push(ifname),
+            Output::Send { uplink, to, bytes } => {
+                self.count += 1;
+                *self.sent.entry(uplink.0).or_default() += 1;
+                let targets = &self.router.config.check.targets;
+                let target = targets.iter().position(|target| *target == to).unwrap();
+                if let Some(rtt) = fate(uplink.0, target, self.count) {
+                    let echo =
+                        Echo { kind: EchoKind::Reply, ..Echo::parse(&bytes).unwrap() }.emit();
+                    let answer = (uplink, IpAddr::V4(to), echo);
+                    self.answers.insert((now + rtt, self.count), answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, key: Key, op: Op) {
+        match (key, op) {
+            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+                self.state.addresses.insert((ifname, prefix), Ownership::Ours);
+            }
+            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+                self.state.addresses.remove(&(ifname, prefix));
+            }
+            (Key::Route(key), Op::SetRoute { value, .. }) => {
+                let route = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
+                self.state.routes.insert(key, route);
+            }
+            (Key::Route(key), Op::DelRoute) => drop(self.state.routes.remove(&key)),
+            (Key::Rule(rule), Op::AddRule) => self.state.rules.push(ObservedRule {
+                priority: rule.priority,
+                family: rule.family,
+                protocol: PROTOCOL,
+                rule: Some(rule),
+            }),
+            (Key::Rule(rule), Op::DelRule) => {
+                self.state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
+            }
+            _ => {}
+        }
+    }
+
+    /// Hands something to the router.
+    pub(super) fn input(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.router.handle(self.now, input, &mut out);
+        out.push(Output::Observe(Scope::NONE));
+        self.perform(out, &mut |_, _, _| None);
+    }
+
+    /// The kernel says that something changed.
+    pub(super) fn changed(&mut self, scope: Scope) {
+        self.input(Input::Changed(scope));
+    }
+
+    /// Lets time pass; `fate` says what becomes of each probe.
+    pub(super) fn run(
+        &mut self,
+        time: Duration,
+        mut fate: impl FnMut(u8, usize, u64) -> Option<Duration> + 'static,
+    ) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now = self.now + MS;
+            let mut out = Vec::new();
+            let mut stirred = false;
+            while let Some(((at, number), _)) = self.answers.first_key_value() {
+                if *at > self.now {
+                    break;
+                }
+                let answer = self.answers.remove(&(*at, *number)).unwrap();
+                let (uplink, from, bytes) = answer;
+                self.router.handle(self.now, Input::Packet { uplink, from, bytes }, &mut out);
+                stirred = true;
+            }
+            if stirred || self.router.deadline().is_some_and(|at| at <= self.now) {
+                self.router.wake(self.now, &mut out);
+            }
+            self.perform(out, &mut fate);
+        }
+    }
+
+    pub(super) fn health(&self) -> Vec<Health> {
+        self.router.facts.uplinks.iter().map(|fact| fact.health).collect()
+    }
+
+    pub(super) fn active(&self) -> Vec<bool> {
+        self.router.facts.uplinks.iter().map(|fact| fact.active).collect()
+    }
+
+    /// Changes of health since then: which uplink, and to what.
+    pub(super) fn told(&self, since: Instant) -> Vec<(String, Health)> {
+        let health = |(at, notice): &(Instant, Notice)| match notice {
+            Notice::Health { uplink, to, .. } if *at >= since => Some((uplink.clone(), *to)),
+            _ => None,
+        };
+        self.notices.iter().filter_map(health).collect()
+    }
+
+    /// The interface of the uplink of this index.
+    pub(super) fn link(&mut self, index: usize) -> &mut Link {
+        let ifname = self.config.uplinks[index].ifname;
+        self.state.links.get_mut(&ifname).unwrap()
+    }
+
+    /// The interface vanishes, and what the kernel has of it.
+    pub(super) fn unplug(state: &mut Observed, config: &Config, index: usize) {
+        let ifname = config.uplinks[index].ifname;
+        state.links.remove(&ifname);
+        state.addresses.retain(|(name, _), _| *name != ifname);
+        let table = config.ranges.tables.0 + u32::try_from(index + 1).unwrap();
+        state.routes.remove(&default_of(table));
+    }
+
+    /// The deletions of this uplink's connections that can move, since then.
+    pub(super) fn moved(&self, uplink: u8, since: Instant) -> usize {
+        let is_it = |(at, purge): &&(Instant, Purge)| {
+            *at >= since && purge.uplink.0 == uplink && purge.which == crate::output::Which::Movable
+        };
+        self.purges.iter().filter(is_it).count()
+    }
+}
+
+/// No uplink is down in any of these.
+pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
+    let all = vec![Health::Up, Health::Probing, Health::Degraded];
+    told.iter().all(|(_, health)| all.contains(health))
+}
