@@ -114,6 +114,7 @@ impl Notice {
             Self::Started { adopted: true, .. } => "started and adopted what was there",
             Self::Started { .. } => "started",
             Self::Reloaded { .. } => "took a new configuration",
+            Self::Health { from, to, .. } if from == to => "found an uplink at the start",
             Self::Health { .. } => "uplink changed health",
             Self::Role { .. } => "uplink changed role",
             Self::Switched { .. } => "switched the active set",

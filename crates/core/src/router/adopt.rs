@@ -81,6 +81,7 @@ impl Router {
             role: Role::Standby,
             history: VecDeque::new(),
             transitions: 0,
+            is_told: false,
             link_set_up: None,
             neighbour: "unknown".into(),
         };

@@ -111,7 +111,10 @@ impl Router {
     fn set_health(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
         let (to, cause) = self.health(index);
         let from = self.facts.uplinks[index].health;
-        if from == to {
+        // The first health of a process is news, whatever it is: what happened while no daemon ran
+        // was told to nobody, and its connections are still there.
+        let is_first = !core::mem::replace(&mut self.books[index].is_told, true);
+        if from == to && !is_first {
             return;
         }
         self.facts.uplinks[index].health = to;

@@ -51,6 +51,8 @@ struct Book {
     role: Role,
     history: VecDeque<Deed>,
     transitions: u64,
+    /// People know its health from this process.
+    is_told: bool,
     /// Interface index for which the link was set up once.
     link_set_up: Option<u32>,
     neighbour: String,

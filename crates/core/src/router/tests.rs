@@ -345,5 +345,6 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
     }
 }
 
+mod decisions;
 mod ignored;
 mod world;

@@ -4,6 +4,7 @@
 use super::{Happening, Law};
 use crate::scene::Scene;
 use rail_core::notice::Notice;
+use rail_core::status::Health;
 
 /// See the module.
 #[derive(Default)]
@@ -15,7 +16,9 @@ impl Law for Notices {
             Happening::Said(Notice::Health { uplink, from, to, .. }) => {
                 let i = scene.config.uplinks.iter().position(|u| u.name == *uplink);
                 let last = i.map(|i| scene.lines[i].health);
-                if last != Some(*from) || from == to {
+                // What is absent at the start is told as well.
+                let is_none = from == to && *to != Health::Absent;
+                if last != Some(*from) || is_none {
                     return Err(format!("{uplink} goes from {from} to {to}, but it was {last:?}"));
                 }
             }
