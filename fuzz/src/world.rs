@@ -167,7 +167,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
         networks: vec![network(dice)],
         firewall: FirewallConfig {
             mode: if dice.one_in(2) { FirewallMode::Off } else { FirewallMode::Basic },
-            allow: vec![Allow { protocol: Protocol::Tcp, ports: (22, 22), from: None }],
+            allow: vec![Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from: Vec::new() }],
         },
         balance: match dice.below(3) {
             0 => BalanceBy::Connection,
@@ -179,7 +179,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
         uplinks: (0..count).map(|i| uplink(dice, i)).collect(),
         forwards: vec![Forward {
             protocol: Protocol::Udp,
-            ports: (53, 54),
+            ports: Some((53, 54)),
             to: SocketAddr::from(([192, 168, 1, 2], 5353)),
             from: Vec::new(),
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),

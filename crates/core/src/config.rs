@@ -5,6 +5,7 @@ use crate::net::{IfName, Prefix};
 use crate::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Everything the administrator said, defaults filled in.
@@ -156,35 +157,74 @@ pub enum FirewallMode {
     External,
 }
 
-/// One entry of `[firewall] allow`: `tcp 22 from 203.0.113.0/24`.
+/// One entry of `[firewall] allow`: `tcp 22,443 from 203.0.113.0/24`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Allow {
-    /// Transport protocol.
+    /// Protocol.
     pub protocol: Protocol,
-    /// First and last port, equal for a single one.
-    pub ports: (u16, u16),
-    /// Source prefix; `None`: anyone.
-    pub from: Option<Prefix>,
+    /// Ranges of ports, first and last; empty: all of the protocol.
+    pub ports: Vec<(u16, u16)>,
+    /// Source prefixes of both families; empty: anyone.
+    pub from: Vec<Prefix>,
 }
 
-/// Transport protocols that have ports.
+/// What is above IP.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Protocol {
     /// TCP.
     Tcp,
     /// UDP.
     Udp,
+    /// Another one, by its number; it has no ports.
+    Other(u8),
 }
 
 impl Protocol {
-    /// The word nft and the configuration use.
-    pub const fn as_str(self) -> &'static str {
+    /// The protocol of this number.
+    pub const fn of_number(number: u8) -> Self {
+        match number {
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            other => Self::Other(other),
+        }
+    }
+
+    /// The protocol of this name, or number as text.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "tcp" => Some(Self::Tcp),
+            "udp" => Some(Self::Udp),
+            _ => match NAMED.iter().find(|(_, known)| *known == name) {
+                Some((number, _)) => Some(Self::Other(*number)),
+                None if name.bytes().all(|b| b.is_ascii_digit()) => {
+                    name.parse().ok().map(Self::of_number)
+                }
+                None => None,
+            },
+        }
+    }
+
+    /// True if it has ports.
+    pub const fn has_ports(self) -> bool {
+        matches!(self, Self::Tcp | Self::Udp)
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
+            Self::Tcp => f.write_str("tcp"),
+            Self::Udp => f.write_str("udp"),
+            Self::Other(number) => match NAMED.iter().find(|(known, _)| known == number) {
+                Some((_, name)) => f.write_str(name),
+                None => number.fmt(f),
+            },
         }
     }
 }
+
+/// Protocols without ports that have a name in the configuration.
+const NAMED: &[(u8, &str)] = &[(1, "icmp"), (47, "gre"), (50, "esp")];
 
 /// `[balance] by`: what decides the uplink of a new connection.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -324,11 +364,13 @@ pub enum Nat {
 /// `[[forward]]`: a port forward.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forward {
-    /// Transport protocol.
+    /// Protocol.
     pub protocol: Protocol,
-    /// First and last port on the uplink's address, equal for a single one.
-    pub ports: (u16, u16),
+    /// First and last port on the uplink's address, equal for a single one; `None`: the protocol
+    /// has no ports.
+    pub ports: Option<(u16, u16)>,
     /// Where it goes: the host inside and, there, the first port; the others follow in order.
+    /// Without ports the port is 0.
     pub to: SocketAddr,
     /// Sources outside that may; empty: anyone.
     pub from: Vec<Prefix>,

@@ -97,7 +97,7 @@ fn config(dice: &mut Dice) -> Config {
     let to = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 10)), 80);
     let forward = Forward {
         protocol: Protocol::Tcp,
-        ports: (8080, 8080),
+        ports: Some((8080, 8080)),
         to,
         from: Vec::new(),
         uplinks: None,

@@ -7,10 +7,10 @@
 //! configuration changes.
 
 use super::forward::is_on;
-use super::{firewall, mark, networks, ports};
-use crate::config::{Allow, Config, Forward, Nat, Network, Reach, UplinkConfig};
+use super::{allow, firewall, mark, networks};
+use crate::config::{Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
-use crate::net::{Family, IfName, Prefix, UplinkId};
+use crate::net::{Family, IfName, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
 use alloc::format;
@@ -166,23 +166,21 @@ fn nat(rules: &Rules<'_>) -> String {
 }
 
 /// The translation of what comes in by an interface, perhaps from some sources only.
-fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Option<String> {
-    let SocketAddr::V4(to) = forward.to else { return None };
-    let (public, protocol) = (line.uplink.address.address, forward.protocol.as_str());
-    let (first, last) = forward.ports;
-    let goal = if first == last {
-        to.to_string()
-    } else if first == to.port() {
-        to.ip().to_string()
-    } else {
+fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Vec<String> {
+    let SocketAddr::V4(to) = forward.to else { return Vec::new() };
+    let public = line.uplink.address.address;
+    let goal = match forward.ports {
+        None => to.ip().to_string(),
+        Some((first, last)) if first == last => to.to_string(),
+        Some((first, _)) if first == to.port() => to.ip().to_string(),
         // The number behind the range is the port that its first one stands for.
-        format!("{to}-{}/{first}", to.port() + (last - first))
+        Some((first, last)) => format!("{to}-{}/{first}", to.port() + (last - first)),
     };
-    let ports = ports(forward.ports, ':');
-    Some(format!(
-        "rail-dnat -i {incoming} -d {public} -p {protocol} --dport {ports} \
-         -j DNAT --to-destination {goal}"
-    ))
+    let services = allow::iptables_services(forward.protocol, forward.ports.as_slice());
+    let rule = |what: &String| {
+        format!("rail-dnat -i {incoming} -d {public} {what} -j DNAT --to-destination {goal}")
+    };
+    services.iter().map(rule).collect()
 }
 
 /// Clients inside reach forwards by the line's address. They bear no mark of a line, and that
@@ -196,7 +194,7 @@ fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
         // Strangers inside are no better than those outside whom a forward does not name.
         let may = |f: &&&Forward| f.from.is_empty() || networks::is_lan(&network);
         let reached = forwards.iter().filter(may);
-        out.extend(reached.filter_map(|f| port_forward(&inside.to_string(), line, f)));
+        out.extend(reached.flat_map(|f| port_forward(&inside.to_string(), line, f)));
         let (public, mask) = (line.uplink.address.address, config.ranges.mark_mask);
         out.push(format!(
             "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
@@ -218,9 +216,8 @@ fn filter(rules: &Rules<'_>) -> String {
     }
     out.extend(firewall::closed(rules.config).into_iter().flat_map(gates));
     let icmp = icmp(rules.family);
-    let allowed = rules.config.firewall.allow.iter();
-    let allowed = allowed.filter(|a| fits(a.from, rules.family));
-    out.extend(allowed.map(|allow| format!("rail-wan {} -j RETURN", opened(allow))));
+    let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
+    out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
     out.push("rail-wan -j rail-closed".into());
     for open in [KNOWN, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
@@ -303,13 +300,3 @@ fn services(family: Family) -> Vec<String> {
 }
 
 const KNOWN: &str = "-m conntrack --ctstate RELATED,ESTABLISHED";
-
-fn fits(from: Option<Prefix>, family: Family) -> bool {
-    from.is_none_or(|prefix| prefix.family() == family)
-}
-
-fn opened(allow: &Allow) -> String {
-    let from = allow.from.map_or_else(String::new, |prefix| format!("-s {} ", prefix.network()));
-    let ports = ports(allow.ports, ':');
-    format!("{from}-p {} --dport {ports}", allow.protocol.as_str())
-}

@@ -5,11 +5,11 @@
 //! restore and one verdict. A failover changes no rule, only elements of the
 //! slot map.
 
-use crate::config::{Allow, BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
+use crate::config::{BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::{IfName, UplinkId};
 use crate::render::{
-    forward as port_forward, inside as beside, mark, networks, ports, shared, slot_count,
+    allow, forward as port_forward, inside as beside, mark, networks, shared, slot_count,
 };
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
@@ -294,21 +294,9 @@ fn from_uplink_to_router(config: &Config) -> Chain {
         "ct status dnat accept".to_string(),
         "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
     ];
-    rules.extend(config.firewall.allow.iter().map(allow));
+    rules.extend(allow::nft(&config.firewall.allow));
     rules.push("counter drop".to_string());
     plain("wan_input".into(), rules)
-}
-
-fn allow(allow: &Allow) -> String {
-    let from = allow.from.map_or_else(String::new, |prefix| {
-        let family = match prefix.family() {
-            crate::net::Family::V4 => "ip",
-            crate::net::Family::V6 => "ip6",
-        };
-        format!("{family} saddr {} ", prefix.network())
-    });
-    let ports = ports(allow.ports, '-');
-    format!("{from}{} dport {ports} accept", allow.protocol.as_str())
 }
 
 fn from_uplink_to_inside() -> Chain {

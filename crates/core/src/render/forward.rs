@@ -6,8 +6,9 @@
 //! answer its neighbour directly, from an address the neighbour never asked.
 
 use crate::config::{Config, Forward, UplinkConfig};
+use crate::render::allow::nft_service;
 use crate::render::firewall::{Line, any_of, inside, plain};
-use crate::render::{networks, ports};
+use crate::render::networks;
 use crate::state::Chain;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -96,16 +97,15 @@ const fn family(forward: &Forward) -> &'static str {
 }
 
 fn translation(forward: &Forward, publics: &str) -> String {
-    let (family, protocol) = (family(forward), forward.protocol.as_str());
-    let ports = ports(forward.ports, '-');
+    let (family, what) = (family(forward), nft_service(forward.protocol, forward.ports.as_slice()));
     let goal = goal(forward);
-    format!("{family} daddr {publics} {protocol} dport {ports} dnat {family} to {goal}")
+    format!("{family} daddr {publics} {what} dnat {family} to {goal}")
 }
 
 /// Where a connection goes. A range that is moved needs each port named: of a range of goals
 /// the kernel takes any port that is free.
 fn goal(forward: &Forward) -> String {
-    let (first, last) = forward.ports;
+    let Some((first, last)) = forward.ports else { return forward.to.ip().to_string() };
     if first == last {
         return forward.to.to_string();
     }
@@ -116,7 +116,7 @@ fn goal(forward: &Forward) -> String {
         .zip(forward.to.port()..)
         .map(|(port, to)| format!("{port} : {to}"))
         .collect();
-    let (to, protocol) = (forward.to.ip(), forward.protocol.as_str());
+    let (to, protocol) = (forward.to.ip(), forward.protocol);
     format!("{to} : {protocol} dport map {{ {} }}", moved.join(", "))
 }
 

@@ -6,6 +6,7 @@
 //! in an `unreachable` of the highest metric, so that a pinned packet never falls
 //! through to another line when its own interface goes down.
 
+mod allow;
 pub mod explain;
 pub mod external;
 mod firewall;

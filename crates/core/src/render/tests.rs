@@ -114,7 +114,7 @@ fn assert_golden(state: &State, golden: &str) {
 fn forward(ports: (u16, u16), to: &str) -> Forward {
     Forward {
         protocol: Protocol::Tcp,
-        ports,
+        ports: Some(ports),
         to: to.parse().unwrap(),
         from: Vec::new(),
         uplinks: None,
@@ -127,8 +127,8 @@ fn forward(ports: (u16, u16), to: &str) -> Forward {
 fn three_uplinks() {
     let mut config = config(&[(3, Tier::Number(1)), (2, Tier::Number(1)), (1, Tier::Number(1))]);
     config.forwards.push(Forward { hairpin: false, ..forward((8080, 8080), "192.168.1.10:80") });
-    let from = Some("203.0.113.0/24".parse().unwrap());
-    config.firewall.allow.push(Allow { protocol: Protocol::Tcp, ports: (22, 22), from });
+    let from = vec!["203.0.113.0/24".parse().unwrap()];
+    config.firewall.allow.push(Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from });
     let state = render(&config, &facts(&config, &[0, 1, 2]));
     assert_golden(&state, include_str!("golden/three_uplinks.txt"));
 }

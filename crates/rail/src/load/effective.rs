@@ -1,6 +1,7 @@
 //! Writes a configuration back as a file, defaults included: what
 //! `rail check --show-effective` prints. Reading it gives the same configuration.
 
+use super::allow::show_ports;
 use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
@@ -80,13 +81,12 @@ fn general(out: &mut String, config: &Config) {
 }
 
 fn show_allow(allow: &Allow) -> String {
-    let ports = show_ports(allow.ports);
-    let from = allow.from.map_or(String::new(), |from| format!(" from {from}"));
-    format!("\"{} {ports}{from}\"", allow.protocol.as_str())
-}
-
-fn show_ports((first, last): (u16, u16)) -> String {
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
+    let listed = |word: &str, all: Vec<String>| {
+        if all.is_empty() { String::new() } else { format!(" {word}{}", all.join(",")) }
+    };
+    let ports = listed("", allow.ports.iter().map(|range| show_ports(*range)).collect());
+    let from = listed("from ", allow.from.iter().map(ToString::to_string).collect());
+    format!("\"{}{ports}{from}\"", allow.protocol)
 }
 
 /// `[lan]` and what it cannot say.
@@ -182,9 +182,17 @@ fn write_check(out: &mut String, config: &Config) {
 }
 
 fn write_forward(out: &mut String, forward: &Forward) {
-    line(out, "\n[[forward]]\nprotocol", &quoted(forward.protocol.as_str()));
-    line(out, "port", &quoted(&show_ports(forward.ports)));
-    line(out, "to", &quoted(&forward.to.to_string()));
+    line(out, "\n[[forward]]\nprotocol", &quoted(&forward.protocol.to_string()));
+    match forward.ports {
+        Some(ports) => {
+            line(out, "port", &quoted(&show_ports(ports)));
+            line(out, "to", &quoted(&forward.to.to_string()));
+        }
+        None => {
+            out.push_str("# port: none, all of the protocol\n");
+            line(out, "to", &quoted(&forward.to.ip().to_string()));
+        }
+    }
     if forward.from.is_empty() {
         out.push_str("# from: anyone\n");
     } else {

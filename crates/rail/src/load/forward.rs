@@ -1,8 +1,8 @@
 //! `[[forward]]`: port forwards.
 
+use super::allow::{prefix_of, show_ports};
 use super::keys::suggestion;
 use super::reader::{Node, Reader, Section, shown};
-use super::router::prefix_of;
 use super::unit::digits;
 use super::uplink::{self, is_host};
 use rail_core::config::{Forward, Protocol};
@@ -29,27 +29,32 @@ pub(super) fn forwards(
     all
 }
 
-/// One block; one forward for each protocol it names.
+/// One block; one forward for each protocol and each range of ports that it names.
 fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[uplink::Draft]) -> Vec<Draft> {
     let protocols = protocols(reader, section);
-    let ports = section.get("port").and_then(|node| ports(reader, node));
-    if section.get("port").is_none() {
-        reader.missing(section, "port", "8080");
-    }
-    let to = section.get("to").and_then(|node| to(reader, node, ports));
+    let ports = ports(reader, section, &protocols);
+    let to = section.get("to").and_then(|node| to(reader, node, ports.as_deref()?));
     if section.get("to").is_none() {
         reader.missing(section, "to", "\"192.168.1.10:80\"");
     }
     let names = section.get("uplinks").map(|node| names(reader, node, uplinks));
     let from = section.get("from").map_or_else(Vec::new, |node| from(reader, node));
     let hairpin = reader.boolean(section, "hairpin", true);
-    let (Some(ports), Some(to)) = (ports, to) else { return Vec::new() };
-    let one = |protocol| Draft {
-        value: Forward { protocol, ports, to, from: from.clone(), uplinks: names.clone(), hairpin },
-        port: section.place("port"),
+    let (Some(ports), Some((host, port))) = (ports, to) else { return Vec::new() };
+    let one = |protocol, ports: Option<(u16, u16)>| Draft {
+        value: Forward {
+            protocol,
+            ports,
+            to: SocketAddr::new(host.into(), port.or(ports.map(|(first, _)| first)).unwrap_or(0)),
+            from: from.clone(),
+            uplinks: names.clone(),
+            hairpin,
+        },
+        port: section.place(if ports.is_some() { "port" } else { "protocol" }),
         to: section.place("to"),
     };
-    protocols.into_iter().map(one).collect()
+    let ranges = || ports.iter().copied().map(Some).chain(ports.is_empty().then_some(None));
+    protocols.iter().flat_map(|protocol| ranges().map(|range| one(*protocol, range))).collect()
 }
 
 fn protocols(reader: &mut Reader, section: &Section<'_>) -> Vec<Protocol> {
@@ -57,28 +62,33 @@ fn protocols(reader: &mut Reader, section: &Section<'_>) -> Vec<Protocol> {
         reader.missing(section, "protocol", "\"tcp\"");
         return Vec::new();
     };
-    let nodes = match node.get_ref().as_array() {
-        Some(array) => array.iter().collect(),
-        None => vec![node],
-    };
-    if nodes.is_empty() {
+    if node.get_ref().as_array().is_some_and(|array| array.iter().next().is_none()) {
         reader.error(node.span(), "`protocol` is empty").hint("\"tcp\", \"udp\", or both");
     }
     let mut found = Vec::new();
-    for node in nodes {
-        let wanted = "\"tcp\", \"udp\" or [\"tcp\", \"udp\"]";
-        let protocol = match reader.text(node, "protocol", wanted) {
-            Some("tcp") => Protocol::Tcp,
-            Some("udp") => Protocol::Udp,
-            Some(other) => {
-                let text = format!("`protocol` cannot be \"{}\"", shown(other));
-                reader.error(node.span(), text).hint(format!("valid: {wanted}"));
-                continue;
+    for node in one_or_several(node) {
+        let number = node.get_ref().is_integer();
+        let protocol = if number {
+            let number = reader.integer(node, "protocol", 0..=255);
+            number.and_then(|n| u8::try_from(n).ok()).map(Protocol::of_number)
+        } else if let Some(name) = reader.text(node, "protocol", "a text such as \"tcp\"") {
+            let known = Protocol::of_name(name);
+            if known.is_none() {
+                let text = format!("`protocol` cannot be \"{}\"", shown(name));
+                let hint = "valid: \"tcp\", \"udp\", \"esp\", \"gre\", \"icmp\", or a number";
+                reader.error(node.span(), text).hint(hint);
             }
-            None => continue,
+            known
+        } else {
+            None
         };
+        let Some(protocol) = protocol else { continue };
         if found.contains(&protocol) {
-            reader.error(node.span(), format!("\"{}\" is listed twice", protocol.as_str()));
+            reader.error(node.span(), format!("\"{protocol}\" is listed twice"));
+        } else if found.first().is_some_and(|p: &Protocol| p.has_ports() != protocol.has_ports()) {
+            reader
+                .error(node.span(), "protocols with and without ports are in one [[forward]]")
+                .hint("write a block for each kind");
         } else {
             found.push(protocol);
         }
@@ -86,8 +96,50 @@ fn protocols(reader: &mut Reader, section: &Section<'_>) -> Vec<Protocol> {
     found
 }
 
+/// The elements of a list, or the value itself.
+fn one_or_several<'a>(node: Node<'a>) -> Vec<Node<'a>> {
+    node.get_ref().as_array().map_or_else(|| vec![node], |array| array.iter().collect())
+}
+
+/// The ranges of `port`; none for protocols that have no ports, `None` for what is wrong.
+fn ports(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    protocols: &[Protocol],
+) -> Option<Vec<(u16, u16)>> {
+    let portless = protocols.first().filter(|protocol| !protocol.has_ports());
+    let Some(node) = section.get("port") else {
+        if portless.is_some() {
+            return Some(Vec::new());
+        }
+        if !protocols.is_empty() || section.get("protocol").is_none() {
+            reader.missing(section, "port", "8080");
+        }
+        return None;
+    };
+    if let Some(protocol) = portless {
+        reader.error(node.span(), format!("{protocol} has no ports")).hint("leave `port` out");
+        return None;
+    }
+    let nodes = one_or_several(node);
+    if nodes.is_empty() {
+        reader.error(node.span(), "`port` is empty").hint("8080, \"5000-5010\", or a list of such");
+    }
+    let mut found: Vec<(u16, u16)> = Vec::new();
+    for node in &nodes {
+        let Some(range) = range(reader, node) else { continue };
+        if let Some(other) = found.iter().find(|f| f.0 <= range.1 && range.0 <= f.1) {
+            let text = format!("`port`: {} and {} overlap", show_ports(range), show_ports(*other));
+            reader.error(node.span(), text);
+        } else {
+            found.push(range);
+        }
+    }
+    (!nodes.is_empty() && found.len() == nodes.len()).then_some(found)
+}
+
 /// A port, as a number or a text, or a range of them; first and last.
-fn ports(reader: &mut Reader, node: Node<'_>) -> Option<(u16, u16)> {
+fn range(reader: &mut Reader, node: Node<'_>) -> Option<(u16, u16)> {
     let Some(text) = node.get_ref().as_str() else {
         let port = reader.integer(node, "port", 1..=65535);
         return port.and_then(|p| u16::try_from(p).ok()).map(|p| (p, p));
@@ -95,7 +147,8 @@ fn ports(reader: &mut Reader, node: Node<'_>) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (Some(first), Some(last)) = (digits(first), digits(last)) else {
         let text = format!("`port`: \"{}\" is no port and no range of ports", shown(text));
-        reader.error(node.span(), text).hint("8080 or \"5000-5010\"");
+        let hint = "8080, \"5000-5010\", or a list: [\"443\", \"5000-5010\"]";
+        reader.error(node.span(), text).hint(hint);
         return None;
     };
     let (Some(first), Some(last)) = (port(first), port(last)) else {
@@ -116,11 +169,15 @@ fn port(number: u64) -> Option<u16> {
 }
 
 /// `address:port`, or the address alone: the same ports.
-fn to(reader: &mut Reader, node: Node<'_>, ports: Option<(u16, u16)>) -> Option<SocketAddr> {
+fn to(
+    reader: &mut Reader,
+    node: Node<'_>,
+    ranges: &[(u16, u16)],
+) -> Option<(Ipv4Addr, Option<u16>)> {
     let text = reader.text(node, "to", "a text such as \"192.168.1.10:80\"")?;
-    let to = match (text.parse::<SocketAddr>(), text.parse::<IpAddr>()) {
-        (Ok(to), _) => to,
-        (_, Ok(address)) => SocketAddr::new(address, ports?.0),
+    let (address, port) = match (text.parse::<SocketAddr>(), text.parse::<IpAddr>()) {
+        (Ok(to), _) => (to.ip(), Some(to.port())),
+        (_, Ok(address)) => (address, None),
         _ => {
             reader
                 .error(node.span(), format!("`to`: \"{}\" is no address and port", shown(text)))
@@ -128,11 +185,11 @@ fn to(reader: &mut Reader, node: Node<'_>, ports: Option<(u16, u16)>) -> Option<
             return None;
         }
     };
-    let IpAddr::V4(address) = to.ip() else {
+    let IpAddr::V4(address) = address else {
         reader.later(node.span(), "a forward to an IPv6 address");
         return None;
     };
-    if to.port() == 0 {
+    if port == Some(0) {
         reader.error(node.span(), "`to`: the port must be between 1 and 65535");
         return None;
     }
@@ -144,7 +201,23 @@ fn to(reader: &mut Reader, node: Node<'_>, ports: Option<(u16, u16)>) -> Option<
         reader.error(node.span(), text);
         return None;
     }
-    has_room(reader, node, ports?, to.port()).then_some(to)
+    let fits = match (port, ranges) {
+        (None, _) => true,
+        (Some(port), [range]) => has_room(reader, node, *range, port),
+        (Some(_), []) => {
+            let text = "`to` has a port, and the protocol has none";
+            reader.error(node.span(), text).hint(format!("write to = \"{address}\""));
+            false
+        }
+        (Some(port), several) => {
+            let text = format!("`to`: {} ports or ranges cannot all go to {port}", several.len());
+            reader
+                .error(node.span(), text)
+                .hint("leave the port out: the same ports; or write one [[forward]] for each");
+            false
+        }
+    };
+    fits.then_some((address, port))
 }
 
 /// Whether a range that begins at `to` ends at a port, and is not too long to be moved.

@@ -168,22 +168,26 @@ fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forwa
             (Some(a), Some(b)) => a.iter().any(|name| b.contains(name)),
             _ => true,
         };
-        then.protocol == now.protocol && shared(now.ports, then.ports).is_some() && meets
+        then.protocol == now.protocol && meet(now.ports, then.ports) && meets
     };
-    if let Some(first) = earlier.iter().find(clash)
-        && let Some((from, to)) = shared(now.ports, first.value.ports)
-    {
-        let protocol = now.protocol.as_str();
-        let text = if from == to {
-            format!("{protocol} port {from} is forwarded twice")
-        } else {
-            format!("{protocol} ports {from}-{to} are forwarded twice")
+    if let Some(first) = earlier.iter().find(clash) {
+        let protocol = now.protocol;
+        let both = now.ports.zip(first.value.ports).and_then(|(a, b)| shared(a, b));
+        let text = match both {
+            None => format!("{protocol} is forwarded twice"),
+            Some((from, to)) if from == to => format!("{protocol} port {from} is forwarded twice"),
+            Some((from, to)) => format!("{protocol} ports {from}-{to} are forwarded twice"),
         };
         reader
             .error(forward.port.clone(), text)
             .also(&first.port, "first here")
             .hint("one port can go to one place only, on each uplink");
     }
+}
+
+/// True if both have a port in common, or no ports at all.
+fn meet(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> bool {
+    a.zip(b).is_none_or(|(a, b)| shared(a, b).is_some())
 }
 
 /// The ports that are in both ranges, first and last.
@@ -224,7 +228,10 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
         let names = |f: &&Forward| f.uplinks.as_ref().is_some_and(|all| all.contains(&uplink.name));
         if let Some(forward) = config.forwards.iter().find(names) {
             let name = &uplink.name;
-            let text = format!("port {} is not forwarded on \"{name}\", inside", forward.ports.0);
+            let what = forward
+                .ports
+                .map_or_else(|| forward.protocol.to_string(), |(first, _)| format!("port {first}"));
+            let text = format!("{what} is not forwarded on \"{name}\", inside");
             warn(file.place("forward"), text, "its box can forward it");
         }
     }

@@ -5,6 +5,7 @@
 //! with its place; any text at all gives a `Config` or a [`Report`], never a
 //! panic. Leaves out: what is on the system (an interface may appear later).
 
+mod allow;
 mod check;
 mod effective;
 mod forward;

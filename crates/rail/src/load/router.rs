@@ -1,12 +1,12 @@
 //! `[router]`, `[log]`, `[lan]`, `[firewall]`, `[balance]`, `[ranges]`.
 
+use super::allow;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::unit::digits;
 use rail_core::config::{
-    Allow, BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Protocol, Ranges,
-    Router,
+    BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router,
 };
-use rail_core::net::{Family, IfName, Prefix};
+use rail_core::net::IfName;
 
 pub(super) fn router(reader: &mut Reader, file: &Section<'_>) -> Router {
     let mut router = Router { name: String::new(), no_uplink: NoUplink::Keep };
@@ -97,74 +97,13 @@ pub(super) fn firewall(reader: &mut Reader, file: &Section<'_>) -> FirewallConfi
     ];
     firewall.mode = reader.word(&section, "mode", &words, &[]).unwrap_or_default();
     if let Some(node) = section.get("allow") {
-        for node in reader.list(node, "allow", "a list such as [\"tcp 22 from 203.0.113.0/24\"]") {
-            let Some(text) = reader.text(node, "allow", "a text such as \"tcp 22\"") else {
-                continue;
-            };
-            match allow(text) {
-                Ok(allow) => firewall.allow.push(allow),
-                Err(why) => {
-                    reader
-                        .error(node.span(), format!("`allow`: {why}"))
-                        .hint("\"tcp 22\", \"udp 5000-5010\", \"tcp 22 from 203.0.113.0/24\"");
-                }
-            }
-        }
+        firewall.allow = allow::allow(reader, node);
     }
     if firewall.mode == FirewallMode::Off && !firewall.allow.is_empty() {
         let text = "`allow` has no effect with mode = \"off\"".to_owned();
         reader.warning(section.place("allow"), text);
     }
     firewall
-}
-
-fn allow(text: &str) -> Result<Allow, String> {
-    let words: Vec<_> = text.split_ascii_whitespace().collect();
-    let (protocol, ports, from) = match words[..] {
-        [protocol, ports] => (protocol, ports, None),
-        [protocol, ports, "from", from] => (protocol, ports, Some(from)),
-        _ => return Err(format!("\"{}\" is no rule", shown(text))),
-    };
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        other => return Err(format!("the protocol must be tcp or udp, not {}", shown(other))),
-    };
-    let ports = ports_of(ports).ok_or_else(|| {
-        format!("\"{}\" is no port and no range of ports (1 to 65535)", shown(ports))
-    })?;
-    let from = match from {
-        None => None,
-        Some(from) => Some(prefix_of(from)?),
-    };
-    Ok(Allow { protocol, ports, from })
-}
-
-/// An IPv4 network, or a single address.
-pub(super) fn prefix_of(text: &str) -> Result<Prefix, String> {
-    let parsed = match text.parse() {
-        Ok(address) => Ok(Prefix::host(address)),
-        Err(_) => text.parse::<Prefix>(),
-    };
-    let prefix = parsed.map_err(|_| format!("\"{}\" is no address or prefix", shown(text)))?;
-    if prefix.family() == Family::V6 {
-        return Err("IPv6 sources: not in this version".to_owned());
-    }
-    if prefix.network() != prefix {
-        return Err(format!("{prefix} has host bits; the network is {}", prefix.network()));
-    }
-    Ok(prefix)
-}
-
-fn ports_of(text: &str) -> Option<(u16, u16)> {
-    let port = |t: &str| digits(t).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
-    match text.split_once('-') {
-        Some((first, last)) => {
-            let (first, last) = (port(first)?, port(last)?);
-            (first <= last).then_some((first, last))
-        }
-        None => port(text).map(|p| (p, p)),
-    }
 }
 
 pub(super) fn balance(reader: &mut Reader, file: &Section<'_>, mode: FirewallMode) -> BalanceBy {
