@@ -6,8 +6,11 @@
 
 use super::{complain, exit};
 use crate::daemon::GUARD_IS_CLOSED;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
@@ -53,30 +56,20 @@ pub(super) enum Access {
 
 /// An open question.
 pub(super) struct Answers {
-    lines: BufReader<std::io::Take<UnixStream>>,
+    lines: BufReader<io::Take<UnixStream>>,
 }
 
 /// Sends a command.
 ///
 /// # Errors
-/// [`Failure::NoDaemon`] when nobody listens.
+/// [`Failure::NoDaemon`] when nobody listens, [`Failure::Refused`] when it takes no more clients.
 pub(super) fn ask(
     runtime_dir: &Path,
     access: Access,
     command: &Value,
     patience: Option<Duration>,
 ) -> Result<Answers, Failure> {
-    let (mut stream, path) = connect(runtime_dir, access)?;
-    let line = format!("{command}\n");
-    let sent = stream
-        .set_read_timeout(patience)
-        .and_then(|()| stream.set_write_timeout(Some(SOON)))
-        .and_then(|()| stream.write_all(line.as_bytes()));
-    if let Err(error) = sent {
-        return Err(Failure::NoDaemon(format!("{path}: {error}")));
-    }
-    let most = if patience.is_some() { MOST_BYTES } else { u64::MAX };
-    Ok(Answers { lines: BufReader::new(stream.take(most)) })
+    first_that_serves(runtime_dir, access, |path| ask_at(path, command, patience))
 }
 
 /// Sends a command that has one answer.
@@ -89,10 +82,31 @@ pub(super) fn ask_once(
     command: &Value,
     patience: Duration,
 ) -> Result<Value, Failure> {
-    let mut answers = ask(runtime_dir, access, command, Some(patience))?;
-    let answer = answers.next_line()?;
-    let answer = answer.ok_or_else(|| Failure::NoDaemon("it closed the connection".into()))?;
-    accept(answer)
+    first_that_serves(runtime_dir, access, |path| {
+        let mut answers = ask_at(path, command, Some(patience))?;
+        let answer = answers.next_line()?;
+        let answer = answer.ok_or_else(|| Failure::NoDaemon("it closed the connection".into()))?;
+        accept(answer)
+    })
+}
+
+fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<Answers, Failure> {
+    let told = |error: &dyn Display| Failure::NoDaemon(format!("{}: {error}", path.display()));
+    let mut stream = connect(path).map_err(|e| told(&e))?;
+    stream.set_read_timeout(Some(patience.unwrap_or(SOON))).map_err(|e| told(&e))?;
+    let sent = stream.write_all(format!("{command}\n").as_bytes());
+    let most = if patience.is_some() { MOST_BYTES } else { u64::MAX };
+    let lines = BufReader::new(stream.take(most));
+    let mut answers = Answers { lines };
+    if let Err(error) = sent {
+        // It may have said why it closed the connection.
+        return match answers.next_line() {
+            Ok(Some(answer)) => accept(answer).and(Err(told(&error))),
+            Ok(None) | Err(_) => Err(told(&error)),
+        };
+    }
+    answers.lines.get_ref().get_ref().set_read_timeout(patience).map_err(|e| told(&e))?;
+    Ok(answers)
 }
 
 /// The snapshot.
@@ -134,29 +148,53 @@ impl Answers {
     }
 }
 
-/// Whoever may only look has the read-only socket; where that one is missing, the other serves.
-fn connect(runtime_dir: &Path, access: Access) -> Result<(UnixStream, String), Failure> {
+/// Root has its own socket first, for anybody can crowd the public one; others have the public one.
+/// Where one is missing or takes no more clients the other serves; what is told is about the first.
+fn first_that_serves<T>(
+    runtime_dir: &Path,
+    access: Access,
+    ask: impl Fn(&Path) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let names: &[&str] = match access {
+        Access::Read if rustix::process::geteuid().is_root() => &["rail.sock", "rail-ro.sock"],
         Access::Read => &["rail-ro.sock", "rail.sock"],
         Access::Write => &["rail.sock"],
     };
     let mut first = None;
     for name in names {
-        let path = runtime_dir.join(name);
-        match UnixStream::connect(&path) {
-            Ok(stream) => return Ok((stream, path.display().to_string())),
-            Err(error) => drop(first.get_or_insert(format!("{}: {error}", path.display()))),
+        match ask(&runtime_dir.join(name)) {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => {
+                let is_no = matches!(&failure, Failure::Refused(text) if !text.contains(CROWDED));
+                if is_no {
+                    return Err(failure);
+                }
+                // A refusal says more than a socket that is not there.
+                if first.is_none() || matches!(failure, Failure::Refused(_)) {
+                    first = Some(failure);
+                }
+            }
         }
     }
-    Err(Failure::NoDaemon(first.unwrap_or_default()))
+    Err(first.unwrap_or(Failure::NoDaemon(String::new())))
+}
+
+/// Connects, and waits for a place in the queue no longer than [`SOON`].
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(SOON))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
 }
 
 /// True while somebody listens for commands.
 pub(super) fn is_listening(runtime_dir: &Path) -> bool {
-    UnixStream::connect(runtime_dir.join("rail.sock")).is_ok()
+    connect(&runtime_dir.join("rail.sock")).is_ok()
 }
 
 /// A healthy daemon answers within milliseconds.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 /// Longer answers are not ours.
 const MOST_BYTES: u64 = 16 << 20;
+/// Begins the refusal of a socket that has no room.
+const CROWDED: &str = "too many clients";

@@ -2,20 +2,28 @@
 //!
 //! One JSON object per line in both directions; docs/daemon.md shows them.
 //! Promises: a client can neither block nor bloat the daemon (bounded lines,
-//! bounded output, bounded number of clients on each socket, nothing waits).
+//! bounded output, bounded number of clients on each socket and of each user,
+//! nothing waits), and users other than root have a bounded part of its time.
 //! Who may change something is the kernel's word (`SO_PEERCRED`).
 
+mod listener;
+
+use super::allowance::Allowance;
 use super::client::{Client, Request};
 use super::event::EventRing;
+use listener::Listener;
+use rail_core::time::{Duration, Instant};
+use rail_linux::clock;
 use rail_linux::poll::{Poller, Ready};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
 use rustix::net::sockopt::socket_peercred;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// Names a connection as long as it lasts.
 pub(super) type ClientId = u64;
@@ -26,13 +34,9 @@ pub(super) struct Api {
     listeners: [Listener; 2],
     clients: BTreeMap<ClientId, Client>,
     next_id: ClientId,
-}
-
-#[derive(Debug)]
-struct Listener {
-    path: PathBuf,
-    socket: UnixListener,
-    may_write: bool,
+    allowance: Allowance,
+    /// Given up for a connection when the process, or the machine, has no descriptor left.
+    reserve: Option<OwnedFd>,
 }
 
 impl Api {
@@ -43,23 +47,29 @@ impl Api {
     /// The directory is not ours to write, or the path too long for a socket (107 bytes).
     pub(super) fn open(runtime_dir: &Path, poller: &Poller) -> io::Result<Self> {
         let listeners = [
-            Listener::open(runtime_dir.join("rail.sock"), 0o660)?,
-            Listener::open(runtime_dir.join("rail-ro.sock"), 0o666)?,
+            Listener::open(runtime_dir.join("rail.sock"), 0o660, FIRST_TOKEN)?,
+            Listener::open(runtime_dir.join("rail-ro.sock"), 0o666, FIRST_TOKEN + 1)?,
         ];
-        for (listener, token) in listeners.iter().zip(FIRST_TOKEN..) {
-            poller.add(&listener.socket, token)?;
+        for listener in &listeners {
+            poller.add(&listener.socket, listener.token)?;
         }
-        Ok(Self { listeners, clients: BTreeMap::new(), next_id: FIRST_TOKEN + 2 })
+        let (clients, next_id) = (BTreeMap::new(), FIRST_TOKEN + 2);
+        Ok(Self { listeners, clients, next_id, allowance: Allowance::new(), reserve: reserve() })
     }
 
     /// Takes what arrived for this token.
     pub(super) fn ready(&mut self, poller: &Poller, ready: Ready) {
+        let begun = clock::now();
         match ready.token.checked_sub(FIRST_TOKEN) {
             Some(index @ (0 | 1)) => return self.accept(poller, usize::from(index == 1)),
             Some(_) => {}
             None => return,
         }
         let Some(client) = self.clients.get_mut(&ready.token) else { return };
+        // Told of before its user had to wait.
+        if client.polled.is_none() {
+            return;
+        }
         match client.interest() {
             (true, _) if ready.readable => client.read(),
             // Not asked for: it hung up, and nothing is left to be sent.
@@ -68,28 +78,57 @@ impl Api {
         }
         // Also when it is not writable: who hung up with output left shows itself here.
         client.flush();
-        self.update(poller, ready.token);
+        self.charge(poller, ready.token, begun);
     }
 
     /// The requests that are due, at most one for each client.
     pub(super) fn requests(&mut self, poller: &Poller) -> Vec<(ClientId, Request)> {
+        let now = clock::now();
+        self.tick(poller, now);
         let due: Vec<ClientId> =
-            self.clients.iter().filter(|(_, c)| c.is_due()).map(|(id, _)| *id).collect();
+            self.clients.iter().filter(|(_, c)| self.is_due(c, now)).map(|(id, _)| *id).collect();
         let mut requests = Vec::new();
         for id in due {
+            let begun = clock::now();
             let Some(client) = self.clients.get_mut(&id) else { continue };
+            client.asked = begun;
             match client.next_request() {
                 Some(request) => requests.push((id, request)),
                 None => client.flush(),
             }
-            self.update(poller, id);
+            self.charge(poller, id, begun);
         }
         requests
     }
 
     /// True if a request is due, so that the loop must not sleep.
     pub(super) fn is_busy(&self) -> bool {
-        self.clients.values().any(Client::is_due)
+        let now = clock::now();
+        self.clients.values().any(|client| self.is_due(client, now))
+    }
+
+    /// When somebody who has to wait goes on, or one who asks nothing has to leave.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let idle = self.clients.values().filter(|c| c.is_idle() && !c.is_root());
+        let idle = idle.map(|client| client.asked + PATIENCE);
+        let listeners = self.listeners.iter().filter_map(|listener| listener.rests_until);
+        idle.chain(listeners).chain(self.allowance.deadline()).min()
+    }
+
+    /// Takes account of what was done for the client since then.
+    pub(super) fn charge(&mut self, poller: &Poller, id: ClientId, since: Instant) {
+        let now = clock::now();
+        if let Some(client) = self.clients.get(&id)
+            && !client.is_root()
+        {
+            self.allowance.charge(client.user, now.since(since), now);
+        }
+        self.update(poller, id, now);
+    }
+
+    /// True if the client is root, who is never made to wait.
+    pub(super) fn is_root(&self, id: ClientId) -> bool {
+        self.clients.get(&id).is_some_and(Client::is_root)
     }
 
     /// Answers with a JSON line.
@@ -103,6 +142,14 @@ impl Api {
             Err(e) => client.refuse(&format!("the answer could not be written: {e}")),
         }
         self.flush(poller, id);
+    }
+
+    /// Answers with a line that was written before, its end included.
+    pub(super) fn answer_line(&mut self, poller: &Poller, id: ClientId, line: &str) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.queue(line);
+            self.flush(poller, id);
+        }
     }
 
     /// Answers with `{"ok":false,"error":..}`.
@@ -150,28 +197,86 @@ impl Api {
         }
     }
 
-    fn accept(&mut self, poller: &Poller, index: usize) {
-        // A burst is taken over several passes.
-        for _ in 0..16 {
-            let Ok((stream, _)) = self.listeners[index].socket.accept() else { return };
-            self.admit(poller, stream, self.listeners[index].may_write);
+    /// Lets those go on who have waited long enough, and those go who ask nothing.
+    fn tick(&mut self, poller: &Poller, now: Instant) {
+        let Some(deadline) = self.deadline() else { return };
+        if deadline > now {
+            return;
+        }
+        self.allowance.open(now);
+        for client in self.clients.values_mut() {
+            client.broken |=
+                client.is_idle() && !client.is_root() && now.since(client.asked) >= PATIENCE;
+        }
+        let all: Vec<ClientId> = self.clients.keys().copied().collect();
+        for id in all {
+            self.update(poller, id, now);
+        }
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let is_open = index == CONTROL || self.allowance.is_door_open(now);
+            listener.listen(poller, is_open, now);
+        }
+        if self.reserve.is_none() {
+            self.reserve = reserve();
         }
     }
 
-    fn admit(&mut self, poller: &Poller, stream: UnixStream, may_write: bool) {
+    fn is_due(&self, client: &Client, now: Instant) -> bool {
+        client.is_due() && self.may_be_served(client, now)
+    }
+
+    fn may_be_served(&self, client: &Client, now: Instant) -> bool {
+        client.is_root() || self.allowance.is_open(client.user, now)
+    }
+
+    fn accept(&mut self, poller: &Poller, index: usize) {
+        // A burst is taken over several passes.
+        for _ in 0..16 {
+            let begun = clock::now();
+            match self.listeners[index].socket.accept() {
+                Ok((stream, _)) => self.admit(poller, stream, index, begun),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                // The client has gone again.
+                Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => return self.accept_with_reserve(poller, index, begun),
+            }
+            let now = clock::now();
+            if index != CONTROL {
+                self.allowance.charge_door(now.since(begun), now);
+                if !self.allowance.is_door_open(now) {
+                    return self.listeners[index].listen(poller, false, now);
+                }
+            }
+        }
+    }
+
+    /// No descriptor is left, and whoever waits would be reported again at once: the listener
+    /// rests. Who may give commands gets the descriptor that was kept for this.
+    fn accept_with_reserve(&mut self, poller: &Poller, index: usize, now: Instant) {
+        if index == CONTROL
+            && self.reserve.take().is_some()
+            && let Ok((stream, _)) = self.listeners[index].socket.accept()
+        {
+            self.admit(poller, stream, index, now);
+        }
+        self.listeners[index].rest(now);
+        self.listeners[index].listen(poller, false, now);
+    }
+
+    fn admit(&mut self, poller: &Poller, stream: UnixStream, index: usize, now: Instant) {
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        let mut client = Client::new(stream, may_write);
-        // Counted for each socket: the public one cannot lock out the administrator.
-        let others = self.clients.values().filter(|c| c.may_write == may_write).count();
-        if others >= MOST_CLIENTS {
-            client.refuse("too many clients; try again");
+        let may_write = index == CONTROL;
+        let Ok(peer) = socket_peercred(&stream) else { return };
+        let mut client = Client::new(stream, may_write, peer.uid.as_raw(), now);
+        if may_write && !is_trusted(&peer) {
+            client.refuse("not permitted; ask as root, or use rail-ro.sock to look");
             client.flush();
             return;
         }
-        if may_write && !is_trusted(&client.stream) {
-            client.refuse("not permitted; ask as root, or use rail-ro.sock to look");
+        if !self.has_room(&client, now) {
+            client.refuse("too many clients; try again");
             client.flush();
             return;
         }
@@ -179,23 +284,57 @@ impl Api {
         self.next_id += 1;
         if poller.add(&client.stream, id).is_ok() {
             self.clients.insert(id, client);
+            self.update(poller, id, now);
         }
+    }
+
+    /// Counted for each socket: the public one cannot lock out the administrator. Root takes the
+    /// place of one who asks nothing.
+    fn has_room(&mut self, client: &Client, now: Instant) -> bool {
+        let here = |other: &&Client| other.may_write == client.may_write;
+        let others = self.clients.values().filter(here);
+        if !client.is_root() {
+            let own = others.clone().filter(|other| other.user == client.user).count();
+            return own < MOST_OF_ONE_USER && others.count() < MOST_CLIENTS;
+        }
+        if others.count() < MOST_CLIENTS {
+            return true;
+        }
+        let idle = self.clients.iter().filter(|(_, other)| {
+            here(other) && other.is_idle() && now.since(other.asked) >= PATIENCE
+        });
+        let longest = idle.min_by_key(|(_, other)| other.asked).map(|(id, _)| *id);
+        longest.is_some_and(|id| self.clients.remove(&id).is_some())
     }
 
     fn flush(&mut self, poller: &Poller, id: ClientId) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.flush();
         }
-        self.update(poller, id);
+        self.update(poller, id, clock::now());
     }
 
-    /// Tells the poller what the client waits for, or lets it go.
-    fn update(&mut self, poller: &Poller, id: ClientId) {
+    /// Tells the poller what the client waits for, or lets it go. Whose user has to wait is taken
+    /// out, for a hang-up would be reported whatever was asked for.
+    fn update(&mut self, poller: &Poller, id: ClientId, now: Instant) {
+        let Some(client) = self.clients.get(&id) else { return };
+        let wanted = self.may_be_served(client, now).then(|| client.interest());
         let Some(client) = self.clients.get_mut(&id) else { return };
-        let polled = client.interest();
-        if !client.broken && polled != client.polled {
-            client.broken = poller.modify(&client.stream, id, polled.0, polled.1).is_err();
-            client.polled = polled;
+        if !client.broken && wanted != client.polled {
+            let added = match (client.polled, wanted) {
+                (None, Some(_)) => poller.add(&client.stream, id),
+                (Some(_), None) => {
+                    poller.remove(&client.stream);
+                    Ok(())
+                }
+                _ => Ok(()),
+            };
+            let told = added.and_then(|()| match wanted {
+                Some((read, write)) => poller.modify(&client.stream, id, read, write),
+                None => Ok(()),
+            });
+            client.broken = told.is_err();
+            client.polled = wanted;
         }
         if client.broken {
             self.clients.remove(&id);
@@ -203,33 +342,29 @@ impl Api {
     }
 }
 
-impl Listener {
-    fn open(path: PathBuf, mode: u32) -> io::Result<Self> {
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e),
-        }
-        let socket = UnixListener::bind(&path)?;
-        socket.set_nonblocking(true)?;
-        fs::set_permissions(&path, Permissions::from_mode(mode))?;
-        Ok(Self { path, socket, may_write: mode == 0o660 })
-    }
+/// Root, our own user, or a member of our group by its primary one. Group 0 is nobody's choice:
+/// containers run programs of any user in it.
+fn is_trusted(peer: &rustix::net::UCred) -> bool {
+    let group = rustix::process::getegid();
+    peer.uid.is_root()
+        || peer.uid == rustix::process::geteuid()
+        || (peer.gid == group && !group.is_root())
 }
 
-/// Root, our own user, or a member of our group by its primary one.
-fn is_trusted(stream: &UnixStream) -> bool {
-    socket_peercred(stream).is_ok_and(|peer| {
-        peer.uid.is_root()
-            || peer.uid == rustix::process::geteuid()
-            || peer.gid == rustix::process::getegid()
-    })
+fn reserve() -> Option<OwnedFd> {
+    eventfd(0, EventfdFlags::CLOEXEC).ok()
 }
 
 /// The tokens of the listeners; those of clients follow.
 pub(super) const FIRST_TOKEN: u64 = 1024;
+/// The listener for commands.
+const CONTROL: usize = 0;
 /// Most clients of one socket.
 const MOST_CLIENTS: usize = 32;
+/// Most of them that one user may have, but for root.
+const MOST_OF_ONE_USER: usize = 8;
+/// How long a connection may be open without a question.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

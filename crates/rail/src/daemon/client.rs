@@ -1,5 +1,6 @@
 //! One connection to a control socket: lines in, lines out, both bounded.
 
+use rail_core::time::Instant;
 use rustix::io::Errno;
 use serde::Deserialize;
 use std::io::{Read, Write};
@@ -46,14 +47,19 @@ pub(super) struct Client {
     pub(super) stream: UnixStream,
     /// May change something.
     pub(super) may_write: bool,
+    /// Who it is.
+    pub(super) user: u32,
+    /// When it asked last, or came.
+    pub(super) asked: Instant,
     /// Wants every event.
     pub(super) follows: bool,
     /// Is closed as soon as everything is sent.
     pub(super) ends: bool,
     /// Must be closed now.
     pub(super) broken: bool,
-    /// What the poller was told to wait for: something to read, room to write.
-    pub(super) polled: (bool, bool),
+    /// What the poller was told to wait for: something to read, room to write; `None` while it does
+    /// not know the connection.
+    pub(super) polled: Option<(bool, bool)>,
     /// A request was taken and is not answered yet.
     owed: bool,
     /// It will send nothing more.
@@ -63,19 +69,30 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) const fn new(stream: UnixStream, may_write: bool) -> Self {
+    pub(super) const fn new(stream: UnixStream, may_write: bool, user: u32, now: Instant) -> Self {
         Self {
             stream,
             may_write,
+            user,
+            asked: now,
             follows: false,
             ends: false,
             broken: false,
-            polled: (true, false),
+            polled: Some((true, false)),
             owed: false,
             input_ended: false,
             input: Vec::new(),
             output: Vec::new(),
         }
+    }
+
+    pub(super) const fn is_root(&self) -> bool {
+        self.user == 0
+    }
+
+    /// True if nothing is being done for it: it asks nothing, or does not take its answer.
+    pub(super) const fn is_idle(&self) -> bool {
+        !self.follows && !self.owed
     }
 
     /// Reads once; what comes too fast waits in the kernel.

@@ -6,6 +6,7 @@
 //! ending by a signal leaves traffic flowing. Leaves out every decision; those
 //! are the core's. docs/daemon.md is the administrator's view of this folder.
 
+mod allowance;
 mod api;
 mod client;
 mod event;

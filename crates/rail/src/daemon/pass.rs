@@ -44,6 +44,8 @@ pub(super) struct Daemon {
     pub(super) lock: Lock,
     pub(super) ending: Ending,
     pub(super) ring: EventRing,
+    /// The answer to the last question for the status, and when it was made.
+    pub(super) last_status: Option<(Instant, String)>,
     early_notices: Vec<Notice>,
     watchdog: Option<(Duration, Instant)>,
     vitals: Vitals,
@@ -69,6 +71,7 @@ impl Daemon {
             lock,
             ending: Ending::No,
             ring: EventRing::default(),
+            last_status: None,
             early_notices,
             watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),
             vitals: Vitals::default(),
@@ -204,6 +207,7 @@ impl Daemon {
             self.parts.shell.deadline(),
             self.watchdog.map(|(_, at)| at),
             self.ending.deadline(),
+            self.parts.api.deadline(),
         ];
         own.into_iter().flatten().min()
     }

@@ -5,6 +5,7 @@ use crate::daemon::client::{LINE_LIMIT, OUTPUT_LIMIT};
 use rail_core::notice::{Notice, Severity};
 use rail_core::time::Instant;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
 
 struct Bench {
     dir: PathBuf,
@@ -68,6 +69,17 @@ impl Drop for Bench {
         self.api.close();
         fs::remove_dir_all(&self.dir).unwrap();
     }
+}
+
+/// A connection of a user without rights.
+fn connect_as(user: u32, path: &Path) -> UnixStream {
+    let path = path.to_owned();
+    let connect = move || {
+        let user = rustix::process::Uid::from_raw(user);
+        rustix::thread::set_thread_res_uid(user, user, user).unwrap();
+        UnixStream::connect(path).unwrap()
+    };
+    std::thread::spawn(connect).join().unwrap()
 }
 
 fn line(stream: &UnixStream) -> String {
@@ -204,4 +216,61 @@ fn the_public_socket_cannot_lock_the_other_one() {
     drop(crowd);
     bench.settle();
     assert!(bench.api.clients.is_empty());
+}
+
+/// Given a user without rights, when it connects again and again, then it has eight connections,
+/// is told so at the ninth, and loses them when it asks nothing; who follows stays.
+#[test]
+fn a_user_has_a_few_connections_and_not_for_ever() {
+    let mut bench = Bench::new("few");
+    let path = bench.dir.join("rail-ro.sock");
+    let crowd: Vec<UnixStream> = (0..9)
+        .map(|_| {
+            let stream = connect_as(65_534, &path);
+            bench.settle();
+            stream
+        })
+        .collect();
+    assert_eq!(bench.api.clients.len(), MOST_OF_ONE_USER);
+    assert!(line(&crowd[8]).contains("too many clients"));
+    let mut other = connect_as(65_533, &path);
+    other.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+    bench.settle();
+    assert_eq!(bench.api.clients.len(), MOST_OF_ONE_USER + 1);
+    let root = bench.connect("rail-ro.sock");
+    bench.settle();
+    let later = bench.api.deadline().unwrap() + PATIENCE;
+    bench.api.tick(&bench.poller, later);
+    assert_eq!(bench.api.clients.len(), 2, "{:?}", bench.api.clients);
+    drop((other, root));
+}
+
+/// Given a user without rights who asks without a pause, when its time is spent, then it waits,
+/// and the loop may sleep; root is answered meanwhile, and the user goes on afterwards.
+#[test]
+fn who_asks_without_a_pause_has_to_wait() {
+    let mut bench = Bench::new("pause");
+    let mut eager = connect_as(65_534, &bench.dir.join("rail-ro.sock"));
+    eager.set_nonblocking(true).unwrap();
+    let question = b"{\"command\":\"status\"}\n";
+    let mut buffer = vec![0; 1 << 16];
+    let mut answered = 0;
+    while bench.api.clients.values().all(|client| client.polled.is_some()) {
+        eager.write_all(question).unwrap();
+        answered += bench.settle().len();
+        assert!(answered < 1000, "it is never stopped");
+        let _ = eager.read(&mut buffer);
+    }
+    eager.write_all(&question.repeat(3)).unwrap();
+    assert!(bench.settle().is_empty() && !bench.api.is_busy());
+    let mut root = bench.connect("rail-ro.sock");
+    root.write_all(question).unwrap();
+    assert_eq!(bench.settle(), [Request::Status]);
+    let later = bench.api.deadline().unwrap();
+    bench.api.tick(&bench.poller, later);
+    while clock::now() < later {
+        std::thread::yield_now();
+    }
+    // One of before may have waited, too.
+    assert!(bench.settle().len() >= 3);
 }
