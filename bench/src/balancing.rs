@@ -102,6 +102,7 @@ fn multipath(topology: &Topology, lines: &[usize]) -> Result<(), LabError> {
             line.interface()
         );
     }
+    // starts: ip
     topology.router.sh(&route).map(drop)
 }
 

@@ -83,6 +83,7 @@ impl Rail {
         let log = File::options().create(true).append(true).open(self.log_path());
         let log = log.map_err(|e| LabError::io("open the log", e))?;
         let second = log.try_clone().map_err(|e| LabError::io("open the log", e))?;
+        // starts: rail
         let mut command = Command::new(&self.program);
         command.arg("run").arg("--config").arg(self.config_path());
         command.arg("--runtime-dir").arg(self.runtime_dir());

@@ -88,6 +88,7 @@ impl Node {
     /// When it cannot be started or does not end with 0.
     pub fn run(&self, words: &[&str]) -> Result<String, LabError> {
         let (program, arguments) = words.split_first().unwrap_or((&"", &[]));
+        // starts: ip, nft; the rest is named by those who call
         let output = self.output(Command::new(program).args(arguments).stdin(Stdio::null()))?;
         self.judge(&words.join(" "), output)
     }

@@ -204,6 +204,7 @@ fn watchdog() {
 fn again() -> Result<Command, LabError> {
     let program =
         std::env::current_exe().map_err(|e| LabError::io("find the running program", e))?;
+    // starts: rail; or the test that runs
     let mut command = Command::new(program);
     command.env(INSIDE, "1");
     Ok(command)

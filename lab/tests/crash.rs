@@ -154,6 +154,7 @@ impl Record {
         for words in programs {
             let path = directory.join(words[0]);
             let file = File::create(&path).unwrap();
+            // starts: ip, nft
             let mut command = Command::new(words[0]);
             command.args(&words[1..]).stdin(Stdio::null()).stdout(file);
             record.children.push(router.start(&mut command).unwrap());

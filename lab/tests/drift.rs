@@ -33,6 +33,7 @@ fn drift_is_repaired_and_foreign_objects_stay() {
         let before = normal::state(router).unwrap();
         let mut times = Vec::new();
         for drift in drifts(&world) {
+            // starts: ip, nft, ping, sysctl
             let wanted = router.sh(&drift.look).unwrap();
             let start = Instant::now();
             router.sh(&drift.change).unwrap();

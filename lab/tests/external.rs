@@ -148,6 +148,7 @@ fn iptables_rules_serve() {
                 [("iptables", "iptables-restore"), ("ip6tables", "ip6tables-restore")]
             {
                 let text = world.rail.generate_firewall(format).unwrap();
+                // starts: iptables-restore, ip6tables-restore
                 router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
             }
         });

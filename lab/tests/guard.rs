@@ -53,6 +53,7 @@ fn ask_internet(topology: &Topology) -> bool {
 fn one_change(rail: &Rail, topology: &Topology) {
     let program = rail_lab::daemon::program().unwrap();
     let runtime = rail.runtime_dir();
+    // starts: rail
     let mut command = Command::new(program);
     command.arg("run").arg("--config").arg(rail.config_path()).arg("--runtime-dir").arg(&runtime);
     command.arg("--state-dir").arg(runtime.join("state")).env("RAIL_CRASH_AT", "2");

@@ -425,6 +425,7 @@ fn iptables_rules_separate() {
             {
                 let text = world.rail.generate_firewall(format).unwrap();
                 let router = &world.topology.router;
+                // starts: iptables-restore, ip6tables-restore
                 router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
             }
         });

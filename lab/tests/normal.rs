@@ -69,6 +69,7 @@ fn each_planted_change_is_noticed() {
         let mut noticed = 0;
         for (kind, change, back) in CHANGES {
             let before = normal::state(&router).unwrap();
+            // starts: ip, nft, sysctl
             router.sh(change).unwrap();
             let changed = normal::state(&router).unwrap();
             let seen = normal::difference(&before, &changed);

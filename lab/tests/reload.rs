@@ -114,6 +114,7 @@ fn routes_leave_the_tables_that_were_ours() {
             let mut tables = Vec::new();
             let [four, six] = ["-4 -o", "-6 -o"].map(|family| {
                 let ours = format!("ip {family} route show table all proto 82");
+                // starts: ip
                 world.topology.router.sh(&ours).unwrap()
             });
             for line in four.lines().chain(six.lines()) {

@@ -216,6 +216,7 @@ impl Case {
     fn assert_closed(&self) {
         for (line, place) in self.world.topology.lines.iter().zip(&self.places) {
             let via = format!("ip route add 192.168.1.0/24 via {}", place.address);
+            // starts: ip, ping
             line.isp.sh(&via).unwrap();
             for to in ["192.168.1.10:80", "192.168.1.1:2223"] {
                 assert!(!line.isp.opens(to), "{to} is open by line {}", line.number);

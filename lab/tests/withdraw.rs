@@ -79,6 +79,7 @@ fn the_manual_takes_everything_away_by_hand() {
         let page = include_str!("../../docs/install.md");
         let block = page.split("```sh by-hand\n").nth(1).unwrap().split("```").next().unwrap();
         for command in block.lines().filter(|line| !line.contains("only where")) {
+            // starts: ip, nft
             router.sh(command).unwrap();
         }
         let left = normal::difference(&before, &normal::state(router).unwrap());

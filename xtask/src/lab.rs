@@ -177,6 +177,7 @@ fn print_ended(test: &Ended) {
 /// The built test binaries of the laboratory, by name.
 fn binaries() -> Result<BTreeMap<String, PathBuf>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // starts: cargo; and the tests that it built
     let output = Command::new(cargo)
         .current_dir(workspace::root())
         .args(["test", "--locked", "--no-run", "--message-format=json", "-p", "rail-lab"])

@@ -6,6 +6,8 @@
 mod deps;
 mod lab;
 mod mutants;
+mod programs;
+mod shell;
 mod source;
 mod tidy;
 mod workspace;

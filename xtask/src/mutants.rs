@@ -91,6 +91,7 @@ pub(crate) fn law_of(patch: &str) -> &str {
 /// broken.
 fn judge(copy: &Copy, seeds: &str, law: Option<&str>) -> Result<Option<String>, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // starts: cargo
     let output = Command::new(cargo)
         .current_dir(&copy.root)
         .env("CARGO_TARGET_DIR", &copy.target)

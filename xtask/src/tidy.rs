@@ -5,6 +5,7 @@
 //! an ordinary test, too.
 
 use crate::mutants;
+use crate::programs;
 use crate::source;
 use crate::workspace;
 use std::collections::BTreeSet;
@@ -47,6 +48,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     graph(&mut breaches)?;
     manual(&mut breaches)?;
     changelog(&mut breaches);
+    programs::check(&mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: nothing to complain about");
         return Ok(());

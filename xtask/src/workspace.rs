@@ -48,6 +48,7 @@ pub(crate) fn text(path: &Path) -> Option<String> {
 /// The message of cargo.
 pub(crate) fn metadata(arguments: &[&str]) -> Result<Value, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    // starts: cargo
     let output = Command::new(cargo)
         .current_dir(root())
         .args(["metadata", "--format-version", "1"])

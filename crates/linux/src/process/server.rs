@@ -209,6 +209,7 @@ impl Running {
         input: Option<OwnedFd>,
     ) -> io::Result<Self> {
         let mut words = arguments.split(|byte| *byte == 0).map(OsStr::from_bytes);
+        // starts: nft, iptables-legacy-save; what the daemon asks for
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).env_clear().env("PATH", PATH).current_dir("/").process_group(0);
         command.stdin(input.map_or_else(Stdio::null, Stdio::from));
