@@ -78,9 +78,15 @@ impl Router {
         let check = line.check();
         let sums = line.quality(target).map(|q| q.sums(now, check.timeout));
         let silent = line.last_answer(target).map(|at| now.since(at));
+        // What a target answered before the uplink went down says nothing of it now.
+        let fell =
+            (self.facts.uplinks[index].health == Health::Down).then_some(self.books[index].since);
+        let heard_since = fell.is_none_or(|at| line.last_answer(target).is_some_and(|a| a >= at));
         TargetStatus {
             address: IpAddr::V4(check.targets[target]),
-            answering: line.is_running() && line.heard_within(now, target, quorum_window(check)),
+            answering: line.is_running()
+                && heard_since
+                && line.heard_within(now, target, quorum_window(check)),
             blamed: self.blamed.get(target).copied().unwrap_or(false),
             rtt_us: line.quality(target).and_then(|q| q.last_rtt()).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),

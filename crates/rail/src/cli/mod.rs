@@ -10,6 +10,8 @@ mod control;
 mod events;
 mod generate;
 mod guard;
+mod headline;
+mod rates;
 mod sample;
 mod status;
 mod style;
@@ -60,8 +62,12 @@ enum Verb {
         #[arg(long)]
         show_effective: bool,
     },
-    /// Show what would be changed on this system
-    Plan,
+    /// Show what a start would change on this system
+    Plan {
+        /// Also the commands for nft, and each bucket
+        #[arg(long)]
+        full: bool,
+    },
     /// Show all uplinks on one screen
     Status {
         /// As JSON
@@ -154,7 +160,7 @@ pub(crate) fn main() -> ExitCode {
     match cli.verb {
         Verb::Run { debug } => daemon::run(options(debug)),
         Verb::Check { show_effective } => check::run(&config, show_effective),
-        Verb::Plan => plan(&options(false)),
+        Verb::Plan { full } => plan(&options(false), full),
         Verb::Status { json, watch } => status::run(&runtime_dir, json, watch),
         Verb::Why { uplink } => why::run(&runtime_dir, &uplink),
         Verb::Events { follow, json } => events::run(&runtime_dir, follow, json),
@@ -177,11 +183,11 @@ fn loaded(path: &Path) -> Result<(Config, Vec<load::Warning>), ExitCode> {
     })
 }
 
-fn plan(options: &RunOptions) -> ExitCode {
+fn plan(options: &RunOptions, full: bool) -> ExitCode {
     if let Err(code) = loaded(&options.config) {
         return code;
     }
-    match daemon::plan(options) {
+    match daemon::plan(options, full) {
         Ok(steps) if steps.is_empty() => {
             say("nothing would change\n");
             ExitCode::SUCCESS

@@ -1,7 +1,10 @@
-//! `rail status`: one screen of 80 columns, and the exit code for scripts.
+//! `rail status`: one screen of 80 columns, more where the terminal is wider, and the exit
+//! code for scripts.
 
 use super::client;
-use super::style::{Colour, Paint, clean, fit, long, rtt, short, wrap};
+use super::headline::headline;
+use super::rates::{Rates, bits};
+use super::style::{Colour, Paint, clean, fit, long, rtt, short, times, wrap};
 use super::{complain, exit, say};
 use rail_core::status::{Health, Role, SelfStatus, Status, UplinkStatus};
 use serde_json::Value;
@@ -15,11 +18,15 @@ use std::time::Duration;
 /// Prints the status; with `watch` again every second.
 pub(super) fn run(runtime_dir: &Path, as_json: bool, watch: bool) -> ExitCode {
     let clear = watch && !as_json && std::io::stdout().is_terminal();
+    let mut columns = Columns::for_stdout();
     loop {
         let (text, code) = match client::status(runtime_dir) {
             Ok(value) => match read(&value) {
                 Ok(status) if as_json => (as_lines(&value, watch), exit_code(&status)),
-                Ok(status) => (render(&status, Paint::for_stdout()), exit_code(&status)),
+                Ok(status) => {
+                    columns.refresh();
+                    (render(&status, Paint::for_stdout(), &columns), exit_code(&status))
+                }
                 Err(text) => {
                     complain(&text);
                     return exit::ERROR.into();
@@ -53,37 +60,96 @@ fn as_lines(value: &Value, compact: bool) -> String {
     format!("{}\n", text.unwrap_or_else(|_| value.to_string()))
 }
 
+/// True if an uplink can carry new connections; where all are inbound, if one of those can.
+pub(super) fn has_usable_uplink(status: &Status) -> bool {
+    let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
+    let only_inbound = enabled().all(|u| u.role == Role::Inbound);
+    enabled().any(|u| (only_inbound || u.role != Role::Inbound) && u.health.is_usable())
+}
+
 /// 0 all good, 1 degraded, 2 no usable uplink.
 fn exit_code(status: &Status) -> u8 {
-    let enabled: Vec<_> = status.uplinks.iter().filter(|u| u.health != Health::Disabled).collect();
-    let only_inbound = enabled.iter().all(|u| u.role == Role::Inbound);
-    let carries = |u: &&&UplinkStatus| only_inbound || u.role != Role::Inbound;
-    if !enabled.iter().filter(carries).any(|u| u.health.is_usable()) {
+    if !has_usable_uplink(status) {
         return exit::NO_UPLINK;
     }
+    let enabled: Vec<_> = status.uplinks.iter().filter(|u| u.health != Health::Disabled).collect();
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
     let is_whole = status.trouble.is_empty() && !status.guarded;
     if enabled.iter().all(is_good) && is_whole { 0 } else { exit::ERROR }
 }
 
+/// What fits beside the 80 columns that are always there.
+#[derive(Default)]
+struct Columns {
+    /// Tier and interface.
+    place: bool,
+    /// What the interface carries.
+    rates: Option<Rates>,
+}
+
+impl Columns {
+    fn for_stdout() -> Self {
+        let width = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| size.ws_col);
+        let rates = (width >= WIDTH_WITH_RATES).then(Rates::begin);
+        Self { place: width >= WIDTH_WITH_PLACE, rates }
+    }
+
+    fn refresh(&mut self) {
+        if let Some(rates) = &mut self.rates {
+            rates.update();
+        }
+    }
+
+    fn head(&self) -> String {
+        let mut head = String::new();
+        if self.place {
+            let _ = write!(head, " {:>4} {:<15}", "TIER", "INTERFACE");
+        }
+        if self.rates.is_some() {
+            let _ = write!(head, " {:>6} {:>6}", "RX b/s", "TX b/s");
+        }
+        head
+    }
+
+    fn row(&self, uplink: &UplinkStatus) -> String {
+        let mut row = String::new();
+        if self.place {
+            let tier = uplink.tier.map_or("-".to_owned(), |tier| tier.to_string());
+            let _ = write!(row, " {tier:>4} {:<15}", fit(&uplink.interface.to_string(), 15));
+        }
+        if let Some(rates) = &self.rates {
+            let (rx, tx) = match rates.of(uplink.interface.as_str()) {
+                Some((rx, tx)) => (bits(rx), bits(tx)),
+                None => ("-".to_owned(), "-".to_owned()),
+            };
+            let _ = write!(row, " {rx:>6} {tx:>6}");
+        }
+        row
+    }
+}
+
 /// The screen.
-fn render(status: &Status, paint: Paint) -> String {
+fn render(status: &Status, paint: Paint, columns: &Columns) -> String {
     let mut out = String::new();
-    let settled = if status.settled { "settled" } else { "working" };
-    let head = format!(
-        "rail  {}   up {}   config #{}   {settled}",
+    let (colour, sentence) = headline(status);
+    for line in wrap(&sentence, 80) {
+        let _ = writeln!(out, "{}", paint.paint(colour, &line));
+    }
+    let state = if status.settled { "in sync" } else { "applying" };
+    let _ = writeln!(
+        out,
+        "{}, uptime {}, configuration {}, {state}",
         fit(&status.router, 32),
         short(status.uptime_s),
         status.generation
     );
-    let _ = writeln!(out, "{}", paint.paint(Colour::Bold, &head));
-    let _ = writeln!(
-        out,
-        "{:<12} {:<10} {:<7} {:>6} {:<15} {:>7} {:>5} {:>5} {:>5}",
-        "UPLINK", "STATE", "ROLE", "SINCE", "ADDRESS", "RTT", "JIT", "LOSS", "SHARE"
+    let head = format!(
+        "{:<12} {:<10} {:<7} {:>6} {:<15} {:>6} {:>6} {:>5} {:>5}",
+        "UPLINK", "STATE", "ROLE", "SINCE", "ADDRESS", "RTT", "JITTER", "LOSS", "SHARE"
     );
+    let _ = writeln!(out, "{}", paint.paint(Colour::Bold, &(head + &columns.head())));
     for uplink in &status.uplinks {
-        row(&mut out, uplink, paint);
+        row(&mut out, uplink, paint, columns);
     }
     for instance in &status.vrrp {
         let _ = writeln!(out, "vrrp {:<12} {}", fit(&instance.name, 12), clean(&instance.state));
@@ -92,21 +158,19 @@ fn render(status: &Status, paint: Paint) -> String {
     out
 }
 
-fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint) {
+fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns) {
     let state = paint.paint(colour(uplink.health), &format!("{:<10}", uplink.health.as_str()));
-    let role = match uplink.health {
-        Health::Disabled => "-",
-        _ => uplink.role.as_str(),
-    };
     let line = format!(
-        "{:<12} {state} {role:<7} {:>6} {:<15} {:>7} {:>5} {:>5} {:>5}",
+        "{:<12} {state} {:<7} {:>6} {:<15} {:>6} {:>6} {:>5} {:>5}{}",
         fit(&uplink.name, 12),
+        role(uplink),
         short(uplink.since_s),
         fit(&uplink.address.address.to_string(), 15),
         uplink.rtt_us.map_or("-".to_owned(), rtt),
         uplink.jitter_us.map_or("-".to_owned(), jitter),
-        uplink.loss_pct.map_or("-".to_owned(), percent),
+        loss(uplink),
         share(uplink.share),
+        columns.row(uplink),
     );
     let _ = writeln!(out, "{}", line.trim_end());
     let notes = [uplink.cause.as_str(), uplink.description.as_str()];
@@ -116,11 +180,27 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint) {
     }
 }
 
+/// A standby is something that could take over: one that cannot be used is none.
+pub(super) fn role(uplink: &UplinkStatus) -> &'static str {
+    match uplink.role {
+        _ if uplink.health == Health::Disabled => "-",
+        Role::Standby if !uplink.health.is_usable() => "-",
+        role => role.as_str(),
+    }
+}
+
+/// Of an uplink that is silent all is lost, whatever the long window still remembers.
+fn loss(uplink: &UplinkStatus) -> String {
+    let is_silent = uplink.health == Health::Down && uplink.targets.iter().all(|t| !t.answering);
+    let loss = if is_silent { Some(100.0) } else { uplink.loss_pct };
+    loss.map_or("-".to_owned(), percent)
+}
+
 /// What a human should look at, below the table.
 fn remarks(out: &mut String, status: &Status, paint: Paint) {
     if status.guarded {
-        let text = "the boot guard forwards nothing until the first state is verified; by hand it \
-                    opens with `rail guard --open`";
+        let text = "boot guard closed: forwarding is blocked until the first state is verified; \
+                    `rail guard --open` lifts the block";
         remark(out, &paint.paint(Colour::Red, "closed    "), text);
     }
     for trouble in &status.trouble {
@@ -146,7 +226,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         remark(out, &paint.paint(Colour::Yellow, "unread    "), what);
     }
     for object in &status.foreign {
-        let text = format!("{object} is in our ranges, not ours, and left alone");
+        let text = format!("{object}: not created by rail but inside its ranges; ignored");
         remark(out, &paint.paint(Colour::Yellow, "foreign   "), &text);
     }
     for target in &status.blamed {
@@ -154,8 +234,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         remark(out, &paint.paint(Colour::Yellow, "ignored   "), &text);
     }
     if status.repairs > 0 {
-        let text = format!("{} objects put back since the start", status.repairs);
-        remark(out, "repairs   ", &text);
+        remark(out, "repairs   ", &format!("{} since the start", status.repairs));
     }
     if let Some(text) = own_trouble(&status.own) {
         remark(out, &paint.paint(Colour::Yellow, "self      "), &text);
@@ -167,13 +246,11 @@ fn own_trouble(own: &SelfStatus) -> Option<String> {
     let lately = |ago: Option<u64>| ago.filter(|seconds| *seconds < LATELY_S).map(long);
     let late = lately(own.late_ago_s).map(|ago| {
         let worst = rtt(own.lag_worst_us);
-        format!("woke up {} times late, at worst by {worst}, last {ago} ago", own.late)
+        format!("event loop delayed {}, at worst by {worst}, last {ago} ago", times(own.late))
     });
     let overrun = lately(own.netlink.overrun_ago_s).map(|ago| {
-        let times = own.netlink.overruns;
-        format!(
-            "lost notifications of the kernel {times} times, last {ago} ago, and read all again"
-        )
+        let overruns = times(own.netlink.overruns);
+        format!("kernel notifications lost {overruns}, last {ago} ago; everything was read again")
     });
     let all: Vec<String> = late.into_iter().chain(overrun).collect();
     (!all.is_empty()).then(|| all.join("; "))
@@ -211,9 +288,15 @@ pub(super) fn share(share: f64) -> String {
     format!("{:.0}%", share * 100.0)
 }
 
+/// Columns that a terminal needs for tier and interface, and for the rates as well.
+const WIDTH_WITH_PLACE: u16 = 101;
+const WIDTH_WITH_RATES: u16 = 115;
+
 /// What the daemon suffered longer ago is history.
 const LATELY_S: u64 = 300;
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
 mod tests;
+#[cfg(test)]
+pub(in crate::cli) use tests::fixture;

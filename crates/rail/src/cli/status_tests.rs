@@ -1,7 +1,7 @@
 use super::*;
 use rail_core::status::Trouble;
 
-pub(super) fn fixture() -> Status {
+pub(in crate::cli) fn fixture() -> Status {
     let value = serde_json::from_str(include_str!("fixture.json")).expect("JSON");
     read(&value).expect("a status")
 }
@@ -10,7 +10,7 @@ pub(super) fn fixture() -> Status {
 /// and fits 80 columns.
 #[test]
 fn the_screen_is_the_expected_one() {
-    let screen = render(&fixture(), Paint(false));
+    let screen = render(&fixture(), Paint(false), &Columns::default());
     for line in screen.lines() {
         assert!(line.chars().count() <= 80, "{line}");
     }
@@ -20,7 +20,7 @@ fn the_screen_is_the_expected_one() {
 /// Given a terminal, when the status is shown, then the colours change no column.
 #[test]
 fn colours_change_no_column() {
-    let coloured = render(&fixture(), Paint(true));
+    let coloured = render(&fixture(), Paint(true), &Columns::default());
     let mut plain = String::new();
     let mut rest = coloured.as_str();
     while let Some((before, after)) = rest.split_once('\x1b') {
@@ -28,7 +28,7 @@ fn colours_change_no_column() {
         rest = after.split_once('m').expect("a whole sequence").1;
     }
     plain.push_str(rest);
-    assert_eq!(plain, render(&fixture(), Paint(false)));
+    assert_eq!(plain, render(&fixture(), Paint(false), &Columns::default()));
 }
 
 /// Given a daemon that was late and lost notifications lately, when the status is shown, then one
@@ -36,23 +36,23 @@ fn colours_change_no_column() {
 #[test]
 fn the_daemons_own_trouble_is_shown_while_it_is_fresh() {
     let mut status = fixture();
-    assert!(!render(&status, Paint(false)).contains("\nself "));
+    assert!(!render(&status, Paint(false), &Columns::default()).contains("\nself "));
     status.own.late = 3;
     status.own.late_ago_s = Some(75);
     status.own.lag_worst_us = 312_400;
     status.own.netlink.overruns = 2;
     status.own.netlink.overrun_ago_s = Some(12);
-    let screen = render(&status, Paint(false));
+    let screen = render(&status, Paint(false), &Columns::default());
     let own: Vec<&str> = screen.lines().skip_while(|line| !line.starts_with("self ")).collect();
     let text = own.iter().map(|line| line[11..].trim()).collect::<Vec<_>>().join(" ");
     assert_eq!(
         text,
-        "woke up 3 times late, at worst by 312 ms, last 1 m 15 s ago; lost notifications of the \
-         kernel 2 times, last 12 s ago, and read all again"
+        "event loop delayed 3 times, at worst by 312 ms, last 1 m 15 s ago; kernel notifications \
+         lost twice, last 12 s ago; everything was read again"
     );
     status.own.late_ago_s = Some(LATELY_S);
     status.own.netlink.overrun_ago_s = None;
-    assert!(!render(&status, Paint(false)).contains("\nself "));
+    assert!(!render(&status, Paint(false), &Columns::default()).contains("\nself "));
 }
 
 /// Given each kind of trouble, when a script asks, then the exit code tells.
@@ -73,11 +73,26 @@ fn the_exit_code_tells_scripts() {
     status.trouble.clear();
     status.guarded = true;
     assert_eq!(exit_code(&status), 1, "nothing is forwarded");
-    assert!(render(&status, Paint(false)).contains("\nclosed     the boot guard forwards nothing"));
+    assert!(
+        render(&status, Paint(false), &Columns::default())
+            .contains("\nclosed     boot guard closed")
+    );
     for uplink in status.uplinks.iter_mut().take(3) {
         uplink.health = Health::Down;
     }
     assert_eq!(exit_code(&status), 2, "only the inbound line is up");
     status.uplinks[0].health = Health::Degraded;
     assert_eq!(exit_code(&status), 1);
+}
+
+/// Given a wide terminal, when the status is shown, then tier, interface and rates stand beside.
+#[test]
+fn a_wide_terminal_shows_more() {
+    let columns = Columns { place: true, rates: Some(Rates::begin()) };
+    let screen = render(&fixture(), Paint(false), &columns);
+    let rows: Vec<&str> =
+        screen.lines().filter(|l| l.starts_with("UPLINK") || l.starts_with("dsl")).collect();
+    assert!(rows[0].ends_with("SHARE TIER INTERFACE       RX b/s TX b/s"), "{}", rows[0]);
+    assert!(rows[1].contains("   2 ppp0 "), "{}", rows[1]);
+    assert!(rows.iter().all(|row| row.chars().count() <= usize::from(WIDTH_WITH_RATES)));
 }

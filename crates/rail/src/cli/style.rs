@@ -81,6 +81,15 @@ pub(super) fn long_ms(ms: u64) -> String {
     if ms < 60_000 { format!("{}.{} s", ms / 1000, ms % 1000 / 100) } else { long(ms / 1000) }
 }
 
+/// `once`, `twice`, `3 times`.
+pub(super) fn times(count: u64) -> String {
+    match count {
+        1 => "once".into(),
+        2 => "twice".into(),
+        _ => format!("{count} times"),
+    }
+}
+
 /// Microseconds as `0.4 ms`, `11 ms`, `1.2 s`.
 pub(super) fn rtt(us: u64) -> String {
     match us {

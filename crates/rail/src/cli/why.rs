@@ -48,27 +48,29 @@ fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> 
     let mut out = String::new();
     let health = paint.paint(status::colour(uplink.health), uplink.health.as_str());
     let since = long(uplink.since_s);
-    let by = match uplink.cause.as_str() {
+    let cause = match uplink.cause.as_str() {
         "" => String::new(),
-        cause => format!(", decided by: {}", clean(cause)),
+        cause => format!(": {}", clean(cause)),
     };
-    let _ = writeln!(out, "{} is {health} for {since}{by}", clean(&uplink.name));
+    let _ = writeln!(out, "{} has been {health} for {since}{cause}", clean(&uplink.name));
     if !uplink.description.is_empty() {
         let _ = writeln!(out, "  {}", clean(&uplink.description));
     }
     let mut page = Page { out, paint };
-    let role =
-        format!("{}, {} of new connections", uplink.role.as_str(), status::share(uplink.share));
-    page.layer("role", None, &role);
+    let role = match status::role(uplink) {
+        "-" => "none; it carries no new connections".to_owned(),
+        role => format!("{role}, {} of new connections", status::share(uplink.share)),
+    };
+    page.layer("role", Fact::Plain, &role);
     layers(&mut page, status, uplink);
-    page.layer("verdict", None, verdict(status, uplink));
+    page.layer("verdict", Fact::Plain, verdict(status, uplink));
     for (index, deed) in uplink.history.iter().enumerate() {
         let ago = long_ms(now_ms.saturating_sub(deed.at_ms));
-        let name = if index == 0 { "done" } else { "" };
-        page.layer(name, None, &format!("{ago} ago: {}", deed.text));
+        let name = if index == 0 { "history" } else { "" };
+        page.layer(name, Fact::Plain, &format!("{ago} ago: {}", deed.text));
     }
     if !uplink.returns.is_empty() {
-        page.layer("returns", None, &uplink.returns);
+        page.layer("returns", Fact::Plain, &uplink.returns);
     }
     page.out
 }
@@ -79,14 +81,18 @@ struct Page {
 }
 
 impl Page {
-    /// One layer; `fact`: true is good, false is not.
-    fn layer(&mut self, name: &str, fact: Option<bool>, text: &str) {
+    /// One layer.
+    fn layer(&mut self, name: &str, fact: Fact, text: &str) {
         let (word, colour) = match fact {
-            Some(true) => ("ok  ", Colour::Green),
-            Some(false) => ("FAIL", Colour::Red),
-            None => ("    ", Colour::Dim),
+            Fact::Good => ("ok  ", Colour::Green),
+            Fact::Bad => ("FAIL", Colour::Red),
+            Fact::Hidden => ("-   ", Colour::Dim),
+            Fact::Plain => ("    ", Colour::Dim),
         };
         let word = self.paint.paint(colour, word);
+        if text.is_empty() {
+            let _ = writeln!(self.out, "{}", format!("  {name:<10} {word}").trim_end());
+        }
         for (index, line) in wrap(text, 80 - 19).iter().enumerate() {
             let head = if index == 0 { format!("{name:<10} {word}") } else { " ".repeat(15) };
             let _ = writeln!(self.out, "{}", format!("  {head}  {line}").trim_end());
@@ -94,40 +100,74 @@ impl Page {
     }
 }
 
+/// What is known of a layer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fact {
+    Good,
+    Bad,
+    /// A layer below it failed: whatever was last seen of this one says nothing now.
+    Hidden,
+    /// No layer.
+    Plain,
+}
+
+impl Fact {
+    const fn of(good: bool) -> Self {
+        if good { Self::Good } else { Self::Bad }
+    }
+}
+
+/// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let carrier = match uplink.carrier {
-        None => format!("{}: there is no such interface", uplink.interface),
+        None => format!("{}: no such interface", uplink.interface),
         Some(false) => format!("{}: no carrier, or administratively down", uplink.interface),
         Some(true) => uplink.interface.to_string(),
     };
-    page.layer("carrier", Some(uplink.carrier == Some(true)), &carrier);
+    page.layer("carrier", Fact::of(uplink.carrier == Some(true)), &carrier);
+    if uplink.carrier != Some(true) {
+        return hidden(page, &["address", "gateway", "targets"]);
+    }
     let address = if uplink.has_address { "" } else { " is not on the interface" };
-    page.layer("address", Some(uplink.has_address), &format!("{}{address}", uplink.address));
+    page.layer("address", Fact::of(uplink.has_address), &format!("{}{address}", uplink.address));
+    if !uplink.has_address {
+        return hidden(page, &["gateway", "targets"]);
+    }
     let (fact, words) = match uplink.neighbour.as_str() {
-        "known" => (Some(true), "answers ARP"),
-        "asking" => (None, "being asked by ARP"),
-        "failed" => (Some(false), "does not answer ARP"),
-        _ => (None, "not asked yet"),
+        "known" => (Fact::Good, "answers ARP"),
+        "asking" => (Fact::Plain, "is being asked by ARP"),
+        "failed" => (Fact::Bad, "does not answer ARP"),
+        _ => (Fact::Plain, "not asked yet"),
     };
     page.layer("gateway", fact, &format!("{} {words}", uplink.gateway));
+    if uplink.targets.is_empty() {
+        return hidden(page, &["targets"]);
+    }
+    targets(page, status, uplink);
+}
+
+fn hidden(page: &mut Page, names: &[&str]) {
+    for name in names {
+        page.layer(name, Fact::Hidden, "");
+    }
+}
+
+fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.blamed).collect();
     let answering = counted.iter().filter(|t| t.answering).count();
     let mut text = format!("{answering} of {} answer", counted.len());
     let others = answered_elsewhere(status, uplink);
     if !others.is_empty() {
-        let names = others.join(" and ");
-        text.push_str(&format!(
-            "; the silent ones answer through {} -> not the targets",
-            clean(&names)
-        ));
+        let names = clean(&others.join(" and "));
+        text.push_str(&format!("; the silent ones answer through {names}"));
     }
-    let fact = if counted.is_empty() { None } else { Some(answering == counted.len()) };
+    let fact = if counted.is_empty() { Fact::Plain } else { Fact::of(answering == counted.len()) };
     page.layer("targets", fact, &text);
     for target in &uplink.targets {
-        page.layer("", None, &target_line(target));
+        page.layer("", Fact::Plain, &target_line(target));
     }
     if let Some(text) = refused_line(&uplink.refused) {
-        page.layer("refused", None, &text);
+        page.layer("refused", Fact::Plain, &text);
     }
 }
 
@@ -169,7 +209,7 @@ fn refused_line(refused: &RefusedCounters) -> Option<String> {
         .filter(|(count, _)| *count > 0)
         .map(|(count, reason)| format!("{count} {reason}"))
         .collect();
-    (!told.is_empty()).then(|| format!("answers not taken: {}", told.join(", ")))
+    (!told.is_empty()).then(|| format!("rejected answers: {}", told.join(", ")))
 }
 
 /// Uplinks through which a target answers that is silent here.
@@ -183,26 +223,27 @@ fn answered_elsewhere<'a>(status: &'a Status, uplink: &UplinkStatus) -> Vec<&'a 
     status.uplinks.iter().filter(hears).map(|u| u.name.as_str()).collect()
 }
 
-/// Where the fault is, as far as it can be told from here.
+/// Where the fault is, as far as it can be seen from here.
 fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
     match uplink.health {
-        Health::Disabled => return "switched off in the configuration (enabled = false)",
-        Health::Up => return "the line is good",
-        Health::Held => return "good again; held back until it has proved itself",
-        Health::Probing => return "not judged yet; it carries traffic until it is",
-        Health::Degraded => return "usable, but a limit of quality is exceeded",
-        Health::Absent | Health::NoCarrier | Health::NoAddress | Health::Down => {}
-    }
-    let answering = uplink.targets.iter().any(|t| t.answering);
-    let elsewhere = !answered_elsewhere(status, uplink).is_empty();
-    match (uplink.carrier, uplink.has_address, uplink.neighbour.as_str()) {
-        (None, _, _) => "the interface is gone: driver, USB port, or the name is wrong",
-        (Some(false), _, _) => "fault in the cable, the port, or the power of the modem",
-        (_, false, _) => "the address was taken away on this system",
-        _ if answering => "the line carries something, but too little of it",
-        (_, _, "failed") => "fault between this router and the provider's gateway",
-        _ if elsewhere => "fault beyond the gateway, on the provider's side",
-        _ => "nothing answers, here or elsewhere: the provider, or the targets",
+        Health::Disabled => "disabled in the configuration",
+        Health::Up => "the uplink is good",
+        Health::Held => "good again; held down until it has proved itself",
+        Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
+        Health::Degraded => "usable, but a quality limit is exceeded",
+        Health::Absent => "the interface is missing: driver, USB port, or a wrong name",
+        Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
+        Health::NoAddress => "the address was removed from the interface on this system",
+        Health::Down if uplink.targets.iter().any(|t| t.answering) => {
+            "targets answer, but not well enough yet"
+        }
+        Health::Down if uplink.neighbour == "failed" => {
+            "fault between this router and the provider's gateway"
+        }
+        Health::Down if !answered_elsewhere(status, uplink).is_empty() => {
+            "fault beyond the gateway, in the provider's network"
+        }
+        Health::Down => "nothing answers on any uplink: the provider, or the targets",
     }
 }
 

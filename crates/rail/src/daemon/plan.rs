@@ -1,11 +1,16 @@
 //! `rail plan`: the steps that a start with this configuration would take.
 //!
 //! Promises to change nothing: it reads the kernel, the state file and the
-//! configuration. Without root it shows what can be read, and says what cannot.
+//! configuration. Without root it shows what can be read, and says what cannot. By
+//! default each object is one line with its old and its new value; in full, the
+//! commands for nft and each bucket stand below.
 
 use super::RunOptions;
 use super::setup::{Failure, boot_id, load_config, seed};
-use rail_core::state::{Op, RouteValue, Scope, Step, Watch};
+use rail_core::config::Config;
+use rail_core::net::UplinkId;
+use rail_core::render;
+use rail_core::state::{Key, Observed, Op, RouteValue, Scope, Step, Watch};
 use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
 use rail_linux::process::Spawner;
@@ -13,17 +18,18 @@ use rail_linux::shell::Kernel;
 use rail_linux::{clock, file};
 
 /// The plan, one line for each change, `+` new, `-` gone, `~` changed; empty when all is in place.
+/// `full` adds the text of what is summed up otherwise.
 ///
 /// # Errors
 /// The text for the user: errors of the configuration, or why the kernel cannot be read.
-pub(crate) fn plan(options: &RunOptions) -> Result<Vec<String>, String> {
+pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, String> {
     let text = |failure| match failure {
         Failure::Config(text) | Failure::Here(text) => text,
     };
     let (config, _) = load_config(&options.config).map_err(text)?;
     let (saved, problem) = file::load_saved(&options.state_dir);
     let mut lines: Vec<String> = problem.into_iter().map(|p| format!("# {p}")).collect();
-    let mut router = Router::new(config, saved, boot_id(), seed().map_err(text)?);
+    let mut router = Router::new(config.clone(), saved, boot_id(), seed().map_err(text)?);
     let mut kernel = Kernel::open().map_err(|e| format!("cannot open netlink: {e}"))?;
     let now = clock::now();
     let mut out = Vec::new();
@@ -37,10 +43,15 @@ pub(crate) fn plan(options: &RunOptions) -> Result<Vec<String>, String> {
     let (observed, unread) = kernel.observe_readable(&watch)?;
     lines.extend(unread.map(|what| format!("# {what}")));
     lines.extend(beside(&watch)?);
-    router.handle(now, Input::Observed(Scope::ALL, Box::new(observed)), &mut out);
-    for step in router.preview(now) {
-        lines.extend(describe(&step));
+    router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    let steps = router.preview(now);
+    let ids = router.status(now).uplinks.iter().map(|uplink| uplink.id).collect();
+    let before = Before { config, ids, observed };
+    for step in &steps {
+        lines.push(before.line(step));
+        lines.extend(details(&step.op).into_iter().filter(|_| full));
     }
+    lines.extend(total(&steps, full));
     Ok(lines)
 }
 
@@ -57,53 +68,97 @@ fn beside(watch: &Watch) -> Result<Vec<String>, String> {
     Ok(told.chain(unread).collect())
 }
 
-/// `+ key value`, and for a change of the firewall its text below.
-fn describe(step: &Step) -> Vec<String> {
-    let key = &step.key;
-    match &step.op {
-        Op::AddAddress | Op::AddRule => vec![format!("+ {key}")],
-        Op::DelAddress | Op::DelRoute | Op::DelRule => vec![format!("- {key}")],
-        Op::SetRoute { value, replace } => {
-            let sign = if *replace { '~' } else { '+' };
-            // An unreachable route is told by its kind, as `ip route` does.
-            let value = match value {
-                RouteValue::Unreachable => "unreachable".into(),
-                RouteValue::Unicast { .. } => value.to_string(),
-            };
-            vec![format!("{sign} {key} {value}")]
-        }
-        Op::SetSysctl(value) => vec![format!("~ {key} = {value}")],
-        Op::Nft(text) => std::iter::once(format!("~ {key}"))
-            .chain(text.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("    {l}")))
-            .collect(),
-        Op::Slots { del, add } => {
-            let gone = del.iter().map(|(slot, mark)| format!(" -{slot}:{mark:#010x}"));
-            let new = add.iter().map(|(slot, mark)| format!(" +{slot}:{mark:#010x}"));
-            vec![format!("~ {key}{}", gone.chain(new).collect::<String>())]
+/// What is there now, to show beside what will be.
+struct Before {
+    config: Config,
+    /// Of the uplinks, in the order of the configuration.
+    ids: Vec<UplinkId>,
+    observed: Observed,
+}
+
+impl Before {
+    /// `+ key value`, `- key`, `~ key old -> new`.
+    fn line(&self, step: &Step) -> String {
+        let key = &step.key;
+        match &step.op {
+            Op::AddAddress | Op::AddRule => format!("+ {key}"),
+            Op::DelAddress | Op::DelRoute | Op::DelRule => format!("- {key}"),
+            Op::SetRoute { value, replace: false } => format!("+ {key} {}", route(value)),
+            Op::SetRoute { value, .. } => {
+                format!("~ {key} {}{}", self.old_route(key), route(value))
+            }
+            Op::SetSysctl(value) => {
+                let Key::Sysctl(path) = key else { return format!("~ {key} = {value}") };
+                let old = self.observed.sysctls.get(path).map(|old| format!("{old} -> "));
+                format!("~ {key} = {}{value}", old.unwrap_or_default())
+            }
+            Op::Nft(text) => {
+                let count = |word: &str| text.lines().filter(|l| l.contains(word)).count();
+                let (chains, rules) = (count("add chain "), count("add rule "));
+                let gone = count("delete rule ") + count("delete chain ");
+                format!("~ {key}: {chains} chains and {rules} rules added, {gone} removed")
+            }
+            Op::Slots { del, add } => format!("~ {key}: buckets {}", self.buckets(del, add)),
         }
     }
+
+    fn old_route(&self, key: &Key) -> String {
+        let Key::Route(key) = key else { return String::new() };
+        let old = self.observed.routes.get(key).and_then(|old| old.value.as_ref());
+        old.map_or_else(String::new, |old| format!("{} -> ", route(old)))
+    }
+
+    /// `85 -> 43 for isp1, 43 -> 85 for isp2`.
+    fn buckets(&self, del: &[(u32, u32)], add: &[(u32, u32)]) -> String {
+        let old = self.observed.firewall.as_ref().and_then(|f| f.slots.as_ref());
+        let uplinks = self.config.uplinks.iter().zip(&self.ids);
+        let counts = uplinks.filter_map(|(uplink, id)| {
+            let mark = render::mark(&self.config, *id);
+            let count = |list: &[(u32, u32)]| list.iter().filter(|(_, m)| *m == mark).count();
+            let before = old.map_or(0, |slots| slots.values().filter(|m| **m == mark).count());
+            let after = (before + count(add)).saturating_sub(count(del));
+            (before != after).then(|| format!("{before} -> {after} for {}", uplink.name))
+        });
+        let counts: Vec<String> = counts.collect();
+        if counts.is_empty() { "change places".into() } else { counts.join(", ") }
+    }
+}
+
+/// An unreachable route is shown by its kind, as `ip route` does.
+fn route(value: &RouteValue) -> String {
+    match value {
+        RouteValue::Unreachable => "unreachable".into(),
+        RouteValue::Unicast { .. } => value.to_string(),
+    }
+}
+
+/// What one line cannot hold.
+fn details(op: &Op) -> Vec<String> {
+    match op {
+        Op::Nft(text) => {
+            text.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("    {l}")).collect()
+        }
+        Op::Slots { del, add } => {
+            let gone = del.iter().map(|(slot, mark)| format!("    -{slot}:{mark:#010x}"));
+            gone.chain(add.iter().map(|(slot, mark)| format!("    +{slot}:{mark:#010x}"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The last line; none without a step.
+fn total(steps: &[Step], full: bool) -> Option<String> {
+    let added = |step: &&Step| {
+        matches!(step.op, Op::AddAddress | Op::AddRule | Op::SetRoute { replace: false, .. })
+    };
+    let removed = |step: &&Step| matches!(step.op, Op::DelAddress | Op::DelRoute | Op::DelRule);
+    let (all, added) = (steps.len(), steps.iter().filter(added).count());
+    let removed = steps.iter().filter(removed).count();
+    let changed = all - added - removed;
+    let hint = if full { "" } else { "; --full shows the commands for nft and each bucket" };
+    (all > 0).then(|| format!("{added} added, {changed} changed, {removed} removed{hint}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rail_core::state::{Key, RouteKey};
-
-    #[test]
-    fn a_step_is_told_with_its_sign() {
-        let key = RouteKey { table: 20001, prefix: "0.0.0.0/0".parse().unwrap(), metric: 7 };
-        let route = |replace| Step {
-            key: Key::Route(key.clone()),
-            op: Op::SetRoute { value: RouteValue::Unreachable, replace },
-        };
-        assert_eq!(describe(&route(false)), ["+ route default table 20001 metric 7 unreachable"]);
-        assert!(describe(&route(true))[0].starts_with("~ "));
-        let slots = Op::Slots { del: vec![(1, 0x100_0000)], add: vec![(1, 0x200_0000)] };
-        assert_eq!(
-            describe(&Step { key: Key::Slots, op: slots }),
-            ["~ nft map inet rail slots -1:0x01000000 +1:0x02000000"]
-        );
-        let nft = Step { key: Key::Firewall, op: Op::Nft("table inet rail {\n}\n".into()) };
-        assert_eq!(describe(&nft), ["~ nft table inet rail", "    table inet rail {", "    }"]);
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,98 @@
+//! The first line of `rail status`: all uplinks in one sentence.
+
+use super::status::has_usable_uplink;
+use super::style::{Colour, clean, long};
+use rail_core::status::{Health, Role, Status, UplinkStatus};
+
+/// `3 uplinks: 2 active, 1 down for 3 m 12 s (dsl)`, and how bad that is.
+pub(super) fn headline(status: &Status) -> (Colour, String) {
+    if status.uplinks.iter().all(|u| u.health == Health::Disabled) {
+        return (Colour::Red, "NO USABLE UPLINK: all are disabled".into());
+    }
+    if !has_usable_uplink(status) {
+        return (Colour::Red, no_usable_uplink(status));
+    }
+    let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
+    let (usable, failed): (Vec<_>, Vec<_>) = enabled().partition(|u| u.health.is_usable());
+    let mut parts = Vec::new();
+    for role in [Role::Active, Role::Standby, Role::Inbound] {
+        let here: Vec<_> = usable.iter().filter(|u| u.role == role).copied().collect();
+        parts.extend((!here.is_empty()).then(|| in_use(role, &here)));
+    }
+    parts.extend(failed.iter().map(|uplink| missing(uplink)));
+    let disabled = status.uplinks.len() - usable.len() - failed.len();
+    if disabled > 0 {
+        parts.push(format!("{disabled} disabled"));
+    }
+    let is_good = failed.is_empty() && usable.iter().all(|u| u.health != Health::Degraded);
+    let colour = if is_good { Colour::Green } else { Colour::Yellow };
+    let count = status.uplinks.len();
+    let noun = if count == 1 { "uplink" } else { "uplinks" };
+    (colour, format!("{count} {noun}: {}", parts.join(", ")))
+}
+
+/// `2 active (cable degraded)`.
+fn in_use(role: Role, uplinks: &[&UplinkStatus]) -> String {
+    let flawed: Vec<String> = uplinks
+        .iter()
+        .filter(|u| u.health != Health::Up)
+        .map(|u| format!("{} {}", clean(&u.name), u.health.as_str()))
+        .collect();
+    let note = if flawed.is_empty() { String::new() } else { format!(" ({})", flawed.join(", ")) };
+    format!("{} {}{note}", uplinks.len(), role.as_str())
+}
+
+/// `dsl down for 3 m 12 s`.
+fn missing(uplink: &UplinkStatus) -> String {
+    let (name, health) = (clean(&uplink.name), uplink.health.as_str());
+    format!("{name} {health} for {}", long(uplink.since_s))
+}
+
+fn no_usable_uplink(status: &Status) -> String {
+    let since = status
+        .uplinks
+        .iter()
+        .filter(|u| u.role != Role::Inbound && u.health != Health::Disabled)
+        .map(|u| u.since_s)
+        .min();
+    let since = since.map_or(String::new(), |seconds| format!(" for {}", long(seconds)));
+    let kept: Vec<String> =
+        status.uplinks.iter().filter(|u| u.role == Role::Active).map(|u| clean(&u.name)).collect();
+    let outcome = if kept.is_empty() {
+        "new connections are refused".to_owned()
+    } else {
+        format!("keeping the last routing ({})", kept.join(", "))
+    };
+    format!("NO USABLE UPLINK{since}; {outcome}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::fixture;
+    use super::*;
+
+    /// Given good and bad times, when the status is shown, then the first line says it all.
+    #[test]
+    fn one_sentence_says_it_all() {
+        let mut status = fixture();
+        let (colour, text) = headline(&status);
+        assert_eq!(
+            text,
+            "5 uplinks: 2 active (cable-with-a-long-name degraded), dsl down for 3 m 12 s, \
+             lte absent for 5 s, 1 disabled"
+        );
+        assert!(colour == Colour::Yellow);
+        status.uplinks.truncate(1);
+        assert_eq!(headline(&status).1, "1 uplink: 1 active");
+        assert!(headline(&status).0 == Colour::Green);
+        status.uplinks[0].health = Health::Down;
+        status.uplinks[0].since_s = 2;
+        let (colour, text) = headline(&status);
+        assert_eq!(text, "NO USABLE UPLINK for 2 s; keeping the last routing (fibre)");
+        assert!(colour == Colour::Red);
+        status.uplinks[0].role = Role::Standby;
+        assert_eq!(headline(&status).1, "NO USABLE UPLINK for 2 s; new connections are refused");
+        status.uplinks[0].health = Health::Disabled;
+        assert_eq!(headline(&status).1, "NO USABLE UPLINK: all are disabled");
+    }
+}
