@@ -16,6 +16,7 @@ pub mod notice;
 mod output;
 pub mod random;
 pub mod render;
+pub mod revision;
 mod router;
 mod saved;
 pub mod state;

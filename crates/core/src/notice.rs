@@ -68,6 +68,16 @@ pub enum Notice {
     Guard { closed: bool },
     /// The state was taken away.
     Withdrawn,
+    /// The configuration file could not be used at the start.
+    LastGood { problem: String },
+    /// A configuration was installed by command.
+    Installed { by: String, how: String },
+    /// A configuration is in force until its time is over.
+    OnTrial { by: String, limit_s: u64 },
+    /// It is in force for good.
+    Confirmed { by: String },
+    /// What was before it is in force again.
+    TakenBack { why: String },
     /// Something of the daemon itself, outside the core.
     Daemon { severity: Severity, text: String },
 }
@@ -85,7 +95,8 @@ impl Notice {
     /// How much it matters.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::NoUplink { .. } => Severity::Error,
+            Self::NoUplink { .. } | Self::LastGood { .. } => Severity::Error,
+            Self::OnTrial { .. } | Self::TakenBack { .. } => Severity::Warn,
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
             Self::Health { to: Health::Down | Health::NoCarrier | Health::Absent, .. }
             | Self::Blamed { blamed: true, .. }
@@ -104,6 +115,8 @@ impl Notice {
             | Self::Blamed { .. }
             | Self::Conflict { .. }
             | Self::Guard { .. }
+            | Self::Installed { .. }
+            | Self::Confirmed { .. }
             | Self::Withdrawn => Severity::Info,
         }
     }
@@ -135,6 +148,11 @@ impl Notice {
             Self::Guard { closed: true } => "forwards nothing until the first state is verified",
             Self::Guard { .. } => "verified the first state and opened the boot guard",
             Self::Withdrawn => "took everything away",
+            Self::LastGood { .. } => "began with the last good configuration",
+            Self::Installed { .. } => "installed a configuration",
+            Self::OnTrial { .. } => "took a configuration on trial",
+            Self::Confirmed { .. } => "confirmed the configuration on trial",
+            Self::TakenBack { .. } => "took back the configuration on trial",
             Self::Daemon { text, .. } => text,
         }
     }
@@ -193,6 +211,13 @@ impl Notice {
                 vec![("late_us", late_us.to_string()), ("times", times.to_string())]
             }
             Self::Overrun { times } => vec![("times", times.to_string())],
+            Self::LastGood { problem } => vec![("problem", problem.clone())],
+            Self::Installed { by, how } => vec![("by", by.clone()), ("how", how.clone())],
+            Self::OnTrial { by, limit_s } => {
+                vec![("by", by.clone()), ("limit_s", limit_s.to_string())]
+            }
+            Self::Confirmed { by } => vec![("by", by.clone())],
+            Self::TakenBack { why } => vec![("why", why.clone())],
             Self::Guard { .. } | Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
         }
     }

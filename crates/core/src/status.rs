@@ -101,6 +101,9 @@ pub struct Status {
     /// The boot guard is closed: nothing is forwarded.
     #[serde(default)]
     pub guarded: bool,
+    /// Which configuration is in force; filled in by the daemon.
+    #[serde(default)]
+    pub configuration: ConfigurationStatus,
     /// Objects that the kernel refused, or that somebody fights over.
     pub trouble: Vec<Trouble>,
     /// Foreign objects inside our ranges, as text; never touched.
@@ -120,6 +123,42 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConfigurationStatus {
+    /// Where it comes from.
+    pub source: Source,
+    /// When it was taken; wall clock.
+    pub taken: String,
+    /// By whom.
+    pub by: String,
+    /// Why the file is not in force.
+    pub problem: Option<String>,
+    /// It waits for `rail confirm`.
+    pub trial: Option<TrialStatus>,
+}
+
+/// Where the configuration in force comes from.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The configuration file, as it was read last.
+    #[default]
+    File,
+    /// The state directory: the file could not be used at the start.
+    LastGood,
+    /// `rail apply --confirm`: the file does not have it yet.
+    Trial,
+}
+
+/// A configuration that goes back unless it is confirmed.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TrialStatus {
+    /// Seconds until then.
+    pub left_s: u64,
 }
 
 /// How the daemon itself does: a line can only be judged by one who is awake and hears the kernel.

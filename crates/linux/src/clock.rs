@@ -5,7 +5,7 @@
 //! and the wall clock for the eyes of people. Promises: a deadline in the past
 //! fires at once. Leaves out: time zones; people's time is written in UTC.
 
-use rail_core::time::Instant;
+use rail_core::time::{Duration, Instant};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io;
 use rustix::time::{
@@ -25,6 +25,11 @@ pub fn now() -> Instant {
 pub fn wall() -> String {
     let t = clock_gettime(ClockId::Realtime);
     rfc3339(t.tv_sec, u32::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000)
+}
+
+/// Waits; for the time before the loop and after it, never in it.
+pub fn wait(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// A timer that becomes readable at a point of the boot clock.
@@ -103,7 +108,6 @@ const NANOS: u64 = 1_000_000_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rail_core::time::Duration;
     use rustix::event::{PollFd, PollFlags, poll};
 
     #[test]

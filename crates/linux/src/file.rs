@@ -6,9 +6,9 @@
 //! about it, never an error.
 
 use rail_core::Saved;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Name of the state file in the state directory.
@@ -19,6 +19,14 @@ pub const STATE_FILE: &str = "state.json";
 /// # Errors
 /// Those of the file system; then `path` is as it was.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with_mode(path, content, 0o600)
+}
+
+/// As [`replace`], with this mode.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_with_mode(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -26,7 +34,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     temporary.push(name);
     temporary.push(".new");
     let temporary = directory.join(temporary);
-    let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, path));
     if let Err(e) = written {
         // The failure that matters is reported; a rest is removed by the next attempt.
         let _ = fs::remove_file(&temporary);
@@ -65,21 +73,28 @@ pub fn load_saved(state_dir: &Path) -> (Saved, Option<String>) {
     }
 }
 
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(content)?;
+    // The mask of the process does not count.
+    file.set_permissions(Permissions::from_mode(mode))?;
     file.sync_all()
 }
 
 /// A state file is a few kilobytes; one of gigabytes is not ours.
 fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, MAX_STATE_BYTES)
+}
+
+/// Reads a file of ours that is not larger than this.
+pub(crate) fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let length = fs::metadata(path)?.len();
-    if length > MAX_STATE_BYTES {
+    if length > most {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is far too large"));
     }
     fs::read(path)

@@ -15,6 +15,7 @@ pub mod notify_socket;
 pub mod poll;
 pub mod process;
 pub mod realtime;
+pub mod revision;
 pub mod shell;
 pub mod signal;
 pub mod socket;

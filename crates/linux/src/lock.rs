@@ -67,12 +67,16 @@ impl Lock {
             _ => LockError::Io(state_dir.into(), e),
         })?;
         let path = state_dir.join("lock");
-        let directory = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
+        let made =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let directory = made
+            .or_else(|e| match e.kind() {
+                // A disk that is full or read-only does not keep a router from its work.
+                io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull => {
+                    File::open(&path).or_else(|_| File::open(state_dir))
+                }
+                _ => Err(e),
+            })
             .map_err(|e| LockError::Io(path.clone(), e))?;
         match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _namespace: namespace, _directory: directory }),

@@ -61,7 +61,7 @@ impl Bench {
     fn spawn(&mut self, before: &str, environment: &[(&str, &str)]) {
         let script = format!("{before}\nexec \"$@\"");
         let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-ec", &script, "sh"]).args(self.rail("run"));
+        command.args(["--net", "--mount", "sh", "-ec", &script, "sh"]).args(self.rail("run"));
         command.envs(environment.iter().copied()).stdin(Stdio::null());
         command.stderr(fs::File::create(self.dir.join("log")).unwrap());
         self.child = Some(command.spawn().unwrap());
@@ -257,6 +257,97 @@ fn a_bad_configuration_is_told_and_what_runs_keeps_running() {
     assert_eq!(answer, "{\"ok\":true}\n");
     assert_eq!(bench.exit().code(), Some(0));
     assert!(bench.log().contains("kept the running configuration"), "{}", bench.log());
+}
+
+/// Given a daemon that once took a configuration, when it starts with a file that is bad, torn, no
+/// text, unreadable or missing, then it works with the last good one and says so; when the file is
+/// repaired, then that is taken.
+#[test]
+fn a_bad_file_at_the_start_costs_no_router() {
+    let mut bench = Bench::new("last-good");
+    let file = bench.dir.join("rail.toml");
+    bench.start("", &[]);
+    eventually("the last good one", || {
+        (fs::read_to_string(bench.dir.join("state/last-good.toml")).ok()? == CONFIG).then_some(())
+    });
+    let torn = &CONFIG[..CONFIG.len() - 9];
+    let weight = format!("{CONFIG}weight = 300\n");
+    let bad: [(&str, Option<&[u8]>); 5] = [
+        ("`weight` must be", Some(weight.as_bytes())),
+        ("syntax", Some(torn.as_bytes())),
+        ("not UTF-8", Some(b"[lan]\n\xff\xfe")),
+        ("cannot be read", None),
+        ("is missing", Some(b"")),
+    ];
+    for (words, content) in bad {
+        bench.signal(Signal::KILL);
+        bench.child.take().unwrap().wait().unwrap();
+        match content {
+            Some(content) => fs::write(&file, content).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        bench.start("", &[]);
+        let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        let told = &answer["status"]["configuration"];
+        assert_eq!(told["source"], "last-good", "{words}: {told}");
+        let problem = told["problem"].as_str().unwrap();
+        assert!(problem.contains("rail.toml") && problem.contains(words), "{words}: {problem}");
+        assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
+        assert!(bench.log().contains("began with the last good configuration"));
+    }
+    fs::write(&file, CONFIG.replace("isp2", "cable")).unwrap();
+    eventually("the repaired file", || {
+        let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
+        let is_taken = answer.contains("\"cable\"") && answer.contains(r#""source":"file""#);
+        is_taken.then_some(())
+    });
+}
+
+/// Given a state directory whose files of before are damaged, or whose disk takes nothing, when a
+/// daemon starts, then it works.
+#[test]
+fn a_damaged_history_or_a_full_disk_hinders_no_start() {
+    let mut bench = Bench::new("history");
+    fs::create_dir_all(bench.dir.join("state")).unwrap();
+    for name in ["history.json", "trial.json", "last-good.toml", "state.json"] {
+        fs::write(bench.dir.join("state").join(name), [0xff, 0, 0x7b]).unwrap();
+    }
+    let state = bench.dir.join("state").display().to_string();
+    bench.start("", &[]);
+    eventually("a new history", || {
+        let history = fs::read_to_string(bench.dir.join("state/history.json")).ok()?;
+        history.contains("isp2").then_some(())
+    });
+    assert!(!bench.dir.join("state/trial.json").exists());
+    for how in ["ro", "size=4k"] {
+        bench.signal(Signal::KILL);
+        bench.child.take().unwrap().wait().unwrap();
+        let fill = "head -c 100000 /dev/zero > $S/full 2> /dev/null || true";
+        let fill = if how == "ro" { "true" } else { fill };
+        let mount = format!("S={state}; mount -t tmpfs -o {how} none $S; {fill}");
+        bench.start(&mount, &[]);
+        eventually("the complaint", || {
+            bench.log().contains("could not write the history to").then_some(())
+        });
+        assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("isp2"));
+        assert_eq!(bench.ask("rail.sock", r#"{"command":"reload"}"#), "{\"ok\":true}\n");
+    }
+}
+
+/// Given a machine that lacks descriptors for a moment, when a daemon starts, then it ends with the
+/// code that the unit answers by another attempt.
+#[test]
+fn what_may_pass_is_not_final() {
+    let mut bench = Bench::new("passing");
+    for most in [8, 12, 16] {
+        bench.spawn(&format!("ulimit -n {most}"), &[]);
+        let code = bench.exit().code();
+        assert_eq!(code, Some(3), "{most} descriptors: {}", bench.log());
+        assert!(bench.log().contains("this may pass"), "{}", bench.log());
+    }
+    let unit = include_str!("../../../packaging/systemd/rail.service");
+    assert!(unit.contains("RestartPreventExitStatus=1 2\n") && unit.contains("Restart=on-failure"));
 }
 
 #[test]

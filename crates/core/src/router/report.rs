@@ -4,7 +4,7 @@ use super::Router;
 use crate::check::quorum_window;
 use crate::config::Tier;
 use crate::render;
-use crate::status::{Health, SelfStatus, Status, TargetStatus, UplinkStatus};
+use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
 use alloc::string::String;
@@ -25,6 +25,7 @@ impl Router {
             vrrp: Vec::new(),
             settled: self.knows_kernel && !self.dirty && self.engine.is_settled(),
             guarded: self.is_guarded(),
+            configuration: ConfigurationStatus::default(),
             trouble: self.engine.trouble(now),
             foreign: self.foreign.clone(),
             conflicts: self.beside.conflicts.clone(),

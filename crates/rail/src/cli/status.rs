@@ -6,7 +6,7 @@ use super::headline::headline;
 use super::rates::{Rates, bits};
 use super::style::{Colour, Paint, clean, fit, long, rtt, short, times, wrap};
 use super::{complain, exit, say};
-use rail_core::status::{Health, Role, SelfStatus, Status, UplinkStatus};
+use rail_core::status::{Health, Role, SelfStatus, Source, Status, UplinkStatus};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -74,7 +74,9 @@ fn exit_code(status: &Status) -> u8 {
     }
     let enabled: Vec<_> = status.uplinks.iter().filter(|u| u.health != Health::Disabled).collect();
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
-    let is_whole = status.trouble.is_empty() && !status.guarded;
+    let is_whole = status.trouble.is_empty()
+        && !status.guarded
+        && status.configuration.source != Source::LastGood;
     if enabled.iter().all(is_good) && is_whole { 0 } else { exit::ERROR }
 }
 
@@ -203,6 +205,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
                     `rail guard --open` lifts the block";
         remark(out, &paint.paint(Colour::Red, "closed    "), text);
     }
+    configuration(out, status, paint);
     for trouble in &status.trouble {
         let word = if trouble.contested { "contested" } else { "refused" };
         let text = format!("{}: {}", trouble.object, trouble.text);
@@ -238,6 +241,29 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
     }
     if let Some(text) = own_trouble(&status.own) {
         remark(out, &paint.paint(Colour::Yellow, "self      "), &text);
+    }
+}
+
+/// Where the configuration in force is not the file's.
+fn configuration(out: &mut String, status: &Status, paint: Paint) {
+    let configuration = &status.configuration;
+    if let Some(problem) = &configuration.problem {
+        let taken = match configuration.taken.as_str() {
+            "" => String::new(),
+            wall => format!(" of {wall}"),
+        };
+        let text = format!(
+            "{problem}; the last good configuration{taken} is in force until the file is repaired"
+        );
+        remark(out, &paint.paint(Colour::Red, "last good "), &text);
+    }
+    if let Some(trial) = &configuration.trial {
+        let text = format!(
+            "the configuration of {} is taken back in {} unless you `rail confirm` it",
+            configuration.by,
+            long(trial.left_s)
+        );
+        remark(out, &paint.paint(Colour::Yellow, "on trial  "), &text);
     }
 }
 

@@ -8,8 +8,11 @@
 
 mod allowance;
 mod api;
+mod begin;
+mod change;
 mod client;
 mod event;
+mod keeper;
 mod log;
 mod pass;
 mod plan;
@@ -37,7 +40,8 @@ pub(crate) struct RunOptions {
 }
 
 /// Runs the daemon until it is told to end. Exit codes: 0 told to end, 1 the configuration has
-/// errors, 2 it cannot work here (rights, kernel, nft, another daemon), 3 it failed while working.
+/// errors and there is no last good one, 2 it cannot work here (rights, kernel, nft, another daemon),
+/// 3 it failed for a reason that may pass, at the start or while working.
 pub(crate) fn run(options: RunOptions) -> ExitCode {
     match setup::set_up(options) {
         Ok(mut daemon) => match daemon.run() {
@@ -60,6 +64,12 @@ pub(crate) fn run(options: RunOptions) -> ExitCode {
                     complain(&format!("rail: {sentence}"));
                     2
                 }
+                setup::Failure::Passing(sentence) => {
+                    complain(&format!("rail: {sentence}; this may pass: start it again"));
+                    // Whoever starts it again at once does not keep a machine in need busy.
+                    rail_linux::clock::wait(BEFORE_THE_NEXT);
+                    3
+                }
             };
             // Without rights it cannot be seen, and was told already.
             if guard::is_closed() == Ok(true) {
@@ -74,6 +84,8 @@ pub(crate) fn run(options: RunOptions) -> ExitCode {
 pub(crate) const GUARD_IS_CLOSED: &str = "the boot guard is closed, nothing is forwarded; it opens when the \
      daemon has started with a good configuration, or by hand with `rail guard --open` \
      (nft delete table inet rail_guard)";
+
+const BEFORE_THE_NEXT: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Start-up has no log yet.
 fn complain(text: &str) {

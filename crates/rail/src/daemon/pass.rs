@@ -6,11 +6,14 @@
 
 use super::RunOptions;
 use super::api::Api;
+use super::change::Then;
 use super::event::EventRing;
+use super::keeper::Keeper;
 use super::log::Log;
 use super::stop::Ending;
 use super::vitals::Vitals;
 use rail_core::notice::{Notice, Severity};
+use rail_core::revision::Revisions;
 use rail_core::status::{SelfStatus, Status};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Router};
@@ -34,6 +37,8 @@ pub(super) struct Parts {
     pub(super) api: Api,
     pub(super) log: Log,
     pub(super) manager: NotifySocket,
+    pub(super) keeper: Keeper<Then>,
+    pub(super) revisions: Revisions,
 }
 
 /// The daemon.
@@ -46,6 +51,8 @@ pub(super) struct Daemon {
     pub(super) ring: EventRing,
     /// The answer to the last question for the status, and when it was made.
     pub(super) last_status: Option<(Instant, String)>,
+    /// What the disk said last to the history.
+    pub(super) keep_error: Option<String>,
     early_notices: Vec<Notice>,
     watchdog: Option<(Duration, Instant)>,
     vitals: Vitals,
@@ -72,6 +79,7 @@ impl Daemon {
             ending: Ending::No,
             ring: EventRing::default(),
             last_status: None,
+            keep_error: None,
             early_notices,
             watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),
             vitals: Vitals::default(),
@@ -118,6 +126,7 @@ impl Daemon {
             match ready.token {
                 TOKEN_TIMER => self.parts.timer.clear(),
                 TOKEN_SIGNALS => self.take_signals(),
+                TOKEN_KEEPER => self.take_answers(),
                 super::api::FIRST_TOKEN.. => self.parts.api.ready(&self.parts.poller, ready),
                 _ => self.parts.shell.ready(ready),
             }
@@ -129,6 +138,7 @@ impl Daemon {
             self.note_lag(deadline);
             self.wake();
         }
+        self.keep_time();
         self.serve();
         self.finish_pass(begun);
         Ok(())
@@ -208,6 +218,7 @@ impl Daemon {
             self.watchdog.map(|(_, at)| at),
             self.ending.deadline(),
             self.parts.api.deadline(),
+            self.parts.revisions.deadline(),
         ];
         own.into_iter().flatten().min()
     }
@@ -217,7 +228,7 @@ impl Daemon {
             match signal {
                 Signal::Stop => self.stop(),
                 // The log has told what is wrong; nobody else asked.
-                Signal::Reload => drop(self.reload()),
+                Signal::Reload => self.reload(None),
                 Signal::TooLong => self.leave_realtime(),
             }
         }
@@ -257,7 +268,8 @@ impl Daemon {
             probe_dropped: sockets.dropped,
             ..self.vitals.status(now, self.parts.shell.netlink_counters())
         };
-        Status { own, ..self.parts.router.status(now) }
+        let configuration = self.parts.revisions.status(now);
+        Status { own, configuration, ..self.parts.router.status(now) }
     }
 
     fn finish_pass(&mut self, begun: Instant) {
@@ -280,6 +292,7 @@ impl Daemon {
 
 pub(super) const TOKEN_TIMER: u64 = 1;
 pub(super) const TOKEN_SIGNALS: u64 = 2;
+pub(super) const TOKEN_KEEPER: u64 = 3;
 
 const INPUTS_PER_PASS: usize = 256;
 const MOST_CROWDED: u32 = 8;

@@ -24,9 +24,9 @@ use rail_linux::{clock, file};
 /// The text for the user: errors of the configuration, or why the kernel cannot be read.
 pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, String> {
     let text = |failure| match failure {
-        Failure::Config(text) | Failure::Here(text) => text,
+        Failure::Config(text) | Failure::Here(text) | Failure::Passing(text) => text,
     };
-    let (config, _) = load_config(&options.config).map_err(text)?;
+    let config = load_config(&options.config).map_err(text)?;
     let (saved, problem) = file::load_saved(&options.state_dir);
     let mut lines: Vec<String> = problem.into_iter().map(|p| format!("# {p}")).collect();
     let mut router = Router::new(config.clone(), saved, boot_id(), seed().map_err(text)?);

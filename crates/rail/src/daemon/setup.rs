@@ -7,14 +7,16 @@
 
 use super::RunOptions;
 use super::api::Api;
+use super::begin::{Begun, begin};
+use super::keeper::{self, Keeper};
 use super::log::Log;
-use super::pass::{Daemon, TOKEN_SIGNALS, TOKEN_TIMER};
-use crate::load;
+use super::pass::{Daemon, TOKEN_KEEPER, TOKEN_SIGNALS, TOKEN_TIMER};
+use crate::load::is_lasting;
 use rail_core::Router;
-use rail_core::config::Config;
+use rail_core::config::{self, Config};
 use rail_core::notice::{Notice, Severity};
 use rail_linux::clock::Timer;
-use rail_linux::lock::Lock;
+use rail_linux::lock::{Lock, LockError};
 use rail_linux::notify_socket::NotifySocket;
 use rail_linux::poll::Poller;
 use rail_linux::process::Spawner;
@@ -22,6 +24,7 @@ use rail_linux::shell::Shell;
 use rail_linux::signal::Signals;
 use rail_linux::{file, realtime};
 use std::fs;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::rc::Rc;
@@ -33,58 +36,81 @@ pub(super) enum Failure {
     Config(String),
     /// The machine; one sentence.
     Here(String),
+    /// The machine at this moment; one sentence.
+    Passing(String),
 }
 
 /// Does everything up to the first pass of the loop.
 pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
-    let (config, mut notices) = load_config(&options.config)?;
+    let boot_id = boot_id();
+    let Begun { config, revisions, mut notices } = begin(&options, &boot_id)?;
     check_machine().map_err(Failure::Here)?;
     make_dir(&options.runtime_dir, 0o755)?;
     make_dir(&options.state_dir, 0o700)?;
     // Before the lock, so that it is not handed on to the spawner.
     let start = || Spawner::start().map_err(here("start the process that runs nft"));
     let spawners = [start()?, start()?];
-    let lock = Lock::take(&options.state_dir).map_err(|e| Failure::Here(e.to_string()))?;
+    let lock = Lock::take(&options.state_dir).map_err(|e| match &e {
+        LockError::Io(_, cause) if !is_lasting(cause) => Failure::Passing(e.to_string()),
+        _ => Failure::Here(e.to_string()),
+    })?;
     let signals = Signals::take().map_err(here("take signals"))?;
     let poller = Rc::new(Poller::new().map_err(here("make an epoll descriptor"))?);
     let timer = Timer::new().map_err(here("make a timer"))?;
     let api = Api::open(&options.runtime_dir, &poller).map_err(|e| {
         let dir = options.runtime_dir.display();
-        Failure::Here(format!(
+        let text = format!(
             "cannot make the control sockets in {dir}: {e}; choose another with --runtime-dir"
-        ))
+        );
+        by_cause(&e, text)
     })?;
     let is_realtime = enter_realtime(&mut notices);
     drop_rights(&options, &mut notices);
-    let log = Log::start(&config.log, options.debug).map_err(|e| {
-        let file = config.log.file.as_deref().unwrap_or("stderr");
-        Failure::Here(format!("cannot write the log {file}: {e}; change [log] file"))
-    })?;
+    let log = start_log(&config.log, options.debug, &mut notices)?;
+    let keeper = Keeper::start(options.state_dir.clone()).map_err(here("start a thread"))?;
     let shell = Shell::open(Rc::clone(&poller), spawners, &options.state_dir)
         .map_err(here("open netlink sockets"))?;
     poller.add(&signals, TOKEN_SIGNALS).map_err(here("wait for signals"))?;
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;
+    poller.add(&keeper, TOKEN_KEEPER).map_err(here("wait for a thread"))?;
     let (saved, problem) = file::load_saved(&options.state_dir);
     notices.extend(problem.map(|text| Notice::Daemon { severity: Severity::Warn, text }));
-    let router = Router::new(config, saved, boot_id(), seed()?);
+    let router = Router::new(config, saved, boot_id, seed()?);
     let manager = NotifySocket::from_environment();
-    let parts = super::pass::Parts { router, shell, poller, timer, signals, api, log, manager };
+    let parts = super::pass::Parts {
+        router,
+        shell,
+        poller,
+        timer,
+        signals,
+        api,
+        log,
+        manager,
+        keeper,
+        revisions,
+    };
     Ok(Daemon::new(options, parts, lock, notices, is_realtime))
 }
 
-/// Reads and judges the configuration; the notices are its warnings.
-pub(super) fn load_config(path: &Path) -> Result<(Config, Vec<Notice>), Failure> {
-    match load::read_file(path) {
-        Ok((config, warnings)) => {
-            let told = warnings.iter().map(|warning| {
-                let (line, message) = (warning.entry.line, &warning.entry.message);
-                let text = format!("{}, line {line}: {message}", path.display());
-                Notice::Daemon { severity: Severity::Warn, text }
-            });
-            Ok((config, told.collect()))
-        }
-        Err(report) => Err(Failure::Config(report.render(false).to_owned())),
+/// Reads and judges the configuration.
+pub(super) fn load_config(path: &Path) -> Result<Config, Failure> {
+    match keeper::read(path) {
+        Ok(judged) => Ok(judged.version.config),
+        Err(bad) => Err(Failure::Config(bad.report)),
     }
+}
+
+/// A log file that cannot be opened is no reason not to route.
+fn start_log(config: &config::Log, debug: bool, notices: &mut Vec<Notice>) -> Result<Log, Failure> {
+    let Some(file) = &config.file else {
+        return Log::start(config, debug).map_err(here("start the log"));
+    };
+    Log::start(config, debug).or_else(|e| {
+        let text = format!("could not open the log file {file}: {e}; writes to stderr instead");
+        notices.push(Notice::Daemon { severity: Severity::Error, text });
+        let config = config::Log { file: None, ..config.clone() };
+        Log::start(&config, debug).map_err(here("start the log"))
+    })
 }
 
 /// The kernel's number of this boot; empty where /proc does not tell.
@@ -135,7 +161,7 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
     made.map_err(|e| {
         let text = format!("cannot make the directory {}: {e}", path.display());
-        Failure::Here(format!("{text}; choose others with --runtime-dir and --state-dir"))
+        by_cause(&e, format!("{text}; choose others with --runtime-dir and --state-dir"))
     })
 }
 
@@ -163,8 +189,13 @@ fn drop_rights(options: &RunOptions, notices: &mut Vec<Notice>) {
     }
 }
 
+/// What the kernel lacks now it may have later: memory, a process, a descriptor, a module.
 fn here<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> Failure {
-    move |e| Failure::Here(format!("cannot {what}: {e}"))
+    move |e| Failure::Passing(format!("cannot {what}: {e}"))
+}
+
+fn by_cause(error: &io::Error, text: String) -> Failure {
+    if is_lasting(error) { Failure::Here(text) } else { Failure::Passing(text) }
 }
 
 /// Above all that is normal, below the kernel's own threads (50).

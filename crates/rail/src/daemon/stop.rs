@@ -1,14 +1,12 @@
-//! Requests of clients, reload, and the ways to end.
+//! Requests of clients, and the ways to end.
 //!
 //! Promises: ending by signal or by `stop` changes nothing in the kernel;
 //! `stop --withdraw` answers when everything of ours is gone, or after ten
-//! seconds with what it got stuck on; a bad configuration is told to whoever
-//! asked, and what runs keeps running.
+//! seconds with what it got stuck on.
 
 use super::api::ClientId;
 use super::client::Request;
 use super::pass::Daemon;
-use super::setup::{Failure, load_config};
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
 use rail_core::status::Status;
@@ -58,13 +56,10 @@ impl Daemon {
                 Request::Events { follow } => {
                     self.parts.api.send_events(&self.parts.poller, id, &self.ring, follow);
                 }
-                Request::Reload => match self.reload() {
-                    Ok(()) => self.answer_good(id),
-                    Err(text) => self.parts.api.refuse(&self.parts.poller, id, &text),
-                },
+                Request::Reload => self.reload(Some(id)),
                 Request::Stop { withdraw: true } => self.withdraw(id),
                 Request::Stop { withdraw: false } => {
-                    self.answer_good(id);
+                    self.answer_good(Some(id));
                     self.stop();
                 }
             }
@@ -96,32 +91,18 @@ impl Daemon {
         self.last_status = Some((at, line));
     }
 
-    fn answer_good(&mut self, id: ClientId) {
-        self.parts.api.answer(&self.parts.poller, id, &Good { ok: true });
+    /// Tells whoever asked, if somebody did.
+    pub(super) fn answer_good(&mut self, id: Option<ClientId>) {
+        if let Some(id) = id {
+            self.parts.api.answer(&self.parts.poller, id, &Good { ok: true });
+        }
     }
 
-    /// Reads the configuration again; the error is the text for whoever asked.
-    pub(super) fn reload(&mut self) -> Result<(), String> {
-        if !matches!(self.ending, Ending::No) {
-            return Err("the daemon is ending".into());
+    /// The same.
+    pub(super) fn refuse(&mut self, id: Option<ClientId>, text: &str) {
+        if let Some(id) = id {
+            self.parts.api.refuse(&self.parts.poller, id, text);
         }
-        self.parts.manager.send("RELOADING=1");
-        let result = match load_config(&self.options.config) {
-            Ok((config, warnings)) => {
-                warnings.iter().for_each(|warning| self.tell(warning));
-                self.parts.log.configure(&config.log);
-                self.handle(Input::Reload(Box::new(config)));
-                Ok(())
-            }
-            Err(Failure::Config(text) | Failure::Here(text)) => {
-                let first = text.lines().next().unwrap_or("the file has errors");
-                let text_line = format!("kept the running configuration: {first}");
-                self.tell(&Notice::Daemon { severity: Severity::Error, text: text_line });
-                Err(text)
-            }
-        };
-        self.parts.manager.send("READY=1");
-        result
     }
 
     /// Ends and leaves everything in place.
@@ -146,7 +127,7 @@ impl Daemon {
     /// Everything is gone.
     pub(super) fn withdrawn(&mut self) {
         for id in self.askers() {
-            self.answer_good(id);
+            self.answer_good(Some(id));
         }
         self.ending = Ending::Now;
     }
@@ -179,6 +160,7 @@ impl Daemon {
     /// listens any more, the next daemon can start and finds everything.
     pub(super) fn finish(self) {
         drop(self.parts.shell);
+        drop(self.parts.keeper);
         drop(self.lock);
         self.parts.api.close();
         self.parts.log.finish();

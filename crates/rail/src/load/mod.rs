@@ -36,23 +36,56 @@ use toml::de::DeTable;
 /// # Errors
 /// Everything that is wrong with it, or why it could not be read.
 pub(crate) fn read_file(path: &Path) -> Result<(Config, Vec<Warning>), Report> {
+    let source = read_text(path).map_err(|unread| unread.report)?;
+    load(path, &source)
+}
+
+/// Why a file could not be read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Unread {
+    /// For people.
+    pub(crate) report: Report,
+    /// Another attempt may find it well.
+    pub(crate) may_pass: bool,
+}
+
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+/// Why it could not be read.
+pub(crate) fn read_text(path: &Path) -> Result<String, Unread> {
     let name = path.display().to_string();
-    let bytes = match read_whole(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            return Err(Report::whole_file(&name, format!("the file cannot be read: {error}")));
-        }
+    let bytes = read_whole(path).map_err(|error| Unread {
+        report: Report::whole_file(&name, format!("the file cannot be read: {error}")),
+        may_pass: !is_lasting(&error),
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
+        let (line, column) = report::place(&before, valid);
+        let text = format!("the file is not UTF-8 text, from line {line} column {column} on");
+        Unread { report: Report::whole_file(&name, text), may_pass: false }
+    })
+}
+
+/// True if nothing but somebody's hand makes it another.
+pub(crate) fn is_lasting(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{
+        AlreadyExists, InvalidFilename, InvalidInput, IsADirectory, NotADirectory, NotFound,
+        PermissionDenied, ReadOnlyFilesystem, Unsupported,
     };
-    match String::from_utf8(bytes) {
-        Ok(source) => load(path, &source),
-        Err(error) => {
-            let valid = error.utf8_error().valid_up_to();
-            let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
-            let (line, column) = report::place(&before, valid);
-            let text = format!("the file is not UTF-8 text, from line {line} column {column} on");
-            Err(Report::whole_file(&name, text))
-        }
-    }
+    let lasting = [
+        AlreadyExists,
+        InvalidFilename,
+        InvalidInput,
+        IsADirectory,
+        NotADirectory,
+        NotFound,
+        PermissionDenied,
+        ReadOnlyFilesystem,
+        Unsupported,
+    ];
+    lasting.contains(&error.kind())
 }
 
 /// Reads a file that nobody writes meanwhile: half of one may be good, and mean something else.

@@ -1,0 +1,85 @@
+//! Would a change cut off the administrator who makes it?
+//!
+//! Judges one TCP connection to the router under the old and the new
+//! configuration. What is open under neither is no loss; what rail does not
+//! manage is not judged.
+
+use crate::config::{Config, FirewallMode, NetworkKind, Protocol};
+use crate::net::IfName;
+use alloc::format;
+use alloc::string::String;
+use core::net::IpAddr;
+
+/// How a connection reaches the router.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Path {
+    /// The interface by which the client is reached.
+    pub ifname: IfName,
+    /// The other end.
+    pub client: IpAddr,
+    /// Our end.
+    pub server: IpAddr,
+    /// The port at our end.
+    pub port: u16,
+}
+
+/// Why the connection would be cut; `None` if it would not be.
+pub fn cut(old: &Config, new: &Config, path: &Path) -> Option<String> {
+    let before = state(old, path);
+    if matches!(before, State::Closed(_)) {
+        return None;
+    }
+    let Path { ifname, client, server, .. } = path;
+    let has_server = |config: &Config| {
+        let mut own = config.networks.iter().filter_map(|network| network.address);
+        own.any(|own| own.address == *server)
+    };
+    let why = match state(new, path) {
+        State::Open if has_server(old) && !has_server(new) => format!("it removes {server}"),
+        State::Open => return None,
+        State::Closed(why) => why,
+        State::Unmanaged if matches!(before, State::Unmanaged) => return None,
+        State::Unmanaged => format!("it removes {ifname}"),
+    };
+    Some(format!("this would cut your own connection from {client} by {ifname}: {why}"))
+}
+
+enum State {
+    Open,
+    Closed(String),
+    /// The interface is nobody's.
+    Unmanaged,
+}
+
+fn state(config: &Config, path: &Path) -> State {
+    if let Some(network) = config.networks.iter().find(|n| n.ifname == path.ifname) {
+        let name = &network.name;
+        let is_filtered = config.firewall.mode == FirewallMode::Basic;
+        return match network.kind {
+            NetworkKind::Dmz | NetworkKind::Guest if is_filtered => {
+                State::Closed(format!("network {name} does not reach the router itself"))
+            }
+            _ => State::Open,
+        };
+    }
+    let mut uplinks = config.uplinks.iter().filter(|u| u.ifname == path.ifname).peekable();
+    if uplinks.peek().is_none() {
+        return State::Unmanaged;
+    }
+    let Some(uplink) = uplinks.find(|u| u.address.address == path.server) else {
+        return State::Closed(format!("no uplink has the address {}", path.server));
+    };
+    if !uplink.enabled {
+        return State::Closed(format!("uplink {} is disabled", uplink.name));
+    }
+    let is_allowed = config.firewall.allow.iter().any(|allow| {
+        let is_port = |(first, last): &(u16, u16)| (*first..=*last).contains(&path.port);
+        allow.protocol == Protocol::Tcp
+            && (allow.ports.is_empty() || allow.ports.iter().any(is_port))
+            && (allow.from.is_empty() || allow.from.iter().any(|from| from.contains(path.client)))
+    });
+    if config.firewall.mode == FirewallMode::Basic && !is_allowed {
+        return State::Closed(format!("`[firewall] allow` has no \"tcp {}\" for it", path.port));
+    }
+    State::Open
+}
