@@ -51,6 +51,10 @@ pub(crate) struct Trouble {
     pub(crate) refuse_permille: u32,
     /// How many operations in a thousand take long.
     pub(crate) slow_permille: u32,
+    /// How many readings in a thousand omit an entry.
+    pub(crate) omit_permille: u32,
+    /// Kinds of which the last reading omitted one.
+    pub(crate) omitted: Scope,
 }
 
 impl Node {

@@ -149,6 +149,7 @@ impl World {
             last_quiet: now,
             is_done: false,
         };
+        world.trouble.omit_permille = world.dice.pick(&[0, 20, 200]);
         world.scene.refresh_ways();
         let uplinks = world.scene.config.uplinks.iter();
         let uplinks: Vec<String> =

@@ -23,7 +23,9 @@ use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
 use crate::render;
 use crate::saved::{Saved, Void};
-use crate::state::{Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe};
+use crate::state::{
+    DUMPED, Doubts, Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe,
+};
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -40,6 +42,8 @@ const SYSCTL_POLL: Duration = Duration::from_millis(250);
 const FULL_OBSERVATION: Duration = Duration::from_secs(60);
 /// Connections that were begun while the dead uplink still had some are swept after this time.
 const SWEEP_AFTER: Duration = Duration::from_secs(2);
+/// So many readings in a row may delay a change because each left something in doubt.
+const MOST_LOOKS: u32 = 4;
 /// Entries kept per uplink in `rail why`.
 const HISTORY: usize = 16;
 
@@ -71,7 +75,15 @@ pub struct Router {
     blamed: Vec<bool>,
     next_blame: Instant,
     observed: Observed,
+    /// What the last reading lacked for the first time.
+    doubts: Doubts,
+    /// The kinds that are read again; until that is done nothing is changed.
+    doubtful: Scope,
+    /// How many readings in a row left something in doubt.
+    looks: u32,
     /// A first full observation has come in.
+    has_read: bool,
+    /// And so has a second one of the kinds that it can have torn.
     knows_kernel: bool,
     /// What protects was read back and found good once since the start: the boot guard may go.
     verified: bool,
@@ -125,6 +137,10 @@ impl Router {
             blamed: Vec::new(),
             next_blame: Instant::ZERO,
             observed: Observed::default(),
+            doubts: Doubts::default(),
+            doubtful: Scope::NONE,
+            looks: 0,
+            has_read: false,
             knows_kernel: false,
             verified: false,
             engine: Engine::default(),
@@ -228,13 +244,21 @@ impl Router {
         }
         let decides = self.links_dirty || self.lines_dirty.iter().any(|d| *d);
         // Nothing is decided any more while the state is taken away.
-        if (self.dirty && !self.engine.is_busy()) || (decides && !self.withdrawing) {
+        let may_plan = !self.engine.is_busy() && !self.looks_again();
+        if (self.dirty && may_plan) || (decides && !self.withdrawing) {
             return Some(Instant::ZERO);
         }
         let lines = self.lines.iter().filter_map(Line::deadline);
         let sweeps = self.sweeps.iter().map(|(at, _)| *at);
         let polls = [self.next_sysctl_poll, self.next_full];
-        lines.chain(sweeps).chain(polls).chain(self.engine.deadline()).min()
+        let engine = self.engine.deadline().filter(|_| may_plan);
+        lines.chain(sweeps).chain(polls).chain(engine).min()
+    }
+
+    /// True while a reading is under way that tells an absence from an omission. Where entries
+    /// vanish without end it is not waited for: what is missing counts as there meanwhile.
+    const fn looks_again(&self) -> bool {
+        self.looks > 0 && self.looks <= MOST_LOOKS
     }
 
     fn take_packet(&mut self, now: Instant, uplink: UplinkId, from: IpAddr, bytes: &[u8]) {
@@ -260,13 +284,27 @@ impl Router {
         }
     }
 
-    fn take_observation(&mut self, scope: Scope, observed: Observed, out: &mut Vec<Output>) {
+    fn take_observation(&mut self, scope: Scope, mut observed: Observed, out: &mut Vec<Output>) {
         self.counters.observations += 1;
+        let mut again = self.doubts.complete(scope, &self.observed, &mut observed);
+        if scope == Scope::ALL && !core::mem::replace(&mut self.has_read, true) {
+            // What the first reading omits is not known from before.
+            again = DUMPED;
+        }
+        self.doubtful = Scope(self.doubtful.0 & !scope.0) | again;
+        self.looks = match (self.doubtful.is_empty(), again.is_empty()) {
+            (true, _) => 0,
+            (false, true) => self.looks,
+            (false, false) => self.looks + 1,
+        };
+        if !again.is_empty() {
+            out.push(Output::Observe(again));
+        }
         self.may_be_back = true;
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);
-        let is_first = !self.knows_kernel && scope == Scope::ALL;
+        let is_first = !self.knows_kernel && self.has_read && !self.looks_again();
         self.knows_kernel |= is_first;
         if is_first {
             self.purge_forgotten();
@@ -295,7 +333,7 @@ impl Router {
     /// One pass of the engine, if something changed or is due.
     fn reconcile(&mut self, now: Instant, out: &mut Vec<Output>) {
         let due = self.dirty || self.engine.deadline().is_some_and(|at| at <= now);
-        if self.engine.is_busy() || !due {
+        if self.engine.is_busy() || self.looks_again() || !due {
             return;
         }
         self.dirty = false;

@@ -91,6 +91,12 @@ impl Router {
         out: &mut Vec<Output>,
     ) {
         let mut news = Vec::new();
+        match (self.engine.is_deletion(key), &result) {
+            (true, Ok(())) => self.observed.forget(key),
+            (true, Err(_)) => {}
+            // What was refused may have happened nevertheless.
+            (false, _) => self.doubts.created(key),
+        }
         self.engine.applied(now, key, result, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
         self.dirty = true;
@@ -234,7 +240,7 @@ impl Router {
 
     /// No pass is under way, and none is due.
     pub(super) fn is_quiet(&self) -> bool {
-        !self.engine.is_busy() && !self.dirty
+        !self.engine.is_busy() && !self.looks_again() && !self.dirty
     }
 
     /// The objects of these kinds are as desired.

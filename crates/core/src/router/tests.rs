@@ -19,6 +19,7 @@ fn a_restart_remembers_lines_that_are_gone() {
     router.start(Instant::ZERO, &mut out);
     assert!(router.pending_purges.is_empty());
     router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
+    router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
     let pending: Vec<UplinkId> = router.pending_purges.keys().copied().collect();
     assert_eq!(pending, [UplinkId(2)]);
 }
@@ -29,7 +30,10 @@ fn started(saved: Saved, observed: &Observed) -> Router {
     let mut router = Router::new(config, saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();
     router.start(Instant::ZERO, &mut out);
-    router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    for _ in 0..2 {
+        let seen = Input::Observed(Scope::ALL, Box::new(observed.clone()));
+        router.handle(Instant::ZERO, seen, &mut out);
+    }
     router
 }
 
@@ -46,7 +50,10 @@ fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
         let refusal = crate::state::OpError { errno: 16, text: "busy".into() };
         router.handle(now, Input::Applied(step.key, Err(refusal)), &mut out);
     }
-    router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    // What was asked for and is not there is looked for twice.
+    for _ in 0..2 {
+        router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+    }
     router.wake(now, &mut out);
     out
 }
@@ -343,6 +350,36 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
         assert_eq!(tables(&kernel), [1000, 1001, 20_900], "restart: {restart}");
         assert!(router.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
     }
+}
+
+/// Given a router at rest, when one reading omits an address, a route and a rule, then nothing is
+/// changed and no line is lost; when the next one omits them, too, they are put back.
+#[test]
+fn one_reading_is_no_evidence_of_absence() {
+    let config = external(2);
+    let (mut router, kernel) = settled(&config, Saved::default());
+    let now = Instant::ZERO;
+    let mut torn = kernel.state.clone();
+    torn.rules.remove(1);
+    torn.routes.pop_first();
+    torn.addresses.pop_first();
+    let scope = Scope::ADDRESSES | Scope::ROUTES | Scope::RULES;
+    let look = |router: &mut Router, state: &Observed| {
+        let mut out = Vec::new();
+        router.handle(now, Input::Observed(scope, Box::new(state.clone())), &mut out);
+        router.wake(now, &mut out);
+        let again = out.iter().any(|o| matches!(o, Output::Observe(s) if *s == scope));
+        let mut steps = 0;
+        for output in &out {
+            steps += if let Output::Apply(plan) = output { plan.len() } else { 0 };
+        }
+        (again, steps, router.facts.uplinks.iter().filter(|fact| fact.has_address).count())
+    };
+    assert_eq!(look(&mut router, &torn), (true, 0, 2));
+    assert_eq!(look(&mut router, &kernel.state), (false, 0, 2));
+    assert_eq!(look(&mut router, &torn), (true, 0, 2));
+    let (_, steps, addresses) = look(&mut router, &torn);
+    assert!(steps >= 3 && addresses == 1, "{steps} steps, {addresses} addresses");
 }
 
 mod decisions;

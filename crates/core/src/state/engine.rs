@@ -73,7 +73,10 @@ impl Engine {
         self.note_conflicts(conflicts, news);
         self.note_in_place(now, desired, observed, &plan, news);
         self.let_forwarding_wait(desired, &mut plan);
-        self.failures.retain(|key, _| plan.iter().any(|s| s.key == *key));
+        let differs: BTreeSet<&Key> = plan.iter().map(|step| &step.key).collect();
+        self.failures.retain(|key, _| differs.contains(key));
+        // What was deleted and is gone has been verified by that.
+        self.unverified.retain(|key, _| differs.contains(key));
         self.held_back.clear();
         let mut plan: Plan =
             plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
@@ -243,6 +246,11 @@ impl Engine {
         }
         self.repairing.entry(key.clone()).or_insert(now);
         true
+    }
+
+    /// True if the step under way for this key takes the object away.
+    pub fn is_deletion(&self, key: &Key) -> bool {
+        self.unverified.get(key).is_some_and(|(wish, _)| wish.is_none())
     }
 
     /// Takes the answer to one step.

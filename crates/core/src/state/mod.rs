@@ -2,12 +2,14 @@
 //! ([`Observed`]), and the way from one to the other ([`Plan`]).
 
 mod diff;
+mod doubt;
 mod engine;
 pub mod firewall;
 mod observed;
 mod resource;
 
 pub use diff::{Conflict, Memory, diff, foreign};
+pub use doubt::{DUMPED, Doubts};
 pub use engine::{Engine, describe};
 pub use observed::*;
 pub use resource::*;

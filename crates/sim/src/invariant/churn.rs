@@ -29,6 +29,10 @@ impl Law for Churn {
                 let is_new = lines.any(|(i, u)| of(u.ifname.as_str()) && !scene.is_firm(i));
                 !is_new && deed.before.sysctls.get(path) == Some(value)
             }
+            (Key::Rule(rule), Op::AddRule) => deed.before.rules.iter().any(|r| r.rule == *rule),
+            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+                deed.before.addresses.contains_key(&(*ifname, *prefix))
+            }
             (Key::Slots, Op::Slots { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&deed.before, &scene.kernel),
             (Key::Rule(_), Op::DelRule) => deed.done && rule_is_wanted(scene, deed),

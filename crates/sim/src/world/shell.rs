@@ -8,7 +8,7 @@ use crate::node::Work;
 use crate::scene::{Deed, Way};
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
-use rail_core::state::{Neighbour, Scope, Step};
+use rail_core::state::{Neighbour, Observed, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge, Which};
 use std::net::{IpAddr, Ipv4Addr};
@@ -65,7 +65,8 @@ impl World {
         match output {
             Output::Watch(watch) => self.node.watch = watch,
             Output::Observe(scope) => {
-                let seen = self.scene.kernel.observe(scope, &self.node.watch);
+                let mut seen = self.scene.kernel.observe(scope, &self.node.watch);
+                self.omit(scope, &mut seen);
                 self.deliver(Input::Observed(scope, Box::new(seen)));
             }
             Output::Purge(purge) => {
@@ -108,6 +109,35 @@ impl World {
             | Output::Notice(_)
             | Output::Apply(_) => {}
         }
+    }
+
+    /// Now and then a reading omits an entry without a word, as that of Linux does; never twice in a
+    /// row.
+    fn omit(&mut self, scope: Scope, seen: &mut Observed) {
+        let was_torn = scope.0 & self.trouble.omitted.0 != 0;
+        self.trouble.omitted.0 &= !scope.0;
+        if was_torn || !self.dice.permille(self.trouble.omit_permille) {
+            return;
+        }
+        let total = seen.addresses.len() + seen.routes.len() + seen.rules.len();
+        if total == 0 {
+            return;
+        }
+        let at = self.dice.below(total);
+        self.trouble.omitted = scope;
+        let text = if let Some(key) = seen.addresses.keys().nth(at).copied() {
+            seen.addresses.remove(&key);
+            format!("{key:?}")
+        } else if let Some(key) = seen.routes.keys().nth(at - seen.addresses.len()).cloned() {
+            seen.routes.remove(&key);
+            format!("{key:?}")
+        } else {
+            let rule = seen.rules.remove(at - seen.addresses.len() - seen.routes.len());
+            format!("{rule:?}")
+        };
+        // It is cleared up by another reading, which may be slow.
+        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(self.scene.now);
+        self.note(format!("a reading omits {text}"));
     }
 
     /// Performs one change of the router.
