@@ -36,6 +36,8 @@ pub enum Notice {
     Reloaded { generation: u64 },
     /// An uplink's health changed.
     Health { uplink: String, from: Health, to: Health, cause: String },
+    /// An uplink that stays unusable has another cause for it.
+    Unusable { uplink: String, health: Health, cause: String },
     /// An uplink's role changed.
     Role { uplink: String, from: Role, to: Role },
     /// The active set changed and the kernel has it. `took_us`: from decided to verified.
@@ -99,6 +101,7 @@ impl Notice {
             Self::OnTrial { .. } | Self::TakenBack { .. } => Severity::Warn,
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
             Self::Health { to: Health::Down | Health::NoCarrier | Health::Absent, .. }
+            | Self::Unusable { .. }
             | Self::Blamed { blamed: true, .. }
             | Self::Late { .. }
             | Self::Overrun { .. }
@@ -129,6 +132,7 @@ impl Notice {
             Self::Reloaded { .. } => "took a new configuration",
             Self::Health { from, to, .. } if from == to => "found an uplink at the start",
             Self::Health { .. } => "uplink changed health",
+            Self::Unusable { .. } => "uplink is unusable",
             Self::Role { .. } => "uplink changed role",
             Self::Switched { .. } => "switched the active set",
             Self::NoUplink { .. } => "lost the last usable uplink",
@@ -139,8 +143,8 @@ impl Notice {
             Self::Contested { .. } => "slowed down over a contested object",
             Self::Refused { .. } => "failed to change an object",
             Self::Foreign { .. } => "found a foreign object in our ranges and left it",
-            Self::Conflict { gone: true, .. } => "found other software out of our way",
-            Self::Conflict { .. } => "found other software in our way",
+            Self::Conflict { gone: true, .. } => "conflict resolved",
+            Self::Conflict { .. } => "found a conflict",
             Self::Round { .. } => "judged a round",
             Self::Changed { .. } => "changed an object",
             Self::Late { .. } => "woke up late",
@@ -166,6 +170,11 @@ impl Notice {
                 ("uplink", uplink.clone()),
                 ("from", from.to_string()),
                 ("to", to.to_string()),
+                ("cause", cause.clone()),
+            ],
+            Self::Unusable { uplink, health, cause } => vec![
+                ("uplink", uplink.clone()),
+                ("health", health.to_string()),
                 ("cause", cause.clone()),
             ],
             Self::Role { uplink, from, to } => vec![
@@ -226,6 +235,7 @@ impl Notice {
     pub fn uplink(&self) -> Option<&str> {
         match self {
             Self::Health { uplink, .. }
+            | Self::Unusable { uplink, .. }
             | Self::Role { uplink, .. }
             | Self::Purged { uplink, .. }
             | Self::Round { uplink, .. } => Some(uplink),

@@ -2,6 +2,7 @@
 //! names are only added, never changed.
 
 use crate::net::{IfName, Prefix, UplinkId};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -278,6 +279,9 @@ pub struct UplinkStatus {
     pub loss_pct: Option<f64>,
     /// Carrier: `Some(true)` is good, `None` when there is no interface.
     pub carrier: Option<bool>,
+    /// The interface is administratively up; `None` when there is none.
+    #[serde(default)]
+    pub link_up: Option<bool>,
     /// The address is on the interface.
     pub has_address: bool,
     /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
@@ -382,6 +386,44 @@ pub struct Conflict {
     pub effect: String,
     /// What to do about it: commands, where there are some.
     pub remedy: String,
+    /// Names of the uplinks it concerns; empty: any.
+    #[serde(default)]
+    pub uplinks: Vec<String>,
+}
+
+impl Conflict {
+    /// Who does what, in one sentence.
+    pub fn sentence(&self) -> String {
+        let Self { owner, object, effect, .. } = self;
+        match object.as_str() {
+            "" => format!("{owner} {effect}"),
+            object => format!("{owner}: {object}: {effect}"),
+        }
+    }
+
+    /// True if it concerns this uplink.
+    pub fn concerns(&self, uplink: &str) -> bool {
+        self.uplinks.is_empty() || self.uplinks.iter().any(|name| name == uplink)
+    }
+
+    /// True if an uplink that it concerns can be down for nothing else.
+    pub fn is_fatal(&self) -> bool {
+        match self.kind {
+            ConflictKind::Refuses
+            | ConflictKind::Device
+            | ConflictKind::Overlap
+            | ConflictKind::Address
+            | ConflictKind::Target => true,
+            // Of what the LAN sends the probes know nothing.
+            ConflictKind::Drops | ConflictKind::Diverts => !self.uplinks.is_empty(),
+            ConflictKind::NotLoaded
+            | ConflictKind::Shadowed
+            | ConflictKind::Offloads
+            | ConflictKind::Translates
+            | ConflictKind::Marks
+            | ConflictKind::Range => false,
+        }
+    }
 }
 
 /// Kinds of conflicts, the worst first.
@@ -392,8 +434,18 @@ pub enum ConflictKind {
     Drops,
     /// Mode `external`, and the generated rules are not there.
     NotLoaded,
-    /// A policy rule takes packets of ours.
+    /// A route of `main` refuses what uplinks should carry.
+    Refuses,
+    /// A policy rule, or routes of `main`, take packets of ours.
     Diverts,
+    /// An interface cannot be used under its name, or where it stands.
+    Device,
+    /// Two networks overlap.
+    Overlap,
+    /// An address is somebody else's, or nobody's.
+    Address,
+    /// A policy rule of others never matches, because ours come first.
+    Shadowed,
     /// Connections bypass our rules.
     Offloads,
     /// A source is translated before we do it.
@@ -402,4 +454,6 @@ pub enum ConflictKind {
     Marks,
     /// A route stands in our tables.
     Range,
+    /// A target says nothing of an uplink.
+    Target,
 }

@@ -180,7 +180,9 @@ impl<'t, 'v> Verdicts<'t, 'v> {
         chain: &Chain,
         out: &mut Vec<Conflict>,
     ) {
-        out.extend(self.drops.iter().map(|(place, found)| dropped(table, chain, *place, found)));
+        out.extend(
+            self.drops.iter().map(|(place, found)| dropped(view, table, chain, *place, found)),
+        );
         out.extend(self.translates.iter().map(|(p, found)| translated(table, *p, found)));
         out.extend(self.overwrites.iter().map(|(p, found)| overwritten(view, table, *p, found)));
         for ((place, name), found) in &self.offloads {
@@ -195,7 +197,13 @@ fn overwrites(view: &View, write: MarkWrite) -> bool {
     write.is_whole() && write.bits & view.mark_mask & !write.copied != 0
 }
 
-fn dropped(table: &Table, base: &Chain, place: Place<'_>, found: &Found<'_>) -> Conflict {
+fn dropped(
+    view: &View,
+    table: &Table,
+    base: &Chain,
+    place: Place<'_>,
+    found: &Found<'_>,
+) -> Conflict {
     let owner = owner::of_place(table, place.chain, place.rule);
     let (inside, uplinks) = (names(&found.inside), names(&found.uplinks));
     let has = |part| found.parts.contains(&part);
@@ -226,7 +234,11 @@ fn dropped(table: &Table, base: &Chain, place: Place<'_>, found: &Found<'_>) -> 
     if place.chain != base.name {
         effect += &format!(" (by chain {})", base.name);
     }
-    conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy)
+    // What is forwarded says nothing of the uplink itself; lost probes are its death.
+    let lines = view.lines.iter().filter(|line| found.uplinks.contains(&line.ifname));
+    let lost = lines.filter(|_| has(Part::Probe)).map(|line| line.name.clone()).collect();
+    let told = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
+    Conflict { uplinks: lost, ..told }
 }
 
 fn open_probes(table: &Table, base: &Chain, uplinks: &[String]) -> String {

@@ -1,6 +1,7 @@
 //! Policy rules of others that are asked before ours and take what is ours, and
 //! foreign routes in our tables.
 
+use super::host::UplinkView;
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
@@ -9,14 +10,67 @@ use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
+
+/// The table `default`, fixed by the kernel.
+const DEFAULT: u32 = 253;
 
 /// The table of our own addresses, fixed by the kernel.
 const LOCAL: u32 = 255;
 
 /// Rules that stand before our last one and lead our packets elsewhere.
 pub(super) fn judge(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
-    let before = rules.iter().filter(|rule| rule.priority <= view.priorities.1);
-    before.filter_map(|rule| diversion(view, survey, rule)).collect()
+    let is_before = |rule: &&&PolicyRule| rule.priority <= view.priorities.1;
+    let before = rules.iter().filter(is_before).filter_map(|rule| diversion(view, survey, rule));
+    let after = rules.iter().filter(|rule| !is_before(rule));
+    before.chain(after.filter_map(|rule| shadowed(view, survey, rule))).collect()
+}
+
+/// A rule that stands behind ours and would lead somewhere: our last one takes all that it asks for.
+/// One for a device that its sender chose acts nevertheless, if that is no uplink's: our routes are
+/// not for it.
+fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict> {
+    let is_kernels = matches!(
+        (rule.priority, rule.action),
+        (32_766, RuleAction::Lookup(MAIN)) | (32_767, RuleAction::Lookup(DEFAULT))
+    );
+    let leads = match (rule.action, rule.looks_in()) {
+        (RuleAction::Refuse, _) => true,
+        // What one looks up in `main` our first rule has looked up there, but for the default.
+        (_, Some(table)) if table == MAIN => false,
+        (_, Some(table)) => survey.filled.contains(&table),
+        _ => false,
+    };
+    let is_bound = |name: &String| !view.uplinks.iter().any(|ours| ours.as_str() == name.as_str());
+    if is_kernels || !leads || rule.oif.as_ref().is_some_and(is_bound) {
+        return None;
+    }
+    let (first, last) = view.priorities;
+    let effect =
+        format!("never matches: rail's rules ({first} to {last}) come first and take everything");
+    let mut moved = rule.clone();
+    moved.priority = first.saturating_sub(1);
+    let remedy = match owner::of_rule(rule) {
+        Some(owner::Owner::WgQuick) => {
+            "as meant if the VPN is not for everything; else start it after rail, or give its rules \
+             a priority below rail's"
+                .into()
+        }
+        _ if rule.has_more => format!("ip rule del priority {0}, and add it again with a priority below {first}", rule.priority),
+        _ => format!("ip rule del priority {}; ip rule add {}", rule.priority, Command(&moved)),
+    };
+    Some(policy_conflict(ConflictKind::Shadowed, true, rule, effect, remedy))
+}
+
+/// A rule as `ip rule add` wants it.
+struct Command<'a>(&'a PolicyRule);
+
+impl fmt::Display for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let selectors = text.split_once(':').map_or(text.as_str(), |(_, rest)| rest.trim());
+        write!(f, "{selectors} priority {}", self.0.priority)
+    }
 }
 
 fn diversion(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict> {
@@ -32,7 +86,7 @@ fn diversion(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict
     let sure = match catches(view, survey, rule) {
         Answer::Yes => true,
         Answer::Maybe => false,
-        Answer::Rarely | Answer::No => return None,
+        Answer::Rarely | Answer::No => return own_packets(view, survey, rule, &leads),
     };
     let takes = if sure { "catches" } else { "may catch" };
     let effect = format!("{takes} packets from the inside before rail's rules, and {leads}");
@@ -49,6 +103,38 @@ fn diversion(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict
         _ => format!("ip rule del priority {}, or give it a priority above {first}", rule.priority),
     };
     Some(policy_conflict(ConflictKind::Diverts, sure, rule, effect, remedy))
+}
+
+/// One that takes what the router sends from an uplink's address or device: probes, and the replies
+/// of its services. A rule that leads by the same gateway, as is usual without rail, does no harm.
+fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> Option<Conflict> {
+    if rule.inverted || rule.has_more || rule.to.is_some() || rule.mark.is_some() {
+        return None;
+    }
+    let is_lo = rule.iif.as_ref().is_none_or(|name| name == "lo");
+    let takes = |line: &&UplinkView| {
+        let from = rule.from.is_none_or(|from| from.contains(line.address.address));
+        let oif = rule.oif.as_ref().is_none_or(|name| name == line.ifname.as_str());
+        let chooses = rule.from.is_some_and(|from| from.length > 0) || rule.oif.is_some();
+        let table = rule.looks_in().unwrap_or(0);
+        let same = survey.ways.iter().any(|(of, device, via)| {
+            *of == table && device == line.ifname.as_str() && *via == Some(line.gateway)
+        });
+        is_lo && from && oif && chooses && !same
+    };
+    let uplinks: Vec<String> =
+        view.lines.iter().filter(takes).map(|line| line.name.clone()).collect();
+    if uplinks.is_empty() {
+        return None;
+    }
+    let effect = format!(
+        "takes what the router itself sends by {}, probes among it, before rail's rules, and {leads}",
+        uplinks.join(", ")
+    );
+    let remedy =
+        format!("ip rule del priority {}: rail has rules of its own for that", rule.priority);
+    let told = policy_conflict(ConflictKind::Diverts, true, rule, effect, remedy);
+    Some(Conflict { uplinks, ..told })
 }
 
 /// Whether it applies to a packet from the inside that bears a line's mark.
@@ -85,6 +171,7 @@ pub(super) fn routes(view: &View, routes: &[ForeignRoute]) -> Vec<Conflict> {
         object: format!("route {}", route.text),
         effect: format!("stands in the tables {first}-{last}, which are ours"),
         remedy: format!("ip route del {}, or give rail other tables: [ranges] tables", route.text),
+        uplinks: Vec::new(),
     };
     routes.iter().take(MOST_ROUTES).map(tell).collect()
 }

@@ -1,5 +1,5 @@
 //! Beside other software: where rules, marks, tables and routes of others take,
-//! drop or move what is ours.
+//! drop or move what is ours, and where the surroundings do.
 //!
 //! Promises: a pure judgement of what was read ([`Survey`]); it changes nothing,
 //! and does not cry wolf: what is not understood is told as doubtful, and what
@@ -7,12 +7,14 @@
 //! which no line carries yet.
 
 mod chains;
+mod host;
 mod ladder;
 mod marks;
 mod owner;
 mod survey;
 mod walk;
 
+pub use host::{Device, Host, MainRoute, NetworkView, UplinkView};
 pub use survey::{
     Base, Chain, Effect, Flowtable, ForeignRoute, MarkWrite, Match, PolicyRule, Rule, RuleAction,
     Survey, Table, Test, Verdict, View, state,
@@ -47,6 +49,7 @@ pub fn judge(view: &View, survey: &Survey) -> Findings {
     conflicts.extend(ladder::judge(view, survey, &rules));
     conflicts.extend(marks::all(view, survey, &rules));
     conflicts.extend(ladder::routes(view, &survey.routes));
+    conflicts.extend(host::judge(view, survey));
     if view.external && survey.has_firewall && !marks::pins(view, survey) {
         conflicts.push(not_loaded(view));
     }
@@ -70,6 +73,7 @@ fn not_loaded(view: &View) -> Conflict {
         object: format!("no rule sets connection marks under {:#010x}", view.mark_mask),
         effect: "no connection is pinned to its line, nor translated".into(),
         remedy: "rail generate firewall --format nft | nft -f -".into(),
+        uplinks: Vec::new(),
     }
 }
 
@@ -95,6 +99,7 @@ fn conflict(
         object: format!("{program} table {whole}, chain {}: {what}", place.chain),
         effect,
         remedy,
+        uplinks: Vec::new(),
     }
 }
 
@@ -107,7 +112,15 @@ fn policy_conflict(
     remedy: String,
 ) -> Conflict {
     let owner = ladder::owner_name(rule);
-    Conflict { kind, certain, owner, object: format!("ip rule {rule}"), effect, remedy }
+    Conflict {
+        kind,
+        certain,
+        owner,
+        object: format!("ip rule {rule}"),
+        effect,
+        remedy,
+        uplinks: Vec::new(),
+    }
 }
 
 fn list(names: &[String]) -> String {

@@ -1,12 +1,14 @@
 //! What others have set up, as far as it can be told: the parsed model that is
 //! judged. Who reads it fills it in; nothing here reads anything.
 
-use crate::config::{Config, Reach};
+use super::host::{Host, NetworkView, UplinkView};
+use crate::config::{Config, Nat, Reach, UplinkConfig};
 use crate::net::{Family, IfName, Prefix};
 use crate::state::Hook;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// What of the configuration the judgement needs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -25,6 +27,12 @@ pub struct View {
     pub forwards: bool,
     /// Mode `external`: the administrator loads the rules.
     pub external: bool,
+    /// Enabled uplinks, with what the surroundings may spoil.
+    pub lines: Vec<UplinkView>,
+    /// All inside networks.
+    pub networks: Vec<NetworkView>,
+    /// Targets of the checks.
+    pub targets: Vec<Ipv4Addr>,
 }
 
 impl View {
@@ -46,7 +54,27 @@ impl View {
             priorities: crate::render::rule_span(config),
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
+            lines: config.uplinks.iter().filter(|u| u.enabled).map(line).collect(),
+            networks: config
+                .networks
+                .iter()
+                .map(|network| NetworkView { ifname: network.ifname, address: network.address })
+                .collect(),
+            targets: config.check.targets.clone(),
         }
+    }
+}
+
+fn line(uplink: &UplinkConfig) -> UplinkView {
+    UplinkView {
+        name: uplink.name.clone(),
+        ifname: uplink.ifname,
+        address: uplink.address,
+        gateway: uplink.gateway,
+        nat: match uplink.nat {
+            Nat::To(address) => Some(address),
+            Nat::On | Nat::Off => None,
+        },
     }
 }
 
@@ -63,6 +91,12 @@ pub struct Survey {
     pub routes: Vec<ForeignRoute>,
     /// Tables of others that have a route for everything.
     pub catch_alls: Vec<u32>,
+    /// Of tables that lead everywhere by one way: device and gateway.
+    pub ways: Vec<(u32, String, Option<IpAddr>)>,
+    /// Tables of others that have any route.
+    pub filled: Vec<u32>,
+    /// The machine itself.
+    pub host: Host,
     /// Networks of the inside interfaces.
     pub inside: Vec<Prefix>,
     /// The firewall could be read.

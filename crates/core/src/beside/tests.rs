@@ -16,6 +16,7 @@ fn view() -> View {
         priorities: (20000, 20900),
         forwards: false,
         external: false,
+        ..View::default()
     }
 }
 
@@ -337,4 +338,94 @@ fn external_rules_are_missed() {
     let rules = vec![effect(Effect::Mark(write))];
     let loaded = hooked(Hook::Prerouting, false, rules, Vec::new());
     assert!(judge(&view, &loaded).conflicts.is_empty());
+}
+
+/// Given policy rules of others behind ours, then those that lead somewhere are told with a command
+/// that moves them; the kernel's own, those for other devices, and empty tables are not.
+#[test]
+fn rules_behind_ours_never_match() {
+    let behind = |change: &dyn Fn(&mut PolicyRule)| {
+        let mut rule = PolicyRule {
+            priority: 32_765,
+            action: RuleAction::Lookup(100),
+            ..PolicyRule::default()
+        };
+        change(&mut rule);
+        Survey { rules: vec![rule], filled: vec![100, 254, 253], ..Survey::default() }
+    };
+    let told = |survey: &Survey| judge(&view(), survey).conflicts;
+    let client = behind(&|rule| rule.from = Some(prefix("192.168.1.11/32")));
+    let [conflict] = told(&client).try_into().unwrap();
+    assert_eq!(conflict.kind, ConflictKind::Shadowed);
+    assert_eq!(conflict.object, "ip rule 32765: from 192.168.1.11/32 lookup 100");
+    assert_eq!(
+        conflict.remedy,
+        "ip rule del priority 32765; ip rule add from 192.168.1.11/32 lookup 100 priority 19999"
+    );
+    let acts: [&dyn Fn(&mut PolicyRule); 6] = [
+        &|rule| rule.mark = Some((1, 1)),
+        &|rule| rule.oif = Some("wan1".into()),
+        &|rule| rule.iif = Some("lan0".into()),
+        &|rule| rule.has_more = true,
+        &|rule| rule.action = RuleAction::Refuse,
+        &|rule| rule.priority = 20_901,
+    ];
+    for (at, change) in acts.iter().enumerate() {
+        assert_eq!(told(&behind(change)).len(), 1, "{at}");
+    }
+    let fine: [&dyn Fn(&mut PolicyRule); 7] = [
+        &|rule| rule.oif = Some("tun0".into()),
+        &|rule| rule.action = RuleAction::Lookup(101),
+        &|rule| rule.action = RuleAction::Other,
+        &|rule| rule.suppress = Some(0),
+        &|rule| rule.action = RuleAction::Lookup(254),
+        &|rule| (rule.priority, rule.action) = (32_767, RuleAction::Lookup(253)),
+        &|rule| rule.protocol = PROTOCOL,
+    ];
+    for (at, change) in fine.iter().enumerate() {
+        assert!(told(&behind(change)).is_empty(), "{at}");
+    }
+}
+
+/// Given a rule before ours for an uplink's own address or device, then it is told unless it leads
+/// by the uplink's gateway.
+#[test]
+fn rules_for_an_uplinks_own_packets_are_told() {
+    let line = UplinkView {
+        name: "isp1".into(),
+        ifname: "wan1".parse().unwrap(),
+        address: prefix("198.51.100.2/24"),
+        gateway: "198.51.100.1".parse().unwrap(),
+        nat: None,
+    };
+    let view = View { lines: vec![line], ..view() };
+    let rule = |from: Option<&str>, oif: Option<&str>| PolicyRule {
+        priority: 1000,
+        from: from.map(prefix),
+        oif: oif.map(Into::into),
+        action: RuleAction::Lookup(100),
+        ..PolicyRule::default()
+    };
+    let inside = vec![prefix("192.168.1.0/24")];
+    let told = |rule, gateway: &str| {
+        let ways = vec![(100, "wan1".into(), Some(gateway.parse().unwrap()))];
+        let (rules, inside) = (vec![rule], inside.clone());
+        let tables = vec![100];
+        let survey = Survey { rules, inside, ways, catch_alls: tables, ..Survey::default() };
+        judge(&view, &survey).conflicts
+    };
+    for (from, oif) in [
+        (Some("198.51.100.2/32"), None),
+        (Some("198.51.100.0/24"), None),
+        (None, Some("wan1")),
+        (Some("198.51.100.2/32"), Some("wan1")),
+    ] {
+        let [conflict] = told(rule(from, oif), "198.51.100.9").try_into().unwrap();
+        assert!(conflict.effect.contains("what the router itself sends by isp1"), "{conflict:?}");
+        assert_eq!(conflict.uplinks, ["isp1"]);
+        assert!(told(rule(from, oif), "198.51.100.1").is_empty());
+    }
+    for (from, oif) in [(Some("203.0.113.2/32"), None), (None, Some("tun0"))] {
+        assert!(told(rule(from, oif), "198.51.100.9").is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 use super::{Router, settle};
 use crate::check::{Verdict, blame};
 use crate::config::{NoUplink, Tier};
+use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
 use crate::state::Scope;
@@ -90,10 +91,8 @@ impl Router {
             (Health::Disabled, "disabled in the configuration".into())
         } else if fact.ifindex.is_none() {
             (Health::Absent, format!("there is no interface {}", uplink.ifname))
-        } else if !fact.link_up {
-            (Health::NoCarrier, format!("{} is administratively down", uplink.ifname))
-        } else if !fact.carrier {
-            (Health::NoCarrier, format!("{} has no carrier", uplink.ifname))
+        } else if !fact.link_up || !fact.carrier {
+            (Health::NoCarrier, self.no_carrier(uplink.ifname))
         } else if !fact.has_address {
             let (address, ifname) = (uplink.address, uplink.ifname);
             (Health::NoAddress, format!("{address} is not on {ifname}"))
@@ -108,6 +107,27 @@ impl Router {
         }
     }
 
+    /// Why a link cannot send: who took it down, or how far up the cable goes.
+    fn no_carrier(&self, ifname: IfName) -> String {
+        let links = &self.observed.links;
+        let Some(link) = links.get(&ifname) else {
+            return format!("there is no interface {ifname}");
+        };
+        if !link.up {
+            return format!("{ifname} is administratively down");
+        }
+        let lower = links.iter().find(|(_, below)| Some(below.index) == link.lower);
+        match lower {
+            Some((below, state)) if !state.up => {
+                format!("{ifname} has no carrier: {below} below it is administratively down")
+            }
+            Some((below, state)) if !state.carrier => {
+                format!("{ifname} has no carrier: {below} below it has none")
+            }
+            _ => format!("{ifname} has no carrier"),
+        }
+    }
+
     fn set_health(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
         let (to, cause) = self.health(index);
         let from = self.facts.uplinks[index].health;
@@ -115,6 +135,7 @@ impl Router {
         // was told to nobody, and its connections are still there.
         let is_first = !core::mem::replace(&mut self.books[index].is_told, true);
         if from == to && !is_first {
+            self.set_cause(now, index, cause, out);
             return;
         }
         self.facts.uplinks[index].health = to;
@@ -145,6 +166,22 @@ impl Router {
             let purge = settle::purge(&self.config, &self.observed, id);
             self.pending_purges.insert(id, (purge, settle::Pass::First));
         }
+    }
+
+    /// The interface is as useless as before, but for another reason.
+    fn set_cause(&mut self, now: Instant, index: usize, cause: String, out: &mut Vec<Output>) {
+        let health = self.facts.uplinks[index].health;
+        let by_link = matches!(
+            health,
+            Health::Absent | Health::NoCarrier | Health::NoAddress | Health::Disabled
+        );
+        if !by_link || self.books[index].cause == cause {
+            return;
+        }
+        self.books[index].cause.clone_from(&cause);
+        self.note_deed(now, index, format!("is {health}: {cause}"));
+        let uplink = self.config.uplinks[index].name.clone();
+        out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
     }
 
     /// Chooses who carries new connections: the usable ones of the lowest tier that has any.

@@ -62,6 +62,7 @@ impl Router {
             jitter_us: sums.jitter().map(micros),
             loss_pct: sums.loss_permille().map(per_cent),
             carrier: fact.ifindex.map(|_| fact.carrier),
+            link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address,
             neighbour: book.neighbour.clone(),
             targets: (0..self.config.check.targets.len())

@@ -97,7 +97,7 @@ fn what_was_given_back_is_forgotten() {
         links_up: alloc::vec![ifname, "wan1".parse().unwrap()],
         ..Saved::default()
     };
-    let link = Link { index: 7, up: true, carrier: true, mtu: 1500 };
+    let link = Link { index: 7, up: true, carrier: true, mtu: 1500, lower: None };
     let mut theirs = Observed::default();
     theirs.links.insert(ifname, link);
     theirs.sysctls.insert(path.into(), "2".into());
@@ -142,7 +142,7 @@ impl Kernel {
     fn new(config: &Config) -> Self {
         let mut state = Observed::default();
         for (index, uplink) in (1..).zip(&config.uplinks) {
-            let link = Link { index, up: true, carrier: true, mtu: 1500 };
+            let link = Link { index, up: true, carrier: true, mtu: 1500, lower: None };
             state.links.insert(uplink.ifname, link);
         }
         Self { state, watch: Watch::default(), purges: Vec::new() }
@@ -382,6 +382,7 @@ fn one_reading_is_no_evidence_of_absence() {
     assert!(steps >= 3 && addresses == 1, "{steps} steps, {addresses} addresses");
 }
 
+mod cause;
 mod decisions;
 mod ignored;
 mod world;

@@ -141,7 +141,7 @@ impl Observed {
 }
 
 /// A link.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Link {
     /// Interface index.
     pub index: u32,
@@ -151,6 +151,8 @@ pub struct Link {
     pub carrier: bool,
     /// MTU in bytes.
     pub mtu: u32,
+    /// Index of the link that it stands on (of a VLAN its Ethernet), where there is one.
+    pub lower: Option<u32>,
 }
 
 /// Whose an object is.

@@ -10,7 +10,7 @@ mod nft;
 
 use crate::netlink::RequestSocket;
 use crate::process::Spawner;
-use rail_core::beside::{Findings, Survey, Table, View, judge};
+use rail_core::beside::{Findings, PolicyRule, Survey, Table, View, judge};
 use rail_core::net::Family;
 use rail_core::state::{OpError, PROTOCOL, Scope, Watch};
 use std::fs;
@@ -19,10 +19,35 @@ use std::time::Duration;
 
 /// Reads and judges; the sockets are opened in the namespace of the calling thread.
 pub fn look(view: &View, spawner: &mut Spawner) -> Findings {
-    judge(view, &read(view, spawner))
+    Surveyor::default().look(view, spawner)
 }
 
-fn read(view: &View, spawner: &mut Spawner) -> Survey {
+/// Looks again and again.
+#[derive(Debug, Default)]
+pub(crate) struct Surveyor {
+    /// The firewall as it was last read.
+    firewall: Survey,
+}
+
+impl Surveyor {
+    /// Reads and judges everything.
+    pub(crate) fn look(&mut self, view: &View, spawner: &mut Spawner) -> Findings {
+        self.firewall = firewall(spawner);
+        self.look_around(view)
+    }
+
+    /// Reads devices, addresses, rules and routes alone, and judges with the firewall as it was: no
+    /// child is started.
+    pub(crate) fn look_around(&self, view: &View) -> Findings {
+        let mut survey = self.firewall.clone();
+        if let Err(why) = routing(view, &mut survey) {
+            survey.unread.push(format!("policy rules and routes: {why}"));
+        }
+        judge(view, &survey)
+    }
+}
+
+fn firewall(spawner: &mut Spawner) -> Survey {
     let mut survey = Survey::default();
     match ruleset(spawner).and_then(|json| nft::read(&json, &mut survey)) {
         Ok(()) => survey.has_firewall = true,
@@ -31,9 +56,6 @@ fn read(view: &View, spawner: &mut Spawner) -> Survey {
     add_words(spawner, &mut survey);
     if let Err(why) = add_legacy(spawner, &mut survey) {
         survey.unread.push(format!("iptables-legacy: {why}"));
-    }
-    if let Err(why) = routing(view, &mut survey) {
-        survey.unread.push(format!("policy rules and routes: {why}"));
     }
     survey
 }
@@ -112,16 +134,24 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
     let opened = RequestSocket::open();
     let mut socket = opened.map_err(|e| OpError { errno: 0, text: e.to_string() })?;
     survey.rules = socket.policy_rules()?;
-    let mut tables: Vec<u32> = Vec::new();
-    let before = |priority: u32| priority <= view.priorities.1;
-    for rule in survey.rules.iter().filter(|r| r.protocol != PROTOCOL && before(r.priority)) {
-        tables.extend(rule.looks_in());
-    }
+    survey.host = socket.host()?;
+    let foreign = survey.rules.iter().filter(|rule| rule.protocol != PROTOCOL);
+    let mut tables: Vec<u32> = foreign.filter_map(PolicyRule::looks_in).collect();
     tables.sort_unstable();
     tables.dedup();
     for table in tables.into_iter().take(MOST_TABLES) {
-        if socket.leads_everywhere(table)? {
+        let reach = socket.reach(table)?;
+        if reach.any {
+            survey.filled.push(table);
+        }
+        if reach.everywhere {
             survey.catch_alls.push(table);
+        }
+        let device = |index| survey.host.devices.iter().find(|device| device.index == index);
+        if let Some((index, via)) = reach.way
+            && let Some(device) = device(index)
+        {
+            survey.ways.push((table, device.name.clone(), via));
         }
     }
     let watch = Watch { tables: view.tables, ..Watch::default() };

@@ -1,12 +1,15 @@
 //! What others have in the routing policy: their rules, whether their tables
-//! have a route for everything, and their routes in our tables.
+//! have a route for everything, and their routes in our tables; and the devices,
+//! addresses and routes of `main` that may be in our way.
 
 use super::observe::of;
 use super::request::RequestSocket;
-use rail_core::beside::{ForeignRoute, PolicyRule, RuleAction};
-use rail_core::net::Prefix;
+use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
+use rail_core::net::{Family, Prefix};
 use rail_core::state::{ObservedRoute, OpError, PROTOCOL, RouteKey};
-use rail_wire::netlink::{RouteKind, RouteMessage, RuleMessage, family, kind};
+use rail_wire::netlink::{
+    AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
+};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -20,22 +23,84 @@ impl RequestSocket {
         Ok(rules.into_iter().filter(|rule| rule.family == family::INET).map(policy_rule).collect())
     }
 
-    /// True if a table has a route for everything: a default, or its two halves.
+    /// Where a table leads.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn leads_everywhere(&mut self, table: u32) -> Result<bool, OpError> {
+    pub fn reach(&mut self, table: u32) -> Result<Reach, OpError> {
+        let mut reach = Reach::default();
         let found = self.dump(&RouteMessage::dump(family::INET, Some(table)), |message| {
             let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
             let counts = route.table == table
                 && !route.is_other_key
                 && route.kind != RouteKind::Other(THROW);
-            (counts && route.length <= 1).then_some(route.length)
+            reach.any |= counts;
+            (counts && route.length <= 1).then_some(route)
         });
         match found {
-            Err(e) if e.errno == libc::ENOENT => Ok(false),
-            found => found.map(|lengths| lengths.contains(&0) || lengths.len() >= 2),
+            Err(e) if e.errno == libc::ENOENT => Ok(Reach::default()),
+            Err(e) => Err(e),
+            Ok(wide) => {
+                let is_default = |route: &RouteMessage| route.length == 0;
+                reach.everywhere = wide.iter().any(is_default) || wide.len() >= 2;
+                if let [RouteMessage { length: 0, nexthops, .. }] = wide.as_slice()
+                    && let [hop] = nexthops.as_slice()
+                {
+                    reach.way = Some((hop.index, hop.gateway));
+                }
+                Ok(reach)
+            }
         }
+    }
+
+    /// Devices and IPv4 addresses, and the routes of `main` that may decide over everything.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn host(&mut self) -> Result<Host, OpError> {
+        let links = self.dump(&LinkMessage::dump(), |message| {
+            of(message, kind::NEW_LINK, LinkMessage::decode)
+        })?;
+        let name = |index: u32| {
+            links.iter().find(|link| link.index == index).map(|link| link.name.clone())
+        };
+        let device = |link: &LinkMessage| {
+            let master = link.place.master.and_then(name);
+            Device {
+                index: link.index,
+                name: link.name.clone(),
+                altnames: link.place.altnames.clone(),
+                master: master.map(|master| (master, link.place.port_of.clone())),
+                dormant: link.up && link.place.dormant,
+            }
+        };
+        let addresses = self.dump(&AddressMessage::dump(), |message| {
+            let found = of(message, kind::NEW_ADDRESS, AddressMessage::decode)?;
+            let prefix = Prefix { address: found.address, length: found.length };
+            Some((name(found.index)?, prefix)).filter(|_| prefix.family() == Family::V4)
+        })?;
+        let routes = self.dump(&RouteMessage::dump(family::INET, Some(MAIN)), |message| {
+            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
+            let decides = route.table == MAIN && !route.is_other_key && route.length <= SHORT;
+            let route = decides.then_some(route)?;
+            let refuses = match route.kind {
+                RouteKind::Unicast => None,
+                RouteKind::Unreachable => Some("unreachable"),
+                RouteKind::Other(RTN_BLACKHOLE) => Some("blackhole"),
+                RouteKind::Other(RTN_PROHIBIT) => Some("prohibit"),
+                RouteKind::Other(_) => return None,
+            };
+            let first = route.nexthops.first();
+            Some(MainRoute {
+                prefix: Prefix { address: route.destination, length: route.length },
+                metric: route.priority,
+                protocol: route.protocol,
+                refuses,
+                device: first.and_then(|hop| name(hop.index)),
+                via: first.and_then(|hop| hop.gateway),
+            })
+        })?;
+        Ok(Host { devices: links.iter().map(device).collect(), addresses, routes })
     }
 
     /// The foreign ones among observed routes.
@@ -45,6 +110,17 @@ impl RequestSocket {
             .map(|(key, route)| ForeignRoute { text: key.to_string(), protocol: route.protocol })
             .collect()
     }
+}
+
+/// Where a table leads.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Reach {
+    /// It has a route.
+    pub any: bool,
+    /// It has a default, or its two halves.
+    pub everywhere: bool,
+    /// Index of the device, and gateway, if that is a single default.
+    pub way: Option<(u32, Option<IpAddr>)>,
 }
 
 fn policy_rule(rule: RuleMessage) -> PolicyRule {
@@ -68,6 +144,13 @@ fn policy_rule(rule: RuleMessage) -> PolicyRule {
     }
 }
 
+/// The table `main`, fixed by the kernel.
+const MAIN: u32 = 254;
+/// Destinations of this length or less may be half of everything together.
+pub(super) const SHORT: u8 = 8;
+/// `RTN_BLACKHOLE` and `RTN_PROHIBIT`.
+const RTN_BLACKHOLE: u8 = 6;
+const RTN_PROHIBIT: u8 = 8;
 /// `RTN_THROW`: back to the rules.
 const THROW: u8 = 9;
 /// `FR_ACT_BLACKHOLE`, `_UNREACHABLE` and `_PROHIBIT`.

@@ -20,6 +20,8 @@ pub struct Monitor {
     fd: OwnedFd,
     buffer: Vec<u8>,
     counters: Counters,
+    /// A route of `main` that may decide over everything changed.
+    wide_routes: bool,
 }
 
 impl Monitor {
@@ -45,7 +47,12 @@ impl Monitor {
         for group in GROUPS {
             set_option(&fd, libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)?;
         }
-        Ok(Self { fd, buffer: vec![0; DATAGRAM_BYTES], counters: Counters::default() })
+        Ok(Self {
+            fd,
+            buffer: vec![0; DATAGRAM_BYTES],
+            counters: Counters::default(),
+            wide_routes: false,
+        })
     }
 
     /// Reads what waits, at most 1024 datagrams (the descriptor stays readable if there
@@ -67,13 +74,21 @@ impl Monitor {
             };
             for message in read(&self.buffer[..length], &mut self.counters) {
                 scope |= match message {
-                    Ok(message) => changed(&message, own_ports, watch),
+                    Ok(message) => {
+                        self.wide_routes |= is_wide_route(&message);
+                        changed(&message, own_ports, watch)
+                    }
                     // It was about something.
                     Err(_) => EVERYTHING,
                 };
             }
         }
         scope
+    }
+
+    /// True if a route of `main` changed since the last call that may decide over everything.
+    pub const fn take_wide_routes(&mut self) -> bool {
+        core::mem::replace(&mut self.wide_routes, false)
     }
 
     /// What was counted since the start.
@@ -111,6 +126,18 @@ fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
     }
 }
 
+/// An IPv4 route of `main` with a short prefix. Beside a full table thousands of others change, so
+/// the fixed header has to do: family, length and table.
+fn is_wide_route(message: &Message<'_>) -> bool {
+    let is_route = matches!(message.kind, kind::NEW_ROUTE | kind::DEL_ROUTE);
+    is_route
+        && matches!(message.payload, [family::INET, length, _, _, MAIN, ..] if *length <= SHORT)
+}
+
+/// The table `main`, fixed by the kernel.
+const MAIN: u8 = 254;
+/// As for the survey of `main`.
+const SHORT: u8 = super::foreign::SHORT;
 /// How many datagrams one call of `drain` takes at most.
 const PER_DRAIN: usize = 1024;
 
@@ -142,6 +169,12 @@ mod tests {
         assert_eq!(of(kind::DEL_ROUTE, 7, &route(210)), Scope::NONE);
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(254)), Scope::NONE);
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(100)), Scope::ROUTES);
+        let wide = |table: u8, length: u8| {
+            let mut bytes = route(table);
+            bytes[1] = length;
+            is_wide_route(&message(kind::NEW_ROUTE, 0, &bytes))
+        };
+        assert!(wide(254, 0) && wide(254, 8) && !wide(254, 9) && !wide(200, 0));
         let mut theirs = route(100);
         theirs[5] = 3;
         assert_eq!(of(kind::NEW_ROUTE, 0, &theirs), Scope::NONE);

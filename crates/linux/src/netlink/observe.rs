@@ -47,9 +47,9 @@ impl RequestSocket {
     fn links(&mut self) -> Result<BTreeMap<IfName, Link>, OpError> {
         let links = self.dump(&LinkMessage::dump(), |message| {
             let link = of(message, kind::NEW_LINK, LinkMessage::decode)?;
-            let LinkMessage { index, up, carrier, mtu, .. } = link;
+            let LinkMessage { index, up, carrier, mtu, place, .. } = link;
             // A name that the configuration cannot hold is of no interest.
-            Some((link.name.parse().ok()?, Link { index, up, carrier, mtu }))
+            Some((link.name.parse().ok()?, Link { index, up, carrier, mtu, lower: place.lower }))
         })?;
         Ok(links.into_iter().collect())
     }

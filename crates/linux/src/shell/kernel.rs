@@ -172,6 +172,11 @@ impl Monitors {
         self.firewall.take_others()
     }
 
+    /// True if a route of `main` changed since the last call that may decide over everything.
+    pub(super) const fn take_around(&mut self) -> bool {
+        self.routing.take_wide_routes()
+    }
+
     /// Drops the notifications about the firewall that wait.
     pub(super) fn forget_firewall_changes(&mut self) {
         let _ours = self.firewall.drain();

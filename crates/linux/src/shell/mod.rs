@@ -148,8 +148,10 @@ impl Shell {
             TOKEN_WORKERS => self.take_finished(),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
                 let scope = self.monitors.changed(token, &self.watch);
-                if self.monitors.take_others() || scope.has(Scope::RULES) {
+                if self.monitors.take_others() {
                     self.survey.want(clock::now());
+                } else if self.monitors.take_around() || around(scope) {
+                    self.survey.want_around(clock::now());
                 }
                 self.note_changed(scope);
             }
@@ -190,8 +192,8 @@ impl Shell {
             self.told = now;
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
-        if let Some(view) = self.survey.begin(now) {
-            self.workers.survey(view);
+        if let Some(look) = self.survey.begin(now) {
+            self.workers.survey(look);
         }
         match self.waiting {
             Some(Waiting::Retry(at)) if at <= now => {}
@@ -396,6 +398,11 @@ impl Shell {
     fn tell(&mut self, severity: Severity, text: String) {
         self.events.push_back(Event::Notice(Notice::Daemon { severity, text }));
     }
+}
+
+/// Kinds that the surroundings are judged by.
+const fn around(scope: Scope) -> bool {
+    scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES) || scope.has(Scope::RULES)
 }
 
 /// The descriptors of the kernel's notifications.

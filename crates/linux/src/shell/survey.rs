@@ -4,10 +4,20 @@
 use rail_core::beside::View;
 use rail_core::time::{Duration, Instant};
 
+/// A look that is due.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Look {
+    pub(super) view: View,
+    /// The firewall, too: that starts a child.
+    pub(super) whole: bool,
+}
+
 /// Whose turn it is: one look at a time, the next one after a pause.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     view: Option<View>,
+    /// The next look is a whole one.
+    whole: bool,
     /// When the next look is due.
     wanted: Option<Instant>,
     /// One is under way.
@@ -27,6 +37,12 @@ impl Turn {
 
     /// Something changed. What changes next is looked at together with it.
     pub(super) fn want(&mut self, now: Instant) {
+        self.whole = true;
+        self.want_around(now);
+    }
+
+    /// Devices, addresses or routes changed, and no rule of the firewall.
+    pub(super) fn want_around(&mut self, now: Instant) {
         let at = (now + COLLECT_FOR).max(self.earliest);
         self.wanted = Some(self.wanted.map_or(at, |wanted| wanted.min(at)));
     }
@@ -36,18 +52,21 @@ impl Turn {
         self.wanted.filter(|_| !self.is_looking && self.view.is_some())
     }
 
-    /// The view of a look that is due; it is then under way.
-    pub(super) fn begin(&mut self, now: Instant) -> Option<View> {
+    /// A look that is due; it is then under way.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<Look> {
         self.deadline().filter(|at| *at <= now)?;
         self.wanted = None;
         self.is_looking = true;
-        self.view.clone()
+        let whole = core::mem::take(&mut self.whole);
+        Some(Look { view: self.view.clone()?, whole })
     }
 
     /// A look is over.
     pub(super) fn end(&mut self, now: Instant, took: Duration) {
         self.is_looking = false;
         self.earliest = now + PAUSE.max(took * REST);
+        // What announces no change is looked for now and then.
+        self.whole |= self.wanted.is_none();
         let next = self.wanted.unwrap_or(now + PERIOD);
         self.wanted = Some(next.max(self.earliest));
     }
@@ -90,5 +109,24 @@ mod tests {
         assert_eq!(turn.deadline(), Some(at(61_420)), "nothing changed since");
         turn.want(at(2000));
         assert_eq!(turn.deadline(), Some(at(5420)), "twenty times what it took");
+    }
+
+    /// Given a change of links alone, then the look starts no child; the next one that nobody
+    /// asked for is a whole one, and so is one that rules ask for meanwhile.
+    #[test]
+    fn links_cost_no_child() {
+        let mut turn = Turn::default();
+        let whole = |turn: &mut Turn, ms| turn.begin(at(ms)).map(|look| look.whole);
+        turn.set_view(at(0), &View::default());
+        assert_eq!(whole(&mut turn, 200), Some(true));
+        turn.want_around(at(210));
+        turn.end(at(220), Duration::from_millis(20));
+        assert_eq!(whole(&mut turn, 1220), Some(false));
+        turn.end(at(1220), Duration::ZERO);
+        assert_eq!(whole(&mut turn, 61_220), Some(true));
+        turn.want_around(at(61_230));
+        turn.want(at(61_240));
+        turn.end(at(61_250), Duration::ZERO);
+        assert_eq!(whole(&mut turn, 62_250), Some(true));
     }
 }

@@ -5,12 +5,13 @@
 //! one descriptor. A newer state overtakes an older one that is not yet being
 //! written. On drop what was handed in is still written, if the disk answers.
 
-use crate::beside;
+use super::survey::Look;
+use crate::beside::Surveyor;
 use crate::clock;
 use crate::conntrack;
 use crate::file;
 use crate::process::Spawner;
-use rail_core::beside::{Findings, View};
+use rail_core::beside::Findings;
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
 use rail_core::time::Duration;
@@ -50,7 +51,7 @@ pub(super) struct Workers {
     purges: Option<Sender<(Purge, CalledOff)>>,
     /// Of the deletions that were handed in, by uplink.
     called_off: BTreeMap<UplinkId, CalledOff>,
-    surveys: Sender<View>,
+    surveys: Sender<Look>,
     finished: Receiver<Finished>,
     wake: Arc<OwnedFd>,
     writer: Option<JoinHandle<()>>,
@@ -151,9 +152,9 @@ impl Workers {
     }
 
     /// Asks for a look at other software.
-    pub(super) fn survey(&self, view: View) {
+    pub(super) fn survey(&self, look: Look) {
         // As above.
-        let _ = self.surveys.send(view);
+        let _ = self.surveys.send(look);
     }
 
     /// What was finished since the last call.
@@ -219,10 +220,14 @@ fn purge_all(purges: &Receiver<(Purge, CalledOff)>, to: &Reporter) {
     }
 }
 
-fn survey_all(mut spawner: Spawner, views: &Receiver<View>, to: &Reporter) {
-    while let Ok(view) = views.recv() {
+fn survey_all(mut spawner: Spawner, looks: &Receiver<Look>, to: &Reporter) {
+    let mut surveyor = Surveyor::default();
+    while let Ok(Look { view, whole }) = looks.recv() {
         let begun = clock::now();
-        let findings = Box::new(beside::look(&view, &mut spawner));
+        let findings = Box::new(match whole {
+            true => surveyor.look(&view, &mut spawner),
+            false => surveyor.look_around(&view),
+        });
         to.send(Finished::Surveyed(findings, clock::now().since(begun)));
     }
 }

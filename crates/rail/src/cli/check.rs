@@ -67,9 +67,13 @@ fn conflicts(config: &Config) -> String {
     };
     let findings = rail_linux::beside::look(&View::of(config), &mut spawner);
     let mut out = String::new();
-    for Conflict { certain, owner, object, effect, remedy, .. } in &findings.conflicts {
+    for conflict in &findings.conflicts {
+        let Conflict { certain, owner, object, effect, remedy, .. } = conflict;
         let may = if *certain { "" } else { "perhaps " };
-        out += &format!("warning: {may}{owner}: {effect}\n   = note: {object}\n");
+        out += &match object.as_str() {
+            "" => format!("warning: {may}{owner} {effect}\n"),
+            object => format!("warning: {may}{owner}: {effect}\n   = note: {object}\n"),
+        };
         out += &format!("   = help: {remedy}\n\n");
     }
     for what in &findings.unread {

@@ -221,8 +221,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
             true => (Colour::Red, "conflict  "),
             false => (Colour::Yellow, "conflict? "),
         };
-        let text = format!("{}: {}: {}", conflict.owner, conflict.object, conflict.effect);
-        remark(out, &paint.paint(colour, word), &text);
+        remark(out, &paint.paint(colour, word), &conflict.sentence());
         remark(out, "          ", &format!("remedy: {}", conflict.remedy));
     }
     for what in &status.unread {

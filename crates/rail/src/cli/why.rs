@@ -5,7 +5,7 @@ use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
 use super::{client, complain, exit, say, status};
 use crate::load;
 use rail_core::status::{
-    Health, ProbeCounters, RefusedCounters, Status, TargetStatus, UplinkStatus,
+    Conflict, Health, ProbeCounters, RefusedCounters, Status, TargetStatus, UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -63,6 +63,11 @@ fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> 
     };
     page.layer("role", Fact::Plain, &role);
     layers(&mut page, status, uplink);
+    for conflict in conflicts(status, uplink) {
+        let word = if conflict.certain { "conflict" } else { "conflict?" };
+        page.layer(word, Fact::Plain, &conflict.sentence());
+        page.layer("remedy", Fact::Plain, &conflict.remedy);
+    }
     page.layer("verdict", Fact::Plain, verdict(status, uplink));
     for (index, deed) in uplink.history.iter().enumerate() {
         let ago = long_ms(now_ms.saturating_sub(deed.at_ms));
@@ -121,7 +126,8 @@ impl Fact {
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let carrier = match uplink.carrier {
         None => format!("{}: no such interface", uplink.interface),
-        Some(false) => format!("{}: no carrier, or administratively down", uplink.interface),
+        Some(false) if uplink.health == Health::NoCarrier => uplink.cause.clone(),
+        Some(false) => format!("{} has no carrier", uplink.interface),
         Some(true) => uplink.interface.to_string(),
     };
     page.layer("carrier", Fact::of(uplink.carrier == Some(true)), &carrier);
@@ -223,6 +229,20 @@ fn answered_elsewhere<'a>(status: &'a Status, uplink: &UplinkStatus) -> Vec<&'a 
     status.uplinks.iter().filter(hears).map(|u| u.name.as_str()).collect()
 }
 
+/// What other software and the machine itself do to this uplink: what concerns no uplink by name is
+/// shown while something is wrong.
+fn conflicts<'a>(
+    status: &'a Status,
+    uplink: &'a UplinkStatus,
+) -> impl Iterator<Item = &'a Conflict> {
+    let is_ill = !matches!(uplink.health, Health::Up | Health::Disabled);
+    let by_name = |c: &Conflict| !c.uplinks.is_empty();
+    status
+        .conflicts
+        .iter()
+        .filter(move |c| c.concerns(&uplink.name) && (by_name(c) || (is_ill && c.is_fatal())))
+}
+
 /// Where the fault is, as far as it can be seen from here.
 fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
     match uplink.health {
@@ -232,8 +252,14 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
         Health::Degraded => "usable, but a quality limit is exceeded",
         Health::Absent => "the interface is missing: driver, USB port, or a wrong name",
+        Health::NoCarrier if uplink.link_up == Some(false) => {
+            "the interface was set down on this system"
+        }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
         Health::NoAddress => "the address was removed from the interface on this system",
+        Health::Down if conflicts(status, uplink).any(|c| c.certain && c.is_fatal()) => {
+            "not the provider: the conflict above keeps the uplink from working"
+        }
         Health::Down if uplink.targets.iter().any(|t| t.answering) => {
             "targets answer, but not well enough yet"
         }

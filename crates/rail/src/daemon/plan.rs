@@ -11,7 +11,6 @@ use rail_core::config::Config;
 use rail_core::net::UplinkId;
 use rail_core::render;
 use rail_core::state::{Key, Observed, Op, RouteValue, Scope, Step, Watch};
-use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
 use rail_linux::process::Spawner;
 use rail_linux::shell::Kernel;
@@ -61,8 +60,7 @@ fn beside(watch: &Watch) -> Result<Vec<String>, String> {
     let findings = rail_linux::beside::look(&watch.beside, &mut spawner);
     let told = findings.conflicts.iter().map(|conflict| {
         let may = if conflict.certain { "" } else { " (doubtful)" };
-        let Conflict { owner, object, effect, remedy, .. } = conflict;
-        format!("# conflict{may}: {owner}: {object}: {effect}; remedy: {remedy}")
+        format!("# conflict{may}: {}; remedy: {}", conflict.sentence(), conflict.remedy)
     });
     let unread = findings.unread.iter().map(|what| format!("# not looked at: {what}"));
     Ok(told.chain(unread).collect())

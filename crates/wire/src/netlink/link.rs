@@ -4,9 +4,10 @@
 //!  family:u8 pad:u8 type:u16 index:i32 flags:u32 change:u32
 //! ```
 
-use super::{Message, Request, flag, kind, split, u32_at};
+use super::{Attribute, Message, Request, attributes, flag, kind, split, u32_at};
 use crate::DecodeError;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// A link, as far as we look.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +24,25 @@ pub struct LinkMessage {
     pub carrier: bool,
     /// MTU in bytes; 0 if it is missing.
     pub mtu: u32,
+    /// What it is, and how it stands to other links.
+    pub place: LinkPlace,
+}
+
+/// What a link is, and how it stands to other links.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct LinkPlace {
+    /// Driver kind (`bridge`, `vlan`, `veth`, ..); empty for hardware.
+    pub kind: String,
+    /// What kind of master it has (`bridge`, `bond`, `vrf`, ..); empty without one.
+    pub port_of: String,
+    /// Index of its master.
+    pub master: Option<u32>,
+    /// Index of the link below it, of the same namespace.
+    pub lower: Option<u32>,
+    /// It waits for something beside the carrier, 802.1X for example (`IFF_DORMANT`).
+    pub dormant: bool,
+    /// Other names (`ip link property add altname`).
+    pub altnames: Vec<String>,
 }
 
 impl LinkMessage {
@@ -40,13 +60,20 @@ impl LinkMessage {
             up: flags & IFF_UP != 0,
             carrier: flags & IFF_LOWER_UP != 0,
             mtu: 0,
+            place: LinkPlace { dormant: flags & IFF_DORMANT != 0, ..LinkPlace::default() },
         };
+        let mut is_elsewhere = false;
         for attribute in attributes {
             match attribute.kind {
                 IFLA_IFNAME => link.name = attribute.text().unwrap_or_default().into(),
                 IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
-                _ => {}
+                IFLA_LINK_NETNSID => is_elsewhere = true,
+                _ => link.place.take(&attribute),
             }
+        }
+        // That of a link in another namespace is an index there. That of a veth is its other end.
+        if is_elsewhere || link.place.kind == "veth" || link.place.lower == Some(link.index) {
+            link.place.lower = None;
         }
         Ok(link)
     }
@@ -76,7 +103,40 @@ impl LinkMessage {
     }
 }
 
+impl LinkPlace {
+    fn take(&mut self, attribute: &Attribute<'_>) {
+        match attribute.kind {
+            IFLA_LINK => self.lower = attribute.u32().filter(|index| *index != 0),
+            IFLA_MASTER => self.master = attribute.u32().filter(|index| *index != 0),
+            IFLA_LINKINFO => {
+                for info in attributes(attribute.payload) {
+                    let text = || info.text().unwrap_or_default().into();
+                    match info.kind {
+                        IFLA_INFO_KIND => self.kind = text(),
+                        IFLA_INFO_SLAVE_KIND => self.port_of = text(),
+                        _ => {}
+                    }
+                }
+            }
+            IFLA_PROP_LIST => {
+                let names = attributes(attribute.payload).filter(|a| a.kind == IFLA_ALT_IFNAME);
+                self.altnames = names.filter_map(|name| Some(name.text()?.into())).collect();
+            }
+            _ => {}
+        }
+    }
+}
+
 const FIXED_LENGTH: usize = 16;
+const IFF_DORMANT: u32 = 0x2_0000;
+const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_PROP_LIST: u16 = 52;
+const IFLA_ALT_IFNAME: u16 = 53;
 const IFF_UP: u32 = 1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 const IFLA_IFNAME: u16 = 3;

@@ -24,7 +24,7 @@ mod tests;
 
 pub use ack::Ack;
 pub use address::AddressMessage;
-pub use link::LinkMessage;
+pub use link::{LinkMessage, LinkPlace};
 pub use neighbour::{NeighbourMessage, nud};
 pub use route::{NexthopMessage, RouteKind, RouteMessage};
 pub use rule::{Beyond, RuleMessage};

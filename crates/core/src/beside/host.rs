@@ -1,0 +1,138 @@
+//! The surroundings: devices, addresses and the routes of `main`, where they keep
+//! an uplink from its work though no program is to blame.
+//!
+//! Promises: one sentence each, with the remedy; nothing about an interface that
+//! this machine does not have, for a file may be checked elsewhere.
+
+mod addresses;
+mod devices;
+mod routes;
+mod targets;
+
+use super::survey::{Survey, View};
+use crate::net::{IfName, Prefix};
+use crate::status::{Conflict, ConflictKind};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// What was read of the machine itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Host {
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// IPv4 addresses by device.
+    pub addresses: Vec<(String, Prefix)>,
+    /// Routes of `main` that may decide over all traffic: short ones, and those that refuse.
+    pub routes: Vec<MainRoute>,
+}
+
+/// A device.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Device {
+    /// Index.
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Its other names.
+    pub altnames: Vec<String>,
+    /// The device that has it as a port, and what kind that is (`bridge`, `bond`, `vrf`, ..).
+    pub master: Option<(String, String)>,
+    /// Waits for something beside the carrier.
+    pub dormant: bool,
+}
+
+/// A route of `main`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct MainRoute {
+    /// Destination.
+    pub prefix: Prefix,
+    /// Metric.
+    pub metric: u32,
+    /// Protocol number of who set it.
+    pub protocol: u8,
+    /// It refuses: `unreachable`, `blackhole` or `prohibit`.
+    pub refuses: Option<&'static str>,
+    /// Device of the only or the first next hop.
+    pub device: Option<String>,
+    /// Its gateway.
+    pub via: Option<IpAddr>,
+}
+
+/// An uplink as the surroundings concern it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UplinkView {
+    /// Name.
+    pub name: String,
+    /// Interface.
+    pub ifname: IfName,
+    /// Address.
+    pub address: Prefix,
+    /// Gateway.
+    pub gateway: IpAddr,
+    /// Another address that it translates to.
+    pub nat: Option<Ipv4Addr>,
+}
+
+/// An inside network as the surroundings concern it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NetworkView {
+    /// Interface.
+    pub ifname: IfName,
+    /// Our address there, if the configuration sets it.
+    pub address: Option<Prefix>,
+}
+
+/// Everything that the surroundings do.
+pub(super) fn judge(view: &View, survey: &Survey) -> Vec<Conflict> {
+    let host = &survey.host;
+    let mut all = devices::judge(view, host);
+    all.extend(addresses::judge(view, host));
+    all.extend(routes::judge(view, host));
+    all.extend(targets::judge(view, host));
+    all
+}
+
+impl Host {
+    fn has(&self, ifname: IfName) -> bool {
+        self.devices.iter().any(|device| device.name == ifname.as_str())
+    }
+
+    /// The addresses of inside networks: what the configuration sets, and what is there.
+    fn inside<'a>(&'a self, view: &'a View) -> impl Iterator<Item = (IfName, Prefix)> + 'a {
+        view.networks.iter().flat_map(move |network| {
+            let there = self.addresses.iter().filter(|(name, _)| name == network.ifname.as_str());
+            let there = there.map(|(_, prefix)| *prefix);
+            let set = network.address.into_iter().filter(move |set| {
+                !self.addresses.iter().any(|(name, p)| name == network.ifname.as_str() && p == set)
+            });
+            there.chain(set).map(|prefix| (network.ifname, prefix))
+        })
+    }
+}
+
+/// A sentence about `owner`; it is certain.
+fn tell(
+    kind: ConflictKind,
+    owner: impl ToString,
+    effect: String,
+    remedy: String,
+    uplinks: Vec<String>,
+) -> Conflict {
+    let (owner, object) = (owner.to_string(), String::new());
+    Conflict { kind, certain: true, owner, object, effect, remedy, uplinks }
+}
+
+/// The names of the uplinks on an interface.
+fn on(view: &View, ifname: &str) -> Vec<String> {
+    let here = view.lines.iter().filter(|line| line.ifname.as_str() == ifname);
+    here.map(|line| line.name.clone()).collect()
+}
+
+/// True if one of the two networks holds the other.
+fn meet(a: Prefix, b: Prefix) -> bool {
+    a.contains(b.address) || b.contains(a.address)
+}
+
+#[cfg(test)]
+mod tests;

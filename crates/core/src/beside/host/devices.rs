@@ -1,0 +1,66 @@
+//! Devices that cannot be used under the name, or in the place, they have.
+
+use super::{Host, on, tell};
+use crate::beside::View;
+use crate::status::{Conflict, ConflictKind};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Names that are other names, ports of something else, and devices that wait.
+pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+    let mut names: Vec<String> = view.lines.iter().map(|line| line.ifname.to_string()).collect();
+    names.extend(view.networks.iter().map(|network| network.ifname.to_string()));
+    names.sort();
+    names.dedup();
+    names.iter().filter_map(|name| one(view, host, name)).collect()
+}
+
+fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
+    let uplinks = on(view, name);
+    let told = |effect: String, remedy: String| {
+        Some(tell(
+            ConflictKind::Device,
+            format!("interface {name}"),
+            effect,
+            remedy,
+            uplinks.clone(),
+        ))
+    };
+    let Some(device) = host.devices.iter().find(|device| device.name == name) else {
+        let other = host.devices.iter().find(|d| d.altnames.iter().any(|alt| alt == name))?;
+        let real = &other.name;
+        return told(
+            format!(
+                "is an alternative name (altname) of {real}, which the kernel's rules do not know"
+            ),
+            format!("write the name {real} in the configuration"),
+        );
+    };
+    if let Some((master, kind)) = &device.master {
+        let effect = match kind.as_str() {
+            "vrf" => format!("belongs to the VRF {master}, whose table is asked before rail's"),
+            "bridge" => {
+                format!("is a port of the bridge {master}, which takes all that arrives on it")
+            }
+            "bond" | "team" => {
+                format!("is a member of the {kind} {master}, which takes all that arrives on it")
+            }
+            _ => format!("belongs to {master}, which takes all that arrives on it"),
+        };
+        let remedy = match kind.as_str() {
+            "vrf" => format!("ip link set {name} nomaster"),
+            _ => format!("write {master} in the configuration, or: ip link set {name} nomaster"),
+        };
+        return told(effect, remedy);
+    }
+    if device.dormant {
+        let effect =
+            "is dormant: it waits for an authentication (802.1X) before it carries packets";
+        return told(
+            effect.into(),
+            format!("start its supplicant: wpa_supplicant -D wired -i {name}"),
+        );
+    }
+    None
+}

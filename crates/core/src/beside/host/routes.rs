@@ -1,0 +1,140 @@
+//! Routes of `main` that take what the uplinks should carry. `main` is asked first, so that
+//! connected networks, static routes and VPNs win; without its default, but an error route for
+//! everything ends the search all the same, and several short prefixes are as good as a default.
+
+use super::{Host, MainRoute, tell};
+use crate::beside::{View, owner};
+use crate::status::{Conflict, ConflictKind};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::IpAddr;
+
+/// Error routes for everything, and short prefixes that are half of everything together.
+pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+    // With nothing to carry nothing is diverted.
+    if view.lines.is_empty() {
+        return Vec::new();
+    }
+    let mut all: Vec<Conflict> = null_default(host).into_iter().collect();
+    let refusing = host.routes.iter().filter(|route| route.refuses.is_some());
+    all.extend(covering(&refusing.collect::<Vec<_>>()));
+    let leading: Vec<&MainRoute> = host.routes.iter().filter(|r| r.refuses.is_none()).collect();
+    all.extend(covering(&leading));
+    all
+}
+
+/// An error route for everything, if no real default comes before it.
+fn null_default(host: &Host) -> Option<Conflict> {
+    let defaults = host.routes.iter().filter(|route| route.prefix.length == 0);
+    let best = defaults.min_by_key(|route| route.metric)?;
+    best.refuses?;
+    Some(tell(
+        ConflictKind::Refuses,
+        owner::of_protocol(best.protocol),
+        format!(
+            "has the route \"{best}\" in the table main, which ends every lookup before rail's \
+             tables: no uplink carries anything"
+        ),
+        format!("ip route del {best}"),
+        Vec::new(),
+    ))
+}
+
+/// Short prefixes, if they are half of all addresses together.
+fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
+    let mut blocks = [false; 256];
+    let mut short: Vec<&MainRoute> = Vec::new();
+    for route in routes.iter().filter(|route| (1..=8).contains(&route.prefix.length)) {
+        let IpAddr::V4(address) = route.prefix.network().address else { continue };
+        let first = usize::from(address.octets()[0]);
+        for block in blocks.iter_mut().skip(first).take(1 << (8 - route.prefix.length)) {
+            *block = true;
+        }
+        short.push(route);
+    }
+    let covered = blocks.iter().filter(|block| **block).count();
+    if covered < blocks.len() / 2 {
+        return None;
+    }
+    short.sort_by_key(|route| (route.prefix.length, route.prefix));
+    let (widest, one) = (short.first()?, short.len() == 1);
+    let verb = if widest.refuses.is_some() { "refuse" } else { "divert" };
+    let names: Vec<String> = short.iter().take(MOST_NAMED).map(|r| format!("\"{r}\"")).collect();
+    let more = match short.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let routes = if one { "route" } else { "routes" };
+    let what = match covered {
+        256 => "all traffic".into(),
+        _ => format!("{} % of all destinations", covered * 100 / 256),
+    };
+    let commands: Vec<String> = short
+        .iter()
+        .take(MOST_NAMED)
+        .map(|route| format!("ip route del {}", Short(route)))
+        .collect();
+    let remedy = format!(
+        "as meant if a VPN is for everything; else narrow what it routes (OpenVPN: no \
+         redirect-gateway), or: {}",
+        commands.join("; ")
+    );
+    Some(tell(
+        if widest.refuses.is_some() { ConflictKind::Refuses } else { ConflictKind::Diverts },
+        format!("{} in the table main", routes),
+        format!(
+            "{}{more} {verb}{} {what} from the uplinks",
+            names.join(", "),
+            if one { "s" } else { "" }
+        ),
+        remedy,
+        Vec::new(),
+    ))
+}
+
+/// As `ip route del` wants it.
+struct Short<'a>(&'a MainRoute);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let route = self.0;
+        write!(f, "{}{}", Word(route.refuses), route.prefix)?;
+        match &route.device {
+            Some(device) => write!(f, " dev {device}"),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Word(Option<&'static str>);
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |word| write!(f, "{word} "))
+    }
+}
+
+impl fmt::Display for MainRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let prefix = match self.prefix.length {
+            0 => "default".into(),
+            _ => self.prefix.to_string(),
+        };
+        write!(f, "{}{prefix}", Word(self.refuses))?;
+        if let Some(via) = self.via {
+            write!(f, " via {via}")?;
+        }
+        if let Some(device) = self.device.as_ref().filter(|_| self.refuses.is_none()) {
+            write!(f, " dev {device}")?;
+        }
+        if self.metric != 0 {
+            write!(f, " metric {}", self.metric)?;
+        }
+        Ok(())
+    }
+}
+
+/// Of many the widest say enough.
+const MOST_NAMED: usize = 4;
