@@ -9,7 +9,7 @@ use crate::traffic::{TICK, connect};
 use crate::{LabError, Node};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
@@ -74,9 +74,9 @@ fn answer(mut stream: TcpStream, peer: &str, stop: &AtomicBool) -> io::Result<()
     fill(&mut stream, &mut wanted, stop)?;
     stream.write_all(format!("{peer}\n").as_bytes())?;
     give(&mut stream, u64::from_be_bytes(wanted), stop)?;
-    let count = AtomicU64::new(0);
+    let count = AtomicUsize::new(0);
     swallow(&mut stream, ENDLESS, &count, stop)?;
-    stream.write_all(&count.load(Ordering::Relaxed).to_be_bytes())?;
+    stream.write_all(&(count.load(Ordering::Relaxed) as u64).to_be_bytes())?;
     // The client closes first, so that nothing it has not read is cut off.
     swallow(&mut stream, ENDLESS, &count, stop)
 }
@@ -89,11 +89,12 @@ pub struct Transfer {
     thread: Option<JoinHandle<()>>,
 }
 
+// Not of 64 bits, which not each processor counts in one step: on one of 32 bits they end at 4 GiB.
 #[derive(Debug, Default)]
 struct Progress {
     source: OnceLock<Ipv4Addr>,
-    received: AtomicU64,
-    confirmed: AtomicU64,
+    received: AtomicUsize,
+    confirmed: AtomicUsize,
 }
 
 impl Transfer {
@@ -119,12 +120,12 @@ impl Transfer {
 
     /// Bytes that came down so far.
     pub fn received(&self) -> u64 {
-        self.progress.received.load(Ordering::Relaxed)
+        self.progress.received.load(Ordering::Relaxed) as u64
     }
 
     /// Bytes that the server says it got; known at the end.
     pub fn confirmed(&self) -> u64 {
-        self.progress.confirmed.load(Ordering::Relaxed)
+        self.progress.confirmed.load(Ordering::Relaxed) as u64
     }
 }
 
@@ -160,7 +161,8 @@ fn transfer(
     stream.shutdown(Shutdown::Write)?;
     let mut count = [0; 8];
     fill(&mut stream, &mut count, stop)?;
-    progress.confirmed.store(u64::from_be_bytes(count), Ordering::Relaxed);
+    let count = usize::try_from(u64::from_be_bytes(count)).unwrap_or(usize::MAX);
+    progress.confirmed.store(count, Ordering::Relaxed);
     Ok(())
 }
 
@@ -192,7 +194,7 @@ fn give(stream: &mut TcpStream, bytes: u64, stop: &AtomicBool) -> io::Result<()>
 fn swallow(
     stream: &mut TcpStream,
     limit: u64,
-    count: &AtomicU64,
+    count: &AtomicUsize,
     stop: &AtomicBool,
 ) -> io::Result<()> {
     let mut buffer = [0; 1 << 16];
@@ -204,7 +206,7 @@ fn swallow(
             return Ok(());
         }
         left -= length as u64;
-        count.fetch_add(length as u64, Ordering::Relaxed);
+        count.fetch_add(length, Ordering::Relaxed);
     }
     Ok(())
 }

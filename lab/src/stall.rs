@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ const LIMIT: Duration = Duration::from_millis(75);
 /// Watches one core for as long as the process lives.
 #[derive(Debug)]
 pub struct Witness {
-    worst_us: Arc<AtomicU64>,
+    worst_us: Arc<AtomicUsize>,
 }
 
 impl Witness {
     /// Begins to watch `core`.
     pub fn start(core: usize) -> Self {
-        let worst_us = Arc::new(AtomicU64::new(0));
+        let worst_us = Arc::new(AtomicUsize::new(0));
         let shared = worst_us.clone();
         thread::spawn(move || {
             let mut before = sample(core);
@@ -35,7 +35,7 @@ impl Witness {
                 let now = sample(core);
                 if let Some(foreign) = before.zip(now).and_then(|(before, now)| now.foreign(before))
                 {
-                    let us = u64::try_from(foreign.as_micros()).unwrap_or(u64::MAX);
+                    let us = usize::try_from(foreign.as_micros()).unwrap_or(usize::MAX);
                     shared.fetch_max(us, Ordering::Relaxed);
                 }
                 before = now;
@@ -46,7 +46,7 @@ impl Witness {
 
     /// The most foreign time in one window, if it was too much.
     pub fn stall(&self) -> Option<Duration> {
-        let worst = Duration::from_micros(self.worst_us.load(Ordering::Relaxed));
+        let worst = Duration::from_micros(self.worst_us.load(Ordering::Relaxed) as u64);
         (worst > LIMIT).then_some(worst)
     }
 }

@@ -13,10 +13,12 @@
 //!  answer    kind:u8 id:u64 (bytes | status:u8 value:i32)
 //! ```
 
+mod descriptors;
 mod server;
 
 pub use server::spawner_main;
 
+use descriptors::close_on_exec_from;
 use rail_core::state::OpError;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
@@ -373,15 +375,6 @@ fn empty_signal_mask() -> io::Result<()> {
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
     };
     if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
-/// Has the kernel close every descriptor from this one on at exec. Async-signal-safe.
-#[expect(unsafe_code, reason = "close_range is not in rustix")]
-fn close_on_exec_from(first: u32) -> io::Result<()> {
-    let flags = libc::CLOSE_RANGE_CLOEXEC;
-    // SAFETY: a system call without pointers; it changes nothing before an exec.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// The spawner's end of the socket.

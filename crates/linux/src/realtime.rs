@@ -37,10 +37,13 @@ pub fn pause() {
 }
 
 #[expect(unsafe_code, reason = "sched_setscheduler is not in rustix")]
-fn set_scheduler(policy: libc::c_int, sched_priority: i32) -> io::Result<()> {
-    let parameter = libc::sched_param { sched_priority };
+fn set_scheduler(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
+    // The kernel's `struct sched_param` is one number. The call is made past the C library, for
+    // that of musl refuses it.
+    let parameter = [priority];
     // SAFETY: the parameter lives through the call; pid 0 is the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, policy, &raw const parameter) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, parameter.as_ptr()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -59,12 +60,15 @@ impl Bench {
 
     /// Starts a daemon in a new network namespace, and in it first this shell command.
     fn spawn(&mut self, before: &str, environment: &[(&str, &str)]) {
+        self.child = Some(self.command(before).envs(environment.iter().copied()).spawn().unwrap());
+    }
+
+    fn command(&self, before: &str) -> Command {
         let script = format!("{before}\nexec \"$@\"");
         let mut command = Command::new("unshare");
         command.args(["--net", "--mount", "sh", "-ec", &script, "sh"]).args(self.rail("run"));
-        command.envs(environment.iter().copied()).stdin(Stdio::null());
-        command.stderr(fs::File::create(self.dir.join("log")).unwrap());
-        self.child = Some(command.spawn().unwrap());
+        command.stdin(Stdio::null()).stderr(fs::File::create(self.dir.join("log")).unwrap());
+        command
     }
 
     fn pid(&self) -> u32 {
@@ -375,6 +379,42 @@ fn start_up_errors_are_one_sentence_and_a_code() {
     let bad = Command::new("unshare").arg("--net").args(other.rail("run")).output().unwrap();
     assert_eq!(bad.status.code(), Some(1));
     assert!(!text(&bad.stderr).is_empty());
+}
+
+#[test]
+fn it_starts_where_the_kernel_cannot_close_a_range_at_exec() {
+    // given a kernel that knows no flags of close_range, as 5.10 / when the daemon starts / then it
+    // runs nft as ever
+    let mut bench = Bench::new("old-kernel");
+    let mut command = bench.command("");
+    #[expect(unsafe_code, reason = "the filter is set between fork and exec")]
+    // SAFETY: system calls only, on values of its own.
+    unsafe {
+        command.pre_exec(|| refuse_close_range(libc::EINVAL))
+    };
+    bench.child = Some(command.spawn().unwrap());
+    let words = ["nft", "list", "table", "inet", "rail"].map(str::to_owned);
+    eventually("the table", || inside(bench.pid(), &words).status.success().then_some(()));
+    assert!(!bench.log().contains("nft"), "{}", bench.log());
+}
+
+/// Has the kernel answer so to `close_range` from now on, here and in all that is started.
+#[expect(unsafe_code, reason = "seccomp is not in rustix")]
+fn refuse_close_range(errno: i32) -> std::io::Result<()> {
+    let step = |code: u32, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let mut steps = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, libc::SYS_close_range as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ERRNO | errno as u32),
+        step(libc::BPF_RET | libc::BPF_K, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: steps.as_mut_ptr() };
+    // SAFETY: the program and its steps live through the call.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use std::time::Duration;
 pub(super) struct Log {
     sender: Option<SyncSender<Message>>,
     finished: Receiver<()>,
-    dropped: Arc<AtomicU64>,
+    dropped: Arc<AtomicUsize>,
     level: LogLevel,
     debug: bool,
 }
@@ -44,7 +44,7 @@ impl Log {
         let mut writer = Writer::open(config)?;
         let (sender, lines) = sync_channel(QUEUE_LINES);
         let (done, finished) = sync_channel(1);
-        let dropped = Arc::new(AtomicU64::new(0));
+        let dropped = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&dropped);
         thread::Builder::new().name("rail-log".into()).spawn(move || {
             writer.run(&lines, &count);
@@ -78,7 +78,7 @@ impl Log {
 
     /// Lines dropped because the queue was full or writing failed.
     pub(super) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        self.dropped.load(Ordering::Relaxed) as u64
     }
 
     /// Ends the writer, giving it a moment to write what is queued.
@@ -117,7 +117,7 @@ impl Writer {
         }
     }
 
-    fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicU64) {
+    fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicUsize) {
         let mut told = 0;
         while let Ok(message) = messages.recv() {
             match message {

@@ -170,7 +170,7 @@ fn enter_realtime(notices: &mut Vec<Notice>) -> bool {
         Ok(()) => true,
         Err(e) => {
             let text = format!("runs with normal scheduling, real-time was refused: {e}");
-            notices.push(Notice::Daemon { severity: Severity::Debug, text });
+            notices.push(Notice::Daemon { severity: Severity::Info, text });
             false
         }
     }
