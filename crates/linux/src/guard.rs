@@ -6,6 +6,7 @@
 
 use crate::netlink::RequestSocket;
 use crate::nft::Nft;
+use crate::programs;
 use rail_core::state::firewall::{guard, has_ours, removal};
 use rail_core::state::{NFT_GUARD, ObservedFirewall, PROTOCOL, Scope, Watch};
 use std::io::Write;
@@ -74,7 +75,8 @@ fn nft() -> Result<Nft, String> {
 
 fn run(script: &str) -> Result<(), String> {
     let failed = |e: std::io::Error| format!("cannot run nft: {e}");
-    let mut command = Command::new("nft");
+    // starts: nft
+    let mut command = Command::new(programs::nft().map_err(failed)?);
     command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {

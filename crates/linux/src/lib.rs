@@ -14,6 +14,7 @@ pub mod nft;
 pub mod notify_socket;
 pub mod poll;
 pub mod process;
+pub mod programs;
 pub mod realtime;
 pub mod revision;
 pub mod shell;

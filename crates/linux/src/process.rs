@@ -18,6 +18,7 @@ mod server;
 
 pub use server::spawner_main;
 
+use crate::programs::nft;
 use descriptors::close_on_exec_from;
 use rail_core::state::OpError;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -164,7 +165,7 @@ impl Spawner {
     /// # Errors
     /// As [`request`](Self::request).
     pub fn nft(&mut self, text: &str) -> io::Result<()> {
-        self.request(&["nft", "-f", "-"], text.as_bytes(), NFT_PATIENCE).map(|_| ())
+        self.request(&[nft()?, "-f", "-"], text.as_bytes(), NFT_PATIENCE).map(|_| ())
     }
 
     /// The next finished request, as the result of a change; `None` if there is none.

@@ -382,6 +382,36 @@ fn start_up_errors_are_one_sentence_and_a_code() {
 }
 
 #[test]
+fn the_nft_that_was_found_is_the_one_that_runs() {
+    // given an nft in the first directory of PATH / when it is recent, then it is what loads the
+    // rules; when it is too old, then one sentence says so
+    let mut bench = Bench::new("nft");
+    let directory = bench.dir.join("bin");
+    fs::create_dir(&directory).unwrap();
+    let inherited = std::env::var("PATH").unwrap();
+    let path = format!("{}:{inherited}", directory.display());
+    let real = rail_linux::programs::nft().unwrap();
+    let install = |script: String| {
+        fs::write(directory.join("nft"), script).unwrap();
+        fs::set_permissions(directory.join("nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let calls = bench.dir.join("calls");
+    install(format!("#!/bin/sh\necho \"$@\" >>{}\nexec {real} \"$@\"\n", calls.display()));
+    bench.start("", &[("PATH", &path)]);
+    let words = ["nft", "list", "table", "inet", "rail"].map(str::to_owned);
+    eventually("the table", || inside(bench.pid(), &words).status.success().then_some(()));
+    let called = fs::read_to_string(&calls).unwrap();
+    assert!(called.lines().any(|line| line == "-f -"), "{called}");
+    bench.signal(Signal::TERM);
+    bench.exit();
+    install("#!/bin/sh\necho 'nftables v0.9.3 (Topsy)'\n".into());
+    bench.spawn("", &[("PATH", &path)]);
+    assert_eq!(bench.exit().code(), Some(2));
+    let said = bench.log();
+    assert!(said.contains("too old (nftables v0.9.3 (Topsy))"), "{said}");
+}
+
+#[test]
 fn it_starts_where_the_kernel_cannot_close_a_range_at_exec() {
     // given a kernel that knows no flags of close_range, as 5.10 / when the daemon starts / then it
     // runs nft as ever

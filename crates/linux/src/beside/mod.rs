@@ -10,6 +10,7 @@ mod nft;
 
 use crate::netlink::RequestSocket;
 use crate::process::Spawner;
+use crate::programs;
 use rail_core::beside::{Findings, PolicyRule, Survey, Table, View, judge};
 use rail_core::net::Family;
 use rail_core::state::{OpError, PROTOCOL, Scope, Watch};
@@ -78,6 +79,7 @@ fn add_words(spawner: &mut Spawner, survey: &mut Survey) {
     if !survey.tables.iter().any(is_of_iptables) {
         return;
     }
+    // starts: iptables-nft-save, iptables-save
     let words = ["iptables-nft-save", "iptables-save"].iter().find_map(|program| {
         let text = String::from_utf8(run(spawner, &[program]).ok()?).ok()?;
         (!text.contains("(legacy)")).then(|| iptables::read(&text))
@@ -125,7 +127,11 @@ fn add_legacy(spawner: &mut Spawner, survey: &mut Survey) -> Result<(), String> 
 
 fn run(spawner: &mut Spawner, argv: &[&str]) -> Result<Vec<u8>, String> {
     let told = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
-    let finished = spawner.run(argv, PATIENCE, MOST_BYTES).map_err(|e| told(&e))?;
+    let Some(path) = programs::find(argv[0]) else {
+        return Err(told(&"the program is missing"));
+    };
+    let argv = [&[path.as_str()], &argv[1..]].concat();
+    let finished = spawner.run(&argv, PATIENCE, MOST_BYTES).map_err(|e| told(&e))?;
     finished.result().map_err(|e| told(&e))?;
     Ok(finished.stdout)
 }

@@ -22,7 +22,7 @@ use rail_linux::poll::Poller;
 use rail_linux::process::Spawner;
 use rail_linux::shell::Shell;
 use rail_linux::signal::Signals;
-use rail_linux::{file, realtime};
+use rail_linux::{file, programs, realtime};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -49,7 +49,8 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     make_dir(&options.state_dir, 0o700)?;
     // Before the lock, so that it is not handed on to the spawner.
     let start = || Spawner::start().map_err(here("start the process that runs nft"));
-    let spawners = [start()?, start()?];
+    let mut spawners = [start()?, start()?];
+    programs::check_nft(&mut spawners[0]).map_err(Failure::Here)?;
     let lock = Lock::take(&options.state_dir).map_err(|e| match &e {
         LockError::Io(_, cause) if !is_lasting(cause) => Failure::Passing(e.to_string()),
         _ => Failure::Here(e.to_string()),
@@ -136,13 +137,6 @@ fn check_machine() -> Result<(), String> {
     if !realtime::can_route() {
         let text = "it needs the rights CAP_NET_ADMIN and CAP_NET_RAW; start it as root, \
                     for example with sudo";
-        return Err(text.into());
-    }
-    let path = std::env::var("PATH").unwrap_or_default();
-    let places = path.split(':').chain(["/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin"]);
-    if !places.filter(|p| !p.is_empty()).any(|p| Path::new(p).join("nft").is_file()) {
-        let text = "the program nft is missing; install the package nftables \
-                    (apt install nftables, dnf install nftables, apk add nftables)";
         return Err(text.into());
     }
     Ok(())
