@@ -5,6 +5,7 @@
 mod cli;
 mod daemon;
 mod demo;
+mod hidden;
 mod load;
 #[cfg(test)]
 mod manual;

@@ -19,14 +19,21 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
     for warning in &warnings {
         complain(warning.render(style::stderr_has_colour()));
     }
-    complain(&beside(&config));
-    complain(&conflicts(&config));
+    let (holders, conflicts) = (beside(&config), conflicts(&config));
+    complain(&holders);
+    complain(&conflicts);
     if show_effective {
         say(&load::effective(&config));
     } else {
-        say(&summary(path, &config, warnings.len()));
+        let drawn = [holders, conflicts].iter().map(|text| count(text)).sum::<usize>();
+        say(&summary(path, &config, warnings.len() + drawn));
     }
     ExitCode::SUCCESS
+}
+
+/// The warnings in a text.
+fn count(text: &str) -> usize {
+    text.lines().filter(|line| line.starts_with("warning: ")).count()
 }
 
 /// Who else on this system sets what we set, and how to make it stop.
@@ -92,9 +99,9 @@ fn advice(what: &str, why: &str, way: &Release) -> String {
 fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     let mut out = String::new();
     let verdict = match warnings {
-        0 => "good".to_owned(),
-        1 => "good, 1 warning".to_owned(),
-        n => format!("good, {n} warnings"),
+        0 => "valid".to_owned(),
+        1 => "valid, 1 warning".to_owned(),
+        n => format!("valid, {n} warnings"),
     };
     let mut line = |text: String| {
         out.push_str(&text);

@@ -1,5 +1,6 @@
 //! Colours, durations and text as people read them.
 
+use crate::hidden::is_hidden;
 use std::io::IsTerminal;
 
 /// Colours of the screens.
@@ -47,9 +48,9 @@ fn wants_colour() -> bool {
     !dumb && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
 }
 
-/// Text from elsewhere, without what could steer a terminal.
+/// Text from elsewhere, without what could steer a terminal or mislead the eye.
 pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect()
 }
 
 /// Seconds as `3d04h`, `2h11m`, `03:12`, at most 6 characters up to 99 days.
@@ -161,6 +162,7 @@ mod tests {
     #[test]
     fn text_from_elsewhere_cannot_steer_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\nc"), "a?[2Jb?c");
+        assert_eq!(clean("pay\u{202e}gnp.exe\u{200b}"), "pay?gnp.exe?");
         assert_eq!(fit("abcdef", 4), "abc~");
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
     }

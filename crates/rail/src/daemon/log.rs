@@ -5,6 +5,7 @@
 //! there is room. A value cannot forge a line. Leaves out what is worth a line:
 //! that is the notice's severity.
 
+use crate::hidden::is_hidden;
 use rail_core::config;
 use rail_core::config::LogLevel;
 use rail_core::notice::{Notice, Severity};
@@ -244,9 +245,14 @@ fn line(notice: &Notice) -> String {
     line
 }
 
-/// A sentence in one line.
+/// A sentence in one line, with nothing that a reader would not see.
 fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let shown = |c: char| match c {
+        c if c.is_control() => ' ',
+        c if is_hidden(c) => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 pub(super) const fn word(severity: Severity) -> &'static str {

@@ -109,7 +109,7 @@ fn targets(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Ipv4Addr>> {
             Err(_) => {
                 reader
                     .error(node.span(), format!("target \"{}\" is no address", shown(text)))
-                    .hint("targets are addresses: a name could not be resolved on a dead line");
+                    .hint("names are not resolved (no server can be asked on a dead uplink); write addresses");
             }
         }
     }

@@ -152,6 +152,23 @@ const TABLE: &[Keys] = &[
     },
 ];
 
+/// What to do instead of a key that we have no word for.
+pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
+    match (section, name) {
+        ("uplink" | "network", "netmask" | "mask" | "prefix" | "prefixlen" | "prefix_length") => {
+            Some("the prefix length stands behind the address: address = \"198.51.100.2/24\"")
+        }
+        ("lan", "address" | "ip" | "ipaddr" | "netmask" | "subnet") => Some(
+            "the LAN's address stays with your system; or write a block [[network]] with `address`, \
+             and rail sets it",
+        ),
+        ("uplink", "proto" | "dhcp" | "pppoe" | "username" | "password") => {
+            Some("DHCP and PPP are not in this version: write a static `address` and `gateway`")
+        }
+        _ => None,
+    }
+}
+
 /// (section, foreign word, our word)
 const FOREIGN: &[(&str, &str, &str)] = &[
     ("", "uplinks", "uplink"),

@@ -121,7 +121,12 @@ pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), 
     let mut reader = Reader { broken: !syntax.is_empty(), ..Reader::default() };
     let file = Section { path: "", table: root.get_ref(), span: 0..0 };
     let config = walk(&mut reader, &file);
-    let problems = merge(source, &syntax, reader.errors);
+    if let Some(report) = not_toml(&name, source, &syntax) {
+        return Err(report);
+    }
+    let mut problems = merge(source, &syntax, reader.errors);
+    let spans: Vec<_> = problems.iter().filter(|p| !p.yields).map(|p| p.span.clone()).collect();
+    problems.retain(|problem| !problem.yields || !spans.contains(&problem.span));
     match config {
         Some(config) if problems.is_empty() => {
             judge::advise(&config, &file, &mut reader.warnings);
@@ -198,6 +203,35 @@ fn merge(source: &str, syntax: &[toml::de::Error], meaning: Vec<Problem>) -> Vec
     all
 }
 
+/// A file in another language has a fault in every line; one sentence says more.
+fn not_toml(name: &str, source: &str, syntax: &[toml::de::Error]) -> Option<Report> {
+    let lines = || source.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let is_yaml = |line: &&str| {
+        let key = line.strip_prefix("- ").unwrap_or(line).split(':').next().unwrap_or("");
+        let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '"' | '\'');
+        line.contains(':') && !key.is_empty() && key.chars().all(is_word)
+    };
+    let is_uci =
+        |line: &&str| ["config ", "option ", "list "].iter().any(|word| line.starts_with(word));
+    let most = |is_it: &dyn Fn(&&str) -> bool| lines().filter(is_it).count() * 2 > lines().count();
+    let language = if syntax.is_empty() || lines().any(|line| line.starts_with("[[")) {
+        return None;
+    } else if source.trim_start().starts_with('{') {
+        "JSON"
+    } else if most(&is_uci) {
+        "UCI, as OpenWrt has it"
+    } else if lines().count() > 1 && most(&is_yaml) {
+        "YAML"
+    } else {
+        return None;
+    };
+    let first = source.find(|c: char| !c.is_whitespace()).unwrap_or(0);
+    let text = format!("this is not TOML; it looks like {language}");
+    let mut problem = Problem::new(first..source.len(), text);
+    problem.hint("`rail generate-config FILE` writes an example to start from");
+    Some(Report::new(name, source, &[problem]))
+}
+
 /// What is usually meant by the usual mistakes.
 fn syntax_hint(line: &str, message: &str) -> Option<&'static str> {
     let line = line.lines().next()?;
@@ -206,6 +240,9 @@ fn syntax_hint(line: &str, message: &str) -> Option<&'static str> {
     }
     if line.contains(['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']) {
         return Some("these are typographic quotes; write \" instead");
+    }
+    if line.matches('"').count() % 2 == 1 && message.contains("expected `\"`") {
+        return Some("the closing quote is missing");
     }
     if message.contains("duplicate key") {
         return Some("this key or table was given before; [[uplink]] makes a new uplink each time");

@@ -7,6 +7,7 @@
 
 use super::keys;
 use super::report::Problem;
+use crate::hidden::is_hidden;
 use std::ops::{Range, RangeInclusive};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -126,8 +127,16 @@ impl Reader {
         let Some(array) = node.get_ref().as_array() else {
             let problem =
                 self.wrong_type(node, key, &format!("a list of tables, as in [[{path}]]"));
-            if problem.message.ends_with("a table") {
-                problem.hint(format!("write [[{path}]] instead of [{path}]"));
+            if let Some(table) = node.get_ref().as_table() {
+                // `[uplink.isp1]`, as other programs have it: the names are those of tables.
+                let mut names = table.iter().filter(|(_, value)| value.get_ref().is_table());
+                problem.hint(match names.next() {
+                    Some((name, _)) if !keys::of(path).built.contains(&&**name.get_ref()) => {
+                        let name = shown(name.get_ref());
+                        format!("write [[{path}]], and below it: name = \"{name}\"")
+                    }
+                    _ => format!("write [[{path}]] instead of [{path}]"),
+                });
             }
             return Vec::new();
         };
@@ -150,10 +159,16 @@ impl Reader {
             self.wrong_type(node, key, wanted);
             return None;
         };
-        if let Some(c) = text.chars().find(|c| c.is_control()) {
+        if let Some(c) = text.chars().find(|c| is_hidden(*c)) {
             let code = u32::from(c);
-            self.error(node.span(), format!("`{key}` contains the control character U+{code:04X}"))
-                .hint("write it without control characters, tabs and line ends included");
+            let (what, hint) = match c.is_control() {
+                true => {
+                    ("control", "write it without control characters, tabs and line ends included")
+                }
+                false => ("invisible", "delete it: it turns the text around, or has no width"),
+            };
+            self.error(node.span(), format!("`{key}` contains the {what} character U+{code:04X}"))
+                .hint(hint);
             return None;
         }
         Some(text)
@@ -176,7 +191,14 @@ impl Reader {
         bounds: RangeInclusive<u32>,
     ) -> Option<u32> {
         let Some(integer) = node.get_ref().as_integer() else {
-            self.wrong_type(node, key, "a whole number");
+            let problem = self.wrong_type(node, key, "a whole number");
+            if let Some(text) = node.get_ref().as_str() {
+                if text.parse::<u32>().is_ok() {
+                    problem.hint(format!("write {key} = {text}, without quotes"));
+                } else if key == "weight" {
+                    problem.hint("weights are ratios: 7 and 3 share new connections 70 to 30");
+                }
+            }
             return None;
         };
         let value = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
@@ -240,10 +262,11 @@ impl Reader {
             return array.iter().take(MOST_ELEMENTS).collect();
         }
         let problem = self.wrong_type(node, key, wanted);
-        if let DeValue::String(text) = node.get_ref() {
-            problem.hint(format!("write {key} = [\"{}\"]", shown(text)));
-        }
-        Vec::new()
+        let DeValue::String(text) = node.get_ref() else { return Vec::new() };
+        problem.hint(format!("write {key} = [\"{}\"]", shown(text)));
+        problem.yields = true;
+        // Looked at as the only element: if it is wrong itself, the brackets would not help.
+        vec![node]
     }
 }
 
@@ -265,6 +288,9 @@ pub(super) fn is_misspelt(section: &Section<'_>, key: &str) -> bool {
 
 fn hint_for_key(section: &str, name: &str) -> String {
     let valid = keys::of(section);
+    if let Some(way) = keys::otherwise(section, name) {
+        return way.into();
+    }
     if let Some(ours) = keys::translated(section, name) {
         return format!("here it is called `{ours}`");
     }

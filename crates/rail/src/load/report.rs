@@ -15,11 +15,13 @@ pub(super) struct Problem {
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) also: Option<(Range<usize>, String)>,
+    /// Gives way to another problem at the same place.
+    pub(super) yields: bool,
 }
 
 impl Problem {
     pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { span, message: message.into(), hint: None, also: None }
+        Self { span, message: message.into(), hint: None, also: None, yields: false }
     }
 
     /// Adds the way out.
@@ -91,11 +93,9 @@ impl Report {
         }
         let count = problems.len();
         let rest = match count {
-            1 => "1 error; nothing was changed\n".to_owned(),
-            n if n > MOST_SHOWN => {
-                format!("{n} errors, the first {MOST_SHOWN} shown; nothing was changed\n")
-            }
-            n => format!("{n} errors; nothing was changed\n"),
+            1 => "1 error\n".to_owned(),
+            n if n > MOST_SHOWN => format!("{n} errors, the first {MOST_SHOWN} shown\n"),
+            n => format!("{n} errors\n"),
         };
         plain.push_str(&rest);
         styled.push_str(&rest);
@@ -109,9 +109,16 @@ impl Report {
     }
 }
 
+/// As one reads it who wanted to apply the file.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.plain)
+        match self.plain.strip_suffix('\n') {
+            // The last line counts the problems, unless the file could not be read at all.
+            Some(text) if !self.entries.iter().any(|entry| entry.line == 0) => {
+                writeln!(f, "{text}; nothing was changed")
+            }
+            _ => f.write_str(&self.plain),
+        }
     }
 }
 

@@ -147,7 +147,11 @@ fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
-        reader.missing(section, "address", "\"198.51.100.2/24\"");
+        reader.missing(
+            section,
+            "address",
+            "\"198.51.100.2/24\" (DHCP and PPP are not in this version)",
+        );
         return None;
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
@@ -156,6 +160,12 @@ fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
             .hint("write the static address: \"198.51.100.2/24\"");
+        return None;
+    }
+    let netmask = ["netmask", "mask"].iter().find_map(|key| section.get(key)?.get_ref().as_str());
+    if let (Ok(ip), Some(length)) = (text.parse::<Ipv4Addr>(), netmask.and_then(length_of)) {
+        let error = format!("`address`: \"{ip}\" has no prefix length");
+        reader.error(node.span(), error).hint(format!("write \"{ip}/{length}\""));
         return None;
     }
     let value = static_address(reader, node, text, "198.51.100.2/24", "an uplink")?;
@@ -171,13 +181,22 @@ pub(super) fn static_address(
     whose: &str,
 ) -> Option<Prefix> {
     let Ok(prefix) = text.parse::<Prefix>() else {
-        let problem =
-            reader.error(node.span(), format!("`address`: \"{}\" is no address", shown(text)));
-        if text.parse::<IpAddr>().is_ok() {
-            problem.hint(format!("the prefix length is missing: \"{text}/24\""));
-        } else {
-            problem.hint(format!("an address with its prefix length: \"{example}\""));
-        }
+        let has_mask = text.split_once('/').and_then(|(ip, mask)| Some((ip, length_of(mask)?)));
+        let (text, hint) = match (text.parse::<IpAddr>(), has_mask) {
+            (Ok(_), _) => (
+                format!("`address`: \"{text}\" has no prefix length"),
+                format!("write \"{text}/24\", if the netmask is 255.255.255.0"),
+            ),
+            (_, Some((ip, length))) if ip.parse::<Ipv4Addr>().is_ok() => (
+                format!("`address`: \"{}\" has a netmask instead of a prefix length", shown(text)),
+                format!("write \"{ip}/{length}\""),
+            ),
+            _ => (
+                format!("`address`: \"{}\" is no address", shown(text)),
+                format!("an address with its prefix length: \"{example}\""),
+            ),
+        };
+        reader.error(node.span(), text).hint(hint);
         return None;
     };
     let IpAddr::V4(address) = prefix.address else {
@@ -196,6 +215,12 @@ pub(super) fn static_address(
         return None;
     }
     Some(prefix)
+}
+
+/// The prefix length that a netmask means.
+fn length_of(mask: &str) -> Option<u32> {
+    let bits = mask.parse::<Ipv4Addr>().ok()?.to_bits();
+    (bits.leading_ones() == bits.count_ones()).then_some(bits.leading_ones())
 }
 
 fn gateway(
