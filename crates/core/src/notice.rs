@@ -100,7 +100,10 @@ impl Notice {
             Self::NoUplink { .. } | Self::LastGood { .. } => Severity::Error,
             Self::OnTrial { .. } | Self::TakenBack { .. } => Severity::Warn,
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
-            Self::Health { to: Health::Down | Health::NoCarrier | Health::Absent, .. }
+            Self::Health {
+                to: Health::Down | Health::NoCarrier | Health::Absent | Health::NoWay,
+                ..
+            }
             | Self::Unusable { .. }
             | Self::Blamed { blamed: true, .. }
             | Self::Late { .. }

@@ -4,6 +4,7 @@ use crate::config::{Config, Nat, UplinkConfig};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::output::Which;
 use crate::render;
+use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -29,6 +30,8 @@ pub struct Saved {
     pub sysctls: BTreeMap<String, String>,
     /// Addresses that we added (for kernels that cannot mark them).
     pub addresses: Vec<(IfName, Prefix)>,
+    /// Routes of ours that were in place: what stands there now has pushed them out.
+    pub routes: Vec<RouteKey>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.

@@ -19,6 +19,8 @@ pub enum Health {
     NoCarrier,
     /// The address is not (yet) on the interface.
     NoAddress,
+    /// The kernel does not take its route or its rule, or has lost it: it cannot be probed.
+    NoWay,
     /// Never judged since boot.
     Probing,
     /// Good.
@@ -45,6 +47,7 @@ impl Health {
             Self::Absent => "absent",
             Self::NoCarrier => "no-carrier",
             Self::NoAddress => "no-address",
+            Self::NoWay => "no-way",
             Self::Probing => "probing",
             Self::Up => "up",
             Self::Degraded => "degraded",

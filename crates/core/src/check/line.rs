@@ -61,6 +61,8 @@ pub struct Line {
     targets: Vec<Target>,
     rounds: Rounds,
     running: Option<Running>,
+    /// It runs, and sends nothing for the moment.
+    is_halted: bool,
     carrying: bool,
     verdict: Verdict,
     /// Since when a dead line has been good without a break; longer than its rounds are kept.
@@ -98,43 +100,13 @@ impl Line {
             targets,
             rounds: Rounds::default(),
             running: None,
+            is_halted: false,
             carrying: true,
             verdict,
             well_since: None,
             last_arrival: None,
             neighbour_failed: false,
             refused: RefusedCounters::default(),
-        }
-    }
-
-    /// Begins to probe: link and address are there.
-    pub fn start(&mut self, now: Instant) {
-        if self.running.is_none() {
-            self.running = Some(Running {
-                floor: now,
-                next_round: now,
-                fast: true,
-                pace_since: now,
-                good_from: now,
-                started: now,
-                resolved: None,
-            });
-            self.neighbour_failed = false;
-            for target in &mut self.targets {
-                target.quality.clear(now);
-            }
-        }
-    }
-
-    /// Stops probing: link or address have gone. A line that had been judged is down until it
-    /// has proved itself again.
-    pub fn stop(&mut self) {
-        if self.running.take().is_some() {
-            self.rounds.clear();
-            self.well_since = None;
-        }
-        if self.verdict != Verdict::Probing && !matches!(self.verdict, Verdict::Down(_)) {
-            self.verdict = Verdict::Down(Cause::Interrupted);
         }
     }
 
@@ -172,7 +144,7 @@ impl Line {
     pub fn send(&mut self, now: Instant) -> Vec<(Ipv4Addr, Vec<u8>)> {
         let interval = self.interval();
         let Some(running) = &mut self.running else { return Vec::new() };
-        if now < running.next_round {
+        if now < running.next_round || self.is_halted {
             return Vec::new();
         }
         if now.since(running.next_round) > interval + interval / 2 {
@@ -199,7 +171,7 @@ impl Line {
     /// True if the round that is due should ask for the gateway's hardware address again: the line
     /// has just begun, and nothing was heard since.
     pub fn resolves(&mut self, now: Instant) -> bool {
-        let Some(running) = &mut self.running else { return false };
+        let Some(running) = self.running.as_mut().filter(|_| !self.is_halted) else { return false };
         let is_new = now.since(running.started) < RESOLVE_FOR
             && self.last_arrival.is_none_or(|at| at < running.started);
         let is_due = now >= running.next_round
@@ -214,6 +186,9 @@ impl Line {
     /// (answers, good).
     pub fn judge(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
         self.note_ignored(now, blamed);
+        if self.is_halted {
+            return Vec::new();
+        }
         let settled = self.settle(now, blamed);
         if self.running.is_some() {
             self.note_well(now, blamed);
@@ -413,7 +388,7 @@ impl Line {
 
     /// When something is due: a round, a timeout, a death.
     pub fn deadline(&self) -> Option<Instant> {
-        let running = self.running?;
+        let running = self.running.filter(|_| !self.is_halted)?;
         let mut due = running.next_round;
         if let Some(sent_at) = self.rounds.oldest_pending() {
             due = due.min(sent_at + self.check.timeout);
@@ -470,6 +445,7 @@ fn is_blamed(blamed: &[bool], target: usize) -> bool {
 
 mod answer;
 mod ask;
+mod begin;
 mod count;
 #[cfg(test)]
 mod tests;

@@ -32,7 +32,7 @@ const fn adopted(health: Health) -> Verdict {
         Health::Down | Health::Held | Health::NoCarrier | Health::NoAddress | Health::Absent => {
             Verdict::Down(Cause::Adopted)
         }
-        Health::Probing | Health::Disabled => Verdict::Probing,
+        Health::NoWay | Health::Probing | Health::Disabled => Verdict::Probing,
     }
 }
 
@@ -82,6 +82,7 @@ impl Router {
             history: VecDeque::new(),
             transitions: 0,
             is_told: false,
+            way: super::way::Way::default(),
             link_set_up: None,
             neighbour: "unknown".into(),
         };

@@ -96,6 +96,8 @@ impl Router {
         } else if !fact.has_address {
             let (address, ifname) = (uplink.address, uplink.ifname);
             (Health::NoAddress, format!("{address} is not on {ifname}"))
+        } else if let Some(cause) = &self.books[index].way.refused {
+            (Health::NoWay, cause.clone())
         } else {
             match self.lines[index].verdict() {
                 Verdict::Probing => (Health::Probing, "not judged yet".into()),

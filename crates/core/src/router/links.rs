@@ -19,6 +19,10 @@ impl Router {
         let mut sockets = Vec::new();
         for index in 0..self.config.uplinks.len() {
             self.refresh_link(now, index, out);
+        }
+        let desired = self.desired();
+        for index in 0..self.config.uplinks.len() {
+            self.refresh_way(now, index, &desired);
             sockets.extend(self.socket(index));
         }
         self.refresh_networks(now, out);
@@ -61,8 +65,6 @@ impl Router {
         }
         if !ready {
             self.lines[index].stop();
-        } else if self.is_way_in_place(index) {
-            self.lines[index].start(now);
         }
         let set_up = self.books[index].link_set_up;
         if enabled && ifindex.is_some() && !link_up && set_up != ifindex {
@@ -95,23 +97,6 @@ impl Router {
                 self.set_link_up(ifname, out);
             }
         }
-    }
-
-    /// True if probes of this uplink find their way: before its route and rule are in, they would
-    /// be lost by our own doing.
-    fn is_way_in_place(&mut self, index: usize) -> bool {
-        let keys = render::way_of(&self.config, &self.facts, index);
-        let desired = self.desired();
-        keys.iter().all(|key| desired.get(key).is_some_and(|v| self.engine.is_in_place(key, v)))
-    }
-
-    /// True if a line that is ready has waited for its way, and now has it.
-    pub(super) fn can_start_a_line(&mut self) -> bool {
-        (0..self.config.uplinks.len()).any(|index| {
-            let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
-            let ready = uplink.enabled && fact.carrier && fact.has_address;
-            ready && !self.lines[index].is_running() && self.is_way_in_place(index)
-        })
     }
 
     /// Sets a link up, once for each device: later the administrator's word counts.

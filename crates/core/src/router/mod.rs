@@ -11,6 +11,7 @@ mod reload;
 mod report;
 mod settle;
 mod void;
+mod way;
 
 use crate::beside::{Findings, View};
 use crate::check::{Line, Refusal};
@@ -57,6 +58,8 @@ struct Book {
     transitions: u64,
     /// People know its health from this process.
     is_told: bool,
+    /// The way of its probes.
+    way: way::Way,
     /// Interface index for which the link was set up once.
     link_set_up: Option<u32>,
     neighbour: String,
@@ -170,6 +173,7 @@ impl Router {
             saved,
         };
         router.engine.memory.addresses = router.saved.addresses.iter().copied().collect();
+        router.engine.memory.routes = router.saved.routes.iter().cloned().collect();
         router
     }
 
@@ -222,7 +226,8 @@ impl Router {
             return;
         }
         if !self.withdrawing {
-            if core::mem::take(&mut self.links_dirty) {
+            let is_way_due = self.way_deadline().is_some_and(|at| at <= now);
+            if core::mem::take(&mut self.links_dirty) || is_way_due {
                 self.refresh_links(now, out);
             }
             self.probe(now, out);
@@ -252,7 +257,8 @@ impl Router {
         let sweeps = self.sweeps.iter().map(|(at, _)| *at);
         let polls = [self.next_sysctl_poll, self.next_full];
         let engine = self.engine.deadline().filter(|_| may_plan);
-        lines.chain(sweeps).chain(polls).chain(engine).min()
+        let way = self.way_deadline().filter(|_| !self.withdrawing);
+        lines.chain(sweeps).chain(polls).chain(engine).chain(way).min()
     }
 
     /// True while a reading is under way that tells an absence from an omission. Where entries
@@ -310,7 +316,8 @@ impl Router {
             self.purge_forgotten();
         }
         self.dirty |= changed || was_busy || is_first;
-        self.links_dirty |= scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES);
+        let ways = [Scope::LINKS, Scope::ADDRESSES, Scope::ROUTES, Scope::RULES];
+        self.links_dirty |= ways.iter().any(|kind| scope.has(*kind));
         if scope.has(Scope::NEIGHBOURS) {
             self.refresh_neighbours();
         }
@@ -342,7 +349,8 @@ impl Router {
         let plan = self.engine.plan(now, &desired, &self.observed, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
         self.note_foreign(&desired, out);
-        self.links_dirty |= !self.withdrawing && self.can_start_a_line();
+        self.links_dirty |= !self.withdrawing && self.is_way_in_trouble();
+        self.note_routes();
         if plan.is_empty() {
             return;
         }

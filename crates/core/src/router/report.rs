@@ -107,6 +107,9 @@ impl Router {
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
             Health::NoAddress => "when the address is on the interface".into(),
+            Health::NoWay => {
+                "when the kernel has its route and its rule, after one good round".into()
+            }
             Health::Down => {
                 let run = line.run(now, &self.blamed);
                 let (have, want) = (run.length, check.recover_after);

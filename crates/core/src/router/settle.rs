@@ -74,6 +74,15 @@ impl Router {
         changed
     }
 
+    /// Writes down which routes are ours: what stands there after a restart has pushed them out.
+    pub(super) fn note_routes(&mut self) {
+        let ours = &self.engine.memory.routes;
+        if !self.withdrawing && !ours.iter().eq(&self.saved.routes) {
+            self.saved.routes = ours.iter().cloned().collect();
+            self.save_due = true;
+        }
+    }
+
     fn note_setting(&mut self, path: &str) -> bool {
         let value = self.observed.sysctls.get(path);
         let Some(value) = value.filter(|_| !self.saved.sysctls.contains_key(path)) else {
@@ -278,6 +287,7 @@ impl Router {
         }
         self.saved.sysctls.clear();
         self.saved.addresses.clear();
+        self.saved.routes.clear();
         self.saved.verdicts.clear();
         self.saved.active.clear();
         self.save(true, out);

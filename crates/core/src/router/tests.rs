@@ -385,4 +385,5 @@ fn one_reading_is_no_evidence_of_absence() {
 mod cause;
 mod decisions;
 mod ignored;
+mod ways;
 mod world;

@@ -49,6 +49,11 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
     (plan, conflicts)
 }
 
+/// True if the object is there as it is wanted.
+pub fn is_met(key: &Key, resource: &Resource, observed: &Observed) -> bool {
+    matches!(wanted(key, resource, observed, &Memory::default()), Ok(None))
+}
+
 /// The change that brings one wanted object about; `None` if it is there.
 fn wanted(
     key: &Key,

@@ -13,7 +13,7 @@ use crate::notice::Notice;
 use crate::status::Trouble;
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -21,6 +21,7 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 /// More repairs of one object than this within [`FIGHT_WINDOW`] and it is contested.
 const FIGHT_REPAIRS: usize = 5;
 const FIGHT_WINDOW: Duration = Duration::from_secs(60);
+const FOUGHT: &str = "somebody else keeps changing it";
 /// A contested object is repaired at most once in this time.
 const FIGHT_PACE: Duration = Duration::from_secs(10);
 
@@ -352,6 +353,14 @@ impl Engine {
         !self.is_busy() && is_clear && self.repairing.is_empty()
     }
 
+    /// Why an object is not as desired, if that is not just being mended.
+    pub fn trouble_with(&self, key: &Key) -> Option<String> {
+        let conflict = self.conflicts.iter().find(|conflict| conflict.key == *key);
+        let failure = self.failures.get(key).map(|failure| failure.error.text.clone());
+        let fight = || self.held_back.contains(key).then(|| FOUGHT.to_string());
+        failure.or_else(|| conflict.map(|conflict| conflict.text.clone())).or_else(fight)
+    }
+
     /// When a failed or contested object is due.
     pub fn deadline(&self) -> Option<Instant> {
         if self.is_busy() {
@@ -382,7 +391,7 @@ impl Engine {
         let fought = self.contested.iter().filter(|(k, _)| !self.failures.contains_key(*k));
         let fought = fought.map(|(key, next)| Trouble {
             object: key.to_string(),
-            text: "somebody else keeps changing it".into(),
+            text: FOUGHT.into(),
             retry_ms: wait(*next),
             contested: true,
         });
@@ -438,7 +447,7 @@ const fn scope_of(key: &Key) -> Scope {
 }
 
 /// A change in words, for the log.
-pub fn describe(op: &Op) -> alloc::string::String {
+pub fn describe(op: &Op) -> String {
     match op {
         Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
         Op::Slots { del, add } => alloc::format!("{} slots out, {} in", del.len(), add.len()),

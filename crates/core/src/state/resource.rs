@@ -76,7 +76,7 @@ pub enum Resource {
 }
 
 /// What makes a route unique in the kernel.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, serde::Serialize, serde::Deserialize)]
 pub struct RouteKey {
     /// Routing table.
     pub table: u32,

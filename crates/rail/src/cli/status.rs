@@ -293,7 +293,9 @@ pub(super) fn colour(health: Health) -> Colour {
         Health::Up => Colour::Green,
         Health::Probing | Health::Degraded | Health::Held => Colour::Yellow,
         Health::Disabled => Colour::Dim,
-        Health::Absent | Health::NoCarrier | Health::NoAddress | Health::Down => Colour::Red,
+        Health::Absent | Health::NoCarrier | Health::NoAddress | Health::NoWay | Health::Down => {
+            Colour::Red
+        }
     }
 }
 

@@ -1,18 +1,27 @@
-//! What is not ours is never changed or removed, and keeps its order.
+//! What is not ours is never changed or removed, and keeps its order. What was put where a route
+//! of ours had been, while no daemon ran, has pushed ours out.
 
 use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::Scene;
-use rail_core::state::PROTOCOL;
+use rail_core::state::{PROTOCOL, RouteKey};
+use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Foreign;
+pub(super) struct Foreign {
+    /// Where routes of ours were when the daemon was killed.
+    left: BTreeSet<RouteKey>,
+}
 
 impl Law for Foreign {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        if matches!(what, Happening::Killed) {
+            let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
+            self.left = ours.map(|(key, _)| key.clone()).collect();
+        }
         let Happening::Deed(deed) = what else { return Ok(()) };
-        let (before, after) = (objects(&deed.before), objects(&scene.kernel));
+        let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));
         match before.iter().find(|object| !after.contains(object)) {
             Some(object) => Err(format!("{} removed {object}", deed.key)),
             None => Ok(()),
@@ -21,9 +30,10 @@ impl Law for Foreign {
 }
 
 /// All foreign objects, as text.
-fn objects(kernel: &Kernel) -> Vec<String> {
+fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     let mut all = Vec::new();
-    for (key, route) in kernel.routes.iter().filter(|(_, r)| r.protocol != PROTOCOL) {
+    let routes = kernel.routes.iter().filter(|(key, _)| !left.contains(key));
+    for (key, route) in routes.filter(|(_, r)| r.protocol != PROTOCOL) {
         all.push(format!("the foreign route {key} {}", route.value));
     }
     for rule in kernel.rules.iter().filter(|r| r.protocol != PROTOCOL) {

@@ -30,6 +30,8 @@ pub(super) struct World {
     pub(super) refuses_purges: bool,
     /// The next reading lacks what this removes from it.
     pub(super) omits: Option<fn(&mut Observed)>,
+    /// The first reading after a change lacks what this removes from it.
+    pub(super) omits_after_change: Option<fn(&mut Observed)>,
     watch: Watch,
     count: u64,
     answers: BTreeMap<(Instant, u64), (UplinkId, IpAddr, Vec<u8>)>,
@@ -95,6 +97,7 @@ impl World {
             refuses,
             refuses_purges: false,
             omits: None,
+            omits_after_change: None,
             watch: Watch::default(),
             count: 0,
             answers: BTreeMap::new(),
@@ -127,6 +130,7 @@ impl World {
         let now = self.now;
         match output {
             Output::Apply(plan) => {
+                self.omits = self.omits_after_change.take().or(self.omits);
                 for step in plan {
                     let result = if (self.refuses)(&step.key) {
                         Err(OpError { errno: 101, text: "Network is unreachable".into() })
