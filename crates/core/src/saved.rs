@@ -32,6 +32,10 @@ pub struct Saved {
     pub addresses: Vec<(IfName, Prefix)>,
     /// Routes of ours that were in place: what stands there now has pushed them out.
     pub routes: Vec<RouteKey>,
+    /// Devices that were seen, by their index: each is set up once, if it is down at first.
+    pub links_seen: BTreeMap<IfName, u32>,
+    /// Uplinks that left the configuration, until their connections are deleted.
+    pub leaving: Vec<UplinkId>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.
@@ -56,6 +60,11 @@ impl Saved {
         };
         let new = config.uplinks.iter().filter_map(print).collect();
         let old = core::mem::replace(&mut self.imprints, new);
+        let gone = old.iter().filter(|(name, _)| !self.imprints.contains_key(*name));
+        self.leaving.extend(gone.map(|(_, print)| print.uplink));
+        self.leaving.retain(|id| self.imprints.values().all(|print| print.uplink != *id));
+        self.leaving.sort_unstable();
+        self.leaving.dedup();
         for (name, old) in old {
             self.void.extend(old.void_under(self.imprints.get(&name)));
         }

@@ -68,6 +68,8 @@ pub struct Line {
     /// Since when a dead line has been good without a break; longer than its rounds are kept.
     well_since: Option<Instant>,
     last_arrival: Option<Instant>,
+    /// Of the newest probe that was answered: when it was sent, and its round trip.
+    proof: Option<(Instant, Duration)>,
     neighbour_failed: bool,
     refused: RefusedCounters,
 }
@@ -105,6 +107,7 @@ impl Line {
             verdict,
             well_since: None,
             last_arrival: None,
+            proof: None,
             neighbour_failed: false,
             refused: RefusedCounters::default(),
         }
@@ -114,8 +117,12 @@ impl Line {
     pub fn set_carrying(&mut self, now: Instant, carrying: bool) {
         if self.carrying != carrying {
             self.carrying = carrying;
-            if carrying {
+            // Who is to carry shows at once that it can.
+            if carrying && self.running.is_some_and(|running| !running.fast) {
                 self.set_pace(now, true);
+                if let Some(running) = &mut self.running {
+                    running.next_round = now;
+                }
             }
         }
     }

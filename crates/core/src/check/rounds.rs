@@ -127,6 +127,12 @@ impl Rounds {
         lately.any(|round| round.answered.get(target) == Some(&true))
     }
 
+    /// When the first of the newest rounds was sent that have no answer at all.
+    pub(super) fn unanswered_since(&self) -> Option<Instant> {
+        let is_silent = |round: &&Round| !round.answered.contains(&true);
+        self.rounds.iter().rev().take_while(is_silent).last().map(|round| round.sent_at)
+    }
+
     /// The first round whose timeout has not been dealt with.
     pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
         self.rounds.iter_mut().find(|r| !r.settled)

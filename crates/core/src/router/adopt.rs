@@ -73,8 +73,7 @@ impl Router {
         verdict: Verdict,
     ) -> (Line, Book, UplinkFacts) {
         let check: CheckConfig = self.config.check.clone();
-        let mut line = Line::new(now, id, check, self.line_key(id, now), verdict);
-        line.set_carrying(now, true);
+        let line = Line::new(now, id, check, self.line_key(id, now), verdict);
         let book = Book {
             since: now,
             cause: String::new(),
@@ -83,7 +82,6 @@ impl Router {
             transitions: 0,
             is_told: false,
             way: super::way::Way::default(),
-            link_set_up: None,
             neighbour: "unknown".into(),
         };
         (line, book, UplinkFacts::new(id))

@@ -1,5 +1,7 @@
 //! Probes, verdicts, and who carries new connections.
 
+use super::choose::{Candidate, Standing, choose};
+use super::void::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame};
 use crate::config::{NoUplink, Tier};
@@ -160,13 +162,17 @@ impl Router {
         if to.is_usable() {
             self.pending_purges.remove(&id);
             self.sweeps.retain(|(_, purge)| purge.uplink != id);
+            let is_it = |deletion: &Deletion| deletion.purge.uplink == id && deletion.is_movable();
+            self.refused.retain(|(_, refused)| !is_it(refused));
             // A large table takes a while: without this its new connections would be deleted.
-            if self.asked.iter().any(|(asked, void)| *asked == id && void.is_none()) {
+            if self.asked.iter().any(is_it) {
                 out.push(Output::Spare(id));
             }
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
             let purge = settle::purge(&self.config, &self.observed, id);
-            self.pending_purges.insert(id, (purge, settle::Pass::First));
+            let silent = self.lines[index].silent_since();
+            let pending = settle::Pending { purge, pass: settle::Pass::First, silent };
+            self.pending_purges.insert(id, pending);
         }
     }
 
@@ -175,7 +181,11 @@ impl Router {
         let health = self.facts.uplinks[index].health;
         let by_link = matches!(
             health,
-            Health::Absent | Health::NoCarrier | Health::NoAddress | Health::Disabled
+            Health::Absent
+                | Health::NoCarrier
+                | Health::NoAddress
+                | Health::NoWay
+                | Health::Disabled
         );
         if !by_link || self.books[index].cause == cause {
             return;
@@ -186,37 +196,49 @@ impl Router {
         out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
     }
 
-    /// Chooses who carries new connections: the usable ones of the lowest tier that has any.
+    /// Chooses who carries new connections.
     pub(super) fn decide(&mut self, now: Instant, out: &mut Vec<Output>) {
         for index in 0..self.lines.len() {
             self.set_health(now, index, out);
         }
-        let pairs = || self.config.uplinks.iter().zip(&self.facts.uplinks);
-        let carries = |tier: Tier| tier != Tier::Inbound;
-        let tier = pairs()
-            .filter(|(u, f)| u.enabled && carries(u.tier) && f.health.is_usable())
-            .map(|(u, _)| u.tier)
-            .min();
-        let active: Vec<bool> = match (tier, self.config.router.no_uplink) {
-            (Some(tier), _) => {
-                pairs().map(|(u, f)| u.enabled && u.tier == tier && f.health.is_usable()).collect()
-            }
-            (None, NoUplink::Keep) => pairs().map(|(u, f)| u.enabled && f.active).collect(),
-            (None, NoUplink::Unreachable) => alloc::vec![false; self.config.uplinks.len()],
-        };
-        if active.iter().zip(&self.facts.uplinks).any(|(a, f)| *a != f.active) {
-            self.switch(now, &active);
+        let cascade = self.cascade.take().filter(|(_, at)| !self.is_carried_since(*at));
+        let candidates: Vec<Candidate> = (0..self.lines.len())
+            .map(|index| self.candidate(now, index, cascade.as_ref().map(|(kept, _)| kept)))
+            .collect();
+        let (standing, active) = choose(&candidates, self.config.router.no_uplink);
+        let before: Vec<bool> = self.facts.uplinks.iter().map(|fact| fact.active).collect();
+        let fell = (0..active.len()).filter(|i| before[*i] && !active[*i]);
+        let silent = fell.filter_map(|index| self.lines[index].silent_since()).min();
+        if active != before {
+            self.switch(&active, now);
         }
-        self.tell_no_uplink(now, tier.is_some(), out);
+        for (line, active) in self.lines.iter_mut().zip(&active) {
+            line.set_carrying(now, *active);
+        }
+        let may_follow = silent.filter(|at| !self.is_carried_since(*at));
+        self.cascade = cascade.or(may_follow.map(|at| (before, at)));
+        self.tell_no_uplink(now, standing.carries(), out);
         self.refresh_roles(now, out);
     }
 
-    fn switch(&mut self, now: Instant, active: &[bool]) {
+    /// What counts for and against an uplink.
+    fn candidate(&self, now: Instant, index: usize, before: Option<&Vec<bool>>) -> Candidate {
+        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+        let standing = match fact.health {
+            Health::Up | Health::Degraded => Standing::Proven,
+            Health::Probing => Standing::Probing,
+            Health::Held => Standing::Held,
+            Health::Down if self.lines[index].is_heard(now) => Standing::Answering,
+            Health::Down | Health::NoWay | Health::NoAddress => Standing::Gone,
+            Health::NoCarrier | Health::Absent | Health::Disabled => Standing::Gone,
+        };
+        let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
+        Candidate { tier: uplink.tier, standing, kept: kept && uplink.enabled }
+    }
+
+    fn switch(&mut self, active: &[bool], now: Instant) {
         for (fact, active) in self.facts.uplinks.iter_mut().zip(active) {
             fact.active = *active;
-        }
-        for (line, active) in self.lines.iter_mut().zip(active) {
-            line.set_carrying(now, *active);
         }
         self.switching = Some(now);
         let names = self.config.uplinks.iter().zip(&self.facts.uplinks);

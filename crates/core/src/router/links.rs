@@ -66,13 +66,21 @@ impl Router {
         if !ready {
             self.lines[index].stop();
         }
-        let set_up = self.books[index].link_set_up;
-        if enabled && ifindex.is_some() && !link_up && set_up != ifindex {
-            self.books[index].link_set_up = ifindex;
+        if let Some(ifindex) = ifindex
+            && (link_up || enabled)
+            && self.is_link_new(ifname, ifindex)
+            && !link_up
+        {
             self.set_link_up(ifname, out);
-        } else if ifindex.is_some() && link_up {
-            self.books[index].link_set_up = ifindex;
         }
+    }
+
+    /// True the first time that this device is seen, in whichever process of this boot: one that is
+    /// down later was set down by somebody.
+    fn is_link_new(&mut self, ifname: IfName, ifindex: u32) -> bool {
+        let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
+        self.save_due |= is_new;
+        is_new
     }
 
     /// Interfaces of networks matter where we have an address on them.
@@ -91,7 +99,7 @@ impl Router {
                 self.dirty = true;
             }
             if let Some((index, is_up)) = link
-                && self.network_links.insert(ifname, index) != Some(index)
+                && self.is_link_new(ifname, index)
                 && !is_up
             {
                 self.set_link_up(ifname, out);

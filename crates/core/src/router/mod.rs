@@ -5,6 +5,7 @@
 //! takes its own sleep for a dead peer.
 
 mod adopt;
+mod choose;
 mod decide;
 mod links;
 mod reload;
@@ -18,12 +19,12 @@ use crate::check::{Line, Refusal};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::input::Input;
-use crate::net::{IfName, UplinkId};
+use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
 use crate::render;
-use crate::saved::{Saved, Void};
+use crate::saved::Saved;
 use crate::state::{
     DUMPED, Doubts, Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe,
 };
@@ -45,6 +46,9 @@ const FULL_OBSERVATION: Duration = Duration::from_secs(60);
 const SWEEP_AFTER: Duration = Duration::from_secs(2);
 /// So many readings in a row may delay a change because each left something in doubt.
 const MOST_LOOKS: u32 = 4;
+/// What the kernel refused to delete is asked for again after this time, and then ever later.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(60);
 /// Entries kept per uplink in `rail why`.
 const HISTORY: usize = 16;
 
@@ -60,8 +64,6 @@ struct Book {
     is_told: bool,
     /// The way of its probes.
     way: way::Way,
-    /// Interface index for which the link was set up once.
-    link_set_up: Option<u32>,
     neighbour: String,
 }
 
@@ -101,15 +103,18 @@ pub struct Router {
     dirty: bool,
     links_dirty: bool,
     lines_dirty: Vec<bool>,
-    /// The device behind a network's interface that was up, or that we have set up.
-    network_links: BTreeMap<IfName, u32>,
     sockets: Vec<ProbeSocket>,
     watch: Watch,
     /// Connections to delete once the new state is verified.
-    pending_purges: BTreeMap<UplinkId, (Purge, settle::Pass)>,
+    pending_purges: BTreeMap<UplinkId, settle::Pending>,
     sweeps: Vec<(Instant, Purge)>,
-    /// Deletions that were not answered yet, and what is void no longer when they are.
-    asked: Vec<(UplinkId, Option<Void>)>,
+    /// Deletions that were not answered yet.
+    asked: Vec<void::Deletion>,
+    /// Deletions that the kernel refused, and when they are asked for again.
+    refused: Vec<(Instant, void::Deletion)>,
+    /// Who carried before an uplink went silent, and when it did, until one of those that carry now
+    /// has answered: they may all be dying.
+    cascade: Option<(Vec<bool>, Instant)>,
     /// Since when a change of the active set waits for its verification.
     switching: Option<Instant>,
     /// The saved state changed in a way that need not wait for the disk.
@@ -153,12 +158,13 @@ impl Router {
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
-            network_links: BTreeMap::new(),
             sockets: Vec::new(),
             watch: Watch::default(),
             pending_purges: BTreeMap::new(),
             sweeps: Vec::new(),
             asked: Vec::new(),
+            refused: Vec::new(),
+            cascade: None,
             switching: None,
             save_due: false,
             next_sysctl_poll: Instant::ZERO,
@@ -215,6 +221,7 @@ impl Router {
                 }
                 self.sockets.clear();
                 self.sweeps.clear();
+                self.refused.clear();
                 out.push(Output::Sockets(Vec::new()));
             }
         }
@@ -254,7 +261,8 @@ impl Router {
             return Some(Instant::ZERO);
         }
         let lines = self.lines.iter().filter_map(Line::deadline);
-        let sweeps = self.sweeps.iter().map(|(at, _)| *at);
+        let refused = self.refused.iter().map(|(at, _)| *at);
+        let sweeps = self.sweeps.iter().map(|(at, _)| *at).chain(refused);
         let polls = [self.next_sysctl_poll, self.next_full];
         let engine = self.engine.deadline().filter(|_| may_plan);
         let way = self.way_deadline().filter(|_| !self.withdrawing);

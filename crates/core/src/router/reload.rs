@@ -9,7 +9,6 @@ use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::output::Output;
 use crate::time::Instant;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// True if both describe the same line, so that its verdict stays true.
@@ -22,6 +21,7 @@ impl Router {
     pub(super) fn reload(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let ignored = self.ignored();
+        self.cascade = None;
         let old = core::mem::replace(&mut self.config, config);
         let mut before: Vec<Option<(Line, Book, UplinkFacts)>> = core::mem::take(&mut self.lines)
             .into_iter()
@@ -66,23 +66,30 @@ impl Router {
 
     /// Connections of uplinks that go away, or become another line, can move.
     fn purge_removed(&mut self, config: &Config) {
+        let mut gone = Vec::new();
         for (uplink, fact) in self.config.uplinks.iter().zip(&self.facts.uplinks) {
             let stays =
                 |u: &UplinkConfig| u.name == uplink.name && u.enabled && is_same_line(u, uplink);
             if !config.uplinks.iter().any(stays) {
-                let purge = settle::purge(&self.config, &self.observed, fact.id);
-                self.pending_purges.insert(fact.id, (purge, settle::Pass::First));
+                gone.push(fact.id);
             }
         }
+        for id in gone {
+            self.purge_later(id);
+        }
+    }
+
+    fn purge_later(&mut self, id: UplinkId) {
+        let purge = settle::purge(&self.config, &self.observed, id);
+        let pending = settle::Pending { purge, pass: settle::Pass::First, silent: None };
+        self.pending_purges.insert(id, pending);
     }
 
     /// Connections of uplinks that went away earlier: the process that took the configuration may
     /// have died before it removed them, and they would leave by other lines for ever.
     pub(super) fn purge_forgotten(&mut self) {
-        let is_gone = |name: &String| self.config.uplinks.iter().all(|u| u.name != *name);
-        for (_, id) in self.saved.ids.iter().filter(|(name, _)| is_gone(name)) {
-            let purge = settle::purge(&self.config, &self.observed, *id);
-            self.pending_purges.insert(*id, (purge, settle::Pass::First));
+        for id in self.saved.leaving.clone() {
+            self.purge_later(id);
         }
     }
 }

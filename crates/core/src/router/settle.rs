@@ -3,6 +3,7 @@
 //! verified, and only then are connections deleted, so that none forms again on the dead line.
 
 use super::{Router, SWEEP_AFTER};
+use crate::check::Line;
 use crate::config::{Config, Network};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
@@ -14,8 +15,7 @@ use crate::state::{
     ACCEPT_REDIRECTS, FORWARDING, Key, Observed, Op, OpError, Plan, Resource, Scope,
 };
 use crate::time::Instant;
-use alloc::format;
-use alloc::string::ToString;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Which of the two passes a pending purge is.
@@ -25,6 +25,16 @@ pub(super) enum Pass {
     First,
     /// A little later, for connections that were being made meanwhile.
     Sweep,
+}
+
+/// Connections to delete once the new state is verified.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) purge: Purge,
+    pub(super) pass: Pass,
+    /// The uplink went silent at this moment. Those that carry now may have gone with it: until one of
+    /// them has answered a probe from after that, nothing is deleted, for nothing could move.
+    pub(super) silent: Option<Instant>,
 }
 
 /// Which connections of an uplink can move: not the router's own from an address of lines, to which
@@ -111,34 +121,6 @@ impl Router {
         self.dirty = true;
     }
 
-    pub(super) fn take_purged(
-        &mut self,
-        now: Instant,
-        id: UplinkId,
-        result: Result<u32, OpError>,
-        out: &mut Vec<Output>,
-    ) {
-        self.note_voided(id);
-        let index = self.facts.uplinks.iter().position(|f| f.id == id);
-        match result {
-            Ok(connections) => {
-                self.counters.purged += u64::from(connections);
-                if let Some(index) = index
-                    && connections > 0
-                {
-                    let uplink = self.config.uplinks[index].name.clone();
-                    self.note_deed(now, index, format!("deleted {connections} connections"));
-                    out.push(Output::Notice(Notice::Purged { uplink, connections }));
-                }
-            }
-            Err(error) => {
-                let object = format!("connections of uplink number {id}");
-                let error = error.to_string();
-                out.push(Output::Notice(Notice::Refused { object, error, retry_ms: 0 }));
-            }
-        }
-    }
-
     /// Once routes and slots are verified: tells of the switch, deletes what can move, sweeps later.
     pub(super) fn after_settling(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.withdrawing {
@@ -148,12 +130,14 @@ impl Router {
         self.verify_first_state(out);
         self.forget_given_back(out);
         self.delete_void(out);
+        self.ask_again(now, out);
         self.forget_old_tables(out);
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
         for (_, purge) in due {
-            self.pending_purges.entry(purge.uplink).or_insert((purge, Pass::Sweep));
+            let sweep = |purge| Pending { purge, pass: Pass::Sweep, silent: None };
+            self.pending_purges.entry(purge.uplink).or_insert_with(|| sweep(purge));
         }
         let waits = self.switching.is_some() || !self.pending_purges.is_empty();
         if !waits || !self.is_quiet() || !self.balance_is_in_place() {
@@ -165,15 +149,37 @@ impl Router {
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
             out.push(Output::Notice(Notice::Switched { active, took_us }));
         }
-        if !self.facts.uplinks.iter().any(|f| f.active && f.health.is_usable()) {
+        if !self.is_carried() {
             return;
         }
-        for (purge, pass) in core::mem::take(&mut self.pending_purges).into_values() {
+        let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            core::mem::take(&mut self.pending_purges)
+                .into_iter()
+                .partition(|(id, pending)| self.can_delete(now, *id, pending));
+        self.pending_purges = waiting;
+        for Pending { purge, pass, .. } in due.into_values() {
             if pass == Pass::First {
                 self.sweeps.push((now + SWEEP_AFTER, purge.clone()));
             }
-            self.ask_for(purge, None, out);
+            self.delete_movable(purge, pass, out);
         }
+    }
+
+    /// An uplink is usable and in use.
+    pub(super) fn is_carried(&self) -> bool {
+        self.facts.uplinks.iter().any(|fact| fact.active && fact.health.is_usable())
+    }
+
+    /// One of those that carry has answered a probe that was sent after this moment.
+    pub(super) fn is_carried_since(&self, at: Instant) -> bool {
+        let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
+        pairs.any(|(fact, line)| fact.active && fact.health.is_usable() && line.is_proven_since(at))
+    }
+
+    /// Connections can move to an uplink that lives, and theirs has not begun to answer again.
+    fn can_delete(&self, now: Instant, id: UplinkId, pending: &Pending) -> bool {
+        let is_back = |line: &Line| line.id() == id && line.is_heard(now);
+        pending.silent.is_none_or(|at| self.is_carried_since(at) && !self.lines.iter().any(is_back))
     }
 
     /// What was given back is the administrator's again: from now on it is neither watched nor
@@ -288,6 +294,7 @@ impl Router {
         self.saved.sysctls.clear();
         self.saved.addresses.clear();
         self.saved.routes.clear();
+        self.saved.links_seen.clear();
         self.saved.verdicts.clear();
         self.saved.active.clear();
         self.save(true, out);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Tier;
+use crate::net::IfName;
 use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL};
@@ -11,9 +12,10 @@ use crate::state::{Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL};
 #[test]
 fn a_restart_remembers_lines_that_are_gone() {
     let config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
-    let ids = [("isp1", 1), ("gone", 2), ("isp2", 3)];
+    let ids = [("isp1", 1), ("gone", 2), ("long gone", 4), ("isp2", 3)];
     let ids = ids.into_iter().map(|(name, id)| (name.into(), UplinkId(id))).collect();
-    let saved = Saved { ids, ..Saved::default() };
+    let leaving = alloc::vec![UplinkId(2)];
+    let saved = Saved { boot_id: "boot".into(), ids, leaving, ..Saved::default() };
     let mut router = Router::new(config, saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();
     router.start(Instant::ZERO, &mut out);

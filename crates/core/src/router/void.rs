@@ -1,22 +1,63 @@
-//! Connections that lead nowhere: an uplink has another address, another number or another
-//! translation than when they were made. The kernel remembers for each what it was, and one
-//! that refreshes itself would leave with a dead source for ever.
+//! Deletions of connections: what is asked for, what came of it, and what is asked again.
 //!
-//! They are deleted however well the line is, and need no other one to move to; but only when the
-//! rules that make new ones were read back, so that none forms again as the old ones were.
+//! Connections of a dead uplink can move, and wait in [`settle`] until another one carries. Others
+//! lead nowhere: an uplink has another address, another number or another translation than when
+//! they were made. The kernel remembers for each what it was, and one that refreshes itself would
+//! leave with a dead source for ever. They are deleted however well the line is, and need no other
+//! one to move to; but only when the rules that make new ones were read back, so that none forms
+//! again as the old ones were.
+//!
+//! A deletion that the kernel refuses is not done. It is asked for again, each time later.
 
-use super::{Router, settle};
+use super::settle::{self, Pass};
+use super::{FIRST_RETRY, LAST_RETRY, Router};
 use crate::net::UplinkId;
+use crate::notice::Notice;
 use crate::output::{Output, Purge};
 use crate::saved::Void;
-use crate::state::Key;
+use crate::state::{Key, OpError};
+use crate::time::{Duration, Instant};
+use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
+
+/// Why connections are deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Reason {
+    /// They can move.
+    Movable(Pass),
+    /// They lead nowhere.
+    Void(Void),
+}
+
+/// A deletion that was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Deletion {
+    pub(super) purge: Purge,
+    pub(super) reason: Reason,
+    /// How often it was refused.
+    refusals: u32,
+}
+
+impl Deletion {
+    fn is_of(&self, void: &Void) -> bool {
+        matches!(&self.reason, Reason::Void(mine) if mine == void)
+    }
+
+    pub(super) const fn is_movable(&self) -> bool {
+        matches!(self.reason, Reason::Movable(_))
+    }
+
+    fn wait(&self) -> Duration {
+        (FIRST_RETRY * 2_u32.saturating_pow(self.refusals.min(12))).min(LAST_RETRY)
+    }
+}
 
 impl Router {
     /// Asks for the deletion of what is void, once.
     pub(super) fn delete_void(&mut self, out: &mut Vec<Output>) {
-        let is_asked =
-            |void: &&Void| self.asked.iter().any(|(_, asked)| asked.as_ref() == Some(*void));
+        let asked = || self.asked.iter().chain(self.refused.iter().map(|(_, refused)| refused));
+        let is_asked = |void: &&Void| asked().any(|deletion| deletion.is_of(void));
         let new: Vec<Void> =
             self.saved.void.iter().filter(|void| !is_asked(void)).cloned().collect();
         // The rules and slots of new connections.
@@ -28,23 +69,102 @@ impl Router {
             let keep = settle::purge(&self.config, &self.observed, void.uplink);
             let (mark, mask, which) = (void.mark, void.mask, void.which);
             let purge = Purge { mark, mask, which, ..keep };
-            self.ask_for(purge, Some(void), out);
+            self.ask_for(Deletion { purge, reason: Reason::Void(void), refusals: 0 }, out);
         }
     }
 
-    /// Asks for a deletion; of what is void, or of what can move.
-    pub(super) fn ask_for(&mut self, purge: Purge, void: Option<Void>, out: &mut Vec<Output>) {
-        self.asked.push((purge.uplink, void));
-        out.push(Output::Purge(purge));
+    /// Asks for the deletion of what can move.
+    pub(super) fn delete_movable(&mut self, purge: Purge, pass: Pass, out: &mut Vec<Output>) {
+        self.ask_for(Deletion { purge, reason: Reason::Movable(pass), refusals: 0 }, out);
     }
 
-    /// A deletion was answered. The state file forgets what is void only then.
-    pub(super) fn note_voided(&mut self, id: UplinkId) {
+    fn ask_for(&mut self, deletion: Deletion, out: &mut Vec<Output>) {
+        out.push(Output::Purge(deletion.purge.clone()));
+        self.asked.push(deletion);
+    }
+
+    /// A deletion was answered. The state file forgets what is done only then.
+    pub(super) fn take_purged(
+        &mut self,
+        now: Instant,
+        id: UplinkId,
+        result: Result<u32, OpError>,
+        out: &mut Vec<Output>,
+    ) {
         // Of one uplink the answers come in the order of the requests.
-        let Some(at) = self.asked.iter().position(|(uplink, _)| *uplink == id) else { return };
-        if let (_, Some(done)) = self.asked.remove(at) {
-            self.saved.void.retain(|void| *void != done);
-            self.save_due = true;
+        let at = self.asked.iter().position(|deletion| deletion.purge.uplink == id);
+        let deletion = at.map(|at| self.asked.remove(at));
+        match (result, deletion) {
+            (Ok(connections), deletion) => {
+                self.counters.purged += u64::from(connections);
+                let index = self.facts.uplinks.iter().position(|f| f.id == id);
+                if let Some(index) = index
+                    && connections > 0
+                {
+                    let uplink = self.config.uplinks[index].name.clone();
+                    self.note_deed(now, index, format!("deleted {connections} connections"));
+                    out.push(Output::Notice(Notice::Purged { uplink, connections }));
+                }
+                if let Some(deletion) = deletion {
+                    self.note_deleted(&deletion);
+                }
+            }
+            (Err(error), deletion) => {
+                let wait = deletion.as_ref().map_or(Duration::ZERO, Deletion::wait);
+                if deletion.as_ref().is_none_or(|deletion| deletion.refusals == 0) {
+                    let object = format!("connections of uplink number {id}");
+                    let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    let error = error.to_string();
+                    out.push(Output::Notice(Notice::Refused { object, error, retry_ms }));
+                }
+                if let Some(deletion) = deletion {
+                    let refusals = deletion.refusals.saturating_add(1);
+                    self.refused.push((now + wait, Deletion { refusals, ..deletion }));
+                }
+            }
         }
+    }
+
+    fn note_deleted(&mut self, deletion: &Deletion) {
+        let id = deletion.purge.uplink;
+        match &deletion.reason {
+            Reason::Void(done) => {
+                self.saved.void.retain(|void| void != done);
+                self.save_due = true;
+            }
+            Reason::Movable(Pass::Sweep) if self.saved.leaving.contains(&id) => {
+                self.saved.leaving.retain(|leaving| *leaving != id);
+                self.save_due = true;
+            }
+            Reason::Movable(_) => {}
+        }
+    }
+
+    /// Asks again for what was refused, if it is still to be deleted.
+    pub(super) fn ask_again(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.refused.iter().all(|(at, _)| *at > now) {
+            return;
+        }
+        let (due, later): (Vec<_>, Vec<_>) =
+            core::mem::take(&mut self.refused).into_iter().partition(|(at, _)| *at <= now);
+        self.refused = later;
+        let can_move = self.is_carried();
+        for (_, deletion) in due {
+            let id = deletion.purge.uplink;
+            match &deletion.reason {
+                Reason::Void(void) if !self.saved.void.contains(void) => {}
+                Reason::Movable(_) if self.is_usable(id) => {}
+                Reason::Movable(pass) if !can_move => {
+                    let again =
+                        settle::Pending { purge: deletion.purge, pass: *pass, silent: None };
+                    self.pending_purges.entry(id).or_insert(again);
+                }
+                Reason::Movable(_) | Reason::Void(_) => self.ask_for(deletion, out),
+            }
+        }
+    }
+
+    fn is_usable(&self, id: UplinkId) -> bool {
+        self.facts.uplinks.iter().any(|fact| fact.id == id && fact.health.is_usable())
     }
 }

@@ -257,7 +257,9 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
         Health::NoAddress => "the address was removed from the interface on this system",
-        Health::NoWay => "the kernel lacks a route or rule of this uplink, or another program has it",
+        Health::NoWay => {
+            "the kernel lacks a route or rule of this uplink, or another program has it"
+        }
         Health::Down if conflicts(status, uplink).any(|c| c.certain && c.is_fatal()) => {
             "not the provider: the conflict above keeps the uplink from working"
         }

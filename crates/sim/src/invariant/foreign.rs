@@ -18,7 +18,7 @@ impl Law for Foreign {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         if matches!(what, Happening::Killed) {
             let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
-            self.left = ours.map(|(key, _)| key.clone()).collect();
+            self.left.extend(ours.map(|(key, _)| key.clone()));
         }
         let Happening::Deed(deed) = what else { return Ok(()) };
         let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));

@@ -47,6 +47,9 @@ impl Line {
         target.last_answer = Some(now);
         target.quality.answered(sent_at, now.since(sent_at));
         self.last_arrival = Some(now);
+        if self.proof.is_none_or(|(newest, _)| newest < sent_at) {
+            self.proof = Some((sent_at, now.since(sent_at)));
+        }
         self.neighbour_failed = false;
         Ok(())
     }

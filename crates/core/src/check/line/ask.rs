@@ -1,6 +1,7 @@
 //! What others ask of a line.
 
 use super::{CheckConfig, Duration, Instant, Line, Quality, Verdict};
+use crate::check::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
 
 impl Line {
@@ -47,6 +48,27 @@ impl Line {
     /// True if the target answered within `window`.
     pub fn heard_within(&self, now: Instant, target: usize, window: Duration) -> bool {
         self.last_answer(target).is_some_and(|at| now.since(at) < window)
+    }
+
+    /// True if something arrived lately: by its silence it is not dead. A line that has just begun
+    /// has not shown it; after a restart others may need longer for their first answer.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let patience = self.patience();
+        self.running.is_some_and(|running| now.since(running.started) >= patience)
+            && self.last_arrival.is_some_and(|at| now.since(at) < patience)
+    }
+
+    /// True if a probe was answered that was sent at this moment or later.
+    pub fn is_proven_since(&self, at: Instant) -> bool {
+        self.is_running() && self.proof.is_some_and(|(sent, _)| sent >= at)
+    }
+
+    /// For a line that is down because it fell silent: since when. Before that, a probe that is
+    /// answered elsewhere proves nothing; it may have passed what then broke for all.
+    pub fn silent_since(&self) -> Option<Instant> {
+        let is_silent = matches!(self.verdict, Verdict::Down(Cause::Silent(_) | Cause::Neighbour));
+        let rtt = self.proof.map_or(Duration::ZERO, |(_, rtt)| rtt);
+        self.rounds.unanswered_since().filter(|_| is_silent).map(|at| at + rtt)
     }
 
     /// True if it has asked at full pace for `window`: its silence says something.

@@ -1,7 +1,10 @@
 //! Which uplinks carry, what is told, and whose connections are deleted.
 
-use super::world::{MS, START, World, all, uplinks};
+use super::world::{MS, START, World, all, kernel, uplinks};
+use super::*;
+use crate::config::NoUplink;
 use crate::status::Health;
+use alloc::vec;
 
 /// Given an interface that vanished while no daemon ran, then the next one says so, keeps it in
 /// mind, and has its connections deleted.
@@ -18,4 +21,208 @@ fn what_happened_while_no_daemon_ran_is_seen() {
     assert!(!world.router.books[0].cause.is_empty());
     assert_eq!(world.router.saved.verdicts["isp1"], Health::Absent);
     assert!(world.moved(1, START) > 0, "{:?}", world.purges);
+}
+
+fn near_and_far(uplink: u8) -> Option<Duration> {
+    Some(if uplink == 1 { MS * 10 } else { MS * 60 })
+}
+
+/// Given two uplinks of unequal delay that share, when every target vanishes, then both are kept
+/// and no connection is deleted, neither then nor when both return.
+#[test]
+fn uplinks_that_die_together_are_kept_together() {
+    for offset in 0..20 {
+        let mut world = World::new(uplinks(&[1, 1]));
+        world.run(MS * (20_000 + offset * 10), |uplink, _, _| near_and_far(uplink));
+        world.run(MS * 20_000, |_, _, _| None);
+        assert_eq!(world.health(), [Health::Down, Health::Down]);
+        assert_eq!(world.active(), [true, true]);
+        world.run(MS * 20_000, |uplink, _, _| near_and_far(uplink));
+        assert_eq!(world.health(), [Health::Up, Health::Up]);
+        assert_eq!(world.purges, [], "offset {offset}");
+    }
+}
+
+/// Given a standby that is dead as well, then it takes over in vain, nothing is deleted, and the
+/// set from before is kept.
+#[test]
+fn a_standby_that_is_dead_saves_nobody() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 20_000, all);
+    world.run(MS * 20_000, |_, _, _| None);
+    assert_eq!(world.active(), [true, false]);
+    assert_eq!(world.purges, []);
+}
+
+/// Given one uplink of two that dies, then its connections are deleted as soon as it is down: the
+/// other one has answered all the time, or is asked at once.
+#[test]
+fn a_single_death_waits_for_nobody() {
+    for (tiers, most) in [([1, 1], 0), ([1, 2], 15)] {
+        let mut world = World::new(uplinks(&tiers));
+        world.run(MS * 20_000, all);
+        world.run(MS * 2_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+        let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+        let down = world.notices.iter().find(|(_, notice)| is_down(notice)).unwrap().0;
+        assert!(world.purges[0].0.since(down) <= MS * most, "{tiers:?}");
+    }
+}
+
+/// Given an uplink that is held back while the other one dies, then it takes over, in either mode;
+/// nothing is better.
+#[test]
+fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
+    for mode in [NoUplink::Keep, NoUplink::Unreachable] {
+        let mut config = uplinks(&[1, 2]);
+        config.check.stable_for = Duration::from_secs(300);
+        config.router.no_uplink = mode;
+        let mut world = World::new(config);
+        world.run(MS * 20_000, all);
+        world.run(MS * 5_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+        world.run(MS * 10_000, all);
+        assert_eq!(world.health(), [Health::Held, Health::Up]);
+        assert_eq!(world.active(), [false, true]);
+        world.run(MS * 2000, |uplink, _, _| (uplink == 1).then_some(MS * 10));
+        assert_eq!(world.health(), [Health::Held, Health::Down]);
+        assert_eq!(world.active(), [true, false], "{mode:?}");
+    }
+}
+
+/// Given an uplink that loses half of its packets and one that is dead, then the first one carries.
+#[test]
+fn an_uplink_that_answers_is_better_than_a_dead_one() {
+    let half = |n: u64| (RandomKey::new([9; 16]).hash(&[n]) % 100 < 50).then_some(MS * 10);
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 20_000, all);
+    world.run(MS * 60_000, move |uplink, _, n| if uplink == 2 { all(2, 0, n) } else { half(n) });
+    assert_eq!((world.health()[0], world.active()), (Health::Down, vec![false, true]));
+    world.run(MS * 60_000, move |uplink, _, n| if uplink == 2 { None } else { half(n) });
+    assert_eq!(world.active(), [true, false]);
+}
+
+/// Given an uplink of a lower tier that appears later and has never answered, then it carries
+/// nothing as long as another one is up; and everything with its first good round.
+#[test]
+fn an_uplink_that_never_answered_takes_nothing_over() {
+    let config = uplinks(&[1, 2]);
+    let mut state = kernel(&config);
+    let link = state.links.remove(&config.uplinks[0].ifname).unwrap();
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 20_000, all);
+    assert_eq!(world.active(), [false, true]);
+    world.state.links.insert(world.config.uplinks[0].ifname, link);
+    let since = world.now;
+    world.changed(Scope::LINKS);
+    world.run(MS * 3000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    let switched =
+        |(at, n): &(Instant, Notice)| *at >= since && matches!(n, Notice::Switched { .. });
+    assert!(!world.notices.iter().any(switched));
+    world.run(MS * 5000, all);
+    assert_eq!(world.active(), [true, false]);
+}
+
+/// Given a standby that is asked at a tenth of the pace, then it is so after a restart and after
+/// other checks.
+#[test]
+fn a_standby_is_asked_slowly_whatever_was_read_anew() {
+    let settled = || {
+        let mut world = World::new(uplinks(&[1, 2]));
+        world.run(MS * 20_000, all);
+        world
+    };
+    let mut reloaded = settled();
+    let mut config = reloaded.config.clone();
+    config.check.timeout = MS * 600;
+    reloaded.input(Input::Reload(Box::new(config)));
+    for mut world in [settled(), settled().restart(|_| {}), reloaded] {
+        world.run(MS * 20_000, all);
+        world.sent.clear();
+        world.run(MS * 60_000, all);
+        assert!(world.sent[&2] <= 62 && world.sent[&1] >= 590, "{:?}", world.sent);
+    }
+}
+
+/// Given a kernel that refuses to delete connections for a while, then it is asked again, ever
+/// later, until it is done; nothing is forgotten.
+#[test]
+fn a_refused_deletion_is_asked_for_again() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 3000, all);
+    let mut config = world.config.clone();
+    config.uplinks[1].address = "100.64.2.9/24".parse().unwrap();
+    world.refuses_purges = true;
+    world.input(Input::Reload(Box::new(config)));
+    world.link(0).carrier = false;
+    world.changed(Scope::LINKS);
+    world.run(MS * 10_000, all);
+    let asked = world.purges.len();
+    assert!((20..60).contains(&asked), "{asked}");
+    assert_eq!(world.router.saved.void.len(), 2);
+    let told = |(_, n): &&(Instant, Notice)| matches!(n, Notice::Refused { .. });
+    assert!(world.notices.iter().filter(told).count() <= 6);
+    world.refuses_purges = false;
+    world.run(MS * 70_000, all);
+    assert!(world.router.saved.void.is_empty() && world.router.refused.is_empty());
+    let after = world.purges.len();
+    world.run(MS * 70_000, all);
+    assert_eq!(world.purges.len(), after);
+}
+
+/// Given connections whose deletion was refused, when their uplink is usable again, then it is not
+/// asked for again.
+#[test]
+fn a_refused_deletion_ends_with_the_return() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 3000, all);
+    world.refuses_purges = true;
+    world.link(0).carrier = false;
+    world.changed(Scope::LINKS);
+    world.run(MS * 3000, all);
+    world.link(0).carrier = true;
+    world.changed(Scope::LINKS);
+    world.run(MS * 5000, all);
+    assert_eq!(world.health(), [Health::Up, Health::Up]);
+    let since = world.now;
+    world.run(MS * 70_000, all);
+    assert_eq!(world.moved(1, since), 0);
+}
+
+/// Given a link that was down when it was first seen, then it is set up; one that somebody set down
+/// later stays down, over a restart as well.
+#[test]
+fn a_restart_sets_no_link_up_that_was_set_down() {
+    let config = uplinks(&[1, 2]);
+    let mut state = kernel(&config);
+    let wan2 = config.uplinks[1].ifname;
+    state.links.get_mut(&wan2).unwrap().up = false;
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    assert_eq!(world.links_up, [wan2]);
+    world.link(1).up = true;
+    world.changed(Scope::LINKS);
+    world.run(MS * 3000, all);
+    world.link(1).up = false;
+    world.changed(Scope::LINKS);
+    let world = world.restart(|_| {});
+    assert!(world.links_up.is_empty());
+    let world = world.restart(|state| state.links.get_mut(&wan2).unwrap().index = 77);
+    assert_eq!(world.links_up, [wan2]);
+}
+
+/// Given an uplink that left the configuration, when its connections have been deleted, then no
+/// later start deletes them again.
+#[test]
+fn what_left_the_configuration_is_deleted_once() {
+    let mut world = World::new(uplinks(&[1, 1, 1]));
+    world.run(MS * 3000, all);
+    let id = world.router.facts.uplinks[2].id.0;
+    world.config.uplinks.truncate(2);
+    world.refuses_purges = true;
+    world.input(Input::Reload(Box::new(world.config.clone())));
+    world.run(MS * 3000, all);
+    let mut world = world.restart(|_| {});
+    world.run(MS * 5000, all);
+    assert!(world.moved(id, START) > 0);
+    let mut world = world.restart(|_| {});
+    world.run(MS * 5000, all);
+    assert_eq!(world.purges, []);
 }

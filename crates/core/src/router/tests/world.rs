@@ -3,6 +3,7 @@
 
 use super::super::*;
 use crate::config::Tier;
+use crate::net::IfName;
 use crate::render::tests::config;
 use crate::state::{Link, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, RouteKey};
 use crate::status::Health;

@@ -1,0 +1,98 @@
+//! Who carries new connections: those that stand best, and of these the lowest tier.
+//!
+//! With nobody usable the least bad is taken: an uplink that answers, held back or not, is better
+//! than one that is dead. Where nobody answers at all, the set from before stays, or nobody.
+
+use crate::config::{NoUplink, Tier};
+use alloc::vec::Vec;
+
+/// What is known of an uplink, the best first.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Standing {
+    /// It has answered, and is in use or may be: up or degraded.
+    Proven,
+    /// It was never judged: it carries only where nobody proven can.
+    Probing,
+    /// It answers well, and is held back.
+    Held,
+    /// It is down, but something answers.
+    Answering,
+    /// It cannot be used.
+    Gone,
+}
+
+impl Standing {
+    /// There is an uplink for new connections.
+    pub(super) const fn carries(self) -> bool {
+        matches!(self, Self::Proven | Self::Probing | Self::Held)
+    }
+}
+
+/// One uplink.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Candidate {
+    pub(super) tier: Tier,
+    pub(super) standing: Standing,
+    /// It carries if nobody answers: it did before the uplinks began to die.
+    pub(super) kept: bool,
+}
+
+/// The standing of those that carry, and for each uplink whether it does.
+pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bool>) {
+    let outbound = || uplinks.iter().filter(|uplink| uplink.tier != Tier::Inbound);
+    let best = outbound().map(|uplink| uplink.standing).min().unwrap_or(Standing::Gone);
+    let tier = outbound().filter(|uplink| uplink.standing == best).map(|u| u.tier).min();
+    let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier;
+    let active = match (best, mode) {
+        (Standing::Proven | Standing::Probing | Standing::Held, _)
+        | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
+        (Standing::Gone, NoUplink::Keep) => uplinks.iter().map(|uplink| uplink.kept).collect(),
+        (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
+            alloc::vec![false; uplinks.len()]
+        }
+    };
+    (best, active)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Standing::{Answering, Gone, Held, Probing, Proven};
+
+    /// Given uplinks of these tiers (0: inbound) and standings, with the last two kept, then these
+    /// carry in mode `keep`, and the same or nobody in mode `unreachable`.
+    #[test]
+    fn the_least_bad_carries() {
+        let table: &[(&[(u32, Standing)], &[usize], bool)] = &[
+            (&[(1, Proven), (1, Proven), (2, Proven)], &[0, 1], true),
+            (&[(1, Gone), (1, Proven), (2, Proven)], &[1], true),
+            (&[(1, Held), (1, Gone), (2, Proven)], &[2], true),
+            (&[(1, Probing), (1, Gone), (2, Proven)], &[2], true),
+            (&[(1, Probing), (1, Proven), (2, Probing)], &[1], true),
+            (&[(1, Probing), (1, Probing), (2, Probing)], &[0, 1], true),
+            (&[(1, Held), (1, Gone), (2, Probing)], &[2], true),
+            (&[(1, Gone), (1, Held), (2, Answering)], &[1], true),
+            (&[(1, Gone), (1, Gone), (2, Held)], &[2], true),
+            (&[(1, Answering), (1, Answering), (2, Gone)], &[0, 1], false),
+            (&[(1, Gone), (1, Gone), (2, Answering)], &[2], false),
+            (&[(1, Gone), (1, Gone), (2, Gone)], &[1, 2], false),
+            (&[(0, Proven), (1, Gone), (2, Held)], &[2], true),
+            (&[(0, Proven), (1, Gone), (2, Gone)], &[1, 2], false),
+        ];
+        for (row, (uplinks, carry, always)) in table.iter().enumerate() {
+            let candidate = |(i, (tier, standing)): (usize, &(u32, Standing))| Candidate {
+                tier: if *tier == 0 { Tier::Inbound } else { Tier::Number(*tier) },
+                standing: *standing,
+                kept: i > 0,
+            };
+            let all: Vec<Candidate> = uplinks.iter().enumerate().map(candidate).collect();
+            let chosen = |mode| {
+                let (_, active) = choose(&all, mode);
+                (0..all.len()).filter(|i| active[*i]).collect::<Vec<_>>()
+            };
+            assert_eq!(chosen(NoUplink::Keep), *carry, "row {row}");
+            let wanted: &[usize] = if *always { carry } else { &[] };
+            assert_eq!(chosen(NoUplink::Unreachable), wanted, "row {row}");
+        }
+    }
+}
