@@ -191,6 +191,20 @@ pub fn veth(a: (&Node, &str), b: (&Node, &str)) -> Result<(), LabError> {
     ))
 }
 
+/// The same as a cable between two cards: with one index at both ends. To the kernel a veth whose
+/// peer has another index depends on that, and it reports such a one's carrier at once, always; that
+/// of a card it reports up to a second late when links change elsewhere.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn cable(a: (&Node, &str), b: (&Node, &str), index: u32) -> Result<(), LabError> {
+    let (left, right) = (a.0.path(), b.0.path());
+    a.0.ip_batch(&format!(
+        "link add {} netns {left} index {index} type veth peer name {} netns {right} index {index}\n",
+        a.1, b.1
+    ))
+}
+
 #[expect(unsafe_code, reason = "the safe form of unshare is deprecated")]
 fn make() -> std::io::Result<File> {
     // SAFETY: the descriptor table is not unshared, which is the only hazard.

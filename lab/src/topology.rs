@@ -12,7 +12,7 @@
 //! prefix: that counter shows every leak of a wrong source. The router gets its LAN address
 //! and its links up; the addresses of the uplinks are left to the daemon unless asked for.
 
-use crate::node::{Node, veth};
+use crate::node::{Node, cable, veth};
 use crate::{LabError, Network, eventually::try_eventually};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
@@ -413,7 +413,8 @@ fn build_internet(internet: &Node) -> Result<(), LabError> {
 
 fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<Line, LabError> {
     let isp = make_forwarder(&format!("isp{n}"))?;
-    veth((router, &format!("wan{n}")), (&isp, "acc"))?;
+    let index = CABLES + u32::try_from(n).unwrap_or(0);
+    cable((router, &format!("wan{n}")), (&isp, "acc"), index)?;
     router.ip_batch(&format!("link set wan{n} up\n"))?;
     if plan.addresses {
         router.ip_batch(&format!("addr add 100.64.{n}.2/24 dev wan{n}\n"))?;
@@ -453,6 +454,9 @@ fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<L
 
 /// Client addresses in the router's own network.
 const BESIDE: usize = 200;
+
+/// Indexes of the lines' interfaces begin behind this one.
+const CABLES: u32 = 1000;
 
 /// Where faults are put in.
 const CHAINS: &str = "table inet lab {\n\

@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) is_working: bool,
     /// What the observations look at.
     pub(crate) watch: Watch,
+    /// What the last look at the watched links saw.
+    pub(crate) looked: Vec<Option<(u32, bool, bool)>>,
     /// The state file.
     pub(crate) disk: Saved,
     /// Counts states that were handed to the writer.
@@ -66,6 +68,7 @@ impl Node {
             queue: VecDeque::new(),
             is_working: false,
             watch: Watch::default(),
+            looked: Vec::new(),
             disk: Saved::default(),
             saves: 0,
             written: 0,
@@ -100,6 +103,7 @@ impl Node {
         self.queue.clear();
         self.is_working = false;
         self.watch = Watch::default();
+        self.looked.clear();
         self.purged_until = Instant::ZERO;
         self.next_wake = None;
         self.is_paused = false;

@@ -166,6 +166,13 @@ impl Excuses {
         now > from + bound && now > from + bound + self.lost_since(from)
     }
 
+    /// The same where it does not matter whether notifications come.
+    pub fn is_overdue_though_blind(&self, now: Instant, at: Instant, bound: Duration) -> bool {
+        let from = at.max(self.started).max(self.resumed);
+        let from = from.max(self.refused_until).max(self.contested_until);
+        now > from + bound && now > from + bound + self.lost_since(from)
+    }
+
     /// Takes note of time that the router could not use.
     pub fn lose(&mut self, at: Instant, time: Duration) {
         if time > Duration::from_millis(1) {

@@ -31,6 +31,8 @@ pub(crate) enum Event {
     Input(u64, Input, Option<usize>),
     /// A state that needs not wait for the disk is on it.
     Saved(u64, u64, Box<Saved>),
+    /// The shell looks at the links in use.
+    Look(u64),
     /// Connections are deleted.
     Purge(u64, Purge),
     /// Something goes wrong.
@@ -195,7 +197,9 @@ impl World {
                 self.node.write(number, *saved);
             }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
+            Event::Look(life) if life == self.node.life => self.look(),
             Event::Wake(_)
+            | Event::Look(_)
             | Event::Work(_)
             | Event::Input(..)
             | Event::Saved(..)

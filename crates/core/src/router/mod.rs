@@ -438,7 +438,12 @@ impl Router {
         sysctls.dedup();
         let neighbours =
             self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
+        let mut links: Vec<IfName> =
+            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
+        links.sort_unstable();
+        links.dedup();
         let watch = Watch {
+            links,
             tables: self.config.ranges.tables,
             old_tables: self.saved.old_tables.clone(),
             sysctls,

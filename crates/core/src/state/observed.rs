@@ -69,6 +69,9 @@ pub struct Watch {
     pub old_tables: Vec<(u32, u32)>,
     /// Settings, as in [`Key::Sysctl`](super::Key).
     pub sysctls: Vec<String>,
+    /// Links of uplinks in use: their state is read every 20 ms, for the kernel may report the loss of a
+    /// carrier a second late; what differs is an [`Input::Changed`](crate::Input::Changed).
+    pub links: Vec<IfName>,
     /// Gateways whose neighbour state matters.
     pub neighbours: Vec<(IfName, IpAddr)>,
     /// What of ours other software must leave alone.

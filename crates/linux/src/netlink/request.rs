@@ -73,6 +73,20 @@ impl RequestSocket {
         self.change(&LinkMessage::set_up(index, up))
     }
 
+    /// Index, administrative state and carrier of a link at this moment; `None` if there is none, or
+    /// nobody says.
+    pub fn link_state(&mut self, ifname: IfName) -> Option<(u32, bool, bool)> {
+        let mut state = None;
+        let asked = self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
+            if message.kind == kind::NEW_LINK {
+                let link = LinkMessage::decode(message).ok();
+                let link = link.filter(|link| link.name == ifname.as_str());
+                state = link.map(|link| (link.index, link.up, link.carrier));
+            }
+        });
+        asked.ok().and(state)
+    }
+
     /// Lets the next packet to a neighbour that is being asked for ask again, and asks one that is
     /// known at once; one in another state is left alone.
     ///

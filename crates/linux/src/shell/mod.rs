@@ -7,6 +7,7 @@
 //! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
 //! is an answer like any other.
 
+mod carrier;
 mod kernel;
 mod record;
 mod survey;
@@ -17,6 +18,7 @@ use crate::netlink::Counters;
 use crate::poll::{Poller, Ready};
 use crate::process::Spawner;
 use crate::socket::{ProbeSockets, SocketCounters};
+use carrier::CarrierWatch;
 pub use kernel::Kernel;
 use kernel::Monitors;
 use rail_core::net::IfName;
@@ -51,6 +53,7 @@ pub struct Shell {
     monitors: Monitors,
     spawner: Spawner,
     workers: Workers,
+    carriers: CarrierWatch,
     probes: ProbeSockets,
     watch: Watch,
     record: Record,
@@ -102,12 +105,15 @@ impl Shell {
         let monitors = Monitors::open(&kernel, &poller)?;
         poller.add(&spawner, TOKEN_SPAWNER)?;
         poller.add(&workers, TOKEN_WORKERS)?;
+        let carriers = CarrierWatch::start()?;
+        poller.add(&carriers, TOKEN_CARRIERS)?;
         Ok(Self {
             poller,
             kernel,
             monitors,
             spawner,
             workers,
+            carriers,
             probes: ProbeSockets::new(TOKEN_PROBES),
             watch: Watch::default(),
             record: Record::from_environment(),
@@ -146,6 +152,7 @@ impl Shell {
         match ready.token {
             TOKEN_SPAWNER => self.take_children(),
             TOKEN_WORKERS => self.take_finished(),
+            TOKEN_CARRIERS if self.carriers.take() => self.note_changed(Scope::LINKS),
             token @ TOKEN_MONITORS..TOKEN_PROBES => {
                 let scope = self.monitors.changed(token, &self.watch);
                 if self.monitors.take_others() {
@@ -241,6 +248,7 @@ impl Shell {
         match output {
             Output::Watch(watch) => {
                 self.survey.set_view(clock::now(), &watch.beside);
+                self.carriers.watch(&watch.links);
                 self.watch = watch;
             }
             Output::Observe(scope) => self.observe(scope),
@@ -409,6 +417,7 @@ const fn around(scope: Scope) -> bool {
 const TOKEN_MONITORS: u64 = 16;
 const TOKEN_SPAWNER: u64 = 8;
 const TOKEN_WORKERS: u64 = 9;
+const TOKEN_CARRIERS: u64 = 10;
 /// The probe socket of uplink `n` has this plus `n`.
 const TOKEN_PROBES: u64 = 256;
 /// The shell uses 8 up to here.

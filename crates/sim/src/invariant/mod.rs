@@ -80,6 +80,7 @@ macro_rules! laws {
 
 laws! {
     adopt => Adopt,
+    carrier => Carrier,
     churn => Churn,
     dead_line => DeadLine,
     default_route => DefaultRoute,

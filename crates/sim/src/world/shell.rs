@@ -63,7 +63,11 @@ impl World {
 
     pub(super) fn output(&mut self, output: Output) {
         match output {
-            Output::Watch(watch) => self.node.watch = watch,
+            Output::Watch(watch) => {
+                self.node.watch = watch;
+                self.node.looked.clear();
+                self.look_soon();
+            }
             Output::Observe(scope) => {
                 let mut seen = self.scene.kernel.observe(scope, &self.node.watch);
                 self.omit(scope, &mut seen);
@@ -176,6 +180,27 @@ impl World {
         self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(now);
         if !scope.is_empty() {
             self.notify(scope);
+        }
+        if scope.has(Scope::LINKS) {
+            self.look_soon();
+        }
+    }
+
+    /// The shell looks at the links in use every 20 ms; only the look after a change is an event here.
+    fn look_soon(&mut self) {
+        let wait = self.dice.between(MS / 10, MS * 22);
+        self.after(wait, Event::Look(self.node.life));
+    }
+
+    pub(super) fn look(&mut self) {
+        let state = |name| {
+            let link: Option<&rail_core::state::Link> = self.scene.kernel.links.get(name);
+            link.map(|link| (link.index, link.up, link.carrier))
+        };
+        let seen: Vec<_> = self.node.watch.links.iter().map(state).collect();
+        if seen != self.node.looked {
+            self.node.looked = seen;
+            self.deliver(Input::Changed(Scope::LINKS));
         }
     }
 
