@@ -19,7 +19,7 @@ use crate::check::{Line, Refusal};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::input::Input;
-use crate::net::UplinkId;
+use crate::net::{IfName, UplinkId};
 use crate::notice::Notice;
 use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
