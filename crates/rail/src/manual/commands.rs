@@ -108,6 +108,33 @@ fn commands_of_the_units_are_understood() {
     assert!(seen >= 2);
 }
 
+/// Given the scripts for service managers other than systemd, then their commands are understood, and a
+/// shell can read them.
+#[test]
+fn commands_of_the_scripts_are_understood() {
+    let mut seen = 0;
+    for script in
+        ["keep-running", "openrc/rail", "openrc/rail-guard", "procd/rail", "procd/rail-guard"]
+    {
+        let path = root().join("packaging").join(script);
+        let read = std::process::Command::new("sh").arg("-n").arg(&path).status().expect("a shell");
+        assert!(read.success(), "{script}");
+        let text = std::fs::read_to_string(&path).expect("a script can be read");
+        for line in text.replace("\\\n", "").lines().filter(|line| !line.starts_with('#')) {
+            let Some((_, options)) = line.split_once("/usr/bin/rail ") else { continue };
+            // `keep-running` adds the verb.
+            let verb = if options.trim().starts_with("--") { "run " } else { "" };
+            let command = format!("rail {verb}{}", options.trim_end_matches('"'));
+            let words: Vec<String> = command.split_whitespace().map(Into::into).collect();
+            if let Some(error) = complaint(&words, false) {
+                panic!("{script}: {command}: {error}");
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 8);
+}
+
 /// Given `docs/commands.md`, then each verb has one row, with all of its options, and each global
 /// option has one.
 #[test]
