@@ -17,6 +17,7 @@ pub mod process;
 pub mod programs;
 pub mod realtime;
 pub mod revision;
+pub mod session;
 pub mod shell;
 pub mod signal;
 pub mod socket;

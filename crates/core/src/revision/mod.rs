@@ -8,7 +8,7 @@
 
 mod path;
 
-pub use path::{Path, cut};
+pub use path::{Path, cut, ssh_path};
 
 use crate::config::Config;
 use crate::status::{ConfigurationStatus, Source, TrialStatus};
@@ -188,6 +188,8 @@ pub struct Revisions {
     origin: Origin,
     history: History,
     trial: Option<(Trial, Version)>,
+    /// It is being confirmed: its time does not run out.
+    is_held: bool,
     lapse: Option<Lapse>,
     /// When the disk gets what it does not have yet.
     keep_at: Option<Instant>,
@@ -212,7 +214,7 @@ impl Revisions {
         problem: Option<String>,
     ) -> Self {
         let lapse = problem.map(|problem| Lapse { problem, seen: None, look_at: now + LOOK_EVERY });
-        let mut begun = Self { good, origin, history, trial: None, lapse, keep_at: Some(now) };
+        let mut begun = Self { good, origin, history, trial: None, is_held: false, lapse, keep_at: Some(now) };
         // What was kept is in the history already, with the name of who took it.
         match begun.history.entries.last() {
             Some(last) if last.text == begun.good.text => begun.origin = last.origin.clone(),
@@ -224,7 +226,7 @@ impl Revisions {
 
     /// When something is due.
     pub fn deadline(&self) -> Option<Instant> {
-        let trial = self.trial.as_ref().map(|(trial, _)| trial.until);
+        let trial = self.trial.as_ref().filter(|_| !self.is_held).map(|(trial, _)| trial.until);
         let look = self.lapse.as_ref().map(|lapse| lapse.look_at);
         [trial, look, self.keep_at].into_iter().flatten().min()
     }
@@ -232,7 +234,7 @@ impl Revisions {
     /// What is due now; each is told once, and again after its time.
     pub fn due(&mut self, now: Instant) -> Vec<Deed> {
         let mut deeds = Vec::new();
-        if self.trial.as_ref().is_some_and(|(trial, _)| trial.until <= now) {
+        if !self.is_held && self.trial.as_ref().is_some_and(|(trial, _)| trial.until <= now) {
             deeds.push(Deed::TakeBack(Box::new(self.take_back(now))));
         }
         let is_on_trial = self.trial.is_some();
@@ -276,6 +278,11 @@ impl Revisions {
     /// A version is tried; the trial is on the disk.
     pub fn tried(&mut self, trial: Trial, version: Version) {
         self.trial = Some((trial, version));
+    }
+
+    /// While it is being confirmed a trial does not end by its time.
+    pub const fn hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
     }
 
     /// The version on trial, to be confirmed.

@@ -44,6 +44,24 @@ pub fn cut(old: &Config, new: &Config, path: &Path) -> Option<String> {
     Some(format!("this would cut your own connection from {client} by {ifname}: {why}"))
 }
 
+/// The path of an SSH connection, from the words of `SSH_CONNECTION`: client, its port, server, its
+/// port. `find` knows the interface towards a client; a zone behind an address names it itself.
+pub fn ssh_path(
+    words: &str,
+    find: impl Fn(IpAddr, IpAddr) -> Option<IfName>,
+) -> Option<Path> {
+    let mut words = words.split_ascii_whitespace();
+    let (client, _, server, port) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let parse = |word: &str| {
+        let (address, zone) = word.split_once('%').map_or((word, None), |(a, z)| (a, Some(z)));
+        Some((address.parse::<IpAddr>().ok()?, zone.and_then(|zone| zone.parse::<IfName>().ok())))
+    };
+    let ((client, zone), (server, _)) = (parse(client)?, parse(server)?);
+    let (client, server) = (client.to_canonical(), server.to_canonical());
+    let ifname = zone.or_else(|| find(client, server))?;
+    Some(Path { ifname, client, server, port: port.parse().ok()? })
+}
+
 enum State {
     Open,
     Closed(String),

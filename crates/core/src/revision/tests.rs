@@ -4,6 +4,7 @@ use crate::render::tests::config as sample;
 use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
+use core::net::IpAddr;
 
 fn at(seconds: u64) -> Instant {
     Instant::from_nanos(seconds * 1_000_000_000)
@@ -156,6 +157,36 @@ fn the_history_is_bounded() {
     assert_eq!(history.entries.len(), 3);
     history.add(Entry { text: " ".repeat(MOST_BYTES + 1), ..Entry::default() });
     assert_eq!(history.entries.len(), 1);
+}
+
+/// Given a trial that is being confirmed, then its time does not run out, until that fails.
+#[test]
+fn a_confirmation_in_time_is_in_time() {
+    let mut all = running(None);
+    all.tried(trial("new", 70), version("new"));
+    all.hold(true);
+    assert_eq!((all.deadline(), all.due(at(80))), (None, vec![]));
+    all.hold(false);
+    assert_eq!(all.due(at(81)).len(), 2);
+}
+
+/// Given what an SSH server tells, then the connection is known, or nothing at all.
+#[test]
+fn the_words_of_ssh_are_understood() {
+    let find = |client: IpAddr, _| (client.to_string() == "192.0.2.9").then(|| name("wan1"));
+    let found = |words| ssh_path(words, find).map(|p| (p.ifname, p.client.to_string(), p.port));
+    let expected = Some((name("wan1"), "192.0.2.9".to_string(), 22));
+    assert_eq!(found("192.0.2.9 50000 192.0.2.1 22"), expected);
+    assert_eq!(found("::ffff:192.0.2.9 50000 ::ffff:192.0.2.1 22"), expected);
+    let zone = Some((name("lan0"), "fe80::1".to_string(), 22));
+    assert_eq!(found("fe80::1%lan0 50000 fe80::2%lan0 22"), zone);
+    for words in ["", "192.0.2.9", "192.0.2.9 1 x 22", "198.18.0.1 1 192.0.2.1 22"] {
+        assert_eq!(found(words), None, "{words}");
+    }
+}
+
+fn name(text: &str) -> crate::net::IfName {
+    text.parse().unwrap()
 }
 
 /// Given the ways of an administrator to the router, when a configuration closes one, then it is

@@ -3,6 +3,7 @@
 use super::Router;
 use crate::check::quorum_window;
 use crate::config::Tier;
+use crate::net::IfName;
 use crate::render;
 use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
@@ -12,6 +13,15 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 impl Router {
+    /// The interface behind which this client of one of our addresses is: that of its own network,
+    /// else that of the address.
+    pub fn interface_towards(&self, client: IpAddr, server: IpAddr) -> Option<IfName> {
+        let all = || self.observed.addresses.keys();
+        let near = all().filter(|(_, prefix)| prefix.contains(client)).max_by_key(|(_, p)| p.length);
+        let own = || all().find(|(_, prefix)| prefix.address == server);
+        near.or_else(own).map(|(ifname, _)| *ifname)
+    }
+
     /// A snapshot of everything an operator may want to see.
     pub fn status(&self, now: Instant) -> Status {
         let shares = render::shares(&self.config, &self.facts);

@@ -4,9 +4,11 @@
 //! was asked for on standard output, complaints on standard error. Leaves out:
 //! the work itself, which is the daemon's.
 
+mod apply;
 mod check;
 mod client;
 mod control;
+mod diff;
 mod events;
 mod generate;
 mod guard;
@@ -24,6 +26,7 @@ use rail_core::config::Config;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// A fault-tolerant router for several uplinks.
 #[derive(Parser)]
@@ -93,6 +96,31 @@ enum Verb {
     },
     /// Have the running router read its configuration again
     Reload,
+    /// Take a configuration file: judge it, install it, and have the running router use it
+    Apply {
+        /// The file
+        file: PathBuf,
+        /// Take it back after this time, unless it is confirmed: 60s, 10m
+        #[arg(long, value_name = "TIME", value_parser = apply::time)]
+        confirm: Option<Duration>,
+    },
+    /// Keep the configuration that waits to be confirmed
+    Confirm,
+    /// Take back the configuration that waits to be confirmed, or return to an earlier one
+    Rollback {
+        /// How many steps back; see `rail history`
+        steps: Option<usize>,
+        /// Take it back after this time, unless it is confirmed: 60s, 10m
+        #[arg(long, value_name = "TIME", value_parser = apply::time)]
+        confirm: Option<Duration>,
+    },
+    /// Show the configurations that were in force
+    History,
+    /// Show what a configuration file would change
+    Diff {
+        /// The file
+        file: PathBuf,
+    },
     /// Stop the running router; traffic goes on by what the kernel has
     Stop {
         /// Also take away everything that the router put into the kernel
@@ -165,6 +193,11 @@ pub(crate) fn main() -> ExitCode {
         Verb::Why { uplink } => why::run(&runtime_dir, &uplink),
         Verb::Events { follow, json } => events::run(&runtime_dir, follow, json),
         Verb::Reload => control::reload(&runtime_dir),
+        Verb::Apply { file, confirm } => apply::apply(&runtime_dir, &file, confirm),
+        Verb::Confirm => apply::confirm(&runtime_dir),
+        Verb::Rollback { steps, confirm } => apply::rollback(&runtime_dir, steps, confirm),
+        Verb::History => apply::history(&runtime_dir),
+        Verb::Diff { file } => diff::run(&options(false), &file),
         Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
         Verb::Guard { open } => guard::run(open),
         Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),

@@ -1,17 +1,31 @@
 //! Changes of the configuration: reload, apply, confirm, roll back.
 //!
 //! Each begins with a task of the keeper, and goes on with its answer. One at a
-//! time, so that none comes between the steps of another. The core says when a
-//! trial is over.
+//! time, so that none comes between the steps of another. The order of the
+//! steps is what a crash between them finds:
+//!
+//! * apply: the file is replaced, then the router takes it, then the history has
+//!   it. A crash in between: the next start takes the file.
+//! * apply with confirmation: the trial is on the disk, then the router takes it.
+//!   A crash: the next start of this boot goes on with the trial, another boot
+//!   has what was before, for the file was not touched.
+//! * confirm: the file is replaced, then the note of the trial goes. A crash: the
+//!   file has the text of the trial, which therefore counts as confirmed.
+//! * roll back: the router takes what was before, from memory; no disk can
+//!   hinder it. Then the note goes. A crash: as above, its time is over.
 
 use super::api::ClientId;
+use super::client::Wish;
 use super::keeper::{Bad, Done, Judged, Task};
 use super::pass::Daemon;
+use super::setup::boot_id;
 use super::stop::Ending;
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
-use rail_core::revision::{Deed, Origin, Version};
+use rail_core::revision::{Deed, Origin, Trial, Version, cut, ssh_path};
+use rail_core::time::Duration;
 use rail_linux::clock;
+use serde::Serialize;
 
 /// What the loop does with an answer of the keeper.
 #[derive(Debug)]
@@ -20,18 +34,137 @@ pub(super) enum Then {
     Reload(Option<ClientId>),
     /// Take the file if it is mended.
     Look,
-    /// Nothing but to know whether the disk took it.
-    Kept,
+    /// Go on with an apply: it is judged.
+    Judged(Box<Asked>),
+    /// The trial is on the disk.
+    Tried(Box<Asked>, Box<Trial>, Box<Judged>),
+    /// The file was replaced.
+    Installed(Box<Asked>, Box<Judged>),
+    /// The file has what was on trial.
+    Confirmed(ClientId, String),
+    /// Nothing but to know whether the disk took it, and to answer.
+    Kept(Option<Answer>),
+}
+
+/// An apply on its way.
+#[derive(Debug)]
+pub(super) struct Asked {
+    id: ClientId,
+    origin: Origin,
+    confirm: Option<Duration>,
+    ssh: String,
+}
+
+/// An answer that waits for the disk.
+#[derive(Debug)]
+pub(super) struct Answer {
+    id: ClientId,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Applied {
+    ok: bool,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Past {
+    back: usize,
+    #[serde(flatten)]
+    origin: Origin,
+    size_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct PastAnswer {
+    ok: bool,
+    history: Vec<Past>,
+}
+
+#[derive(Serialize)]
+struct TextAnswer<'a> {
+    ok: bool,
+    text: &'a str,
 }
 
 impl Daemon {
     /// Has the configuration read again; the answer comes later.
     pub(super) fn reload(&mut self, asked_by: Option<ClientId>) {
-        if !matches!(self.ending, Ending::No) {
-            return self.refuse(asked_by, "the daemon is ending");
+        if let Some(text) = self.hindrance() {
+            let told = format!("did not read the configuration again: {text}");
+            self.tell(&Notice::Daemon { severity: Severity::Error, text: told });
+            return self.refuse(asked_by, &text);
         }
         self.parts.manager.send("RELOADING=1");
-        self.parts.keeper.ask(Task::Read(self.options.config.clone()), Then::Reload(asked_by));
+        let task = Task::Read(self.options.config.clone());
+        self.parts.keeper.ask(task, Then::Reload(asked_by));
+    }
+
+    /// Begins to take a configuration that somebody handed in, or one of before.
+    pub(super) fn apply(&mut self, id: ClientId, wish: Wish) {
+        if let Some(text) = self.hindrance() {
+            return self.refuse(Some(id), &text);
+        }
+        let (how, name, text) = match (wish.text, wish.steps) {
+            (Some(text), _) => ("apply", wish.name, text),
+            (None, steps) => {
+                let (steps, history) = (steps.unwrap_or(1), self.parts.revisions.history());
+                let Some(entry) = history.back(steps) else {
+                    let oldest = history.entries.len().saturating_sub(1);
+                    let text = format!("the history goes back {oldest} steps, not {steps}");
+                    return self.refuse(Some(id), &text);
+                };
+                ("rollback", self.options.config.clone(), entry.text.clone())
+            }
+        };
+        let origin = origin(how, &wish.by);
+        let asked = Box::new(Asked { id, origin, confirm: wish.confirm, ssh: wish.ssh });
+        self.is_changing = true;
+        self.parts.keeper.ask(Task::Judge(name, text), Then::Judged(asked));
+    }
+
+    /// Keeps for good what is on trial.
+    pub(super) fn confirm(&mut self, id: ClientId, by: String) {
+        let Some((trial, _)) = self.parts.revisions.on_trial() else {
+            return self.refuse(Some(id), "no configuration is on trial");
+        };
+        if self.is_changing {
+            return self.refuse(Some(id), BUSY);
+        }
+        let task = Task::Install(self.options.config.clone(), trial.text.clone());
+        self.is_changing = true;
+        // It was confirmed in time, however long the disk takes.
+        self.parts.revisions.hold(true);
+        self.parts.keeper.ask(task, Then::Confirmed(id, by));
+    }
+
+    /// Takes back what is on trial, or begins to take what was before.
+    pub(super) fn roll_back(&mut self, id: ClientId, wish: Wish) {
+        let is_on_trial = self.parts.revisions.on_trial().is_some();
+        if !is_on_trial || self.is_changing || wish.steps.is_some() {
+            return self.apply(id, wish);
+        }
+        let version = self.parts.revisions.take_back(clock::now());
+        self.taken_back(&version, &format!("{} asked for it", wish.by));
+        self.keep(Some(Answer { id, warnings: Vec::new() }));
+    }
+
+    /// What was in force, the newest first.
+    pub(super) fn answer_history(&mut self, id: ClientId) {
+        let entries = self.parts.revisions.history().entries.iter().rev().enumerate();
+        let past = entries.map(|(back, entry)| {
+            let (origin, size_bytes) = (entry.origin.clone(), entry.text.len());
+            Past { back, origin, size_bytes }
+        });
+        let history = past.collect();
+        self.parts.api.answer(&self.parts.poller, id, &PastAnswer { ok: true, history });
+    }
+
+    /// The text that is in force.
+    pub(super) fn answer_text(&mut self, id: ClientId) {
+        let text = &self.parts.revisions.running().text;
+        self.parts.api.answer(&self.parts.poller, id, &TextAnswer { ok: true, text });
     }
 
     /// Goes on with what the keeper has done.
@@ -40,7 +173,15 @@ impl Daemon {
             match (then, done) {
                 (Then::Reload(asked_by), Done::Judged(result)) => self.reloaded(asked_by, *result),
                 (Then::Look, Done::Judged(result)) => self.looked(*result),
-                (Then::Kept, Done::Written(result)) => self.kept(result),
+                (Then::Judged(asked), Done::Judged(result)) => self.judged(asked, *result),
+                (Then::Tried(asked, trial, judged), Done::Written(result)) => {
+                    self.tried(&asked, *trial, *judged, result);
+                }
+                (Then::Installed(asked, judged), Done::Written(result)) => {
+                    self.installed(*asked, *judged, result);
+                }
+                (Then::Confirmed(id, by), Done::Written(result)) => self.confirmed(id, by, result),
+                (Then::Kept(answer), Done::Written(result)) => self.kept(answer, result),
                 // An answer is of the kind of its task.
                 _ => {}
             }
@@ -54,29 +195,138 @@ impl Daemon {
         }
         for deed in self.parts.revisions.due(clock::now()) {
             match deed {
-                Deed::TakeBack(_) => {}
+                Deed::TakeBack(version) => {
+                    self.taken_back(&version, "nobody confirmed it in time");
+                }
                 Deed::Look if self.parts.keeper.is_idle() => {
-                    self.parts.keeper.ask(Task::Read(self.options.config.clone()), Then::Look);
+                    let task = Task::Read(self.options.config.clone());
+                    self.parts.keeper.ask(task, Then::Look);
                 }
                 Deed::Look => {}
-                Deed::Keep => self.keep(Then::Kept),
+                Deed::Keep => self.keep(None),
             }
         }
     }
 
-    fn keep(&mut self, then: Then) {
+    /// Why nothing can be changed now.
+    fn hindrance(&self) -> Option<String> {
+        if !matches!(self.ending, Ending::No) {
+            return Some("the daemon is ending".into());
+        }
+        if self.is_changing {
+            return Some(BUSY.into());
+        }
+        let (trial, _) = self.parts.revisions.on_trial()?;
+        let left = trial.until.since(clock::now()).as_secs();
+        let by = &trial.origin.by;
+        Some(format!(
+            "the configuration of {by} is on trial for {left} s more; `rail confirm` or `rail \
+             rollback` comes first"
+        ))
+    }
+
+    fn judged(&mut self, asked: Box<Asked>, result: Result<Judged, Bad>) {
+        let judged = match result {
+            Ok(judged) => Box::new(judged),
+            Err(bad) => return self.not_changed(asked.id, &bad.report),
+        };
+        if let Some(limit) = asked.confirm {
+            let trial = Box::new(Trial {
+                origin: asked.origin.clone(),
+                text: judged.version.text.clone(),
+                back: self.parts.revisions.good().text.clone(),
+                boot_id: boot_id(),
+                until: clock::now() + limit,
+            });
+            let task = Task::Try(trial.clone());
+            return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
+        }
+        let running = &self.parts.revisions.running().config;
+        let path = ssh_path(&asked.ssh, |client, server| {
+            self.parts.router.interface_towards(client, server)
+        });
+        if let Some(why) = path.and_then(|path| cut(running, &judged.version.config, &path)) {
+            let text = format!(
+                "{why}. With `--confirm 60s` it is taken back by itself if you cannot confirm it"
+            );
+            return self.not_changed(asked.id, &text);
+        }
+        let task = Task::Install(self.options.config.clone(), judged.version.text.clone());
+        self.parts.keeper.ask(task, Then::Installed(asked, judged));
+    }
+
+    fn not_changed(&mut self, id: ClientId, text: &str) {
+        self.is_changing = false;
+        self.refuse(Some(id), text);
+    }
+
+    fn tried(&mut self, asked: &Asked, trial: Trial, judged: Judged, result: Result<(), String>) {
+        if let Err(text) = result {
+            let text = format!("{text}; nothing was changed, for a crash could not take it back");
+            return self.not_changed(asked.id, &text);
+        }
+        self.is_changing = false;
+        self.take(&judged);
+        let limit_s = asked.confirm.unwrap_or_default().as_secs();
+        self.tell(&Notice::OnTrial { by: asked.origin.by.clone(), limit_s });
+        self.parts.revisions.tried(trial, judged.version);
+        self.answer_good(Some(asked.id));
+    }
+
+    fn installed(&mut self, asked: Asked, judged: Judged, result: Result<(), String>) {
+        self.is_changing = false;
+        let warnings: Vec<String> = result
+            .err()
+            .map(|text| format!("{text}; the next start takes the file of before"))
+            .into_iter()
+            .collect();
+        for text in &warnings {
+            self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
+        }
+        self.take(&judged);
+        let Origin { by, how, .. } = asked.origin.clone();
+        self.tell(&Notice::Installed { by, how });
+        self.parts.revisions.taken(clock::now(), judged.version, asked.origin);
+        self.keep(Some(Answer { id: asked.id, warnings }));
+    }
+
+    fn confirmed(&mut self, id: ClientId, by: String, result: Result<(), String>) {
+        self.parts.revisions.hold(false);
+        if let Err(text) = result {
+            return self.not_changed(id, &format!("{text}; the configuration stays on trial"));
+        }
+        self.is_changing = false;
+        let trial = self.parts.revisions.on_trial().map(|(t, v)| (t.origin.clone(), v.clone()));
+        if let Some((origin, version)) = trial {
+            self.parts.revisions.taken(clock::now(), version, origin);
+        }
+        self.tell(&Notice::Confirmed { by });
+        self.keep(Some(Answer { id, warnings: Vec::new() }));
+    }
+
+    fn taken_back(&mut self, version: &Version, why: &str) {
+        self.run_with(version);
+        self.tell(&Notice::TakenBack { why: why.into() });
+    }
+
+    fn keep(&mut self, answer: Option<Answer>) {
         let revisions = &self.parts.revisions;
         let task = Task::Keep {
             last_good: revisions.good().text.clone(),
             history: revisions.history().clone(),
-            trial: revisions.on_trial().is_some(),
+            // One that is on its way to the disk must stay there.
+            trial: revisions.on_trial().is_some() || self.is_changing,
         };
-        self.parts.keeper.ask(task, then);
+        self.parts.keeper.ask(task, Then::Kept(answer));
     }
 
-    fn kept(&mut self, result: Result<(), String>) {
+    fn kept(&mut self, answer: Option<Answer>, result: Result<(), String>) {
         self.parts.revisions.kept(clock::now(), result.is_ok());
         let error = result.err();
+        if let Some(Answer { id, mut warnings }) = answer {
+            warnings.extend(error.clone());
+            self.parts.api.answer(&self.parts.poller, id, &Applied { ok: true, warnings });
+        }
         if error != self.keep_error {
             let (severity, text) = match &error {
                 Some(text) => (Severity::Error, format!("{text}; goes on without it")),
@@ -89,6 +339,8 @@ impl Daemon {
 
     fn reloaded(&mut self, asked_by: Option<ClientId>, result: Result<Judged, Bad>) {
         match result {
+            // Meanwhile another began: that one stands.
+            Ok(_) if self.hindrance().is_some() => self.refuse(asked_by, BUSY),
             Ok(judged) => {
                 self.take(&judged);
                 let origin = origin("reload", "root");
@@ -105,14 +357,16 @@ impl Daemon {
     }
 
     fn looked(&mut self, result: Result<Judged, Bad>) {
+        if self.hindrance().is_some() {
+            return;
+        }
         let (notices, file) = match result {
             Ok(Judged { version, notices }) => (notices, Ok(version)),
             Err(bad) => (Vec::new(), Err(bad.problem)),
         };
         if let Some(version) = self.parts.revisions.looked(file) {
             self.take(&Judged { version: version.clone(), notices });
-            let origin = origin("reload", "the file");
-            self.parts.revisions.taken(clock::now(), version, origin);
+            self.parts.revisions.taken(clock::now(), version, origin("reload", "the file"));
         }
     }
 
@@ -133,3 +387,5 @@ impl Daemon {
 fn origin(how: &str, by: &str) -> Origin {
     Origin { wall: clock::wall(), by: by.into(), how: how.into() }
 }
+
+const BUSY: &str = "another change of the configuration is under way; try again";

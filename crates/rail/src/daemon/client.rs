@@ -5,9 +5,11 @@ use rustix::io::Errno;
 use serde::Deserialize;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
 /// What a client may ask.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Request {
     /// The status.
     Status,
@@ -18,6 +20,19 @@ pub(super) enum Request {
     },
     /// Read the configuration again.
     Reload,
+    /// Take a configuration.
+    Apply(Wish),
+    /// Take back what is on trial, or take what was before.
+    Rollback(Wish),
+    /// Keep what is on trial.
+    Confirm {
+        /// Who asks.
+        by: String,
+    },
+    /// What was in force.
+    History,
+    /// The text that is in force.
+    Configuration,
     /// End.
     Stop {
         /// Take everything away first.
@@ -25,9 +40,26 @@ pub(super) enum Request {
     },
 }
 
+/// A configuration that somebody wants.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Wish {
+    /// The text; `None`: one of before.
+    pub(super) text: Option<String>,
+    /// The name of its file, for the errors.
+    pub(super) name: PathBuf,
+    /// How many steps before; `None`: what is on trial, else one.
+    pub(super) steps: Option<usize>,
+    /// The time of the trial.
+    pub(super) confirm: Option<Duration>,
+    /// Who asks.
+    pub(super) by: String,
+    /// The SSH connection of who asks, as `SSH_CONNECTION` tells it.
+    pub(super) ssh: String,
+}
+
 impl Request {
     /// True if it changes nothing.
-    const fn is_read_only(self) -> bool {
+    const fn is_read_only(&self) -> bool {
         matches!(self, Self::Status | Self::Events { .. })
     }
 }
@@ -39,6 +71,30 @@ struct Raw {
     follow: bool,
     #[serde(default)]
     withdraw: bool,
+    text: Option<String>,
+    #[serde(default)]
+    name: PathBuf,
+    steps: Option<usize>,
+    confirm_ms: Option<u64>,
+    #[serde(default)]
+    by: String,
+    #[serde(default)]
+    ssh: String,
+}
+
+impl Raw {
+    fn wish(self) -> Wish {
+        let confirm = self.confirm_ms.map(Duration::from_millis);
+        let by = author(&self.by);
+        let Self { text, name, steps, ssh, .. } = self;
+        Wish { text, name, steps, confirm, by, ssh }
+    }
+}
+
+/// A name for the history: short, and without what could steer a terminal.
+fn author(text: &str) -> String {
+    let clean: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
+    if clean.is_empty() { "root".into() } else { clean }
 }
 
 /// A connection.
@@ -97,7 +153,7 @@ impl Client {
 
     /// Reads once; what comes too fast waits in the kernel.
     pub(super) fn read(&mut self) {
-        let mut chunk = [0; 4096];
+        let mut chunk = [0; 16 * 1024];
         match self.stream.read(&mut chunk) {
             Ok(0) => {
                 self.input_ended = true;
@@ -121,14 +177,20 @@ impl Client {
     }
 
     fn has_line(&self) -> bool {
-        self.input.contains(&b'\n') || self.input.len() > LINE_LIMIT
+        self.input.contains(&b'\n') || self.input.len() > self.line_limit()
+    }
+
+    /// Who may change something hands in whole configurations.
+    const fn line_limit(&self) -> usize {
+        if self.may_write { WRITER_LIMIT } else { LINE_LIMIT }
     }
 
     /// The next request; a bad one is answered here.
     pub(super) fn next_request(&mut self) -> Option<Request> {
         let end = self.input.iter().position(|b| *b == b'\n');
-        let Some(end) = end.filter(|end| *end <= LINE_LIMIT) else {
-            self.refuse(&format!("a request is one line of at most {LINE_LIMIT} bytes"));
+        let limit = self.line_limit();
+        let Some(end) = end.filter(|end| *end <= limit) else {
+            self.refuse(&format!("a request is one line of at most {limit} bytes"));
             self.input.clear();
             self.ends = true;
             return None;
@@ -201,12 +263,22 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         "status" | "why" => Ok(Request::Status),
         "events" => Ok(Request::Events { follow: raw.follow }),
         "reload" => Ok(Request::Reload),
+        "apply" if raw.text.is_none() => Err("`apply` needs the `text` of a configuration".into()),
+        "apply" => Ok(Request::Apply(raw.wish())),
+        "rollback" => Ok(Request::Rollback(Wish { text: None, ..raw.wish() })),
+        "confirm" => Ok(Request::Confirm { by: author(&raw.by) }),
+        "history" => Ok(Request::History),
+        "configuration" => Ok(Request::Configuration),
         "stop" => Ok(Request::Stop { withdraw: raw.withdraw }),
-        _ => Err("there is no such command; known are status, why, events, reload, stop".into()),
+        _ => Err("there is no such command; known are status, why, events, reload, apply, confirm, \
+             rollback, history, configuration, stop"
+            .into()),
     }
 }
 
-/// Longest request in bytes.
+/// Longest request of who may change something: a configuration of 1 MB, each byte escaped.
+const WRITER_LIMIT: usize = 8 << 20;
+/// Longest request of others in bytes.
 pub(super) const LINE_LIMIT: usize = 64 * 1024;
 /// Most bytes that wait for a client; a status of 120 uplinks fits several times.
 pub(super) const OUTPUT_LIMIT: usize = 4 << 20;

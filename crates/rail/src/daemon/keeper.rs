@@ -6,7 +6,7 @@
 
 use crate::load;
 use rail_core::notice::{Notice, Severity};
-use rail_core::revision::{History, Version};
+use rail_core::revision::{History, Trial, Version};
 use rail_core::time::Duration;
 use rail_linux::{clock, revision};
 use rustix::event::{EventfdFlags, eventfd};
@@ -23,6 +23,12 @@ use std::thread::{self, JoinHandle};
 pub(super) enum Task {
     /// Read and judge the configuration file.
     Read(PathBuf),
+    /// Judge a text that came from the file of this name.
+    Judge(PathBuf, String),
+    /// Write that a trial begins.
+    Try(Box<Trial>),
+    /// Put a text in the place of the configuration file.
+    Install(PathBuf, String),
     /// Write what was taken last, and the history; without `trial`, there is none any more.
     Keep { last_good: String, history: History, trial: bool },
 }
@@ -30,7 +36,7 @@ pub(super) enum Task {
 /// The answer.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// To [`Task::Read`].
+    /// To [`Task::Read`] and [`Task::Judge`].
     Judged(Box<Result<Judged, Bad>>),
     /// To all else.
     Written(Result<(), String>),
@@ -135,6 +141,14 @@ fn perform(task: Task, state_dir: &Path) -> Done {
     let cannot = |what: &str, path: &Path, e: io::Error| format!("{what} {}: {e}", path.display());
     match task {
         Task::Read(config) => Done::Judged(Box::new(read(&config))),
+        Task::Judge(path, text) => Done::Judged(Box::new(judge(&path, text))),
+        Task::Try(trial) => Done::Written(
+            revision::keep_trial(state_dir, &trial)
+                .map_err(|e| cannot("could not write the trial to", state_dir, e)),
+        ),
+        Task::Install(path, text) => Done::Written(
+            revision::install(&path, &text).map_err(|e| cannot("could not write", &path, e)),
+        ),
         Task::Keep { last_good, history, trial } => {
             let dropped = if trial { Ok(()) } else { revision::drop_trial(state_dir) };
             let kept = revision::keep(state_dir, &last_good, &history);

@@ -51,6 +51,8 @@ pub(super) struct Daemon {
     pub(super) ring: EventRing,
     /// The answer to the last question for the status, and when it was made.
     pub(super) last_status: Option<(Instant, String)>,
+    /// A change of the configuration is between two of its steps.
+    pub(super) is_changing: bool,
     /// What the disk said last to the history.
     pub(super) keep_error: Option<String>,
     early_notices: Vec<Notice>,
@@ -79,6 +81,7 @@ impl Daemon {
             ending: Ending::No,
             ring: EventRing::default(),
             last_status: None,
+            is_changing: false,
             keep_error: None,
             early_notices,
             watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),

@@ -57,6 +57,11 @@ impl Daemon {
                     self.parts.api.send_events(&self.parts.poller, id, &self.ring, follow);
                 }
                 Request::Reload => self.reload(Some(id)),
+                Request::Apply(wish) => self.apply(id, wish),
+                Request::Rollback(wish) => self.roll_back(id, wish),
+                Request::Confirm { by } => self.confirm(id, by),
+                Request::History => self.answer_history(id),
+                Request::Configuration => self.answer_text(id),
                 Request::Stop { withdraw: true } => self.withdraw(id),
                 Request::Stop { withdraw: false } => {
                     self.answer_good(Some(id));

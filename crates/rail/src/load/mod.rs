@@ -22,6 +22,7 @@ pub(crate) use effective::effective;
 pub(crate) use judge::{ProbeCost, probe_cost};
 pub(crate) use keys::nearest;
 pub(crate) use report::{Report, Warning};
+pub(crate) use unit::parse_duration;
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
