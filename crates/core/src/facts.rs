@@ -24,6 +24,8 @@ pub struct UplinkFacts {
     pub health: Health,
     /// Carries new connections.
     pub active: bool,
+    /// New connections avoid it while another can carry them.
+    pub drained: bool,
     /// Hardware address of its gateway, the last one seen; for an interface of several lines only.
     pub gateway_mac: Option<Mac>,
 }
@@ -40,6 +42,7 @@ impl UplinkFacts {
             mtu: WIDE_MTU,
             health: Health::Absent,
             active: false,
+            drained: false,
             gateway_mac: None,
         }
     }

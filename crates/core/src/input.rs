@@ -3,8 +3,10 @@
 use crate::beside::Findings;
 use crate::config::Config;
 use crate::net::UplinkId;
+use crate::router::Override;
 use crate::state::{Key, Observed, OpError, Scope};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -37,6 +39,8 @@ pub enum Input {
     Surveyed(Box<Findings>),
     /// A new, valid configuration.
     Reload(Box<Config>),
+    /// What somebody says of the uplink of this name; `None` ends it.
+    Override(String, Option<Override>),
     /// Take everything of ours away (`rail stop --withdraw`).
     Withdraw,
 }

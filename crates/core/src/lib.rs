@@ -25,5 +25,5 @@ pub mod time;
 
 pub use input::Input;
 pub use output::{Output, ProbeSocket, Purge, Which};
-pub use router::Router;
+pub use router::{Action, Override, Overrides, Router};
 pub use saved::Saved;

@@ -70,6 +70,8 @@ pub enum Notice {
     Guard { closed: bool },
     /// The state was taken away.
     Withdrawn,
+    /// Somebody said by command how to use an uplink; or that is over.
+    Override { uplink: String, action: Option<String>, by: String, until: String },
     /// The configuration file could not be used at the start.
     LastGood { problem: String },
     /// A configuration was installed by command.
@@ -122,6 +124,7 @@ impl Notice {
             | Self::Conflict { .. }
             | Self::Guard { .. }
             | Self::Installed { .. }
+            | Self::Override { .. }
             | Self::Confirmed { .. }
             | Self::Withdrawn => Severity::Info,
         }
@@ -155,6 +158,8 @@ impl Notice {
             Self::Guard { closed: true } => "forwards nothing until the first state is verified",
             Self::Guard { .. } => "verified the first state and opened the boot guard",
             Self::Withdrawn => "took everything away",
+            Self::Override { action: Some(_), .. } => "was told how to use an uplink",
+            Self::Override { .. } => "uses an uplink as configured again",
             Self::LastGood { .. } => "began with the last good configuration",
             Self::Installed { .. } => "installed a configuration",
             Self::OnTrial { .. } => "took a configuration on trial",
@@ -223,6 +228,21 @@ impl Notice {
                 vec![("late_us", late_us.to_string()), ("times", times.to_string())]
             }
             Self::Overrun { times } => vec![("times", times.to_string())],
+            Self::Guard { .. } | Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
+            _ => self.fields_by_command(),
+        }
+    }
+
+    /// Those of what people do, or have left undone.
+    fn fields_by_command(&self) -> Vec<Field> {
+        match self {
+            Self::Override { uplink, action: Some(action), by, until } => vec![
+                ("uplink", uplink.clone()),
+                ("action", action.clone()),
+                ("by", by.clone()),
+                ("until", until.clone()),
+            ],
+            Self::Override { uplink, .. } => vec![("uplink", uplink.clone())],
             Self::LastGood { problem } => vec![("problem", problem.clone())],
             Self::Installed { by, how } => vec![("by", by.clone()), ("how", how.clone())],
             Self::OnTrial { by, limit_s } => {
@@ -230,7 +250,7 @@ impl Notice {
             }
             Self::Confirmed { by } => vec![("by", by.clone())],
             Self::TakenBack { why } => vec![("why", why.clone())],
-            Self::Guard { .. } | Self::Withdrawn | Self::Daemon { .. } => Vec::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -241,6 +261,7 @@ impl Notice {
             | Self::Unusable { uplink, .. }
             | Self::Role { uplink, .. }
             | Self::Purged { uplink, .. }
+            | Self::Override { uplink, .. }
             | Self::Round { uplink, .. } => Some(uplink),
             _ => None,
         }

@@ -4,6 +4,7 @@ use crate::config::{Config, Nat, UplinkConfig};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::output::Which;
 use crate::render;
+use crate::router::Overrides;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
@@ -26,6 +27,8 @@ pub struct Saved {
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.
     pub ignored: Vec<IpAddr>,
+    /// What was said of uplinks by command.
+    pub overrides: Overrides,
     /// Kernel settings as they were before we first changed them.
     pub sysctls: BTreeMap<String, String>,
     /// Addresses that we added (for kernels that cannot mark them).

@@ -295,11 +295,29 @@ pub struct UplinkStatus {
     pub returns: String,
     /// What was decided and done, newest last, at most 16 entries.
     pub history: Vec<Deed>,
+    /// What was said of it by command.
+    #[serde(default, rename = "override")]
+    pub said: Option<OverrideStatus>,
     /// Changes of health since the start.
     pub transitions: u64,
     /// Packets that came in as answers and were none.
     #[serde(default)]
     pub refused: RefusedCounters,
+}
+
+/// What was said of an uplink by command.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct OverrideStatus {
+    /// `disabled`, `drained` or `preferred`.
+    pub action: String,
+    /// By whom.
+    pub by: String,
+    /// Its end on the wall clock; empty: none.
+    pub until: String,
+    /// Seconds until then.
+    pub left_s: Option<u64>,
+    /// All of it in words.
+    pub text: String,
 }
 
 /// One target as seen through one uplink.

@@ -23,8 +23,14 @@ pub fn now() -> Instant {
 
 /// The wall clock as RFC 3339 text in UTC with milliseconds.
 pub fn wall() -> String {
+    wall_in(Duration::ZERO)
+}
+
+/// What the wall clock will say then, if nobody sets it.
+pub fn wall_in(time: Duration) -> String {
     let t = clock_gettime(ClockId::Realtime);
-    rfc3339(t.tv_sec, u32::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000)
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(0);
+    rfc3339(t.tv_sec.saturating_add(seconds), u32::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000)
 }
 
 /// Waits; for the time before the loop and after it, never in it.

@@ -298,8 +298,17 @@ fn a_bad_file_at_the_start_costs_no_router() {
         let problem = told["problem"].as_str().unwrap();
         assert!(problem.contains("rail.toml") && problem.contains(words), "{words}: {problem}");
         assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
-        assert!(bench.log().contains("began with the last good configuration"));
+        eventually("the line of the log", || {
+            bench.log().contains("began with the last good configuration").then_some(())
+        });
     }
+    // Good, and only the beginning of it.
+    bench.signal(Signal::KILL);
+    bench.child.take().unwrap().wait().unwrap();
+    fs::write(&file, &CONFIG[..CONFIG.find("[[uplink]]\nname = \"isp2\"").unwrap()]).unwrap();
+    bench.start("", &[]);
+    let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
+    assert!(answer.contains("cut off") && answer.contains("isp2"), "{answer}");
     fs::write(&file, CONFIG.replace("isp2", "cable")).unwrap();
     eventually("the repaired file", || {
         let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);

@@ -70,6 +70,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         mtu: WIDE_MTU,
         health: Health::Up,
         active: active.contains(&i),
+        drained: false,
         gateway_mac: None,
     };
     Facts {

@@ -107,6 +107,13 @@ pub enum Over {
     TakenBack,
 }
 
+/// True if a text is nothing but the beginning of the one that was good before: what a crash leaves of
+/// a file that was being written may be good, and mean less.
+pub fn is_torn(text: &str, good: &str) -> bool {
+    let (text, good) = (text.trim_end(), good.trim_end());
+    text.len() < good.len() && good.starts_with(text)
+}
+
 /// Chooses what a start begins with: a trial of this boot until its time is over, else the file,
 /// else the newest good one of before. `file` is the content of the configuration file if it is
 /// good; `None` if nothing is good.
@@ -122,6 +129,11 @@ pub fn at_start(
         let mut all = kept.last_good.as_deref().into_iter().chain(newest_first);
         all.find(|text| is_good(text))
     };
+    let is_whole = |text: &&str| {
+        let torn = kept.last_good.as_deref().filter(|good| is_torn(text, good));
+        torn.is_none_or(|good| !is_good(good))
+    };
+    let file = file.filter(is_whole);
     let trial = kept.trial.as_ref();
     let over = match trial {
         Some(trial) if file == Some(&trial.text) => Some(Over::Confirmed),
@@ -214,7 +226,8 @@ impl Revisions {
         problem: Option<String>,
     ) -> Self {
         let lapse = problem.map(|problem| Lapse { problem, seen: None, look_at: now + LOOK_EVERY });
-        let mut begun = Self { good, origin, history, trial: None, is_held: false, lapse, keep_at: Some(now) };
+        let mut begun =
+            Self { good, origin, history, trial: None, is_held: false, lapse, keep_at: Some(now) };
         // What was kept is in the history already, with the name of who took it.
         match begun.history.entries.last() {
             Some(last) if last.text == begun.good.text => begun.origin = last.origin.clone(),
@@ -255,6 +268,10 @@ impl Revisions {
     pub fn looked(&mut self, file: Result<Version, String>) -> Option<Version> {
         let lapse = self.lapse.as_mut()?;
         match file {
+            Ok(version) if is_torn(&version.text, &self.good.text) => {
+                (lapse.problem, lapse.seen) = (TORN.into(), None);
+                None
+            }
             Ok(version) if lapse.seen.as_ref() == Some(&version.text) => Some(version),
             Ok(version) => {
                 lapse.seen = Some(version.text);
@@ -343,6 +360,9 @@ impl Revisions {
     }
 }
 
+/// What is wrong with a file that [`is_torn`].
+pub const TORN: &str = "the file ends before the last good configuration does, as if it had been cut \
+                        off; `rail reload` takes it";
 /// So many entries of the history are kept.
 pub const KEPT: usize = 20;
 /// So much text of them; a configuration is a few kilobytes.

@@ -46,10 +46,7 @@ pub fn cut(old: &Config, new: &Config, path: &Path) -> Option<String> {
 
 /// The path of an SSH connection, from the words of `SSH_CONNECTION`: client, its port, server, its
 /// port. `find` knows the interface towards a client; a zone behind an address names it itself.
-pub fn ssh_path(
-    words: &str,
-    find: impl Fn(IpAddr, IpAddr) -> Option<IfName>,
-) -> Option<Path> {
+pub fn ssh_path(words: &str, find: impl Fn(IpAddr, IpAddr) -> Option<IfName>) -> Option<Path> {
     let mut words = words.split_ascii_whitespace();
     let (client, _, server, port) = (words.next()?, words.next()?, words.next()?, words.next()?);
     let parse = |word: &str| {

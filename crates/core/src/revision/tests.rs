@@ -64,6 +64,26 @@ fn a_start_takes_what_is_good() {
     assert_eq!(chosen(None, &kept), None);
 }
 
+/// Given a file that is good, and only the beginning of what was good before, then a start does not
+/// take it, and no look does; what differs in its end alone, or has anything else, is taken.
+#[test]
+fn a_file_that_was_cut_off_is_not_taken() {
+    assert!(is_torn("a\nb", "a\nb\nc\n") && is_torn("", "a"));
+    assert!(!is_torn("a\nb\n\n", "a\nb") && !is_torn("a\nc", "a\nb\nc") && !is_torn("a", "a\n"));
+    let kept = Kept { last_good: Some("old and more".into()), ..Kept::default() };
+    let chosen = |file| at_start(at(1), "boot", Some(file), &kept, &|_| true).unwrap();
+    assert_eq!(chosen("old").source, Source::LastGood);
+    assert_eq!(chosen("new").source, Source::File);
+    // Where the last good one is good no more, the file is all there is.
+    let only = |text: &str| text == "old";
+    assert_eq!(at_start(at(1), "boot", Some("old"), &kept, &only).unwrap().source, Source::File);
+    let mut all = running(Some("cut off"));
+    for _ in 0..3 {
+        assert_eq!(all.looked(Ok(version("ol"))), None);
+    }
+    assert_eq!(all.status(at(11)).problem.as_deref(), Some(TORN));
+}
+
 /// Given a trial on the disk, when a start finds it, then it goes on within its time and its boot,
 /// ends else, and counts as confirmed if the file has its text.
 #[test]

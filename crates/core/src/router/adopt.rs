@@ -18,9 +18,12 @@ use core::net::IpAddr;
 /// Makes the saved state fit this boot and this configuration.
 pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Saved {
     if saved.boot_id != boot_id {
-        let Saved { ids, generation, .. } = saved;
-        saved = Saved { boot_id, ids, generation, ..Saved::default() };
+        let Saved { ids, generation, mut overrides, .. } = saved;
+        // The boot clock begins anew: a time on it means nothing any more.
+        overrides.retain(|_, said| said.until.is_none());
+        saved = Saved { boot_id, ids, generation, overrides, ..Saved::default() };
     }
+    saved.overrides.retain(|name, _| config.uplinks.iter().any(|u| u.name == *name));
     saved.take(config);
     saved
 }
@@ -50,6 +53,7 @@ impl Router {
             self.facts.uplinks.push(fact);
             self.lines_dirty.push(true);
         }
+        self.note_drained();
         let ignored = self.saved.ignored.clone();
         self.blamed = self.still_ignored(&ignored);
     }

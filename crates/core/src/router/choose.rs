@@ -15,6 +15,8 @@ pub(super) enum Standing {
     Probing,
     /// It answers well, and is held back.
     Held,
+    /// Somebody wants it to carry nothing new, but it could.
+    Drained,
     /// It is down, but something answers.
     Answering,
     /// It cannot be used.
@@ -24,7 +26,7 @@ pub(super) enum Standing {
 impl Standing {
     /// There is an uplink for new connections.
     pub(super) const fn carries(self) -> bool {
-        matches!(self, Self::Proven | Self::Probing | Self::Held)
+        matches!(self, Self::Proven | Self::Probing | Self::Held | Self::Drained)
     }
 }
 
@@ -44,7 +46,7 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let tier = outbound().filter(|uplink| uplink.standing == best).map(|u| u.tier).min();
     let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier;
     let active = match (best, mode) {
-        (Standing::Proven | Standing::Probing | Standing::Held, _)
+        (Standing::Proven | Standing::Probing | Standing::Held | Standing::Drained, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
         (Standing::Gone, NoUplink::Keep) => uplinks.iter().map(|uplink| uplink.kept).collect(),
         (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
@@ -57,7 +59,7 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::{Answering, Gone, Held, Probing, Proven};
+    use Standing::{Answering, Drained, Gone, Held, Probing, Proven};
 
     /// Given uplinks of these tiers (0: inbound) and standings, with the last two kept, then these
     /// carry in mode `keep`, and the same or nobody in mode `unreachable`.
@@ -77,6 +79,9 @@ mod tests {
             (&[(1, Gone), (1, Gone), (2, Answering)], &[2], false),
             (&[(1, Gone), (1, Gone), (2, Gone)], &[1, 2], false),
             (&[(0, Proven), (1, Gone), (2, Held)], &[2], true),
+            (&[(1, Drained), (1, Proven), (2, Proven)], &[1], true),
+            (&[(1, Drained), (1, Gone), (2, Held)], &[2], true),
+            (&[(1, Drained), (1, Drained), (2, Answering)], &[0, 1], true),
             (&[(0, Proven), (1, Gone), (2, Gone)], &[1, 2], false),
         ];
         for (row, (uplinks, carry, always)) in table.iter().enumerate() {

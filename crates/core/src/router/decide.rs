@@ -90,7 +90,10 @@ impl Router {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         let none = String::new();
         if !uplink.enabled {
-            (Health::Disabled, "disabled in the configuration".into())
+            let said = self.saved.overrides.get(&uplink.name);
+            let by_command = said.filter(|_| self.file.uplinks[index].enabled);
+            let cause = by_command.map(super::Override::sentence);
+            (Health::Disabled, cause.unwrap_or_else(|| "disabled in the configuration".into()))
         } else if fact.ifindex.is_none() {
             (Health::Absent, format!("there is no interface {}", uplink.ifname))
         } else if !fact.link_up || !fact.carrier {
@@ -225,6 +228,7 @@ impl Router {
     fn candidate(&self, now: Instant, index: usize, before: Option<&Vec<bool>>) -> Candidate {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         let standing = match fact.health {
+            health if fact.drained && health.is_usable() => Standing::Drained,
             Health::Up | Health::Degraded => Standing::Proven,
             Health::Probing => Standing::Probing,
             Health::Held => Standing::Held,

@@ -8,11 +8,14 @@ mod adopt;
 mod choose;
 mod decide;
 mod links;
+mod overrides;
 mod reload;
 mod report;
 mod settle;
 mod void;
 mod way;
+
+pub use overrides::{Action, Override, Overrides};
 
 use crate::beside::{Findings, View};
 use crate::check::{Line, Refusal};
@@ -70,6 +73,9 @@ struct Book {
 /// One router.
 #[derive(Clone, Debug)]
 pub struct Router {
+    /// As the file says.
+    file: Config,
+    /// As it is meant now: with what was said of uplinks by command.
     config: Config,
     saved: Saved,
     key: RandomKey,
@@ -135,7 +141,9 @@ impl Router {
     /// A router that knows nothing of the kernel yet. `seed` is secret; `boot_id` tells whether
     /// the verdicts in `saved` still count.
     pub fn new(config: Config, saved: Saved, boot_id: String, seed: [u8; 16]) -> Self {
-        let saved = adopt::prepare(saved, boot_id, &config);
+        let file = config;
+        let saved = adopt::prepare(saved, boot_id, &file);
+        let config = overrides::effective(&file, &saved.overrides);
         let mut router = Self {
             key: RandomKey::new(seed),
             started: Instant::ZERO,
@@ -175,6 +183,7 @@ impl Router {
             foreign: Vec::new(),
             beside: Findings::default(),
             counters: Counters::default(),
+            file,
             config,
             saved,
         };
@@ -212,6 +221,7 @@ impl Router {
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
             Input::Surveyed(findings) => self.take_findings(*findings, out),
             Input::Reload(config) => self.reload(now, *config, out),
+            Input::Override(uplink, wanted) => self.take_override(now, &uplink, wanted, out),
             Input::Withdraw => {
                 self.withdrawing = true;
                 self.rendered = None;
@@ -233,6 +243,7 @@ impl Router {
             return;
         }
         if !self.withdrawing {
+            self.end_overrides(now, out);
             let is_way_due = self.way_deadline().is_some_and(|at| at <= now);
             if core::mem::take(&mut self.links_dirty) || is_way_due {
                 self.refresh_links(now, out);
@@ -266,7 +277,8 @@ impl Router {
         let polls = [self.next_sysctl_poll, self.next_full];
         let engine = self.engine.deadline().filter(|_| may_plan);
         let way = self.way_deadline().filter(|_| !self.withdrawing);
-        lines.chain(sweeps).chain(polls).chain(engine).chain(way).min()
+        let said = self.override_deadline().filter(|_| !self.withdrawing);
+        lines.chain(sweeps).chain(polls).chain(engine).chain(way).chain(said).min()
     }
 
     /// True while a reading is under way that tells an absence from an omission. Where entries

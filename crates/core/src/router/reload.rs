@@ -1,7 +1,7 @@
 //! A new configuration: what is the same goes on untouched.
 
 use super::settle::{self, EVERYTHING};
-use super::{Book, Router};
+use super::{Book, Router, overrides};
 use crate::check::{Line, Verdict};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::UplinkFacts;
@@ -17,8 +17,19 @@ fn is_same_line(a: &UplinkConfig, b: &UplinkConfig) -> bool {
 }
 
 impl Router {
+    /// Takes the configuration of the file; what was said of uplinks that it no longer has is over.
+    pub(super) fn reload(&mut self, now: Instant, file: Config, out: &mut Vec<Output>) {
+        self.saved.overrides.retain(|name, _| file.uplinks.iter().any(|u| u.name == *name));
+        self.saved.generation += 1;
+        let generation = self.saved.generation;
+        out.push(Output::Notice(Notice::Reloaded { generation }));
+        let config = overrides::effective(&file, &self.saved.overrides);
+        self.file = file;
+        self.take_config(now, config, out);
+    }
+
     /// Takes a new configuration.
-    pub(super) fn reload(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
+    pub(super) fn take_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let ignored = self.ignored();
         self.cascade = None;
@@ -53,12 +64,10 @@ impl Router {
         self.blamed = self.still_ignored(&ignored);
         self.saved.ignored = self.ignored();
         self.saved.verdicts.retain(|name, _| self.config.uplinks.iter().any(|u| u.name == *name));
-        self.saved.generation += 1;
+        self.note_drained();
         self.rendered = None;
         self.links_dirty = true;
         self.dirty = true;
-        let generation = self.saved.generation;
-        out.push(Output::Notice(Notice::Reloaded { generation }));
         self.refresh_watch(out);
         self.save(true, out);
         out.push(Output::Observe(EVERYTHING));

@@ -17,7 +17,8 @@ impl Router {
     /// else that of the address.
     pub fn interface_towards(&self, client: IpAddr, server: IpAddr) -> Option<IfName> {
         let all = || self.observed.addresses.keys();
-        let near = all().filter(|(_, prefix)| prefix.contains(client)).max_by_key(|(_, p)| p.length);
+        let near =
+            all().filter(|(_, prefix)| prefix.contains(client)).max_by_key(|(_, p)| p.length);
         let own = || all().find(|(_, prefix)| prefix.address == server);
         near.or_else(own).map(|(ifname, _)| *ifname)
     }
@@ -59,7 +60,8 @@ impl Router {
             address: uplink.address,
             gateway: uplink.gateway,
             weight: uplink.weight,
-            tier: match uplink.tier {
+            said: self.override_status(now, index),
+            tier: match self.file.uplinks[index].tier {
                 Tier::Number(n) => Some(n),
                 Tier::Inbound => None,
             },
@@ -113,6 +115,9 @@ impl Router {
         let check = line.check();
         match self.facts.uplinks[index].health {
             Health::Probing | Health::Up | Health::Degraded => String::new(),
+            Health::Disabled if self.file.uplinks[index].enabled => {
+                "when its time is over, or by `rail enable`".into()
+            }
             Health::Disabled => "when it is enabled in the configuration".into(),
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),

@@ -387,5 +387,6 @@ fn one_reading_is_no_evidence_of_absence() {
 mod cause;
 mod decisions;
 mod ignored;
+mod overrides;
 mod ways;
 mod world;

@@ -86,8 +86,8 @@ fn changes(old: &str, new: &str) -> String {
         let head = head(lines, at);
         if !line.starts_with('[') && told.as_ref() != Some(&head) {
             out.push_str(&format!("  {}\n", clean(&head)));
-            told = Some(head);
         }
+        told = Some(head);
         out.push_str(&format!("{sign} {}\n", clean(line)));
     }
     out

@@ -17,6 +17,7 @@ mod rates;
 mod sample;
 mod status;
 mod style;
+mod uplink;
 mod why;
 
 use crate::daemon::{self, RunOptions};
@@ -121,6 +122,35 @@ enum Verb {
         /// The file
         file: PathBuf,
     },
+    /// Use no connection of an uplink, as if the configuration had enabled = false
+    Disable {
+        /// Name of the uplink
+        uplink: String,
+        /// Only for this time: 60s, 10m, 1h
+        #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
+        time: Option<Duration>,
+    },
+    /// Use an uplink as configured: end disable, drain or prefer
+    Enable {
+        /// Name of the uplink
+        uplink: String,
+    },
+    /// Give no new connection to an uplink; those there are stay
+    Drain {
+        /// Name of the uplink
+        uplink: String,
+        /// Only for this time: 60s, 10m, 1h
+        #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
+        time: Option<Duration>,
+    },
+    /// Give all new connections to an uplink while it is usable
+    Prefer {
+        /// Name of the uplink
+        uplink: String,
+        /// Only for this time: 60s, 10m, 1h
+        #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
+        time: Option<Duration>,
+    },
     /// Stop the running router; traffic goes on by what the kernel has
     Stop {
         /// Also take away everything that the router put into the kernel
@@ -198,6 +228,10 @@ pub(crate) fn main() -> ExitCode {
         Verb::Rollback { steps, confirm } => apply::rollback(&runtime_dir, steps, confirm),
         Verb::History => apply::history(&runtime_dir),
         Verb::Diff { file } => diff::run(&options(false), &file),
+        Verb::Disable { uplink, time } => uplink::run(&runtime_dir, "disable", &uplink, time),
+        Verb::Enable { uplink } => uplink::run(&runtime_dir, "enable", &uplink, None),
+        Verb::Drain { uplink, time } => uplink::run(&runtime_dir, "drain", &uplink, time),
+        Verb::Prefer { uplink, time } => uplink::run(&runtime_dir, "prefer", &uplink, time),
         Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
         Verb::Guard { open } => guard::run(open),
         Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),

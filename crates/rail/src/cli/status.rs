@@ -175,7 +175,10 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns)
         columns.row(uplink),
     );
     let _ = writeln!(out, "{}", line.trim_end());
-    let notes = [uplink.cause.as_str(), uplink.description.as_str()];
+    // Of a disabled one the cause says it.
+    let said = uplink.said.as_ref().filter(|said| said.text != uplink.cause);
+    let said = said.map_or("", |said| said.text.as_str());
+    let notes = [uplink.cause.as_str(), said, uplink.description.as_str()];
     let note = notes.iter().filter(|n| !n.is_empty()).copied().collect::<Vec<_>>().join("; ");
     for line in wrap(&note, 80 - 13) {
         let _ = writeln!(out, "{:13}{}", "", paint.paint(Colour::Dim, &line));

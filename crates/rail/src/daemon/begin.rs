@@ -5,7 +5,7 @@ use super::keeper::{self, Judged};
 use super::setup::Failure;
 use rail_core::config::Config;
 use rail_core::notice::{Notice, Severity};
-use rail_core::revision::{Kept, Origin, Over, Revisions, Trial, Version, at_start};
+use rail_core::revision::{Kept, Origin, Over, Revisions, TORN, Trial, Version, at_start};
 use rail_core::status::Source;
 use rail_core::time::Duration;
 use rail_linux::{clock, revision};
@@ -38,7 +38,9 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
         .into_iter()
         .map(|text| Notice::Daemon { severity: Severity::Warn, text })
         .collect();
+    let is_torn = choice.as_ref().is_some_and(|choice| choice.source == Source::LastGood);
     let (problem, bad) = match file {
+        Ok(_) if is_torn => (Some(format!("{}: {TORN}", path.display())), None),
         Ok(_) => (None, None),
         Err(bad) => (Some(bad.problem.clone()), Some(bad)),
     };

@@ -1,5 +1,6 @@
 //! One connection to a control socket: lines in, lines out, both bounded.
 
+use rail_core::Action;
 use rail_core::time::Instant;
 use rustix::io::Errno;
 use serde::Deserialize;
@@ -29,6 +30,8 @@ pub(super) enum Request {
         /// Who asks.
         by: String,
     },
+    /// Use an uplink otherwise than configured, or again as configured.
+    Say(Said),
     /// What was in force.
     History,
     /// The text that is in force.
@@ -57,6 +60,21 @@ pub(super) struct Wish {
     pub(super) ssh: String,
 }
 
+/// What somebody says of an uplink.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Said {
+    /// Its name.
+    pub(super) uplink: String,
+    /// `None`: as configured.
+    pub(super) action: Option<Action>,
+    /// For how long.
+    pub(super) time: Option<Duration>,
+    /// Who asks.
+    pub(super) by: String,
+    /// As in [`Wish`].
+    pub(super) ssh: String,
+}
+
 impl Request {
     /// True if it changes nothing.
     const fn is_read_only(&self) -> bool {
@@ -77,12 +95,20 @@ struct Raw {
     steps: Option<usize>,
     confirm_ms: Option<u64>,
     #[serde(default)]
+    uplink: String,
+    for_ms: Option<u64>,
+    #[serde(default)]
     by: String,
     #[serde(default)]
     ssh: String,
 }
 
 impl Raw {
+    fn said(self, action: Option<Action>) -> Request {
+        let (time, by) = (self.for_ms.map(Duration::from_millis), author(&self.by));
+        Request::Say(Said { uplink: self.uplink, action, time, by, ssh: self.ssh })
+    }
+
     fn wish(self) -> Wish {
         let confirm = self.confirm_ms.map(Duration::from_millis);
         let by = author(&self.by);
@@ -267,12 +293,18 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         "apply" => Ok(Request::Apply(raw.wish())),
         "rollback" => Ok(Request::Rollback(Wish { text: None, ..raw.wish() })),
         "confirm" => Ok(Request::Confirm { by: author(&raw.by) }),
+        "disable" => Ok(raw.said(Some(Action::Disable))),
+        "drain" => Ok(raw.said(Some(Action::Drain))),
+        "prefer" => Ok(raw.said(Some(Action::Prefer))),
+        "enable" => Ok(raw.said(None)),
         "history" => Ok(Request::History),
         "configuration" => Ok(Request::Configuration),
         "stop" => Ok(Request::Stop { withdraw: raw.withdraw }),
-        _ => Err("there is no such command; known are status, why, events, reload, apply, confirm, \
-             rollback, history, configuration, stop"
-            .into()),
+        _ => {
+            Err("there is no such command; known are status, why, events, reload, apply, confirm, \
+             rollback, disable, enable, drain, prefer, history, configuration, stop"
+                .into())
+        }
     }
 }
 

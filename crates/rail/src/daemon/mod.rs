@@ -16,6 +16,7 @@ mod keeper;
 mod log;
 mod pass;
 mod plan;
+mod said;
 mod setup;
 mod stop;
 mod vitals;

@@ -60,6 +60,7 @@ impl Daemon {
                 Request::Apply(wish) => self.apply(id, wish),
                 Request::Rollback(wish) => self.roll_back(id, wish),
                 Request::Confirm { by } => self.confirm(id, by),
+                Request::Say(said) => self.say(id, said),
                 Request::History => self.answer_history(id),
                 Request::Configuration => self.answer_text(id),
                 Request::Stop { withdraw: true } => self.withdraw(id),

@@ -56,6 +56,7 @@ fn facts(scene: &Scene) -> Facts {
             mtu: link.map_or(WIDE_MTU, |l| l.mtu),
             health: line.health,
             active: line.role == Role::Active,
+            drained: false,
             gateway_mac: None,
         }
     };

@@ -125,7 +125,7 @@ fn nonsense_is_refused_and_the_connection_lives() {
 #[test]
 fn an_endless_line_is_refused_and_ends_the_connection() {
     let mut bench = Bench::new("endless");
-    let mut client = bench.connect("rail.sock");
+    let mut client = bench.connect("rail-ro.sock");
     client.set_nonblocking(true).unwrap();
     let mut sent = 0;
     while sent <= LINE_LIMIT {

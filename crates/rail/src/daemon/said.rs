@@ -1,0 +1,67 @@
+//! What somebody says of an uplink by command: disable, enable, drain, prefer.
+
+use super::api::ClientId;
+use super::client::Said;
+use super::pass::Daemon;
+use crate::load;
+use rail_core::config::{Config, Tier};
+use rail_core::revision::{cut, ssh_path};
+use rail_core::{Action, Input, Override};
+use rail_linux::clock;
+
+impl Daemon {
+    /// Hands it to the core, if it can be meant.
+    pub(super) fn say(&mut self, id: ClientId, said: Said) {
+        let running = &self.parts.revisions.running().config;
+        if let Err(text) = judge(running, &said).and_then(|()| self.keeps_author(&said)) {
+            return self.refuse(Some(id), &text);
+        }
+        let Said { uplink, action, time, by, .. } = said;
+        let until_wall = time.map(clock::wall_in).unwrap_or_default();
+        let until = time.map(|time| clock::now() + time);
+        let wanted = action.map(|action| Override { action, by, until, until_wall });
+        self.handle(Input::Override(uplink, wanted));
+        self.answer_good(Some(id));
+    }
+
+    /// To be cut off for a while is bearable, for ever is not.
+    fn keeps_author(&self, said: &Said) -> Result<(), String> {
+        if said.action != Some(Action::Disable) || said.time.is_some() {
+            return Ok(());
+        }
+        let old = &self.parts.revisions.running().config;
+        let mut new = old.clone();
+        for uplink in new.uplinks.iter_mut().filter(|u| u.name == said.uplink) {
+            uplink.enabled = false;
+        }
+        let path = ssh_path(&said.ssh, |client, server| {
+            self.parts.router.interface_towards(client, server)
+        });
+        match path.and_then(|path| cut(old, &new, &path)) {
+            Some(why) => Err(format!("{why}. With `--for 10m` it is enabled again by itself")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why it cannot be meant.
+fn judge(config: &Config, said: &Said) -> Result<(), String> {
+    let Said { uplink: name, action, .. } = said;
+    let Some(uplink) = config.uplinks.iter().find(|u| u.name == *name) else {
+        let names: Vec<&str> = config.uplinks.iter().map(|u| u.name.as_str()).collect();
+        let hint = match load::nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        return Err(format!("there is no uplink \"{name}\"; {hint}"));
+    };
+    match action {
+        _ if !uplink.enabled => {
+            Err(format!("uplink {name} is disabled in the configuration; set enabled = true there"))
+        }
+        Some(Action::Prefer | Action::Drain) if uplink.tier == Tier::Inbound => Err(format!(
+            "uplink {name} has tier = \"none\": it carries no new connections from inside"
+        )),
+        _ => Ok(()),
+    }
+}
