@@ -205,6 +205,9 @@ fn change_rules(text: &mut String, chain: &Chain, old: &ObservedChain) {
     let ours: Vec<(u64, u64)> =
         old.rules.iter().filter_map(|rule| Some((rule.stamp?, rule.handle))).collect();
     let kept = common(&wanted, &ours);
+    if kept.iter().all(Option::is_some) && kept.len() == ours.len() {
+        return;
+    }
     for (i, rule) in chain.rules.iter().enumerate() {
         if kept[i].is_some() {
             continue;
@@ -217,8 +220,9 @@ fn change_rules(text: &mut String, chain: &Chain, old: &ObservedChain) {
         };
         line(text, format_args!("{place} {rule} comment \"{STAMP_PREFIX}{stamp:016x}\""));
     }
+    let stays: BTreeSet<usize> = kept.iter().flatten().copied().collect();
     for (at, (_, handle)) in ours.iter().enumerate() {
-        if !kept.contains(&Some(at)) {
+        if !stays.contains(&at) {
             let name = &chain.name;
             line(text, format_args!("delete rule inet {NFT_TABLE} {name} handle {handle}"));
         }
@@ -226,8 +230,31 @@ fn change_rules(text: &mut String, chain: &Chain, old: &ObservedChain) {
 }
 
 /// A longest common subsequence: for each wanted stamp the index in `ours` that stays, if any.
+///
+/// What is equal at both ends needs no table, and that is mostly all: a table of a thousand port
+/// forwards would take tens of milliseconds at each change.
 fn common(wanted: &[u64], ours: &[(u64, u64)]) -> Vec<Option<usize>> {
+    let (begin, end) = equal_ends(wanted, ours);
+    let middle = longest(&wanted[begin..wanted.len() - end], &ours[begin..ours.len() - end]);
+    let first = (0..begin).map(Some);
+    let middle = middle.into_iter().map(|at| at.map(|at| at + begin));
+    let last = (ours.len() - end..ours.len()).map(Some);
+    first.chain(middle).chain(last).collect()
+}
+
+/// How many rules are equal at the begin, and how many of the others at the end.
+fn equal_ends(wanted: &[u64], ours: &[(u64, u64)]) -> (usize, usize) {
+    let is_equal = |(want, have): &(&u64, &(u64, u64))| **want == have.0;
+    let begin = wanted.iter().zip(ours).take_while(is_equal).count();
+    let (wanted, ours) = (&wanted[begin..], &ours[begin..]);
+    (begin, wanted.iter().rev().zip(ours.iter().rev()).take_while(is_equal).count())
+}
+
+fn longest(wanted: &[u64], ours: &[(u64, u64)]) -> Vec<Option<usize>> {
     let (rows, columns) = (wanted.len(), ours.len());
+    if rows == 0 || columns == 0 {
+        return vec![None; rows];
+    }
     let mut best = vec![vec![0_usize; columns + 1]; rows + 1];
     for i in (0..rows).rev() {
         for j in (0..columns).rev() {

@@ -152,3 +152,28 @@ fn slots_differ() {
     assert_eq!(delta, (vec![(1, 1), (3, 3)], vec![(1, 2), (2, 2)]));
     assert_eq!(slots_delta(&want, None).1.len(), 3);
 }
+
+/// Given three thousand rules, when they are equal, then nothing is compared twice; when one of them
+/// is missing, new or another one, then the table that is searched has a single row or column.
+#[test]
+fn what_is_equal_at_both_ends_is_not_searched() {
+    let wanted: Vec<u64> = (0..3000).collect();
+    let ours: Vec<(u64, u64)> = (0..3000).map(|n| (n, n + 10)).collect();
+    assert_eq!(equal_ends(&wanted, &ours), (3000, 0));
+    assert!(common(&wanted, &ours).iter().enumerate().all(|(i, kept)| *kept == Some(i)));
+    let mut fewer = ours.clone();
+    fewer.remove(700);
+    assert_eq!(equal_ends(&wanted, &fewer), (700, 2299));
+    let kept = common(&wanted, &fewer);
+    assert_eq!(
+        (kept[699], kept[700], kept[701], kept[2999]),
+        (Some(699), None, Some(700), Some(2998))
+    );
+    let mut other = ours;
+    other[5].0 = 9999;
+    assert_eq!(equal_ends(&wanted, &other), (5, 2994));
+    assert_eq!(common(&wanted, &other)[4..7], [Some(4), None, Some(6)]);
+    // Rules of the same text are no trap: what is equal at the begin is not taken again at the end.
+    assert_eq!(common(&[1, 1], &[(1, 7)]), [Some(0), None]);
+    assert_eq!(common(&[1], &[(1, 7), (1, 8)]), [Some(0)]);
+}
