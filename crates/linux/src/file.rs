@@ -6,6 +6,7 @@
 //! about it, never an error.
 
 use rail_core::Saved;
+use serde_json::Value;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -64,13 +65,52 @@ pub fn load_saved(state_dir: &Path) -> (Saved, Option<String>) {
             return (Saved::default(), Some(text));
         }
     };
+    if let Ok(saved) = serde_json::from_slice(&text) {
+        return (saved, None);
+    }
     match serde_json::from_slice(&text) {
-        Ok(saved) => (saved, None),
+        Ok(fields) => {
+            let (saved, unknown) = by_field(fields);
+            let (path, fields) = (path.display(), unknown.join(", "));
+            let text = format!("{path} is of another version; went on without {fields}");
+            (saved, Some(text))
+        }
         Err(e) => {
             let text = format!("{} is damaged ({e}); began with an empty state", path.display());
             (Saved::default(), Some(text))
         }
     }
+}
+
+/// What can be read of a file with words that we do not know, and the names of what cannot: the
+/// numbers of uplinks and the original settings must survive a verdict that only a later version has.
+fn by_field(fields: serde_json::Map<String, Value>) -> (Saved, Vec<String>) {
+    let one =
+        |name: &str, value: Value| Value::Object([(name.to_owned(), value)].into_iter().collect());
+    let (mut known, mut unknown) = (serde_json::Map::new(), Vec::new());
+    for (name, value) in fields {
+        let fits = |value: Value| serde_json::from_value::<Saved>(one(&name, value)).is_ok();
+        if fits(value.clone()) {
+            known.insert(name, value);
+            continue;
+        }
+        let rest = match value {
+            Value::Object(entries) => {
+                let alone = |(k, v): &(String, Value)| fits(one(k, v.clone()));
+                Value::Object(entries.into_iter().filter(alone).collect())
+            }
+            Value::Array(items) => {
+                let alone = |item: &Value| fits(Value::Array(vec![item.clone()]));
+                Value::Array(items.into_iter().filter(alone).collect())
+            }
+            _ => Value::Null,
+        };
+        unknown.push(format!("parts of `{name}`"));
+        if fits(rest.clone()) {
+            known.insert(name, rest);
+        }
+    }
+    (serde_json::from_value(Value::Object(known)).unwrap_or_default(), unknown)
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -144,6 +184,27 @@ mod tests {
         assert_eq!((saved.imprints.len(), saved.void.len(), problem), (1, 1, None));
         save(&dir, &saved).unwrap();
         assert_eq!(load_saved(&dir), (saved, None));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Given a state of a later version, with words that are not known yet, then all that is known
+    /// is kept: numbers, original settings, and the other entries of the same list.
+    #[test]
+    fn a_file_of_a_newer_version_keeps_what_is_known() {
+        let dir = scratch("newer");
+        let text = r#"{"ids": {"isp1": 1, "isp2": 2}, "sysctls": {"net/ipv4/ip_forward": "0"},
+            "verdicts": {"isp1": "down", "isp2": "excellent"}, "generation": "many",
+            "void": [{"uplink": 1, "mark": 1, "mask": 3, "which": "Later"},
+                {"uplink": 1, "mark": 1, "mask": 3, "which": {"From": "192.0.2.1"}}],
+            "later": true}"#;
+        fs::write(dir.join(STATE_FILE), text).unwrap();
+        let (saved, problem) = load_saved(&dir);
+        assert_eq!((saved.ids.len(), saved.sysctls.len(), saved.void.len()), (2, 1, 1));
+        assert_eq!(saved.verdicts.into_iter().collect::<Vec<_>>(), [("isp1".into(), Health::Down)]);
+        let problem = problem.unwrap();
+        for part in ["`verdicts`", "`generation`", "`void`"] {
+            assert!(problem.contains(part), "{problem}");
+        }
         fs::remove_dir_all(dir).unwrap();
     }
 
