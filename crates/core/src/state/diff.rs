@@ -43,6 +43,8 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
             Err(conflict) => conflicts.push(conflict),
         }
     }
+    // Whatever else is set: the machine becomes a router last.
+    plan.sort_by_key(|step| matches!(&step.key, Key::Sysctl(path) if is_forwarding(path)));
     let mut surplus = surplus(desired, observed, memory);
     surplus.sort_by(|a, b| b.key.cmp(&a.key));
     plan.extend(surplus);
@@ -96,6 +98,13 @@ fn wanted(
         },
         _ => None,
     })
+}
+
+/// True for a setting that makes a router of the machine or of one of its devices, in either family.
+pub fn is_forwarding(path: &str) -> bool {
+    let of_conf =
+        |family: &str| path.strip_prefix(family).is_some_and(|rest| rest.ends_with("/forwarding"));
+    path == super::FORWARDING || of_conf("net/ipv4/conf/") || of_conf("net/ipv6/conf/")
 }
 
 fn occupied(key: &Key, have: &ObservedRoute) -> Conflict {

@@ -6,7 +6,7 @@
 
 use super::{
     ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, Op, OpError, Plan, Resource,
-    RouteValue, Scope, State, Step, diff, firewall,
+    RouteValue, Scope, State, Step, diff, firewall, is_forwarding,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -117,7 +117,7 @@ impl Engine {
         if !desired.contains_key(&Key::Firewall) || !plan.iter().any(is_filter) {
             return;
         }
-        if let Some(at) = plan.iter().position(switches_forwarding_on) {
+        while let Some(at) = plan.iter().position(switches_forwarding_on) {
             let key = plan.remove(at).key;
             // Whatever it waited for before, it has no turn of its own now.
             self.contested.remove(&key);
@@ -432,7 +432,7 @@ fn join_slots(observed: &Observed, plan: &mut Plan) {
 
 fn switches_forwarding_on(step: &Step) -> bool {
     matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
-        if path == FORWARDING && value != "0")
+        if is_forwarding(path) && value != "0")
 }
 
 /// Which observation shows an object.

@@ -8,7 +8,7 @@ pub mod firewall;
 mod observed;
 mod resource;
 
-pub use diff::{Conflict, Memory, diff, foreign, is_met};
+pub use diff::{Conflict, Memory, diff, foreign, is_forwarding, is_met};
 pub use doubt::{DUMPED, Doubts};
 pub use engine::{Engine, describe};
 pub use observed::*;

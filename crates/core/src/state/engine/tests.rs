@@ -339,3 +339,29 @@ fn a_place_that_we_left_is_free() {
     kernel.pass(&mut engine, START + MS * 2);
     assert_eq!(kernel.changes, 1);
 }
+
+/// Given settings of both families, then those that make a router of the machine come last whatever
+/// their names, and wait for the filter.
+#[test]
+fn forwarding_comes_last_in_both_families() {
+    let paths =
+        ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/wan1/use_tempaddr"];
+    let mut observed = Observed::default();
+    let mut desired = State::new();
+    for path in paths {
+        observed.sysctls.insert(path.into(), "0".into());
+        desired.insert(Key::Sysctl(path.into()), Resource::Sysctl("1".into()));
+    }
+    let order = |desired: &State| {
+        let plan = Engine::default().plan(START, desired, &observed, &mut Vec::new());
+        let word = |step: &Step| match &step.key {
+            Key::Sysctl(path) => paths.iter().position(|p| p == path),
+            _ => None,
+        };
+        plan.iter().filter_map(word).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&desired), [2, 0, 1]);
+    let chain = Chain { name: "new".into(), base: None, rules: Vec::new() };
+    desired.insert(Key::Firewall, Resource::Firewall(Firewall { chains: vec![chain] }));
+    assert_eq!(order(&desired), [2]);
+}
