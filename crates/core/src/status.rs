@@ -386,7 +386,7 @@ pub struct Trouble {
     pub object: String,
     /// The kernel's words, or who fights.
     pub text: String,
-    /// Milliseconds until the next attempt.
+    /// Milliseconds until the next attempt; 0: none, somebody else's object stands in the place.
     pub retry_ms: u64,
     /// Somebody else keeps changing it.
     pub contested: bool,

@@ -385,7 +385,8 @@ impl Engine {
         let failed = self.failures.iter().map(|(key, f)| Trouble {
             object: key.to_string(),
             text: f.error.text.clone(),
-            retry_ms: wait(f.next_try),
+            // None at all is for what is not tried again.
+            retry_ms: wait(f.next_try).max(1),
             contested: self.contested.contains_key(key),
         });
         let fought = self.contested.iter().filter(|(k, _)| !self.failures.contains_key(*k));

@@ -210,6 +210,11 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
     }
     configuration(out, status, paint);
     for trouble in &status.trouble {
+        if trouble.retry_ms == 0 && !trouble.contested {
+            let text = format!("{}: {}; left alone until it goes", trouble.object, trouble.text);
+            remark(out, &paint.paint(Colour::Red, "conflict  "), &text);
+            continue;
+        }
         let word = if trouble.contested { "contested" } else { "refused" };
         let text = format!("{}: {}", trouble.object, trouble.text);
         let next = format!(

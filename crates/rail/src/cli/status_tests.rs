@@ -70,6 +70,11 @@ fn the_exit_code_tells_scripts() {
         Trouble { object: "rule".into(), text: "EPERM".into(), retry_ms: 1, contested: false };
     status.trouble.push(trouble);
     assert_eq!(exit_code(&status), 1, "the kernel refused something");
+    // What is not tried again does not claim that it is.
+    status.trouble[0].retry_ms = 0;
+    let screen = render(&status, Paint(false), &Columns::default());
+    assert!(screen.contains("conflict   rule: EPERM; left alone until it goes"), "{screen}");
+    assert!(!screen.contains("next attempt"), "{screen}");
     status.trouble.clear();
     status.guarded = true;
     assert_eq!(exit_code(&status), 1, "nothing is forwarded");
