@@ -21,10 +21,11 @@ mod world;
 
 use dice::Dice;
 use fault::{Fault, Mix};
-use invariant::Happening;
+use invariant::{Happening, Judged};
 use rail_core::state::ACCEPT_REDIRECTS;
 use rail_core::time::{Duration, Instant};
 use scenario::Scenario;
+use std::collections::BTreeMap;
 pub use world::{Violation, World};
 
 /// What became of a seed.
@@ -44,6 +45,8 @@ pub struct Outcome {
     pub virtual_time: Duration,
     /// Changes of the kernel by the router.
     pub ops: u64,
+    /// For how long each law judged, and excused.
+    pub judged: BTreeMap<&'static str, Judged>,
 }
 
 impl Outcome {
@@ -94,6 +97,7 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
         rival::occupy(&mut scenario.kernel, &scenario.config, 1);
     }
     let mut world = World::new(dice, scenario);
+    world.stands_long = seed % 16 == 13;
     if let Some(kept) = kept {
         world.trace.kept = kept;
     }
@@ -164,6 +168,7 @@ fn outcome(seed: u64, world: &World, begun: Instant) -> Outcome {
         faults: world.faults,
         virtual_time: world.now().since(begun),
         ops: world.ops,
+        judged: world.judged(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
-use rail_sim::invariant::NAMES;
+use rail_sim::invariant::{Judged, NAMES};
 use rail_sim::{Outcome, replay, run, run_by, run_guarded};
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
@@ -105,8 +106,16 @@ fn main() -> ExitCode {
         }
     });
     total.print(begun.elapsed());
+    let idle = total.judged.iter().find(|(_, judged)| judged.is_idle());
+    if let Some((law, _)) = idle.filter(|_| total.seeds >= MANY) {
+        println!("the law `{law}` excuses more than it judges");
+        return ExitCode::FAILURE;
+    }
     if total.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+/// Of so many seeds a law must judge more than it excuses.
+const MANY: u64 = 200;
 
 #[derive(Default)]
 struct Total {
@@ -115,6 +124,7 @@ struct Total {
     virtual_time: Duration,
     faults: [u64; Fault::ALL.len()],
     violations: Vec<(u64, &'static str, String)>,
+    judged: BTreeMap<&'static str, Judged>,
 }
 
 impl Total {
@@ -124,6 +134,9 @@ impl Total {
         self.virtual_time += outcome.virtual_time;
         for (sum, count) in self.faults.iter_mut().zip(outcome.faults) {
             *sum += count;
+        }
+        for (law, judged) in &outcome.judged {
+            self.judged.entry(law).or_default().add(*judged);
         }
         if let Some(violation) = &outcome.violation {
             self.violations.push((outcome.seed, violation.law, violation.text.clone()));
@@ -138,6 +151,9 @@ impl Total {
         let faults: u64 = self.faults.iter().sum();
         for (fault, count) in Fault::ALL.iter().zip(self.faults) {
             println!("{:>9}  {fault:?}", count);
+        }
+        for (law, judged) in &self.judged {
+            println!("{:>8.1}% excused by {law}", judged.excused_pct());
         }
         let rate = self.seeds as f64 / took.as_secs_f64();
         println!(

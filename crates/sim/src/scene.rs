@@ -1,6 +1,7 @@
 //! What the laws look at: the fake kernel, the truth about each line, the ways of
 //! new and of pinned connections, what the router said, and what excuses it.
 
+use crate::invariant::Share;
 use crate::kernel::{Kernel, Outcome, Query};
 use crate::net::Net;
 use rail_core::ProbeSocket;
@@ -49,6 +50,10 @@ pub struct Line {
     pub unplugged_since: Option<Instant>,
     /// Since when its link is set up and has its address: routes through it can exist.
     pub routable_since: Option<Instant>,
+    /// Since when nothing has changed for its probes: its link, its way, its provider, the targets.
+    pub steady_since: Instant,
+    /// What was true of it then.
+    truth: Truth,
     /// Where a pinned connection goes.
     pub pinned: Outcome,
     /// Where a probe goes.
@@ -61,6 +66,40 @@ pub struct Line {
     pub role: Role,
     /// Since when.
     pub role_since: Instant,
+}
+
+/// All that becomes of a line's probes.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+struct Truth {
+    is_there: bool,
+    is_dead: bool,
+    loss_pct: u32,
+    rtt: Duration,
+    missing: Option<usize>,
+    dead: Option<usize>,
+}
+
+impl Line {
+    /// A line of which nothing is known yet.
+    pub fn new(now: Instant, id: UplinkId, mark: u32) -> Self {
+        Self {
+            id,
+            mark,
+            class: Class::Dead,
+            since: now,
+            sound_since: None,
+            unplugged_since: None,
+            routable_since: None,
+            steady_since: now,
+            truth: Truth::default(),
+            pinned: Outcome::Lost,
+            probe: Outcome::Lost,
+            carrying_since: None,
+            health: Health::Absent,
+            role: Role::Standby,
+            role_since: now,
+        }
+    }
 }
 
 /// A way that a new connection takes.
@@ -183,7 +222,8 @@ impl Excuses {
         }
     }
 
-    fn lost_since(&self, from: Instant) -> Duration {
+    /// Time that was lost since then.
+    pub(crate) fn lost_since(&self, from: Instant) -> Duration {
         self.lost
             .iter()
             .rev()
@@ -320,7 +360,67 @@ impl Scene {
                 && self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
             let since = line.routable_since.unwrap_or(self.now);
             line.routable_since = is_routable.then_some(since);
+            let truth = self.truth(i);
+            let line = &mut self.lines[i];
+            if line.truth != truth {
+                line.truth = truth;
+                line.steady_since = self.now;
+            }
         }
+    }
+
+    fn truth(&self, i: usize) -> Truth {
+        let (condition, own) = (&self.net.lines[i], Outcome::Via(self.config.uplinks[i].ifname));
+        let line = &self.lines[i];
+        Truth {
+            is_there: line.unplugged_since.is_none() && line.pinned == own && line.probe == own,
+            is_dead: condition.is_dead(),
+            loss_pct: condition.loss_pct,
+            rtt: condition.rtt,
+            missing: condition.missing_target,
+            dead: self.net.dead_target,
+        }
+    }
+
+    /// Nothing has changed for the probes of this line for a while, and none is lost but those to a
+    /// target that is dead everywhere: whatever its verdict is by now, it has no reason to fall.
+    fn is_line_steady(&self, i: usize) -> bool {
+        let (line, condition) = (&self.lines[i], &self.net.lines[i]);
+        let is_whole = line.truth.is_there && !line.truth.is_dead && line.truth.loss_pct == 0;
+        // One target left, and the line that reaches another one decides what is asked of all.
+        let is_fair = self.net.lines.iter().all(|l| l.missing_target.is_none())
+            && (self.net.dead_target.is_none() || self.net.targets.len() > 1);
+        is_whole
+            && is_fair
+            && self.now >= condition.unsteady_until
+            && self.now > line.steady_since + STEADY + self.excuses.lost_since(line.steady_since)
+    }
+
+    /// The same, by name; loss that was before is remembered for a minute, and may still be a cause.
+    pub fn is_steady(&self, name: &str, cause: &str) -> bool {
+        let i = self.config.uplinks.iter().position(|uplink| uplink.name == name);
+        i.is_some_and(|i| self.is_line_steady(i)) && !cause.starts_with("loss")
+    }
+
+    /// How many uplinks that can be probed are steady.
+    pub fn steady_share(&self) -> Share {
+        let there = |i: &usize| self.lines[*i].class != Class::Dead && self.is_running;
+        let all = (0..self.lines.len()).filter(there).count();
+        let judged =
+            (0..self.lines.len()).filter(there).filter(|i| self.is_line_steady(*i)).count();
+        Share { judged, excused: all - judged }
+    }
+
+    /// How many uplinks are of a class that is judged, and of one that is excused.
+    pub fn class_share(
+        &self,
+        judged: impl Fn(Class) -> bool,
+        excused: impl Fn(Class) -> bool,
+    ) -> Share {
+        let count = |is_it: &dyn Fn(Class) -> bool| {
+            self.lines.iter().filter(|line| self.is_running && is_it(line.class)).count()
+        };
+        Share { judged: count(&judged), excused: count(&excused) }
     }
 
     /// Asks the kernel for all ways anew.
@@ -352,22 +452,26 @@ impl Scene {
             return Class::Dead;
         }
         let enough = self.net.targets.len() >= 3;
-        let faults = self.net.lines.iter().filter(|l| l.missing_target.is_some()).count()
-            + usize::from(self.net.dead_target.is_some());
+        let missing = self.net.lines.iter().filter(|l| l.missing_target.is_some()).count();
+        let faults = missing + usize::from(self.net.dead_target.is_some());
+        // Dead for everybody, it is ignored, however many are asked for.
+        let is_ignored = missing == 0 && self.net.targets.len() > 1;
         let unsteady = self.now < condition.unsteady_until;
-        if condition.loss_pct > 5 || unsteady || faults > usize::from(enough) {
+        if condition.loss_pct > 5 || unsteady || faults > usize::from(enough || is_ignored) {
             return Class::Gray;
         }
         match (condition.loss_pct > 0, faults > 0) {
             (false, false) => Class::Perfect,
             (true, true) => Class::Gray,
             // Not too much to live with, but a return may take longer.
-            _ if enough => Class::Good,
+            _ if enough || is_ignored => Class::Good,
             _ => Class::Gray,
         }
     }
 }
 
+/// All that was before has had its effect on a verdict by then, but for loss.
+const STEADY: Duration = Duration::from_secs(7);
 /// The router has heard of a change.
 const KNOWN: Duration = Duration::from_millis(300);
 /// For the loop and the operations of a failover.

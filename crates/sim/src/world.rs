@@ -8,10 +8,10 @@ mod shell;
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
-use crate::invariant::{Happening, Laws};
+use crate::invariant::{Happening, Judged, Laws};
 use crate::node::{Node, Trouble, Work};
 use crate::scenario::Scenario;
-use crate::scene::{Class, Excuses, Line, Scene, Ways};
+use crate::scene::{Excuses, Line, Scene, Ways};
 use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
 use rail_core::state::Step;
@@ -84,6 +84,8 @@ pub struct World {
     pub(crate) overrun_permille: u32,
     pub(crate) delay: Duration,
     pub(crate) ops: u64,
+    /// Whoever stands in our place at the start goes late.
+    pub(crate) stands_long: bool,
     events: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     laws: Laws,
@@ -99,21 +101,9 @@ impl World {
             u64::try_from(dice.between(SEC * 30, SEC * 90).as_nanos()).unwrap_or(0),
         );
         let config = scenario.config;
-        let lines = (1_u8..=u8::try_from(config.uplinks.len()).unwrap_or(0)).map(|n| Line {
+        let lines = (1_u8..=u8::try_from(config.uplinks.len()).unwrap_or(0)).map(|n| {
             // The core numbers names in the order of the file.
-            id: UplinkId(n),
-            mark: rail_core::render::mark(&config, UplinkId(n)),
-            class: Class::Dead,
-            since: now,
-            sound_since: None,
-            unplugged_since: None,
-            routable_since: None,
-            pinned: crate::kernel::Outcome::Lost,
-            probe: crate::kernel::Outcome::Lost,
-            carrying_since: None,
-            health: Health::Absent,
-            role: Role::Standby,
-            role_since: now,
+            Line::new(now, UplinkId(n), rail_core::render::mark(&config, UplinkId(n)))
         });
         let scene = Scene {
             now,
@@ -144,6 +134,7 @@ impl World {
             overrun_permille: 0,
             delay: Duration::ZERO,
             ops: 0,
+            stands_long: false,
             events: BTreeMap::new(),
             sequence: 0,
             laws: Laws::all(),
@@ -233,6 +224,11 @@ impl World {
         }
     }
 
+    /// For how long each law judged, and excused.
+    pub(crate) fn judged(&self) -> BTreeMap<&'static str, Judged> {
+        self.laws.times()
+    }
+
     /// Writes into the timeline.
     pub(crate) fn note(&mut self, text: String) {
         self.trace.note(self.scene.now, text);
@@ -268,7 +264,11 @@ impl World {
         }
         self.note("the daemon starts".into());
         // Whoever stands in our place goes before the laws ask whether all is as desired.
-        self.after(MS * 700, Event::Heal(Heal::Place));
+        let wait = if self.stands_long { SEC * 8 } else { MS * 700 };
+        self.after(wait, Event::Heal(Heal::Place));
+        if self.stands_long {
+            self.scene.excuses.disturbed = now + wait;
+        }
         let mut out = Vec::new();
         router.start(now, &mut out);
         self.node.router = Some(router);

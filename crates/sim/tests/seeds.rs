@@ -94,6 +94,14 @@ fn every_law_holds() {
     let hours: f64 = outcomes.iter().map(|o| o.virtual_time.as_secs_f64() / 3600.0).sum();
     let faults: u64 = outcomes.iter().flat_map(|o| o.faults).sum();
     let changes: u64 = outcomes.iter().map(|o| o.ops).sum();
+    let mut judged = std::collections::BTreeMap::<&str, rail_sim::invariant::Judged>::new();
+    for (law, more) in outcomes.iter().flat_map(|o| &o.judged) {
+        judged.entry(law).or_default().add(*more);
+    }
+    for (law, judged) in judged {
+        println!("{law} excuses {:.1} % of the time", judged.excused_pct());
+        assert!(!judged.is_idle(), "the law `{law}` excuses more than it judges");
+    }
     println!("{} seeds, {hours:.1} virtual hours, {faults} faults, {changes} changes", seeds.len());
     assert!(faults > 1000 && changes > 1000, "too little happened to prove anything");
 }

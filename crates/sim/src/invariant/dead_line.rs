@@ -2,7 +2,7 @@
 //! stated bound, while another line could carry it. A line without carrier is
 //! left at once.
 
-use super::{Happening, Law};
+use super::{Happening, Law, Share};
 use crate::scene::{Class, Scene};
 use rail_core::time::{Duration, Instant};
 
@@ -35,6 +35,10 @@ impl Law for DeadLine {
             }
         }
         Ok(())
+    }
+
+    fn share(&self, scene: &Scene) -> Option<Share> {
+        Some(scene.class_share(|class| class == Class::Dead, |class| class == Class::Gray))
     }
 }
 

@@ -1,8 +1,8 @@
 //! No false death: a line without fault, or with faults that must not matter,
 //! never leaves.
 
-use super::{Happening, Law};
-use crate::scene::Scene;
+use super::{Happening, Law, Share};
+use crate::scene::{Class, Scene};
 use rail_core::notice::Notice;
 use rail_core::status::Health;
 use rail_core::time::Duration;
@@ -27,6 +27,10 @@ impl Law for FalseDeath {
             return Err(format!("{uplink} is without fault and went {to}: {cause}"));
         }
         Ok(())
+    }
+
+    fn share(&self, scene: &Scene) -> Option<Share> {
+        Some(scene.class_share(Class::is_sound, |class| class == Class::Gray))
     }
 }
 

@@ -8,6 +8,8 @@ use rail_core::Purge;
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
 use rail_core::status::Status;
+use rail_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// Something that happened.
@@ -60,6 +62,49 @@ pub trait Law {
     /// # Errors
     /// What is wrong, as a sentence.
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String>;
+
+    /// How many of those that the law is about it judges now, and how many are excused; `None`
+    /// where nobody is.
+    fn share(&self, _scene: &Scene) -> Option<Share> {
+        None
+    }
+}
+
+/// Of how many a law judges.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Share {
+    /// So many.
+    pub judged: usize,
+    /// Nothing is claimed of these.
+    pub excused: usize,
+}
+
+/// For how long a law has judged, and excused, summed over those that it is about.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Judged {
+    /// So long.
+    pub judged: Duration,
+    /// So long nothing was claimed.
+    pub excused: Duration,
+}
+
+impl Judged {
+    /// Both together.
+    pub fn add(&mut self, other: Self) {
+        self.judged += other.judged;
+        self.excused += other.excused;
+    }
+
+    /// Share of time that is excused, in per cent.
+    pub fn excused_pct(&self) -> f64 {
+        let all = (self.judged + self.excused).as_secs_f64();
+        100.0 * self.excused.as_secs_f64() / all.max(f64::MIN_POSITIVE)
+    }
+
+    /// A law that excuses more than it judges proves nothing.
+    pub fn is_idle(&self) -> bool {
+        self.excused > self.judged
+    }
 }
 
 macro_rules! laws {
@@ -72,7 +117,11 @@ macro_rules! laws {
         impl Laws {
             /// Every law, with a fresh memory.
             pub fn all() -> Self {
-                Self { laws: vec![$((stringify!($module), Box::new($module::$law::default()))),*] }
+                Self {
+                    laws: vec![$((stringify!($module), Box::new($module::$law::default()))),*],
+                    times: BTreeMap::new(),
+                    last: None,
+                }
             }
         }
     };
@@ -88,22 +137,28 @@ laws! {
     foreign => Foreign,
     forwarding => Forwarding,
     guard => Guard,
+    marks => Marks,
     notices => Notices,
     pinned => Pinned,
     probe => Probe,
+    probed => Probed,
     purge => PurgeLaw,
     quiet => Quiet,
     recovery => Recovery,
+    reload => Reload,
     settled => Settled,
     shares => Shares,
     sleep => Sleep,
     slots => Slots,
+    start => Start,
     window => Window,
 }
 
 /// All laws of a run.
 pub struct Laws {
     laws: Vec<(&'static str, Box<dyn Law>)>,
+    times: BTreeMap<&'static str, Judged>,
+    last: Option<Instant>,
 }
 
 impl Laws {
@@ -112,8 +167,27 @@ impl Laws {
         self.laws.retain(|(name, _)| *name == law);
     }
 
+    /// For how long each law judged, and excused.
+    pub fn times(&self) -> BTreeMap<&'static str, Judged> {
+        self.times.clone()
+    }
+
+    fn count(&mut self, scene: &Scene) {
+        let time = scene.now.since(self.last.unwrap_or(scene.now));
+        self.last = Some(scene.now);
+        for (name, law) in &self.laws {
+            let Some(share) = law.share(scene) else { continue };
+            let times = |n: usize| time * u32::try_from(n).unwrap_or(u32::MAX);
+            let more = Judged { judged: times(share.judged), excused: times(share.excused) };
+            self.times.entry(name).or_default().add(more);
+        }
+    }
+
     /// Asks all laws; the first that is broken.
     pub fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Option<Violation> {
+        if matches!(what, Happening::Tick) {
+            self.count(scene);
+        }
         for (name, law) in &mut self.laws {
             if let Err(text) = law.judge(scene, what) {
                 return Some(Violation { law: name, text });

@@ -1,7 +1,7 @@
 //! Faults end, and everything is well again: every line is up, and those of the
 //! lowest tier carry connections.
 
-use super::{Happening, Law};
+use super::{Happening, Law, Share};
 use crate::kernel::Outcome;
 use crate::scene::{Class, Scene, Way};
 use rail_core::config::Tier;
@@ -18,6 +18,11 @@ impl Law for Recovery {
             Happening::Ended(_) => all_well(scene),
             _ => Ok(()),
         }
+    }
+
+    fn share(&self, scene: &Scene) -> Option<Share> {
+        let is_excused = |class| matches!(class, Class::Good | Class::Gray);
+        Some(scene.class_share(|class| class == Class::Perfect, is_excused))
     }
 }
 

@@ -1,0 +1,50 @@
+//! Every mark in the map of the buckets belongs to a usable uplink, or none is
+//! usable: whatever was chosen, and however, new connections go where they can.
+
+use super::{Happening, Law, Share};
+use crate::scene::{Line, Scene};
+use rail_core::config::Tier;
+use rail_core::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Marks {
+    /// Since when a mark is wrong.
+    wrong: Option<Instant>,
+}
+
+impl Law for Marks {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Tick = what else { return Ok(()) };
+        let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
+        let any = pairs().any(|(u, line)| u.tier != Tier::Inbound && line.health.is_usable());
+        let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
+        let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
+        let Some((uplink, line)) = wrong.filter(|_| any && is_judged(scene)) else {
+            self.wrong = None;
+            return Ok(());
+        };
+        let since = *self.wrong.get_or_insert(scene.now);
+        if scene.excuses.is_overdue(scene.now, since, DECIDED) {
+            let (name, health) = (&uplink.name, line.health);
+            return Err(format!("{name} is {health} since {since}, and buckets have its mark"));
+        }
+        Ok(())
+    }
+
+    fn share(&self, scene: &Scene) -> Option<Share> {
+        if !scene.is_running {
+            return Some(Share::default());
+        }
+        let judged = usize::from(is_judged(scene));
+        Some(Share { judged, excused: 1 - judged })
+    }
+}
+
+/// Nobody has edited the map since it was last in order.
+fn is_judged(scene: &Scene) -> bool {
+    scene.is_running && !scene.is_damaged && !scene.withdrawing
+}
+
+/// From a decision to its effect.
+const DECIDED: Duration = Duration::from_millis(100);

@@ -1,0 +1,52 @@
+//! Usable implies probed: an uplink that is not asked is not used. Who cannot be
+//! probed, because the kernel refuses its way, says so instead.
+
+use super::{Happening, Law, Share};
+use crate::scene::Scene;
+use rail_core::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Probed {
+    /// Of each uplink: when it last sent a probe, or was not usable.
+    last: Vec<Instant>,
+}
+
+impl Law for Probed {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        self.last.resize(scene.lines.len(), Instant::ZERO);
+        let excuses = &scene.excuses;
+        match what {
+            Happening::Sent { uplink, .. } => {
+                for (last, line) in self.last.iter_mut().zip(&scene.lines) {
+                    if line.id == *uplink {
+                        *last = scene.now;
+                    }
+                }
+            }
+            Happening::Tick => {
+                let bound = scene.config.check.interval * 11 + SLACK;
+                for (i, (last, line)) in self.last.iter_mut().zip(&scene.lines).enumerate() {
+                    if !scene.is_running || scene.withdrawing || !line.health.is_usable() {
+                        *last = scene.now;
+                    }
+                    let from = (*last).max(excuses.started).max(excuses.resumed);
+                    if scene.now > from + bound + excuses.lost_since(from) {
+                        let (name, health) = (&scene.config.uplinks[i].name, line.health);
+                        return Err(format!("{name} is {health}, and not probed since {from}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn share(&self, scene: &Scene) -> Option<Share> {
+        let usable = scene.lines.iter().filter(|line| line.health.is_usable()).count();
+        Some(Share { judged: if scene.is_running { usable } else { 0 }, excused: 0 })
+    }
+}
+
+/// For the loop, and for a way that is being put in.
+const SLACK: Duration = Duration::from_millis(1500);
