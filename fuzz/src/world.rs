@@ -167,7 +167,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
         networks: vec![network(dice)],
         firewall: FirewallConfig {
             mode: if dice.one_in(2) { FirewallMode::Off } else { FirewallMode::Basic },
-            allow: vec![Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from: Vec::new() }],
+            allow: vec![Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from: Vec::new(), to: Vec::new() }],
         },
         balance: match dice.below(3) {
             0 => BalanceBy::Connection,
@@ -177,9 +177,11 @@ fn config(dice: &mut Dice<'_>) -> Config {
         ranges: Ranges::default(),
         check: check(dice, targets),
         uplinks: (0..count).map(|i| uplink(dice, i)).collect(),
+        translations: Vec::new(),
         forwards: vec![Forward {
             protocol: Protocol::Udp,
             ports: Some((53, 54)),
+            address: None,
             to: SocketAddr::from(([192, 168, 1, 2], 5353)),
             from: Vec::new(),
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),

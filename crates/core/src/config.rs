@@ -27,6 +27,8 @@ pub struct Config {
     pub check: CheckConfig,
     /// `[[uplink]]`, in the order of the file.
     pub uplinks: Vec<UplinkConfig>,
+    /// `[[nat]]`, in the order of the file: the first that names a source is for it.
+    pub translations: Vec<Translation>,
     /// `[[forward]]`, in the order of the file.
     pub forwards: Vec<Forward>,
 }
@@ -166,6 +168,8 @@ pub struct Allow {
     pub ports: Vec<(u16, u16)>,
     /// Source prefixes of both families; empty: anyone.
     pub from: Vec<Prefix>,
+    /// Hosts inside that are reached by their own addresses; empty: the router itself.
+    pub to: Vec<Prefix>,
 }
 
 /// What is above IP.
@@ -335,10 +339,45 @@ pub struct UplinkConfig {
     pub tier: Tier,
     /// Source translation.
     pub nat: Nat,
+    /// Further addresses of ours on the interface, with their prefix lengths.
+    pub addresses: Vec<Prefix>,
+    /// Destinations for which nothing is translated: a VPN's other side.
+    pub no_nat: Vec<Prefix>,
+    /// Networks that the provider routes to this uplink: hosts inside keep such an address.
+    pub routed: Vec<Prefix>,
     /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
+}
+
+impl UplinkConfig {
+    /// Every address of ours on the interface with its prefix length, the first one first.
+    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
+        core::iter::once(self.address).chain(self.addresses.iter().copied())
+    }
+
+    /// Every address of ours on the interface, the first one first.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
+        self.prefixes().map(|prefix| prefix.address)
+    }
+
+    /// Every source that this uplink's provider takes from us, or is meant to: what we have, what
+    /// we translate to, and what is routed to us. (With `nat = false` any other may be, too.)
+    pub fn own_sources(&self) -> impl Iterator<Item = Prefix> + '_ {
+        let translated = match self.nat {
+            Nat::To(address) => Some(Prefix::host(address.into())),
+            Nat::On | Nat::Off => None,
+        };
+        let hosts = self.own_addresses().map(Prefix::host);
+        hosts.chain(translated).chain(self.routed.iter().copied())
+    }
+
+    /// True if forwards and `[[nat]]` may use the address on this uplink.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.own_addresses().any(|own| own == address)
+            || self.routed.iter().any(|prefix| prefix.contains(address))
+    }
 }
 
 /// `tier`: the lowest tier with a usable uplink carries new connections.
@@ -361,6 +400,15 @@ pub enum Nat {
     Off,
 }
 
+/// `[[nat]]`: what hosts inside appear as on the uplink that has the address.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Translation {
+    /// Hosts inside.
+    pub from: Vec<Prefix>,
+    /// The address.
+    pub to: Ipv4Addr,
+}
+
 /// `[[forward]]`: a port forward.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Forward {
@@ -372,6 +420,8 @@ pub struct Forward {
     /// Where it goes: the host inside and, there, the first port; the others follow in order.
     /// Without ports the port is 0.
     pub to: SocketAddr,
+    /// The one address of an uplink on which it is; `None`: the first one of each.
+    pub address: Option<Ipv4Addr>,
     /// Sources outside that may; empty: anyone.
     pub from: Vec<Prefix>,
     /// Names of the uplinks; `None`: all.

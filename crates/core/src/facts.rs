@@ -1,9 +1,11 @@
 //! What we believe now. Facts, with the configuration, are all that the desired
 //! state is made from.
 
-use crate::net::{Mac, UplinkId};
+use crate::config::UplinkConfig;
+use crate::net::{Mac, Prefix, UplinkId};
 use crate::status::Health;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Beliefs about one uplink.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +20,9 @@ pub struct UplinkFacts {
     pub carrier: bool,
     /// The address is on the interface.
     pub has_address: bool,
+    /// Further addresses of ours on the interface: those of the configuration, and those of the
+    /// uplink's subnet that others have set.
+    pub further: Vec<Prefix>,
     /// Largest packet that the interface takes, in bytes; the last one seen if it is gone.
     pub mtu: u32,
     /// Health.
@@ -39,12 +44,24 @@ impl UplinkFacts {
             link_up: false,
             carrier: false,
             has_address: false,
+            further: Vec::new(),
             mtu: WIDE_MTU,
             health: Health::Absent,
             active: false,
             drained: false,
             gateway_mac: None,
         }
+    }
+
+    /// Every address of ours on the interface, the first one first.
+    pub fn own_addresses(&self, uplink: &UplinkConfig) -> Vec<IpAddr> {
+        let mut own: Vec<IpAddr> = uplink.own_addresses().collect();
+        for further in &self.further {
+            if !own.contains(&further.address) {
+                own.push(further.address);
+            }
+        }
+        own
     }
 
     /// True if a route through it can be installed.

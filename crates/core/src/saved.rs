@@ -121,6 +121,9 @@ pub struct Imprint {
     pub address: IpAddr,
     /// What sources are translated to; `None`: they are not.
     pub source: Option<IpAddr>,
+    /// The uplink's further addresses.
+    #[serde(default)]
+    pub further: Vec<IpAddr>,
 }
 
 /// Connections to delete, however well the uplink of their number is.
@@ -145,7 +148,8 @@ impl Imprint {
             Nat::Off => None,
         };
         let (mark, mask) = (render::mark(config, id), config.ranges.mark_mask);
-        Self { uplink: id, mark, mask, address, source }
+        let further = uplink.own_addresses().skip(1).collect();
+        Self { uplink: id, mark, mask, address, source, further }
     }
 
     /// The connections that are lost when the uplink becomes this one, or goes. Interface and
@@ -163,16 +167,23 @@ impl Imprint {
             (!is_translated_so).then_some(translated),
             (!has_address).then_some(Which::At(self.address)),
         ];
+        let is_lost = move |own: &&IpAddr| !new.is_some_and(|new| new.further.contains(*own));
+        // Programs have a further address, forwards are asked for by it, and `[[nat]]` gives it.
+        let further = self.further.iter().filter(is_lost);
+        let further = further.flat_map(|own| [Which::At(*own), Which::From(*own)]);
         let Self { uplink, mark, mask, .. } = *self;
-        which.into_iter().flatten().map(move |which| Void { uplink, mark, mask, which })
+        let all = which.into_iter().flatten().chain(further);
+        all.map(move |which| Void { uplink, mark, mask, which })
     }
 
     /// True if such connections are this uplink's as it is now.
     fn explains(&self, void: &Void) -> bool {
         (self.mark, self.mask) == (void.mark, void.mask)
             && match void.which {
-                Which::From(source) => self.source == Some(source),
-                Which::At(address) => self.address == address,
+                Which::From(source) => {
+                    self.source == Some(source) || self.further.contains(&source)
+                }
+                Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
             }
     }

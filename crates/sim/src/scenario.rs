@@ -98,6 +98,7 @@ fn config(dice: &mut Dice) -> Config {
     let forward = Forward {
         protocol: Protocol::Tcp,
         ports: Some((8080, 8080)),
+        address: None,
         to,
         from: Vec::new(),
         uplinks: None,
@@ -116,6 +117,7 @@ fn config(dice: &mut Dice) -> Config {
         ranges: Ranges::default(),
         check: check(dice),
         uplinks,
+        translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
     }
 }
@@ -148,6 +150,9 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
         weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
         tier: Tier::Number(1),
         nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
+        addresses: Vec::new(),
+        no_nat: Vec::new(),
+        routed: Vec::new(),
         redirects: false,
         enabled: true,
     }

@@ -18,42 +18,71 @@ const DHCPV6_ANSWERS: (&str, u16) = ("fe80::/10", 546);
 pub(super) fn nft(allowed: &[Allow]) -> Vec<String> {
     let (from, port) = DHCPV6_ANSWERS;
     let answers = format!("ip6 saddr {from} udp dport {port} accept");
-    let rules = allowed.iter().flat_map(|allow| {
-        let what = nft_service(allow.protocol, &allow.ports);
-        sources(allow).map(move |(family, from)| match any_of(from) {
-            Some(from) => format!("{} saddr {from} {what} accept", word(family)),
-            None => format!("{what} accept"),
-        })
-    });
-    core::iter::once(answers).chain(rules).collect()
+    let here = allowed.iter().filter(|allow| allow.to.is_empty());
+    core::iter::once(answers).chain(here.flat_map(nft_rules)).collect()
 }
 
-/// The same as matches of iptables or ip6tables.
+/// For the chain of what goes on to the inside.
+pub(super) fn nft_inside(allowed: &[Allow]) -> impl Iterator<Item = String> {
+    allowed.iter().filter(|allow| !allow.to.is_empty()).flat_map(nft_rules)
+}
+
+fn nft_rules(allow: &Allow) -> impl Iterator<Item = String> {
+    let what = nft_service(allow.protocol, &allow.ports);
+    families(allow).map(move |(family, [from, to])| {
+        let word = word(family);
+        let side = |name: &str, all| match any_of(all) {
+            Some(all) => format!("{word} {name} {all} "),
+            None => String::new(),
+        };
+        let (from, to) = (side("saddr", from), side("daddr", to));
+        format!("{from}{to}{what} accept")
+    })
+}
+
+/// What is for the router, as matches of iptables or ip6tables.
 pub(super) fn iptables(allowed: &[Allow], family: Family) -> Vec<String> {
     let (from, port) = DHCPV6_ANSWERS;
     let answers = (family == Family::V6).then(|| format!("-s {from} -p udp --dport {port}"));
-    let mut rules: Vec<String> = answers.into_iter().collect();
-    for allow in allowed {
-        let here = |(of, from): &(Family, Vec<String>)| from.is_empty() || *of == family;
-        for (_, from) in sources(allow).filter(here) {
-            let from =
-                if from.is_empty() { from.join("") } else { format!("-s {} ", from.join(",")) };
-            let services = iptables_services(allow.protocol, &allow.ports);
-            rules.extend(services.iter().map(|what| format!("{from}{what}")));
-        }
+    let here = allowed.iter().filter(|allow| allow.to.is_empty());
+    answers.into_iter().chain(here.flat_map(|allow| matches(allow, family))).collect()
+}
+
+/// The same of what goes on to the inside.
+pub(super) fn iptables_inside(allowed: &[Allow], family: Family) -> Vec<String> {
+    let there = allowed.iter().filter(|allow| !allow.to.is_empty());
+    there.flat_map(|allow| matches(allow, family)).collect()
+}
+
+fn matches(allow: &Allow, family: Family) -> Vec<String> {
+    let is_any = allow.from.is_empty() && allow.to.is_empty();
+    let mut rules = Vec::new();
+    for (_, [from, to]) in families(allow).filter(|(of, _)| is_any || *of == family) {
+        let side = |option: &str, all: Vec<String>| match all.as_slice() {
+            [] => String::new(),
+            all => format!("{option} {} ", all.join(",")),
+        };
+        let (from, to) = (side("-s", from), side("-d", to));
+        let services = iptables_services(allow.protocol, &allow.ports);
+        rules.extend(services.iter().map(|what| format!("{from}{to}{what}")));
     }
     rules
 }
 
-/// The sources of each family that has some; one empty list for anyone.
-fn sources(allow: &Allow) -> impl Iterator<Item = (Family, Vec<String>)> + '_ {
-    let of = |family| {
-        let here = allow.from.iter().filter(move |prefix| prefix.family() == family);
-        (family, here.map(Prefix::to_string).collect::<Vec<_>>())
+/// Sources and destinations by family; one pair of empty lists if there are neither.
+fn families(allow: &Allow) -> impl Iterator<Item = (Family, [Vec<String>; 2])> {
+    let of = |family, all: &[Prefix]| -> Vec<String> {
+        let here = all.iter().filter(|prefix| prefix.family() == family);
+        here.map(ToString::to_string).collect()
     };
-    let anyone = allow.from.is_empty().then(|| (Family::V4, Vec::new()));
-    let some = [of(Family::V4), of(Family::V6)].into_iter().filter(|(_, from)| !from.is_empty());
-    anyone.into_iter().chain(some)
+    let both = |family| (family, [of(family, &allow.from), of(family, &allow.to)]);
+    let (any_from, any_to) = (allow.from.is_empty(), allow.to.is_empty());
+    let has = move |(_, [from, to]): &(Family, [Vec<String>; 2])| {
+        (any_from || !from.is_empty()) && (any_to || !to.is_empty())
+    };
+    let pairs = if any_from && any_to { &[Family::V4][..] } else { &[Family::V4, Family::V6] };
+    let all: Vec<_> = pairs.iter().map(|family| both(*family)).filter(has).collect();
+    all.into_iter()
 }
 
 const fn word(family: Family) -> &'static str {

@@ -6,18 +6,19 @@
 //! failover changes routes only, so the text stays as it is until the
 //! configuration changes.
 
-use super::forward::is_on;
-use super::{allow, firewall, mark, networks};
+use super::forward::{is_on, public};
+use super::{allow, exempt, firewall, mark, networks};
 use crate::config::{Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, IfName, UplinkId};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// Name of the table of [`nft`]: not ours, for it is the administrator's.
 const TABLE: &str = "uplinks";
@@ -134,7 +135,7 @@ fn mangle(rules: &Rules<'_>) -> String {
 
 /// The router's packets that no rule by source puts on a line: the mark of their connection.
 fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
-    let told = rules.lines.iter().map(|line| line.uplink.address.address);
+    let told = rules.lines.iter().flat_map(|line| line.uplink.own_addresses());
     let mut out: Vec<String> =
         told.map(|address| format!("rail-own -s {address} -j RETURN")).collect();
     out.push(format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"));
@@ -155,6 +156,8 @@ fn nat(rules: &Rules<'_>) -> String {
             out.extend(port_forward(&format!("{}{from}", line.uplink.ifname), line, forward));
         }
         out.extend(hairpin(rules.config, line));
+        let exempt = exempt::iptables(rules.config, line.uplink);
+        out.extend(exempt.iter().map(|rule| format!("rail-snat {rule}")));
         let source = match line.uplink.nat {
             Nat::On => line.uplink.address.address.to_string(),
             Nat::To(address) => address.to_string(),
@@ -168,7 +171,7 @@ fn nat(rules: &Rules<'_>) -> String {
 /// The translation of what comes in by an interface, perhaps from some sources only.
 fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Vec<String> {
     let SocketAddr::V4(to) = forward.to else { return Vec::new() };
-    let public = line.uplink.address.address;
+    let public = public(forward, line.uplink);
     let goal = match forward.ports {
         None => to.ip().to_string(),
         Some((first, last)) if first == last => to.to_string(),
@@ -195,11 +198,14 @@ fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
         let may = |f: &&&Forward| f.from.is_empty() || networks::is_lan(&network);
         let reached = forwards.iter().filter(may);
         out.extend(reached.flat_map(|f| port_forward(&inside.to_string(), line, f)));
-        let (public, mask) = (line.uplink.address.address, config.ranges.mark_mask);
-        out.push(format!(
-            "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
-             -m connmark --mark 0x0/{mask:#x} -j MASQUERADE"
-        ));
+        let mask = config.ranges.mark_mask;
+        let publics: BTreeSet<IpAddr> = forwards.iter().map(|f| public(f, line.uplink)).collect();
+        out.extend(publics.iter().map(|public| {
+            format!(
+                "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
+                 -m connmark --mark 0x0/{mask:#x} -j MASQUERADE"
+            )
+        }));
     }
     out
 }
@@ -207,17 +213,23 @@ fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
 /// What is let in returns to the administrator's rules; only what is closed ends here.
 fn filter(rules: &Rules<'_>) -> String {
     let mut out = Vec::new();
+    let public = allow::iptables_inside(&rules.config.firewall.allow, rules.family);
+    let inward = if public.is_empty() { "rail-closed" } else { "rail-public" };
     for line in rules.lines {
         let ifname = line.uplink.ifname;
         if line.uplink.nat != Nat::Off {
             out.push(format!("rail-forward -o {ifname} -m conntrack --ctstate INVALID -j DROP"));
         }
-        out.extend(gates(ifname));
+        out.extend(gates(ifname, inward));
     }
-    out.extend(firewall::closed(rules.config).into_iter().flat_map(gates));
+    out.extend(firewall::closed(rules.config).into_iter().flat_map(|i| gates(i, inward)));
     let icmp = icmp(rules.family);
     let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
     out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
+    out.extend(public.iter().map(|what| format!("rail-public {what} -j RETURN")));
+    if !public.is_empty() {
+        out.push("rail-public -j rail-closed".into());
+    }
     out.push("rail-wan -j rail-closed".into());
     for open in [KNOWN, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
@@ -225,6 +237,7 @@ fn filter(rules: &Rules<'_>) -> String {
     out.push(format!("rail-closed -p {icmp} -j RETURN"));
     out.push("rail-closed -j DROP".into());
     let mut chains = vec!["rail-wan".to_string(), "rail-closed".to_string()];
+    chains.extend((!public.is_empty()).then(|| inward.to_string()));
     for network in &rules.config.networks {
         chains.extend(inside(rules, network, &mut out));
     }
@@ -239,11 +252,8 @@ fn filter(rules: &Rules<'_>) -> String {
 }
 
 /// Where what comes by a line goes.
-fn gates(ifname: IfName) -> [String; 2] {
-    [
-        format!("rail-forward -i {ifname} -j rail-closed"),
-        format!("rail-input -i {ifname} -j rail-wan"),
-    ]
+fn gates(ifname: IfName, inward: &str) -> [String; 2] {
+    [format!("rail-forward -i {ifname} -j {inward}"), format!("rail-input -i {ifname} -j rail-wan")]
 }
 
 const fn icmp(family: Family) -> &'static str {
@@ -264,9 +274,10 @@ fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option
     out.push(format!("rail-forward -i {ifname} -j {chain}"));
     out.push(format!("{chain} {KNOWN} -j RETURN"));
     for line in rules.lines {
-        let public = line.uplink.address.address;
-        let has = |f: &Forward| f.hairpin && is_on(f, line.uplink);
-        if rules.family == Family::V4 && rules.config.forwards.iter().any(has) {
+        let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);
+        let forwards = rules.config.forwards.iter().filter(here);
+        let publics: BTreeSet<IpAddr> = forwards.map(|f| public(f, line.uplink)).collect();
+        for public in publics.iter().filter(|_| rules.family == Family::V4) {
             let asked = format!("-m conntrack --ctstate DNAT --ctorigdst {public}");
             out.push(format!("{chain} {asked} -j RETURN"));
         }

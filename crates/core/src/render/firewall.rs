@@ -9,13 +9,14 @@ use crate::config::{BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::{IfName, UplinkId};
 use crate::render::{
-    allow, forward as port_forward, inside as beside, mark, networks, shared, slot_count,
+    allow, exempt, forward as port_forward, inside as beside, mark, networks, shared, slot_count,
 };
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Priorities as nft names them.
 const MANGLE: i32 = -150;
@@ -38,6 +39,8 @@ const CLAMP: &str = "tcp option maxseg size set rt mtu";
 pub(super) struct Line<'a> {
     pub(super) uplink: &'a UplinkConfig,
     pub(super) id: UplinkId,
+    /// Every address of ours on the interface, the first one first.
+    pub(super) own: Vec<IpAddr>,
     /// On an inside interface: what arrives there may come from any host.
     pub(super) inside: bool,
     /// Of its interface, in bytes.
@@ -58,6 +61,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         .map(|(uplink, fact)| Line {
             uplink,
             id: fact.id,
+            own: fact.own_addresses(uplink),
             inside: config.is_inside(uplink),
             mtu: fact.mtu,
             shared: shared::shares_interface(config, uplink),
@@ -85,7 +89,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     }
     if config.firewall.mode != FirewallMode::Off {
         chains.push(from_uplink_to_router(config));
-        chains.push(from_uplink_to_inside());
+        chains.push(from_uplink_to_inside(config));
         chains.extend(networks::chains(config, &lines));
         let mut gates = closed_gates(config, "wan_input");
         gates.extend(networks::input_gates(config));
@@ -247,30 +251,34 @@ pub(super) fn any_of(mut values: Vec<String>) -> Option<String> {
 /// Connections that leave: pinned to the uplink they leave by, and translated. A rule per
 /// uplink, for up to some twenty comparisons cost less than a map of devices and a jump.
 fn translate(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let mut rules: Vec<String> =
-        lines.iter().map(|line| departure(config, line, &leaves(config, line))).collect();
+    let leaving = |line| departure(config, line, &leaves(config, line));
+    let mut rules: Vec<String> = lines.iter().flat_map(leaving).collect();
     let shared = || lines.iter().filter(|line| line.shared);
     // What goes to none of the gateways: a neighbour, or IPv6.
     let to_neighbours = |line| departure(config, line, &shared::to_neighbours(line.uplink));
     let has_subnet =
         |line: &&Line<'_>| !line.first && !shared::is_subnet_taken(config, line.uplink);
-    rules.extend(shared().filter(has_subnet).map(to_neighbours));
-    rules.extend(shared().filter(|line| line.first).map(|line| departure(config, line, &by(line))));
+    rules.extend(shared().filter(has_subnet).flat_map(to_neighbours));
+    let firsts = shared().filter(|line| line.first);
+    rules.extend(firsts.flat_map(|line| departure(config, line, &by(line))));
     rules.extend(port_forward::out_of_hairpin(config, lines));
     base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rules)
 }
 
-/// The first packet of a connection that leaves by an uplink. One rule: what is not IPv4 is
-/// pinned, and ends before the translation.
-fn departure(config: &Config, line: &Line<'_>, leaves: &str) -> String {
-    let pin = format!("{leaves} {}", set_mark(config, "ct", line.id));
-    match line.uplink.nat {
+/// The first packet of a connection that leaves by an uplink. One rule if nothing is special: what
+/// is not IPv4 is pinned, and ends before the translation.
+fn departure(config: &Config, line: &Line<'_>, leaves: &str) -> Vec<String> {
+    let mark = set_mark(config, "ct", line.id);
+    let pin = format!("{leaves} {mark}");
+    let mut rules = exempt::nft(config, line, leaves, &mark);
+    rules.push(match line.uplink.nat {
         Nat::On => format!("{pin} meta nfproto ipv4 snat ip to {}", line.uplink.address.address),
         Nat::To(address) => format!("{pin} meta nfproto ipv4 snat ip to {address}"),
         // Nor may a rule for the rest of its interface see it.
         Nat::Off if line.shared => format!("{pin} accept"),
         Nat::Off => pin,
-    }
+    });
+    rules
 }
 
 /// Which of the packets that leave are a line's.
@@ -299,15 +307,14 @@ fn from_uplink_to_router(config: &Config) -> Chain {
     plain("wan_input".into(), rules)
 }
 
-fn from_uplink_to_inside() -> Chain {
-    plain(
-        "wan_forward".into(),
-        vec![
-            "ct status dnat accept".into(),
-            "meta l4proto { icmp, ipv6-icmp } accept".into(),
-            "counter drop".into(),
-        ],
-    )
+fn from_uplink_to_inside(config: &Config) -> Chain {
+    let mut rules = vec![
+        "ct status dnat accept".to_string(),
+        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
+    ];
+    rules.extend(allow::nft_inside(&config.firewall.allow));
+    rules.push("counter drop".into());
+    plain("wan_forward".into(), rules)
 }
 
 /// Forwarded packets. Connections that proved themselves in both directions take the first

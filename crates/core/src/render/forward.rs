@@ -10,22 +10,25 @@ use crate::render::allow::nft_service;
 use crate::render::firewall::{Line, any_of, inside, plain};
 use crate::render::networks;
 use crate::state::Chain;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// The rules of one line's chain, for the first packet of a connection that came by it.
 pub(super) fn arriving(config: &Config, line: &Line<'_>) -> impl Iterator<Item = String> {
     let here = config.forwards.iter().filter(|forward| is_on(forward, line.uplink));
-    let public = line.uplink.address.address.to_string();
-    here.map(move |forward| format!("{}{}", sources(forward), translation(forward, &public)))
+    here.map(move |forward| {
+        let public = public(forward, line.uplink).to_string();
+        format!("{}{}", sources(forward), translation(forward, &public))
+    })
 }
 
 /// What clients inside reach by a public address; `None` when that is nothing.
 pub(super) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
     let rule = |forward: &Forward| {
-        let publics = publics(lines.iter().filter(|line| is_on(forward, line.uplink)))?;
+        let publics = publics(core::iter::once(forward), lines)?;
         Some(format!("{}{}", askers(config, forward)?, translation(forward, &publics)))
     };
     let hairpins = config.forwards.iter().filter(|forward| forward.hairpin);
@@ -53,25 +56,28 @@ pub(super) fn out_of_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<Stri
 /// Whether an uplink has this forward.
 pub(super) fn is_on(forward: &Forward, uplink: &UplinkConfig) -> bool {
     forward.uplinks.as_ref().is_none_or(|names| names.contains(&uplink.name))
+        && forward.address.is_none_or(|address| uplink.has(address.into()))
 }
 
-/// The addresses of the lines that have a hairpin.
+/// The address by which an uplink has this forward.
+pub(super) fn public(forward: &Forward, uplink: &UplinkConfig) -> IpAddr {
+    forward.address.map_or(uplink.address.address, IpAddr::V4)
+}
+
+/// The addresses that have a hairpin.
 pub(super) fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    let has = |line: &&Line<'_>| config.forwards.iter().any(|f| f.hairpin && is_on(f, line.uplink));
-    publics(lines.iter().filter(has))
+    publics(config.forwards.iter().filter(|forward| forward.hairpin), lines)
 }
 
-/// The addresses of lines as nft writes one or several; `None` without any. That of a line inside
-/// is none of them: it is the router's own for the hosts.
-fn publics<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
-    let mut publics: Vec<String> = Vec::new();
-    for line in lines.filter(|line| !line.inside) {
-        let public = line.uplink.address.address.to_string();
-        if !publics.contains(&public) {
-            publics.push(public);
-        }
+/// The addresses of forwards as nft writes one or several; `None` without any. That of a line
+/// inside is none of them: it is the router's own for the hosts.
+fn publics<'a>(forwards: impl Iterator<Item = &'a Forward>, lines: &[Line<'_>]) -> Option<String> {
+    let mut found = BTreeSet::new();
+    for forward in forwards {
+        let here = lines.iter().filter(|line| !line.inside && is_on(forward, line.uplink));
+        found.extend(here.map(|line| public(forward, line.uplink)));
     }
-    any_of(publics)
+    any_of(found.iter().map(ToString::to_string).collect())
 }
 
 /// What restricts a hairpin to those inside who may: the sources that a forward names are outside,

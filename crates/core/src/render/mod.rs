@@ -7,6 +7,7 @@
 //! through to another line when its own interface goes down.
 
 mod allow;
+mod exempt;
 pub mod explain;
 pub mod external;
 mod firewall;
@@ -73,8 +74,8 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         state.insert(Key::Slots, Resource::Slots(elements));
     }
     for (uplink, fact) in pairs() {
-        if fact.ifindex.is_some() {
-            let key = Key::Address { ifname: uplink.ifname, prefix: uplink.address };
+        for prefix in addresses(uplink, fact) {
+            let key = Key::Address { ifname: uplink.ifname, prefix };
             state.insert(key, Resource::Address);
         }
         uplink_routes(&mut state, config, uplink, fact);
@@ -82,7 +83,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             let key = default_key(config.ranges.tables.0, u32::from(fact.id.0));
             state.insert(key, Resource::Route(route));
         }
-        for rule in rules_of(config, uplink, fact.id) {
+        for rule in rules_of(config, uplink, fact) {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
     }
@@ -94,6 +95,15 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     networks::render(&mut state, config, facts);
     sysctl::render(&mut state, config, facts);
     state
+}
+
+/// Our addresses on the interface of an uplink. The first one comes first, in time, too: of one
+/// subnet the kernel takes the address that was there first as its own source.
+fn addresses(uplink: &UplinkConfig, fact: &UplinkFacts) -> impl Iterator<Item = Prefix> {
+    let is_due = |prefix: &Prefix| {
+        *prefix == uplink.address || fact.has_address || fact.further.contains(prefix)
+    };
+    uplink.prefixes().filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
 }
 
 fn default_key(table: u32, metric: u32) -> Key {
@@ -140,11 +150,12 @@ fn by_mark(config: &Config, id: UplinkId) -> Rule {
 
 /// By mark, by source, by device. A source that several lines have says nothing. On an interface
 /// of several lines the shared table has a default for its sockets.
-fn rules_of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Vec<Rule> {
+fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Vec<Rule> {
+    let id = fact.id;
     let own = table(config, id);
     let mut rules = vec![by_mark(config, id)];
-    if !shared::is_twin(config, uplink) {
-        let from = Some(Prefix::host(uplink.address.address));
+    for address in shared::told_sources(config, uplink, &fact.own_addresses(uplink)) {
+        let from = Some(Prefix::host(address));
         rules.push(Rule { from, ..rung(config, 300, id, own) });
     }
     if shared::is_first(config, uplink) {

@@ -24,6 +24,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// The enabled lines on an interface, in the order of the file.
 fn on_interface(config: &Config, ifname: IfName) -> impl Iterator<Item = &UplinkConfig> {
@@ -51,7 +52,9 @@ pub(super) fn is_first(config: &Config, uplink: &UplinkConfig) -> bool {
 /// True if another interface has an address in the same subnet.
 pub(super) fn shares_subnet(config: &Config, uplink: &UplinkConfig) -> bool {
     let mut elsewhere = others(config, uplink).filter(|other| other.ifname != uplink.ifname);
-    elsewhere.any(|other| meet(other.address, uplink.address))
+    elsewhere.any(|other| {
+        other.prefixes().any(|theirs| uplink.prefixes().any(|ours| meet(theirs, ours)))
+    })
 }
 
 /// True if a line before it on its interface is in the same subnet.
@@ -67,6 +70,15 @@ fn meet(a: Prefix, b: Prefix) -> bool {
 /// True if another line has the same address.
 pub(super) fn is_twin(config: &Config, uplink: &UplinkConfig) -> bool {
     others(config, uplink).any(|other| other.address.address == uplink.address.address)
+}
+
+/// Those of an uplink's own addresses that say whose a packet is: all that no other uplink has.
+pub(super) fn told_sources<'a>(
+    config: &Config,
+    uplink: &UplinkConfig,
+    own: &'a [IpAddr],
+) -> impl Iterator<Item = IpAddr> + use<'a> {
+    own.iter().copied().skip(usize::from(is_twin(config, uplink)))
 }
 
 /// True if the kernel takes this line's address for its gateway when nothing names a source. Of
@@ -99,8 +111,12 @@ pub(super) fn device_default(
 /// Tells whose the first packet of a connection is that came in by an interface of several lines.
 pub(super) fn arrivals(facts: &Facts, lines: &[&Line<'_>]) -> Vec<String> {
     let from = |line: &Line<'_>| format!("goto from_{}", line.uplink.name);
-    let by_address = |line: &&Line<'_>| format!("{} : {}", line.uplink.address.address, from(line));
-    let addresses: Vec<String> = lines.iter().map(by_address).collect();
+    let by_address = |line: &&Line<'_>| {
+        let from = from(line);
+        let own = line.own.iter().map(move |own| format!("{own} : {from}"));
+        own.collect::<Vec<_>>()
+    };
+    let addresses: Vec<String> = lines.iter().flat_map(by_address).collect();
     let mut rules = vec![format!("ip daddr vmap {{ {} }}", addresses.join(", "))];
     let mut gateways: Vec<(String, String)> = Vec::new();
     for line in lines {
@@ -176,8 +192,8 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
     if !lines.is_empty() {
-        let told = lines.iter().filter(|line| !is_twin(config, line.uplink));
-        let told = any_of(told.map(|line| line.uplink.address.address.to_string()).collect());
+        let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
+        let told = any_of(told.map(|address| address.to_string()).collect());
         let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
         rules.push(format!("{others} {restored}"));
     }

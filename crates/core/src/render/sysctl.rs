@@ -71,7 +71,7 @@ fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String
             if shared::shares_subnet(config, uplink) {
                 all.extend(IN_ONE_SUBNET.iter().map(value));
             }
-            if shared::shares_interface(config, uplink) {
+            if shared::shares_interface(config, uplink) || !uplink.addresses.is_empty() {
                 all.extend(SEVERAL_LINES.iter().map(value));
             }
             if config.is_inside(uplink) {

@@ -31,6 +31,9 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
             weight: *weight,
             tier: *tier,
             nat: Nat::On,
+            addresses: Vec::new(),
+            no_nat: Vec::new(),
+            routed: Vec::new(),
             redirects: false,
             enabled: true,
         }
@@ -55,6 +58,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
             jitter: None,
         },
         uplinks: uplinks.iter().enumerate().map(uplink).collect(),
+        translations: Vec::new(),
         forwards: Vec::new(),
     }
 }
@@ -67,6 +71,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         link_up: true,
         carrier: true,
         has_address: true,
+        further: Vec::new(),
         mtu: WIDE_MTU,
         health: Health::Up,
         active: active.contains(&i),
@@ -117,6 +122,7 @@ fn forward(ports: (u16, u16), to: &str) -> Forward {
         protocol: Protocol::Tcp,
         ports: Some(ports),
         to: to.parse().unwrap(),
+        address: None,
         from: Vec::new(),
         uplinks: None,
         hairpin: true,
@@ -129,7 +135,12 @@ fn three_uplinks() {
     let mut config = config(&[(3, Tier::Number(1)), (2, Tier::Number(1)), (1, Tier::Number(1))]);
     config.forwards.push(Forward { hairpin: false, ..forward((8080, 8080), "192.168.1.10:80") });
     let from = vec!["203.0.113.0/24".parse().unwrap()];
-    config.firewall.allow.push(Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from });
+    config.firewall.allow.push(Allow {
+        protocol: Protocol::Tcp,
+        ports: vec![(22, 22)],
+        from,
+        to: Vec::new(),
+    });
     let state = render(&config, &facts(&config, &[0, 1, 2]));
     assert_golden(&state, include_str!("golden/three_uplinks.txt"));
 }
@@ -461,4 +472,5 @@ fn nobody_carries() {
 }
 
 mod elements;
+mod exempt;
 mod gates;

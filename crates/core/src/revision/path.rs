@@ -81,7 +81,7 @@ fn state(config: &Config, path: &Path) -> State {
     if uplinks.peek().is_none() {
         return State::Unmanaged;
     }
-    let Some(uplink) = uplinks.find(|u| u.address.address == path.server) else {
+    let Some(uplink) = uplinks.find(|u| u.own_addresses().any(|own| own == path.server)) else {
         return State::Closed(format!("no uplink has the address {}", path.server));
     };
     if !uplink.enabled {
@@ -90,6 +90,7 @@ fn state(config: &Config, path: &Path) -> State {
     let is_allowed = config.firewall.allow.iter().any(|allow| {
         let is_port = |(first, last): &(u16, u16)| (*first..=*last).contains(&path.port);
         allow.protocol == Protocol::Tcp
+            && allow.to.is_empty()
             && (allow.ports.is_empty() || allow.ports.iter().any(is_port))
             && (allow.from.is_empty() || allow.from.iter().any(|from| from.contains(path.client)))
     });

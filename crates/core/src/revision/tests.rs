@@ -218,6 +218,7 @@ fn a_change_that_cuts_its_author_is_known() {
         protocol: Protocol::Tcp,
         ports: vec![(22, 22)],
         from: vec!["203.0.113.0/24".parse().unwrap()],
+        to: Vec::new(),
     };
     old.firewall.allow.push(ssh);
     let path = |ifname: &str, client: &str, server: &str| Path {

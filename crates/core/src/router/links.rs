@@ -2,13 +2,15 @@
 //! interfaces of networks.
 
 use super::Router;
+use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
-use crate::net::IfName;
+use crate::net::{IfName, Prefix};
 use crate::output::{Output, ProbeSocket};
 use crate::render;
 use crate::state::Neighbour;
 use crate::time::Instant;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 impl Router {
     /// Derives link facts; starts and stops the checks that depend on them.
@@ -35,7 +37,8 @@ impl Router {
     fn refresh_link(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
         let uplink = &self.config.uplinks[index];
         let (ifname, enabled) = (uplink.ifname, uplink.enabled);
-        let address = (ifname, uplink.address);
+        let further = self.further_addresses(index);
+        let is_there = |prefix| self.observed.addresses.contains_key(&(ifname, prefix));
         let link = self.observed.links.get(&ifname);
         let fact = &mut self.facts.uplinks[index];
         let before = fact.clone();
@@ -43,7 +46,8 @@ impl Router {
         fact.ifindex = link.map(|l| l.index);
         fact.link_up = link.is_some_and(|l| l.up);
         fact.carrier = link.is_some_and(|l| l.up && l.carrier);
-        fact.has_address = self.observed.addresses.contains_key(&address);
+        fact.has_address = is_there(uplink.address);
+        fact.further = further;
         let ready = enabled && fact.carrier && fact.has_address;
         let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
         if before.ifindex != ifindex {
@@ -81,6 +85,28 @@ impl Router {
         let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
         self.save_due |= is_new;
         is_new
+    }
+
+    /// Addresses on the interface of an uplink that are its own besides the first: a program that is
+    /// bound to one keeps it. Of those that others have set, only its subnet's can be meant for it.
+    fn further_addresses(&self, index: usize) -> Vec<Prefix> {
+        let uplink = &self.config.uplinks[index];
+        let is_named = |address: IpAddr| {
+            self.config.uplinks.iter().any(|u| u.own_addresses().any(|own| own == address))
+        };
+        // Of uplinks in one subnet on one interface, the first.
+        let home = |address: IpAddr| {
+            let is_home = |u: &UplinkConfig| {
+                u.ifname == uplink.ifname && u.enabled && u.address.contains(address)
+            };
+            self.config.uplinks.iter().position(is_home)
+        };
+        let is_own = |prefix: &&Prefix| {
+            let found = !is_named(prefix.address) && !self.config.is_inside(uplink);
+            uplink.addresses.contains(prefix) || (found && home(prefix.address) == Some(index))
+        };
+        let here = self.observed.addresses.keys().filter(|(ifname, _)| *ifname == uplink.ifname);
+        here.map(|(_, prefix)| prefix).filter(is_own).copied().collect()
     }
 
     /// Interfaces of networks matter where we have an address on them.

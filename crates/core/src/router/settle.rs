@@ -4,7 +4,7 @@
 
 use super::{Router, SWEEP_AFTER};
 use crate::check::Line;
-use crate::config::{Config, Network};
+use crate::config::{Config, Network, UplinkConfig};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::output::{Output, Purge, Which};
@@ -43,7 +43,7 @@ pub(super) struct Pending {
 pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
     let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
     // An address that went with its device may come back, and its connections with it.
-    let configured = config.uplinks.iter().map(|u| u.address.address);
+    let configured = config.uplinks.iter().flat_map(UplinkConfig::own_addresses);
     let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured.clone());
     let outside = observed.addresses.keys().filter(|(name, _)| is_uplink(*name));
     let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));

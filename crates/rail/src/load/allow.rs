@@ -24,16 +24,22 @@ pub(super) fn allow(reader: &mut Reader, node: Node<'_>) -> Vec<Allow> {
     found
 }
 
-/// `PROTOCOL [PORTS] [from SOURCES]`; commas may have a space behind them.
+/// `PROTOCOL [PORTS] [from SOURCES] [to HOSTS]`; commas may have a space behind them.
 fn entry(text: &str) -> Result<Allow, String> {
     let joined = text.replace(", ", ",");
     let words: Vec<_> = joined.split_ascii_whitespace().collect();
-    let (protocol, ports, from) = match words[..] {
-        [protocol] => (protocol, None, None),
-        [protocol, "from", from] => (protocol, None, Some(from)),
-        [protocol, ports] if ports != "from" => (protocol, Some(ports), None),
-        [protocol, ports, "from", from] => (protocol, Some(ports), Some(from)),
-        _ => return Err(format!("\"{}\" is no rule", shown(text))),
+    let is_no_rule = || format!("\"{}\" is no rule", shown(text));
+    let (protocol, rest) = words.split_first().ok_or_else(is_no_rule)?;
+    let (ports, rest) = match rest {
+        [ports, rest @ ..] if !matches!(*ports, "from" | "to") => (Some(*ports), rest),
+        rest => (None, rest),
+    };
+    let (from, to) = match *rest {
+        [] => (None, None),
+        ["from", from] => (Some(from), None),
+        ["to", to] => (None, Some(to)),
+        ["from", from, "to", to] => (Some(from), Some(to)),
+        _ => return Err(is_no_rule()),
     };
     let Some(protocol) = Protocol::of_name(protocol) else {
         return Err(format!("\"{}\" is no protocol", shown(protocol)));
@@ -49,7 +55,12 @@ fn entry(text: &str) -> Result<Allow, String> {
         })?,
     };
     let from = from.map_or(Ok(Vec::new()), |from| each(from, any_prefix))?;
-    Ok(Allow { protocol, ports, from })
+    let to = to.map_or(Ok(Vec::new()), |to| each(to, any_prefix))?;
+    let meets = |a: &Prefix| to.iter().any(|b| a.family() == b.family());
+    if !from.is_empty() && !to.is_empty() && !from.iter().any(meets) {
+        return Err("no source is of the family of the hosts".to_owned());
+    }
+    Ok(Allow { protocol, ports, from, to })
 }
 
 /// The parts of a list with commas, none twice.
@@ -94,11 +105,44 @@ fn any_prefix(text: &str) -> Result<Prefix, String> {
     Ok(prefix)
 }
 
+/// A list of IPv4 networks and addresses; what an empty one would mean, if it is wrong, and a hint.
+pub(super) fn prefixes(
+    reader: &mut Reader,
+    node: Node<'_>,
+    key: &str,
+    empty: Option<(&str, &str)>,
+) -> Vec<Prefix> {
+    let wanted = "a list such as [\"203.0.113.0/24\"]";
+    let nodes = reader.list(node, key, wanted);
+    if nodes.is_empty()
+        && node.get_ref().is_array()
+        && let Some((meaning, hint)) = empty
+    {
+        reader.error(node.span(), format!("`{key}` is empty: {meaning}")).hint(hint);
+    }
+    let mut found: Vec<Prefix> = Vec::new();
+    for node in nodes {
+        let Some(text) = reader.text(node, key, wanted) else { continue };
+        match prefix_of(text) {
+            Ok(prefix) if found.contains(&prefix) => {
+                reader.error(node.span(), format!("{prefix} is listed twice"));
+            }
+            Ok(prefix) => found.push(prefix),
+            Err(why) => {
+                reader
+                    .error(node.span(), format!("`{key}`: {why}"))
+                    .hint("\"203.0.113.0/24\" or \"203.0.113.7\"");
+            }
+        }
+    }
+    found
+}
+
 /// The same, of IPv4.
-pub(super) fn prefix_of(text: &str) -> Result<Prefix, String> {
+fn prefix_of(text: &str) -> Result<Prefix, String> {
     let prefix = any_prefix(text)?;
     if prefix.family() == Family::V6 {
-        return Err("IPv6 sources: not in this version".to_owned());
+        return Err("IPv6 here: not in this version".to_owned());
     }
     Ok(prefix)
 }

@@ -47,7 +47,7 @@ fn whole(section: &str, text: &str) -> String {
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
-        "uplink" | "forward" | "network" => format!("[[{section}]]\n"),
+        "uplink" | "forward" | "network" | "nat" => format!("[[{section}]]\n"),
         _ => format!("[{section}]\n"),
     };
     format!("{lan}{uplinks}{header}{text}\n")
@@ -58,6 +58,7 @@ fn smallest(section: &str) -> &'static str {
     match section {
         "uplink" => UPLINKS.split("[[uplink]]\n").nth(1).unwrap_or_default(),
         "forward" => FORWARD,
+        "nat" => "from = [\"192.168.1.5\"]\nto = \"198.51.100.2\"\n",
         "network" => "name = \"dmz\"\ninterface = \"dmz0\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
         _ => "",
@@ -144,6 +145,8 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
             "\"150ms\""
         }
         ("forward", "from", "anyone") => "anyone",
+        ("forward", "address", "the first of each uplink") => "the first of each uplink",
+        ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
         ("forward", "uplinks", "every uplink") => "all",
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.

@@ -8,6 +8,7 @@ use rail_core::config::{
     Allow, BalanceBy, Config, FirewallMode, Forward, LogLevel, Nat, Network, NetworkKind, NoUplink,
     Reach, Tier, UplinkConfig,
 };
+use rail_core::net::Prefix;
 use std::fmt::Write;
 
 /// The file with every value written out.
@@ -19,6 +20,10 @@ pub(crate) fn effective(config: &Config) -> String {
         write_uplink(&mut out, uplink);
     }
     write_check(&mut out, config);
+    for translation in &config.translations {
+        line(&mut out, "\n[[nat]]\nfrom", &prefixes(&translation.from));
+        line(&mut out, "to", &quoted(&translation.to.to_string()));
+    }
     for forward in &config.forwards {
         write_forward(&mut out, forward);
     }
@@ -86,7 +91,8 @@ fn show_allow(allow: &Allow) -> String {
     };
     let ports = listed("", allow.ports.iter().map(|range| show_ports(*range)).collect());
     let from = listed("from ", allow.from.iter().map(ToString::to_string).collect());
-    format!("\"{}{ports}{from}\"", allow.protocol)
+    let to = listed("to ", allow.to.iter().map(ToString::to_string).collect());
+    format!("\"{}{ports}{from}{to}\"", allow.protocol)
 }
 
 /// `[lan]` and what it cannot say.
@@ -146,6 +152,9 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
         Nat::Off => line(out, "nat", "false"),
         Nat::To(address) => line(out, "nat", &quoted(&address.to_string())),
     }
+    line(out, "addresses", &prefixes(&uplink.addresses));
+    line(out, "no_nat", &prefixes(&uplink.no_nat));
+    line(out, "routed", &prefixes(&uplink.routed));
     line(out, "redirects", &uplink.redirects.to_string());
     line(out, "enabled", &uplink.enabled.to_string());
 }
@@ -193,11 +202,14 @@ fn write_forward(out: &mut String, forward: &Forward) {
             line(out, "to", &quoted(&forward.to.ip().to_string()));
         }
     }
+    match forward.address {
+        Some(address) => line(out, "address", &quoted(&address.to_string())),
+        None => out.push_str("# address: the first of each uplink\n"),
+    }
     if forward.from.is_empty() {
         out.push_str("# from: anyone\n");
     } else {
-        let from: Vec<_> = forward.from.iter().map(|p| quoted(&p.to_string())).collect();
-        line(out, "from", &format!("[{}]", from.join(", ")));
+        line(out, "from", &prefixes(&forward.from));
     }
     match &forward.uplinks {
         None => out.push_str("# uplinks: all\n"),
@@ -207,6 +219,11 @@ fn write_forward(out: &mut String, forward: &Forward) {
         }
     }
     line(out, "hairpin", &forward.hairpin.to_string());
+}
+
+fn prefixes(all: &[Prefix]) -> String {
+    let all: Vec<_> = all.iter().map(|prefix| quoted(&prefix.to_string())).collect();
+    format!("[{}]", all.join(", "))
 }
 
 fn line(out: &mut String, key: &str, value: &str) {

@@ -1,18 +1,19 @@
 //! `[[forward]]`: port forwards.
 
-use super::allow::{prefix_of, show_ports};
+use super::allow::{prefixes, show_ports};
 use super::keys::suggestion;
-use super::reader::{Node, Reader, Section, shown};
+use super::reader::{At, Node, Reader, Section, shown};
+use super::translation::public;
 use super::unit::digits;
 use super::uplink::{self, is_host};
 use rail_core::config::{Forward, Protocol};
-use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
-/// A forward with the places of its port and its goal.
+/// A forward with the places of its port, its goal and its address.
 pub(super) struct Draft {
     pub(super) value: Forward,
+    pub(super) address: Option<At<Ipv4Addr>>,
     pub(super) port: Range<usize>,
     pub(super) to: Range<usize>,
 }
@@ -38,7 +39,11 @@ fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[uplink::Draft]
         reader.missing(section, "to", "\"192.168.1.10:80\"");
     }
     let names = section.get("uplinks").map(|node| names(reader, node, uplinks));
-    let from = section.get("from").map_or_else(Vec::new, |node| from(reader, node));
+    let from = section.get("from").map_or_else(Vec::new, |node| {
+        let hint = "leave the key out for anyone";
+        prefixes(reader, node, "from", Some(("nobody could reach the forward", hint)))
+    });
+    let address = section.get("address").and_then(|node| public(reader, node, "address", uplinks));
     let hairpin = reader.boolean(section, "hairpin", true);
     let (Some(ports), Some((host, port))) = (ports, to) else { return Vec::new() };
     let one = |protocol, ports: Option<(u16, u16)>| Draft {
@@ -46,12 +51,14 @@ fn forward(reader: &mut Reader, section: &Section<'_>, uplinks: &[uplink::Draft]
             protocol,
             ports,
             to: SocketAddr::new(host.into(), port.or(ports.map(|(first, _)| first)).unwrap_or(0)),
+            address: address.as_ref().map(|at| at.value),
             from: from.clone(),
             uplinks: names.clone(),
             hairpin,
         },
         port: section.place(if ports.is_some() { "port" } else { "protocol" }),
         to: section.place("to"),
+        address: address.clone(),
     };
     let ranges = || ports.iter().copied().map(Some).chain(ports.is_empty().then_some(None));
     protocols.iter().flat_map(|protocol| ranges().map(|range| one(*protocol, range))).collect()
@@ -237,33 +244,6 @@ fn has_room(reader: &mut Reader, node: Node<'_>, (first, last): (u16, u16), to: 
         return false;
     }
     true
-}
-
-/// The sources that may.
-fn from(reader: &mut Reader, node: Node<'_>) -> Vec<Prefix> {
-    let wanted = "a list such as [\"203.0.113.0/24\"]";
-    let nodes = reader.list(node, "from", wanted);
-    if nodes.is_empty() && node.get_ref().is_array() {
-        reader
-            .error(node.span(), "`from` is empty: nobody could reach the forward")
-            .hint("leave the key out for anyone");
-    }
-    let mut found: Vec<Prefix> = Vec::new();
-    for node in nodes {
-        let Some(text) = reader.text(node, "from", wanted) else { continue };
-        match prefix_of(text) {
-            Ok(prefix) if found.contains(&prefix) => {
-                reader.error(node.span(), format!("{prefix} is listed twice"));
-            }
-            Ok(prefix) => found.push(prefix),
-            Err(why) => {
-                reader
-                    .error(node.span(), format!("`from`: {why}"))
-                    .hint("\"203.0.113.0/24\" or \"203.0.113.7\"");
-            }
-        }
-    }
-    found
 }
 
 fn names(reader: &mut Reader, node: Node<'_>, uplinks: &[uplink::Draft]) -> Vec<String> {

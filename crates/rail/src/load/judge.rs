@@ -4,7 +4,7 @@
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
-use super::{forward, network};
+use super::{addresses, forward, network};
 use rail_core::config::{Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -31,6 +31,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             against_earlier(reader, uplink, &parts.uplinks[..index]);
             in_common(reader, uplink, &parts.uplinks[..index], parts);
             redirects(reader, uplink, parts.networks);
+            addresses::agree(reader, index, parts);
         }
     }
     network::agree(reader, parts.networks, parts.uplinks, parts.mode);
@@ -51,7 +52,8 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
             reader.error(forward.to.clone(), text).hint("name a host inside");
         }
-        forward_twice(reader, forward, &parts.forwards[..index]);
+        addresses::has_place(reader, forward, parts.uplinks);
+        forward_twice(reader, forward, &parts.forwards[..index], parts.uplinks);
     }
 }
 
@@ -155,20 +157,23 @@ fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
 
 /// The addresses that the router sets on itself.
 fn own_addresses(parts: &Parts<'_>) -> Vec<IpAddr> {
-    let outside = parts.uplinks.iter().filter_map(|u| u.address.as_ref());
+    let outside = parts.uplinks.iter().flat_map(|u| u.address.iter().chain(&u.addresses));
     let inside = parts.networks.iter().filter_map(|n| n.address.as_ref());
     outside.chain(inside).map(|a| a.value.address).collect()
 }
 
-fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forward::Draft]) {
+fn forward_twice(
+    reader: &mut Reader,
+    forward: &forward::Draft,
+    earlier: &[forward::Draft],
+    uplinks: &[Draft],
+) {
     let now = &forward.value;
     let clash = |other: &&forward::Draft| {
         let then = &other.value;
-        let meets = match (&now.uplinks, &then.uplinks) {
-            (Some(a), Some(b)) => a.iter().any(|name| b.contains(name)),
-            _ => true,
-        };
-        then.protocol == now.protocol && meet(now.ports, then.ports) && meets
+        then.protocol == now.protocol
+            && meet(now.ports, then.ports)
+            && addresses::meet(uplinks, now, then)
     };
     if let Some(first) = earlier.iter().find(clash) {
         let protocol = now.protocol;
@@ -181,7 +186,7 @@ fn forward_twice(reader: &mut Reader, forward: &forward::Draft, earlier: &[forwa
         reader
             .error(forward.port.clone(), text)
             .also(&first.port, "first here")
-            .hint("one port can go to one place only, on each uplink");
+            .hint("one port can go to one place only, on each address of an uplink");
     }
 }
 

@@ -65,7 +65,7 @@ const TABLE: &[Keys] = &[
         section: "",
         built: &[
             "router", "log", "lan", "network", "firewall", "balance", "ranges", "uplink", "check",
-            "forward",
+            "nat", "forward",
         ],
         later: &[
             "performance",
@@ -107,6 +107,9 @@ const TABLE: &[Keys] = &[
             "weight",
             "tier",
             "nat",
+            "addresses",
+            "no_nat",
+            "routed",
             "redirects",
             "enabled",
         ],
@@ -147,9 +150,10 @@ const TABLE: &[Keys] = &[
     Keys { section: "check.jitter", built: &["degraded", "recovered"], later: &["down"] },
     Keys {
         section: "forward",
-        built: &["protocol", "port", "to", "from", "uplinks", "hairpin"],
+        built: &["protocol", "port", "address", "to", "from", "uplinks", "hairpin"],
         later: &[],
     },
+    Keys { section: "nat", built: &["from", "to"], later: &[] },
 ];
 
 /// What to do instead of a key that we have no word for.
@@ -179,6 +183,10 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("", "port_forward", "forward"),
     ("", "portforward", "forward"),
     ("", "dnat", "forward"),
+    ("", "snat", "nat"),
+    ("", "masquerade", "nat"),
+    ("nat", "source", "from"),
+    ("nat", "address", "to"),
     ("", "logging", "log"),
     ("", "networks", "network"),
     ("", "zone", "network"),
@@ -210,6 +218,9 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("uplink", "priority", "tier"),
     ("uplink", "share", "weight"),
     ("uplink", "comment", "description"),
+    ("uplink", "aliases", "addresses"),
+    ("uplink", "secondary", "addresses"),
+    ("uplink", "public", "routed"),
     ("uplink", "snat", "nat"),
     ("uplink", "masquerade", "nat"),
     ("uplink", "disabled", "enabled"),

@@ -5,6 +5,7 @@
 //! with its place; any text at all gives a `Config` or a [`Report`], never a
 //! panic. Leaves out: what is on the system (an interface may appear later).
 
+mod addresses;
 mod allow;
 mod check;
 mod effective;
@@ -15,6 +16,7 @@ mod network;
 mod reader;
 mod report;
 mod router;
+mod translation;
 mod unit;
 mod uplink;
 
@@ -149,6 +151,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     let ranges = router::ranges(reader, file);
     let uplinks = uplink::uplinks(reader, file);
     let check = check::check(reader, file);
+    let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
     judge::agree(
         reader,
@@ -171,6 +174,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         ranges,
         check: check.finish(),
         uplinks: uplinks.into_iter().map(uplink::Draft::finish).collect::<Option<_>>()?,
+        translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
     })
 }

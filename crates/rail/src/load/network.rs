@@ -122,7 +122,7 @@ fn address(reader: &mut Reader, node: Node<'_>) -> Option<At<Prefix>> {
             .hint("an address such as \"10.9.0.1/24\"; leave the key out if others set it");
         return None;
     }
-    let value = static_address(reader, node, text, "10.9.0.1/24", "a network")?;
+    let value = static_address(reader, node, text, "10.9.0.1/24", ("address", "a network"))?;
     if value.length > 31 {
         let text = format!("{value} has room for no other host");
         reader.error(node.span(), text).hint("write the prefix length of the whole network");

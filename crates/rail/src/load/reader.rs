@@ -313,7 +313,7 @@ fn within(path: &str) -> String {
 pub(super) fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
-        "uplink" | "forward" | "network" => format!("[[{path}]]"),
+        "uplink" | "forward" | "network" | "nat" => format!("[[{path}]]"),
         _ => format!("[{path}]"),
     }
 }

@@ -1,6 +1,7 @@
 //! `[[uplink]]`: each block by itself. How the blocks fit each other is judged
 //! in [`judge`](super::judge).
 
+use super::allow::prefixes;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use rail_core::config::{Nat, Tier, UplinkConfig};
@@ -14,6 +15,11 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) nat: Nat,
+    pub(super) addresses: Vec<At<Prefix>>,
+    pub(super) no_nat: Option<At<Vec<Prefix>>>,
+    pub(super) routed: Option<At<Vec<Prefix>>>,
+    /// Nothing was wrong with the lists.
+    pub(super) is_read: bool,
     pub(super) redirects: Option<At<bool>>,
     gateway_onlink: bool,
     description: String,
@@ -35,9 +41,20 @@ impl Draft {
             weight: self.weight,
             tier: self.tier,
             nat: self.nat,
+            addresses: self.addresses.into_iter().map(|at| at.value).collect(),
+            no_nat: self.no_nat.map_or_else(Vec::new, |at| at.value),
+            routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
             enabled: self.enabled,
         })
+    }
+
+    /// True if forwards and `[[nat]]` may use the address on it.
+    pub(super) fn has(&self, address: Ipv4Addr) -> bool {
+        let address = IpAddr::V4(address);
+        let mut own = self.address.iter().chain(&self.addresses).map(|at| at.value.address);
+        let mut routed = self.routed.iter().flat_map(|at| &at.value);
+        own.any(|a| a == address) || routed.any(|prefix| prefix.contains(address))
     }
 
     /// How messages call it.
@@ -64,7 +81,19 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
     let address = address(reader, section);
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
+    let errors = reader.errors.len();
+    let addresses = addresses(reader, section);
+    let list = |reader: &mut Reader, key| {
+        let node: Node<'_> = section.get(key)?;
+        Some(At { value: prefixes(reader, node, key, None), span: node.span() })
+    };
+    let no_nat = list(reader, "no_nat");
+    let routed = list(reader, "routed");
     Draft {
+        addresses,
+        no_nat,
+        routed,
+        is_read: reader.errors.len() == errors,
         name: required(reader, section, "name", "\"isp1\"", |r, n| name(r, n, "name", 32)),
         ifname: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
@@ -168,8 +197,22 @@ fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
         reader.error(node.span(), error).hint(format!("write \"{ip}/{length}\""));
         return None;
     }
-    let value = static_address(reader, node, text, "198.51.100.2/24", "an uplink")?;
+    let value = static_address(reader, node, text, "198.51.100.2/24", ("address", "an uplink"))?;
     Some(At { value, span: node.span() })
+}
+
+/// Further addresses on the interface.
+fn addresses(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Prefix>> {
+    let Some(node) = section.get("addresses") else { return Vec::new() };
+    let wanted = "a list such as [\"203.0.113.6/29\"]";
+    let mut found = Vec::new();
+    for node in reader.list(node, "addresses", wanted) {
+        let Some(text) = reader.text(node, "addresses", wanted) else { continue };
+        let whose = ("addresses", "an uplink");
+        let value = static_address(reader, node, text, "203.0.113.6/29", whose);
+        found.extend(value.map(|value| At { value, span: node.span() }));
+    }
+    found
 }
 
 /// The address of a host with its prefix length, such as `example`.
@@ -178,21 +221,21 @@ pub(super) fn static_address(
     node: Node<'_>,
     text: &str,
     example: &str,
-    whose: &str,
+    (key, whose): (&str, &str),
 ) -> Option<Prefix> {
     let Ok(prefix) = text.parse::<Prefix>() else {
         let has_mask = text.split_once('/').and_then(|(ip, mask)| Some((ip, length_of(mask)?)));
         let (text, hint) = match (text.parse::<IpAddr>(), has_mask) {
             (Ok(_), _) => (
-                format!("`address`: \"{text}\" has no prefix length"),
+                format!("`{key}`: \"{text}\" has no prefix length"),
                 format!("write \"{text}/24\", if the netmask is 255.255.255.0"),
             ),
             (_, Some((ip, length))) if ip.parse::<Ipv4Addr>().is_ok() => (
-                format!("`address`: \"{}\" has a netmask instead of a prefix length", shown(text)),
+                format!("`{key}`: \"{}\" has a netmask instead of a prefix length", shown(text)),
                 format!("write \"{ip}/{length}\""),
             ),
             _ => (
-                format!("`address`: \"{}\" is no address", shown(text)),
+                format!("`{key}`: \"{}\" is no address", shown(text)),
                 format!("an address with its prefix length: \"{example}\""),
             ),
         };

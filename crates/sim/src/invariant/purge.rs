@@ -58,7 +58,7 @@ fn goes_there(scene: &Scene, line: usize) -> bool {
 }
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
-    let is_own = |ip| scene.config.uplinks.iter().any(|u| u.address.address == ip);
+    let is_own = |ip| scene.config.uplinks.iter().any(|u| u.own_addresses().any(|own| own == ip));
     let other = |flow: &Flow| scene.lines.iter().any(|l| l.mark == flow.mark && l.id != uplink);
     let stays = |flow: &&Flow| is_own(flow.source) || is_own(flow.destination) || other(flow);
     if let Some(flow) = removed.iter().find(stays) {

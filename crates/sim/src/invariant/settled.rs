@@ -53,6 +53,7 @@ fn facts(scene: &Scene) -> Facts {
             link_up: link.is_some_and(|l| l.up),
             carrier: link.is_some_and(|l| l.up && l.carrier),
             has_address: scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address)),
+            further: Vec::new(),
             mtu: link.map_or(WIDE_MTU, |l| l.mtu),
             health: line.health,
             active: line.role == Role::Active,

@@ -1,0 +1,80 @@
+//! Whether the further addresses of uplinks fit everything else.
+
+use super::forward;
+use super::judge::Parts;
+use super::reader::{At, Reader};
+use super::uplink::Draft;
+use rail_core::config::{Forward, Nat};
+use rail_core::net::Prefix;
+use std::net::IpAddr;
+
+/// Notes addresses that are given twice, and lists that would do nothing.
+pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
+    let uplink = &parts.uplinks[index];
+    let is_inside = |at: &At<_>| {
+        let mut inside = parts.networks.iter().filter_map(|network| network.ifname.as_ref());
+        inside.any(|inside| inside.value == at.value)
+    };
+    for (position, now) in uplink.addresses.iter().enumerate() {
+        if uplink.ifname.as_ref().is_some_and(is_inside) {
+            reader
+                .error(now.span.clone(), "an uplink inside has one address")
+                .hint("further ones belong to the network, which others set");
+        }
+        let others = parts.uplinks.iter().enumerate();
+        let firsts = others.clone().filter_map(|(_, u)| u.address.as_ref());
+        let earlier = others.filter(|(i, _)| *i < index).flat_map(|(_, u)| &u.addresses);
+        let earlier = earlier.chain(&uplink.addresses[..position]);
+        let inside = parts.networks.iter().filter_map(|network| network.address.as_ref());
+        if let Some(first) = firsts.chain(earlier).chain(inside).find(|a| host(a) == host(now)) {
+            let text = format!("the address {} is given twice", now.value.address);
+            reader.error(now.span.clone(), text).also(&first.span, "first here");
+        }
+        let mut gateways = parts.uplinks.iter().filter_map(|u| u.gateway.as_ref());
+        if let Some(gateway) = gateways.find(|g| IpAddr::V4(g.value) == now.value.address) {
+            let text = format!("{} is a gateway", now.value.address);
+            reader.error(now.span.clone(), text).also(&gateway.span, "the gateway");
+        }
+    }
+    if uplink.nat == Nat::Off {
+        for (key, list) in [("no_nat", &uplink.no_nat), ("routed", &uplink.routed)] {
+            if let Some(list) = list.as_ref().filter(|list| !list.value.is_empty()) {
+                let text = format!("`{key}` has no effect with nat = false");
+                reader.warning(list.span.clone(), text).hint("nothing is translated there");
+            }
+        }
+    }
+}
+
+fn host(at: &At<Prefix>) -> IpAddr {
+    at.value.address
+}
+
+/// The address by which a forward is on an uplink; `None`: it is not.
+fn public(forward: &Forward, uplink: &Draft) -> Option<IpAddr> {
+    let is_named =
+        forward.uplinks.as_ref().is_none_or(|all| all.iter().any(|n| n == uplink.label()));
+    let first = || uplink.address.as_ref().map(host);
+    match forward.address {
+        _ if !is_named => None,
+        Some(address) => uplink.has(address).then_some(IpAddr::V4(address)),
+        None => first(),
+    }
+}
+
+/// True if two forwards have an address in common.
+pub(super) fn meet(uplinks: &[Draft], now: &Forward, then: &Forward) -> bool {
+    let both = |u: &Draft| public(now, u).is_some_and(|address| public(then, u) == Some(address));
+    uplinks.iter().any(both)
+}
+
+/// Notes a forward whose uplinks do not have its address.
+pub(super) fn has_place(reader: &mut Reader, forward: &forward::Draft, uplinks: &[Draft]) {
+    if let Some(At { value, span }) = &forward.address
+        && let Some(names) = &forward.value.uplinks
+        && !uplinks.iter().any(|u| public(&forward.value, u).is_some())
+    {
+        let text = format!("`address`: {value} is not on {}", names.join(", "));
+        reader.error(span.clone(), text).hint("leave `uplinks` out: the address says which");
+    }
+}
