@@ -111,6 +111,12 @@ impl Bench {
         let names = sockets.lines().filter_map(|line| line.split_whitespace().nth(7));
         // The others stand in the runtime directory.
         found.extend(names.filter(|name| name.starts_with('@')).map(Into::into));
+        for fd in fs::read_dir(proc.join("fd")).unwrap().flatten() {
+            let target = fs::read_link(fd.path()).unwrap_or_default();
+            if target.starts_with("/run/rail") && target.display().to_string().contains("netns-") {
+                found.insert("/run/rail/netns-INODE.lock".into());
+            }
+        }
         for task in fs::read_dir(proc.join("task")).unwrap() {
             let task = task.unwrap().path();
             let name = fs::read_to_string(task.join("comm")).unwrap_or_default();

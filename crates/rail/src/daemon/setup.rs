@@ -51,10 +51,12 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     let start = || Spawner::start().map_err(here("start the process that runs nft"));
     let mut spawners = [start()?, start()?];
     programs::check_nft(&mut spawners[0]).map_err(Failure::Here)?;
-    let lock = Lock::take(&options.state_dir).map_err(|e| match &e {
+    let mut lock = Lock::take(&options.state_dir).map_err(|e| match &e {
         LockError::Io(_, cause) if !is_lasting(cause) => Failure::Passing(e.to_string()),
         _ => Failure::Here(e.to_string()),
     })?;
+    let passed_over = std::mem::take(&mut lock.passed_over).into_iter();
+    notices.extend(passed_over.map(|text| Notice::Daemon { severity: Severity::Warn, text }));
     let signals = Signals::take().map_err(here("take signals"))?;
     let poller = Rc::new(Poller::new().map_err(here("make an epoll descriptor"))?);
     let timer = Timer::new().map_err(here("make a timer"))?;
