@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Plan, Rail, World, eventually, figures, isolated, long, timed};
+use rail_lab::{ConfigText, Plan, Rail, World, alone, eventually, figures, isolated, long};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
 };
@@ -227,7 +227,7 @@ fn attack(rail: &Rail, start: impl FnOnce() -> Attack, time: Duration) -> Damage
 
 #[test]
 fn no_local_user_takes_the_processor_or_the_administrators_place() {
-    timed(|| {
+    alone(|| {
         // given a router / when a user without rights does this to its public socket / then the
         // daemon uses little of the processor, other programs go on, and root is answered
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();

@@ -42,7 +42,7 @@ const ESSENTIAL: &[&str] = &[
     "awk", "find", "gzip", "sed", "tar",
     // mount, util-linux
     "chrt", "flock", "mount", "nsenter", "pivot_root", "setpriv", "setsid", "switch_root", "umount",
-    "unshare",
+    "taskset", "unshare",
 ];
 
 /// Installed by the step of `./dev` that uses them, or used only where they are.

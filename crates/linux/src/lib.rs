@@ -16,6 +16,7 @@ pub mod poll;
 pub mod process;
 pub mod programs;
 pub mod realtime;
+pub mod rescue;
 pub mod revision;
 pub mod session;
 pub mod shell;

@@ -1,7 +1,8 @@
 //! Standing above the crowd: real-time scheduling, and below it: fewer rights.
 //!
 //! Under load a normal process is 8 to 10 ms late at the 99th percentile, one
-//! with `SCHED_FIFO` 0.4 ms. Guards: threads and children start as normal
+//! with `SCHED_FIFO` 0.4 ms; but for a kernel without preemption, see
+//! [`rescue`](crate::rescue). Guards: threads and children start as normal
 //! (`SCHED_RESET_ON_FORK`), and work that never pauses is ended
 //! (`RLIMIT_RTTIME`), because it would starve the machine.
 
@@ -19,6 +20,10 @@ pub fn enter(priority: i32) -> io::Result<()> {
     // At the first SIGXCPU arrives, at the second SIGKILL; the service manager starts us again.
     let limits = Rlimit { current: Some(limit(RTTIME_SOFT)), maximum: Some(limit(RTTIME_HARD)) };
     setrlimit(Resource::Rttime, limits)?;
+    // So that it can be entered again when the right to has been given up. Without it this time is
+    // the only one.
+    let priorities = u64::try_from(priority).ok();
+    let _ = setrlimit(Resource::Rtprio, Rlimit { current: priorities, maximum: priorities });
     set_scheduler(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, priority)
 }
 
@@ -65,6 +70,15 @@ pub fn drop_rights(files: bool) -> io::Result<()> {
     if files {
         keep |= CapabilitySet::DAC_OVERRIDE;
     }
+    keep_rights(keep)
+}
+
+/// Gives up every right but the one to move other threads, whatever their rights are.
+pub(crate) fn keep_right_to_move() -> io::Result<()> {
+    keep_rights(CapabilitySet::SYS_NICE)
+}
+
+fn keep_rights(keep: CapabilitySet) -> io::Result<()> {
     let keep = keep & capabilities(None)?.permitted;
     let sets =
         CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };

@@ -14,6 +14,7 @@ mod client;
 mod event;
 mod keeper;
 mod log;
+mod panic;
 mod pass;
 mod plan;
 mod said;
@@ -44,6 +45,7 @@ pub(crate) struct RunOptions {
 /// errors and there is no last good one, 2 it cannot work here (rights, kernel, nft, another daemon),
 /// 3 it failed for a reason that may pass, at the start or while working.
 pub(crate) fn run(options: RunOptions) -> ExitCode {
+    panic::end_the_process();
     match setup::set_up(options) {
         Ok(mut daemon) => match daemon.run() {
             Ok(()) => {

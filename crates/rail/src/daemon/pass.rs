@@ -22,6 +22,7 @@ use rail_linux::lock::Lock;
 use rail_linux::notify_socket::{NotifySocket, watchdog_interval};
 use rail_linux::poll::Poller;
 use rail_linux::realtime;
+use rail_linux::rescue::Rescue;
 use rail_linux::shell::{Event, Shell};
 use rail_linux::signal::{Signal, Signals};
 use std::io;
@@ -39,6 +40,7 @@ pub(super) struct Parts {
     pub(super) manager: NotifySocket,
     pub(super) keeper: Keeper<Then>,
     pub(super) revisions: Revisions,
+    pub(super) rescue: Option<Rescue>,
 }
 
 /// The daemon.
@@ -59,6 +61,8 @@ pub(super) struct Daemon {
     watchdog: Option<(Duration, Instant)>,
     vitals: Vitals,
     realtime: bool,
+    /// When it becomes real-time again, after it was slowed down.
+    realtime_again: Option<Instant>,
     /// Passes in a row that ended with more to read, and therefore without a wake.
     crowded: u32,
     /// When the loop last slept.
@@ -87,6 +91,7 @@ impl Daemon {
             watchdog: watchdog_interval().map(|every| (every, Instant::ZERO)),
             vitals: Vitals::default(),
             realtime,
+            realtime_again: None,
             crowded: 0,
             rested: clock::now(),
             is_ready: false,
@@ -120,7 +125,13 @@ impl Daemon {
             self.parts.timer.set(deadline)?;
         }
         let asked = self.rest();
+        if !is_due && let Some(rescue) = &mut self.parts.rescue {
+            rescue.sleeps(deadline)?;
+        }
         let ready = self.parts.poller.wait(!is_due)?;
+        if let Some(rescue) = &self.parts.rescue {
+            rescue.woke();
+        }
         let begun = clock::now();
         if begun.since(asked) >= realtime::PAUSE {
             self.rested = begun;
@@ -143,6 +154,7 @@ impl Daemon {
         }
         self.keep_time();
         self.serve();
+        self.return_to_realtime();
         self.finish_pass(begun);
         Ok(())
     }
@@ -220,6 +232,7 @@ impl Daemon {
             self.parts.shell.deadline(),
             self.watchdog.map(|(_, at)| at),
             self.ending.deadline(),
+            self.realtime_again,
             self.parts.api.deadline(),
             self.parts.revisions.deadline(),
         ];
@@ -239,11 +252,28 @@ impl Daemon {
 
     fn leave_realtime(&mut self) {
         let text = match realtime::leave() {
-            Ok(()) => "worked for a second without a pause; goes on with normal scheduling".into(),
+            Ok(()) => {
+                self.realtime_again = Some(clock::now() + NORMAL_FOR);
+                "worked for a second without a pause; goes on with normal scheduling for a minute"
+                    .into()
+            }
             Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
         };
         self.realtime = false;
         self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+    }
+
+    fn return_to_realtime(&mut self) {
+        if self.realtime_again.is_none_or(|at| at > clock::now()) {
+            return;
+        }
+        self.realtime_again = None;
+        let (severity, text) = match realtime::enter(super::setup::PRIORITY) {
+            Ok(()) => (Severity::Info, "goes on with real-time scheduling".into()),
+            Err(e) => (Severity::Warn, format!("goes on with normal scheduling: {e}")),
+        };
+        self.realtime = severity == Severity::Info;
+        self.tell(&Notice::Daemon { severity, text });
     }
 
     /// Log, ring and followers, from one notice.
@@ -297,6 +327,8 @@ pub(super) const TOKEN_TIMER: u64 = 1;
 pub(super) const TOKEN_SIGNALS: u64 = 2;
 pub(super) const TOKEN_KEEPER: u64 = 3;
 
+/// What made it work without a pause should be over by then.
+const NORMAL_FOR: Duration = Duration::from_secs(60);
 const INPUTS_PER_PASS: usize = 256;
 const MOST_CROWDED: u32 = 8;
 const WAKES_PER_PASS: usize = 16;

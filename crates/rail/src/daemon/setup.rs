@@ -20,6 +20,7 @@ use rail_linux::lock::{Lock, LockError};
 use rail_linux::notify_socket::NotifySocket;
 use rail_linux::poll::Poller;
 use rail_linux::process::Spawner;
+use rail_linux::rescue::Rescue;
 use rail_linux::shell::Shell;
 use rail_linux::signal::Signals;
 use rail_linux::{file, programs, realtime};
@@ -68,6 +69,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
         by_cause(&e, text)
     })?;
     let is_realtime = enter_realtime(&mut notices);
+    let rescue = start_rescue(is_realtime, &mut notices);
     drop_rights(&options, &mut notices);
     let log = start_log(&config.log, options.debug, &mut notices)?;
     let keeper = Keeper::start(options.state_dir.clone()).map_err(here("start a thread"))?;
@@ -91,6 +93,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
         manager,
         keeper,
         revisions,
+        rescue,
     };
     Ok(Daemon::new(options, parts, lock, notices, is_realtime))
 }
@@ -172,6 +175,19 @@ fn enter_realtime(notices: &mut Vec<Notice>) -> bool {
     }
 }
 
+/// A normal thread needs none: the kernel takes it to another processor by itself.
+fn start_rescue(is_realtime: bool, notices: &mut Vec<Notice>) -> Option<Rescue> {
+    if !is_realtime {
+        return None;
+    }
+    let started = Rescue::start(PRIORITY + 1);
+    if let Err(e) = &started {
+        let text = format!("could not start the thread that moves the loop if it is late: {e}");
+        notices.push(Notice::Daemon { severity: Severity::Warn, text });
+    }
+    started.ok()
+}
+
 /// Root without further rights can read and write only what belongs to root.
 fn drop_rights(options: &RunOptions, notices: &mut Vec<Notice>) {
     let me = rustix::process::geteuid().as_raw();
@@ -195,7 +211,7 @@ fn by_cause(error: &io::Error, text: String) -> Failure {
 }
 
 /// Above all that is normal, below the kernel's own threads (50).
-const PRIORITY: i32 = 10;
+pub(super) const PRIORITY: i32 = 10;
 
 #[cfg(test)]
 mod tests {
