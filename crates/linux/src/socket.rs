@@ -209,8 +209,8 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> 
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
-    // The C libraries do not agree on the type.
-    message.msg_controllen = control.0.len().try_into().unwrap_or(0);
+    // The length of `control`. The C libraries do not agree on the type of the field.
+    message.msg_controllen = 64;
     let flags = RecvFlags::DONTWAIT.bits().cast_signed();
     // SAFETY: the buffers described by `message` live through the call and have those lengths.
     let length = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, flags) };
