@@ -169,8 +169,7 @@ mod tests {
             load::effective(&load::load(Path::new("rail.toml"), text).expect("it is good").0)
         };
         let old = crate::manual::sample();
-        let new = old.replacen("weight = 2", "weight = 3", 1)
-            + "\n[[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
+        let new = old.replacen("weight = 2", "weight = 3", 1) + "\n[balance]\nby = \"client\"\n";
         assert_ne!(old, new);
         let told = changes(&config(&old), &config(&new));
         style::golden("diff.txt", include_str!("golden/diff.txt"), &told);

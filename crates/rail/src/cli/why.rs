@@ -62,6 +62,9 @@ fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> 
         role => format!("{role}, {} of new connections", status::share(uplink.share)),
     };
     page.layer("role", Fact::Plain, &role);
+    if let Some(said) = &uplink.said {
+        page.layer("by command", Fact::Plain, &said.text);
+    }
     layers(&mut page, status, uplink);
     for conflict in conflicts(status, uplink) {
         let word = if conflict.certain { "conflict" } else { "conflict?" };
@@ -246,6 +249,7 @@ fn conflicts<'a>(
 /// Where the fault is, as far as it can be seen from here.
 fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
     match uplink.health {
+        Health::Disabled if uplink.said.is_some() => "disabled by command",
         Health::Disabled => "disabled in the configuration",
         Health::Up => "the uplink is good",
         Health::Held => "good again; held down until it has proved itself",
