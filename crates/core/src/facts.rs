@@ -2,7 +2,7 @@
 //! state is made from.
 
 use crate::config::UplinkConfig;
-use crate::net::{Mac, Prefix, UplinkId};
+use crate::net::{IfName, Mac, Prefix, UplinkId};
 use crate::status::Health;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -78,6 +78,9 @@ pub struct Facts {
     /// Index of the interface of each network of the configuration, in its order; `None`: there is
     /// none, or we have no address on it.
     pub networks: Vec<Option<u32>>,
+    /// Interfaces that the file does not name and that bear an uplink's address or share its
+    /// network, with the position of the uplink: its port under another name, most likely.
+    pub strays: Vec<(IfName, usize)>,
     /// No interface that is up is narrower than [`WIDE_MTU`].
     pub all_wide: bool,
 }

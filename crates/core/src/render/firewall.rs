@@ -12,6 +12,7 @@ use crate::render::{
     allow, exempt, forward as port_forward, inside as beside, mark, networks, shared, slot_count,
 };
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -91,7 +92,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         chains.push(from_uplink_to_router(config));
         chains.push(from_uplink_to_inside(config));
         chains.extend(networks::chains(config, &lines));
-        let mut gates = closed_gates(config, "wan_input");
+        let mut gates = closed_gates(config, facts, "wan_input");
         gates.extend(networks::input_gates(config));
         chains.push(base("input", ChainKind::Filter, Hook::Input, FILTER, {
             by_device(&lines, gates, |_| "wan_input".into()).into_iter().collect()
@@ -134,9 +135,12 @@ pub(super) fn closed(config: &Config) -> Vec<IfName> {
     names
 }
 
-/// Elements of the maps of devices for them.
-fn closed_gates(config: &Config, chain: &str) -> Vec<String> {
-    closed(config).iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
+/// Elements of the maps of devices for them, and for interfaces that nobody names and that stand
+/// in the network of an uplink.
+fn closed_gates(config: &Config, facts: &Facts, chain: &str) -> Vec<String> {
+    let strays = facts.strays.iter().map(|(ifname, _)| *ifname);
+    let all: BTreeSet<IfName> = closed(config).into_iter().chain(strays).collect();
+    all.iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
 }
 
 /// The chain for connections that came in by the interface of a line.
@@ -360,7 +364,7 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
     }
     if config.firewall.mode != FirewallMode::Off {
-        let mut gates = closed_gates(config, "wan_forward");
+        let mut gates = closed_gates(config, facts, "wan_forward");
         gates.extend(networks::forward_gates(config));
         rules.extend(by_device(lines, gates, |_| "wan_forward".into()));
     }

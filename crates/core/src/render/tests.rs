@@ -81,6 +81,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
     Facts {
         uplinks: (0..config.uplinks.len()).map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
+        strays: Vec::new(),
         all_wide: true,
     }
 }

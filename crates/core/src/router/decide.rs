@@ -95,7 +95,11 @@ impl Router {
             let cause = by_command.map(super::Override::sentence);
             (Health::Disabled, cause.unwrap_or_else(|| "disabled in the configuration".into()))
         } else if fact.ifindex.is_none() {
-            (Health::Absent, format!("there is no interface {}", uplink.ifname))
+            let stray = self.facts.strays.iter().find(|(_, position)| *position == index);
+            let renumbered = stray.map_or_else(String::new, |(ifname, _)| {
+                format!("; {ifname}, which the file does not name, is in its network: renumbered?")
+            });
+            (Health::Absent, format!("there is no interface {}{renumbered}", uplink.ifname))
         } else if !fact.link_up || !fact.carrier {
             (Health::NoCarrier, self.no_carrier(uplink.ifname))
         } else if !fact.has_address {

@@ -18,6 +18,9 @@ impl Router {
         let all_wide = self.observed.links.values().all(|link| !link.up || link.mtu >= WIDE_MTU);
         self.dirty |= all_wide != self.facts.all_wide;
         self.facts.all_wide = all_wide;
+        let strays = self.strays();
+        self.dirty |= strays != self.facts.strays;
+        self.facts.strays = strays;
         let mut sockets = Vec::new();
         for index in 0..self.config.uplinks.len() {
             self.refresh_link(now, index, out);
@@ -85,6 +88,35 @@ impl Router {
         let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
         self.save_due |= is_new;
         is_new
+    }
+
+    /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers
+    /// ports, and the provider's cable is then where nobody looks for it.
+    fn strays(&self) -> Vec<(IfName, usize)> {
+        let config = &self.config;
+        let is_named = |ifname: IfName| {
+            config.uplinks.iter().any(|u| u.ifname == ifname)
+                || config.networks.iter().any(|network| network.ifname == ifname)
+        };
+        let mut found = Vec::new();
+        for (ifname, prefix) in self.observed.addresses.keys() {
+            let is_its = |u: &UplinkConfig| {
+                let shares = u.prefixes().any(|own| {
+                    own.address == prefix.address
+                        || (own.length < 31 && own.network() == prefix.network())
+                });
+                shares && !config.is_inside(u)
+            };
+            let is_candidate = !is_named(*ifname) && ifname.as_str() != "lo";
+            let is_new = found.iter().all(|(known, _)| known != ifname);
+            if is_candidate
+                && is_new
+                && let Some(index) = config.uplinks.iter().position(is_its)
+            {
+                found.push((*ifname, index));
+            }
+        }
+        found
     }
 
     /// Addresses on the interface of an uplink that are its own besides the first: a program that is

@@ -67,6 +67,7 @@ fn facts(scene: &Scene) -> Facts {
     Facts {
         uplinks: scene.lines.iter().enumerate().map(fact).collect(),
         networks: scene.config.networks.iter().map(inside).collect(),
+        strays: Vec::new(),
         all_wide: true,
     }
 }

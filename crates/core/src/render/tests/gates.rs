@@ -33,3 +33,17 @@ fn the_interface_of_a_disabled_line_is_closed() {
     config.firewall.mode = FirewallMode::Off;
     assert!(!chains(&config, &facts(&config, &[0]), &["input", "forward"]).contains("wan2"));
 }
+
+/// Given an interface that the file does not name in the network of an uplink, then it is filtered
+/// as that uplink; without a filter of ours nothing does.
+#[test]
+fn an_unnamed_interface_in_the_network_of_an_uplink_is_closed() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    let mut facts = facts(&config, &[0, 1]);
+    facts.strays = vec![("enp4s0".parse().unwrap(), 0)];
+    let text = chains(&config, &facts, &["input", "forward"]);
+    assert!(text.contains("\"enp4s0\" : goto wan_input"), "{text}");
+    assert!(text.contains("\"enp4s0\" : goto wan_forward"), "{text}");
+    config.firewall.mode = FirewallMode::Off;
+    assert!(!chains(&config, &facts, &["input", "forward"]).contains("enp4s0"));
+}
