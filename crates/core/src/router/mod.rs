@@ -13,16 +13,17 @@ mod reload;
 mod report;
 mod settle;
 mod void;
+mod watch;
 mod way;
 
 pub use overrides::{Action, Override, Overrides};
 
-use crate::beside::{Findings, View};
+use crate::beside::Findings;
 use crate::check::{Line, Refusal};
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::input::Input;
-use crate::net::{IfName, UplinkId};
+use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
@@ -365,6 +366,10 @@ impl Router {
         }
         self.dirty = false;
         let desired = self.desired();
+        let is_used = |table| self.watch.used_tables.binary_search(&table).is_ok();
+        if !desired.keys().filter_map(watch::table_of).all(is_used) {
+            self.refresh_watch(out);
+        }
         let mut news = Vec::new();
         let plan = self.engine.plan(now, &desired, &self.observed, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
@@ -441,31 +446,6 @@ impl Router {
         self.decide(now, &mut ignored);
         let desired = self.desired();
         self.engine.preview(&desired, &self.observed)
-    }
-
-    pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
-        let mut sysctls = render::sysctl_paths(&self.config);
-        sysctls.extend(self.saved.sysctls.keys().cloned());
-        sysctls.sort();
-        sysctls.dedup();
-        let neighbours =
-            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
-        let mut links: Vec<IfName> =
-            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
-        links.sort_unstable();
-        links.dedup();
-        let watch = Watch {
-            links,
-            tables: self.config.ranges.tables,
-            old_tables: self.saved.old_tables.clone(),
-            sysctls,
-            neighbours: neighbours.collect(),
-            beside: View::of(&self.config),
-        };
-        if watch != self.watch {
-            self.watch = watch.clone();
-            out.push(Output::Watch(watch));
-        }
     }
 
     fn save(&self, durable: bool, out: &mut Vec<Output>) {

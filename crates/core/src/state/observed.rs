@@ -65,6 +65,9 @@ impl BitOrAssign for Scope {
 pub struct Watch {
     /// First and last of our tables; routes in them are reported.
     pub tables: (u32, u32),
+    /// Those of our tables that can have routes of ours. Where others have very many routes only these
+    /// are read, not the whole range.
+    pub used_tables: Vec<u32>,
     /// Ranges that were ours before; what is left of ours in them is reported, too.
     pub old_tables: Vec<(u32, u32)>,
     /// Settings, as in [`Key::Sysctl`](super::Key).

@@ -74,15 +74,16 @@ impl RequestSocket {
         names: &Names,
     ) -> Result<BTreeMap<RouteKey, ObservedRoute>, OpError> {
         let mut routes = BTreeMap::new();
-        let ranges = || watch.old_tables.iter().chain([&watch.tables]);
-        let count = |range: &(u32, u32)| u64::from(range.1.saturating_sub(range.0)) + 1;
-        // Beside a full Internet table it is cheaper to ask for each of our tables.
-        let single =
-            self.other_routes > MANY_ROUTES && ranges().map(count).sum::<u64>() <= MANY_TABLES;
+        // Beside a full Internet table it is cheaper to ask for each of our tables. What is left in
+        // ranges that were ours before is looked for in all.
+        let used = &watch.used_tables;
+        let single = self.other_routes > MANY_ROUTES
+            && watch.old_tables.is_empty()
+            && (1..=MANY_TABLES).contains(&used.len());
         for family in [family::INET, family::INET6] {
             if single {
-                for table in ranges().flat_map(|range| range.0..=range.1) {
-                    self.routes_of(family, Some(table), watch, names, &mut routes)?;
+                for table in used {
+                    self.routes_of(family, Some(*table), watch, names, &mut routes)?;
                 }
             } else {
                 self.routes_of(family, None, watch, names, &mut routes)?;
@@ -251,4 +252,4 @@ pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
 /// From so many routes beside ours on, our tables are asked for one by one.
 const MANY_ROUTES: usize = 4096;
 /// Up to so many tables.
-const MANY_TABLES: u64 = 512;
+const MANY_TABLES: usize = 512;

@@ -1,0 +1,55 @@
+//! What the shell is to look at: from the configuration, the numbers of uplinks and what is wanted.
+
+use super::Router;
+use crate::beside::View;
+use crate::net::IfName;
+use crate::output::Output;
+use crate::render;
+use crate::state::{Key, Watch};
+use alloc::vec::Vec;
+
+impl Router {
+    pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
+        let mut sysctls = render::sysctl_paths(&self.config);
+        sysctls.extend(self.saved.sysctls.keys().cloned());
+        sysctls.sort();
+        sysctls.dedup();
+        let neighbours =
+            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
+        let mut links: Vec<IfName> =
+            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
+        links.sort_unstable();
+        links.dedup();
+        let watch = Watch {
+            links,
+            tables: self.config.ranges.tables,
+            used_tables: self.used_tables(),
+            old_tables: self.saved.old_tables.clone(),
+            sysctls,
+            neighbours: neighbours.collect(),
+            beside: View::of(&self.config),
+        };
+        if watch != self.watch {
+            self.watch = watch.clone();
+            out.push(Output::Watch(watch));
+        }
+    }
+
+    /// The tables of all uplinks that ever had a number, and of all routes that are wanted.
+    fn used_tables(&self) -> Vec<u32> {
+        let shared = self.config.ranges.tables.0;
+        let numbered = self.saved.ids.values().map(|id| shared + u32::from(id.0));
+        let wanted = self.rendered.iter().flat_map(|(_, state)| state.keys()).filter_map(table_of);
+        let mut used: Vec<u32> = numbered.chain(wanted).chain([shared]).collect();
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+}
+
+pub(super) const fn table_of(key: &Key) -> Option<u32> {
+    match key {
+        Key::Route(route) => Some(route.table),
+        _ => None,
+    }
+}

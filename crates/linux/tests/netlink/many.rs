@@ -1,0 +1,35 @@
+//! Beside a full Internet table.
+
+use super::{RequestSocket, batch, in_new_netns, ip};
+use rail_core::state::{Scope, Watch};
+use std::fmt::Write;
+
+/// Given a hundred thousand routes in the table `main`, when our routes are read, then only the first
+/// reading goes through them all; the next ones ask for the tables in use, whatever the range.
+#[test]
+fn a_full_table_is_read_once() {
+    in_new_netns(|| {
+        let mut lines = String::new();
+        for n in 0..100_000_u32 {
+            let (a, b, c) = (n >> 16, n >> 8 & 255, n & 255);
+            let _ = writeln!(lines, "route add {}.{b}.{c}.0/24 dev wan1", 11 + a);
+        }
+        batch(&lines);
+        ip("route add default via 100.64.1.1 dev wan1 table 20001 proto 82");
+        let watch = Watch {
+            tables: (20_000, 20_999),
+            used_tables: (20_000..=20_003).collect(),
+            ..Watch::default()
+        };
+        let mut socket = RequestSocket::open().unwrap();
+        let mut read = || {
+            let before = socket.counters().messages;
+            let seen = socket.observe(Scope::ROUTES, &watch).unwrap();
+            assert_eq!(seen.routes.len(), 1);
+            socket.counters().messages - before
+        };
+        let (first, second) = (read(), read());
+        assert!(first > 100_000, "{first} messages");
+        assert!(second < 100, "{second} messages");
+    });
+}
