@@ -216,7 +216,7 @@ fn a_rival_is_shown_as_contested_and_slows_us_down() {
 fn a_foreign_route_in_our_place_stays() {
     isolated(|| {
         // given somebody else's default in the table of a line / when the daemon starts / then that
-        // route stays and is shown, the line waits and the other one is up; when it goes, ours comes
+        // route stays and is shown, the line is no-way and the other one is up; when it goes, ours comes
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let router = &topology.router;
         router.sh("ip link set wan1 up").unwrap();
@@ -237,7 +237,7 @@ fn a_foreign_route_in_our_place_stays() {
         };
         let mut trouble = status["trouble"].as_array().into_iter().flatten();
         assert!(trouble.any(shown), "{}", status["trouble"]);
-        assert_eq!(rail.uplink("isp1", "health").unwrap(), "probing");
+        assert_eq!(rail.uplink("isp1", "health").unwrap(), "no-way");
         router.sh("ip route del default via 100.64.1.1 table 20001").unwrap();
         rail.wait_all_up(Duration::from_secs(10)).unwrap();
         let after = router.sh(look).unwrap();
