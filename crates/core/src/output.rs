@@ -83,6 +83,8 @@ pub enum Which {
     From(IpAddr),
     /// Those that have this address of the router at one end: they came to it, or are its own.
     At(IpAddr),
+    /// All of them.
+    All,
 }
 
 /// Which connections to delete. What is to be kept is kept of those that can move alone.

@@ -185,6 +185,8 @@ impl Imprint {
                 }
                 Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
+                // Nothing void is.
+                Which::All => false,
             }
     }
 }

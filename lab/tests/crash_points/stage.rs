@@ -144,7 +144,7 @@ impl Stage {
         let mut verdict = match traffic {
             Some(traffic) => {
                 traffic.wait_for(20);
-                self.leaks_end(&traffic);
+                assert_eq!(self.topology.wrong_sources().unwrap(), 0, "wrong sources");
                 let victim = operation.victim().map(|line| self.topology.line(line).address());
                 traffic.judge(victim, settled, &mut self.counts)
             }
@@ -227,21 +227,6 @@ impl Stage {
             self.expected = normal::state(&self.topology.router).unwrap();
         }
         self.equals(&self.expected, &format!("{crash_at}: the state of an undisturbed run"));
-    }
-
-    /// Once all is done no packet bears the source of another line. Before, those of a line that is
-    /// being removed may, until its connections are gone; with other operations none ever does.
-    fn leaks_end(&self, traffic: &Traffic) {
-        let leaks = || self.topology.wrong_sources().unwrap();
-        if !matches!(self.operation, Operation::Remove | Operation::Restart) {
-            assert_eq!(leaks(), 0, "wrong sources");
-        }
-        eventually(LIMIT, "the end of wrong sources", || {
-            let before = leaks();
-            traffic.wait_for(10);
-            let more = leaks() - before;
-            if more == 0 { Ok(()) } else { Err(more) }
-        });
     }
 
     fn equals(&self, wanted: &str, what: &str) {

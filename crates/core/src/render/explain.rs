@@ -136,8 +136,17 @@ pub fn chain(name: &str) -> Option<&'static str> {
              from a network of kind `dmz` or `guest` to `inside_input`"
         }
         "forward" => {
-            "forwarded packets: MSS clamp, nothing untranslated leaves, and what comes by a line, a \
+            "forwarded packets: MSS clamp, and what comes by a line, a \
              disabled one too, goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
+        }
+        "egress" => {
+            "what leaves by an uplink, whoever sent it: a source that is not the uplink's goes to \
+             `foreign_source`"
+        }
+        "foreign_source" => {
+            "further addresses of the interface and what IPsec will wrap may leave; the rest is dropped \
+             and counted, and a connection that no uplink has is marked to be deleted, so that it \
+             begins anew"
         }
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
         "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",

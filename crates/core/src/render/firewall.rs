@@ -9,7 +9,8 @@ use crate::config::{BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::{IfName, UplinkId};
 use crate::render::{
-    allow, exempt, forward as port_forward, inside as beside, mark, networks, shared, slot_count,
+    allow, egress, exempt, forward as port_forward, inside as beside, mark, networks, shared,
+    slot_count,
 };
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
 use alloc::collections::BTreeSet;
@@ -49,7 +50,7 @@ pub(super) struct Line<'a> {
     /// Other lines are on its interface.
     shared: bool,
     /// No line before it is on its interface.
-    first: bool,
+    pub(super) first: bool,
 }
 
 /// Renders the table.
@@ -99,6 +100,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         }));
     }
     chains.push(forward(config, facts, &lines));
+    chains.extend(egress::chains(config, &lines));
     Firewall { chains }
 }
 
@@ -352,17 +354,6 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("iifname {open} ct state new accept"));
     }
     rules.push(clamp);
-    let mut translated: Vec<String> = lines
-        .iter()
-        .filter(|line| line.uplink.nat != Nat::Off)
-        .map(|line| format!("\"{}\"", line.uplink.ifname))
-        .collect();
-    translated.sort();
-    translated.dedup();
-    if !translated.is_empty() {
-        // What conntrack cannot place is not translated either, and would leave with an inside source.
-        rules.push(format!("ct state invalid oifname {{ {} }} drop", translated.join(", ")));
-    }
     if config.firewall.mode != FirewallMode::Off {
         let mut gates = closed_gates(config, facts, "wan_forward");
         gates.extend(networks::forward_gates(config));

@@ -7,6 +7,7 @@
 //! through to another line when its own interface goes down.
 
 mod allow;
+mod egress;
 mod exempt;
 pub mod explain;
 pub mod external;
@@ -17,6 +18,7 @@ mod networks;
 mod shared;
 mod sysctl;
 
+pub(crate) use egress::nobody;
 pub(crate) use firewall::SRCNAT;
 pub(crate) use shared::shares_interface;
 pub use sysctl::paths as sysctl_paths;

@@ -12,6 +12,7 @@ mod overrides;
 mod reload;
 mod report;
 mod settle;
+mod stray;
 mod void;
 mod watch;
 mod way;
@@ -128,6 +129,9 @@ pub struct Router {
     save_due: bool,
     next_sysctl_poll: Instant,
     next_full: Instant,
+    next_strays: Instant,
+    /// A deletion of what no uplink has was not answered yet.
+    strays_asked: bool,
     /// No uplink is usable, and people know.
     lost_all: bool,
     withdrawing: bool,
@@ -178,6 +182,8 @@ impl Router {
             save_due: false,
             next_sysctl_poll: Instant::ZERO,
             next_full: Instant::ZERO,
+            next_strays: Instant::ZERO,
+            strays_asked: false,
             lost_all: false,
             withdrawing: false,
             done: false,
@@ -219,6 +225,7 @@ impl Router {
             }
             Input::Observed(scope, observed) => self.take_observation(scope, *observed, out),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
+            Input::Purged { uplink: stray::NOBODY, result } => self.take_strays(now, result, out),
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
             Input::Surveyed(findings) => self.take_findings(*findings, out),
             Input::Reload(config) => self.reload(now, *config, out),
@@ -348,6 +355,7 @@ impl Router {
     }
 
     fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.delete_strays(now, out);
         if now >= self.next_full {
             self.next_full = now + FULL_OBSERVATION;
             self.next_sysctl_poll = now + SYSCTL_POLL;

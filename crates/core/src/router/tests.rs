@@ -196,7 +196,10 @@ impl Kernel {
                     }
                     Output::Purge(purge) => {
                         let (uplink, result) = (purge.uplink, Ok(1));
-                        self.purges.push(purge);
+                        // Those that no uplink has are asked for all the time.
+                        if purge.which != Which::All {
+                            self.purges.push(purge);
+                        }
                         router.handle(now, Input::Purged { uplink, result }, &mut next);
                     }
                     _ => {}

@@ -65,6 +65,7 @@ fn is_meant(connection: &Connection, purge: &Purge) -> bool {
             Which::From(address) => {
                 connection.status & SOURCE_NAT != 0 && connection.answered_at == Some(address)
             }
+            Which::All => true,
             Which::At(address) => original.source == address || original.destination == address,
         }
 }

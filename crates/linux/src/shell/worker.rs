@@ -136,7 +136,7 @@ impl Workers {
     pub(super) fn purge(&mut self, purge: Purge) {
         let called_off = match purge.which {
             Which::Movable => CalledOff::clone(self.called_off.entry(purge.uplink).or_default()),
-            Which::From(_) | Which::At(_) => CalledOff::default(),
+            Which::From(_) | Which::At(_) | Which::All => CalledOff::default(),
         };
         if let Some(purges) = &self.purges {
             // As above.

@@ -133,6 +133,7 @@ laws! {
     churn => Churn,
     dead_line => DeadLine,
     default_route => DefaultRoute,
+    egress => Egress,
     false_death => FalseDeath,
     foreign => Foreign,
     forwarding => Forwarding,

@@ -4,7 +4,7 @@
 use super::{Happening, Law};
 use crate::kernel::Flow;
 use crate::scene::{Class, Line, Scene};
-use rail_core::Purge;
+use rail_core::{Purge, Which};
 use rail_core::net::UplinkId;
 use rail_core::status::Role;
 use rail_core::time::Duration;
@@ -24,6 +24,14 @@ impl Law for PurgeLaw {
 }
 
 fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
+    // What no uplink has: its mark is that of none of them.
+    if purge.which == Which::All {
+        let mask = scene.config.ranges.mark_mask;
+        return match (purge.mark, purge.mask) == (mask, mask) {
+            true => Ok(()),
+            false => Err(format!("connections that uplinks have are deleted: {purge:?}")),
+        };
+    }
     let Some(i) = scene.lines.iter().position(|line| line.id == purge.uplink) else {
         return Err(format!("a purge of uplink {}, which does not exist", purge.uplink));
     };

@@ -5,6 +5,7 @@
 //! refers to (chains, the map) and whether it asks the slot map.
 
 use super::{EBUSY, EEXIST, ENOENT, Kernel, error};
+use rail_core::config::UplinkConfig;
 use rail_core::state::firewall::STAMP_PREFIX;
 use rail_core::state::{Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, OpError};
 use std::collections::BTreeMap;
@@ -52,6 +53,16 @@ impl Table {
     /// A known connection gets its mark back.
     pub fn restores_marks(&self) -> bool {
         self.hooked_rules(Hook::Prerouting).any(|text| text.contains("meta mark set ct mark"))
+    }
+
+    /// What leaves by an uplink is compared with its address, behind the translation.
+    pub fn guards_sources(&self, uplink: &UplinkConfig) -> bool {
+        let (ifname, source) = (uplink.ifname, uplink.address.address);
+        let is_it = |text: &str| {
+            text.starts_with(&format!("oifname \"{ifname}\" ip saddr != "))
+                && text.contains(&source.to_string())
+        };
+        self.hooked_rules(Hook::Postrouting).any(is_it)
     }
 
     fn hooked_rules(&self, hook: Hook) -> impl Iterator<Item = &str> {

@@ -4,6 +4,7 @@
 use super::super::*;
 use crate::config::Tier;
 use crate::net::IfName;
+use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{Link, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, RouteKey};
 use crate::status::Health;
@@ -153,7 +154,10 @@ impl World {
             }
             Output::Purge(purge) => {
                 let uplink = purge.uplink;
-                self.purges.push((now, purge));
+                // Those that no uplink has are asked for all the time.
+                if purge.which != Which::All {
+                    self.purges.push((now, purge));
+                }
                 let error = OpError { errno: 105, text: "No buffer space available".into() };
                 let result = if self.refuses_purges { Err(error) } else { Ok(1) };
                 self.router.handle(now, Input::Purged { uplink, result }, next);

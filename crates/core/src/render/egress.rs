@@ -1,0 +1,122 @@
+//! The last look at what leaves: no packet goes out by an uplink with a source
+//! that is not that uplink's.
+//!
+//! Translation is decided once, with the first packet of a connection. One that began where
+//! nothing is translated (through a VPN, by a route of `main`, before the first start) and then
+//! loses its way would go on by an uplink with its inside source, as long as it sends. What
+//! connection tracking cannot place, or must not see, is not translated either. So this chain
+//! stands behind the translation and asks the packet itself.
+//!
+//! A known packet meets one comparison for each uplink. What fails it is looked at again, in a
+//! chain of its own: further addresses of the interface are the uplink's, too, and so is what
+//! IPsec will wrap, for the wrapped packet comes by here with a source of its own.
+//!
+//! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
+//! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated.
+//!
+//! Left out: IPv6, and boxes inside the LAN, where all sources are right.
+
+use crate::config::{Config, FirewallMode, Nat, UplinkConfig};
+use crate::net::IfName;
+use crate::render::firewall::{Line, any_of, closed, plain};
+use crate::state::{Base, Chain, ChainKind, Hook};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Behind every translation, which is at 100 whoever does it.
+const LAST: i32 = 250;
+
+/// Where packets go whose source is not the uplink's first address.
+const STRANGE: &str = "foreign_source";
+
+/// The mark of connections that belong to no uplink and must begin anew.
+pub(crate) const fn nobody(config: &Config) -> u32 {
+    config.ranges.mark_mask
+}
+
+/// The chain at the hook, behind the one it leads to; none without an uplink to guard.
+pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
+    let mut rules = Vec::new();
+    for line in lines.iter().filter(|line| !line.inside) {
+        rules.extend(by_gateway(lines, line));
+        if line.first {
+            rules.extend(by_interface(config, line.uplink.ifname, true));
+        }
+    }
+    if config.firewall.mode == FirewallMode::Basic {
+        let closed = closed(config).into_iter();
+        rules.extend(closed.filter_map(|ifname| by_interface(config, ifname, false)));
+    }
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let base = Base { kind: ChainKind::Filter, hook: Hook::Postrouting, priority: LAST };
+    vec![
+        plain(STRANGE.into(), strange(config)),
+        Chain { name: "egress".into(), base: Some(base), rules },
+    ]
+}
+
+/// The sources that belong to an uplink.
+pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
+    let mut own = vec![uplink.address.address.to_string()];
+    if let Nat::To(address) = uplink.nat
+        && address != uplink.address.address
+    {
+        own.push(address.to_string());
+    }
+    own
+}
+
+/// What leaves by an interface of uplinks. Without translation an uplink may carry any source but
+/// those of the others.
+fn by_interface(config: &Config, ifname: IfName, enabled: bool) -> Option<String> {
+    let here = |u: &&UplinkConfig| u.ifname == ifname && (u.enabled || !enabled);
+    let own = set(config.uplinks.iter().filter(here));
+    let is_open = config.uplinks.iter().filter(here).any(|u| u.nat == Nat::Off);
+    let guarded = if is_open {
+        let others = config.uplinks.iter().filter(|u| !here(u) && !config.is_inside(u));
+        let others = set(others).into_iter().filter(|other| !own.contains(other)).collect();
+        format!("ip saddr {}", any_of(others)?)
+    } else {
+        format!("ip saddr != {}", any_of(own)?)
+    };
+    Some(format!("oifname \"{ifname}\" {guarded} goto {STRANGE}"))
+}
+
+/// What leaves by the gateway of a line that shares its interface, with the source of another one there.
+fn by_gateway(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
+    let (ifname, gateway) = (line.uplink.ifname, line.uplink.gateway);
+    let beside = lines.iter().filter(|l| l.uplink.ifname == ifname && l.id != line.id);
+    let others = any_of(set(beside.map(|l| l.uplink)))?;
+    Some(format!("oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr {others} counter drop"))
+}
+
+fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for source in uplinks.flat_map(sources) {
+        if !all.contains(&source) {
+            all.push(source);
+        }
+    }
+    all
+}
+
+/// What may leave nevertheless; the rest is dropped, and its connection condemned if no uplink has
+/// it. One of another uplink went astray for a moment: it goes on when its way is back.
+fn strange(config: &Config) -> Vec<String> {
+    let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
+    vec![
+        "rt ipsec exists accept".into(),
+        "fib saddr . oif type local accept".into(),
+        // The router itself, before it has an address.
+        "ip saddr 0.0.0.0 accept".into(),
+        format!(
+            "ct mark and {mask:#010x} == 0x00000000 ct mark set ct mark and {keep:#010x} or {:#010x}",
+            nobody(config)
+        ),
+        "counter drop".into(),
+    ]
+}

@@ -1,0 +1,67 @@
+//! Connections that belong to no uplink and try to leave by one.
+//!
+//! They began where nothing is translated: through a VPN, by a route of `main`, before the
+//! first start. The last chain of our table drops their packets, and gives them a mark that no
+//! uplink has. The kernel asks for a translation only once for each connection, so they are
+//! deleted here: the next packet begins a new one, which is translated as any other.
+
+use super::Router;
+use crate::net::UplinkId;
+use crate::notice::Notice;
+use crate::output::{Output, Purge, Which};
+use crate::render;
+use crate::state::OpError;
+use crate::time::{Duration, Instant};
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+/// No uplink has this number.
+pub(super) const NOBODY: UplinkId = UplinkId(0);
+
+/// How long a conversation that lost its way waits, at the most, until it begins anew.
+const PACE: Duration = Duration::from_secs(5);
+
+impl Router {
+    /// Asks for the deletion of what bears nobody's mark, now and then.
+    pub(super) fn delete_strays(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if now < self.next_strays || self.strays_asked || self.withdrawing || !self.verified {
+            return;
+        }
+        self.next_strays = now + PACE;
+        let purge = Purge {
+            uplink: NOBODY,
+            mark: render::nobody(&self.config),
+            mask: self.config.ranges.mark_mask,
+            which: Which::All,
+            keep_sources: Vec::new(),
+            keep_destinations: Vec::new(),
+        };
+        self.strays_asked = true;
+        out.push(Output::Purge(purge));
+    }
+
+    /// They were deleted, or the kernel refuses it, and is left in peace for a while.
+    pub(super) fn take_strays(
+        &mut self,
+        now: Instant,
+        result: Result<u32, OpError>,
+        out: &mut Vec<Output>,
+    ) {
+        self.strays_asked = false;
+        match result {
+            Ok(0) => {}
+            Ok(connections) => {
+                self.counters.purged += u64::from(connections);
+                out.push(Output::Notice(Notice::Purged { uplink: "none".into(), connections }));
+            }
+            Err(error) => {
+                self.next_strays = now + PEACE;
+                let (object, error) = ("connections of no uplink".into(), error.to_string());
+                let retry_ms = u64::try_from(PEACE.as_millis()).unwrap_or(u64::MAX);
+                out.push(Output::Notice(Notice::Refused { object, error, retry_ms }));
+            }
+        }
+    }
+}
+
+const PEACE: Duration = Duration::from_secs(60);
