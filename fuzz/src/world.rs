@@ -347,6 +347,7 @@ fn rule(dice: &mut Dice<'_>) -> ObservedRule {
         priority,
         family: if dice.one_in(4) { Family::V6 } else { Family::V4 },
         from: None,
+        iif: dice.one_in(4).then(|| ifname("wan", 1)),
         oif: dice.one_in(3).then(|| ifname("wan", 1)),
         fwmark: dice.one_in(3).then_some((1 << 24, 0x7f00_0000)),
         table: 20000 + u32::from(dice.below(6)),

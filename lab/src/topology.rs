@@ -182,8 +182,7 @@ impl Topology {
         }
         let clients = plan.clients;
         let sources_excused = AtomicBool::new(false);
-        let topology =
-            Self { client, router, internet, lines, networks, clients, sources_excused };
+        let topology = Self { client, router, internet, lines, networks, clients, sources_excused };
         topology.wait_for_carrier()?;
         Ok(topology)
     }

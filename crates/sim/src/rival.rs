@@ -147,6 +147,7 @@ pub(crate) fn add_foreign(
                 priority: config.ranges.rule_priorities.0 + 600 + number % 100,
                 family: Family::V4,
                 from: Some(prefix(&format!("10.{n}.0.1/32"))),
+                iif: None,
                 oif: None,
                 fwmark: None,
                 table: 254,

@@ -8,8 +8,9 @@
 //! stands behind the translation and asks the packet itself.
 //!
 //! A known packet meets one comparison for each uplink. What fails it is looked at again, in a
-//! chain of its own: further addresses of the interface are the uplink's, too, and so is what
-//! IPsec will wrap, for the wrapped packet comes by here with a source of its own.
+//! chain of its own: further addresses of the interface are the uplink's, too, and so are addresses
+//! that were asked for by it, and what IPsec will wrap, for the wrapped packet comes by here with a
+//! source of its own.
 //!
 //! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
 //! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated.
@@ -17,8 +18,9 @@
 //! Left out: IPv6, and boxes inside the LAN, where all sources are right.
 
 use crate::config::{Config, FirewallMode, Nat, UplinkConfig};
-use crate::net::IfName;
+use crate::net::{Family, IfName, Prefix};
 use crate::render::firewall::{Line, any_of, closed, plain};
+use crate::render::mark;
 use crate::state::{Base, Chain, ChainKind, Hook};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -54,18 +56,23 @@ pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
     }
     let base = Base { kind: ChainKind::Filter, hook: Hook::Postrouting, priority: LAST };
     vec![
-        plain(STRANGE.into(), strange(config)),
+        plain(STRANGE.into(), strange(config, lines)),
         Chain { name: "egress".into(), base: Some(base), rules },
     ]
 }
 
 /// The sources that belong to an uplink.
 pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
-    let mut own = vec![uplink.address.address.to_string()];
-    if let Nat::To(address) = uplink.nat
-        && address != uplink.address.address
-    {
-        own.push(address.to_string());
+    let written = |source: Prefix| match source == Prefix::host(source.address) {
+        true => source.address.to_string(),
+        false => source.network().to_string(),
+    };
+    let mut own: Vec<String> = Vec::new();
+    for source in uplink.own_sources().filter(|source| source.family() == Family::V4) {
+        let source = written(source);
+        if !own.contains(&source) {
+            own.push(source);
+        }
     }
     own
 }
@@ -106,10 +113,20 @@ fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
 
 /// What may leave nevertheless; the rest is dropped, and its connection condemned if no uplink has
 /// it. One of another uplink went astray for a moment: it goes on when its way is back.
-fn strange(config: &Config) -> Vec<String> {
+fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
-    vec![
-        "rt ipsec exists accept".into(),
+    let mut rules = vec!["rt ipsec exists accept".to_string()];
+    // Somebody asked for this address by this uplink: its provider routes it to us.
+    rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
+        let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
+        format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
+    }));
+    for uplink in lines.iter().map(|line| line.uplink) {
+        let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
+        let ifname = uplink.ifname;
+        rules.extend(there.map(|there| format!("oifname \"{ifname}\" ip daddr {there} accept")));
+    }
+    rules.extend([
         "fib saddr . oif type local accept".into(),
         // The router itself, before it has an address.
         "ip saddr 0.0.0.0 accept".into(),
@@ -118,5 +135,6 @@ fn strange(config: &Config) -> Vec<String> {
             nobody(config)
         ),
         "counter drop".into(),
-    ]
+    ]);
+    rules
 }

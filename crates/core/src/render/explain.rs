@@ -2,7 +2,7 @@
 //! --withdraw` does to it. `docs/what-it-touches.md` is made from this, and a test
 //! demands that every object that can be rendered has its words here.
 
-use super::LAST_METRIC;
+use super::{LAST_METRIC, ladder};
 use crate::config::Config;
 use crate::state::Key;
 
@@ -46,14 +46,25 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
 /// The rungs of the ladder, by their distance from the first.
 const fn rung(number: u32) -> Option<&'static str> {
     Some(match number {
-        0 => {
-            "connected networks, your static and VPN routes come first; only the default route of \
-             `main` is passed over"
+        ladder::step::ARRIVED => {
+            "what came in by an uplink goes inside, and leaves by no default route of `main`"
         }
-        101..=226 => "a packet of a known connection takes the table of its line",
+        101..=226 | ladder::step::INSIDE => {
+            "known connections of the uplink, replies to what came in by it, and probes"
+        }
+        ladder::step::MAIN => {
+            "for what begins now, connected networks, your static and VPN routes come first; only \
+             the default route of `main` is passed over"
+        }
+        ladder::step::NOBODY => {
+            "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"
+        }
         301..=426 => "what the router sends from a line's address leaves by that line",
         501..=626 => "sockets that are bound to a line's device",
-        900 => "the router's own traffic",
+        ladder::step::SHARED => "the router's own traffic",
+        ladder::step::GUARD => {
+            "what came from the inside and has no uplink is refused, and takes no default route of `main`"
+        }
         _ => return None,
     })
 }
@@ -66,6 +77,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             "replies arrive where the unmarked route does not point; the kernel takes the larger \
              of this and `all`",
             "sysctl.conf, systemd",
+        ),
+        Some((_, "ignore_routes_with_linkdown")) => (
+            "no route leads to an interface without carrier, whether the daemon runs or not; \
+             `ip route` then shows such routes as `dead`",
+            "FRR",
         ),
         Some((_, "src_valid_mark")) => ("the reverse lookup sees the mark", "WireGuard"),
         Some(("all", "send_redirects")) => (
@@ -100,8 +116,8 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                 "sysctl.conf, Docker, libvirt",
             ),
             "net/ipv4/fwmark_reflect" => (
-                "ICMP errors, echo replies and resets of the router leave by the line of the packet \
-                 that they answer; marks of others are reflected, too",
+                "what the router answers to a host inside bears no mark, or it would leave by the uplink \
+                 of the packet that it answers; the chain `own` marks what is for the outside",
                 "nobody that we know of",
             ),
             "net/ipv4/fib_multipath_hash_policy" => (
@@ -124,12 +140,14 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "restore" => "each packet of a known connection gets the mark of its line back",
         "classify" => {
             "the first packet of a connection: one from a line belongs to that line; one from the \
-             inside to a line's own address looks for a port forward; another one takes a slot"
+             inside to a line's own address looks for a port forward; another one takes a slot, \
+             unless it is for the router or `main` has a route of its own for it"
         }
         "translate" => {
             "the first packet of a connection that leaves: the line is noted in the connection \
-             mark, the source translated; one before the usual priority, so that the masquerade \
-             of others is asked later"
+             mark, the source translated; what goes to another network of the interface gets the \
+             address there, and what IPsec will wrap keeps its own; one before the usual priority, so \
+             that the masquerade of others is asked later"
         }
         "input" => {
             "what comes by a line for the router, a disabled one too, goes to `wan_input`, what comes \
@@ -144,8 +162,8 @@ pub fn chain(name: &str) -> Option<&'static str> {
              `foreign_source`"
         }
         "foreign_source" => {
-            "further addresses of the interface and what IPsec will wrap may leave; the rest is dropped \
-             and counted, and a connection that no uplink has is marked to be deleted, so that it \
+            "further addresses of the interface, answers to what came in by the uplink and what IPsec \
+             will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked to be deleted, so that it \
              begins anew"
         }
         "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
@@ -160,16 +178,18 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "hairpin" => "port forwards for clients inside, by a line's own address",
         "own" => {
             "what the router sends from an address that is not one line's, an inside one for \
-             example, gets the mark of its connection; a new one from an address that several \
-             lines have gets that of a usable line"
+             example, says about a packet of a line, or answers into a VPN instead of the line, gets \
+             the mark of its connection; a new one from an address that several lines have gets that \
+             of a usable line"
         }
         _ if name.starts_with("on_") => {
             "what comes in by a device with several lines belongs to the line with that address, \
              else to the one whose gateway sent it, else to the first"
         }
         _ if name.starts_with("from_") => {
-            "a connection that came in by this line: its mark, and its port forwards; one whose \
-             source is an inside address is dropped and counted"
+            "a connection that came in by this line: its mark, unless `main` leads back by the same \
+             interface, and its port forwards; one whose source is an inside address is dropped and \
+             counted"
         }
         _ if name.starts_with("mark_") => "sets the mark of this line",
         _ => return None,

@@ -111,14 +111,19 @@ fn mangle(rules: &Rules<'_>) -> String {
     let mut out = Vec::new();
     out.push(format!("rail-restore -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
     out.push(format!("rail-restore -m mark ! --mark 0x0/{mask} -j RETURN"));
+    out.push(format!("rail-restore {UNWRAPPED} -j RETURN"));
+    out.push(format!("rail-pin {WRAPPED} -j RETURN"));
     for line in rules.lines {
         let (ifname, mark) = (line.uplink.ifname, &line.mark);
-        let new = format!("rail-restore -i {ifname} -m conntrack --ctstate NEW");
+        let [from_beyond, to_beyond] = ["-s", "-d"].map(|end| beyond(rules, line.uplink, end));
+        let new = format!("rail-restore -i {ifname}{from_beyond} -m conntrack --ctstate NEW");
         out.push(format!("{new} -j CONNMARK --set-xmark {mark}"));
         out.push(format!("{new} -j MARK --set-xmark {mark}"));
         // A connection without a line yet belongs to the one that it leaves by.
         let unpinned = format!("-m connmark --mark 0x0/{mask}");
-        out.push(format!("rail-pin -o {ifname} {unpinned} -j CONNMARK --set-xmark {mark}"));
+        out.push(format!(
+            "rail-pin -o {ifname}{to_beyond} {unpinned} -j CONNMARK --set-xmark {mark}"
+        ));
     }
     out.push("rail-clamp -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu".into());
     let mut chains = vec![
@@ -126,25 +131,97 @@ fn mangle(rules: &Rules<'_>) -> String {
         ("rail-pin", "POSTROUTING"),
         ("rail-clamp", "FORWARD"),
     ];
+    let mut jumped = Vec::new();
     if rules.family == Family::V4 {
         chains.push(("rail-own", "OUTPUT"));
         out.extend(own(rules, &mask));
+        chains.push(("rail-egress", "POSTROUTING"));
+        jumped.extend(["rail-own-wan".to_string(), "rail-foreign".to_string()]);
+        jumped.extend(egress(rules, &mask, &mut out));
     }
-    table("mangle", &chains, &out)
+    let text = table("mangle", &chains, &out);
+    with_chains(text, "mangle", &jumped)
 }
 
-/// The router's packets that no rule by source puts on a line: the mark of their connection.
+/// Restricts a rule to what is beyond the neighbours of an uplink, who are reached directly.
+fn beyond(rules: &Rules<'_>, uplink: &UplinkConfig, end: &str) -> String {
+    let network = uplink.address.network();
+    let has_neighbours = rules.family == Family::V4 && network.length < 32;
+    if has_neighbours { format!(" ! {end} {network}") } else { String::new() }
+}
+
+/// The router's packets whose way does not show the line of their connection: from an inside
+/// address, or about a packet of it, or on the way into something else with the line's address.
 fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
-    let told = rules.lines.iter().flat_map(|line| line.uplink.own_addresses());
-    let mut out: Vec<String> =
-        told.map(|address| format!("rail-own -s {address} -j RETURN")).collect();
-    out.push(format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"));
-    out.push(format!("rail-own -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
+    let restore = format!("-j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}");
+    let mut out = vec![
+        format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"),
+        "rail-own -o lo -j RETURN".into(),
+    ];
+    for line in rules.lines {
+        out.push(format!("rail-own -o {} -g rail-own-wan", line.uplink.ifname));
+    }
+    out.push(format!("rail-own-wan -m conntrack --ctstate RELATED {restore}"));
+    for line in rules.lines {
+        for address in line.uplink.own_addresses() {
+            out.push(format!("rail-own -s {address} {restore}"));
+            out.push(format!("rail-own-wan -s {address} -j RETURN"));
+        }
+    }
+    out.push(format!("rail-own-wan {restore}"));
     out
 }
 
+/// No packet leaves by a line with another's source. The translation comes later here, so the
+/// connection is asked what it will be. Returns the chains.
+fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Vec<String> {
+    let mut chains = Vec::new();
+    for line in rules.lines.iter().filter(|line| line.uplink.nat != Nat::Off) {
+        let ifname = line.uplink.ifname;
+        let chain = format!("rail-out-{ifname}");
+        if chains.contains(&chain) {
+            continue;
+        }
+        out.push(format!("rail-egress -o {ifname} -j {chain}"));
+        // The first packet: it is translated next.
+        out.push(format!("{chain} -m conntrack ! --ctstatus CONFIRMED -j RETURN"));
+        for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
+            // Somebody asked for this address by this line: its provider routes it to us.
+            let asked = format!("-m conntrack --ctdir REPLY -m connmark --mark {}", line.mark);
+            out.push(format!("{chain} {asked} -j RETURN"));
+            let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
+            out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
+            for source in super::egress::sources(line.uplink) {
+                let known = format!("{chain} -m conntrack --ctstate");
+                out.extend([
+                    format!("{known} NEW,ESTABLISHED,RELATED --ctdir ORIGINAL --ctrepldst {source} -j RETURN"),
+                    format!("{known} NEW,ESTABLISHED,RELATED --ctdir REPLY --ctorigdst {source} -j RETURN"),
+                    format!("{known} INVALID,UNTRACKED -s {source} -j RETURN"),
+                ]);
+            }
+        }
+        out.push(format!("{chain} -j rail-foreign"));
+        chains.push(chain);
+    }
+    out.push(format!("rail-foreign {WRAPPED} -j RETURN"));
+    out.push("rail-foreign -m addrtype --src-type LOCAL --limit-iface-out -j RETURN".into());
+    out.push("rail-foreign -s 0.0.0.0/32 -j RETURN".into());
+    out.push(format!(
+        "rail-foreign -m connmark --mark 0x0/{mask} -j CONNMARK --set-xmark {mask}/{mask}"
+    ));
+    out.push("rail-foreign -j DROP".into());
+    chains
+}
+
+/// Declares chains that are only jumped to.
+fn with_chains(mut text: String, table: &str, chains: &[String]) -> String {
+    let declared: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
+    text.insert_str(table.len() + 2, &declared);
+    text
+}
+
 fn nat(rules: &Rules<'_>) -> String {
-    let mut out = Vec::new();
+    let mut out = vec![format!("rail-snat {WRAPPED} -j RETURN")];
     for line in rules.lines {
         let here = rules.config.forwards.iter().filter(|f| is_on(f, line.uplink));
         for forward in here {
@@ -217,9 +294,6 @@ fn filter(rules: &Rules<'_>) -> String {
     let inward = if public.is_empty() { "rail-closed" } else { "rail-public" };
     for line in rules.lines {
         let ifname = line.uplink.ifname;
-        if line.uplink.nat != Nat::Off {
-            out.push(format!("rail-forward -o {ifname} -m conntrack --ctstate INVALID -j DROP"));
-        }
         out.extend(gates(ifname, inward));
     }
     out.extend(firewall::closed(rules.config).into_iter().flat_map(|i| gates(i, inward)));
@@ -231,7 +305,7 @@ fn filter(rules: &Rules<'_>) -> String {
         out.push("rail-public -j rail-closed".into());
     }
     out.push("rail-wan -j rail-closed".into());
-    for open in [KNOWN, "-m conntrack --ctstate DNAT"] {
+    for open in [KNOWN, UNWRAPPED, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
     }
     out.push(format!("rail-closed -p {icmp} -j RETURN"));
@@ -245,10 +319,8 @@ fn filter(rules: &Rules<'_>) -> String {
         chains.push("rail-inside".into());
         out.extend(services(rules.family));
     }
-    let mut text = table("filter", &[("rail-forward", "FORWARD"), ("rail-input", "INPUT")], &out);
-    let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
-    text.insert_str("*filter\n".len(), &chains);
-    text
+    let text = table("filter", &[("rail-forward", "FORWARD"), ("rail-input", "INPUT")], &out);
+    with_chains(text, "filter", &chains)
 }
 
 /// Where what comes by a line goes.
@@ -280,6 +352,8 @@ fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option
         for public in publics.iter().filter(|_| rules.family == Family::V4) {
             let asked = format!("-m conntrack --ctstate DNAT --ctorigdst {public}");
             out.push(format!("{chain} {asked} -j RETURN"));
+            let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
+            out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
         }
         if *internet {
             out.push(format!("{chain} -o {} -j RETURN", line.uplink.ifname));
@@ -309,5 +383,9 @@ fn services(family: Family) -> Vec<String> {
     rules.push("rail-inside -j DROP".into());
     rules
 }
+
+/// What came out of an IPsec tunnel, and what will go into one.
+const UNWRAPPED: &str = "-m policy --dir in --pol ipsec";
+const WRAPPED: &str = "-m policy --dir out --pol ipsec";
 
 const KNOWN: &str = "-m conntrack --ctstate RELATED,ESTABLISHED";

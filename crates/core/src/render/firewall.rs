@@ -5,14 +5,14 @@
 //! restore and one verdict. A failover changes no rule, only elements of the
 //! slot map.
 
-use crate::config::{BalanceBy, Config, FirewallMode, Nat, UplinkConfig};
+use crate::config::{Config, FirewallMode, UplinkConfig};
 use crate::facts::{Facts, WIDE_MTU};
 use crate::net::{IfName, UplinkId};
 use crate::render::{
-    allow, egress, exempt, forward as port_forward, inside as beside, mark, networks, shared,
-    slot_count,
+    allow, arrival, bucket, departure, egress, forward as port_forward, inside as beside, mark,
+    networks, shared,
 };
-use crate::state::{Base, Chain, ChainKind, Firewall, Hook, NFT_SLOTS};
+use crate::state::{Base, Chain, ChainKind, Firewall, Hook};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -24,13 +24,12 @@ use core::net::IpAddr;
 const MANGLE: i32 = -150;
 const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
-/// One before the usual: the first chain that translates ends the matter, and a connection that
-/// another's rule (Docker's masquerade) has translated would not be pinned by ours.
-pub(crate) const SRCNAT: i32 = 99;
-
 /// Bytes of an IPv4 and a TCP header without options. Those of IPv6 are 20 more: a segment size
 /// that fits here fits there, if its sender's own interface was as wide.
 const IPV4_TCP_HEADERS: u32 = 40;
+
+/// What came out of an IPsec tunnel: its policy has said that it may.
+const UNWRAPPED: &str = "meta secpath exists";
 
 /// Which packets of a TCP handshake have a segment size.
 const SYN: &str = "tcp flags & (syn | rst) == syn";
@@ -48,7 +47,7 @@ pub(super) struct Line<'a> {
     /// Of its interface, in bytes.
     mtu: u32,
     /// Other lines are on its interface.
-    shared: bool,
+    pub(super) shared: bool,
     /// No line before it is on its interface.
     pub(super) first: bool,
 }
@@ -74,7 +73,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     for line in &lines {
         chains.push(mark_chain(config, line));
         if !line.inside {
-            chains.push(arrival_chain(config, line));
+            chains.push(arrival::chain(config, line));
         }
     }
     chains.extend(lines.iter().filter(|l| l.shared && l.first).map(|first| {
@@ -84,7 +83,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
     chains.push(classify(config, &lines));
-    chains.push(translate(config, &lines));
+    chains.push(departure::chain(config, &lines));
     let own = shared::own_packets(config, &lines, &restored(config, &lines));
     if !own.is_empty() {
         chains.push(base("own", ChainKind::Route, Hook::Output, MANGLE, own));
@@ -104,7 +103,13 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     Firewall { chains }
 }
 
-fn base(name: &str, kind: ChainKind, hook: Hook, priority: i32, rules: Vec<String>) -> Chain {
+pub(super) fn base(
+    name: &str,
+    kind: ChainKind,
+    hook: Hook,
+    priority: i32,
+    rules: Vec<String>,
+) -> Chain {
     Chain { name: name.into(), base: Some(Base { kind, hook, priority }), rules }
 }
 
@@ -151,28 +156,20 @@ fn arrivals(line: &Line<'_>) -> String {
     format!("{kind}_{}", line.uplink.name)
 }
 
-/// Sets our bits of the packet mark, leaving the others.
-fn set_mark(config: &Config, kind: &str, id: UplinkId) -> String {
+/// Sets our bits of a mark, leaving the others.
+pub(super) fn set_mark(config: &Config, kind: &str, value: u32) -> String {
     let keep = !config.ranges.mark_mask;
-    format!("{kind} mark set {kind} mark and {keep:#010x} or {:#010x}", mark(config, id))
+    match value {
+        0 => format!("{kind} mark set {kind} mark and {keep:#010x}"),
+        _ => format!("{kind} mark set {kind} mark and {keep:#010x} or {value:#010x}"),
+    }
 }
 
 fn mark_chain(config: &Config, line: &Line<'_>) -> Chain {
-    plain(format!("mark_{}", line.uplink.name), vec![set_mark(config, "meta", line.id)])
-}
-
-/// The first packet of a connection that came in by an uplink.
-fn arrival_chain(config: &Config, line: &Line<'_>) -> Chain {
-    let mut rules = vec![set_mark(config, "ct", line.id), set_mark(config, "meta", line.id)];
-    rules.extend(inside(config).filter(|_| config.firewall.mode != FirewallMode::Off).map(forged));
-    rules.extend(port_forward::arriving(config, line));
-    plain(format!("from_{}", line.uplink.name), rules)
-}
-
-/// A source that the router would answer by an inside interface has no business outside, and could
-/// not be answered there. The mark of the line keeps the default routes out of the question.
-fn forged(inside: String) -> String {
-    format!("meta nfproto ipv4 fib saddr . mark oifname {inside} counter drop")
+    plain(
+        format!("mark_{}", line.uplink.name),
+        vec![set_mark(config, "meta", mark(config, line.id))],
+    )
 }
 
 /// Every packet of a known connection gets the mark of its uplink back. The first rule is the
@@ -203,41 +200,22 @@ fn restored(config: &Config, lines: &[Line<'_>]) -> String {
 
 /// New connections: those from an uplink belong to it, the others get a slot. Those from the
 /// inside, which are most, are asked for first: one comparison is cheaper than a map of devices.
-/// Only what asks for one of our own addresses comes before it, and takes no slot.
+/// Only what asks for one of our own addresses comes before it, and takes no slot. What came out of
+/// an IPsec tunnel is from no uplink, though its interface says so.
 fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let slot = slot_rules(config);
+    let slot = bucket::rules(config);
     let mut rules: Vec<String> = port_forward::into_hairpin(config, lines).into_iter().collect();
     rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::midway(l.uplink, l.id)));
     if let Some(inside) = inside(config) {
-        rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule} accept")));
+        rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule}")));
+        rules.extend((!slot.is_empty()).then(|| format!("iifname {inside} accept")));
     }
-    rules.extend(by_device(lines, Vec::new(), arrivals));
+    if let Some(arrivals) = by_device(lines, Vec::new(), arrivals) {
+        rules.push(format!("{UNWRAPPED} accept"));
+        rules.push(arrivals);
+    }
     rules.extend(slot);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
-}
-
-/// How a connection without a mark gets the mark of a slot.
-fn slot_rules(config: &Config) -> Vec<String> {
-    if config.firewall.mode == FirewallMode::External {
-        return Vec::new();
-    }
-    let slots = slot_count(config);
-    // A fixed seed: both routers of a pair, and every restart, agree.
-    let hash = |family: &str, keys: &str| {
-        format!(
-            "meta nfproto {family} meta mark 0x00000000 \
-             meta mark set jhash {keys} mod {slots} seed 0x7261696c map @{NFT_SLOTS}"
-        )
-    };
-    match config.balance {
-        BalanceBy::Connection => vec![format!(
-            "meta mark 0x00000000 meta mark set numgen inc mod {slots} map @{NFT_SLOTS}"
-        )],
-        BalanceBy::Client => vec![hash("ipv4", "ip saddr"), hash("ipv6", "ip6 saddr")],
-        BalanceBy::ClientServer => {
-            vec![hash("ipv4", "ip saddr . ip daddr"), hash("ipv6", "ip6 saddr . ip6 daddr")]
-        }
-    }
 }
 
 /// The inside interfaces as nft writes one or several; `None` without any.
@@ -254,57 +232,14 @@ pub(super) fn any_of(mut values: Vec<String>) -> Option<String> {
     }
 }
 
-/// Connections that leave: pinned to the uplink they leave by, and translated. A rule per
-/// uplink, for up to some twenty comparisons cost less than a map of devices and a jump.
-fn translate(config: &Config, lines: &[Line<'_>]) -> Chain {
-    let leaving = |line| departure(config, line, &leaves(config, line));
-    let mut rules: Vec<String> = lines.iter().flat_map(leaving).collect();
-    let shared = || lines.iter().filter(|line| line.shared);
-    // What goes to none of the gateways: a neighbour, or IPv6.
-    let to_neighbours = |line| departure(config, line, &shared::to_neighbours(line.uplink));
-    let has_subnet =
-        |line: &&Line<'_>| !line.first && !shared::is_subnet_taken(config, line.uplink);
-    rules.extend(shared().filter(has_subnet).flat_map(to_neighbours));
-    let firsts = shared().filter(|line| line.first);
-    rules.extend(firsts.flat_map(|line| departure(config, line, &by(line))));
-    rules.extend(port_forward::out_of_hairpin(config, lines));
-    base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rules)
-}
-
-/// The first packet of a connection that leaves by an uplink. One rule if nothing is special: what
-/// is not IPv4 is pinned, and ends before the translation.
-fn departure(config: &Config, line: &Line<'_>, leaves: &str) -> Vec<String> {
-    let mark = set_mark(config, "ct", line.id);
-    let pin = format!("{leaves} {mark}");
-    let mut rules = exempt::nft(config, line, leaves, &mark);
-    rules.push(match line.uplink.nat {
-        Nat::On => format!("{pin} meta nfproto ipv4 snat ip to {}", line.uplink.address.address),
-        Nat::To(address) => format!("{pin} meta nfproto ipv4 snat ip to {address}"),
-        // Nor may a rule for the rest of its interface see it.
-        Nat::Off if line.shared => format!("{pin} accept"),
-        Nat::Off => pin,
-    });
-    rules
-}
-
-/// Which of the packets that leave are a line's.
-fn leaves(config: &Config, line: &Line<'_>) -> String {
-    if line.inside {
-        beside::departure(config, line.uplink, line.id)
-    } else if line.shared {
-        shared::to_gateway(line.uplink)
-    } else {
-        by(line)
-    }
-}
-
-fn by(line: &Line<'_>) -> String {
+pub(super) fn by(line: &Line<'_>) -> String {
     format!("oifname \"{}\"", line.uplink.ifname)
 }
 
 fn from_uplink_to_router(config: &Config) -> Chain {
     let mut rules = vec![
         "ct state established,related accept".to_string(),
+        format!("{UNWRAPPED} accept"),
         "ct status dnat accept".to_string(),
         "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
     ];
@@ -316,6 +251,7 @@ fn from_uplink_to_router(config: &Config) -> Chain {
 fn from_uplink_to_inside(config: &Config) -> Chain {
     let mut rules = vec![
         "ct status dnat accept".to_string(),
+        format!("{UNWRAPPED} accept"),
         "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
     ];
     rules.extend(allow::nft_inside(&config.firewall.allow));

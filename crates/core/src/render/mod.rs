@@ -1,12 +1,13 @@
 //! From configuration and facts to the desired state: whole, every time, pure.
 //!
-//! The rule ladder: local and learned specifics first (`main` without its
-//! default), then mark to uplink table, then source and device to uplink table
-//! (the router's own sockets), last the shared default. Each uplink's table ends
-//! in an `unreachable` of the highest metric, so that a pinned packet never falls
-//! through to another line when its own interface goes down.
+//! Policy rules lead to a table for each uplink ([`ladder`]). Each ends in an
+//! `unreachable` of the highest metric, so that a pinned packet never falls through
+//! to another line when its own interface goes down.
 
 mod allow;
+mod arrival;
+mod bucket;
+mod departure;
 mod egress;
 mod exempt;
 pub mod explain;
@@ -14,12 +15,15 @@ pub mod external;
 mod firewall;
 mod forward;
 mod inside;
+mod ladder;
 mod networks;
 mod shared;
 mod sysctl;
 
+pub(crate) use departure::SRCNAT;
 pub(crate) use egress::nobody;
-pub(crate) use firewall::SRCNAT;
+pub(crate) use ladder::MAIN;
+pub use ladder::rule_span;
 pub(crate) use shared::shares_interface;
 pub use sysctl::paths as sysctl_paths;
 
@@ -27,7 +31,7 @@ use crate::balance::{self, Member};
 use crate::config::{Config, FirewallMode, NoUplink, Tier, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
-use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, Rule, State};
+use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, State};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -36,12 +40,6 @@ use alloc::vec::Vec;
 
 /// Metric of the `unreachable` route that ends each uplink's table.
 const LAST_METRIC: u32 = u32::MAX;
-
-/// The last rung of the ladder, above the first.
-const LAST_RUNG: u32 = 900;
-
-/// Table of `main`, fixed by the kernel.
-pub(crate) const MAIN: u32 = 254;
 
 /// The mark of an uplink.
 pub fn mark(config: &Config, id: UplinkId) -> u32 {
@@ -60,8 +58,7 @@ fn ports((first, last): (u16, u16), between: char) -> String {
 
 /// The objects that probes of an uplink need to find their way.
 pub fn way_of(config: &Config, facts: &Facts, index: usize) -> [Key; 2] {
-    let id = facts.uplinks[index].id;
-    [default_key(table(config, id), 0), Key::Rule(by_mark(config, id))]
+    ladder::way(config, &config.uplinks[index], facts.uplinks[index].id)
 }
 
 /// The desired state.
@@ -85,11 +82,11 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             let key = default_key(config.ranges.tables.0, u32::from(fact.id.0));
             state.insert(key, Resource::Route(route));
         }
-        for rule in rules_of(config, uplink, fact) {
+        for rule in ladder::rules_of(config, uplink, fact) {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
     }
-    ladder(&mut state, config);
+    ladder::render(&mut state, config);
     if let Some(route) = shared_default(config, facts) {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
@@ -131,64 +128,6 @@ const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
         weight,
         onlink: uplink.gateway_onlink,
     }
-}
-
-fn rung(config: &Config, step: u32, id: UplinkId, table: u32) -> Rule {
-    Rule {
-        priority: config.ranges.rule_priorities.0 + step + u32::from(id.0),
-        family: Family::V4,
-        from: None,
-        oif: None,
-        fwmark: None,
-        table,
-        suppress_prefixlength: None,
-    }
-}
-
-fn by_mark(config: &Config, id: UplinkId) -> Rule {
-    let fwmark = Some((mark(config, id), config.ranges.mark_mask));
-    Rule { fwmark, ..rung(config, 100, id, table(config, id)) }
-}
-
-/// By mark, by source, by device. A source that several lines have says nothing. On an interface
-/// of several lines the shared table has a default for its sockets.
-fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Vec<Rule> {
-    let id = fact.id;
-    let own = table(config, id);
-    let mut rules = vec![by_mark(config, id)];
-    for address in shared::told_sources(config, uplink, &fact.own_addresses(uplink)) {
-        let from = Some(Prefix::host(address));
-        rules.push(Rule { from, ..rung(config, 300, id, own) });
-    }
-    if shared::is_first(config, uplink) {
-        let alone = !shares_interface(config, uplink);
-        let table = if alone { own } else { config.ranges.tables.0 };
-        rules.push(Rule { oif: Some(uplink.ifname), ..rung(config, 500, id, table) });
-    }
-    rules
-}
-
-/// Priorities of the first and the last rung of the ladder.
-pub const fn rule_span(config: &Config) -> (u32, u32) {
-    let base = config.ranges.rule_priorities.0;
-    (base, base + LAST_RUNG)
-}
-
-/// The first and the last rung.
-fn ladder(state: &mut State, config: &Config) {
-    let (first, last) = rule_span(config);
-    let rule = |priority, table, suppress_prefixlength| Rule {
-        priority,
-        family: Family::V4,
-        from: None,
-        oif: None,
-        fwmark: None,
-        table,
-        suppress_prefixlength,
-    };
-    state.insert(Key::Rule(rule(first, MAIN, Some(0))), Resource::Rule);
-    let shared = config.ranges.tables.0;
-    state.insert(Key::Rule(rule(last, shared, None)), Resource::Rule);
 }
 
 /// The default route for what bears no mark: the router's own traffic. Several next hops name no

@@ -144,11 +144,6 @@ pub(super) fn to_gateway(uplink: &UplinkConfig) -> String {
     format!("oifname \"{}\" rt ip nexthop {}", uplink.ifname, uplink.gateway)
 }
 
-/// Those to its neighbours.
-pub(super) fn to_neighbours(uplink: &UplinkConfig) -> String {
-    format!("oifname \"{}\" ip daddr {}", uplink.ifname, uplink.address.network())
-}
-
 /// The lines of one address, several at least; the first speaks for them.
 fn twins<'a, T>(
     config: &'a Config,
@@ -185,16 +180,41 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
 }
 
-/// Packets of the router whose source is not one line's address, and so has no rule: inside
-/// addresses, and those of several lines. `restored` gives a known connection its mark, without which
-/// a return or a death would move it to another line, with the source of its first one. What bears a
-/// mark of ours, as probes do, has its line.
+/// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
+///
+/// * from an address that is not one line's and so has no rule: an inside one, or that of several
+///   lines. Without the mark a return or a death would move it to another line, with the source of
+///   its first one;
+/// * what the router says about a packet of such a connection (too large, too far, refused), from
+///   whatever address. What it says to a host inside leaves by no uplink, and is left alone;
+/// * from an address of a line, on the way into something else: a VPN that `main` has a route for.
+///   It answers what came in by the line, for a socket that is bound to the address and begins
+///   something itself goes where it will: its connection has no mark yet.
+///
+/// `restored` gives a packet without a mark of ours the mark of its connection.
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
-    if !lines.is_empty() {
-        let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
-        let told = any_of(told.map(|address| address.to_string()).collect());
-        let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
+    let outside = || lines.iter().filter(|line| !line.inside);
+    let devices = outside().filter(|line| line.first);
+    let mut devices: Vec<String> =
+        devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect();
+    let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
+    let told = any_of(told.map(|address| address.to_string()).collect());
+    let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
+    if let Some(uplinks) = any_of(devices.clone()) {
+        rules.push(format!("oifname {uplinks} {others} {restored}"));
+        rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));
+        let mut own: Vec<String> = Vec::new();
+        for source in outside().flat_map(|line| line.own.iter().map(ToString::to_string)) {
+            if !own.contains(&source) {
+                own.push(source);
+            }
+        }
+        devices.push("\"lo\"".into());
+        if let (Some(own), Some(here)) = (any_of(own), any_of(devices)) {
+            rules.push(format!("ip saddr {own} oifname != {here} {restored}"));
+        }
+    } else if !lines.is_empty() {
         rules.push(format!("{others} {restored}"));
     }
     for group in twins(config, lines, |line| line.uplink) {

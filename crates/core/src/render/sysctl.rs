@@ -17,10 +17,10 @@ struct Setting {
 
 /// Settings of the whole namespace.
 const GLOBAL: &[Setting] = &[
-    // What the router itself says about a packet (too large, too far, refused) bears the packet's
-    // mark, and so leaves by the line of its connection. Connection tracking gives it that line's
-    // address wherever it leaves, and a provider drops what has another's.
-    Setting { path: "net/ipv4/fwmark_reflect", value: "1" },
+    // What the router itself says about a packet (too large, too far, refused) must not bear the
+    // packet's mark: a mark leads outside before `main` is asked, and a host inside would never
+    // hear of it. What is for the outside gets the mark of its connection in the chain `own`.
+    Setting { path: "net/ipv4/fwmark_reflect", value: "0" },
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },
@@ -37,6 +37,9 @@ const PER_UPLINK: &[Setting] = &[
     Setting { path: "rp_filter", value: "2" },
     // The reverse lookup sees the mark, and so the uplink's own table.
     Setting { path: "src_valid_mark", value: "1" },
+    // A multipath route passes over a dead line at once, and a pinned packet is refused, also while
+    // no daemon runs.
+    Setting { path: "ignore_routes_with_linkdown", value: "1" },
 ];
 
 /// Settings of an interface that has a subnet in common with another one: each answers ARP for its

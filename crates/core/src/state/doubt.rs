@@ -120,6 +120,7 @@ mod tests {
             priority: 20_100,
             family: Family::V4,
             from: None,
+            iif: None,
             oif: None,
             fwmark: None,
             table: 20_001,

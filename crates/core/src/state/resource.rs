@@ -29,6 +29,9 @@ pub const FORWARDING: &str = "net/ipv4/ip_forward";
 /// (`inet_forward_change` in net/ipv4/devinet.c).
 pub const ACCEPT_REDIRECTS: &str = "net/ipv4/conf/all/accept_redirects";
 
+/// In place of a table: the packet is refused (`unreachable`). No table has this number.
+pub const REFUSED: u32 = 0;
+
 /// The desired state.
 pub type State = BTreeMap<Key, Resource>;
 
@@ -122,11 +125,13 @@ pub struct Rule {
     pub family: Family,
     /// `from`.
     pub from: Option<Prefix>,
+    /// `iif`: packets that came in by this device.
+    pub iif: Option<IfName>,
     /// `oif`: packets of sockets bound to this device.
     pub oif: Option<IfName>,
     /// `fwmark value/mask`.
     pub fwmark: Option<(u32, u32)>,
-    /// Table to look in.
+    /// Table to look in, or [`REFUSED`].
     pub table: u32,
     /// `suppress_prefixlength`: ignore results with this prefix length or less.
     pub suppress_prefixlength: Option<u32>,
@@ -315,8 +320,14 @@ impl fmt::Display for Rule {
         if let Some((value, mask)) = self.fwmark {
             write!(f, " fwmark {value:#x}/{mask:#x}")?;
         }
+        if let Some(iif) = self.iif {
+            write!(f, " iif {iif}")?;
+        }
         if let Some(oif) = self.oif {
             write!(f, " oif {oif}")?;
+        }
+        if self.table == REFUSED {
+            return f.write_str(" unreachable");
         }
         write!(f, " lookup {}", self.table)?;
         match self.suppress_prefixlength {

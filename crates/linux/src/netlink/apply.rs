@@ -9,7 +9,7 @@ use super::error;
 use super::observe::known_rule;
 use super::request::RequestSocket;
 use rail_core::net::{Family, IfName, Prefix};
-use rail_core::state::{Key, Op, OpError, PROTOCOL, RouteKey, RouteValue, Rule, Watch};
+use rail_core::state::{Key, Op, OpError, PROTOCOL, REFUSED, RouteKey, RouteValue, Rule, Watch};
 use rail_wire::netlink::{
     AddressMessage, Beyond, NexthopMessage, RouteKind, RouteMessage, RuleMessage, family,
 };
@@ -123,9 +123,10 @@ impl RequestSocket {
         // To the kernel a missing selector means "any", and it deletes the first that fits.
         let wanted = rule_message(rule);
         let fits = |found: &RuleMessage| {
-            (found.family, found.priority, found.protocol, found.table)
-                == (wanted.family, wanted.priority, PROTOCOL, wanted.table)
+            (found.family, found.priority, found.protocol, found.table, found.refuses)
+                == (wanted.family, wanted.priority, PROTOCOL, wanted.table, wanted.refuses)
                 && wanted.source.is_none_or(|source| found.source == Some(source))
+                && (wanted.iif.is_none() || found.iif == wanted.iif)
                 && (wanted.oif.is_none() || found.oif == wanted.oif)
                 && wanted.mark.is_none_or(|mark| found.mark == Some(mark))
                 && wanted
@@ -153,7 +154,9 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         priority: rule.priority,
         protocol: PROTOCOL,
         table: rule.table,
+        refuses: rule.table == REFUSED,
         source: rule.from.map(|prefix| (prefix.network().address, prefix.length)),
+        iif: rule.iif.map(|name| name.to_string()),
         oif: rule.oif.map(|name| name.to_string()),
         mark: rule.fwmark,
         suppress_prefix_length: rule.suppress_prefixlength,

@@ -4,7 +4,7 @@ use super::request::RequestSocket;
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
     Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership, PROTOCOL,
-    RouteKey, RouteValue, Rule, Scope, Watch,
+    REFUSED, RouteKey, RouteValue, Rule, Scope, Watch,
 };
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, Message, NeighbourMessage, RouteKind, RouteMessage, RuleMessage,
@@ -234,17 +234,19 @@ pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
     if rule.is_partial {
         return None;
     }
-    let oif = match &rule.oif {
-        Some(name) => Some(name.parse().ok()?),
-        None => None,
+    let device = |name: &Option<String>| match name {
+        Some(name) => name.parse().ok().map(Some),
+        None => Some(None),
     };
+    let (iif, oif) = (device(&rule.iif)?, device(&rule.oif)?);
     Some(Rule {
         priority: rule.priority,
         family,
         from: rule.source.map(|(address, length)| Prefix { address, length }),
+        iif,
         oif,
         fwmark: rule.mark,
-        table: rule.table,
+        table: if rule.refuses { REFUSED } else { rule.table },
         suppress_prefixlength: rule.suppress_prefix_length,
     })
 }

@@ -96,6 +96,7 @@ fn rule(priority: u32) -> Rule {
         priority,
         family: Family::V4,
         from: None,
+        iif: None,
         oif: None,
         fwmark: None,
         table: TABLE,

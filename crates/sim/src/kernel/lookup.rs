@@ -3,7 +3,7 @@
 
 use super::Kernel;
 use rail_core::net::{IfName, Prefix};
-use rail_core::state::{RouteValue, Rule};
+use rail_core::state::{REFUSED, RouteValue, Rule};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Where a packet goes.
@@ -33,6 +33,9 @@ impl Kernel {
     /// All ways that a packet to the internet can take (several with multipath).
     pub fn lookup(&self, query: Query) -> Vec<Outcome> {
         for rule in self.rules.iter().filter(|r| matches(&r.rule, query)) {
+            if rule.rule.table == REFUSED {
+                return vec![Outcome::Lost];
+            }
             if let Some(ways) = self.lookup_table(&rule.rule, query.oif) {
                 return ways;
             }
@@ -80,7 +83,9 @@ impl Kernel {
 fn matches(rule: &Rule, query: Query) -> bool {
     let from = |prefix: Prefix| query.from.is_some_and(|ip| prefix.contains(ip));
     let mark = |(value, mask): (u32, u32)| query.mark & mask == value;
-    rule.from.is_none_or(from)
+    // What came from the inside meets one such rule, the last one, which refuses.
+    rule.iif.is_none()
+        && rule.from.is_none_or(from)
         && rule.oif.is_none_or(|oif| query.oif == Some(oif))
         && rule.fwmark.is_none_or(mark)
 }

@@ -183,7 +183,7 @@ impl Kernel {
         let index = self.next_index;
         self.next_index += 1;
         self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500, lower: None });
-        for name in ["rp_filter", "src_valid_mark"] {
+        for name in ["rp_filter", "src_valid_mark", "ignore_routes_with_linkdown"] {
             self.sysctls.insert(format!("net/ipv4/conf/{ifname}/{name}"), "0".into());
         }
         LINK

@@ -32,7 +32,8 @@ pub struct NexthopMessage {
     pub gateway: Option<IpAddr>,
     /// Weight, 1 to 256.
     pub weight: u16,
-    /// Its device is down (`RTNH_F_DEAD`).
+    /// Its device is down (`RTNH_F_DEAD`). One that is only without carrier is called so as well
+    /// where such next hops are ignored; it lives again by itself, and is not dead here.
     pub dead: bool,
     /// The gateway is taken for a neighbour though no prefix says so (`RTNH_F_ONLINK`).
     pub onlink: bool,
@@ -88,7 +89,7 @@ impl RouteMessage {
             is_other_key: fixed[2] != 0 || fixed[3] != 0 || flags & RTM_F_CLONED != 0,
             is_partial: false,
         };
-        let dead = flags & u32::from(RTNH_F_DEAD) != 0;
+        let dead = flags & u32::from(RTNH_F_DEAD | RTNH_F_LINKDOWN) == u32::from(RTNH_F_DEAD);
         let onlink = flags & u32::from(RTNH_F_ONLINK) != 0;
         let mut single = NexthopMessage { index: 0, gateway: None, weight: 1, dead, onlink };
         for attribute in attributes {
@@ -137,7 +138,10 @@ impl RouteMessage {
                     _ => self.is_partial = true,
                 }
             }
-            let (dead, onlink) = (flags & RTNH_F_DEAD != 0, flags & RTNH_F_ONLINK != 0);
+            let (dead, onlink) = (
+                flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN) == RTNH_F_DEAD,
+                flags & RTNH_F_ONLINK != 0,
+            );
             let weight = u16::from(hops) + 1;
             self.nexthops.push(NexthopMessage { index, gateway, weight, dead, onlink });
             rest = rest.get(padded(length)..).unwrap_or(&[]);
@@ -257,6 +261,7 @@ const SCOPE_NOWHERE: u8 = 255;
 const RTM_F_CLONED: u32 = 0x200;
 const RTNH_F_DEAD: u8 = 1;
 const RTNH_F_ONLINK: u8 = 4;
+const RTNH_F_LINKDOWN: u8 = 16;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;

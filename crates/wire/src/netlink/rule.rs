@@ -18,10 +18,14 @@ pub struct RuleMessage {
     pub priority: u32,
     /// Who set it.
     pub protocol: u8,
-    /// Table to look in.
+    /// Table to look in; 0 for [`Self::refuses`].
     pub table: u32,
+    /// The packet is refused (`unreachable`), instead of a look in a table.
+    pub refuses: bool,
     /// Source prefix.
     pub source: Option<(IpAddr, u8)>,
+    /// Input device.
+    pub iif: Option<String>,
     /// Output device.
     pub oif: Option<String>,
     /// Packet mark and mask.
@@ -39,11 +43,9 @@ pub struct RuleMessage {
 pub struct Beyond {
     /// Destination prefix.
     pub destination: Option<(IpAddr, u8)>,
-    /// Input device.
-    pub iif: Option<String>,
     /// The rule applies where its selectors do not.
     pub inverted: bool,
-    /// An action other than to look in a table, as the kernel numbers it.
+    /// An action that has no field above, as the kernel numbers it.
     pub action: Option<u8>,
     /// There is still more.
     pub more: bool,
@@ -62,17 +64,19 @@ impl RuleMessage {
             priority: 0,
             protocol: 0,
             table: u32::from(fixed[4]),
+            refuses: fixed[7] == ACTION_UNREACHABLE,
             source: None,
+            iif: None,
             oif: None,
             mark: None,
             suppress_prefix_length: None,
             is_partial: fixed[1] != 0
                 || fixed[3] != 0
-                || fixed[7] != ACTION_TABLE
+                || !is_known(fixed[7])
                 || u32_at(fixed, 8)? & !HARMLESS_FLAGS != 0,
             beyond: Beyond {
                 inverted: u32_at(fixed, 8)? & INVERT != 0,
-                action: Some(fixed[7]).filter(|action| *action != ACTION_TABLE),
+                action: Some(fixed[7]).filter(|action| !is_known(*action)),
                 more: fixed[3] != 0,
                 ..Beyond::default()
             },
@@ -101,6 +105,7 @@ impl RuleMessage {
             FRA_PRIORITY => self.priority = attribute.u32()?,
             FRA_PROTOCOL => self.protocol = attribute.u8()?,
             FRA_SRC => self.source = Some((attribute.address()?, source_length)),
+            FRA_IIFNAME => self.iif = Some(attribute.text()?.into()),
             FRA_OIFNAME => self.oif = Some(attribute.text()?.into()),
             FRA_FWMARK => self.mark = Some((attribute.u32()?, self.mark.map_or(u32::MAX, |m| m.1))),
             FRA_FWMASK => self.mark = Some((self.mark.map_or(0, |m| m.0), attribute.u32()?)),
@@ -120,7 +125,6 @@ impl RuleMessage {
                 let address = attribute.address();
                 self.beyond.destination = address.map(|address| (address, destination_length));
             }
-            FRA_IIFNAME => self.beyond.iif = attribute.text().map(Into::into),
             _ => self.beyond.more = true,
         }
     }
@@ -150,13 +154,16 @@ impl RuleMessage {
         fixed[0] = self.family;
         fixed[2] = self.source.map_or(0, |(_, length)| length);
         fixed[4] = u8::try_from(self.table).unwrap_or(0);
-        fixed[7] = ACTION_TABLE;
+        fixed[7] = if self.refuses { ACTION_UNREACHABLE } else { ACTION_TABLE };
         let mut request = Request::new(kind, flags | flag::ACK, &fixed);
         request.u32(FRA_PRIORITY, self.priority);
         request.u32(FRA_TABLE, self.table);
         request.attribute(FRA_PROTOCOL, &[self.protocol]);
         if let Some((address, 1..)) = &self.source {
             request.address(FRA_SRC, address);
+        }
+        if let Some(name) = &self.iif {
+            request.text(FRA_IIFNAME, name);
         }
         if let Some(name) = &self.oif {
             request.text(FRA_OIFNAME, name);
@@ -173,8 +180,14 @@ impl RuleMessage {
 }
 
 const FIXED_LENGTH: usize = 12;
+const fn is_known(action: u8) -> bool {
+    matches!(action, ACTION_TABLE | ACTION_UNREACHABLE)
+}
+
 /// `FR_ACT_TO_TBL`.
 const ACTION_TABLE: u8 = 1;
+/// `FR_ACT_UNREACHABLE`.
+const ACTION_UNREACHABLE: u8 = 7;
 /// `FIB_RULE_PERMANENT`, `_UNRESOLVED`, `_IIF_DETACHED`, `_OIF_DETACHED`; not `_INVERT`.
 const HARMLESS_FLAGS: u32 = 0x1 | 0x4 | 0x8 | 0x10;
 const INVERT: u32 = 0x2;

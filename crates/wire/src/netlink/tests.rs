@@ -76,7 +76,9 @@ fn plain_rule() -> RuleMessage {
         priority: 20_101,
         protocol: 82,
         table: 20_001,
+        refuses: false,
         source: None,
+        iif: None,
         oif: None,
         mark: None,
         suppress_prefix_length: None,
@@ -250,14 +252,15 @@ fn any_rule() -> impl Strategy<Value = RuleMessage> {
     any::<bool>().prop_flat_map(|v6| {
         let key = (any::<u32>(), any::<u8>(), 1..u32::MAX);
         let source = proptest::option::of((any_address(v6), 1..=32u8));
-        let oif = proptest::option::of("[a-z0-9.@-]{1,15}");
+        let device = || proptest::option::of("[a-z0-9.@-]{1,15}");
+        let devices = (device(), device(), any::<bool>());
         let rest = (proptest::option::of(any::<(u32, u32)>()), proptest::option::of(0..128u32));
-        (key, source, oif, rest).prop_map(
-            move |((priority, protocol, table), source, oif, rest)| {
+        (key, source, devices, rest).prop_map(
+            move |((priority, protocol, table), source, (iif, oif, refuses), rest)| {
                 let family = if v6 { family::INET6 } else { family::INET };
                 let (mark, suppress_prefix_length) = rest;
                 let key = RuleMessage { family, priority, protocol, table, ..plain_rule() };
-                RuleMessage { source, oif, mark, suppress_prefix_length, ..key }
+                RuleMessage { refuses, source, iif, oif, mark, suppress_prefix_length, ..key }
             },
         )
     })

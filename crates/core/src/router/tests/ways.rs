@@ -159,5 +159,5 @@ fn what_was_just_made_is_looked_for_twice() {
     world.run(MS * 3000, all);
     let rules: Vec<_> =
         world.state.rules.iter().map(|r| r.rule.as_ref().unwrap().to_string()).collect();
-    assert_eq!(rules.len(), count + 3, "{rules:#?}");
+    assert_eq!(rules.len(), count + 4, "{rules:#?}");
 }

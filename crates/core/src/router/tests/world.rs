@@ -281,7 +281,7 @@ impl World {
     /// The deletions of this uplink's connections that can move, since then.
     pub(super) fn moved(&self, uplink: u8, since: Instant) -> usize {
         let is_it = |(at, purge): &&(Instant, Purge)| {
-            *at >= since && purge.uplink.0 == uplink && purge.which == crate::output::Which::Movable
+            *at >= since && purge.uplink.0 == uplink && purge.which == Which::Movable
         };
         self.purges.iter().filter(is_it).count()
     }

@@ -1,0 +1,38 @@
+//! How a new connection gets its uplink: the mark of a slot, its share of the whole.
+//!
+//! Only what the uplinks are for takes one. What `main` has a route of its own for (connected,
+//! static, VPN) goes there and bears no mark; nor do connections to the router itself, multicast
+//! and IPv6, of which none is counted either. So the shares are those of connections to the internet,
+//! whatever else the clients do in between.
+
+use super::{egress, slot_count};
+use crate::config::{BalanceBy, Config, FirewallMode};
+use crate::state::NFT_SLOTS;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// For packets without a mark of anybody: the first finds the slot and ends the matter, the last is
+/// for what takes none. In mode `external` the kernel's multipath route shares.
+pub(super) fn rules(config: &Config) -> Vec<String> {
+    if config.firewall.mode == FirewallMode::External {
+        return Vec::new();
+    }
+    let (slots, asks) = (slot_count(config), egress::nobody(config));
+    // A fixed seed: both routers of a pair, and every restart, agree.
+    let number = match config.balance {
+        BalanceBy::Connection => format!("numgen inc mod {slots}"),
+        BalanceBy::Client => format!("jhash ip saddr mod {slots} seed {SEED}"),
+        BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {slots} seed {SEED}"),
+    };
+    // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
+    Vec::from([
+        format!(
+            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast meta mark set {asks:#010x} \
+             fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
+        ),
+        format!("meta mark {asks:#010x} meta mark set 0x00000000"),
+    ])
+}
+
+const SEED: &str = "0x7261696c";

@@ -1,0 +1,114 @@
+//! The ladder of policy rules, from the first asked to the last.
+//!
+//! What came in by an uplink goes inside: `main` alone is asked, without its default. What
+//! comes from elsewhere and bears the mark of an uplink leaves by that uplink, before `main` is
+//! asked. For a mark says that all is decided: it is put on known connections of an uplink, on
+//! replies to what came in by it, on probes, and on the first packet of a connection only if
+//! `main` has no way of its own for it. So a route that a VPN puts into `main` takes what begins
+//! after it, and never a reply or a probe. An error route there cannot take them either, which
+//! would end the lookup, as `suppress_prefixlength` passes over routes alone.
+//!
+//! Then come the sockets of the router and its other traffic. What is left of the inside is
+//! refused: the default route of `main` is not for it, by whatever device it leads.
+//!
+//! A box inside the LAN is the exception. Its mark is put on packets that connection tracking
+//! cannot place, before anybody asked where they go, and so `main` is asked first.
+
+use super::{default_key, egress, mark, shared, shares_interface, table};
+use crate::config::{Config, UplinkConfig};
+use crate::facts::UplinkFacts;
+use crate::net::{Family, Prefix, UplinkId};
+use crate::state::{Key, REFUSED, Resource, Rule, State};
+use alloc::vec::Vec;
+
+/// Table of `main`, fixed by the kernel.
+pub(crate) const MAIN: u32 = 254;
+
+/// Distances from the first rung.
+pub(super) mod step {
+    /// What came in by an uplink; all at this one.
+    pub(in crate::render) const ARRIVED: u32 = 0;
+    /// The mark of an uplink; its id is added.
+    pub(in crate::render) const MARKED: u32 = 100;
+    /// `main` without its default.
+    pub(in crate::render) const MAIN: u32 = 250;
+    /// The mark of nobody.
+    pub(in crate::render) const NOBODY: u32 = 260;
+    /// The marks of boxes inside the LAN; all at this one.
+    pub(in crate::render) const INSIDE: u32 = 270;
+    /// The source address of an uplink; its id is added.
+    pub(in crate::render) const SOURCE: u32 = 300;
+    /// The device of an uplink; its id is added.
+    pub(in crate::render) const DEVICE: u32 = 500;
+    /// Everything else.
+    pub(in crate::render) const SHARED: u32 = 890;
+    /// What came from the inside; the last rung.
+    pub(in crate::render) const GUARD: u32 = 900;
+}
+
+/// Priorities of the first and the last rung of the ladder.
+pub const fn rule_span(config: &Config) -> (u32, u32) {
+    let base = config.ranges.rule_priorities.0;
+    (base, base + step::GUARD)
+}
+
+/// The objects that probes of an uplink need to find their way.
+pub(super) fn way(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Key; 2] {
+    [default_key(table(config, id), 0), Key::Rule(by_mark(config, uplink, id))]
+}
+
+fn rung(config: &Config, distance: u32, table: u32) -> Rule {
+    Rule {
+        priority: config.ranges.rule_priorities.0 + distance,
+        family: Family::V4,
+        from: None,
+        iif: None,
+        oif: None,
+        fwmark: None,
+        table,
+        suppress_prefixlength: None,
+    }
+}
+
+fn by_mark(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Rule {
+    let fwmark = Some((mark(config, id), config.ranges.mark_mask));
+    let outside = step::MARKED + u32::from(id.0);
+    let distance = if config.is_inside(uplink) { step::INSIDE } else { outside };
+    Rule { fwmark, ..rung(config, distance, table(config, id)) }
+}
+
+/// The rungs of an uplink. A source that several uplinks have says nothing. On an interface of
+/// several uplinks the shared table has a default for its sockets.
+pub(super) fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Vec<Rule> {
+    let id = fact.id;
+    let (own, number) = (table(config, id), u32::from(id.0));
+    let mut rules = alloc::vec![by_mark(config, uplink, id)];
+    for address in shared::told_sources(config, uplink, &fact.own_addresses(uplink)) {
+        let from = Some(Prefix::host(address));
+        rules.push(Rule { from, ..rung(config, step::SOURCE + number, own) });
+    }
+    if shared::is_first(config, uplink) {
+        let alone = !shares_interface(config, uplink);
+        let table = if alone { own } else { config.ranges.tables.0 };
+        let oif = Some(uplink.ifname);
+        rules.push(Rule { oif, ..rung(config, step::DEVICE + number, table) });
+        if !config.is_inside(uplink) {
+            let (iif, suppress_prefixlength) = (Some(uplink.ifname), Some(0));
+            rules.push(Rule { iif, suppress_prefixlength, ..rung(config, step::ARRIVED, MAIN) });
+        }
+    }
+    rules
+}
+
+/// The rungs that are nobody's own.
+pub(super) fn render(state: &mut State, config: &Config) {
+    let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
+    add(Rule { suppress_prefixlength: Some(0), ..rung(config, step::MAIN, MAIN) });
+    let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
+    add(Rule { fwmark, ..rung(config, step::NOBODY, REFUSED) });
+    add(rung(config, step::SHARED, config.ranges.tables.0));
+    for network in &config.networks {
+        let iif = Some(network.ifname);
+        add(Rule { iif, ..rung(config, step::GUARD, REFUSED) });
+    }
+}
