@@ -21,7 +21,7 @@ pub fn blame<'a>(
 ) -> Vec<bool> {
     let window = blame_window(check);
     let heard = |target: usize| {
-        lines.clone().any(|line| line.is_running() && line.heard_within(now, target, window))
+        lines.clone().any(|line| line.is_running() && line.lived_within(now, target, window))
     };
     let anyone_heard = (0..check.targets.len()).any(heard);
     let anyone_asked = lines.clone().any(|line| line.has_asked_for(now, window));

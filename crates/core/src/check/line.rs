@@ -24,6 +24,8 @@ pub use answer::Refusal;
 struct Target {
     address: Ipv4Addr,
     last_answer: Option<Instant>,
+    /// When the newest of its probes that were answered was sent.
+    last_asked: Option<Instant>,
     quality: Quality,
     probes: ProbeCounters,
     /// Left out of the count when the line was last judged.
@@ -87,6 +89,7 @@ impl Line {
         let target = |address: &Ipv4Addr| Target {
             address: *address,
             last_answer: None,
+            last_asked: None,
             quality: Quality::new(now),
             probes: ProbeCounters::default(),
             ignored: false,

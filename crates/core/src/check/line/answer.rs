@@ -45,6 +45,7 @@ impl Line {
         target.probes.late += u64::from(is_late);
         target.probes.lost -= u64::from(was_lost);
         target.last_answer = Some(now);
+        target.last_asked = target.last_asked.max(Some(sent_at));
         target.quality.answered(sent_at, now.since(sent_at));
         self.last_arrival = Some(now);
         if self.proof.is_none_or(|(newest, _)| newest < sent_at) {

@@ -71,6 +71,17 @@ impl Line {
         self.rounds.unanswered_since().filter(|_| is_silent).map(|at| at + rtt)
     }
 
+    /// True if the target answered a probe that was sent within `window`: one that dies is then silent
+    /// on a slow line as soon as on a quick one. With a very long round trip the arrival counts.
+    pub fn lived_within(&self, now: Instant, target: usize, window: Duration) -> bool {
+        let Some(target) = self.targets.get(target) else { return false };
+        let (Some(heard), Some(asked)) = (target.last_answer, target.last_asked) else {
+            return false;
+        };
+        let from = if heard.since(asked) < window / 2 { asked } else { heard };
+        now.since(from) < window
+    }
+
     /// True if it has asked at full pace for `window`: its silence says something.
     pub fn has_asked_for(&self, now: Instant, window: Duration) -> bool {
         let full = self.running.filter(|running| running.fast);

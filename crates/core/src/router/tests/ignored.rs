@@ -85,3 +85,17 @@ fn all_targets_are_never_ignored() {
     world.input(Input::Reload(Box::new(config)));
     assert_eq!(world.router.blamed, [false]);
 }
+
+/// Given a quick uplink and one with a long round trip, when a target dies without which `required`
+/// cannot be met, then it is ignored before the quick one is condemned: its last answers by the slow
+/// one are late, and say nothing newer.
+#[test]
+fn late_answers_by_a_slow_uplink_condemn_no_quick_one() {
+    let mut world = World::new(uplinks(&[1, 1]));
+    let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 600 };
+    world.run(MS * 10_000, move |uplink, _, _| Some(rtt(uplink)));
+    let since = world.now;
+    world.run(MS * 10_000, move |uplink, target, _| (target == 0).then_some(rtt(uplink)));
+    assert_eq!(world.router.blamed, [false, true]);
+    assert_eq!(world.told(since), []);
+}
