@@ -61,17 +61,21 @@ fn firewall(spawner: &mut Spawner) -> Survey {
     survey
 }
 
-/// The ruleset; where sets make it too big, without what is in them.
+/// The ruleset without what is in sets, for a set of addresses may be huge and decides over few;
+/// then what is in those that do decide.
 fn ruleset(spawner: &mut Spawner) -> Result<Vec<u8>, String> {
-    let whole = run(spawner, &["nft", "-j", "list", "ruleset"])?;
-    if whole.len() < MOST_BYTES {
-        return Ok(whole);
-    }
     let terse = run(spawner, &["nft", "-j", "-t", "list", "ruleset"])?;
-    if terse.len() < MOST_BYTES {
-        return Ok(terse);
+    if terse.len() >= MOST_BYTES {
+        return Err(format!("the rules are larger than {} MB", MOST_BYTES >> 20));
     }
-    Err(format!("the rules are larger than {} MB", MOST_BYTES >> 20))
+    let mut parts = Vec::new();
+    for [kind, family, table, name] in nft::named(&terse)?.iter().take(MOST_SETS) {
+        // One that is gone or huge by now counts as empty.
+        let set = run(spawner, &["nft", "-j", "list", kind, family, table, name]);
+        parts.extend(set.ok().filter(|set| set.len() < MOST_BYTES));
+    }
+    parts.push(terse);
+    Ok(nft::join(&parts))
 }
 
 /// Gives the rules of iptables in nftables their words.
@@ -171,6 +175,8 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
 
 /// For `nft` and its like; on a big host it reads for a second.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Sets of others that are read by name.
+const MOST_SETS: usize = 32;
 /// Of one program's output.
 const MOST_BYTES: usize = 4 << 20;
 /// Tables of others in which routes for everything are looked for.

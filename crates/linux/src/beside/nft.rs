@@ -22,6 +22,8 @@ struct Ruleset {
     tables: Vec<Table>,
     flowtables: Vec<Flowtable>,
     sets: Sets,
+    /// Kind, family, table and name of these sets, as `nft list` wants them.
+    named: Vec<[String; 4]>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +41,29 @@ pub(super) fn read(json: &[u8], survey: &mut Survey) -> Result<(), String> {
     survey.tables.extend(root.nftables.tables);
     survey.flowtables.extend(root.nftables.flowtables);
     Ok(())
+}
+
+/// The named sets and maps that may decide over a chain.
+///
+/// # Errors
+/// The text is not what nft prints.
+pub(super) fn named(json: &[u8]) -> Result<Vec<[String; 4]>, String> {
+    let root: Root = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    Ok(root.nftables.named)
+}
+
+/// One text with the objects of all of these, in this order.
+pub(super) fn join(parts: &[Vec<u8>]) -> Vec<u8> {
+    let inner = |part: &Vec<u8>| -> Option<Vec<u8>> {
+        let from = part.iter().position(|byte| *byte == b'[')? + 1;
+        let to = part.iter().rposition(|byte| *byte == b']')?;
+        Some(part.get(from..to)?.to_vec())
+    };
+    let inner: Vec<Vec<u8>> = parts.iter().filter_map(inner).collect();
+    let mut whole = b"{\"nftables\":[".to_vec();
+    whole.extend(inner.join(&b","[..]));
+    whole.extend(b"]}");
+    whole
 }
 
 fn one_by_one<'de, D: Deserializer<'de>>(from: D) -> Result<Ruleset, D::Error> {
@@ -88,7 +113,13 @@ impl Ruleset {
                 let decides = |what: &Value| strings(what).iter().any(|t| DECIDING.contains(&&**t));
                 if decides(&value["type"]) || decides(&value["map"]) {
                     let elements = value["elem"].as_array().cloned().unwrap_or_default();
-                    self.sets.insert((family, table, text("name")), elements);
+                    let name = text("name");
+                    self.named.push([kind, &family, &table, &name].map(str::to_owned));
+                    // Told twice, once without what is in it.
+                    let known = self.sets.entry((family, table, name)).or_default();
+                    if !elements.is_empty() {
+                        *known = elements;
+                    }
                 }
             }
             "rule" => {

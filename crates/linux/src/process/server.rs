@@ -3,14 +3,14 @@
 //! Promises that a child which writes without end, or hangs, delays no other.
 
 use super::{
-    END, MESSAGE, PATH, SOCKET, STDERR, STDOUT, Status, close_on_exec_from, empty_signal_mask,
-    encode_status,
+    CAPTURE, END, MESSAGE, PATH, SOCKET, STDERR, STDOUT, Status, close_on_exec_from,
+    empty_signal_mask, encode_status,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, IoSliceMut};
@@ -215,6 +215,8 @@ impl Running {
         command.stdin(input.map_or_else(Stdio::null, Stdio::from));
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let parent = rustix::process::getpid();
+        // Who keeps more than usual reads what others have set up, of whatever size.
+        let is_survey = limits.output > CAPTURE;
         // SAFETY: between fork and exec only system calls are made, which are async-signal-safe.
         unsafe {
             command.pre_exec(move || {
@@ -223,6 +225,7 @@ impl Running {
                 if rustix::process::getppid() != Some(parent) {
                     return Err(Errno::PIPE.into());
                 }
+                be_modest(is_survey);
                 close_on_exec_from(3)?;
                 empty_signal_mask()
             });
@@ -276,6 +279,26 @@ impl Pipe {
     }
 }
 
+/// The daemon is spared when memory runs out; its children are not, and one that reads what others
+/// have set up may take neither all memory nor the processor. What the kernel refuses is left.
+/// Async-signal-safe.
+#[expect(unsafe_code, reason = "between fork and exec nothing may allocate")]
+fn be_modest(is_survey: bool) {
+    // SAFETY: system calls with constant strings and values on the stack.
+    unsafe {
+        let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if fd >= 0 {
+            libc::write(fd, c"0".as_ptr().cast(), 1);
+            libc::close(fd);
+        }
+    }
+    if is_survey {
+        let most = Some(SURVEY_MEMORY);
+        let _ = rustix::process::setrlimit(Resource::As, Rlimit { current: most, maximum: most });
+        let _ = rustix::process::setpriority_process(None, 10);
+    }
+}
+
 fn failed(error: &io::Error) -> Status {
     Status::Failed(error.raw_os_error().unwrap_or(libc::EINVAL))
 }
@@ -300,6 +323,8 @@ fn block_signals() {
     }
 }
 
+/// Address space of a child that reads what others have set up.
+const SURVEY_MEMORY: u64 = 512 << 20;
 /// Most children at a time.
 const CHILDREN: usize = 64;
 /// Longest part of an output in one message.

@@ -154,3 +154,21 @@ fn flow_tables_are_read_and_ours_are_not() {
     assert!(read(b"{\"nftables\":[1]}", &mut survey).is_err());
     assert!(read(b"no JSON", &mut survey).is_err());
 }
+
+/// Given a ruleset without what is in sets, and one set with it, when they are joined, then the rule
+/// is read with what is in the set; sets of addresses are not asked for.
+#[test]
+fn sets_that_decide_are_read_by_name() {
+    let set = r#"{"set":{"family":"ip","table":"t","name":"ifs","type":"ifname""#;
+    let terse = format!(
+        r#"{{"nftables":[{{"metainfo":{{}}}},{set}}}}},
+        {{"set":{{"family":"ip","table":"t","name":"big","type":"ipv4_addr"}}}}]}}"#
+    );
+    let names = named(terse.as_bytes()).unwrap();
+    assert_eq!(names, [["set", "ip", "t", "ifs"].map(str::to_owned)]);
+    let full = format!(r#"{{"nftables":[{{"metainfo":{{}}}},{set},"elem":["lan0"]}}}}]}}"#);
+    let whole = join(&[full.into_bytes(), terse.into_bytes()]);
+    let root: Root = serde_json::from_slice(&whole).unwrap();
+    let elements: Vec<_> = root.nftables.sets.values().collect();
+    assert_eq!(elements, [&[Value::from("lan0")]]);
+}
