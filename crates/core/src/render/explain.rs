@@ -176,6 +176,7 @@ pub fn chain(name: &str) -> Option<&'static str> {
             "what the hosts of this network may reach; the rest is dropped and counted"
         }
         "hairpin" => "port forwards for clients inside, by a line's own address",
+        "own_hairpin" => "the router itself reaches port forwards by an uplink's address, too",
         "own" => {
             "what the router sends from an address that is not one line's, an inside one for \
              example, says about a packet of a line, or answers into a VPN instead of the line, gets \

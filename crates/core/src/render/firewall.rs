@@ -83,6 +83,10 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
     chains.push(classify(config, &lines));
+    let own: Vec<String> = port_forward::elsewhere(config, &lines).into_iter().collect();
+    if !own.is_empty() {
+        chains.push(base("own_hairpin", ChainKind::Nat, Hook::Output, DSTNAT, own));
+    }
     chains.push(departure::chain(config, &lines));
     let own = shared::own_packets(config, &lines, &restored(config, &lines));
     if !own.is_empty() {
@@ -214,6 +218,7 @@ fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("{UNWRAPPED} accept"));
         rules.push(arrivals);
     }
+    rules.extend(port_forward::elsewhere(config, lines));
     rules.extend(slot);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
 }

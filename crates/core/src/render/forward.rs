@@ -44,6 +44,13 @@ pub(super) fn into_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String
     Some(format!("ip daddr {publics} iifname {inside} goto {CHAIN}"))
 }
 
+/// The rule for what comes from nowhere that the configuration names: an interface of containers, a
+/// VPN, or the router itself. Behind the map of uplinks, and in front of the slots, it costs the
+/// others nothing.
+pub(super) fn elsewhere(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+    Some(format!("ip daddr {} goto {CHAIN}", hairpin_publics(config, lines)?))
+}
+
 /// The rule that gives them the router's source. Others may translate connections between two
 /// inside hosts for reasons of their own: only those that asked for an address of ours are meant.
 pub(super) fn out_of_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
@@ -83,7 +90,7 @@ fn publics<'a>(forwards: impl Iterator<Item = &'a Forward>, lines: &[Line<'_>]) 
 /// What restricts a hairpin to those inside who may: the sources that a forward names are outside,
 /// and strangers inside are no better than those who are not named. `None`: nobody may.
 fn askers(config: &Config, forward: &Forward) -> Option<String> {
-    if forward.from.is_empty() || config.networks.iter().all(|network| networks::is_lan(&network)) {
+    if forward.from.is_empty() {
         return Some(String::new());
     }
     Some(format!("iifname {} ", networks::interfaces(config, networks::is_lan)?))
