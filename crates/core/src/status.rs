@@ -430,13 +430,14 @@ impl Conflict {
     /// True if an uplink that it concerns can be down for nothing else.
     pub fn is_fatal(&self) -> bool {
         match self.kind {
-            ConflictKind::Refuses
-            | ConflictKind::Device
+            ConflictKind::Device
             | ConflictKind::Overlap
             | ConflictKind::Address
             | ConflictKind::Target => true,
             // Of what the LAN sends the probes know nothing.
-            ConflictKind::Drops | ConflictKind::Diverts => !self.uplinks.is_empty(),
+            ConflictKind::Drops | ConflictKind::Refuses | ConflictKind::Diverts => {
+                !self.uplinks.is_empty()
+            }
             ConflictKind::NotLoaded
             | ConflictKind::Shadowed
             | ConflictKind::Offloads

@@ -17,7 +17,7 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     if view.lines.is_empty() {
         return Vec::new();
     }
-    let mut all: Vec<Conflict> = null_default(host).into_iter().collect();
+    let mut all: Vec<Conflict> = null_default(view, host).into_iter().collect();
     let refusing = host.routes.iter().filter(|route| route.refuses.is_some());
     all.extend(covering(&refusing.collect::<Vec<_>>()));
     let leading: Vec<&MainRoute> = host.routes.iter().filter(|r| r.refuses.is_none()).collect();
@@ -26,16 +26,21 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
 }
 
 /// An error route for everything, if no real default comes before it.
-fn null_default(host: &Host) -> Option<Conflict> {
+fn null_default(view: &View, host: &Host) -> Option<Conflict> {
     let defaults = host.routes.iter().filter(|route| route.prefix.length == 0);
     let best = defaults.min_by_key(|route| route.metric)?;
     best.refuses?;
+    // What comes from the inside is asked for by the mark of its uplink, which our chains give it.
+    let what = match view.external {
+        true => "no uplink carries anything",
+        false => "the router's own connections have no way out",
+    };
     Some(tell(
         ConflictKind::Refuses,
         owner::of_protocol(best.protocol),
         format!(
-            "has the route \"{best}\" in the table main, which ends every lookup before rail's \
-             tables: no uplink carries anything"
+            "has the route \"{best}\" in the table main, which ends lookups before rail's tables: \
+             {what}"
         ),
         format!("ip route del {best}"),
         Vec::new(),
@@ -60,7 +65,10 @@ fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
     }
     short.sort_by_key(|route| (route.prefix.length, route.prefix));
     let (widest, one) = (short.first()?, short.len() == 1);
-    let verb = if widest.refuses.is_some() { "refuse" } else { "divert" };
+    let (verb, whose) = match widest.refuses {
+        Some(_) => ("refuse", "to the router's own connections"),
+        None => ("divert", "from the uplinks"),
+    };
     let names: Vec<String> = short.iter().take(MOST_NAMED).map(|r| format!("\"{r}\"")).collect();
     let more = match short.len().saturating_sub(MOST_NAMED) {
         0 => String::new(),
@@ -84,11 +92,7 @@ fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
     Some(tell(
         if widest.refuses.is_some() { ConflictKind::Refuses } else { ConflictKind::Diverts },
         format!("{} in the table main", routes),
-        format!(
-            "{}{more} {verb}{} {what} from the uplinks",
-            names.join(", "),
-            if one { "s" } else { "" }
-        ),
+        format!("{}{more} {verb}{} {what} {whose}", names.join(", "), if one { "s" } else { "" }),
         remedy,
         Vec::new(),
     ))
