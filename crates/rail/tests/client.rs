@@ -97,7 +97,7 @@ fn why_explains_and_corrects() {
     let output = rail(&dir, &["why", "dsl"]);
     server.join().expect("served");
     assert!(output.status.success());
-    assert!(text(&output.stdout).starts_with("dsl is down for 3 m 12 s"));
+    assert!(text(&output.stdout).starts_with("dsl has been down for 3 m 12 s"));
     let server = serve(&dir, "rail-ro.sock", &answer(STATUS));
     let output = rail(&dir, &["why", "fibr"]);
     server.join().expect("served");
