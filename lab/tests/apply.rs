@@ -255,10 +255,15 @@ fn a_configuration_is_applied_confirmed_and_rolled_back() {
         assert_eq!(weight(&world.rail), ("5".into(), 5));
         assert!(world.rail.log().contains("took back the configuration on trial"));
 
-        // A crash while it was confirmed: the file has it, the note is still there.
+        // A crash while it was confirmed: the file has it, the note is still there and says so.
         good(apply(&world.rail, &configs[6], &["--confirm", "1h"]));
         world.rail.kill().unwrap();
         world.rail.write_config(&configs[6]).unwrap();
+        let note = state(&world.rail).join("trial.json");
+        let text = fs::read_to_string(&note).unwrap();
+        let noted = text.replace("\"is_confirmed\":false", "\"is_confirmed\":true");
+        assert_ne!(noted, text);
+        fs::write(note, noted).unwrap();
         world.rail.start().unwrap();
         wait_source(&world.rail, "file");
         assert_eq!(weight(&world.rail), ("7".into(), 7));

@@ -65,6 +65,45 @@ pub fn keep_trial(state_dir: &Path, trial: &Trial) -> io::Result<()> {
     })
 }
 
+/// Notes that a trial was confirmed, and then puts its text in the place of the configuration file.
+///
+/// # Errors
+/// Those of the file system; then it is on trial as before.
+pub fn confirm(state_dir: &Path, config: &Path, trial: &Trial) -> io::Result<()> {
+    let note = |is_confirmed| -> io::Result<()> {
+        let trial = Trial { is_confirmed, ..trial.clone() };
+        replace(&state_dir.join(TRIAL), &serde_json::to_vec(&trial)?)
+    };
+    note(true)?;
+    install(config, &trial.text).inspect_err(|_| {
+        // The disk that refused may refuse this, too.
+        let _ = note(false);
+    })
+}
+
+/// Gives the configuration file its good text back if it has the text of a trial that was taken
+/// back, because somebody edited the file itself and tried that. What was tried is kept beside it;
+/// the path of that is returned.
+///
+/// # Errors
+/// Those of the file system; then the file is as it was.
+pub fn restore(state_dir: &Path, config: &Path, good: &str) -> io::Result<Option<PathBuf>> {
+    let trial = read_json::<Trial>(&state_dir.join(TRIAL), &mut Vec::new());
+    let Some(trial) = trial.filter(|trial| trial.text != good) else { return Ok(None) };
+    // One that cannot be read is not what was tried.
+    if read_up_to(config, MOST_BYTES).ok().as_deref() != Some(trial.text.as_bytes()) {
+        return Ok(None);
+    }
+    let path = fs::canonicalize(config)?;
+    let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+    let mut rejected = path.into_os_string();
+    rejected.push(REJECTED);
+    let rejected = PathBuf::from(rejected);
+    replace_with_mode(&rejected, trial.text.as_bytes(), mode)?;
+    install(config, good)?;
+    Ok(Some(rejected))
+}
+
 /// Takes the note of a trial away. A disk that is full lets that happen.
 ///
 /// # Errors
@@ -115,6 +154,8 @@ fn unread(path: &Path, e: &io::Error) -> Option<String> {
 const LAST_GOOD: &str = "last-good.toml";
 const HISTORY: &str = "history.json";
 const TRIAL: &str = "trial.json";
+/// Behind the name of the configuration file.
+const REJECTED: &str = ".rejected";
 /// A text of 2 MB of nothing but quotes is twice that in JSON.
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -137,6 +178,7 @@ mod tests {
             back: "old".into(),
             boot_id: "b".into(),
             until: Instant::from_nanos(7),
+            is_confirmed: false,
         }
     }
 
@@ -158,6 +200,36 @@ mod tests {
         drop_trial(&dir).unwrap();
         assert_eq!(load(&dir).0.trial, None);
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Given a configuration file with the text that is on trial, when that is taken back, then the
+    /// file has the good text again, and the other is beside it; when it was confirmed, or the file
+    /// was edited since, then the file stays; a confirmation that fails leaves a trial.
+    #[test]
+    fn a_file_that_was_tried_itself_goes_back() {
+        let dir = scratch("restore");
+        let (state, file) = (dir.join("state"), dir.join("rail.toml"));
+        fs::create_dir_all(&state).unwrap();
+        let trial = trial();
+        let content = || fs::read_to_string(&file).unwrap();
+        fs::write(&file, &trial.text).unwrap();
+        assert_eq!(restore(&state, &file, "old").unwrap(), None, "no trial");
+        keep_trial(&state, &trial).unwrap();
+        let rejected = restore(&state, &file, "old").unwrap().unwrap();
+        assert_eq!(
+            (content().as_str(), rejected.as_path()),
+            ("old", &*dir.join("rail.toml.rejected"))
+        );
+        assert_eq!(fs::read_to_string(rejected).unwrap(), trial.text);
+        fs::write(&file, "edited since").unwrap();
+        assert_eq!(restore(&state, &file, "old").unwrap(), None);
+        confirm(&state, &file, &trial).unwrap();
+        assert_eq!(content(), trial.text);
+        assert!(load(&state).0.trial.unwrap().is_confirmed);
+        assert_eq!(restore(&state, &file, &trial.text).unwrap(), None);
+        assert!(confirm(&state, &dir.join("none/rail.toml"), &trial).is_err());
+        assert_eq!(load(&state).0.trial, Some(trial));
         fs::remove_dir_all(dir).unwrap();
     }
 

@@ -3,172 +3,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-const CONFIG: &str = r#"
-[lan]
-interfaces = ["lan0"]
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-address = "198.51.100.2/24"
-gateway = "198.51.100.1"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-address = "203.0.113.2/24"
-gateway = "203.0.113.1"
-"#;
+mod bench;
 
-/// A scratch directory with a configuration, and a daemon that is killed on drop.
-struct Bench {
-    dir: PathBuf,
-    child: Option<Child>,
-}
-
-impl Bench {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("rail-daemon-{}-{name}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("rail.toml"), CONFIG).unwrap();
-        Self { dir, child: None }
-    }
-
-    fn rail(&self, command: &str) -> Vec<String> {
-        let dir = |name: &str| self.dir.join(name).display().to_string();
-        let mut words = vec![env!("CARGO_BIN_EXE_rail").to_owned(), command.to_owned()];
-        words.extend(["--config".into(), dir("rail.toml")]);
-        words.extend(["--runtime-dir".into(), dir("run"), "--state-dir".into(), dir("state")]);
-        words
-    }
-
-    /// Starts a daemon and waits until it listens.
-    fn start(&mut self, before: &str, environment: &[(&str, &str)]) {
-        self.spawn(before, environment);
-        let socket = self.dir.join("run/rail.sock");
-        eventually("the socket", || UnixStream::connect(&socket).ok().map(drop));
-    }
-
-    /// Starts a daemon in a new network namespace, and in it first this shell command.
-    fn spawn(&mut self, before: &str, environment: &[(&str, &str)]) {
-        self.child = Some(self.command(before).envs(environment.iter().copied()).spawn().unwrap());
-    }
-
-    fn command(&self, before: &str) -> Command {
-        let script = format!("{before}\nexec \"$@\"");
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "sh", "-ec", &script, "sh"]).args(self.rail("run"));
-        command.stdin(Stdio::null()).stderr(fs::File::create(self.dir.join("log")).unwrap());
-        command
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(self.child.as_ref().unwrap());
-        kill_process(pid, signal).unwrap();
-    }
-
-    fn exit(&mut self) -> ExitStatus {
-        let child = self.child.as_mut().unwrap();
-        let status = eventually("the exit", || child.try_wait().unwrap());
-        self.child = None;
-        status
-    }
-
-    /// The first line of the answer.
-    fn ask(&self, socket: &str, line: &str) -> String {
-        let mut stream = UnixStream::connect(self.dir.join("run").join(socket)).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.write_all(format!("{line}\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).unwrap();
-        answer
-    }
-
-    /// Files, sockets, threads and processes, as the manual writes them.
-    fn traces(&self) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
-        for (own, usual) in [("run", "/run/rail"), ("state", "/var/lib/rail")] {
-            for entry in fs::read_dir(self.dir.join(own)).into_iter().flatten() {
-                found.insert(format!("{usual}/{}", entry.unwrap().file_name().display()));
-            }
-        }
-        let Some(child) = &self.child else { return found };
-        let proc = PathBuf::from(format!("/proc/{}", child.id()));
-        let sockets = fs::read_to_string(proc.join("net/unix")).unwrap();
-        let names = sockets.lines().filter_map(|line| line.split_whitespace().nth(7));
-        // The others stand in the runtime directory.
-        found.extend(names.filter(|name| name.starts_with('@')).map(Into::into));
-        for fd in fs::read_dir(proc.join("fd")).unwrap().flatten() {
-            let target = fs::read_link(fd.path()).unwrap_or_default();
-            if target.starts_with("/run/rail") && target.display().to_string().contains("netns-") {
-                found.insert("/run/rail/netns-INODE.lock".into());
-            }
-        }
-        for task in fs::read_dir(proc.join("task")).unwrap() {
-            let task = task.unwrap().path();
-            let name = fs::read_to_string(task.join("comm")).unwrap_or_default();
-            found.insert(format!("thread {}", name.trim()));
-            for pid in fs::read_to_string(task.join("children")).unwrap().split_whitespace() {
-                // One that has ended meanwhile has no words.
-                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                found
-                    .insert(format!("process {}", words.trim_end_matches('\0').replace('\0', " ")));
-            }
-        }
-        found
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.join("log")).unwrap()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            // It may have ended by itself.
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        fs::remove_dir_all(&self.dir).unwrap();
-    }
-}
-
-fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(found) = found() {
-            return found;
-        }
-        assert!(begun.elapsed() < LIMIT, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// Runs a command in the network namespace of a process.
-fn inside(pid: u32, words: &[String]) -> std::process::Output {
-    let target = format!("--net=/proc/{pid}/ns/net");
-    Command::new("nsenter").arg(target).args(words).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-const LIMIT: Duration = Duration::from_secs(20);
+use bench::{Bench, CONFIG, LIMIT, eventually, inside, text};
 
 #[test]
 fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
@@ -321,6 +168,61 @@ fn a_bad_file_at_the_start_costs_no_router() {
         let is_taken = answer.contains("\"cable\"") && answer.contains(r#""source":"file""#);
         is_taken.then_some(())
     });
+}
+
+/// Given a configuration file that was edited itself and is on trial, when nobody confirms it, the
+/// daemon is killed, or it is rolled back, then file and router have what was before, and what was
+/// tried is beside it; when it is confirmed, then it stays.
+#[test]
+fn an_edited_file_on_trial_goes_back() {
+    let mut bench = Bench::new("in-place");
+    let (file, rejected) = (bench.dir.join("rail.toml"), bench.dir.join("rail.toml.rejected"));
+    let edited = CONFIG.replace("isp2", "cable");
+    let content = |path: &Path| fs::read_to_string(path).unwrap_or_default();
+    let attempt = |bench: &Bench, limit_ms: u32| {
+        fs::write(&file, &edited).unwrap();
+        let (text, name) = (&edited, &file);
+        let command = serde_json::json!({
+            "command": "apply", "text": text, "name": name, "by": "me", "confirm_ms": limit_ms,
+        });
+        let answer = bench.ask("rail.sock", &command.to_string());
+        assert!(answer.starts_with("{\"ok\":true"), "{answer}");
+    };
+    let is_on_trial =
+        |bench: &Bench| bench.ask("rail.sock", r#"{"command":"status"}"#).contains(r#""trial":{"#);
+    let goes_back = |bench: &Bench| {
+        eventually("the file of before", || (content(&file) == CONFIG).then_some(()));
+        assert_eq!(content(&rejected), edited);
+        fs::remove_file(&rejected).unwrap();
+        let gone = || (!bench.dir.join("state/trial.json").exists()).then_some(());
+        eventually("the note to go", gone);
+        let status = bench.ask("rail.sock", r#"{"command":"status"}"#);
+        assert!(status.contains("isp2") && status.contains(r#""source":"file""#), "{status}");
+    };
+    bench.start("", &[]);
+    attempt(&bench, 1000);
+    goes_back(&bench);
+    attempt(&bench, 60_000);
+    bench.ask("rail.sock", r#"{"command":"rollback","by":"me"}"#);
+    goes_back(&bench);
+    // Killed: the trial goes on until its time is over, and it may be over before the start.
+    for (limit_ms, goes_on) in [(3000, true), (1000, false)] {
+        attempt(&bench, limit_ms);
+        bench.signal(Signal::KILL);
+        bench.child.take().unwrap().wait().unwrap();
+        if !goes_on {
+            std::thread::sleep(Duration::from_millis(1100));
+        }
+        bench.start("", &[]);
+        assert!(!bench.log().contains("confirmed"), "{}", bench.log());
+        assert_eq!(is_on_trial(&bench), goes_on);
+        goes_back(&bench);
+    }
+    attempt(&bench, 60_000);
+    let answer = bench.ask("rail.sock", r#"{"command":"confirm","by":"me"}"#);
+    assert!(answer.starts_with("{\"ok\":true"), "{answer}");
+    assert_eq!(content(&file), edited);
+    assert!(!is_on_trial(&bench) && !rejected.exists());
 }
 
 /// Given a state directory whose files of before are damaged, or whose disk takes nothing, when a

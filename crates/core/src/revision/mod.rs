@@ -72,6 +72,9 @@ pub struct Trial {
     pub boot_id: String,
     /// Its end.
     pub until: Instant,
+    /// Somebody confirmed it: noted before its text replaces the configuration file.
+    #[serde(default)]
+    pub is_confirmed: bool,
 }
 
 /// What the state directory holds.
@@ -101,7 +104,7 @@ pub struct Choice {
 /// How a trial ended that a start found.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Over {
-    /// Its text had become the configuration file: the daemon died while it was confirmed.
+    /// It was confirmed, and its text had become the configuration file, before the daemon died.
     Confirmed,
     /// Its time had run out, or the machine was booted.
     TakenBack,
@@ -133,22 +136,33 @@ pub fn at_start(
         let torn = kept.last_good.as_deref().filter(|good| is_torn(text, good));
         torn.is_none_or(|good| !is_good(good))
     };
-    let file = file.filter(is_whole);
-    let trial = kept.trial.as_ref();
-    let over = match trial {
-        Some(trial) if file == Some(&trial.text) => Some(Over::Confirmed),
-        Some(trial) if trial.is_over(now, boot_id) || !is_good(&trial.text) => {
-            Some(Over::TakenBack)
+    let choice = |source, text: &str, over| Choice { source, text: text.into(), back: None, over };
+    if let Some(trial) = kept.trial.as_ref() {
+        let is_file = file == Some(&trial.text);
+        if trial.is_confirmed && is_file {
+            return Some(choice(Source::File, &trial.text, Some(Over::Confirmed)));
         }
-        Some(trial) => {
-            let back = Some(trial.back.as_str()).filter(|text| is_good(text));
+        // Who edited the file itself and tried that did not confirm it by editing.
+        let file = file.filter(|_| !is_file).filter(is_whole);
+        let back = Some(trial.back.as_str()).filter(|text| is_good(text));
+        if !trial.is_over(now, boot_id) && is_good(&trial.text) {
             let (source, text) = (Source::Trial, trial.text.clone());
             let back = back.or(file).or_else(before).map(Into::into);
             return Some(Choice { source, text, back, over: None });
         }
-        None => None,
-    };
-    let choice = |source, text: &str| Choice { source, text: text.into(), back: None, over };
+        let over = Some(Over::TakenBack);
+        return match file {
+            Some(text) => Some(choice(Source::File, text, over)),
+            // The file becomes what it was as soon as the daemon runs.
+            None if is_file => {
+                let text = back.or_else(before).unwrap_or(&trial.text);
+                Some(choice(Source::File, text, over))
+            }
+            None => before().map(|text| choice(Source::LastGood, text, over)),
+        };
+    }
+    let file = file.filter(is_whole);
+    let choice = |source, text| choice(source, text, None);
     match file {
         Some(text) => Some(choice(Source::File, text)),
         None => before().map(|text| choice(Source::LastGood, text)),

@@ -25,6 +25,7 @@ fn trial(text: &str, until: u64) -> Trial {
         back: "old".into(),
         boot_id: "boot".into(),
         until: at(until),
+        is_confirmed: false,
     }
 }
 
@@ -85,7 +86,7 @@ fn a_file_that_was_cut_off_is_not_taken() {
 }
 
 /// Given a trial on the disk, when a start finds it, then it goes on within its time and its boot,
-/// ends else, and counts as confirmed if the file has its text.
+/// ends else, and counts as confirmed if that was noted and the file has its text.
 #[test]
 fn a_start_keeps_the_time_of_a_trial() {
     let is_good = |text: &str| !text.starts_with("bad");
@@ -104,7 +105,15 @@ fn a_start_keeps_the_time_of_a_trial() {
     assert_eq!(chosen(Some("old"), other_boot.clone()), back);
     assert_eq!(chosen(None, other_boot).0, Source::LastGood);
     assert_eq!(chosen(Some("old"), trial("bad", 101)), back);
-    let confirmed = chosen(Some("new"), trial("new", 101));
+    // The file itself was edited, and tried: the edit confirms nothing.
+    assert_eq!(chosen(Some("new"), trial("new", 101)), goes_on);
+    assert_eq!(chosen(Some("new"), trial("new", 100)), back);
+    let of_another = Trial { boot_id: "other".into(), ..trial("new", 101) };
+    assert_eq!(chosen(Some("new"), of_another), back);
+    let noted = |until| Trial { is_confirmed: true, ..trial("new", until) };
+    assert_eq!(chosen(Some("old"), noted(101)), goes_on);
+    assert_eq!(chosen(Some("new"), noted(100)).3, Some(Over::Confirmed));
+    let confirmed = chosen(Some("new"), noted(101));
     assert_eq!(confirmed, (Source::File, "new".into(), None, Some(Over::Confirmed)));
     // What it would go back to is good no more: the file is.
     let back_is_bad = Trial { back: "bad".into(), ..trial("new", 101) };

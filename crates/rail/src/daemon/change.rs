@@ -8,11 +8,14 @@
 //!   it. A crash in between: the next start takes the file.
 //! * apply with confirmation: the trial is on the disk, then the router takes it.
 //!   A crash: the next start of this boot goes on with the trial, another boot
-//!   has what was before, for the file was not touched.
-//! * confirm: the file is replaced, then the note of the trial goes. A crash: the
-//!   file has the text of the trial, which therefore counts as confirmed.
+//!   has what was before, for we did not touch the file.
+//! * confirm: the trial is noted as confirmed, the file is replaced, then the note
+//!   goes. A crash: the trial counts as confirmed if it is noted so and the file
+//!   has its text. The text alone says nothing: somebody may have edited the file
+//!   itself and tried that.
 //! * roll back: the router takes what was before, from memory; no disk can
-//!   hinder it. Then the note goes. A crash: as above, its time is over.
+//!   hinder it. Then the file, if somebody gave it the text of the trial, gets
+//!   back what was before, and the note goes. A crash: as above, its time is over.
 
 use super::api::ClientId;
 use super::client::Wish;
@@ -26,6 +29,7 @@ use rail_core::revision::{Deed, Origin, Trial, Version, cut, ssh_path};
 use rail_core::time::Duration;
 use rail_linux::clock;
 use serde::Serialize;
+use std::path::PathBuf;
 
 /// What the loop does with an answer of the keeper.
 #[derive(Debug)]
@@ -132,7 +136,7 @@ impl Daemon {
         if self.is_changing {
             return self.refuse(Some(id), BUSY);
         }
-        let task = Task::Install(self.options.config.clone(), trial.text.clone());
+        let task = Task::Confirm(self.options.config.clone(), Box::new(trial.clone()));
         self.is_changing = true;
         // It was confirmed in time, however long the disk takes.
         self.parts.revisions.hold(true);
@@ -181,7 +185,7 @@ impl Daemon {
                     self.installed(*asked, *judged, result);
                 }
                 (Then::Confirmed(id, by), Done::Written(result)) => self.confirmed(id, by, result),
-                (Then::Kept(answer), Done::Written(result)) => self.kept(answer, result),
+                (Then::Kept(answer), Done::Kept(result)) => self.kept(answer, result),
                 // An answer is of the kind of its task.
                 _ => {}
             }
@@ -237,6 +241,7 @@ impl Daemon {
                 back: self.parts.revisions.good().text.clone(),
                 boot_id: boot_id(),
                 until: clock::now() + limit,
+                is_confirmed: false,
             });
             let task = Task::Try(trial.clone());
             return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
@@ -312,6 +317,7 @@ impl Daemon {
     fn keep(&mut self, answer: Option<Answer>) {
         let revisions = &self.parts.revisions;
         let task = Task::Keep {
+            config: self.options.config.clone(),
             last_good: revisions.good().text.clone(),
             history: revisions.history().clone(),
             // One that is on its way to the disk must stay there.
@@ -320,8 +326,13 @@ impl Daemon {
         self.parts.keeper.ask(task, Then::Kept(answer));
     }
 
-    fn kept(&mut self, answer: Option<Answer>, result: Result<(), String>) {
+    fn kept(&mut self, answer: Option<Answer>, result: Result<Option<PathBuf>, String>) {
         self.parts.revisions.kept(clock::now(), result.is_ok());
+        if let Ok(Some(rejected)) = &result {
+            let (file, rejected) = (self.options.config.display(), rejected.display());
+            let text = format!("gave {file} back its content; what was on trial is in {rejected}");
+            self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+        }
         let error = result.err();
         if let Some(Answer { id, mut warnings }) = answer {
             warnings.extend(error.clone());

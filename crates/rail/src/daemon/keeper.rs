@@ -29,8 +29,11 @@ pub(super) enum Task {
     Try(Box<Trial>),
     /// Put a text in the place of the configuration file.
     Install(PathBuf, String),
-    /// Write what was taken last, and the history; without `trial`, there is none any more.
-    Keep { last_good: String, history: History, trial: bool },
+    /// Note that the trial is confirmed, and put its text in the place of the configuration file.
+    Confirm(PathBuf, Box<Trial>),
+    /// Write what was taken last, and the history; without `trial`, there is none any more, and
+    /// the configuration file does not keep its text.
+    Keep { config: PathBuf, last_good: String, history: History, trial: bool },
 }
 
 /// The answer.
@@ -38,6 +41,8 @@ pub(super) enum Task {
 pub(super) enum Done {
     /// To [`Task::Read`] and [`Task::Judge`].
     Judged(Box<Result<Judged, Bad>>),
+    /// To [`Task::Keep`]; the path of a text that had to leave the configuration file.
+    Kept(Result<Option<PathBuf>, String>),
     /// To all else.
     Written(Result<(), String>),
 }
@@ -149,16 +154,27 @@ fn perform(task: Task, state_dir: &Path) -> Done {
         Task::Install(path, text) => Done::Written(
             revision::install(&path, &text).map_err(|e| cannot("could not write", &path, e)),
         ),
-        Task::Keep { last_good, history, trial } => {
-            let dropped = if trial { Ok(()) } else { revision::drop_trial(state_dir) };
-            let kept = revision::keep(state_dir, &last_good, &history);
-            Done::Written(
-                dropped
-                    .and(kept)
-                    .map_err(|e| cannot("could not write the history to", state_dir, e)),
-            )
+        Task::Confirm(path, trial) => Done::Written(
+            revision::confirm(state_dir, &path, &trial)
+                .map_err(|e| cannot("could not write", &path, e)),
+        ),
+        Task::Keep { config, last_good, history, trial } => {
+            let dropped = if trial { Ok(None) } else { end_trial(state_dir, &config, &last_good) };
+            let kept = revision::keep(state_dir, &last_good, &history)
+                .map_err(|e| cannot("could not write the history to", state_dir, e));
+            Done::Kept(dropped.and_then(|rejected| kept.map(|()| rejected)))
         }
     }
+}
+
+/// The note goes last: a crash before finds it, and does the rest.
+fn end_trial(state_dir: &Path, config: &Path, good: &str) -> Result<Option<PathBuf>, String> {
+    let rejected = revision::restore(state_dir, config, good).map_err(|e| {
+        format!("could not take the configuration of the trial out of {}: {e}", config.display())
+    })?;
+    revision::drop_trial(state_dir)
+        .map_err(|e| format!("could not write the history to {}: {e}", state_dir.display()))?;
+    Ok(rejected)
 }
 
 /// Reads and judges the file.
