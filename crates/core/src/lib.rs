@@ -24,6 +24,6 @@ pub mod status;
 pub mod time;
 
 pub use input::Input;
-pub use output::{Output, ProbeSocket, Purge, Which};
+pub use output::{NOBODY, Output, ProbeSocket, Purge, Which};
 pub use router::{Action, Override, Overrides, Router};
 pub use saved::Saved;

@@ -104,3 +104,13 @@ pub struct Purge {
     /// (its own address), or go to the inside.
     pub keep_destinations: Vec<Prefix>,
 }
+
+/// No uplink has this number: the purge of connections that belong to none.
+pub const NOBODY: UplinkId = UplinkId(0);
+
+impl Purge {
+    /// True for the look that is taken every few seconds, and mostly finds nothing.
+    pub fn is_routine(&self) -> bool {
+        self.uplink == NOBODY
+    }
+}

@@ -6,7 +6,7 @@ use super::survey::{Base, Chain, MarkWrite, Survey, Table, View, state};
 use super::walk::{End, Fate, Packet, Place, walk};
 use super::{conflict, list};
 use crate::net::IfName;
-use crate::render::SRCNAT;
+use crate::render::{SRCNAT, egress, external};
 use crate::state::Hook;
 use crate::status::{Conflict, ConflictKind};
 use alloc::collections::BTreeMap;
@@ -180,15 +180,20 @@ impl<'t, 'v> Verdicts<'t, 'v> {
         chain: &Chain,
         out: &mut Vec<Conflict>,
     ) {
-        out.extend(
-            self.drops.iter().map(|(place, found)| dropped(view, table, chain, *place, found)),
-        );
+        let theirs = self.drops.iter().filter(|(place, _)| !is_generated(view, table, **place));
+        out.extend(theirs.map(|(place, found)| dropped(view, table, chain, *place, found)));
         out.extend(self.translates.iter().map(|(p, found)| translated(table, *p, found)));
         out.extend(self.overwrites.iter().map(|(p, found)| overwritten(view, table, *p, found)));
         for ((place, name), found) in &self.offloads {
             out.extend(offloaded(view, survey, table, *place, name, found));
         }
     }
+}
+
+/// True for the last look at sources in the rules that we print in mode `external`: it comes behind
+/// the translation, which the packet that is followed here does not meet.
+fn is_generated(view: &View, table: &Table, place: Place<'_>) -> bool {
+    view.external && table.name == external::TABLE && place.chain == egress::STRANGE
 }
 
 /// True if the write puts something into our bits that is not of the other mark.

@@ -31,7 +31,7 @@ use alloc::vec::Vec;
 const LAST: i32 = 250;
 
 /// Where packets go whose source is not the uplink's first address.
-const STRANGE: &str = "foreign_source";
+pub(crate) const STRANGE: &str = "foreign_source";
 
 /// The mark of connections that belong to no uplink and must begin anew.
 pub(crate) const fn nobody(config: &Config) -> u32 {

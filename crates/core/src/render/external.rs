@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 /// Name of the table of [`nft`]: not ours, for it is the administrator's.
-const TABLE: &str = "uplinks";
+pub(crate) const TABLE: &str = "uplinks";
 
 /// The numbers of the uplinks, and so their marks: those that the daemon has saved, else those
 /// that it will give.

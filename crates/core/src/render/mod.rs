@@ -8,7 +8,7 @@ mod allow;
 mod arrival;
 mod bucket;
 mod departure;
-mod egress;
+pub(crate) mod egress;
 mod exempt;
 pub mod explain;
 pub mod external;

@@ -225,7 +225,9 @@ impl Router {
             }
             Input::Observed(scope, observed) => self.take_observation(scope, *observed, out),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
-            Input::Purged { uplink: stray::NOBODY, result } => self.take_strays(now, result, out),
+            Input::Purged { uplink: crate::output::NOBODY, result } => {
+                self.take_strays(now, result, out)
+            }
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
             Input::Surveyed(findings) => self.take_findings(*findings, out),
             Input::Reload(config) => self.reload(now, *config, out),

@@ -6,17 +6,13 @@
 //! deleted here: the next packet begins a new one, which is translated as any other.
 
 use super::Router;
-use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::output::{Output, Purge, Which};
+use crate::output::{NOBODY, Output, Purge, Which};
 use crate::render;
 use crate::state::OpError;
 use crate::time::{Duration, Instant};
 use alloc::string::ToString;
 use alloc::vec::Vec;
-
-/// No uplink has this number.
-pub(super) const NOBODY: UplinkId = UplinkId(0);
 
 /// How long a conversation that lost its way waits, at the most, until it begins anew.
 const PACE: Duration = Duration::from_secs(5);

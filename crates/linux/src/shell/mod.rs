@@ -25,7 +25,7 @@ use rail_core::net::IfName;
 use rail_core::notice::{Notice, Severity};
 use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
-use rail_core::{Input, Output};
+use rail_core::{Input, NOBODY, Output};
 use record::{Moment, Record};
 use std::collections::VecDeque;
 use std::io;
@@ -252,6 +252,8 @@ impl Shell {
                 self.watch = watch;
             }
             Output::Observe(scope) => self.observe(scope),
+            // A look for connections of no uplink is a change only if it finds some.
+            Output::Purge(purge) if purge.is_routine() => self.workers.purge(purge),
             Output::Purge(purge) => {
                 self.record.at(Moment::Before);
                 self.workers.purge(purge);
@@ -374,7 +376,9 @@ impl Shell {
                 Finished::Purged(uplink, result) => {
                     let (key, done) =
                         (format!("connections of {uplink}"), result.clone().map(drop));
-                    self.record.after_change(clock::now(), &key, "purge", &done);
+                    if uplink != NOBODY || result != Ok(0) {
+                        self.record.after_change(clock::now(), &key, "purge", &done);
+                    }
                     self.events.push_back(Event::Input(Input::Purged { uplink, result }));
                 }
                 Finished::Surveyed(findings, took) => {
