@@ -127,7 +127,7 @@ fn what_is_in_the_way_is_named() {
             conflicts(&world.rail, 0);
         }
         let events = String::from_utf8(world.rail.ask(&["events"]).unwrap().stdout).unwrap();
-        for sentence in ["found a conflict", "conflict resolved"] {
+        for sentence in ["conflict with other software", "conflict resolved"] {
             assert_eq!(events.matches(sentence).count(), CASES.len(), "{sentence} in {events}");
         }
     });

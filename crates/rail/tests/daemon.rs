@@ -152,7 +152,7 @@ fn a_bad_file_at_the_start_costs_no_router() {
         assert!(problem.contains("rail.toml") && problem.contains(words), "{words}: {problem}");
         assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
         eventually("the line of the log", || {
-            bench.log().contains("began with the last good configuration").then_some(())
+            bench.log().contains("started with the last good configuration").then_some(())
         });
     }
     // Good, and only the beginning of it.

@@ -47,7 +47,7 @@ struct Paths {
     /// Directory of sockets and locks
     #[arg(long, global = true, value_name = "DIR", default_value = "/run/rail")]
     runtime_dir: PathBuf,
-    /// Directory of what outlives the process
+    /// State directory (kept across restarts)
     #[arg(long, global = true, value_name = "DIR", default_value = "/var/lib/rail")]
     state_dir: PathBuf,
 }
@@ -56,11 +56,11 @@ struct Paths {
 enum Verb {
     /// Run the router in the foreground
     Run {
-        /// A line for each verdict of a probe and each kernel change
+        /// Log every probe result and kernel change
         #[arg(long)]
         debug: bool,
     },
-    /// Judge the configuration file; needs no root and no daemon
+    /// Validate the configuration (no root, no daemon needed)
     Check {
         /// Print the whole configuration, defaults included
         #[arg(long)]
@@ -77,7 +77,7 @@ enum Verb {
         /// As JSON
         #[arg(long)]
         json: bool,
-        /// Again every second
+        /// Refresh every second
         #[arg(long)]
         watch: bool,
     },
@@ -88,14 +88,14 @@ enum Verb {
     },
     /// Show what happened
     Events {
-        /// Go on with what happens from now on
+        /// Keep printing new events
         #[arg(long, short)]
         follow: bool,
         /// As JSON, one event a line
         #[arg(long)]
         json: bool,
     },
-    /// Have the running router read its configuration again
+    /// Make the daemon read its configuration file again
     Reload,
     /// Take a configuration file: judge it, install it, and have the running router use it
     Apply {
@@ -151,15 +151,15 @@ enum Verb {
         #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
         time: Option<Duration>,
     },
-    /// Stop the running router; traffic goes on by what the kernel has
+    /// Stop the daemon; the kernel keeps forwarding with the current rules
     Stop {
-        /// Also take away everything that the router put into the kernel
+        /// Also remove everything that rail has installed
         #[arg(long)]
         withdraw: bool,
     },
-    /// Forward nothing until the router has verified its first state (for the boot)
+    /// Block forwarding until rail is ready (used at boot)
     Guard {
-        /// Open by hand what is closed
+        /// Lift the block
         #[arg(long)]
         open: bool,
     },
@@ -168,14 +168,14 @@ enum Verb {
         /// Where to; default: the file of --config
         file: Option<PathBuf>,
     },
-    /// Print what others are to load
+    /// Print firewall rules to load yourself
     Generate {
         #[command(subcommand)]
         what: Generate,
     },
     /// See a failover in a laboratory on this machine
     Demo {
-        /// Words for the demonstration
+        /// --svg FILE: also draw what a client saw
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
