@@ -352,8 +352,6 @@ fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option
         for public in publics.iter().filter(|_| rules.family == Family::V4) {
             let asked = format!("-m conntrack --ctstate DNAT --ctorigdst {public}");
             out.push(format!("{chain} {asked} -j RETURN"));
-            let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
-            out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
         }
         if *internet {
             out.push(format!("{chain} -o {} -j RETURN", line.uplink.ifname));

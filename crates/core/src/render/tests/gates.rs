@@ -47,3 +47,15 @@ fn an_unnamed_interface_in_the_network_of_an_uplink_is_closed() {
     config.firewall.mode = FirewallMode::Off;
     assert!(!chains(&config, &facts, &["input", "forward"]).contains("enp4s0"));
 }
+
+/// Given guests, destinations without translation and a forward, then the text for iptables lets
+/// the guests reach none of these destinations: they name what is not translated, not who may.
+#[test]
+fn destinations_without_translation_are_not_open_to_guests() {
+    let mut config = four_networks();
+    config.firewall.mode = FirewallMode::External;
+    config.uplinks[0].no_nat = vec!["172.16.0.0/12".parse().unwrap()];
+    let text = external::iptables(&config, &Saved::default(), Family::V4);
+    let filter = &text[text.find("*filter").unwrap()..];
+    assert!(filter.contains("rail-net-guest0") && !filter.contains("172.16"), "{filter}");
+}
