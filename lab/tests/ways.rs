@@ -183,6 +183,29 @@ fn probes_and_clients_pass_by_error_routes_and_host_routes_of_main() {
 }
 
 #[test]
+fn replies_leave_by_their_uplink_though_main_leads_by_another() {
+    isolated(|| {
+        // given an allowed port, a port forward and a host that main reaches by the second uplink:
+        // by a static route, then as one of its neighbours / when it asks for the first uplink's
+        // address / then it gets answers from there
+        let world = beside_a_vpn(FORWARD);
+        let net = &world.topology;
+        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
+        let _router = Servers::tcp(&net.router, "0.0.0.0:2222".parse().unwrap()).unwrap();
+        let all_answer = |what: &str| {
+            for port in [8080, 2222] {
+                let to = format!("{}:{port}", net.line(1).address());
+                assert_eq!(seen(&net.internet, FAR, &to), Ok(FAR), "{what}: {to}");
+            }
+        };
+        net.router.sh(&format!("ip route add {FAR} via 100.64.2.1 dev wan2")).unwrap();
+        all_answer("a static route");
+        net.router.sh(&format!("ip route replace {FAR} dev wan2")).unwrap();
+        all_answer("a neighbour");
+    });
+}
+
+#[test]
 fn shares_count_connections_to_the_internet_alone() {
     isolated(|| {
         // given two uplinks of one weight / when before each connection to the internet the client

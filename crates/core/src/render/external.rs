@@ -165,7 +165,8 @@ fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
     for line in rules.lines {
         for address in line.uplink.own_addresses() {
             out.push(format!("rail-own -s {address} {restore}"));
-            out.push(format!("rail-own-wan -s {address} -j RETURN"));
+            let ifname = line.uplink.ifname;
+            out.push(format!("rail-own-wan -o {ifname} -s {address} -j RETURN"));
         }
     }
     out.push(format!("rail-own-wan {restore}"));

@@ -180,6 +180,30 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
 }
 
+/// The own addresses of the lines outside by where they are at home: the interfaces that have them,
+/// and the loopback.
+fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
+    let mut homes: Vec<(Vec<String>, Vec<String>)> = Vec::new();
+    let outside = || lines.iter().filter(|line| !line.inside);
+    for source in outside().flat_map(|line| &line.own) {
+        let mut devices: Vec<String> = Vec::new();
+        for line in outside().filter(|line| line.own.contains(source)) {
+            let device = format!("\"{}\"", line.uplink.ifname);
+            if !devices.contains(&device) {
+                devices.push(device);
+            }
+        }
+        devices.push("\"lo\"".into());
+        let source = source.to_string();
+        match homes.iter_mut().find(|(known, _)| *known == devices) {
+            Some((_, sources)) if sources.contains(&source) => {}
+            Some((_, sources)) => sources.push(source),
+            None => homes.push((devices, vec![source])),
+        }
+    }
+    homes
+}
+
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
 ///
 /// * from an address that is not one line's and so has no rule: an inside one, or that of several
@@ -187,8 +211,8 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
 ///   its first one;
 /// * what the router says about a packet of such a connection (too large, too far, refused), from
 ///   whatever address. What it says to a host inside leaves by no uplink, and is left alone;
-/// * from an address of a line, on the way into something else: a VPN that `main` has a route for.
-///   It answers what came in by the line, for a socket that is bound to the address and begins
+/// * from an address of a line, on the way into something else: a VPN that `main` has a route for, or
+///   another line. It answers what came in by the line, for a socket that is bound to the address and begins
 ///   something itself goes where it will: its connection has no mark yet.
 ///
 /// `restored` gives a packet without a mark of ours the mark of its connection.
@@ -196,23 +220,17 @@ pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -
     let mut rules = Vec::new();
     let outside = || lines.iter().filter(|line| !line.inside);
     let devices = outside().filter(|line| line.first);
-    let mut devices: Vec<String> =
-        devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect();
+    let devices = devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect();
     let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
     let told = any_of(told.map(|address| address.to_string()).collect());
     let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
-    if let Some(uplinks) = any_of(devices.clone()) {
+    if let Some(uplinks) = any_of(devices) {
         rules.push(format!("oifname {uplinks} {others} {restored}"));
         rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));
-        let mut own: Vec<String> = Vec::new();
-        for source in outside().flat_map(|line| line.own.iter().map(ToString::to_string)) {
-            if !own.contains(&source) {
-                own.push(source);
+        for (devices, sources) in homes(lines) {
+            if let (Some(own), Some(here)) = (any_of(sources), any_of(devices)) {
+                rules.push(format!("ip saddr {own} oifname != {here} {restored}"));
             }
-        }
-        devices.push("\"lo\"".into());
-        if let (Some(own), Some(here)) = (any_of(own), any_of(devices)) {
-            rules.push(format!("ip saddr {own} oifname != {here} {restored}"));
         }
     } else if !lines.is_empty() {
         rules.push(format!("{others} {restored}"));

@@ -475,3 +475,4 @@ fn nobody_carries() {
 mod elements;
 mod exempt;
 mod gates;
+mod replies;

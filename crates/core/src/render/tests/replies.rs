@@ -1,0 +1,28 @@
+//! Replies and other packets of known connections: where they may leave.
+
+use super::*;
+
+/// Given usual lines, when the router answers from the address of one and `main` leads to the client
+/// by another, then the answer gets the mark of its connection; on the line's own interface it does
+/// not need it. Twins are at home on both.
+#[test]
+fn a_reply_that_main_leads_astray_gets_its_mark_back() {
+    let mut config = config(&[(1, Tier::Number(1)); 3]);
+    let text = |config: &Config| chains(config, &facts(config, &[0]), &["own"]);
+    let wanted = [
+        "    ip saddr 100.64.1.2 oifname != { \"wan1\", \"lo\" } meta mark and",
+        "    ip saddr 100.64.2.2 oifname != { \"wan2\", \"lo\" } meta mark and",
+    ];
+    let found = text(&config);
+    assert!(wanted.iter().all(|rule| found.contains(rule)), "{found}");
+    config.firewall.mode = FirewallMode::External;
+    let rules = external::iptables(&config, &Saved::default(), Family::V4);
+    assert!(rules.contains("-A rail-own-wan -o wan1 -s 100.64.1.2 -j RETURN\n"), "{rules}");
+    assert!(!rules.contains("-A rail-own-wan -s "), "{rules}");
+    config.firewall.mode = FirewallMode::Basic;
+    config.uplinks[1].address = config.uplinks[0].address;
+    let found = text(&config);
+    let twins = "    ip saddr 100.64.1.2 oifname != { \"wan1\", \"wan2\", \"lo\" } meta mark and";
+    assert_eq!(found.matches(twins).count(), 1, "{found}");
+    assert_eq!(found.matches("oifname != { \"wan3\", \"lo\" }").count(), 1, "{found}");
+}
