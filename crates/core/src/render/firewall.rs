@@ -82,8 +82,8 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     }));
     chains.extend(port_forward::hairpin(config, &lines));
     chains.push(restore(config, &lines));
-    chains.push(classify(config, &lines));
-    let own: Vec<String> = port_forward::elsewhere(config, &lines).into_iter().collect();
+    chains.push(classify(config, facts, &lines));
+    let own: Vec<String> = port_forward::from_router(config, &lines).into_iter().collect();
     if !own.is_empty() {
         chains.push(base("own_hairpin", ChainKind::Nat, Hook::Output, DSTNAT, own));
     }
@@ -146,11 +146,15 @@ pub(super) fn closed(config: &Config) -> Vec<IfName> {
     names
 }
 
-/// Elements of the maps of devices for them, and for interfaces that nobody names and that stand
-/// in the network of an uplink.
-fn closed_gates(config: &Config, facts: &Facts, chain: &str) -> Vec<String> {
+/// They, and the interfaces that nobody names and that stand in the network of an uplink.
+pub(super) fn closed_devices(config: &Config, facts: &Facts) -> BTreeSet<IfName> {
     let strays = facts.strays.iter().map(|(ifname, _)| *ifname);
-    let all: BTreeSet<IfName> = closed(config).into_iter().chain(strays).collect();
+    closed(config).into_iter().chain(strays).collect()
+}
+
+/// Elements of the maps of devices for them.
+fn closed_gates(config: &Config, facts: &Facts, chain: &str) -> Vec<String> {
+    let all = closed_devices(config, facts);
     all.iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
 }
 
@@ -206,7 +210,7 @@ fn restored(config: &Config, lines: &[Line<'_>]) -> String {
 /// inside, which are most, are asked for first: one comparison is cheaper than a map of devices.
 /// Only what asks for one of our own addresses comes before it, and takes no slot. What came out of
 /// an IPsec tunnel is from no uplink, though its interface says so.
-fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
+fn classify(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     let slot = bucket::rules(config);
     let mut rules: Vec<String> = port_forward::into_hairpin(config, lines).into_iter().collect();
     rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::midway(l.uplink, l.id)));
@@ -218,7 +222,7 @@ fn classify(config: &Config, lines: &[Line<'_>]) -> Chain {
         rules.push(format!("{UNWRAPPED} accept"));
         rules.push(arrivals);
     }
-    rules.extend(port_forward::elsewhere(config, lines));
+    rules.extend(port_forward::elsewhere(config, facts, lines));
     rules.extend(slot);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
 }

@@ -6,8 +6,9 @@
 //! answer its neighbour directly, from an address the neighbour never asked.
 
 use crate::config::{Config, Forward, UplinkConfig};
+use crate::facts::Facts;
 use crate::render::allow::nft_service;
-use crate::render::firewall::{Line, any_of, inside, plain};
+use crate::render::firewall::{Line, any_of, closed_devices, inside, plain};
 use crate::render::networks;
 use crate::state::Chain;
 use alloc::collections::BTreeSet;
@@ -45,9 +46,18 @@ pub(super) fn into_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String
 }
 
 /// The rule for what comes from nowhere that the configuration names: an interface of containers, a
-/// VPN, or the router itself. Behind the map of uplinks, and in front of the slots, it costs the
-/// others nothing.
-pub(super) fn elsewhere(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+/// VPN. Behind the map of uplinks, and in front of the slots, it costs the others nothing. What
+/// comes by a closed interface is from outside, though no uplink is there now.
+pub(super) fn elsewhere(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Option<String> {
+    let publics = hairpin_publics(config, lines)?;
+    let outside = closed_devices(config, facts);
+    let outside = any_of(outside.iter().map(|ifname| format!("\"{ifname}\"")).collect());
+    let elsewhere = outside.map_or_else(String::new, |devices| format!(" iifname != {devices}"));
+    Some(format!("ip daddr {publics}{elsewhere} goto {CHAIN}"))
+}
+
+/// The rule for what the router itself begins.
+pub(super) fn from_router(config: &Config, lines: &[Line<'_>]) -> Option<String> {
     Some(format!("ip daddr {} goto {CHAIN}", hairpin_publics(config, lines)?))
 }
 

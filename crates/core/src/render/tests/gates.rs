@@ -59,3 +59,19 @@ fn destinations_without_translation_are_not_open_to_guests() {
     let filter = &text[text.find("*filter").unwrap()..];
     assert!(filter.contains("rail-net-guest0") && !filter.contains("172.16"), "{filter}");
 }
+
+/// Given a forward, a disabled line and an interface that the file does not name in the network of
+/// an uplink, then neither of the two reaches the forward by the address of another uplink; the
+/// router itself and whoever is nowhere named do.
+#[test]
+fn closed_interfaces_reach_no_forward() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    config.uplinks[1].enabled = false;
+    config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
+    let mut facts = facts(&config, &[0]);
+    facts.strays = vec![("enp4s0".parse().unwrap(), 0)];
+    let text = chains(&config, &facts, &["classify", "own_hairpin"]);
+    let classify = "    ip daddr 100.64.1.2 iifname != { \"enp4s0\", \"wan2\" } goto hairpin\n";
+    assert!(text.contains(classify), "{text}");
+    assert_eq!(text.matches("    ip daddr 100.64.1.2 goto hairpin\n").count(), 1, "{text}");
+}
