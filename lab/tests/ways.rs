@@ -206,6 +206,29 @@ fn replies_leave_by_their_uplink_though_main_leads_by_another() {
 }
 
 #[test]
+fn a_host_inside_answers_neighbours_of_an_uplink() {
+    isolated(|| {
+        // given a host inside that may be asked for by its own address / when the gateway of an
+        // uplink asks, and a neighbour whose network main reaches by another gateway there / then
+        // both get answers
+        let allow = "[firewall]\nallow = [\"tcp 80 to 192.168.1.10\"]\n";
+        let world = beside_a_vpn(allow);
+        let net = &world.topology;
+        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
+        let isp = &net.line(1).isp;
+        isp.ip_batch("addr add 100.64.1.77/24 dev acc\naddr add 172.20.0.1/32 dev lo\n").unwrap();
+        isp.sh("ip route add 192.168.1.0/24 via 100.64.1.2").unwrap();
+        // To the drawing it is a foreign source; here the neighbours asked for it.
+        isp.nft("insert rule inet lab guard ip saddr 192.168.1.10 tcp sport 80 accept\n").unwrap();
+        net.router.sh("ip route add 172.20.0.0/24 via 100.64.1.77 dev wan1").unwrap();
+        for source in [[100, 64, 1, 1], [100, 64, 1, 77], [172, 20, 0, 1]] {
+            let source = Ipv4Addr::from(source);
+            assert_eq!(seen(isp, source, "192.168.1.10:80"), Ok(source), "{source}");
+        }
+    });
+}
+
+#[test]
 fn shares_count_connections_to_the_internet_alone() {
     isolated(|| {
         // given two uplinks of one weight / when before each connection to the internet the client

@@ -111,6 +111,23 @@ fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
     all
 }
 
+/// The replies to neighbours of an uplink, the gateway among them: they may have asked for a host
+/// inside, and their connections bear no mark, for `main` leads back to them.
+fn to_asker(config: &Config, lines: &[Line<'_>], line: &Line<'_>) -> Vec<String> {
+    let (ifname, mask) = (line.uplink.ifname, config.ranges.mark_mask);
+    let reply =
+        format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == 0x00000000");
+    let here = lines.iter().filter(|other| other.uplink.ifname == ifname);
+    let gateways = any_of(here.map(|other| other.uplink.gateway.to_string()).collect());
+    let rules = gateways.filter(|_| line.first).map(|gateways| {
+        [
+            format!("{reply} ip daddr {gateways} accept"),
+            format!("{reply} rt ip nexthop != {gateways} accept"),
+        ]
+    });
+    rules.into_iter().flatten().collect()
+}
+
 /// What may leave nevertheless; the rest is dropped, and its connection condemned if no uplink has
 /// it. One of another uplink went astray for a moment: it goes on when its way is back.
 fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
@@ -121,6 +138,9 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
         let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
         format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
     }));
+    rules.extend(
+        lines.iter().filter(|line| !line.inside).flat_map(|line| to_asker(config, lines, line)),
+    );
     for uplink in lines.iter().map(|line| line.uplink) {
         let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
         let ifname = uplink.ifname;

@@ -190,6 +190,12 @@ fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Vec<String> {
             // Somebody asked for this address by this line: its provider routes it to us.
             let asked = format!("-m conntrack --ctdir REPLY -m connmark --mark {}", line.mark);
             out.push(format!("{chain} {asked} -j RETURN"));
+            // Neighbours are reached directly; what they asked for bears no mark.
+            let network = line.uplink.address.network();
+            if network.length < 32 {
+                let unmarked = format!("--ctdir REPLY -m connmark --mark 0x0/{mask}");
+                out.push(format!("{chain} -d {network} -m conntrack {unmarked} -j RETURN"));
+            }
             let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
             out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
             for source in super::egress::sources(line.uplink) {
