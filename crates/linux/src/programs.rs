@@ -5,7 +5,7 @@
 //! looked for once in the life of a process.
 //! Leaves out running them: see `process`.
 
-use crate::process::Spawner;
+use crate::process::{Finished, Spawner};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
@@ -32,23 +32,41 @@ pub fn nft() -> io::Result<&'static str> {
     Ok(FOUND.get_or_init(|| path))
 }
 
+/// Why `nft` cannot be used; one sentence that says what to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unusable {
+    /// It is missing or too old.
+    Lasting(String),
+    /// It did not run: the machine may have been short of time, memory or processes.
+    Passing(String),
+}
+
 /// Checks that `nft` is there, runs, and knows what our rules are made of.
 ///
 /// # Errors
-/// One sentence that says what to do.
-pub fn check_nft(spawner: &mut Spawner) -> Result<(), String> {
-    let path = nft().map_err(|e| e.to_string())?;
-    let failed = |e: String| format!("{path} --version failed: {e}; install the package nftables");
+/// It is not so.
+pub fn check_nft(spawner: &mut Spawner) -> Result<(), Unusable> {
+    let path = nft().map_err(|e| Unusable::Lasting(e.to_string()))?;
     let asked = spawner.run(&[path, "--version"], PATIENCE, 1024);
-    let finished = asked.map_err(|e| failed(e.to_string()))?;
-    finished.result().map_err(|e| failed(e.text))?;
+    judge(path, &asked.map_err(|e| failed(path, &e.to_string()))?)
+}
+
+/// Judges what `nft --version` did.
+fn judge(path: &str, finished: &Finished) -> Result<(), Unusable> {
+    finished.result().map_err(|e| failed(path, &e.text))?;
     let said = String::from_utf8_lossy(&finished.stdout).into_owned();
     if is_recent(&said) {
         return Ok(());
     }
     let (a, b, c) = OLDEST;
     let said = said.trim();
-    Err(format!("{path} is too old ({said}); install nftables {a}.{b}.{c} or later"))
+    let text = format!("{path} is too old ({said}); install nftables {a}.{b}.{c} or later");
+    Err(Unusable::Lasting(text))
+}
+
+fn failed(path: &str, why: &str) -> Unusable {
+    let text = format!("{path} --version failed: {why}; if it fails again, install nftables anew");
+    Unusable::Passing(text)
 }
 
 fn find_in(path: &str, name: &str) -> Option<String> {
@@ -79,6 +97,23 @@ const MISSING: &str = "the program nft is missing; install the package nftables 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::Status;
+
+    /// Given each end of `nft --version`, then only a version that is too old is final.
+    #[test]
+    fn what_did_not_run_may_run_the_next_time() {
+        let ended = |status, said: &str| {
+            judge("nft", &Finished { id: 1, status, stdout: said.into(), stderr: Vec::new() })
+        };
+        assert_eq!(ended(Status::Exited(0), "nftables v1.0.6"), Ok(()));
+        let old = ended(Status::Exited(0), "nftables v0.9.3");
+        assert!(matches!(old, Err(Unusable::Lasting(_))), "{old:?}");
+        let short = [Status::TimedOut, Status::Failed(11), Status::Signalled(9), Status::Exited(1)];
+        for status in short {
+            let judged = ended(status, "");
+            assert!(matches!(judged, Err(Unusable::Passing(_))), "{judged:?}");
+        }
+    }
 
     /// Given a directory whose file cannot be run, one that is relative, and one that is right, when
     /// a program is looked for, then the right one has it; the system's come last.

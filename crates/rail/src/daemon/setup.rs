@@ -20,6 +20,7 @@ use rail_linux::lock::{Lock, LockError};
 use rail_linux::notify_socket::NotifySocket;
 use rail_linux::poll::Poller;
 use rail_linux::process::Spawner;
+use rail_linux::programs::Unusable;
 use rail_linux::rescue::Rescue;
 use rail_linux::shell::Shell;
 use rail_linux::signal::Signals;
@@ -51,7 +52,10 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     // Before the lock, so that it is not handed on to the spawner.
     let start = || Spawner::start().map_err(here("start the process that runs nft"));
     let mut spawners = [start()?, start()?];
-    programs::check_nft(&mut spawners[0]).map_err(Failure::Here)?;
+    programs::check_nft(&mut spawners[0]).map_err(|unusable| match unusable {
+        Unusable::Lasting(text) => Failure::Here(text),
+        Unusable::Passing(text) => Failure::Passing(text),
+    })?;
     let mut lock = Lock::take(&options.state_dir).map_err(|e| match &e {
         LockError::Io(_, cause) if !is_lasting(cause) => Failure::Passing(e.to_string()),
         _ => Failure::Here(e.to_string()),
