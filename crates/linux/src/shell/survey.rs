@@ -18,6 +18,8 @@ pub(super) struct Turn {
     view: Option<View>,
     /// The next look is a whole one.
     whole: bool,
+    /// From then on the next look is a whole one, whatever asks for it.
+    whole_at: Instant,
     /// When the next look is due.
     wanted: Option<Instant>,
     /// One is under way.
@@ -57,7 +59,11 @@ impl Turn {
         self.deadline().filter(|at| *at <= now)?;
         self.wanted = None;
         self.is_looking = true;
-        let whole = core::mem::take(&mut self.whole);
+        // What announces no change is looked for now and then.
+        let whole = core::mem::take(&mut self.whole) || now >= self.whole_at;
+        if whole {
+            self.whole_at = now + PERIOD;
+        }
         Some(Look { view: self.view.clone()?, whole })
     }
 
@@ -65,9 +71,7 @@ impl Turn {
     pub(super) fn end(&mut self, now: Instant, took: Duration) {
         self.is_looking = false;
         self.earliest = now + PAUSE.max(took * REST);
-        // What announces no change is looked for now and then.
-        self.whole |= self.wanted.is_none();
-        let next = self.wanted.unwrap_or(now + PERIOD);
+        let next = self.wanted.unwrap_or(self.whole_at);
         self.wanted = Some(next.max(self.earliest));
     }
 }
@@ -106,13 +110,13 @@ mod tests {
         turn.want(at(800));
         assert!(turn.begin(at(1220)).is_some());
         turn.end(at(1420), Duration::from_millis(200));
-        assert_eq!(turn.deadline(), Some(at(61_420)), "nothing changed since");
+        assert_eq!(turn.deadline(), Some(at(61_220)), "nothing changed since");
         turn.want(at(2000));
         assert_eq!(turn.deadline(), Some(at(5420)), "twenty times what it took");
     }
 
-    /// Given a change of links alone, then the look starts no child; the next one that nobody
-    /// asked for is a whole one, and so is one that rules ask for meanwhile.
+    /// Given a change of links alone, then the look starts no child, also after a quiet time; one
+    /// that rules ask for meanwhile is a whole one.
     #[test]
     fn links_cost_no_child() {
         let mut turn = Turn::default();
@@ -123,10 +127,28 @@ mod tests {
         turn.end(at(220), Duration::from_millis(20));
         assert_eq!(whole(&mut turn, 1220), Some(false));
         turn.end(at(1220), Duration::ZERO);
-        assert_eq!(whole(&mut turn, 61_220), Some(true));
-        turn.want_around(at(61_230));
-        turn.want(at(61_240));
-        turn.end(at(61_250), Duration::ZERO);
-        assert_eq!(whole(&mut turn, 62_250), Some(true));
+        turn.want_around(at(30_000));
+        assert_eq!(whole(&mut turn, 30_200), Some(false), "nobody changed a rule");
+        turn.end(at(30_200), Duration::ZERO);
+        assert_eq!(turn.deadline(), Some(at(60_200)));
+        turn.want_around(at(60_130));
+        turn.want(at(60_140));
+        assert_eq!(whole(&mut turn, 60_330), Some(true));
+    }
+
+    /// Given links that change without end, then a whole look comes once a minute all the same.
+    #[test]
+    fn restless_links_keep_no_whole_look_away() {
+        let mut turn = Turn::default();
+        turn.set_view(at(0), &View::default());
+        let mut whole = Vec::new();
+        for ms in (0..200_000).step_by(100) {
+            turn.want_around(at(ms));
+            if let Some(look) = turn.begin(at(ms)) {
+                whole.extend(look.whole.then_some(ms));
+                turn.end(at(ms), Duration::ZERO);
+            }
+        }
+        assert_eq!(whole, [200, 60_200, 120_200, 180_200]);
     }
 }
