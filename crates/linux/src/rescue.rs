@@ -18,9 +18,9 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::io;
 use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
 use std::fs;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 /// The watched thread's end.
@@ -30,10 +30,13 @@ pub struct Rescue {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     is_asleep: AtomicBool,
     moved: AtomicUsize,
+    /// The processors of the watched thread. While one of us moves it, it has fewer: another that
+    /// asked the kernel then would give it those for good.
+    all: Mutex<CpuSet>,
 }
 
 impl Rescue {
@@ -44,9 +47,13 @@ impl Rescue {
     /// No thread or descriptor left; real-time scheduling is refused.
     pub fn start(priority: i32) -> std::io::Result<Self> {
         let timer = Timer::new()?;
-        let shared = Arc::new(Shared::default());
         let watched = rustix::thread::gettid();
         let all = sched_getaffinity(None)?;
+        let shared = Arc::new(Shared {
+            is_asleep: AtomicBool::new(false),
+            moved: AtomicUsize::new(0),
+            all: Mutex::new(all),
+        });
         let processors = (0..CpuSet::MAX_CPU).filter(|cpu| all.is_set(*cpu));
         if all.count() > 1 {
             for processor in processors.take(WATCHERS) {
@@ -113,8 +120,8 @@ fn watch(watched: Pid, fires: &OwnedFd, shared: &Shared) {
 
 /// Tries one processor after the other until the thread has woken up.
 fn move_away(watched: Pid, shared: &Shared) {
-    let Ok(all) = sched_getaffinity(Some(watched)) else { return };
-    let mut left = all;
+    let all = shared.all.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut left = *all;
     while shared.is_asleep.load(Ordering::Acquire) {
         let Some(here) = processor_of(watched) else { break };
         left.unset(here);
@@ -152,6 +159,27 @@ const TRY_FOR: Duration = Duration::from_millis(20);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Given a thread that has fewer processors, because another moves it, when it is moved, then it
+    /// has all of them afterwards.
+    #[test]
+    fn it_gets_back_all_processors_it_had() {
+        let all = sched_getaffinity(None).unwrap();
+        if all.count() < 2 {
+            return;
+        }
+        let me = rustix::thread::gettid();
+        let shared = Shared {
+            is_asleep: AtomicBool::new(false),
+            moved: AtomicUsize::new(0),
+            all: Mutex::new(all),
+        };
+        let mut one = CpuSet::new();
+        one.set(processor_of(me).unwrap());
+        sched_setaffinity(Some(me), &one).unwrap();
+        move_away(me, &shared);
+        assert!(sched_getaffinity(None).unwrap() == all);
+    }
 
     /// Given a thread that says it sleeps and does not wake up at its deadline, when it is watched,
     /// then it is moved, and may run everywhere again afterwards; one in time is left alone.
