@@ -2,7 +2,7 @@
 
 use super::client::{Access, Failure, ask_once};
 use super::style::{clean, long};
-use super::{complain, exit, loaded, say, style};
+use super::{complain, exit, say, style};
 use crate::load;
 use rail_linux::session::ssh_connection;
 use serde_json::{Value, json};
@@ -13,20 +13,20 @@ use std::time::Duration;
 
 /// Judges a file, and has the daemon take it.
 pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) -> ExitCode {
-    let warnings = match loaded(file) {
-        Ok((_, warnings)) => warnings,
-        Err(code) => return code,
+    // Read once: a pipe, as of `<(ssh host cat file)`, has nothing the second time.
+    let judged = load::read_text(file)
+        .map_err(|unread| unread.report)
+        .and_then(|text| load::load(file, &text).map(|(_, warnings)| (text, warnings)));
+    let (text, warnings) = match judged {
+        Ok(judged) => judged,
+        Err(report) => {
+            complain(report.render(style::stderr_has_colour()));
+            return exit::ERROR.into();
+        }
     };
     for warning in &warnings {
         complain(warning.render(style::stderr_has_colour()));
     }
-    let text = match load::read_text(file) {
-        Ok(text) => text,
-        Err(unread) => {
-            complain(unread.report.render(style::stderr_has_colour()));
-            return exit::ERROR.into();
-        }
-    };
     let command = json!({
         "command": "apply", "text": text, "name": file, "by": author(),
         "ssh": ssh_connection().unwrap_or_default(), "confirm_ms": confirm.map(millis),
