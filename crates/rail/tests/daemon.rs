@@ -155,10 +155,10 @@ fn a_bad_file_at_the_start_costs_no_router() {
             bench.log().contains("started with the last good configuration").then_some(())
         });
     }
-    // Good, and only the beginning of it.
+    // Good, and only the beginning of it, without the end of its last line.
     bench.signal(Signal::KILL);
     bench.child.take().unwrap().wait().unwrap();
-    fs::write(&file, &CONFIG[..CONFIG.find("[[uplink]]\nname = \"isp2\"").unwrap()]).unwrap();
+    fs::write(&file, &CONFIG[..CONFIG.find("\n[[uplink]]\nname = \"isp2\"").unwrap()]).unwrap();
     bench.start("", &[]);
     let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
     assert!(answer.contains("cut off") && answer.contains("isp2"), "{answer}");
@@ -203,6 +203,10 @@ fn an_edited_file_on_trial_goes_back() {
     attempt(&bench, 1000);
     goes_back(&bench);
     attempt(&bench, 60_000);
+    bench.signal(Signal::HUP);
+    eventually("the line of the log", || {
+        bench.log().contains("did not take the configuration file").then_some(())
+    });
     bench.ask("rail.sock", r#"{"command":"rollback","by":"me"}"#);
     goes_back(&bench);
     // Killed: the trial goes on until its time is over, and it may be over before the start.
@@ -214,11 +218,16 @@ fn an_edited_file_on_trial_goes_back() {
             std::thread::sleep(Duration::from_millis(1100));
         }
         bench.start("", &[]);
-        assert!(!bench.log().contains("confirmed"), "{}", bench.log());
+        assert!(!bench.log().contains("confirmed the"), "{}", bench.log());
         assert_eq!(is_on_trial(&bench), goes_on);
         goes_back(&bench);
     }
-    attempt(&bench, 60_000);
+    // From a pipe, which can be read once.
+    let apply = bench.rail("apply").join(" ");
+    let script = format!("{apply} --confirm 60s <(cat {}.new)", file.display());
+    fs::write(bench.dir.join("rail.toml.new"), &edited).unwrap();
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
     let answer = bench.ask("rail.sock", r#"{"command":"confirm","by":"me"}"#);
     assert!(answer.starts_with("{\"ok\":true"), "{answer}");
     assert_eq!(content(&file), edited);

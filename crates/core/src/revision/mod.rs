@@ -111,10 +111,12 @@ pub enum Over {
 }
 
 /// True if a text is nothing but the beginning of the one that was good before: what a crash leaves of
-/// a file that was being written may be good, and mean less.
+/// a file that was being written may be good, and mean less. Who deletes the end on purpose leaves
+/// whole lines; a crash leaves them only where it cuts at a page.
 pub fn is_torn(text: &str, good: &str) -> bool {
+    let is_cut = !text.ends_with('\n') || text.len().is_multiple_of(PAGE);
     let (text, good) = (text.trim_end(), good.trim_end());
-    text.len() < good.len() && good.starts_with(text)
+    is_cut && text.len() < good.len() && good.starts_with(text)
 }
 
 /// Chooses what a start begins with: a trial of this boot until its time is over, else the file,
@@ -377,6 +379,8 @@ impl Revisions {
 /// What is wrong with a file that [`is_torn`].
 pub const TORN: &str = "the file ends before the last good configuration does, as if it had been cut \
                         off; `rail reload` takes it";
+/// File systems write whole pages.
+const PAGE: usize = 4096;
 /// So many entries of the history are kept.
 pub const KEPT: usize = 20;
 /// So much text of them; a configuration is a few kilobytes.

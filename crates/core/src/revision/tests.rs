@@ -71,6 +71,10 @@ fn a_start_takes_what_is_good() {
 fn a_file_that_was_cut_off_is_not_taken() {
     assert!(is_torn("a\nb", "a\nb\nc\n") && is_torn("", "a"));
     assert!(!is_torn("a\nb\n\n", "a\nb") && !is_torn("a\nc", "a\nb\nc") && !is_torn("a", "a\n"));
+    // Somebody deleted the last lines; a crash that leaves whole lines cuts at a page.
+    assert!(!is_torn("a\n", "a\nb\n"));
+    let page = format!("{}\n", "a".repeat(PAGE - 1));
+    assert!(is_torn(&page, &format!("{page}b\n")));
     let kept = Kept { last_good: Some("old and more".into()), ..Kept::default() };
     let chosen = |file| at_start(at(1), "boot", Some(file), &kept, &|_| true).unwrap();
     assert_eq!(chosen("old").source, Source::LastGood);
