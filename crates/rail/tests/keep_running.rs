@@ -72,6 +72,24 @@ fn it_starts_again_what_failed_and_obeys_a_stop() {
 }
 
 #[test]
+fn a_daemon_that_hangs_is_killed_by_a_stop() {
+    // given a daemon that does not hear SIGTERM, and seconds that are short / when the service is
+    // stopped, then the daemon has gone with it
+    let fake = Fake::new("hang", &["trap '' TERM; echo $$ >>calls; while :; do sleep 9; done"]);
+    fs::write(fake.dir.join("sleep"), "#!/bin/sh\nPATH=/usr/bin:/bin\nexec sleep 0.02\n").unwrap();
+    fs::set_permissions(fake.dir.join("sleep"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", fake.dir.display());
+    // starts: rail
+    let mut command = Command::new(SCRIPT);
+    let mut child = command.arg(fake.dir.join("rail")).env("PATH", path).spawn().unwrap();
+    fake.wait_for_calls(2);
+    let daemon: i32 = fake.calls()[1].parse().unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(rustix::process::test_kill_process(Pid::from_raw(daemon).unwrap()).is_err());
+}
+
+#[test]
 fn what_is_final_is_not_tried_again() {
     for code in [0, 1, 2] {
         let fake = Fake::new(&format!("final-{code}"), &[&format!("exit {code}")]);
