@@ -113,6 +113,17 @@ fn doubtful_files_pass_with_warnings() {
     assert!(output.status.success());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("is the gateway of \"isp1\""), "{told}");
+    let place = scratch("private-routed.toml");
+    let text = fs::read_to_string(dir.join("addresses.toml")).expect("there");
+    fs::write(
+        &place,
+        text.replace("\"198.51.100.128/28\"]", "\"198.51.100.128/28\", \"10.20.0.0/16\"]"),
+    )
+    .expect("written");
+    let output = check(&dir, &place.display().to_string(), &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    assert!(told.contains("`routed`: 10.20.0.0/16 has private addresses"), "{told}");
 }
 
 /// Given an uplink on an inside interface, when the file is checked, then it passes, and what

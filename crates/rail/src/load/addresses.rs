@@ -6,7 +6,7 @@ use super::reader::{At, Reader};
 use super::uplink::Draft;
 use rail_core::config::{Forward, Nat};
 use rail_core::net::Prefix;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Notes addresses that are given twice, and lists that would do nothing.
 pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
@@ -36,6 +36,7 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
             reader.error(now.span.clone(), text).also(&gateway.span, "the gateway");
         }
     }
+    routed(reader, index, parts);
     if uplink.nat == Nat::Off {
         for (key, list) in [("no_nat", &uplink.no_nat), ("routed", &uplink.routed)] {
             if let Some(list) = list.as_ref().filter(|list| !list.value.is_empty()) {
@@ -45,6 +46,56 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
         }
     }
 }
+
+/// Notes networks that no provider can route to this uplink: what is listed is not translated.
+fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
+    let uplink = &parts.uplinks[index];
+    let Some(list) = &uplink.routed else { return };
+    for prefix in &list.value {
+        let mut earlier = parts.uplinks[..index].iter().filter_map(|u| u.routed.as_ref());
+        let inside = parts.networks.iter().filter_map(|network| network.address.as_ref());
+        let private = PRIVATE.iter().any(|(address, length)| {
+            let range = Prefix { address: IpAddr::V4(*address), length: *length };
+            meets(range, *prefix)
+        });
+        if prefix.length == 0 {
+            let text = format!("`routed`: {prefix} is every address");
+            reader
+                .error(list.span.clone(), text)
+                .hint("only networks that the provider routes to this uplink");
+        } else if let Some(first) = earlier.find(|all| all.value.contains(prefix)) {
+            let text = format!("`routed`: {prefix} is given to two uplinks");
+            reader.error(list.span.clone(), text).also(&first.span, "first here");
+        } else if !private || uplink.nat == Nat::Off {
+            // A public network may be inside: that is what it is routed for.
+        } else if let Some(at) = inside.into_iter().find(|at| meets(at.value, *prefix)) {
+            let network = at.value.network();
+            let text =
+                format!("`routed`: {prefix} overlaps {network}, which is private and inside");
+            reader
+                .error(list.span.clone(), text)
+                .also(&at.span, "the network inside")
+                .hint("it would not be translated; if the provider knows it, use nat = false");
+        } else {
+            let text = format!("`routed`: {prefix} has private addresses");
+            reader
+                .warning(list.span.clone(), text)
+                .hint("they are not translated there; few providers route them");
+        }
+    }
+}
+
+/// True if they have an address in common.
+fn meets(one: Prefix, other: Prefix) -> bool {
+    one.contains(other.address) || other.contains(one.address)
+}
+
+/// By RFC 1918.
+const PRIVATE: [(Ipv4Addr, u8); 3] = [
+    (Ipv4Addr::new(10, 0, 0, 0), 8),
+    (Ipv4Addr::new(172, 16, 0, 0), 12),
+    (Ipv4Addr::new(192, 168, 0, 0), 16),
+];
 
 fn host(at: &At<Prefix>) -> IpAddr {
     at.value.address
