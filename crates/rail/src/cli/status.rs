@@ -285,7 +285,10 @@ fn own_trouble(own: &SelfStatus) -> Option<String> {
         let overruns = times(own.netlink.overruns);
         format!("kernel notifications lost {overruns}, last {ago} ago; everything was read again")
     });
-    let all: Vec<String> = late.into_iter().chain(overrun).collect();
+    // Without a number there is no daemon, but a picture of one.
+    let normal =
+        (own.pid != 0 && !own.realtime).then(|| "runs without real-time scheduling".into());
+    let all: Vec<String> = normal.into_iter().chain(late).chain(overrun).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -53,6 +53,11 @@ fn the_daemons_own_trouble_is_shown_while_it_is_fresh() {
     status.own.late_ago_s = Some(LATELY_S);
     status.own.netlink.overrun_ago_s = None;
     assert!(!render(&status, Paint(false), &Columns::default()).contains("\nself "));
+    status.own.pid = 7;
+    let screen = render(&status, Paint(false), &Columns::default());
+    assert!(screen.contains("\nself       runs without real-time scheduling\n"), "{screen}");
+    status.own.realtime = true;
+    assert!(!render(&status, Paint(false), &Columns::default()).contains("\nself "));
 }
 
 /// Given each kind of trouble, when a script asks, then the exit code tells.
