@@ -300,6 +300,11 @@ fn nobody_cuts_the_branch_he_sits_on_by_mistake() {
         fs::write(&file, world.topology.config(&ConfigText::weights(&[1, 1]))).unwrap();
         refused(&ask(&outside, &["apply", path]), "your own connection from 198.18.9.9 by wan1");
         refused(&ask(&outside, &["disable", "isp1"]), "uplink isp1 is disabled");
+        let before = fs::read_to_string(rail.config_path()).unwrap();
+        fs::copy(&file, rail.config_path()).unwrap();
+        refused(&ask(&outside, &["reload"]), "your own connection from 198.18.9.9 by wan1");
+        fs::write(rail.config_path(), before).unwrap();
+        assert!(ask(&outside, &["reload"]).status.success());
         assert!(ask(&inside, &["apply", path]).status.success());
         assert!(ask("", &["rollback"]).status.success());
         assert!(ask(&outside, &["apply", path, "--confirm", "1m"]).status.success());

@@ -135,7 +135,8 @@ fn commands_are_sent_and_refusals_shown() {
     let dir = directory("commands");
     let server = serve(&dir, "rail.sock", "{\"ok\":true}\n");
     assert!(rail(&dir, &["reload"]).status.success());
-    assert_eq!(server.join().expect("served"), "{\"command\":\"reload\"}");
+    let request = server.join().expect("served");
+    assert!(request.starts_with("{\"command\":\"reload\",\"ssh\":\""), "{request}");
     let refusal = "{\"ok\":false,\"error\":\"error: unknown key\\n --> rail.toml:3:1\"}\n";
     let server = serve(&dir, "rail.sock", refusal);
     let output = rail(&dir, &["reload"]);

@@ -2,6 +2,7 @@
 
 use super::client::{Access, Failure, ask_once, is_listening};
 use super::{complain, exit, say};
+use rail_linux::session::ssh_connection;
 use serde_json::json;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,7 +11,9 @@ use std::time::{Duration, Instant};
 
 /// Has the daemon read its file again.
 pub(super) fn reload(runtime_dir: &Path) -> ExitCode {
-    match ask_once(runtime_dir, Access::Write, &json!({"command": "reload"}), PATIENCE) {
+    let ssh = ssh_connection().unwrap_or_default();
+    let command = json!({"command": "reload", "ssh": ssh});
+    match ask_once(runtime_dir, Access::Write, &command, PATIENCE) {
         Ok(_) => {
             say("reloaded\n");
             ExitCode::SUCCESS

@@ -34,8 +34,8 @@ use std::path::PathBuf;
 /// What the loop does with an answer of the keeper.
 #[derive(Debug)]
 pub(super) enum Then {
-    /// Take the file, as somebody asked.
-    Reload(Option<ClientId>),
+    /// Take the file, as somebody asked; with the SSH connection of who did.
+    Reload(Option<ClientId>, String),
     /// Take the file if it is mended.
     Look,
     /// Go on with an apply: it is judged.
@@ -94,15 +94,20 @@ struct TextAnswer<'a> {
 
 impl Daemon {
     /// Has the configuration read again; the answer comes later.
-    pub(super) fn reload(&mut self, asked_by: Option<ClientId>) {
+    pub(super) fn reload(&mut self, asked_by: Option<ClientId>, ssh: String) {
         if let Some(text) = self.hindrance() {
-            let told = format!("did not read the configuration again: {text}");
-            self.tell(&Notice::Daemon { severity: Severity::Error, text: told });
-            return self.refuse(asked_by, &text);
+            return self.not_reloaded(asked_by, &text);
         }
         self.parts.manager.send("RELOADING=1");
         let task = Task::Read(self.options.config.clone());
-        self.parts.keeper.ask(task, Then::Reload(asked_by));
+        self.parts.keeper.ask(task, Then::Reload(asked_by, ssh));
+    }
+
+    /// In the log as well: who sent a signal hears no answer.
+    fn not_reloaded(&mut self, asked_by: Option<ClientId>, why: &str) {
+        let text = format!("did not take the configuration file: {why}");
+        self.tell(&Notice::Daemon { severity: Severity::Error, text });
+        self.refuse(asked_by, why);
     }
 
     /// Begins to take a configuration that somebody handed in, or one of before.
@@ -175,7 +180,9 @@ impl Daemon {
     pub(super) fn take_answers(&mut self) {
         for (then, done) in self.parts.keeper.answers() {
             match (then, done) {
-                (Then::Reload(asked_by), Done::Judged(result)) => self.reloaded(asked_by, *result),
+                (Then::Reload(asked_by, ssh), Done::Judged(result)) => {
+                    self.reloaded(asked_by, &ssh, *result);
+                }
                 (Then::Look, Done::Judged(result)) => self.looked(*result),
                 (Then::Judged(asked), Done::Judged(result)) => self.judged(asked, *result),
                 (Then::Tried(asked, trial, judged), Done::Written(result)) => {
@@ -246,11 +253,7 @@ impl Daemon {
             let task = Task::Try(trial.clone());
             return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
         }
-        let running = &self.parts.revisions.running().config;
-        let path = ssh_path(&asked.ssh, |client, server| {
-            self.parts.router.interface_towards(client, server)
-        });
-        if let Some(why) = path.and_then(|path| cut(running, &judged.version.config, &path)) {
+        if let Some(why) = self.cuts(&asked.ssh, &judged) {
             let text = format!(
                 "{why}. With `--confirm 60s` it is taken back by itself if you cannot confirm it"
             );
@@ -258,6 +261,14 @@ impl Daemon {
         }
         let task = Task::Install(self.options.config.clone(), judged.version.text.clone());
         self.parts.keeper.ask(task, Then::Installed(asked, judged));
+    }
+
+    /// Why it would cut the SSH connection of who asked for it.
+    fn cuts(&self, ssh: &str, judged: &Judged) -> Option<String> {
+        let running = &self.parts.revisions.running().config;
+        let path =
+            ssh_path(ssh, |client, server| self.parts.router.interface_towards(client, server))?;
+        cut(running, &judged.version.config, &path)
     }
 
     fn not_changed(&mut self, id: ClientId, text: &str) {
@@ -348,17 +359,26 @@ impl Daemon {
         self.keep_error = error;
     }
 
-    fn reloaded(&mut self, asked_by: Option<ClientId>, result: Result<Judged, Bad>) {
-        match result {
+    fn reloaded(&mut self, asked_by: Option<ClientId>, ssh: &str, result: Result<Judged, Bad>) {
+        let cut = result.as_ref().ok().and_then(|judged| self.cuts(ssh, judged));
+        match (result, cut) {
             // Meanwhile another began: that one stands.
-            Ok(_) if self.hindrance().is_some() => self.refuse(asked_by, BUSY),
-            Ok(judged) => {
+            (Ok(_), _) if self.hindrance().is_some() => self.not_reloaded(asked_by, BUSY),
+            (Ok(_), Some(why)) => {
+                let file = self.options.config.display();
+                let text = format!(
+                    "{why}. `rail apply {file} --confirm 60s` takes it back by itself if you \
+                     cannot confirm it"
+                );
+                self.not_reloaded(asked_by, &text);
+            }
+            (Ok(judged), None) => {
                 self.take(&judged);
                 let origin = origin("reload", "root");
                 self.parts.revisions.taken(clock::now(), judged.version, origin);
                 self.answer_good(asked_by);
             }
-            Err(bad) => {
+            (Err(bad), _) => {
                 let text = format!("kept the running configuration: {}", bad.problem);
                 self.tell(&Notice::Daemon { severity: Severity::Error, text });
                 self.refuse(asked_by, &bad.report);

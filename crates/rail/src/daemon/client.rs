@@ -20,7 +20,10 @@ pub(super) enum Request {
         follow: bool,
     },
     /// Read the configuration again.
-    Reload,
+    Reload {
+        /// As in [`Wish`].
+        ssh: String,
+    },
     /// Take a configuration.
     Apply(Wish),
     /// Take back what is on trial, or take what was before.
@@ -288,7 +291,7 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         // `why` is a view of the status that the client makes.
         "status" | "why" => Ok(Request::Status),
         "events" => Ok(Request::Events { follow: raw.follow }),
-        "reload" => Ok(Request::Reload),
+        "reload" => Ok(Request::Reload { ssh: raw.ssh }),
         "apply" if raw.text.is_none() => Err("`apply` needs the `text` of a configuration".into()),
         "apply" => Ok(Request::Apply(raw.wish())),
         "rollback" => Ok(Request::Rollback(Wish { text: None, ..raw.wish() })),

@@ -244,7 +244,7 @@ impl Daemon {
             match signal {
                 Signal::Stop => self.stop(),
                 // The log has told what is wrong; nobody else asked.
-                Signal::Reload => self.reload(None),
+                Signal::Reload => self.reload(None, String::new()),
                 Signal::TooLong => self.leave_realtime(),
             }
         }

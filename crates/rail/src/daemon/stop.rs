@@ -56,7 +56,7 @@ impl Daemon {
                 Request::Events { follow } => {
                     self.parts.api.send_events(&self.parts.poller, id, &self.ring, follow);
                 }
-                Request::Reload => self.reload(Some(id)),
+                Request::Reload { ssh } => self.reload(Some(id), ssh),
                 Request::Apply(wish) => self.apply(id, wish),
                 Request::Rollback(wish) => self.roll_back(id, wish),
                 Request::Confirm { by } => self.confirm(id, by),

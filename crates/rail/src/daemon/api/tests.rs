@@ -97,7 +97,10 @@ fn requests_are_answered_in_order_on_both_sockets() {
     ro.write_all(b"{\"command\":\"why\",\"uplink\":\"isp1\"}\n{\"command\":\"stop\"}\n").unwrap();
     let requests = bench.settle();
     assert_eq!(requests.len(), 3);
-    assert!(requests.contains(&Request::Reload) && requests.contains(&Request::Status));
+    assert!(
+        requests.contains(&Request::Reload { ssh: String::new() })
+            && requests.contains(&Request::Status)
+    );
     assert!(requests.contains(&Request::Stop { withdraw: true }));
     let mut text = String::new();
     ro.set_nonblocking(true).unwrap();
