@@ -392,8 +392,11 @@ fn without_rights_it_says_how_to_get_them() {
 fn it_gives_up_rights_and_dies_where_a_test_wants_it() {
     let mut bench = Bench::new("rights-crash");
     bench.start("", &[]);
-    let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
-    assert!(status.contains("CapEff:\t0000000000003000"), "{status}");
+    // It listens a moment before.
+    let status = eventually("the rights to be given up", || {
+        let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
+        status.contains("CapEff:\t0000000000003000").then_some(status)
+    });
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     bench.signal(Signal::KILL);
     bench.child.take().unwrap().wait().unwrap();
