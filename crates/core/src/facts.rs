@@ -64,6 +64,11 @@ impl UplinkFacts {
         own
     }
 
+    /// True if it can carry connections: one that is held back does where nobody better can.
+    pub const fn is_serving(&self) -> bool {
+        self.health.is_usable() || (self.active && self.health.is_alive())
+    }
+
     /// True if a route through it can be installed.
     pub const fn is_routable(&self) -> bool {
         self.ifindex.is_some() && self.link_up && self.has_address

@@ -41,6 +41,11 @@ impl Health {
         matches!(self, Self::Probing | Self::Up | Self::Degraded)
     }
 
+    /// True if the line answers well: it can be used, or is held back for a while.
+    pub const fn is_alive(self) -> bool {
+        self.is_usable() || matches!(self, Self::Held)
+    }
+
     /// The word of the JSON form.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -41,7 +41,7 @@ pub(super) const fn element(id: UplinkId) -> u32 {
 /// The elements of the boxes that can be used. A standby counts: its connections go on.
 pub(super) fn elements(config: &Config, facts: &Facts) -> impl Iterator<Item = (u32, u32)> {
     let usable = |(uplink, fact): &(&UplinkConfig, &UplinkFacts)| {
-        uplink.enabled && config.is_inside(uplink) && fact.health.is_usable()
+        uplink.enabled && config.is_inside(uplink) && fact.is_serving()
     };
     let pairs = config.uplinks.iter().zip(&facts.uplinks).filter(usable);
     pairs.map(|(_, fact)| (element(fact.id), mark(config, fact.id)))

@@ -103,7 +103,7 @@ pub(super) fn device_default(
     let ready = |(u, f): &(&UplinkConfig, &UplinkFacts)| {
         u.enabled && u.ifname == uplink.ifname && f.is_routable()
     };
-    let (line, _) = lines.filter(ready).min_by_key(|(_, f)| !f.health.is_usable())?;
+    let (line, _) = lines.filter(ready).min_by_key(|(_, f)| !f.is_serving())?;
     let source = Some(line.address.address);
     Some(RouteValue::Unicast { nexthops: vec![nexthop(line, 1)], source })
 }
@@ -173,7 +173,7 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     let pairs: Vec<_> = config.uplinks.iter().zip(&facts.uplinks).collect();
     let element = |group: Vec<&(&UplinkConfig, &UplinkFacts)>| {
         let (_, first) = group.first()?;
-        let usable = group.iter().filter(|(_, f)| f.is_routable() && f.health.is_usable());
+        let usable = group.iter().filter(|(_, f)| f.is_routable() && f.is_serving());
         let (_, taken) = usable.min_by_key(|(_, f)| !f.active)?;
         Some((inside::element(first.id), mark(config, taken.id)))
     };

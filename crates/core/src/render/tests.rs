@@ -326,7 +326,7 @@ fn inside(uplink: &mut UplinkConfig) {
 }
 
 /// Given a box inside the LAN, when it dies, then its connections are no longer kept; when it is
-/// well and carries nothing new, then they are; when redirects are wanted, `all` is left alone.
+/// well and carries nothing new, or held back and carries, then they are; when redirects are wanted, `all` is left alone.
 #[test]
 fn a_box_keeps_its_connections_while_it_is_usable() {
     let mut config = config(&[(1, Tier::Number(2)), (1, Tier::Number(1))]);
@@ -334,6 +334,10 @@ fn a_box_keeps_its_connections_while_it_is_usable() {
     let mut facts = facts(&config, &[1]);
     let kept = |facts: &Facts| inside::elements(&config, facts).collect::<Vec<_>>();
     assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
+    (facts.uplinks[0].health, facts.uplinks[0].active) = (Health::Held, true);
+    assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
+    facts.uplinks[0].active = false;
+    assert_eq!(kept(&facts), []);
     facts.uplinks[0].health = Health::Down;
     assert_eq!(kept(&facts), []);
     config.uplinks[0].redirects = true;

@@ -151,7 +151,7 @@ impl Router {
         }
         self.facts.uplinks[index].health = to;
         // A box inside the LAN keeps its connections as long as it can be used.
-        self.dirty |= from.is_usable() != to.is_usable();
+        self.dirty |= from.is_usable() != to.is_usable() || from.is_alive() != to.is_alive();
         let book = &mut self.books[index];
         book.since = now;
         book.cause.clone_from(&cause);
@@ -166,7 +166,8 @@ impl Router {
             out.push(Output::Observe(Scope::NEIGHBOURS));
         }
         let id = self.facts.uplinks[index].id;
-        if to.is_usable() {
+        // One that is held back may carry, and what it has left works again.
+        if to.is_alive() {
             self.pending_purges.remove(&id);
             self.sweeps.retain(|(_, purge)| purge.uplink != id);
             let is_it = |deletion: &Deletion| deletion.purge.uplink == id && deletion.is_movable();

@@ -165,15 +165,15 @@ impl Router {
         }
     }
 
-    /// An uplink is usable and in use.
+    /// An uplink is in use and lives.
     pub(super) fn is_carried(&self) -> bool {
-        self.facts.uplinks.iter().any(|fact| fact.active && fact.health.is_usable())
+        self.facts.uplinks.iter().any(|fact| fact.active && fact.is_serving())
     }
 
     /// One of those that carry has answered a probe that was sent after this moment.
     pub(super) fn is_carried_since(&self, at: Instant) -> bool {
         let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
-        pairs.any(|(fact, line)| fact.active && fact.health.is_usable() && line.is_proven_since(at))
+        pairs.any(|(fact, line)| fact.active && fact.is_serving() && line.is_proven_since(at))
     }
 
     /// Connections can move to an uplink that lives, and theirs has not begun to answer again.

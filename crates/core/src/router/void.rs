@@ -153,7 +153,7 @@ impl Router {
             let id = deletion.purge.uplink;
             match &deletion.reason {
                 Reason::Void(void) if !self.saved.void.contains(void) => {}
-                Reason::Movable(_) if self.is_usable(id) => {}
+                Reason::Movable(_) if self.is_alive(id) => {}
                 Reason::Movable(pass) if !can_move => {
                     let again =
                         settle::Pending { purge: deletion.purge, pass: *pass, silent: None };
@@ -164,7 +164,7 @@ impl Router {
         }
     }
 
-    fn is_usable(&self, id: UplinkId) -> bool {
-        self.facts.uplinks.iter().any(|fact| fact.id == id && fact.health.is_usable())
+    fn is_alive(&self, id: UplinkId) -> bool {
+        self.facts.uplinks.iter().any(|fact| fact.id == id && fact.health.is_alive())
     }
 }

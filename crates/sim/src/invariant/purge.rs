@@ -48,7 +48,7 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
         return Err(format!("connections of {name} are deleted, which is well"));
     }
     let carries = |(n, other): (usize, &Line)| {
-        n != i && other.role == Role::Active && other.health.is_usable()
+        n != i && other.role == Role::Active && other.health.is_alive()
     };
     if !scene.lines.iter().enumerate().any(carries) {
         return Err(format!("connections of {name} are deleted, and cannot move"));

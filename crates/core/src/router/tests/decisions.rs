@@ -69,7 +69,7 @@ fn a_single_death_waits_for_nobody() {
 }
 
 /// Given an uplink that is held back while the other one dies, then it takes over, in either mode;
-/// nothing is better.
+/// nothing is better, and what the dead one had moves to it.
 #[test]
 fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
     for mode in [NoUplink::Keep, NoUplink::Unreachable] {
@@ -82,9 +82,11 @@ fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
         world.run(MS * 10_000, all);
         assert_eq!(world.health(), [Health::Held, Health::Up]);
         assert_eq!(world.active(), [false, true]);
+        let begun = world.now;
         world.run(MS * 2000, |uplink, _, _| (uplink == 1).then_some(MS * 10));
         assert_eq!(world.health(), [Health::Held, Health::Down]);
         assert_eq!(world.active(), [true, false], "{mode:?}");
+        assert!(world.moved(2, begun) > 0 && world.moved(1, begun) == 0, "{mode:?}");
     }
 }
 
