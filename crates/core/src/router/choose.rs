@@ -11,12 +11,12 @@ use alloc::vec::Vec;
 pub(super) enum Standing {
     /// It has answered, and is in use or may be: up or degraded.
     Proven,
+    /// It is as good, but somebody wants it to carry nothing new.
+    Drained,
     /// It was never judged: it carries only where nobody proven can.
     Probing,
     /// It answers well, and is held back.
     Held,
-    /// Somebody wants it to carry nothing new, but it could.
-    Drained,
     /// It is down, but something answers.
     Answering,
     /// It cannot be used.
@@ -26,7 +26,7 @@ pub(super) enum Standing {
 impl Standing {
     /// There is an uplink for new connections.
     pub(super) const fn carries(self) -> bool {
-        matches!(self, Self::Proven | Self::Probing | Self::Held | Self::Drained)
+        matches!(self, Self::Proven | Self::Drained | Self::Probing | Self::Held)
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let tier = outbound().filter(|uplink| uplink.standing == best).map(|u| u.tier).min();
     let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier;
     let active = match (best, mode) {
-        (Standing::Proven | Standing::Probing | Standing::Held | Standing::Drained, _)
+        (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
         (Standing::Gone, NoUplink::Keep) => uplinks.iter().map(|uplink| uplink.kept).collect(),
         (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
@@ -80,7 +80,8 @@ mod tests {
             (&[(1, Gone), (1, Gone), (2, Gone)], &[1, 2], false),
             (&[(0, Proven), (1, Gone), (2, Held)], &[2], true),
             (&[(1, Drained), (1, Proven), (2, Proven)], &[1], true),
-            (&[(1, Drained), (1, Gone), (2, Held)], &[2], true),
+            (&[(1, Drained), (1, Gone), (2, Held)], &[0], true),
+            (&[(1, Drained), (1, Probing), (2, Probing)], &[0], true),
             (&[(1, Drained), (1, Drained), (2, Answering)], &[0, 1], true),
             (&[(0, Proven), (1, Gone), (2, Gone)], &[1, 2], false),
         ];

@@ -233,8 +233,10 @@ impl Router {
     fn candidate(&self, now: Instant, index: usize, before: Option<&Vec<bool>>) -> Candidate {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         let standing = match fact.health {
-            health if fact.drained && health.is_usable() => Standing::Drained,
+            Health::Up | Health::Degraded if fact.drained => Standing::Drained,
             Health::Up | Health::Degraded => Standing::Proven,
+            // Not before one that nobody wants empty.
+            Health::Probing if fact.drained => Standing::Held,
             Health::Probing => Standing::Probing,
             Health::Held => Standing::Held,
             Health::Down if self.lines[index].is_heard(now) => Standing::Answering,

@@ -70,7 +70,9 @@ impl Router {
             // first one that is seen interrupts nothing; an adopted verdict stands.
             self.lines[index].stop();
         }
-        if !ready {
+        if !enabled {
+            self.lines[index].retire();
+        } else if !ready {
             self.lines[index].stop();
         }
         if let Some(ifindex) = ifindex

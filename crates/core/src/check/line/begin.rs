@@ -47,6 +47,12 @@ impl Line {
         };
     }
 
+    /// Stops probing, because nobody wants the line: what it was is no matter when it is wanted again.
+    pub fn retire(&mut self) {
+        self.stop();
+        self.verdict = Verdict::Probing;
+    }
+
     /// Stops probing: link or address have gone. A line that had been judged is down until it
     /// has proved itself again.
     pub fn stop(&mut self) {
