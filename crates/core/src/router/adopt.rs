@@ -23,7 +23,6 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
         overrides.retain(|_, said| said.until.is_none());
         saved = Saved { boot_id, ids, generation, overrides, ..Saved::default() };
     }
-    saved.overrides.retain(|name, _| config.uplinks.iter().any(|u| u.name == *name));
     saved.take(config);
     saved
 }

@@ -4,7 +4,7 @@
 //! Each is a small change of the configuration that is not written there, so
 //! that everything behind it (routes, shares, connections) is as if the file
 //! said so. Promises: it ends with its time on the boot clock, with `rail
-//! enable`, and with the uplink; without a time it outlives a boot.
+//! enable`, and with the second configuration that lacks the uplink; without a time it outlives a boot.
 
 use super::Router;
 use crate::config::{Config, Tier};

@@ -17,9 +17,11 @@ fn is_same_line(a: &UplinkConfig, b: &UplinkConfig) -> bool {
 }
 
 impl Router {
-    /// Takes the configuration of the file; what was said of uplinks that it no longer has is over.
+    /// Takes the configuration of the file. What was said of uplinks that it no longer has waits,
+    /// for it may be on trial or a slip of the pen, and is over with the next one that lacks them.
     pub(super) fn reload(&mut self, now: Instant, file: Config, out: &mut Vec<Output>) {
-        self.saved.overrides.retain(|name, _| file.uplinks.iter().any(|u| u.name == *name));
+        let has = |config: &Config, name: &str| config.uplinks.iter().any(|u| u.name == name);
+        self.saved.overrides.retain(|name, _| has(&file, name) || has(&self.file, name));
         self.saved.generation += 1;
         let generation = self.saved.generation;
         out.push(Output::Notice(Notice::Reloaded { generation }));

@@ -2,6 +2,7 @@
 
 use super::world::{MS, World, all, kernel, uplinks};
 use crate::input::Input;
+use crate::notice::Notice;
 use crate::router::{Action, Override, Router};
 use crate::saved::Saved;
 use crate::status::Health;
@@ -86,10 +87,14 @@ fn a_disabled_uplink_returns_at_its_time() {
     assert_eq!(world.health(), [Health::Up, Health::Up]);
     assert_eq!(world.active(), [true, true]);
     assert!(world.router.saved.overrides.is_empty());
+    // It begins like one that is new: nothing was wrong with it.
+    let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+    assert!(!world.notices.iter().any(|(_, notice)| is_down(notice)));
 }
 
 /// Given what was said of uplinks, when the machine boots, then what has a time is over; when a
-/// configuration lacks the uplink, then all of it is.
+/// configuration lacks the uplink, then it waits, over a restart too, and acts again when the uplink
+/// is back; when the next one lacks it as well, then it is over.
 #[test]
 fn what_was_said_ends_with_boot_and_uplink() {
     let mut world = World::new(uplinks(&[1, 1, 1]));
@@ -105,7 +110,18 @@ fn what_was_said_ends_with_boot_and_uplink() {
     assert_eq!(names(&booted), ["isp2", "isp3"]);
     let mut less = world.config.clone();
     less.uplinks.remove(1);
-    world.input(Input::Reload(alloc::boxed::Box::new(less)));
+    let reload = |world: &mut World, config: &crate::config::Config| {
+        world.input(Input::Reload(alloc::boxed::Box::new(config.clone())));
+    };
+    let whole = world.config.clone();
+    reload(&mut world, &less);
+    assert_eq!(names(&world.router), ["isp1", "isp2", "isp3"]);
+    let (saved, boot) = (world.router.saved.clone(), world.router.saved.boot_id.clone());
+    assert_eq!(names(&Router::new(less.clone(), saved, boot, [0; 16])), ["isp1", "isp2", "isp3"]);
+    reload(&mut world, &whole);
+    assert!(world.router.facts.uplinks[1].drained);
+    reload(&mut world, &less);
+    reload(&mut world, &less);
     assert_eq!(names(&world.router), ["isp1", "isp3"]);
     // A withdrawal does not wait for the end of a time.
     world.input(Input::Withdraw);
