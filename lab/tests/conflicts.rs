@@ -239,7 +239,8 @@ fn tailscale(router: &Node) -> Node {
 fn tailscale_dump(router: &Node) -> String {
     let rules = router.sh("ip rule").unwrap();
     let rules: Vec<&str> = rules.lines().filter(|line| line.starts_with("52")).collect();
-    let routes = router.sh("ip route show table 52").unwrap();
+    // The kernel may see the carrier of a new device a moment later.
+    let routes = router.sh("ip route show table 52").unwrap().replace(" linkdown", "");
     dump(router, &["ip filter", "ip nat"]) + &rules.join("\n") + &routes
 }
 
