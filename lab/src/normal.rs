@@ -57,9 +57,16 @@ fn section(out: &mut String, title: &str, lines: Vec<String>) {
 }
 
 fn rules(node: &Node, family: &str) -> Result<Vec<String>, LabError> {
-    // Order is meaning: rules of one priority apply in the order of their making.
+    // Order is meaning: rules of one priority apply in the order of their making. Not so for those
+    // of rail, which differ by their device alone.
     let text = node.run(&["ip", "-d", family, "rule", "show"])?;
-    Ok(text.lines().map(|line| line.trim().to_owned()).collect())
+    let mut lines: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let priority = |line: &String| line.split(':').next().map(str::to_owned);
+    let is_rung = |line: &String| line.contains(" iif ") && line.contains(RAIL);
+    for rungs in lines.chunk_by_mut(|a, b| is_rung(a) && is_rung(b) && priority(a) == priority(b)) {
+        rungs.sort_unstable();
+    }
+    Ok(lines)
 }
 
 fn routes(node: &Node, family: &str) -> Result<Vec<String>, LabError> {
@@ -192,6 +199,8 @@ fn read_settings(directory: &Path, depth: usize, out: &mut Vec<String>) {
     }
 }
 
+/// The protocol of rail's rules.
+const RAIL: &str = " proto 82";
 /// Names of what changes by itself.
 const UNSTEADY: [&str; 9] = [
     "valid_life_time",

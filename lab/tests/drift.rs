@@ -89,7 +89,8 @@ fn repair_of_firewall(world: &World, change: &str) -> (Duration, String) {
 /// of the firewall.
 fn drifts(world: &World) -> Vec<Drift> {
     let router = &world.topology.router;
-    let rules = "ip rule show";
+    // Of rules with one priority, which differ by device alone, the order means nothing.
+    let rules = "ip rule show | sort";
     let text = router.sh(rules).unwrap();
     let mut all: Vec<Drift> = text
         .lines()
