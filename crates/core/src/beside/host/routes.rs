@@ -19,9 +19,9 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     }
     let mut all: Vec<Conflict> = null_default(view, host).into_iter().collect();
     let refusing = host.routes.iter().filter(|route| route.refuses.is_some());
-    all.extend(covering(&refusing.collect::<Vec<_>>()));
+    all.extend(covering(view, &refusing.collect::<Vec<_>>()));
     let leading: Vec<&MainRoute> = host.routes.iter().filter(|r| r.refuses.is_none()).collect();
-    all.extend(covering(&leading));
+    all.extend(covering(view, &leading));
     all
 }
 
@@ -48,7 +48,7 @@ fn null_default(view: &View, host: &Host) -> Option<Conflict> {
 }
 
 /// Short prefixes, if they are half of all addresses together.
-fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
+fn covering(view: &View, routes: &[&MainRoute]) -> Option<Conflict> {
     let mut blocks = [false; 256];
     let mut short: Vec<&MainRoute> = Vec::new();
     for route in routes.iter().filter(|route| (1..=8).contains(&route.prefix.length)) {
@@ -66,7 +66,10 @@ fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
     short.sort_by_key(|route| (route.prefix.length, route.prefix));
     let (widest, one) = (short.first()?, short.len() == 1);
     let (verb, whose) = match widest.refuses {
-        Some(_) => ("refuse", "to the router's own connections"),
+        Some(_) if view.external => ("refuse", "to everybody"),
+        Some(_) => {
+            ("refuse", "to the router's own connections, but not to what comes from the inside")
+        }
         None => ("divert", "from the uplinks"),
     };
     let names: Vec<String> = short.iter().take(MOST_NAMED).map(|r| format!("\"{r}\"")).collect();
