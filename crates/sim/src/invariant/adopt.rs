@@ -1,5 +1,8 @@
 //! A restart adopts: if all was in order when the process was killed, and nothing
 //! happened since, the new one changes nothing.
+//!
+//! In order means that an uplink was usable. Where none is, the least bad ones carry what they
+//! can, and a new process finds out again one by one which of them answer.
 
 use super::{Happening, Law};
 use crate::scene::Scene;
@@ -17,7 +20,10 @@ pub(super) struct Adopt {
 impl Law for Adopt {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Quiet(status) => self.good = status.settled.then_some(scene.now),
+            Happening::Quiet(status) => {
+                let is_usable = status.uplinks.iter().any(|uplink| uplink.health.is_usable());
+                self.good = (status.settled && is_usable).then_some(scene.now);
+            }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;
                 self.adopting = self.good.filter(|at| *at > disturbed);
