@@ -61,7 +61,7 @@ impl Churn {
         matches!(self, Self::NamesSwapped | Self::DevicesSwapped)
     }
 
-    /// True if a packet can leave by another line's device before the daemon can know: the
+    /// True if a packet can leave by another uplink's device before the daemon can know: the
     /// kernel's routes follow the device, its rules the name.
     fn misleads(self) -> bool {
         self.swaps() || self == Self::Renamed

@@ -23,7 +23,7 @@ pub struct Member<'a> {
 }
 
 /// The most slots that there can be. Half of what the map holds: it has elements besides the slots,
-/// of boxes inside and of addresses that several lines have.
+/// of boxes inside and of addresses that several uplinks have.
 const MOST: u32 = 2048;
 
 /// Number of slots for a configuration of this many balanced uplinks: a power of two,
@@ -93,7 +93,7 @@ fn place(
 }
 
 /// Exact shares of `total` by weight, rounded by largest remainder. A weight that rounds to nothing
-/// has one all the same, from the largest: a line that takes part is never left without a client.
+/// has one all the same, from the largest: an uplink that takes part is never left without a client.
 fn quotas(members: &[Member<'_>], alive: &[bool], total: usize) -> Vec<usize> {
     let weight = |i: usize| if alive[i] { usize::from(members[i].weight.max(1)) } else { 0 };
     let sum: usize = (0..members.len()).map(weight).sum();

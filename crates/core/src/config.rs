@@ -286,15 +286,15 @@ pub struct CheckConfig {
     pub timeout: Duration,
     /// Dead when nothing valid has arrived for this many intervals.
     pub fail_after: u32,
-    /// Consecutive good rounds before a dead line returns.
+    /// Consecutive good rounds before a dead uplink returns.
     pub recover_after: u32,
     /// How long the good rounds must have lasted, besides, before it returns.
     pub stable_for: Duration,
     /// Loss limits, in per cent of the long window.
     pub loss: LossLimits,
-    /// Round-trip time above which a line is degraded; `None`: never.
+    /// Round-trip time above which an uplink is degraded; `None`: never.
     pub latency: Option<Limit>,
-    /// Jitter above which a line is degraded; `None`: never.
+    /// Jitter above which an uplink is degraded; `None`: never.
     pub jitter: Option<Limit>,
 }
 

@@ -31,7 +31,7 @@ pub struct UplinkFacts {
     pub active: bool,
     /// New connections avoid it while another can carry them.
     pub drained: bool,
-    /// Hardware address of its gateway, the last one seen; for an interface of several lines only.
+    /// Hardware address of its gateway, the last one seen; for an interface of several uplinks only.
     pub gateway_mac: Option<Mac>,
 }
 

@@ -36,7 +36,7 @@ pub enum Output {
     /// before what follows, so that no connection is deleted that is made from then on; what was
     /// asked for is answered nevertheless.
     Spare(UplinkId),
-    /// Send this neighbour another ARP request: while a line's ends wake up, the first may have been
+    /// Send this neighbour another ARP request: while an uplink's ends wake up, the first may have been
     /// lost, or our answer to its own. Each end alone would repeat it only after a second.
     Resolve(IfName, IpAddr),
     /// Set a link administratively up, once.

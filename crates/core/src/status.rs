@@ -36,12 +36,12 @@ pub enum Health {
 }
 
 impl Health {
-    /// True if the line can carry new connections.
+    /// True if the uplink can carry new connections.
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Probing | Self::Up | Self::Degraded)
     }
 
-    /// True if the line answers well: it can be used, or is held back for a while.
+    /// True if the uplink answers well: it can be used, or is held back for a while.
     pub const fn is_alive(self) -> bool {
         self.is_usable() || matches!(self, Self::Held)
     }
@@ -170,7 +170,7 @@ pub struct TrialStatus {
     pub left_s: u64,
 }
 
-/// How the daemon itself does: a line can only be judged by one who is awake and hears the kernel.
+/// How the daemon itself does: an uplink can only be judged by one who is awake and hears the kernel.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelfStatus {

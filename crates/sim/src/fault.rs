@@ -16,7 +16,7 @@ pub enum Fault {
     DropAddress,
     /// A provider goes silent; the carrier stays.
     Silent,
-    /// A line loses one direction.
+    /// An uplink loses one direction.
     OneWay,
     /// A gateway no longer answers ARP.
     Gateway,

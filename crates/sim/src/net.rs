@@ -6,7 +6,7 @@ use rail_core::time::{Duration, Instant};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::net::Ipv4Addr;
 
-/// One provider's line.
+/// One provider's uplink.
 #[derive(Clone, Debug)]
 pub struct Condition {
     /// The provider forwards nothing; the carrier stays.
@@ -25,7 +25,7 @@ pub struct Condition {
     pub usual_rtt: Duration,
     /// A target that cannot be reached through this line.
     pub missing_target: Option<usize>,
-    /// A packet of ours came back this late: until then the line is not steady.
+    /// A packet of ours came back this late: until then the uplink is not steady.
     pub unsteady_until: Instant,
     /// The last valid answer that was handed to the router.
     pub last_arrival: Instant,
@@ -57,7 +57,7 @@ impl Condition {
 /// The internet.
 #[derive(Clone, Debug)]
 pub struct Net {
-    /// Lines in the order of the configuration.
+    /// Uplinks in the order of the configuration.
     pub lines: Vec<Condition>,
     /// Targets in the order of the configuration.
     pub targets: Vec<Ipv4Addr>,

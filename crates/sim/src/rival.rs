@@ -177,7 +177,7 @@ pub(crate) fn add_foreign(
     }
 }
 
-/// Puts a route where the line of this number (from 1) has its default, if that place is free.
+/// Puts a route where the uplink of this number (from 1) has its default, if that place is free.
 /// What pushes a route of a running daemon out is drift, and may be replaced; this may not.
 pub(crate) fn occupy(kernel: &mut Kernel, config: &Config, number: u32) -> bool {
     let key = default_of(config, number);

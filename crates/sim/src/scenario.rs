@@ -122,7 +122,7 @@ fn config(dice: &mut Dice) -> Config {
     }
 }
 
-/// In some worlds lines share a subnet, or the first two an address. That is told by the seed
+/// In some worlds uplinks share a subnet, or the first two an address. That is told by the seed
 /// and not by the dice, so that all other seeds stay what they were.
 fn have_in_common(seed: u64, config: &mut Config) {
     let beside = config.uplinks.iter_mut().filter(|uplink| !uplink.gateway_onlink);
@@ -143,7 +143,7 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
         name: NAMES[index].into(),
         description: String::new(),
         ifname: ifname(&format!("wan{n}")),
-        // One of the lines has its gateway outside the prefix.
+        // One of the uplinks has its gateway outside the prefix.
         address: prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 })),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)),
         gateway_onlink: n == 3,

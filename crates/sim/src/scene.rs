@@ -13,7 +13,7 @@ use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The truth about a line.
+/// The truth about an uplink.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Class {
     /// Without any fault.
@@ -27,13 +27,13 @@ pub enum Class {
 }
 
 impl Class {
-    /// A line like this must not be declared dead.
+    /// An uplink like this must not be declared dead.
     pub const fn is_sound(self) -> bool {
         matches!(self, Self::Perfect | Self::Good)
     }
 }
 
-/// A line.
+/// An uplink.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Number.
@@ -80,7 +80,7 @@ struct Truth {
 }
 
 impl Line {
-    /// A line of which nothing is known yet.
+    /// An uplink of which nothing is known yet.
     pub fn new(now: Instant, id: UplinkId, mark: u32) -> Self {
         Self {
             id,
@@ -284,11 +284,11 @@ pub struct Scene {
     pub kernel: Kernel,
     /// Internet.
     pub net: Net,
-    /// Lines in the order of the configuration.
+    /// Uplinks in the order of the configuration.
     pub lines: Vec<Line>,
     /// Ways of connections.
     pub ways: Ways,
-    /// Since when a new connection is lost that is meant for no line.
+    /// Since when a new connection is lost that is meant for no uplink.
     pub lost_since: Option<Instant>,
     /// Probe sockets.
     pub sockets: Vec<ProbeSocket>,
@@ -307,7 +307,7 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// A line dies at the latest this long after its last answer.
+    /// An uplink dies at the latest this long after its last answer.
     pub fn death_bound(&self) -> Duration {
         let check = &self.config.check;
         check.interval * check.fail_after + (check.interval / 2).min(SLACK) + SLACK
@@ -323,7 +323,7 @@ impl Scene {
             + Duration::from_secs(13)
     }
 
-    /// True if another line than `but` can carry new connections, and the router must know.
+    /// True if another uplink than `but` can carry new connections, and the router must know.
     pub fn has_alternative(&self, but: Option<usize>) -> bool {
         let carries = |i: usize| self.config.uplinks[i].tier != Tier::Inbound;
         let is_well = |line: &Line| {
@@ -334,7 +334,7 @@ impl Scene {
         lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(line))
     }
 
-    /// True if routes through the line can exist, and the router has had the time to know.
+    /// True if routes through the uplink can exist, and the router has had the time to know.
     pub fn is_firm(&self, line: usize) -> bool {
         let since = self.lines[line].routable_since;
         since.is_some_and(|at| self.excuses.is_overdue(self.now, at, KNOWN))
@@ -387,7 +387,7 @@ impl Scene {
     fn is_line_steady(&self, i: usize) -> bool {
         let (line, condition) = (&self.lines[i], &self.net.lines[i]);
         let is_whole = line.truth.is_there && !line.truth.is_dead && line.truth.loss_pct == 0;
-        // One target left, and the line that reaches another one decides what is asked of all.
+        // One target left, and the uplink that reaches another one decides what is asked of all.
         let is_fair = self.net.lines.iter().all(|l| l.missing_target.is_none())
             && (self.net.dead_target.is_none() || self.net.targets.len() > 1);
         is_whole

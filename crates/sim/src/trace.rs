@@ -19,11 +19,11 @@ impl Default for Trace {
     }
 }
 
-/// Lines that are kept, but for a replay.
+/// Uplinks that are kept, but for a replay.
 const KEPT: usize = 60;
 
 impl Trace {
-    /// Writes a line.
+    /// Writes an uplink.
     pub(crate) fn note(&mut self, at: Instant, text: String) {
         self.count(at, text.as_bytes());
         if self.lines.len() >= self.kept {

@@ -229,7 +229,7 @@ fn dropped(
         (false, true, true) => format!("{may} replies from {to} to {from}, and port forwards"),
         (false, true, false) => format!("{may} replies from {to} to {from}"),
         (false, false, true) => format!("{may} port forwards from {to} to {from}"),
-        (false, false, false) => format!("{may} probes on {to}: the line looks dead"),
+        (false, false, false) => format!("{may} probes on {to}: the uplink looks dead"),
     };
     let remedy = if has(Part::Probe) {
         open_probes(table, base, &uplinks)
@@ -268,7 +268,7 @@ fn translated(table: &Table, place: Place<'_>, found: &Found<'_>) -> Conflict {
     let may = if found.sure { "translates" } else { "may translate" };
     let uplinks = list(&names(&found.uplinks));
     let effect = format!(
-        "{may} connections to {uplinks} before rail does: they are not pinned to their line"
+        "{may} connections to {uplinks} before rail does: they are not pinned to their uplink"
     );
     let remedy = format!(
         "give the chain a priority of {} or more, or have the rule leave out {uplinks}",
@@ -282,7 +282,7 @@ fn overwritten(view: &View, table: &Table, place: Place<'_>, found: &Found<'_>) 
     let may = if found.sure { "overwrites" } else { "may overwrite" };
     let effect = format!(
         "{may} the mark of packets on {}, with our bits {:#010x}: known connections may leave by \
-         another line",
+         another uplink",
         list(&names(&found.uplinks)),
         view.mark_mask
     );
@@ -322,7 +322,7 @@ fn offloaded(
     };
     let owner = owner::of_place(table, place.chain, place.rule);
     let effect = format!(
-        "offloads connections on {}: they bypass marks, and stay on their line when it dies",
+        "offloads connections on {}: they bypass marks, and stay on their uplink when it dies",
         list(&devices)
     );
     let remedy = match owner {

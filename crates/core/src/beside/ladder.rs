@@ -137,7 +137,7 @@ fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> 
     Some(Conflict { uplinks, ..told })
 }
 
-/// Whether it applies to a packet from the inside that bears a line's mark.
+/// Whether it applies to a packet from the inside that bears an uplink's mark.
 fn catches(view: &View, survey: &Survey, rule: &PolicyRule) -> Answer {
     // No forwarded packet has a device that its sender chose.
     if rule.oif.is_some() {

@@ -110,5 +110,5 @@ pub(super) fn all(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Co
     in_tables.chain(policy(view, rules, &remedy)).collect()
 }
 
-/// Masks with room for 126 lines, ours first.
+/// Masks with room for 126 uplinks, ours first.
 const CANDIDATES: [u32; 4] = [0x7f00_0000, 0x007f_0000, 0x0000_7f00, 0x0000_007f];

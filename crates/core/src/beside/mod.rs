@@ -4,7 +4,7 @@
 //! Promises: a pure judgement of what was read ([`Survey`]); it changes nothing,
 //! and does not cry wolf: what is not understood is told as doubtful, and what
 //! an ordinary packet does not meet is not told. Leaves out reading, and IPv6,
-//! which no line carries yet.
+//! which no uplink carries yet.
 
 mod chains;
 mod host;
@@ -71,7 +71,7 @@ fn not_loaded(view: &View) -> Conflict {
         certain: true,
         owner: "firewall mode external".into(),
         object: format!("no rule sets connection marks under {:#010x}", view.mark_mask),
-        effect: "no connection is pinned to its line, nor translated".into(),
+        effect: "no connection is pinned to its uplink, nor translated".into(),
         remedy: "rail generate firewall --format nft | nft -f -".into(),
         uplinks: Vec::new(),
     }

@@ -216,7 +216,7 @@ fn port_forwards_count_if_there_are_some() {
 #[test]
 fn probes_need_their_answers() {
     let closed = hooked(Hook::Input, true, vec![], Vec::new());
-    assert_eq!(effects(&view(), &closed), ["drops probes on wan1, wan2: the line looks dead"]);
+    assert_eq!(effects(&view(), &closed), ["drops probes on wan1, wan2: the uplink looks dead"]);
     assert!(effects(&view(), &hooked(Hook::Input, true, vec![replies()], Vec::new())).is_empty());
 }
 
@@ -236,7 +236,7 @@ fn flow_tables_on_our_devices_are_told() {
     survey.flowtables = vec![flowtable(&["eth7", "wan2"])];
     assert_eq!(
         effects(&view(), &survey),
-        ["offloads connections on wan2: they bypass marks, and stay on their line when it dies"]
+        ["offloads connections on wan2: they bypass marks, and stay on their uplink when it dies"]
     );
 }
 

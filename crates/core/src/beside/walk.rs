@@ -30,7 +30,7 @@ pub(super) struct Packet<'a> {
     pub(super) protocol: &'static str,
     /// Source and destination port.
     pub(super) ports: (u16, u16),
-    /// Our bits of the marks: they hold a line's number, the others are 0.
+    /// Our bits of the marks: they hold an uplink's number, the others are 0.
     pub(super) mark_mask: u32,
     /// Networks inside.
     pub(super) inside: &'a [Prefix],
@@ -227,7 +227,7 @@ impl Packet<'_> {
     }
 }
 
-/// Whether a mark of ours, which has a line's number under `ours` and nothing else, is `value`
+/// Whether a mark of ours, which has an uplink's number under `ours` and nothing else, is `value`
 /// under `mask`.
 pub(super) fn marked(value: u32, mask: u32, ours: u32) -> Answer {
     let value = value & mask;
@@ -236,7 +236,7 @@ pub(super) fn marked(value: u32, mask: u32, ours: u32) -> Answer {
     }
     match mask & ours {
         0 => Answer::Yes,
-        // A line's number is never 0.
+        // An uplink's number is never 0.
         all if all == ours && value == 0 => Answer::No,
         _ => Answer::Maybe,
     }

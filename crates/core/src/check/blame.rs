@@ -1,5 +1,5 @@
-//! Blame by comparison: a target that is silent on every line, while another
-//! target answers through some line, is at fault itself, and leaves the count.
+//! Blame by comparison: a target that is silent on every uplink, while another
+//! target answers through some uplink, is at fault itself, and leaves the count.
 
 use super::{Line, blame_window};
 use crate::config::CheckConfig;
@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 /// For each target of `check`: is it ignored now? `lines` are all lines, `before` is the last answer.
 ///
-/// A line that has not asked for long enough has no say, nor has one that sends nothing or asks
+/// An uplink that has not asked for long enough has no say, nor has one that sends nothing or asks
 /// slowly; what it hears counts all the same. Where nobody has a say, the last answer stays: no
 /// start of a line, no reload and no restart changes what is known of a target.
 ///

@@ -1,10 +1,10 @@
-//! One line's checks: rounds of echoes, and the verdict.
+//! One uplink's checks: rounds of echoes, and the verdict.
 //!
 //! *Fast death*: no valid answer from any target for `fail_after` intervals
 //! since the last arrival, and a little more ([`patience`](Line::patience)). *Quorum*: fewer than `required` targets answering over
 //! the quorum window. *Quality*: loss, latency, jitter over the long window.
-//! A dead line returns after `recover_after` consecutive good rounds with little
-//! loss that lasted for `stable_for`. A line that was never judged is *probing*.
+//! A dead uplink returns after `recover_after` consecutive good rounds with little
+//! loss that lasted for `stable_for`. An uplink that was never judged is *probing*.
 
 use super::quality::{Quality, Sums};
 use super::rounds::{Rounds, Run};
@@ -28,13 +28,13 @@ struct Target {
     last_asked: Option<Instant>,
     quality: Quality,
     probes: ProbeCounters,
-    /// Left out of the count when the line was last judged.
+    /// Left out of the count when the uplink was last judged.
     ignored: bool,
-    /// Silence counts against the line from here at the earliest: the target was left out before.
+    /// Silence counts against the uplink from here at the earliest: the target was left out before.
     counts_from: Instant,
 }
 
-/// When the line is running: since when, and what comes next.
+/// When the uplink is running: since when, and what comes next.
 #[derive(Copy, Clone, Debug)]
 struct Running {
     /// Silence counts from here at the earliest.
@@ -67,7 +67,7 @@ pub struct Line {
     is_halted: bool,
     carrying: bool,
     verdict: Verdict,
-    /// Since when a dead line has been good without a break; longer than its rounds are kept.
+    /// Since when a dead uplink has been good without a break; longer than its rounds are kept.
     well_since: Option<Instant>,
     last_arrival: Option<Instant>,
     /// Of the newest probe that was answered: when it was sent, and its round trip.
@@ -78,7 +78,7 @@ pub struct Line {
 
 impl Line {
     /// A line that does not run yet. `key` is secret and differs per line and start; `prefix` is
-    /// the part of the ICMP identifier that all lines share (see [`IDENT_PREFIX`]).
+    /// the part of the ICMP identifier that all uplinks share (see [`IDENT_PREFIX`]).
     pub fn new(
         now: Instant,
         id: UplinkId,
@@ -116,7 +116,7 @@ impl Line {
         }
     }
 
-    /// Says whether the line carries new connections; one that does is probed at full pace.
+    /// Says whether the uplink carries new connections; one that does is probed at full pace.
     pub fn set_carrying(&mut self, now: Instant, carrying: bool) {
         if self.carrying != carrying {
             self.carrying = carrying;
@@ -178,7 +178,7 @@ impl Line {
         packets
     }
 
-    /// True if the round that is due should ask for the gateway's hardware address again: the line
+    /// True if the round that is due should ask for the gateway's hardware address again: the uplink
     /// has just begun, and nothing was heard since.
     pub fn resolves(&mut self, now: Instant) -> bool {
         let Some(running) = self.running.as_mut().filter(|_| !self.is_halted) else { return false };
@@ -192,7 +192,7 @@ impl Line {
         is_new && is_due
     }
 
-    /// Judges the line. Returns the rounds whose timeout has passed since the last call, as
+    /// Judges the uplink. Returns the rounds whose timeout has passed since the last call, as
     /// (answers, good).
     pub fn judge(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
         self.note_ignored(now, blamed);
@@ -271,7 +271,7 @@ impl Line {
         }
     }
 
-    /// Why the line is dead by fast death, neighbour or quorum; `None` while it lives.
+    /// Why the uplink is dead by fast death, neighbour or quorum; `None` while it lives.
     fn dead(&self, now: Instant, blamed: &[bool]) -> Option<Cause> {
         let running = self.running?;
         if !running.fast {
@@ -328,7 +328,7 @@ impl Line {
         run.lost * 100 <= u32::from(self.check.loss.recovered_pct) * run.probes
     }
 
-    /// For the last seconds the line was as good as one that returns: what the long window
+    /// For the last seconds the uplink was as good as one that returns: what the long window
     /// remembers is over.
     fn is_mended(&self, now: Instant, blamed: &[bool]) -> bool {
         let pace = self.interval() * 2;
@@ -386,7 +386,7 @@ impl Line {
     }
 
     /// At a death and at a return the long window and the run of good rounds begin anew: what was
-    /// lost meanwhile says nothing of the line as it is now.
+    /// lost meanwhile says nothing of the uplink as it is now.
     fn forget_past(&mut self, now: Instant) {
         for target in &mut self.targets {
             target.quality.clear(now);
@@ -412,7 +412,7 @@ impl Line {
     }
 
     /// The silence that is death: `fail_after` intervals, and half of one (at most 100 ms) more.
-    /// A line whose round-trip time jumps to three intervals is silent for exactly four.
+    /// An uplink whose round-trip time jumps to three intervals is silent for exactly four.
     fn patience(&self) -> Duration {
         let interval = self.check.interval;
         interval * self.check.fail_after + (interval / 2).min(Duration::from_millis(100))
@@ -438,7 +438,7 @@ impl Line {
 }
 
 /// RFC 1122 section 2.3.2.1 recommends one ARP request per second and destination, and the kernel
-/// keeps to that. A line that has just begun may have lost the first one, or the answer; it gets a
+/// keeps to that. An uplink that has just begun may have lost the first one, or the answer; it gets a
 /// few more.
 const RESOLVE_PACE: Duration = Duration::from_millis(100);
 const RESOLVE_FOR: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! Is a line alive? One [`Line`] a uplink sends rounds of echoes and judges
-//! them; [`blame()`] finds targets that are silent on every line.
+//! Is a line alive? One [`Line`] an uplink sends rounds of echoes and judges
+//! them; [`blame()`] finds targets that are silent on every uplink.
 
 mod blame;
 mod line;
@@ -16,7 +16,7 @@ pub use verdict::{Cause, Verdict};
 use crate::config::CheckConfig;
 use crate::time::Duration;
 
-/// The part of an ICMP identifier that all lines of a router share, so that a socket also hears
+/// The part of an ICMP identifier that all uplinks of a router share, so that a socket also hears
 /// the answers that came by the wrong one; the rest is the uplink's number.
 pub const IDENT_PREFIX: u16 = 0xff80;
 
@@ -27,7 +27,7 @@ pub fn quorum_window(check: &CheckConfig) -> Duration {
 
 /// Silence on every line after which a target is blamed: a little less than the
 /// quorum window, so that a target which dies everywhere is blamed before its
-/// silence condemns a line.
+/// silence condemns an uplink.
 pub fn blame_window(check: &CheckConfig) -> Duration {
     let quorum = quorum_window(check);
     quorum.saturating_sub(check.interval * 2).max(quorum / 2)

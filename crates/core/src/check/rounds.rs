@@ -1,5 +1,5 @@
 //! The short window: the last rounds of probes and what came of each. It gives
-//! the run of good rounds that a dead line needs to return.
+//! the run of good rounds that a dead uplink needs to return.
 
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;

@@ -18,7 +18,7 @@ pub enum Verdict {
     Held(Cause),
 }
 
-/// Why a line is not good.
+/// Why an uplink is not good.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Cause {
     /// No valid answer from any target for this long.

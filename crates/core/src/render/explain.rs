@@ -13,7 +13,7 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         Key::Guard => "forwards nothing from boot to the first verified state",
         Key::Firewall => "marks, translation, port forwards and filter; its chains are below",
         Key::Slots => {
-            "which line each share of the new connections takes; a failover changes its elements"
+            "which uplink each share of the new connections takes; a failover changes its elements"
         }
         Key::Address { ifname, prefix }
             if config
@@ -23,19 +23,19 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         {
             "the network's address, added if it is not there"
         }
-        Key::Address { .. } => "the line's address, added if it is not there",
+        Key::Address { .. } => "the uplink's address, added if it is not there",
         Key::Route(route) if route.table == shared && route.metric != 0 => {
-            "sockets that are bound to a device with several lines take its first usable line"
+            "sockets that are bound to a device with several uplinks take its first usable uplink"
         }
         Key::Route(route) if route.table == shared => {
             "the router's own traffic, over the active \
-             lines by weight; `unreachable` or absent while no line is usable"
+             uplinks by weight; `unreachable` or absent while no uplink is usable"
         }
         Key::Route(route) if route.metric == LAST_METRIC => {
-            "while the line's device is down its \
-             packets are refused, and do not leave by another line with a wrong source"
+            "while the uplink's device is down its \
+             packets are refused, and do not leave by another uplink with a wrong source"
         }
-        Key::Route(_) => "everything that belongs to the line",
+        Key::Route(_) => "everything that belongs to the uplink",
         Key::Rule(rule) => {
             return rung(rule.priority.checked_sub(config.ranges.rule_priorities.0)?);
         }
@@ -59,8 +59,8 @@ const fn rung(number: u32) -> Option<&'static str> {
         ladder::step::NOBODY => {
             "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"
         }
-        301..=426 => "what the router sends from a line's address leaves by that line",
-        501..=626 => "sockets that are bound to a line's device",
+        301..=426 => "what the router sends from an uplink's address leaves by that uplink",
+        501..=626 => "sockets that are bound to an uplink's device",
         ladder::step::SHARED => "the router's own traffic",
         ladder::step::GUARD => {
             "what came from the inside and has no uplink is refused, and takes no default route of `main`"
@@ -95,7 +95,7 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             "sysctl.conf",
         ),
         Some((_, "send_redirects")) => {
-            ("hosts must not learn a way past the router, to a line beside them", "sysctl.conf")
+            ("hosts must not learn a way past the router, to an uplink beside them", "sysctl.conf")
         }
         Some((_, "arp_ignore")) => (
             "devices with a subnet in common: each answers ARP for its own address only",
@@ -106,7 +106,7 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             "sysctl.conf, keepalived",
         ),
         Some((_, "promote_secondaries")) => (
-            "devices with several lines: when one address of a subnet is removed the others stay",
+            "devices with several uplinks: when one address of a subnet is removed the others stay",
             "systemd",
         ),
         Some(_) => return None,
@@ -121,7 +121,7 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                 "nobody that we know of",
             ),
             "net/ipv4/fib_multipath_hash_policy" => (
-                "connections that take the shared route spread over the lines by ports (1) or by \
+                "connections that take the shared route spread over the uplinks by ports (1) or by \
                  addresses (0)",
                 "nobody that we know of",
             ),
@@ -137,24 +137,24 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
 /// What a chain of our table does; `None` for one that nobody has explained yet.
 pub fn chain(name: &str) -> Option<&'static str> {
     Some(match name {
-        "restore" => "each packet of a known connection gets the mark of its line back",
+        "restore" => "each packet of a known connection gets the mark of its uplink back",
         "classify" => {
-            "the first packet of a connection: one from a line belongs to that line; one from the \
-             inside to a line's own address looks for a port forward; another one takes a slot, \
+            "the first packet of a connection: one from an uplink belongs to that uplink; one from the \
+             inside to an uplink's own address looks for a port forward; another one takes a bucket, \
              unless it is for the router or `main` has a route of its own for it"
         }
         "translate" => {
-            "the first packet of a connection that leaves: the line is noted in the connection \
+            "the first packet of a connection that leaves: the uplink is noted in the connection \
              mark, the source translated; what goes to another network of the interface gets the \
              address there, and what IPsec will wrap keeps its own; one before the usual priority, so \
              that the masquerade of others is asked later"
         }
         "input" => {
-            "what comes by a line for the router, a disabled one too, goes to `wan_input`, what comes \
+            "what comes by an uplink for the router, a disabled one too, goes to `wan_input`, what comes \
              from a network of kind `dmz` or `guest` to `inside_input`"
         }
         "forward" => {
-            "forwarded packets: MSS clamp, and what comes by a line, a \
+            "forwarded packets: MSS clamp, and what comes by an uplink, a \
              disabled one too, goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
         }
         "egress" => {
@@ -166,8 +166,12 @@ pub fn chain(name: &str) -> Option<&'static str> {
              will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked to be deleted, so that it \
              begins anew"
         }
-        "wan_input" => "what a line may open towards the router; the rest is dropped and counted",
-        "wan_forward" => "what a line may open towards the inside; the rest is dropped and counted",
+        "wan_input" => {
+            "what an uplink may open towards the router; the rest is dropped and counted"
+        }
+        "wan_forward" => {
+            "what an uplink may open towards the inside; the rest is dropped and counted"
+        }
         "inside_input" => {
             "what the hosts of a network of kind `dmz` or `guest` may ask of the router; the rest is \
              dropped and counted"
@@ -175,24 +179,24 @@ pub fn chain(name: &str) -> Option<&'static str> {
         _ if name.starts_with("net_") => {
             "what the hosts of this network may reach; the rest is dropped and counted"
         }
-        "hairpin" => "port forwards for clients inside, by a line's own address",
+        "hairpin" => "port forwards for clients inside, by an uplink's own address",
         "own_hairpin" => "the router itself reaches port forwards by an uplink's address, too",
         "own" => {
-            "what the router sends from an address that is not one line's, an inside one for \
-             example, says about a packet of a line, or answers into a VPN instead of the line, gets \
-             the mark of its connection; a new one from an address that several lines have gets that \
-             of a usable line"
+            "what the router sends from an address that is not one uplink's, an inside one for \
+             example, says about a packet of an uplink, or answers into a VPN instead of the uplink, gets \
+             the mark of its connection; a new one from an address that several uplinks have gets that \
+             of a usable uplink"
         }
         _ if name.starts_with("on_") => {
-            "what comes in by a device with several lines belongs to the line with that address, \
+            "what comes in by a device with several uplinks belongs to the uplink with that address, \
              else to the one whose gateway sent it, else to the first"
         }
         _ if name.starts_with("from_") => {
-            "a connection that came in by this line: its mark, unless `main` leads back by the same \
+            "a connection that came in by this uplink: its mark, unless `main` leads back by the same \
              interface, and its port forwards; one whose source is an inside address is dropped and \
              counted"
         }
-        _ if name.starts_with("mark_") => "sets the mark of this line",
+        _ if name.starts_with("mark_") => "sets the mark of this uplink",
         _ => return None,
     })
 }

@@ -119,7 +119,7 @@ fn mangle(rules: &Rules<'_>) -> String {
         let new = format!("rail-restore -i {ifname}{from_beyond} -m conntrack --ctstate NEW");
         out.push(format!("{new} -j CONNMARK --set-xmark {mark}"));
         out.push(format!("{new} -j MARK --set-xmark {mark}"));
-        // A connection without a line yet belongs to the one that it leaves by.
+        // A connection without an uplink yet belongs to the one that it leaves by.
         let unpinned = format!("-m connmark --mark 0x0/{mask}");
         out.push(format!(
             "rail-pin -o {ifname}{to_beyond} {unpinned} -j CONNMARK --set-xmark {mark}"
@@ -150,8 +150,8 @@ fn beyond(rules: &Rules<'_>, uplink: &UplinkConfig, end: &str) -> String {
     if has_neighbours { format!(" ! {end} {network}") } else { String::new() }
 }
 
-/// The router's packets whose way does not show the line of their connection: from an inside
-/// address, or about a packet of it, or on the way into something else with the line's address.
+/// The router's packets whose way does not show the uplink of their connection: from an inside
+/// address, or about a packet of it, or on the way into something else with the uplink's address.
 fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
     let restore = format!("-j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}");
     let mut out = vec![
@@ -330,7 +330,7 @@ fn filter(rules: &Rules<'_>) -> String {
     with_chains(text, "filter", &chains)
 }
 
-/// Where what comes by a line goes.
+/// Where what comes by an uplink goes.
 fn gates(ifname: IfName, inward: &str) -> [String; 2] {
     [format!("rail-forward -i {ifname} -j {inward}"), format!("rail-input -i {ifname} -j rail-wan")]
 }

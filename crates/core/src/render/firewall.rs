@@ -134,7 +134,7 @@ fn by_device(
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
 
-/// The interfaces of disabled lines, where no enabled one is: the cable is still in, and whoever is
+/// The interfaces of disabled uplinks, where no enabled one is: the cable is still in, and whoever is
 /// at its other end is no more trusted than before.
 pub(super) fn closed(config: &Config) -> Vec<IfName> {
     let in_use =
@@ -270,8 +270,8 @@ fn from_uplink_to_inside(config: &Config) -> Chain {
 
 /// Forwarded packets. Connections that proved themselves in both directions take the first
 /// rule. The MSS clamp sees what comes from the inside before that, SYN and SYN-ACK alike, and
-/// what comes from a line narrower than Ethernet: its SYN-ACK says how much the inside may send
-/// by that line. Of what comes from elsewhere it sees only the SYN, for its SYN-ACK goes to the
+/// what comes from an uplink narrower than Ethernet: its SYN-ACK says how much the inside may send
+/// by that uplink. Of what comes from elsewhere it sees only the SYN, for its SYN-ACK goes to the
 /// inside, where the route is wider.
 ///
 /// The clamp asks for the route back, which a first packet feels. Where every interface has the
@@ -307,8 +307,8 @@ fn forward(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     base("forward", ChainKind::Filter, Hook::Forward, FILTER, rules)
 }
 
-/// The clamp for what comes from a narrow line. The route back that [`CLAMP`] asks for bears no
-/// mark, and may be that of another, wider line; so the size is written down.
+/// The clamp for what comes from a narrow uplink. The route back that [`CLAMP`] asks for bears no
+/// mark, and may be that of another, wider uplink; so the size is written down.
 fn narrow_clamp(line: &Line<'_>) -> String {
     let (ifname, size) = (line.uplink.ifname, line.mtu.saturating_sub(IPV4_TCP_HEADERS));
     format!(

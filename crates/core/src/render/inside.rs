@@ -9,11 +9,11 @@
 //!   the packet after that makes a new entry, in the middle of the stream;
 //! * UDP is only ever `new`, but keeps its entry, and with it the mark.
 //!
-//! Both kinds of TCP packets must go on to the box, or a connection would change its line. From a
-//! host beside the box nothing else has a claim to them: a connection by another line is
+//! Both kinds of TCP packets must go on to the box, or a connection would change its uplink. From a
+//! host beside the box nothing else has a claim to them: a connection by another uplink is
 //! translated, so both of its directions pass here and it is placed. The exception are streams
 //! whose entry got lost, by a restart of the router for one. They are sent to the box and end
-//! there with a reset, as they mostly do by any other line.
+//! there with a reset, as they mostly do by any other uplink.
 //!
 //! Arrivals need no pinning. Which of the hosts' packets come from the box cannot be told by
 //! interface, and need not: what the box lets in for a host beside it does not pass here, and the

@@ -2,7 +2,7 @@
 //!
 //! Policy rules lead to a table for each uplink ([`ladder`]). Each ends in an
 //! `unreachable` of the highest metric, so that a pinned packet never falls through
-//! to another line when its own interface goes down.
+//! to another uplink when its own interface goes down.
 
 mod allow;
 mod arrival;
@@ -131,7 +131,7 @@ const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
 }
 
 /// The default route for what bears no mark: the router's own traffic. Several next hops name no
-/// source, so only lines whose address the kernel then takes can be among them.
+/// source, so only uplinks whose address the kernel then takes can be among them.
 fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
     let carrying = config.uplinks.iter().zip(&facts.uplinks);
     let carrying = carrying.filter(|(u, f)| u.enabled && f.active && f.is_routable());

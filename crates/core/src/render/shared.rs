@@ -1,13 +1,13 @@
-//! Lines that have something in common: an interface, a subnet, or even the address.
+//! Uplinks that have something in common: an interface, a subnet, or even the address.
 //!
-//! * **One interface, several lines.** What arrives belongs to the line whose address was asked
-//!   for; what asks for none of them (a network routed to us) to the line whose gateway sent it,
-//!   by its hardware address, else to the first. What leaves belongs to the line whose gateway is
+//! * **One interface, several uplinks.** What arrives belongs to the uplink whose address was asked
+//!   for; what asks for none of them (a network routed to us) to the uplink whose gateway sent it,
+//!   by its hardware address, else to the first. What leaves belongs to the uplink whose gateway is
 //!   the next hop, not to the slot: the router's own packets have none.
 //! * **One subnet, several interfaces.** Each interface answers ARP for its own address only.
 //! * **One address on several interfaces** ("twins": two USB sticks of one make). Arrivals are
 //!   told by interface. A source address says nothing here, so twins have no rule by source: the
-//!   mark of its connection puts a packet of the router back on its line, and what has none goes
+//!   mark of its connection puts a packet of the router back on its uplink, and what has none goes
 //!   to a twin that is usable.
 //!
 //! Left out: hosts in a common subnet, which the kernel reaches by the interface that it lists
@@ -26,12 +26,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-/// The enabled lines on an interface, in the order of the file.
+/// The enabled uplinks on an interface, in the order of the file.
 fn on_interface(config: &Config, ifname: IfName) -> impl Iterator<Item = &UplinkConfig> {
     config.uplinks.iter().filter(move |u| u.enabled && u.ifname == ifname)
 }
 
-/// The other enabled lines.
+/// The other enabled uplinks.
 fn others<'a>(
     config: &'a Config,
     uplink: &'a UplinkConfig,
@@ -39,12 +39,12 @@ fn others<'a>(
     config.uplinks.iter().filter(|other| other.enabled && other.name != uplink.name)
 }
 
-/// True if the line is not alone on its interface.
+/// True if the uplink is not alone on its interface.
 pub(crate) fn shares_interface(config: &Config, uplink: &UplinkConfig) -> bool {
     on_interface(config, uplink.ifname).nth(1).is_some()
 }
 
-/// True if the line speaks for its interface where one must.
+/// True if the uplink speaks for its interface where one must.
 pub(super) fn is_first(config: &Config, uplink: &UplinkConfig) -> bool {
     on_interface(config, uplink.ifname).next().is_some_and(|first| first.name == uplink.name)
 }
@@ -67,7 +67,7 @@ fn meet(a: Prefix, b: Prefix) -> bool {
     a.contains(b.address) || b.contains(a.address)
 }
 
-/// True if another line has the same address.
+/// True if another uplink has the same address.
 pub(super) fn is_twin(config: &Config, uplink: &UplinkConfig) -> bool {
     others(config, uplink).any(|other| other.address.address == uplink.address.address)
 }
@@ -108,7 +108,7 @@ pub(super) fn device_default(
     Some(RouteValue::Unicast { nexthops: vec![nexthop(line, 1)], source })
 }
 
-/// Tells whose the first packet of a connection is that came in by an interface of several lines.
+/// Tells whose the first packet of a connection is that came in by an interface of several uplinks.
 pub(super) fn arrivals(facts: &Facts, lines: &[&Line<'_>]) -> Vec<String> {
     let from = |line: &Line<'_>| format!("goto from_{}", line.uplink.name);
     let by_address = |line: &&Line<'_>| {
@@ -180,7 +180,7 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
 }
 
-/// The own addresses of the lines outside by where they are at home: the interfaces that have them,
+/// The own addresses of the uplinks outside by where they are at home: the interfaces that have them,
 /// and the loopback.
 fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
     let mut homes: Vec<(Vec<String>, Vec<String>)> = Vec::new();
@@ -207,12 +207,12 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
 ///
 /// * from an address that is not one line's and so has no rule: an inside one, or that of several
-///   lines. Without the mark a return or a death would move it to another line, with the source of
+///   uplinks. Without the mark a return or a death would move it to another uplink, with the source of
 ///   its first one;
 /// * what the router says about a packet of such a connection (too large, too far, refused), from
 ///   whatever address. What it says to a host inside leaves by no uplink, and is left alone;
 /// * from an address of a line, on the way into something else: a VPN that `main` has a route for, or
-///   another line. It answers what came in by the line, for a socket that is bound to the address and begins
+///   another uplink. It answers what came in by the uplink, for a socket that is bound to the address and begins
 ///   something itself goes where it will: its connection has no mark yet.
 ///
 /// `restored` gives a packet without a mark of ours the mark of its connection.

@@ -37,7 +37,7 @@ const PER_UPLINK: &[Setting] = &[
     Setting { path: "rp_filter", value: "2" },
     // The reverse lookup sees the mark, and so the uplink's own table.
     Setting { path: "src_valid_mark", value: "1" },
-    // A multipath route passes over a dead line at once, and a pinned packet is refused, also while
+    // A multipath route passes over a dead uplink at once, and a pinned packet is refused, also while
     // no daemon runs.
     Setting { path: "ignore_routes_with_linkdown", value: "1" },
 ];

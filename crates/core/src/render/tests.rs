@@ -161,7 +161,7 @@ fn chains(config: &Config, facts: &Facts, names: &[&str]) -> String {
     text(&state)
 }
 
-/// Given one narrow line of two, then what comes in by it is clamped to its size before replies
+/// Given one narrow uplink of two, then what comes in by it is clamped to its size before replies
 /// are let through, and nothing is asked about the other one; a box inside has no such rule.
 #[test]
 fn what_a_narrow_line_brings_is_clamped() {
@@ -180,7 +180,7 @@ fn what_a_narrow_line_brings_is_clamped() {
 }
 
 /// Given a range, a moved range, allowed sources, a forward on one line and one without
-/// hairpin, then these rules; a disabled line has none, and the filter closes its interface.
+/// hairpin, then these rules; a disabled uplink has none, and the filter closes its interface.
 #[test]
 fn forwards_of_every_kind() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Inbound)]);
@@ -368,14 +368,14 @@ fn a_gateway_outside_the_prefix_is_on_link() {
     assert_eq!(route(20000), shared);
 }
 
-/// Puts the second line beside the first one: its interface, its subnet, another gateway.
+/// Puts the second uplink beside the first one: its interface, its subnet, another gateway.
 fn on_one_port(config: &mut Config) {
     config.uplinks[1].ifname = config.uplinks[0].ifname;
     config.uplinks[1].address = "100.64.1.3/24".parse().unwrap();
     config.uplinks[1].gateway = "100.64.1.254".parse().unwrap();
 }
 
-/// Given two lines of one subnet on one port beside a usual line, with a forward, and the hardware
+/// Given two uplinks of one subnet on one port beside a usual uplink, with a forward, and the hardware
 /// address of one gateway, then this state.
 #[test]
 fn two_lines_on_one_port() {
@@ -429,7 +429,7 @@ fn a_death_among_lines_with_something_in_common_changes_no_rule() {
     }
 }
 
-/// Given lines of one subnet on one port, when others carry too, then the router's own traffic
+/// Given uplinks of one subnet on one port, when others carry too, then the router's own traffic
 /// leaves them out: of several next hops none names a source, and the kernel would take the wrong
 /// one. In subnets of their own they take part.
 #[test]

@@ -39,7 +39,7 @@ const fn adopted(health: Health) -> Verdict {
 }
 
 impl Router {
-    /// Sets up lines, books and facts for the configuration, from the saved verdicts.
+    /// Sets up uplinks, books and facts for the configuration, from the saved verdicts.
     pub(super) fn adopt_uplinks(&mut self, now: Instant) {
         for index in 0..self.config.uplinks.len() {
             let name = &self.config.uplinks[index].name;

@@ -11,7 +11,7 @@ use crate::output::Output;
 use crate::time::Instant;
 use alloc::vec::Vec;
 
-/// True if both describe the same line, so that its verdict stays true.
+/// True if both describe the same uplink, so that its verdict stays true.
 fn is_same_line(a: &UplinkConfig, b: &UplinkConfig) -> bool {
     a.ifname == b.ifname && a.address == b.address && a.gateway == b.gateway
 }
@@ -75,7 +75,7 @@ impl Router {
         out.push(Output::Observe(EVERYTHING));
     }
 
-    /// Connections of uplinks that go away, or become another line, can move.
+    /// Connections of uplinks that go away, or become another uplink, can move.
     fn purge_removed(&mut self, config: &Config) {
         let mut gone = Vec::new();
         for (uplink, fact) in self.config.uplinks.iter().zip(&self.facts.uplinks) {
@@ -97,7 +97,7 @@ impl Router {
     }
 
     /// Connections of uplinks that went away earlier: the process that took the configuration may
-    /// have died before it removed them, and they would leave by other lines for ever.
+    /// have died before it removed them, and they would leave by other uplinks for ever.
     pub(super) fn purge_forgotten(&mut self) {
         for id in self.saved.leaving.clone() {
             self.purge_later(id);

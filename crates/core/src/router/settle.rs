@@ -1,6 +1,6 @@
 //! What follows when the kernel has the new state: the end of the boot guard, news of
 //! the switch, and the removal of connections that can move. Route first, then marks,
-//! verified, and only then are connections deleted, so that none forms again on the dead line.
+//! verified, and only then are connections deleted, so that none forms again on the dead uplink.
 
 use super::{Router, SWEEP_AFTER};
 use crate::check::Line;
@@ -220,8 +220,8 @@ impl Router {
     }
 
     /// Filter, translation and policy rules were read back as they should be: from now on nothing
-    /// can leave as it must not, and the boot guard has no more purpose. A line whose route is
-    /// refused does not hold it, or one bad line would close the others.
+    /// can leave as it must not, and the boot guard has no more purpose. An uplink whose route is
+    /// refused does not hold it, or one bad uplink would close the others.
     fn verify_first_state(&mut self, out: &mut Vec<Output>) {
         let protects = |key: &Key| matches!(key, Key::Firewall | Key::Slots | Key::Rule(_));
         if self.verified || !self.is_quiet() || !self.are_in_place(protects) {

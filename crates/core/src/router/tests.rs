@@ -227,13 +227,13 @@ fn settled(config: &Config, saved: Saved) -> (Router, Kernel) {
     (router, kernel)
 }
 
-/// The purges that no other line is needed for.
+/// The purges that no other uplink is needed for.
 fn exact(kernel: &Kernel) -> Vec<(u8, Which)> {
     let exact = kernel.purges.iter().filter(|purge| purge.which != Which::Movable);
     exact.map(|purge| (purge.uplink.0, purge.which)).collect()
 }
 
-/// Given the only line, which is usable again at once, when it gets another address, then the
+/// Given the only uplink, which is usable again at once, when it gets another address, then the
 /// connections that bear the old one are deleted, once.
 #[test]
 fn a_line_with_another_address_loses_its_old_connections() {
@@ -285,7 +285,7 @@ fn other_marks_delete_what_has_the_old_ones() {
 }
 
 /// Given an inside address, one of a line and one beside it, when connections of a line that is not
-/// there are to go, then those from what lines have or had stay, and those from the inside do not;
+/// there are to go, then those from what uplinks have or had stay, and those from the inside do not;
 /// nor do those to any of them.
 #[test]
 fn own_connections_from_inside_addresses_are_not_kept() {
@@ -359,7 +359,7 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
 }
 
 /// Given a router at rest, when one reading omits an address, a route and a rule, then nothing is
-/// changed and no line is lost; when the next one omits them, too, they are put back.
+/// changed and no uplink is lost; when the next one omits them, too, they are put back.
 #[test]
 fn one_reading_is_no_evidence_of_absence() {
     let config = external(2);

@@ -3,7 +3,7 @@
 //! Connections of a dead uplink can move, and wait in [`settle`] until another one carries. Others
 //! lead nowhere: an uplink has another address, another number or another translation than when
 //! they were made. The kernel remembers for each what it was, and one that refreshes itself would
-//! leave with a dead source for ever. They are deleted however well the line is, and need no other
+//! leave with a dead source for ever. They are deleted however well the uplink is, and need no other
 //! one to move to; but only when the rules that make new ones were read back, so that none forms
 //! again as the old ones were.
 //!

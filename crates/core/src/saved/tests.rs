@@ -24,7 +24,7 @@ fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// Given a line of the same name with another address or translation, then what bears the old one
+/// Given an uplink of the same name with another address or translation, then what bears the old one
 /// is void, and nothing else; interface and gateway change nothing.
 #[test]
 fn a_line_that_becomes_another_one_leaves_void_connections() {
@@ -42,7 +42,7 @@ fn a_line_that_becomes_another_one_leaves_void_connections() {
     assert_eq!(void_after(|c| drop(c.uplinks.remove(1))), moved);
 }
 
-/// Given a line that begins to translate, then what was not translated is void.
+/// Given an uplink that begins to translate, then what was not translated is void.
 #[test]
 fn what_was_not_translated_is_void_when_it_should_be() {
     let (mut config, mut saved) = (three(), Saved::default());
@@ -68,7 +68,7 @@ fn other_marks_leave_void_connections() {
     assert_eq!(void_after(|c| c.ranges.mark_mask = 0xff00_0000).len(), 6);
 }
 
-/// Given a line that goes back before the deletion was done, then its connections are good again.
+/// Given an uplink that goes back before the deletion was done, then its connections are good again.
 #[test]
 fn what_came_back_is_not_void() {
     let (first, mut saved) = (three(), Saved::default());
@@ -82,8 +82,8 @@ fn what_came_back_is_not_void() {
     assert_eq!(which, [Which::From(new), Which::At(new)]);
 }
 
-/// Given tables for three lines, when one is renamed, then it gets the number of the name that
-/// is gone: no line has a table that is not ours.
+/// Given tables for three uplinks, when one is renamed, then it gets the number of the name that
+/// is gone: no uplink has a table that is not ours.
 #[test]
 fn numbers_stay_within_the_tables() {
     let (mut config, mut saved) = (three(), Saved::default());
@@ -95,7 +95,7 @@ fn numbers_stay_within_the_tables() {
         config.uplinks.iter().map(|u| render::table(config, saved.ids[&u.name])).collect()
     };
     assert_eq!(tables(&saved, &config), [1001, 1002, 1003]);
-    // Mark and address are those of the line under its old name.
+    // Mark and address are those of the uplink under its old name.
     assert_eq!(saved.void, []);
 }
 

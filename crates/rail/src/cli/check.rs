@@ -136,7 +136,7 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
     let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(config);
     line(format!(
-        "  probes cost {} MB a month on a line in use, {} MB on one that waits",
+        "  probes cost {} MB a month on an uplink in use, {} MB on one that waits",
         full_bytes / 1_000_000,
         slow_bytes / 1_000_000
     ));

@@ -25,7 +25,7 @@ pub(super) fn draw(story: &Story) -> String {
          font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
          <text x=\"12\" y=\"22\" font-size=\"15\" fill=\"#222\">A new connection each 10 ms through \
-         rail, weights 3:2:1: each dot is one, on the line it took</text>\n"
+         rail, weights 3:2:1: each dot is one, on the uplink it took</text>\n"
     );
     let at = |step: &Step| begin.map_or(0.0, |b| x(step.from.saturating_duration_since(b)));
     for (n, step) in story.steps.iter().enumerate() {

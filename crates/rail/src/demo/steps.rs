@@ -179,7 +179,7 @@ impl Story {
         );
         let _ = writeln!(
             text,
-            "packets with the source of another line: {} (bound 0): {}",
+            "packets with the source of another uplink: {} (bound 0): {}",
             self.wrong_sources,
             if self.wrong_sources == 0 { "held" } else { "MISSED" },
         );

@@ -125,7 +125,7 @@ fn required(reader: &mut Reader, section: &Section<'_>, targets: usize) -> usize
         let place = section.place("targets");
         let text = format!("`required` is {required}, but there are only {targets} targets");
         let problem = reader.error(node.span(), text);
-        problem.hint("no line could ever be up");
+        problem.hint("no uplink could ever be up");
         if section.get("targets").is_some() {
             problem.also(&place, "the targets");
         }

@@ -113,7 +113,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
         && let Some(at) = &first.address
     {
         let hint = if is_here(first) {
-            Some("two lines may have one address, but on an interface of its own each")
+            Some("two uplinks may have one address, but on an interface of its own each")
         } else {
             why_not.or(is_inside(first).then_some("the first uplink is inside"))
         };
@@ -131,7 +131,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
             reader
                 .error(span.clone(), text)
                 .also(&at.span, "first here")
-                .hint("that is one line given twice: a line is told by its gateway");
+                .hint("that is one uplink given twice: an uplink is told by its gateway");
         }
     }
 }
@@ -216,7 +216,7 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
     };
     if let Some(operator) = one_operator(&config.check.targets) {
         let text = format!("all targets belong to one operator ({operator})");
-        let hint = "if it is down, every line looks dead; take targets of several operators";
+        let hint = "if it is down, every uplink looks dead; take targets of several operators";
         warn(targets.clone(), text, hint);
     }
     for uplink in &config.uplinks {
@@ -242,7 +242,7 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
     }
     let silence = config.check.interval * config.check.fail_after;
     if silence > Duration::from_secs(60) {
-        let text = format!("a dead line is noticed only after {} s", silence.as_secs());
+        let text = format!("a dead uplink is noticed only after {} s", silence.as_secs());
         warn(check, text, "that is `fail_after` x `interval`; the defaults give 0.9 s");
     }
     let out = |u: &&_| carries_out(u);

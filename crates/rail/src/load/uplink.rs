@@ -69,7 +69,7 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
         if !reader.broken && !is_misspelt(file, "uplink") {
             reader
                 .error(file.place("uplink"), "there is no [[uplink]]")
-                .hint("each line to the internet is one block [[uplink]]");
+                .hint("each uplink to the internet is one block [[uplink]]");
         }
         return Vec::new();
     }

@@ -55,7 +55,7 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
-        title: "A line without translation: `nat = false` on `isp1`",
+        title: "An uplink without translation: `nat = false` on `isp1`",
         replace: ("weight = 2", "weight = 2\nnat = false"),
         ..PLAIN
     },
@@ -79,12 +79,12 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
-        title: "Two lines on one port: `isp2` on `wan1`, too",
+        title: "Two uplinks on one port: `isp2` on `wan1`, too",
         replace: ("interface = \"wan2\"", "interface = \"wan1\""),
         ..PLAIN
     },
     Variant {
-        title: "Two lines with one address: `isp2` is a second stick like `isp1`",
+        title: "Two uplinks with one address: `isp2` is a second stick like `isp1`",
         replace: (
             "address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"",
             "address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"",
@@ -124,7 +124,7 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
-        title: "No line is usable, with `[router] no_uplink = \"unreachable\"`",
+        title: "No uplink is usable, with `[router] no_uplink = \"unreachable\"`",
         append: "[router]\nno_uplink = \"unreachable\"\n",
         situation: |facts| {
             for fact in &mut facts.uplinks {

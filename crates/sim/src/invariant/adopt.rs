@@ -44,5 +44,5 @@ impl Law for Adopt {
     }
 }
 
-/// Before a line can have died anew.
+/// Before an uplink can have died anew.
 const FRESH: Duration = Duration::from_millis(700);

@@ -1,4 +1,4 @@
-//! A line that loses its carrier is left at once, whether the kernel reports it or not: notifications
+//! An uplink that loses its carrier is left at once, whether the kernel reports it or not: notifications
 //! may be late or lost, the state of the link is not.
 
 use super::{Happening, Law};
@@ -28,5 +28,5 @@ impl Law for Carrier {
     }
 }
 
-/// From carrier loss to the last new connection on the line.
+/// From carrier loss to the last new connection on the uplink.
 const CARRIER: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! A new connection never goes to a line that has been dead for longer than the
+//! A new connection never goes to an uplink that has been dead for longer than the
 //! stated bound, while another line could carry it. A line without carrier is
 //! left at once.
 
@@ -42,5 +42,5 @@ impl Law for DeadLine {
     }
 }
 
-/// From carrier loss to the last new connection on the line.
+/// From carrier loss to the last new connection on the uplink.
 const CARRIER: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! While a line is usable, a new connection finds a way: it is never told that
+//! While an uplink is usable, a new connection finds a way: it is never told that
 //! there is no route, but for the short time after somebody else took it away.
 
 use super::{Happening, Law};

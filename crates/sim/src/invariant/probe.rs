@@ -1,4 +1,4 @@
-//! A probe leaves by its own line and no other: its socket is bound to the line's
+//! A probe leaves by its own uplink and no other: its socket is bound to the uplink's
 //! device, source and mark, and what is sent bears that socket's number, which no other has.
 
 use super::{Happening, Law};

@@ -1,5 +1,5 @@
 //! Connections are deleted only of a line that is not usable, only while another
-//! line is, and only those that can move.
+//! uplink is, and only those that can move.
 
 use super::{Happening, Law};
 use crate::kernel::Flow;

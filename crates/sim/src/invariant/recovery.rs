@@ -1,4 +1,4 @@
-//! Faults end, and everything is well again: every line is up, and those of the
+//! Faults end, and everything is well again: every uplink is up, and those of the
 //! lowest tier carry connections.
 
 use super::{Happening, Law, Share};

@@ -1,5 +1,5 @@
-//! Shares are exact: each active line has its part of the slots by weight, to one
-//! slot; a line that is not active has none. The status shows the same.
+//! Shares are exact: each active uplink has its part of the slots by weight, to one
+//! slot; an uplink that is not active has none. The status shows the same.
 
 use super::{Happening, Law};
 use crate::scene::Scene;

@@ -1,5 +1,5 @@
 //! The death of a line moves only that line's clients: a slot that belongs to a
-//! line when all are well never leaves it while the line is active.
+//! uplink when all are well never leaves it while the uplink is active.
 
 use super::{Happening, Law};
 use crate::scene::{Deed, Line, Scene};

@@ -25,7 +25,7 @@ impl Law for Window {
         let lost = scene.ways.fresh.iter().find(|way| {
             way.outcome == Outcome::Lost && way.line.is_none_or(|line| scene.is_firm(line))
         });
-        // "unreachable" is what the administrator wants when no line is usable.
+        // "unreachable" is what the administrator wants when no uplink is usable.
         let is_wanted = scene.config.router.no_uplink == NoUplink::Unreachable
             && scene.lines.iter().all(|line| {
                 // The change may have been decided a moment ago.

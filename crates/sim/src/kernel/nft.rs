@@ -155,7 +155,7 @@ impl Kernel {
     }
 }
 
-/// One line of a script.
+/// One uplink of a script.
 fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
     let mut words = line.splitn(5, ' ');
     let mut word = || words.next().unwrap_or_default();

@@ -340,7 +340,7 @@ impl World {
         }
     }
 
-    /// One connection out by a line, one in by it, one of the router itself.
+    /// One connection out by an uplink, one in by it, one of the router itself.
     pub(super) fn begin_flow(&mut self, line: usize) {
         let mark = self.scene.lines[line].mark;
         let own = self.scene.config.uplinks[line].address.address;

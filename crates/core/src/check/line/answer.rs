@@ -1,4 +1,4 @@
-//! What arrives on a line's probe socket: an answer to one of its probes, or a
+//! What arrives on an uplink's probe socket: an answer to one of its probes, or a
 //! refusal with its reason. Every packet from outside ends here as a counter.
 
 use super::{Instant, Line};
@@ -16,14 +16,14 @@ pub enum Refusal {
     WrongSequence,
     /// It does not hold what we sent: its sender never saw the question.
     WrongNonce,
-    /// The answer to a probe of another line.
+    /// The answer to a probe of another uplink.
     WrongInterface,
     /// Answered before.
     Duplicate,
 }
 
 impl Line {
-    /// Judges a packet from the line's probe socket.
+    /// Judges a packet from the uplink's probe socket.
     ///
     /// # Errors
     /// [`Refusal`]: it is dropped, and counted with [`Line::count_refusal`].
@@ -36,7 +36,7 @@ impl Line {
         }
         let (sent_at, was_lost) = (round.sent_at, round.settled);
         if was_silent && self.others_are_well(now, target) {
-            // It was the target's fault, so its losses are not the line's.
+            // It was the target's fault, so its losses are not the uplink's.
             self.targets[target].quality.clear(now);
         }
         let is_late = now.since(sent_at) >= self.check.timeout;

@@ -20,7 +20,7 @@ impl Line {
         self.running.is_some()
     }
 
-    /// Since when a dead line has been good without a break.
+    /// Since when a dead uplink has been good without a break.
     pub const fn well_since(&self) -> Option<Instant> {
         self.well_since
     }
@@ -50,7 +50,7 @@ impl Line {
         self.last_answer(target).is_some_and(|at| now.since(at) < window)
     }
 
-    /// True if something arrived lately: by its silence it is not dead. A line that has just begun
+    /// True if something arrived lately: by its silence it is not dead. An uplink that has just begun
     /// has not shown it; after a restart others may need longer for their first answer.
     pub fn is_heard(&self, now: Instant) -> bool {
         let patience = self.patience();
@@ -63,7 +63,7 @@ impl Line {
         self.is_running() && self.proof.is_some_and(|(sent, _)| sent >= at)
     }
 
-    /// For a line that is down because it fell silent: since when. Before that, a probe that is
+    /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
     /// answered elsewhere proves nothing; it may have passed what then broke for all.
     pub fn silent_since(&self) -> Option<Instant> {
         let is_silent = matches!(self.verdict, Verdict::Down(Cause::Silent(_) | Cause::Neighbour));
@@ -72,7 +72,7 @@ impl Line {
     }
 
     /// True if the target answered a probe that was sent within `window`: one that dies is then silent
-    /// on a slow line as soon as on a quick one. With a very long round trip the arrival counts.
+    /// on a slow uplink as soon as on a quick one. With a very long round trip the arrival counts.
     pub fn lived_within(&self, now: Instant, target: usize, window: Duration) -> bool {
         let Some(target) = self.targets.get(target) else { return false };
         let (Some(heard), Some(asked)) = (target.last_answer, target.last_asked) else {

@@ -1,4 +1,4 @@
-//! When a line probes, and what is left of its verdict when it does not.
+//! When an uplink probes, and what is left of its verdict when it does not.
 
 use super::{Instant, Line, Running, Verdict};
 use crate::check::Cause;
@@ -53,7 +53,7 @@ impl Line {
         self.verdict = Verdict::Probing;
     }
 
-    /// Stops probing: link or address have gone. A line that had been judged is down until it
+    /// Stops probing: link or address have gone. An uplink that had been judged is down until it
     /// has proved itself again.
     pub fn stop(&mut self) {
         self.is_halted = false;

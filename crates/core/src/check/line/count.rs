@@ -1,4 +1,4 @@
-//! Which targets count on a line, and what they say together.
+//! Which targets count on an uplink, and what they say together.
 
 use super::{Duration, Instant, Line, Run, Sums, Target, is_blamed};
 use crate::check::rounds::Counted;

@@ -1,4 +1,4 @@
-//! One line against a virtual provider.
+//! One uplink against a virtual provider.
 
 use super::*;
 use crate::config::LossLimits;
@@ -90,7 +90,7 @@ fn lossy(pct: u64) -> impl FnMut(usize, u64) -> Option<Duration> {
     move |_, n| (dice.hash(&[n]) % 100 >= pct).then_some(MS * 10)
 }
 
-/// Given a line never judged, when the first round is good, then it is up.
+/// Given an uplink never judged, when the first round is good, then it is up.
 #[test]
 fn the_first_good_round_brings_it_up() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -100,7 +100,7 @@ fn the_first_good_round_brings_it_up() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
-/// Given a good line, when all answers cease, then it is dead 0.9 s after the last one.
+/// Given a good uplink, when all answers cease, then it is dead 0.9 s after the last one.
 #[test]
 fn silence_is_fast_death() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -112,7 +112,7 @@ fn silence_is_fast_death() {
     assert!(matches!(w.line.verdict(), Verdict::Down(Cause::Silent(_))), "{:?}", w.line.verdict());
 }
 
-/// Given a dead line, when it answers again, then ten good rounds bring it back, not nine.
+/// Given a dead uplink, when it answers again, then ten good rounds bring it back, not nine.
 #[test]
 fn ten_good_rounds_bring_it_back() {
     let mut w = World::new(check(), Verdict::Down(Cause::Adopted));
@@ -122,7 +122,7 @@ fn ten_good_rounds_bring_it_back() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
-/// Given `stable_for` of 5 s, when the line is good again, then it is held meanwhile.
+/// Given `stable_for` of 5 s, when the uplink is good again, then it is held meanwhile.
 #[test]
 fn it_is_held_until_it_was_stable() {
     let check = CheckConfig { stable_for: Duration::from_secs(5), ..check() };
@@ -158,7 +158,7 @@ fn two_dead_targets_break_the_quorum_unless_blamed() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
-/// Given a round trip of 600 ms, longer than the timeout, then the line lives without loss, and can return.
+/// Given a round trip of 600 ms, longer than the timeout, then the uplink lives without loss, and can return.
 #[test]
 fn a_slow_line_lives_and_returns() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -171,7 +171,7 @@ fn a_slow_line_lives_and_returns() {
     assert_eq!(w.line.verdict(), Verdict::Up);
 }
 
-/// Given a line that was dead for a minute, when it has returned, then it is good, and its past
+/// Given an uplink that was dead for a minute, when it has returned, then it is good, and its past
 /// does not condemn it.
 #[test]
 fn a_line_that_returned_is_not_blamed_for_its_death() {
@@ -185,7 +185,7 @@ fn a_line_that_returned_is_not_blamed_for_its_death() {
     }
 }
 
-/// Given a line that was quick, when its round trip jumps to 600 ms, then it stays up.
+/// Given an uplink that was quick, when its round trip jumps to 600 ms, then it stays up.
 #[test]
 fn a_line_that_becomes_slow_stays_up() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -196,7 +196,7 @@ fn a_line_that_becomes_slow_stays_up() {
     }
 }
 
-/// Given 30 % loss for ten minutes, then the line is degraded and never down; with 80 % it goes
+/// Given 30 % loss for ten minutes, then the uplink is degraded and never down; with 80 % it goes
 /// down and never returns.
 #[test]
 fn loss_degrades_and_much_loss_kills() {
@@ -213,8 +213,8 @@ fn loss_degrades_and_much_loss_kills() {
     }
 }
 
-/// Given heavy loss too short to condemn a line, when it is over before the long window has proved
-/// it, then the line, which answers everything by now, is not given up for its past.
+/// Given heavy loss too short to condemn an uplink, when it is over before the long window has proved
+/// it, then the uplink, which answers everything by now, is not given up for its past.
 #[test]
 fn loss_that_is_over_condemns_nobody() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -227,7 +227,7 @@ fn loss_that_is_over_condemns_nobody() {
     }
 }
 
-/// Given a line that carries nothing, when it answers well, then it is probed at a tenth of the
+/// Given an uplink that carries nothing, when it answers well, then it is probed at a tenth of the
 /// pace; a first miss, or traffic, brings back the full pace.
 #[test]
 fn an_idle_line_is_probed_slowly() {
@@ -243,7 +243,7 @@ fn an_idle_line_is_probed_slowly() {
     assert!(w.is_down());
 }
 
-/// Given that our own loop slept for five seconds, then the line is not dead for it.
+/// Given that our own loop slept for five seconds, then the uplink is not dead for it.
 #[test]
 fn our_own_sleep_is_no_death() {
     let mut w = World::new(check(), Verdict::Probing);
@@ -294,7 +294,7 @@ fn probes_are_counted_by_what_became_of_them() {
     assert_eq!(w.line.refused(), RefusedCounters::default());
 }
 
-/// Given two lines, when the answer of one comes in by the other, then it is known as such, and
+/// Given two uplinks, when the answer of one comes in by the other, then it is known as such, and
 /// their identifiers differ only where a socket does not look.
 #[test]
 fn an_answer_of_another_line_is_known() {
@@ -313,7 +313,7 @@ fn an_answer_of_another_line_is_known() {
     assert_eq!(w.line.refused().wrong_interface, 1);
 }
 
-/// Given a failed neighbour and silence of two intervals, then the line is down; while answers
+/// Given a failed neighbour and silence of two intervals, then the uplink is down; while answers
 /// arrive it is not.
 #[test]
 fn a_failed_neighbour_condemns_a_silent_line() {
@@ -329,7 +329,7 @@ fn a_failed_neighbour_condemns_a_silent_line() {
 }
 
 /// Given a return that takes longer than the rounds of ten seconds, by their number or by
-/// `stable_for`, when the line is good, then it returns when it should.
+/// `stable_for`, when the uplink is good, then it returns when it should.
 #[test]
 fn a_long_proof_of_health_can_be_given() {
     for (recover_after, stable_for, at_least) in [(30, 0, 30), (2, 25, 25)] {
@@ -347,7 +347,7 @@ fn a_long_proof_of_health_can_be_given() {
     }
 }
 
-/// Given a line of two targets at a tenth of the pace, when one target is dead for half a minute
+/// Given an uplink of two targets at a tenth of the pace, when one target is dead for half a minute
 /// and answers again, then its losses are its own.
 #[test]
 fn a_target_that_returns_does_not_condemn_a_line() {
@@ -364,7 +364,7 @@ fn a_target_that_returns_does_not_condemn_a_line() {
     }
 }
 
-/// Given a line that begins, then it has its gateway asked again with each round, at most ten times
+/// Given an uplink that begins, then it has its gateway asked again with each round, at most ten times
 /// and not after the first answer; and afresh when it begins anew.
 #[test]
 fn a_line_that_begins_has_its_gateway_asked_again() {
@@ -390,7 +390,7 @@ fn a_line_that_begins_has_its_gateway_asked_again() {
 }
 
 /// Given three targets of which one is silent for long, when another one is blamed for one lost
-/// probe, then the line lives: that one has answered lately.
+/// probe, then the uplink lives: that one has answered lately.
 #[test]
 fn blame_for_one_lost_probe_condemns_no_line() {
     let check = CheckConfig { interval: MS * 1000, fail_after: 3, ..check() };

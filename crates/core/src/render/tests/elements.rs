@@ -3,7 +3,7 @@
 use super::*;
 use crate::state::Firewall;
 
-/// Given forty lines in pairs of one address, and as many as there can be, then their elements and
+/// Given forty uplinks in pairs of one address, and as many as there can be, then their elements and
 /// all slots fit the map.
 #[test]
 fn slots_and_elements_fit_the_map() {

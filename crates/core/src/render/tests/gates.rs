@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Given disabled lines, alone, beside an enabled one, and inside, then the filter closes the
+/// Given disabled uplinks, alone, beside an enabled one, and inside, then the filter closes the
 /// interface that nobody else has, in every form and in both families; without a filter of ours
 /// nothing does.
 #[test]
@@ -60,7 +60,7 @@ fn destinations_without_translation_are_not_open_to_guests() {
     assert!(filter.contains("rail-net-guest0") && !filter.contains("172.16"), "{filter}");
 }
 
-/// Given a forward, a disabled line and an interface that the file does not name in the network of
+/// Given a forward, a disabled uplink and an interface that the file does not name in the network of
 /// an uplink, then neither of the two reaches the forward by the address of another uplink; the
 /// router itself and whoever is nowhere named do.
 #[test]

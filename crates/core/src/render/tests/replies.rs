@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// Given usual lines, when the router answers from the address of one and `main` leads to the client
-/// by another, then the answer gets the mark of its connection; on the line's own interface it does
+/// Given usual uplinks, when the router answers from the address of one and `main` leads to the client
+/// by another, then the answer gets the mark of its connection; on the uplink's own interface it does
 /// not need it. Twins are at home on both.
 #[test]
 fn a_reply_that_main_leads_astray_gets_its_mark_back() {
@@ -27,7 +27,7 @@ fn a_reply_that_main_leads_astray_gets_its_mark_back() {
     assert_eq!(found.matches("oifname != { \"wan3\", \"lo\" }").count(), 1, "{found}");
 }
 
-/// Given usual lines, two of them on one port, when a host inside answers a neighbour of an uplink,
+/// Given usual uplinks, two of them on one port, when a host inside answers a neighbour of an uplink,
 /// or its gateway, then the answer leaves as it is; by a gateway it does not.
 #[test]
 fn replies_to_neighbours_leave_untranslated() {
