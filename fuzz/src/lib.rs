@@ -4,6 +4,8 @@
 //! (`src/bin/mutate.rs`) and the tests run the same code.
 
 mod dice;
+#[path = "../../crates/rail/src/hidden.rs"]
+mod hidden;
 #[expect(
     dead_code,
     unused_imports,

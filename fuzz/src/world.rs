@@ -30,7 +30,8 @@ pub fn diff(data: &[u8]) {
     let config = config(dice);
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
-    let facts = Facts { uplinks, networks, all_wide: dice.one_in(2) };
+    let strays = if dice.one_in(4) { vec![(ifname("eth", 7), 0)] } else { Vec::new() };
+    let facts = Facts { uplinks, networks, strays, all_wide: dice.one_in(2) };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();
@@ -167,7 +168,12 @@ fn config(dice: &mut Dice<'_>) -> Config {
         networks: vec![network(dice)],
         firewall: FirewallConfig {
             mode: if dice.one_in(2) { FirewallMode::Off } else { FirewallMode::Basic },
-            allow: vec![Allow { protocol: Protocol::Tcp, ports: vec![(22, 22)], from: Vec::new(), to: Vec::new() }],
+            allow: vec![Allow {
+                protocol: Protocol::Tcp,
+                ports: vec![(22, 22)],
+                from: Vec::new(),
+                to: Vec::new(),
+            }],
         },
         balance: match dice.below(3) {
             0 => BalanceBy::Connection,
@@ -223,6 +229,9 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
             1 => Nat::To(Ipv4Addr::new(203, 0, 113, number)),
             _ => Nat::Off,
         },
+        addresses: if dice.one_in(4) { vec![further(number)] } else { Vec::new() },
+        no_nat: if dice.one_in(4) { vec![prefix(9)] } else { Vec::new() },
+        routed: if dice.one_in(4) { vec![prefix(8)] } else { Vec::new() },
         redirects: false,
         enabled: !dice.one_in(8),
     }
@@ -236,6 +245,10 @@ const fn prefix(number: u8) -> Prefix {
     Prefix { address: IpAddr::V4(Ipv4Addr::new(100, 64, number, 2)), length: 24 }
 }
 
+const fn further(number: u8) -> Prefix {
+    Prefix { address: IpAddr::V4(Ipv4Addr::new(100, 64, number, 3)), length: 24 }
+}
+
 fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
     let bits = dice.byte();
     UplinkFacts {
@@ -247,6 +260,8 @@ fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
         mtu: if bits & 64 == 0 { 1500 } else { 1492 },
         health: if bits & 16 == 0 { Health::Up } else { Health::Down },
         active: bits & 32 == 0,
+        drained: dice.one_in(8),
+        further: Vec::new(),
         gateway_mac: None,
     }
 }
@@ -275,6 +290,7 @@ fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
                 up: bits & 1 == 0,
                 carrier: bits & 2 == 0,
                 mtu: 1500,
+                lower: None,
             };
             kernel.links.insert(name, link);
             let owner = if bits & 4 == 0 { Ownership::Ours } else { Ownership::Foreign };

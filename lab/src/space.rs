@@ -75,7 +75,7 @@ pub fn isolated<F: FnOnce()>(test: F) {
 }
 
 /// As [`isolated`], for a test that measures time: it has a core to itself. If it fails while
-/// others used that core, it proves nothing: it is run again, and after [`ATTEMPTS`] it is
+/// others used that core, it proves nothing: it is run again, and after three attempts it is
 /// reported as inconclusive.
 ///
 /// # Panics

@@ -1,7 +1,5 @@
 //! What a reload, a start, a foreign route and an absent daemon may not do to uplinks.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
-
 use rail_lab::topology::targets;
 use rail_lab::{ConfigText, Fault, Plan, Topology, World, eventually, figures, isolated};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! From configuration and facts to the desired state: whole, every time, pure.
 //!
-//! Policy rules lead to a table for each uplink ([`ladder`]). Each ends in an
+//! Policy rules lead to a table for each uplink (`ladder`). Each ends in an
 //! `unreachable` of the highest metric, so that a pinned packet never falls through
 //! to another uplink when its own interface goes down.
 

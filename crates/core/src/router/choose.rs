@@ -59,13 +59,16 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Tier and standing of each uplink; which carry; whether one is usable.
+    type Row<'a> = (&'a [(u32, Standing)], &'a [usize], bool);
     use Standing::{Answering, Drained, Gone, Held, Probing, Proven};
 
     /// Given uplinks of these tiers (0: inbound) and standings, with the last two kept, then these
     /// carry in mode `keep`, and the same or nobody in mode `unreachable`.
     #[test]
     fn the_least_bad_carries() {
-        let table: &[(&[(u32, Standing)], &[usize], bool)] = &[
+        let table: &[Row<'_>] = &[
             (&[(1, Proven), (1, Proven), (2, Proven)], &[0, 1], true),
             (&[(1, Gone), (1, Proven), (2, Proven)], &[1], true),
             (&[(1, Held), (1, Gone), (2, Proven)], &[2], true),

@@ -115,7 +115,9 @@ fn an_uplink_that_loses_its_way_is_not_probed() {
 fn one_reading_that_lacks_something_is_no_evidence() {
     let omissions: [fn(&mut Observed); 4] = [
         |state| drop(state.routes.remove(&default_of(20_001))),
-        |state| drop(state.rules.remove(2)),
+        |state| {
+            state.rules.remove(2);
+        },
         |state| state.rules.clear(),
         |state| {
             state.addresses.pop_first();
@@ -154,7 +156,9 @@ fn what_was_just_made_is_looked_for_twice() {
     changed.uplinks[2].enabled = false;
     world.input(Input::Reload(Box::new(changed)));
     let count = world.state.rules.len();
-    world.omits_after_change = Some(|state| drop(state.rules.pop()));
+    world.omits_after_change = Some(|state| {
+        state.rules.pop();
+    });
     world.input(Input::Reload(Box::new(config)));
     world.run(MS * 3000, all);
     let rules: Vec<_> =

@@ -8,7 +8,6 @@ use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{Link, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, RouteKey};
 use crate::status::Health;
-use alloc::vec;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -289,6 +288,6 @@ impl World {
 
 /// No uplink is down in any of these.
 pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
-    let all = vec![Health::Up, Health::Probing, Health::Degraded];
+    let all = [Health::Up, Health::Probing, Health::Degraded];
     told.iter().all(|(_, health)| all.contains(health))
 }
