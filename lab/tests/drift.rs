@@ -34,12 +34,12 @@ fn drift_is_repaired_and_foreign_objects_stay() {
         let mut times = Vec::new();
         for drift in drifts(&world) {
             // starts: ip, nft, ping, sysctl
-            let wanted = router.sh(&drift.look).unwrap();
+            let wanted = sorted(&router.sh(&drift.look).unwrap());
             let start = Instant::now();
             router.sh(&drift.change).unwrap();
             eventually(Duration::from_secs(5), &format!("repair of: {}", drift.change), || {
                 match router.sh(&drift.look) {
-                    Ok(now) if now == wanted => Ok(()),
+                    Ok(now) if sorted(&now) == wanted => Ok(()),
                     Ok(now) => Err(now),
                     Err(error) => Err(error.to_string()),
                 }
@@ -85,12 +85,18 @@ fn repair_of_firewall(world: &World, change: &str) -> (Duration, String) {
     (start.elapsed(), change.to_owned())
 }
 
+/// Of rules with one priority, which differ by device alone, the order means nothing.
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort_unstable();
+    lines
+}
+
 /// Each policy rule of ours, tables, default routes, an address, settings, rules and a whole chain
 /// of the firewall.
 fn drifts(world: &World) -> Vec<Drift> {
     let router = &world.topology.router;
-    // Of rules with one priority, which differ by device alone, the order means nothing.
-    let rules = "ip rule show | sort";
+    let rules = "ip rule show";
     let text = router.sh(rules).unwrap();
     let mut all: Vec<Drift> = text
         .lines()
