@@ -141,6 +141,33 @@ struct Kernel {
     purges: Vec<Purge>,
 }
 
+/// Does to the kernel's state what one step asks for; what these tests do not look at is left out.
+fn perform(state: &mut Observed, key: Key, op: Op) {
+    match (key, op) {
+        (Key::Address { ifname, prefix }, Op::AddAddress) => {
+            state.addresses.insert((ifname, prefix), Ownership::Ours);
+        }
+        (Key::Address { ifname, prefix }, Op::DelAddress) => {
+            state.addresses.remove(&(ifname, prefix));
+        }
+        (Key::Route(key), Op::SetRoute { value, .. }) => {
+            let route = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
+            state.routes.insert(key, route);
+        }
+        (Key::Route(key), Op::DelRoute) => drop(state.routes.remove(&key)),
+        (Key::Rule(rule), Op::AddRule) => state.rules.push(ObservedRule {
+            priority: rule.priority,
+            family: rule.family,
+            protocol: PROTOCOL,
+            rule: Some(rule),
+        }),
+        (Key::Rule(rule), Op::DelRule) => {
+            state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
+        }
+        _ => {}
+    }
+}
+
 impl Kernel {
     fn new(config: &Config) -> Self {
         let mut state = Observed::default();
@@ -152,29 +179,7 @@ impl Kernel {
     }
 
     fn apply(&mut self, key: Key, op: Op) {
-        match (key, op) {
-            (Key::Address { ifname, prefix }, Op::AddAddress) => {
-                self.state.addresses.insert((ifname, prefix), Ownership::Ours);
-            }
-            (Key::Address { ifname, prefix }, Op::DelAddress) => {
-                self.state.addresses.remove(&(ifname, prefix));
-            }
-            (Key::Route(key), Op::SetRoute { value, .. }) => {
-                let route = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
-                self.state.routes.insert(key, route);
-            }
-            (Key::Route(key), Op::DelRoute) => drop(self.state.routes.remove(&key)),
-            (Key::Rule(rule), Op::AddRule) => self.state.rules.push(ObservedRule {
-                priority: rule.priority,
-                family: rule.family,
-                protocol: PROTOCOL,
-                rule: Some(rule),
-            }),
-            (Key::Rule(rule), Op::DelRule) => {
-                self.state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
-            }
-            _ => {}
-        }
+        perform(&mut self.state, key, op);
     }
 
     /// Performs until the router asks for nothing more.

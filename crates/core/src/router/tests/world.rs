@@ -6,7 +6,7 @@ use crate::config::Tier;
 use crate::net::IfName;
 use crate::output::Which;
 use crate::render::tests::config;
-use crate::state::{Link, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, RouteKey};
+use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
@@ -180,29 +180,7 @@ impl World {
     }
 
     fn apply(&mut self, key: Key, op: Op) {
-        match (key, op) {
-            (Key::Address { ifname, prefix }, Op::AddAddress) => {
-                self.state.addresses.insert((ifname, prefix), Ownership::Ours);
-            }
-            (Key::Address { ifname, prefix }, Op::DelAddress) => {
-                self.state.addresses.remove(&(ifname, prefix));
-            }
-            (Key::Route(key), Op::SetRoute { value, .. }) => {
-                let route = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
-                self.state.routes.insert(key, route);
-            }
-            (Key::Route(key), Op::DelRoute) => drop(self.state.routes.remove(&key)),
-            (Key::Rule(rule), Op::AddRule) => self.state.rules.push(ObservedRule {
-                priority: rule.priority,
-                family: rule.family,
-                protocol: PROTOCOL,
-                rule: Some(rule),
-            }),
-            (Key::Rule(rule), Op::DelRule) => {
-                self.state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
-            }
-            _ => {}
-        }
+        super::perform(&mut self.state, key, op);
     }
 
     /// Hands something to the router.
