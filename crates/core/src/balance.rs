@@ -45,7 +45,7 @@ pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
     // The slots choose in a shuffled order: those that choose last have less to choose from, and
     // must not be neighbours, or connections in turn would come in bursts.
     let mut order: Vec<u32> = (0..slots).collect();
-    order.sort_by_key(|slot| hash.hash(&[u64::from(*slot)]));
+    order.sort_by_cached_key(|slot| hash.hash(&[u64::from(*slot)]));
 
     let mut alive: Vec<bool> = vec![true; members.len()];
     let mut table: Vec<Option<usize>> = vec![None; order.len()];
@@ -77,13 +77,19 @@ fn place(
     for owner in table.iter().flatten() {
         room[*owner] = room[*owner].saturating_sub(1);
     }
+    let living: Vec<usize> = (0..members.len()).filter(|i| alive[*i]).collect();
     for number in order {
         let Some(entry) = usize::try_from(*number).ok().and_then(|slot| table.get_mut(slot)) else {
             continue;
         };
         if entry.is_none() {
-            let living = (0..members.len()).filter(|i| alive[*i]);
-            let best = living.max_by_key(|i| (room[*i] > 0, rank(*number, *i)));
+            let open = || living.iter().copied().filter(|i| room[*i] > 0);
+            let best = match open().count() {
+                0 => living.iter().copied().max_by_key(|i| rank(*number, *i)),
+                // Who is alone needs no rank.
+                1 => open().next(),
+                _ => open().max_by_key(|i| rank(*number, *i)),
+            };
             if let Some(best) = best {
                 room[best] = room[best].saturating_sub(1);
                 *entry = Some(best);

@@ -7,7 +7,7 @@
 //! loss that lasted for `stable_for`. An uplink that was never judged is *probing*.
 
 use super::quality::{Quality, Sums};
-use super::rounds::{Rounds, Run};
+use super::rounds::{Round, Rounds, Run};
 use super::{Cause, IDENT_PREFIX, Verdict, quorum_window, slow_interval};
 use crate::config::CheckConfig;
 use crate::net::UplinkId;
@@ -201,9 +201,10 @@ impl Line {
         }
         let settled = self.settle(now, blamed);
         if self.running.is_some() {
-            self.note_well(now, blamed);
-            let next = self.next_verdict(now, blamed);
             let was_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
+            let run = if was_down { self.run(now, blamed) } else { Run::default() };
+            self.note_well(was_down, run);
+            let next = self.next_verdict(now, blamed, run);
             self.verdict = next;
             let is_down = matches!(next, Verdict::Down(_) | Verdict::Held(_));
             if was_down != is_down {
@@ -217,16 +218,18 @@ impl Line {
     }
 
     fn settle(&mut self, now: Instant, blamed: &[bool]) -> Vec<(usize, bool)> {
-        let counted = self.counted(blamed);
         let timeout = self.check.timeout;
+        let is_due = |round: &Round| {
+            now.since(round.sent_at) >= timeout || round.answers(blamed) == round.answered.len()
+        };
         let mut settled = Vec::new();
-        while let Some(round) = self.rounds.first_unsettled() {
+        if !self.rounds.first_unsettled().is_some_and(|round| is_due(round)) {
+            return settled;
+        }
+        let counted = self.counted(blamed);
+        while let Some(round) = self.rounds.first_unsettled().filter(|round| is_due(round)) {
             let required = counted.required(round);
             let answers = round.answers(blamed);
-            let full = answers == round.answered.len();
-            if !full && now.since(round.sent_at) < timeout {
-                break;
-            }
             round.settled = true;
             for (target, answered) in self.targets.iter_mut().zip(&round.answered) {
                 target.probes.lost += u64::from(!answered);
@@ -251,7 +254,8 @@ impl Line {
         }
     }
 
-    fn next_verdict(&self, now: Instant, blamed: &[bool]) -> Verdict {
+    /// `run` is that of an uplink that is down.
+    fn next_verdict(&self, now: Instant, blamed: &[bool], run: Run) -> Verdict {
         if let Some(cause) = self.dead(now, blamed) {
             return match self.verdict {
                 Verdict::Down(old) => Verdict::Down(old),
@@ -266,7 +270,7 @@ impl Line {
                     Verdict::Probing
                 }
             }
-            Verdict::Down(cause) | Verdict::Held(cause) => self.recovery(now, blamed, cause),
+            Verdict::Down(cause) | Verdict::Held(cause) => self.recovery(now, run, cause),
             Verdict::Up | Verdict::Degraded(_) => self.grade(now, blamed),
         }
     }
@@ -305,15 +309,12 @@ impl Line {
         None
     }
 
-    fn note_well(&mut self, now: Instant, blamed: &[bool]) {
-        let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
-        let run = if is_down { self.run(now, blamed) } else { Run::default() };
+    fn note_well(&mut self, is_down: bool, run: Run) {
         let since = self.well_since.map_or(run.since, |at| at.min(run.since));
         self.well_since = (is_down && run.length >= self.check.recover_after).then_some(since);
     }
 
-    fn recovery(&self, now: Instant, blamed: &[bool], cause: Cause) -> Verdict {
-        let run = self.run(now, blamed);
+    fn recovery(&self, now: Instant, run: Run, cause: Cause) -> Verdict {
         if run.length < self.check.recover_after || !self.is_lossless(run) {
             return Verdict::Down(cause);
         }

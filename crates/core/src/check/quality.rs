@@ -3,6 +3,7 @@
 //! answer undoes the loss it had been counted as.
 
 use crate::time::{Duration, Instant};
+use core::cell::Cell;
 
 const BUCKETS: usize = 60;
 const BUCKET: Duration = Duration::from_secs(1);
@@ -23,6 +24,9 @@ pub struct Quality {
     buckets: [Bucket; BUCKETS],
     since: Instant,
     last_rtt: Option<Duration>,
+    /// The sums that were asked for last, and their bounds: they are asked for with every answer, and
+    /// change once a second.
+    asked: Cell<Option<(u64, u64, Sums)>>,
 }
 
 /// Sums over the settled part of a window.
@@ -68,7 +72,12 @@ impl Sums {
 impl Quality {
     /// An empty window that begins at `now`.
     pub fn new(now: Instant) -> Self {
-        Self { buckets: [Bucket::default(); BUCKETS], since: now, last_rtt: None }
+        Self {
+            buckets: [Bucket::default(); BUCKETS],
+            since: now,
+            last_rtt: None,
+            asked: Cell::new(None),
+        }
     }
 
     /// Forgets everything.
@@ -111,6 +120,11 @@ impl Quality {
     pub fn sums(&self, now: Instant, timeout: Duration) -> Sums {
         let due = second(now - timeout);
         let oldest = second(now).saturating_sub(60);
+        if let Some((.., sums)) =
+            self.asked.get().filter(|asked| (asked.0, asked.1) == (due, oldest))
+        {
+            return sums;
+        }
         let mut sums = Sums::default();
         for b in &self.buckets {
             if b.second < due && b.second > oldest {
@@ -120,11 +134,15 @@ impl Quality {
                 sums.deviation_us += b.deviation_us;
             }
         }
+        self.asked.set(Some((due, oldest, sums)));
         sums
     }
 
     fn bucket(&mut self, at: Instant) -> &mut Bucket {
         let second = second(at);
+        if self.asked.get().is_some_and(|(due, ..)| second < due) {
+            self.asked.set(None);
+        }
         let index = usize::try_from(second % 60).unwrap_or(0);
         let bucket = &mut self.buckets[index];
         if bucket.second < second {

@@ -135,12 +135,18 @@ impl Rounds {
 
     /// The first round whose timeout has not been dealt with.
     pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
-        self.rounds.iter_mut().find(|r| !r.settled)
+        let index = self.settled_count();
+        self.rounds.get_mut(index)
     }
 
     /// When the first unsettled round was sent.
     pub(super) fn oldest_pending(&self) -> Option<Instant> {
-        self.rounds.iter().find(|r| !r.settled).map(|r| r.sent_at)
+        self.rounds.get(self.settled_count()).map(|round| round.sent_at)
+    }
+
+    /// Rounds are settled in their order, so those that are stand first.
+    fn settled_count(&self) -> usize {
+        self.rounds.partition_point(|round| round.settled)
     }
 
     /// The newest run of rounds sent since `from` with as many answers as they need. Rounds

@@ -178,13 +178,20 @@ fn slots(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
     (0..).zip(table).map(|(slot, member)| (slot, mark(config, ids[member]))).collect()
 }
 
-/// The share of each uplink in a slot map, in the order of the configuration.
-pub fn shares(config: &Config, facts: &Facts) -> Vec<f64> {
-    let slots = slots(config, facts);
-    let total = slots.len().max(1);
+/// The share of each uplink in the slot map, in the order of the configuration. `rendered` is the
+/// desired state by the same facts, if there is one: it has the map already.
+pub fn shares(config: &Config, facts: &Facts, rendered: Option<&State>) -> Vec<f64> {
+    let known = match rendered.and_then(|state| state.get(&Key::Slots)) {
+        Some(Resource::Slots(elements)) => Some(elements),
+        _ => None,
+    };
+    let made = known.map_or_else(|| slots(config, facts), |_| BTreeMap::new());
+    // Behind the slots stand elements of another kind.
+    let slots = known.unwrap_or(&made).range(..slot_count(config));
+    let total = slots.clone().count().max(1);
     let share = |fact: &UplinkFacts| {
         let mine = mark(config, fact.id);
-        let count = slots.values().filter(|m| **m == mine).count();
+        let count = slots.clone().filter(|(_, m)| **m == mine).count();
         ratio(count, total)
     };
     facts.uplinks.iter().map(share).collect()

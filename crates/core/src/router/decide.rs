@@ -85,36 +85,61 @@ impl Router {
         targets.filter(|(_, b)| **b).map(|(t, _)| IpAddr::V4(*t)).collect()
     }
 
-    /// Health and its cause, from link facts and verdict.
-    fn health(&self, index: usize) -> (Health, String) {
-        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
-        let none = String::new();
-        if !uplink.enabled {
-            let said = self.saved.overrides.get(&uplink.name);
-            let by_command = said.filter(|_| self.file.uplinks[index].enabled);
-            let cause = by_command.map(super::Override::sentence);
-            (Health::Disabled, cause.unwrap_or_else(|| "disabled in the configuration".into()))
+    /// Health, from link facts and verdict.
+    fn health(&self, index: usize) -> Health {
+        let fact = &self.facts.uplinks[index];
+        if !self.config.uplinks[index].enabled {
+            Health::Disabled
         } else if fact.ifindex.is_none() {
-            let stray = self.facts.strays.iter().find(|(_, position)| *position == index);
-            let renumbered = stray.map_or_else(String::new, |(ifname, _)| {
-                format!("; {ifname}, which the file does not name, is in its network: renumbered?")
-            });
-            (Health::Absent, format!("there is no interface {}{renumbered}", uplink.ifname))
+            Health::Absent
         } else if !fact.link_up || !fact.carrier {
-            (Health::NoCarrier, self.no_carrier(uplink.ifname))
+            Health::NoCarrier
         } else if !fact.has_address {
-            let (address, ifname) = (uplink.address, uplink.ifname);
-            (Health::NoAddress, format!("{address} is not on {ifname}"))
-        } else if let Some(cause) = &self.books[index].way.refused {
-            (Health::NoWay, cause.clone())
+            Health::NoAddress
+        } else if self.books[index].way.refused.is_some() {
+            Health::NoWay
         } else {
             match self.lines[index].verdict() {
-                Verdict::Probing => (Health::Probing, "not judged yet".into()),
-                Verdict::Up => (Health::Up, none),
-                Verdict::Degraded(cause) => (Health::Degraded, cause.to_string()),
-                Verdict::Down(cause) => (Health::Down, cause.to_string()),
-                Verdict::Held(cause) => (Health::Held, cause.to_string()),
+                Verdict::Probing => Health::Probing,
+                Verdict::Up => Health::Up,
+                Verdict::Degraded(_) => Health::Degraded,
+                Verdict::Down(_) => Health::Down,
+                Verdict::Held(_) => Health::Held,
             }
+        }
+    }
+
+    /// The cause of this health, in words.
+    fn cause(&self, index: usize, health: Health) -> String {
+        let uplink = &self.config.uplinks[index];
+        let (ifname, address) = (uplink.ifname, uplink.address);
+        let verdict = || match self.lines[index].verdict() {
+            Verdict::Probing | Verdict::Up => String::new(),
+            Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
+                cause.to_string()
+            }
+        };
+        match health {
+            Health::Disabled => {
+                let said = self.saved.overrides.get(&uplink.name);
+                let by_command = said.filter(|_| self.file.uplinks[index].enabled);
+                let cause = by_command.map(super::Override::sentence);
+                cause.unwrap_or_else(|| "disabled in the configuration".into())
+            }
+            Health::Absent => {
+                let stray = self.facts.strays.iter().find(|(_, position)| *position == index);
+                let renumbered = stray.map_or_else(String::new, |(stray, _)| {
+                    format!(
+                        "; {stray}, which the file does not name, is in its network: renumbered?"
+                    )
+                });
+                format!("there is no interface {ifname}{renumbered}")
+            }
+            Health::NoCarrier => self.no_carrier(ifname),
+            Health::NoAddress => format!("{address} is not on {ifname}"),
+            Health::NoWay => self.books[index].way.refused.clone().unwrap_or_default(),
+            Health::Probing => "not judged yet".into(),
+            Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
     }
 
@@ -140,15 +165,16 @@ impl Router {
     }
 
     fn set_health(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
-        let (to, cause) = self.health(index);
+        let to = self.health(index);
         let from = self.facts.uplinks[index].health;
         // The first health of a process is news, whatever it is: what happened while no daemon ran
         // was told to nobody, and its connections are still there.
         let is_first = !core::mem::replace(&mut self.books[index].is_told, true);
         if from == to && !is_first {
-            self.set_cause(now, index, cause, out);
+            self.set_cause(now, index, out);
             return;
         }
+        let cause = self.cause(index, to);
         self.facts.uplinks[index].health = to;
         // A box inside the LAN keeps its connections as long as it can be used.
         self.dirty |= from.is_usable() != to.is_usable() || from.is_alive() != to.is_alive();
@@ -185,7 +211,7 @@ impl Router {
     }
 
     /// The interface is as useless as before, but for another reason.
-    fn set_cause(&mut self, now: Instant, index: usize, cause: String, out: &mut Vec<Output>) {
+    fn set_cause(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
         let health = self.facts.uplinks[index].health;
         let by_link = matches!(
             health,
@@ -195,7 +221,11 @@ impl Router {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link || self.books[index].cause == cause {
+        if !by_link {
+            return;
+        }
+        let cause = self.cause(index, health);
+        if self.books[index].cause == cause {
             return;
         }
         self.books[index].cause.clone_from(&cause);

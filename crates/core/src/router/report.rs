@@ -3,12 +3,15 @@
 use super::Router;
 use crate::check::quorum_window;
 use crate::config::Tier;
+use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render;
+use crate::state::State;
 use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -25,7 +28,9 @@ impl Router {
 
     /// A snapshot of everything an operator may want to see.
     pub fn status(&self, now: Instant) -> Status {
-        let shares = render::shares(&self.config, &self.facts);
+        let is_known = |(facts, _): &&(Facts, Arc<State>)| *facts == self.facts;
+        let rendered = self.rendered.as_ref().filter(is_known).map(|(_, state)| &**state);
+        let shares = render::shares(&self.config, &self.facts, rendered);
         Status {
             router: self.config.router.name.clone(),
             uptime_s: now.since(self.started).as_secs(),

@@ -130,6 +130,9 @@ pub fn slots_delta(
 ) -> (Vec<Slot>, Vec<Slot>) {
     let empty = BTreeMap::new();
     let have = observed.unwrap_or(&empty);
+    if have == desired {
+        return (Vec::new(), Vec::new());
+    }
     let missing = |from: &BTreeMap<u32, u32>, slot: &u32, mark: &u32| from.get(slot) != Some(mark);
     let pairs = |map: &BTreeMap<u32, u32>, other: &BTreeMap<u32, u32>| {
         map.iter().filter(|(s, m)| missing(other, s, m)).map(|(s, m)| (*s, *m)).collect()
