@@ -46,6 +46,10 @@ pub struct Line {
     pub since: Instant,
     /// Since when it has been sound without a break.
     pub sound_since: Option<Instant>,
+    /// Its link is up and has a carrier.
+    is_plugged: bool,
+    /// Its link is up and has its address.
+    is_routable: bool,
     /// Since when its link is down or without carrier.
     pub unplugged_since: Option<Instant>,
     /// Since when its link is set up and has its address: routes through it can exist.
@@ -88,6 +92,8 @@ impl Line {
             class: Class::Dead,
             since: now,
             sound_since: None,
+            is_plugged: false,
+            is_routable: false,
             unplugged_since: None,
             routable_since: None,
             steady_since: now,
@@ -182,8 +188,11 @@ pub struct Excuses {
     pub resumed: Instant,
     /// The last thing that somebody else did, or will be told of.
     pub disturbed: Instant,
-    /// Time that passed while the router could not act: pauses, slow operations.
+    /// Time that passed while the router could not act, for pauses and slow operations: when each
+    /// began, and the sum of all before it.
     lost: VecDeque<(Instant, Duration)>,
+    /// The sum of all.
+    lost_total: Duration,
     refusals: BTreeMap<Key, (Instant, Instant)>,
     edits: VecDeque<Instant>,
 }
@@ -215,7 +224,8 @@ impl Excuses {
     /// Takes note of time that the router could not use.
     pub fn lose(&mut self, at: Instant, time: Duration) {
         if time > Duration::from_millis(1) {
-            self.lost.push_back((at, time));
+            self.lost.push_back((at, self.lost_total));
+            self.lost_total += time;
             while self.lost.len() > 4000 {
                 self.lost.pop_front();
             }
@@ -224,12 +234,8 @@ impl Excuses {
 
     /// Time that was lost since then.
     pub(crate) fn lost_since(&self, from: Instant) -> Duration {
-        self.lost
-            .iter()
-            .rev()
-            .take_while(|(at, _)| *at + LONGEST_LOSS >= from)
-            .map(|(_, t)| *t)
-            .sum()
+        let first = self.lost.partition_point(|(at, _)| *at + LONGEST_LOSS < from);
+        self.lost.get(first).map_or(Duration::ZERO, |(_, before)| self.lost_total - *before)
     }
 
     /// Takes note of a refusal: the wait doubles each time.
@@ -286,6 +292,8 @@ pub struct Scene {
     pub net: Net,
     /// Uplinks in the order of the configuration.
     pub lines: Vec<Line>,
+    /// How many uplinks that can be probed are steady.
+    pub steady: Share,
     /// Ways of connections.
     pub ways: Ways,
     /// Since when a new connection is lost that is meant for no uplink.
@@ -344,9 +352,6 @@ impl Scene {
     pub fn refresh(&mut self) {
         for i in 0..self.lines.len() {
             let class = self.classify(i);
-            let uplink = &self.config.uplinks[i];
-            let link = self.kernel.links.get(&uplink.ifname);
-            let plugged = link.is_some_and(|l| l.up && l.carrier);
             let line = &mut self.lines[i];
             if line.class != class {
                 line.class = class;
@@ -355,11 +360,9 @@ impl Scene {
             let since = line.sound_since.unwrap_or(self.now);
             line.sound_since = class.is_sound().then_some(since);
             let since = line.unplugged_since.unwrap_or(self.now);
-            line.unplugged_since = (!plugged).then_some(since);
-            let is_routable = link.is_some_and(|l| l.up)
-                && self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+            line.unplugged_since = (!line.is_plugged).then_some(since);
             let since = line.routable_since.unwrap_or(self.now);
-            line.routable_since = is_routable.then_some(since);
+            line.routable_since = line.is_routable.then_some(since);
             let truth = self.truth(i);
             let line = &mut self.lines[i];
             if line.truth != truth {
@@ -367,6 +370,7 @@ impl Scene {
                 line.steady_since = self.now;
             }
         }
+        self.steady = self.steady_share();
     }
 
     fn truth(&self, i: usize) -> Truth {
@@ -393,6 +397,7 @@ impl Scene {
         is_whole
             && is_fair
             && self.now >= condition.unsteady_until
+            && self.now > line.steady_since + STEADY
             && self.now > line.steady_since + STEADY + self.excuses.lost_since(line.steady_since)
     }
 
@@ -402,8 +407,7 @@ impl Scene {
         i.is_some_and(|i| self.is_line_steady(i)) && !cause.starts_with("loss")
     }
 
-    /// How many uplinks that can be probed are steady.
-    pub fn steady_share(&self) -> Share {
+    fn steady_share(&self) -> Share {
         let there = |i: &usize| self.lines[*i].class != Class::Dead && self.is_running;
         let all = (0..self.lines.len()).filter(there).count();
         let judged =
@@ -423,11 +427,16 @@ impl Scene {
         Share { judged: count(&judged), excused: count(&excused) }
     }
 
-    /// Asks the kernel for all ways anew.
+    /// Asks the kernel for all ways anew; called whenever it has changed.
     pub fn refresh_ways(&mut self) {
         let marks: Vec<u32> = self.lines.iter().map(|line| line.mark).collect();
         self.ways = Ways::of(&self.kernel, &self.config, &marks);
         for (i, line) in self.lines.iter_mut().enumerate() {
+            let uplink = &self.config.uplinks[i];
+            let link = self.kernel.links.get(&uplink.ifname).filter(|link| link.up);
+            let has_address = self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+            line.is_plugged = link.is_some_and(|link| link.carrier);
+            line.is_routable = link.is_some() && has_address;
             line.pinned = self.ways.pinned[i];
             line.probe = self.ways.probes[i];
             let carries = self.ways.fresh.iter().any(|way| way.line == Some(i));
@@ -444,9 +453,7 @@ impl Scene {
     fn classify(&self, i: usize) -> Class {
         let (uplink, line) = (&self.config.uplinks[i], &self.lines[i]);
         let condition = &self.net.lines[i];
-        let link = self.kernel.links.get(&uplink.ifname);
-        let there = link.is_some_and(|l| l.up && l.carrier)
-            && self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+        let there = line.is_plugged && line.is_routable;
         let own = Outcome::Via(uplink.ifname);
         if !there || line.pinned != own || line.probe != own || condition.is_dead() {
             return Class::Dead;

@@ -8,7 +8,7 @@ mod shell;
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
-use crate::invariant::{Happening, Judged, Laws};
+use crate::invariant::{Happening, Judged, Laws, Share};
 use crate::node::{Node, Trouble, Work};
 use crate::scenario::Scenario;
 use crate::scene::{Excuses, Line, Scene, Ways};
@@ -111,6 +111,7 @@ impl World {
             config,
             kernel: scenario.kernel,
             net: scenario.net,
+            steady: Share::default(),
             ways: Ways::default(),
             lost_since: None,
             sockets: Vec::new(),
@@ -158,17 +159,16 @@ impl World {
     /// Runs until this moment, or until a law is broken.
     pub fn run_until(&mut self, end: Instant) {
         while self.violation.is_none() {
-            let Some((&(at, sequence), _)) = self.events.first_key_value() else { break };
-            if at > end {
+            let Some(next) = self.events.first_entry().filter(|next| next.key().0 <= end) else {
                 break;
-            }
-            self.step(at, sequence);
+            };
+            let ((at, _), event) = next.remove_entry();
+            self.step(at, event);
         }
         self.scene.now = self.scene.now.max(end);
     }
 
-    fn step(&mut self, at: Instant, sequence: u64) {
-        let Some(event) = self.events.remove(&(at, sequence)) else { return };
+    fn step(&mut self, at: Instant, event: Event) {
         self.scene.now = at;
         match event {
             Event::Wake(life) if life == self.node.life => {
@@ -319,18 +319,18 @@ impl World {
             return;
         }
         let now = self.scene.now;
+        let mut deadline = None;
         for _ in 0..16 {
             let Some(router) = &mut self.node.router else { return };
             let mut out = Vec::new();
             router.wake(now, &mut out);
-            let again = router.deadline().is_some_and(|at| at <= now);
+            deadline = router.deadline();
             self.judge(&Happening::Woken);
             self.perform(out);
-            if !again {
+            if deadline.is_none_or(|at| at > now) {
                 break;
             }
         }
-        let deadline = self.node.router.as_ref().and_then(Router::deadline);
         if let Some(at) = deadline {
             let at = at.max(now + Duration::from_micros(1));
             if self.node.next_wake.is_none_or(|planned| planned > at || planned < now) {

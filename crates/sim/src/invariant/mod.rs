@@ -118,8 +118,11 @@ macro_rules! laws {
             /// Every law, with a fresh memory.
             pub fn all() -> Self {
                 Self {
-                    laws: vec![$((stringify!($module), Box::new($module::$law::default()))),*],
-                    times: BTreeMap::new(),
+                    laws: vec![$(Entry {
+                        name: stringify!($module),
+                        law: Box::new($module::$law::default()),
+                        time: None,
+                    }),*],
                     last: None,
                 }
             }
@@ -157,30 +160,36 @@ laws! {
 
 /// All laws of a run.
 pub struct Laws {
-    laws: Vec<(&'static str, Box<dyn Law>)>,
-    times: BTreeMap<&'static str, Judged>,
+    laws: Vec<Entry>,
     last: Option<Instant>,
+}
+
+struct Entry {
+    name: &'static str,
+    law: Box<dyn Law>,
+    /// `None` where the law does not say for how long it judges.
+    time: Option<Judged>,
 }
 
 impl Laws {
     /// Forgets all laws but this one.
     pub fn keep(&mut self, law: &str) {
-        self.laws.retain(|(name, _)| *name == law);
+        self.laws.retain(|entry| entry.name == law);
     }
 
     /// For how long each law judged, and excused.
     pub fn times(&self) -> BTreeMap<&'static str, Judged> {
-        self.times.clone()
+        self.laws.iter().filter_map(|entry| Some((entry.name, entry.time?))).collect()
     }
 
     fn count(&mut self, scene: &Scene) {
         let time = scene.now.since(self.last.unwrap_or(scene.now));
         self.last = Some(scene.now);
-        for (name, law) in &self.laws {
-            let Some(share) = law.share(scene) else { continue };
+        for entry in &mut self.laws {
+            let Some(share) = entry.law.share(scene) else { continue };
             let times = |n: usize| time * u32::try_from(n).unwrap_or(u32::MAX);
             let more = Judged { judged: times(share.judged), excused: times(share.excused) };
-            self.times.entry(name).or_default().add(more);
+            entry.time.get_or_insert_default().add(more);
         }
     }
 
@@ -189,9 +198,9 @@ impl Laws {
         if matches!(what, Happening::Tick) {
             self.count(scene);
         }
-        for (name, law) in &mut self.laws {
-            if let Err(text) = law.judge(scene, what) {
-                return Some(Violation { law: name, text });
+        for entry in &mut self.laws {
+            if let Err(text) = entry.law.judge(scene, what) {
+                return Some(Violation { law: entry.name, text });
             }
         }
         None

@@ -31,7 +31,8 @@ impl Law for Probed {
                         *last = scene.now;
                     }
                     let from = (*last).max(excuses.started).max(excuses.resumed);
-                    if scene.now > from + bound + excuses.lost_since(from) {
+                    let due = from + bound;
+                    if scene.now > due && scene.now > due + excuses.lost_since(from) {
                         let (name, health) = (&scene.config.uplinks[i].name, line.health);
                         return Err(format!("{name} is {health}, and not probed since {from}"));
                     }

@@ -28,7 +28,7 @@ impl Law for Reload {
     }
 
     fn share(&self, scene: &Scene) -> Option<Share> {
-        Some(scene.steady_share())
+        Some(scene.steady)
     }
 }
 

@@ -7,12 +7,15 @@ use crate::scene::Scene;
 use rail_core::config::Network;
 use rail_core::facts::{Facts, UplinkFacts, WIDE_MTU};
 use rail_core::render;
-use rail_core::state::{Memory, Scope, Watch, diff};
+use rail_core::state::{Memory, Scope, State, Watch, diff};
 use rail_core::status::Role;
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Settled;
+pub(super) struct Settled {
+    /// The last facts, and what is desired by them.
+    desired: Option<(Facts, State)>,
+}
 
 impl Law for Settled {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
@@ -26,8 +29,12 @@ impl Law for Settled {
             ..Watch::default()
         };
         let observed = scene.kernel.observe(Scope::ALL, &watch);
-        let desired = render::render(&scene.config, &facts(scene));
-        let (plan, conflicts) = diff(&desired, &observed, &Memory::default());
+        let facts = facts(scene);
+        if self.desired.as_ref().is_none_or(|(known, _)| *known != facts) {
+            self.desired = Some((facts.clone(), render::render(&scene.config, &facts)));
+        }
+        let Some((_, desired)) = &self.desired else { return Ok(()) };
+        let (plan, conflicts) = diff(desired, &observed, &Memory::default());
         if let Some(step) = plan.first() {
             let count = plan.len();
             return Err(format!("quiet, but {count} changes are left, first {}: {:?}", step.key, step.op));

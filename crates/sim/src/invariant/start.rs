@@ -45,7 +45,7 @@ impl Law for Start {
     }
 
     fn share(&self, scene: &Scene) -> Option<Share> {
-        Some(scene.steady_share())
+        Some(scene.steady)
     }
 }
 

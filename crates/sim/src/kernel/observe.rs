@@ -45,8 +45,7 @@ impl Kernel {
             seen.guard = self.guard.as_ref().map(observe_table);
         }
         if scope.has(Scope::SYSCTLS) {
-            let watched = |(path, _): &(&String, &String)| watch.sysctls.contains(path);
-            let settings = self.sysctls.iter().filter(watched);
+            let settings = watch.sysctls.iter().filter_map(|path| self.sysctls.get_key_value(path));
             seen.sysctls = settings.map(|(p, v)| (p.clone(), v.clone())).collect();
         }
         if scope.has(Scope::NEIGHBOURS) {
