@@ -229,6 +229,26 @@ fn a_host_inside_answers_neighbours_of_an_uplink() {
 }
 
 #[test]
+fn what_an_uplink_brings_never_goes_back_out() {
+    isolated(|| {
+        // given flows / when the route to the LAN goes / then their answers, which only a default
+        // leads anywhere, do not leave by an uplink again, and with the route the flows go on
+        let world = beside_a_vpn("");
+        let net = &world.topology;
+        let flows = world.flows(4, 8);
+        world.connect(20).unwrap();
+        net.router.sh("ip route del 192.168.1.0/24 dev lan0").unwrap();
+        let report = world.connect(10).unwrap();
+        assert_eq!(report.failed(), 10, "the LAN is not reached without its route");
+        net.router.sh("ip route add 192.168.1.0/24 dev lan0 src 192.168.1.1").unwrap();
+        let report = world.connect(20).unwrap();
+        assert_eq!(report.failed(), 0, "{:?}", report.reasons());
+        let flows = flows.stop().unwrap();
+        assert_eq!((flows.broken(), flows.mixed()), (0, 0));
+    });
+}
+
+#[test]
 fn shares_count_connections_to_the_internet_alone() {
     isolated(|| {
         // given two uplinks of one weight / when before each connection to the internet the client

@@ -133,6 +133,12 @@ fn to_asker(config: &Config, lines: &[Line<'_>], line: &Line<'_>) -> Vec<String>
 fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
     let mut rules = vec!["rt ipsec exists accept".to_string()];
+    // An answer for a host inside, while no route leads there: the default would send it back out.
+    let outside = lines.iter().filter(|line| !line.inside && line.first);
+    let outside = any_of(outside.map(|line| format!("\"{}\"", line.uplink.ifname)).collect());
+    rules.extend(outside.map(|outside| {
+        format!("iifname {outside} ct direction reply ct mark and {mask:#010x} != 0x00000000 counter drop")
+    }));
     // Somebody asked for this address by this uplink: its provider routes it to us.
     rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
         let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
