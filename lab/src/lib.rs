@@ -34,6 +34,7 @@ pub mod normal;
 pub mod random;
 pub mod scratch;
 pub mod slot;
+pub mod sources;
 pub mod space;
 pub mod stall;
 pub mod topology;

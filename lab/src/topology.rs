@@ -13,10 +13,10 @@
 //! and its links up; the addresses of the uplinks are left to the daemon unless asked for.
 
 use crate::node::{Node, cable, veth};
-use crate::{LabError, Network, eventually::try_eventually};
+use crate::{LabError, Network, eventually::try_eventually, sources};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 /// What to build.
@@ -92,24 +92,6 @@ impl Line {
         }
         Ok(())
     }
-
-    /// Packets that came from the router with a source of another provider.
-    ///
-    /// # Errors
-    /// When the counter cannot be read.
-    pub fn wrong_sources(&self) -> Result<u64, LabError> {
-        let text = self.isp.sh("nft -j list counter inet lab wrong")?;
-        let json: serde_json::Value = serde_json::from_str(&text)
-            .map_err(|e| LabError::Refused(format!("nft printed no JSON: {e}")))?;
-        let found = json["nftables"].as_array().into_iter().flatten();
-        let count = found.filter_map(|item| item["counter"]["packets"].as_u64()).next();
-        count.ok_or_else(|| LabError::Refused("the counter of wrong sources is missing".into()))
-    }
-
-    /// What such packets were: source, destination, protocol, ports.
-    fn strange(&self) -> Option<String> {
-        self.isp.sh("nft list set inet lab strange").ok()
-    }
 }
 
 /// The whole drawing.
@@ -126,26 +108,7 @@ pub struct Topology {
     /// Inside networks beside the LAN.
     pub networks: Vec<Network>,
     clients: usize,
-    sources_excused: AtomicBool,
-}
-
-/// Whatever a test is about: in the end no provider has seen a source that is not its own.
-impl Drop for Topology {
-    fn drop(&mut self) {
-        if std::thread::panicking() || self.sources_excused.load(Ordering::Relaxed) {
-            return;
-        }
-        // A test may have taken away a provider, and its counter with it.
-        let gone = |e: &LabError| e.to_string().contains("No such file or directory");
-        let count = |line: &Line| line.wrong_sources().or_else(|e| gone(&e).then_some(0).ok_or(e));
-        let seen: Vec<u64> = self.lines.iter().map(|line| count(line).unwrap()).collect();
-        let strange: Vec<String> = self.lines.iter().filter_map(Line::strange).collect();
-        assert!(
-            seen.iter().all(|n| *n == 0),
-            "packets with a foreign source by uplink: {seen:?}\n{}",
-            strange.concat()
-        );
-    }
+    pub(crate) sources_excused: AtomicBool,
 }
 
 /// The parts of a configuration that tests vary; the rest follows from the drawing.
@@ -220,19 +183,6 @@ impl Topology {
     /// The number of the line that an address seen by a server belongs to.
     pub fn line_of(&self, seen: Ipv4Addr) -> Option<usize> {
         (1..=self.lines.len()).find(|number| address_of(*number) == seen)
-    }
-
-    /// All packets with a wrong source at any provider.
-    ///
-    /// # Errors
-    /// When a counter cannot be read.
-    pub fn wrong_sources(&self) -> Result<u64, LabError> {
-        self.lines.iter().map(Line::wrong_sources).sum()
-    }
-
-    /// Lets the test end with wrong sources: it provokes them, or judges them itself.
-    pub fn excuse_sources(&self) {
-        self.sources_excused.store(true, Ordering::Relaxed);
     }
 
     /// Makes a target silent on every line.
@@ -452,16 +402,7 @@ fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<L
     if plan.addresses {
         router.ip_batch(&format!("addr add 100.64.{n}.2/24 dev wan{n}\n"))?;
     }
-    isp.nft(&format!(
-        "{CHAINS}table inet lab {{\n counter wrong {{ }}\n\
-         set strange {{\n typeof ip saddr . ip daddr . meta l4proto . th sport . th dport\n\
-         flags dynamic\n size 64\n }}\n\
-         chain guard {{\n type filter hook prerouting priority -300\n\
-         iifname \"acc\" ip saddr != 100.64.{n}.0/24 counter name wrong goto foreign\n }}\n\
-         chain foreign {{\n\
-         add @strange {{ ip saddr . ip daddr . meta l4proto . th sport . th dport }}\n\
-         drop\n }}\n}}\n"
-    ))?;
+    isp.nft(&format!("{CHAINS}{}", sources::guard(n)))?;
     isp.ip_batch(&acc_lines(n))?;
     let up = format!("up{n}");
     let transit = if plan.second_hop {
