@@ -215,6 +215,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
     UplinkConfig {
         name: format!("u{}", if dice.one_in(8) { number + 4 } else { number }),
         description: String::new(),
+        interface: ifname("wan", number).into(),
         ifname: ifname("wan", number),
         address: prefix(number),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
@@ -290,7 +291,7 @@ fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
                 up: bits & 1 == 0,
                 carrier: bits & 2 == 0,
                 mtu: 1500,
-                lower: None,
+                ..Link::default()
             };
             kernel.links.insert(name, link);
             let owner = if bits & 4 == 0 { Ownership::Ours } else { Ownership::Foreign };

@@ -1,9 +1,13 @@
 //! The configuration as plain values. Reading the file and judging it is the
 //! binary's job (`rail::load`); what stands here is complete and consistent.
 
+mod selector;
+
+pub use selector::{Links, Selector};
+
 use crate::net::{IfName, Prefix};
 use crate::time::Duration;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -64,7 +68,9 @@ pub enum NoUplink {
 pub struct Network {
     /// Unique name: as that of an uplink; of `[lan]` that of the interface.
     pub name: String,
-    /// Interface.
+    /// The interface as the file says it.
+    pub interface: Selector,
+    /// Its name now; see [`Config::names`].
     pub ifname: IfName,
     /// Our address there; `None`: its address is somebody else's matter.
     pub address: Option<Prefix>,
@@ -77,8 +83,13 @@ pub struct Network {
 impl Network {
     /// One of `[lan] interfaces`.
     pub fn lan(ifname: IfName) -> Self {
-        let name = ifname.as_str().into();
-        Self { name, ifname, address: None, kind: NetworkKind::Lan, reach: Reach::All }
+        Self::lan_at(ifname.into())
+    }
+
+    /// One of `[lan] interfaces`, named by whatever it is.
+    pub fn lan_at(interface: Selector) -> Self {
+        let (name, ifname) = (interface.to_string(), interface.ifname());
+        Self { name, interface, ifname, address: None, kind: NetworkKind::Lan, reach: Reach::All }
     }
 }
 
@@ -325,7 +336,9 @@ pub struct UplinkConfig {
     pub name: String,
     /// Free text, shown in status.
     pub description: String,
-    /// Interface.
+    /// The interface as the file says it.
+    pub interface: Selector,
+    /// Its name now; see [`Config::names`].
     pub ifname: IfName,
     /// Static address with its prefix length.
     pub address: Prefix,

@@ -196,7 +196,7 @@ impl fmt::Display for UplinkId {
 }
 
 /// A hardware address of Ethernet.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {

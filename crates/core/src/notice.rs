@@ -68,6 +68,8 @@ pub enum Notice {
     Overrun { times: u64 },
     /// The boot guard was found, or is taken away because the first state is verified.
     Guard { closed: bool },
+    /// An interface that the configuration names otherwise has this name now.
+    Named { interface: String, ifname: String },
     /// The state was taken away.
     Withdrawn,
     /// Somebody said by command how to use an uplink; or that is over.
@@ -123,6 +125,7 @@ impl Notice {
             | Self::Blamed { .. }
             | Self::Conflict { .. }
             | Self::Guard { .. }
+            | Self::Named { .. }
             | Self::Installed { .. }
             | Self::Override { .. }
             | Self::Confirmed { .. }
@@ -161,6 +164,7 @@ impl Notice {
                 "boot guard closed: forwarding blocked until the first state is verified"
             }
             Self::Guard { .. } => "verified the first state and opened the boot guard",
+            Self::Named { .. } => "interface of the configuration has this name now",
             Self::Withdrawn => "removed everything rail had installed",
             Self::Override { action: Some(_), .. } => "uplink overridden by command",
             Self::Override { .. } => "uplink used as configured again",
@@ -227,6 +231,9 @@ impl Notice {
             ],
             Self::Changed { object, change } => {
                 vec![("key", object.clone()), ("op", change.clone())]
+            }
+            Self::Named { interface, ifname } => {
+                vec![("interface", interface.clone()), ("ifname", ifname.clone())]
             }
             Self::Late { late_us, times } => {
                 vec![("late_us", late_us.to_string()), ("times", times.to_string())]

@@ -1,7 +1,7 @@
 //! The snapshot that every screen is made from. Its JSON form is an interface:
 //! names are only added, never changed.
 
-use crate::net::{IfName, Prefix, UplinkId};
+use crate::net::{Prefix, UplinkId};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -259,8 +259,8 @@ pub struct UplinkStatus {
     pub description: String,
     /// Number: mark and table offset.
     pub id: UplinkId,
-    /// Interface.
-    pub interface: IfName,
+    /// Interface; one that is not found as the configuration has it.
+    pub interface: String,
     /// Address.
     pub address: Prefix,
     /// Gateway.

@@ -5,6 +5,7 @@
 pub mod beside;
 pub mod clock;
 pub mod conntrack;
+pub mod device_path;
 pub mod file;
 pub mod guard;
 pub mod lock;

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    LossLimits, Nat, Network, NoUplink, Protocol, Ranges, Router, Selector, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Prefix};
 use rail_core::time::Duration;
@@ -142,6 +142,7 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
     UplinkConfig {
         name: NAMES[index].into(),
         description: String::new(),
+        interface: Selector::Name(format!("wan{n}")),
         ifname: ifname(&format!("wan{n}")),
         // One of the uplinks has its gateway outside the prefix.
         address: prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 })),

@@ -34,8 +34,6 @@ pub struct Device {
     pub index: u32,
     /// Name.
     pub name: String,
-    /// Its other names.
-    pub altnames: Vec<String>,
     /// The device that has it as a port, and what kind that is (`bridge`, `bond`, `vrf`, ..).
     pub master: Option<(String, String)>,
     /// Waits for something beside the carrier.

@@ -6,7 +6,7 @@
 use super::*;
 use crate::config::{
     Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NetworkKind, Protocol, Ranges, Reach, Router,
+    LossLimits, Nat, Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector,
 };
 use crate::facts::WIDE_MTU;
 use crate::net::Mac;
@@ -24,6 +24,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         UplinkConfig {
             name: alloc::format!("isp{n}"),
             description: String::new(),
+            interface: Selector::Name(alloc::format!("wan{n}")),
             ifname: alloc::format!("wan{n}").parse().unwrap(),
             address: alloc::format!("100.64.{n}.2/24").parse().unwrap(),
             gateway: alloc::format!("100.64.{n}.1").parse().unwrap(),
@@ -222,6 +223,7 @@ fn network(name: &str, kind: NetworkKind, internet: bool, networks: &[&str]) -> 
     let networks = networks.iter().map(ToString::to_string).collect();
     Network {
         name: name.into(),
+        interface: Selector::Name(alloc::format!("{name}0")),
         ifname: alloc::format!("{name}0").parse().unwrap(),
         address: None,
         kind,

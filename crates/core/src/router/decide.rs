@@ -133,7 +133,8 @@ impl Router {
                         "; {stray}, which the file does not name, is in its network: renumbered?"
                     )
                 });
-                format!("there is no interface {ifname}{renumbered}")
+                let why = self.config.why_missing(&uplink.interface, &self.observed.links);
+                format!("{why}{renumbered}")
             }
             Health::NoCarrier => self.no_carrier(ifname),
             Health::NoAddress => format!("{address} is not on {ifname}"),

@@ -8,6 +8,7 @@ mod adopt;
 mod choose;
 mod decide;
 mod links;
+mod names;
 mod overrides;
 mod reload;
 mod report;
@@ -139,6 +140,8 @@ pub struct Router {
     foreign: Vec<String>,
     /// What was last found of other software.
     beside: Findings,
+    /// Networks whose interface is not found.
+    unnamed: Vec<Conflict>,
     counters: Counters,
 }
 
@@ -189,6 +192,7 @@ impl Router {
             done: false,
             foreign: Vec::new(),
             beside: Findings::default(),
+            unnamed: Vec::new(),
             counters: Counters::default(),
             file,
             config,
@@ -223,7 +227,7 @@ impl Router {
                     out.push(Output::Observe(scope));
                 }
             }
-            Input::Observed(scope, observed) => self.take_observation(scope, *observed, out),
+            Input::Observed(scope, observed) => self.take_observation(now, scope, *observed, out),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
             Input::Purged { uplink: crate::output::NOBODY, result } => {
                 self.take_strays(now, result, out)
@@ -320,8 +324,15 @@ impl Router {
         }
     }
 
-    fn take_observation(&mut self, scope: Scope, mut observed: Observed, out: &mut Vec<Output>) {
+    fn take_observation(
+        &mut self,
+        now: Instant,
+        scope: Scope,
+        mut observed: Observed,
+        out: &mut Vec<Output>,
+    ) {
         self.counters.observations += 1;
+        self.note_renamed(scope, &observed);
         let mut again = self.doubts.complete(scope, &self.observed, &mut observed);
         if scope == Scope::ALL && !core::mem::replace(&mut self.has_read, true) {
             // What the first reading omits is not known from before.
@@ -340,6 +351,9 @@ impl Router {
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);
+        if scope.has(Scope::LINKS) {
+            self.take_names(now, out);
+        }
         let is_first = !self.knows_kernel && self.has_read && !self.looks_again();
         self.knows_kernel |= is_first;
         if is_first {

@@ -106,7 +106,8 @@ impl Router {
             by: new.map(|o| o.by.clone()).unwrap_or_default(),
             until: new.map(|o| o.until_wall.clone()).unwrap_or_default(),
         }));
-        self.take_config(now, effective(&self.file, &self.saved.overrides), out);
+        let config = self.meant(&self.file);
+        self.take_config(now, config, out);
         if let Some(index) = self.config.uplinks.iter().position(|u| u.name == uplink) {
             self.note_deed(now, index, text);
         }

@@ -1,7 +1,7 @@
 //! A new configuration: what is the same goes on untouched.
 
 use super::settle::{self, EVERYTHING};
-use super::{Book, Router, overrides};
+use super::{Book, Router};
 use crate::check::{Line, Verdict};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::UplinkFacts;
@@ -13,7 +13,8 @@ use alloc::vec::Vec;
 
 /// True if both describe the same uplink, so that its verdict stays true.
 fn is_same_line(a: &UplinkConfig, b: &UplinkConfig) -> bool {
-    a.ifname == b.ifname && a.address == b.address && a.gateway == b.gateway
+    let same_interface = a.interface == b.interface || a.ifname == b.ifname;
+    same_interface && a.address == b.address && a.gateway == b.gateway
 }
 
 impl Router {
@@ -25,7 +26,7 @@ impl Router {
         self.saved.generation += 1;
         let generation = self.saved.generation;
         out.push(Output::Notice(Notice::Reloaded { generation }));
-        let config = overrides::effective(&file, &self.saved.overrides);
+        let config = self.meant(&file);
         self.file = file;
         self.take_config(now, config, out);
     }

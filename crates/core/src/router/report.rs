@@ -2,7 +2,7 @@
 
 use super::Router;
 use crate::check::quorum_window;
-use crate::config::Tier;
+use crate::config::{Tier, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render;
@@ -10,7 +10,7 @@ use crate::state::State;
 use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -44,7 +44,7 @@ impl Router {
             configuration: ConfigurationStatus::default(),
             trouble: self.engine.trouble(now),
             foreign: self.foreign.clone(),
-            conflicts: self.beside.conflicts.clone(),
+            conflicts: self.unnamed.iter().chain(&self.beside.conflicts).cloned().collect(),
             unread: self.beside.unread.clone(),
             blamed: self.ignored(),
             counters: self.counters,
@@ -61,7 +61,7 @@ impl Router {
             name: uplink.name.clone(),
             description: uplink.description.clone(),
             id: fact.id,
-            interface: uplink.ifname,
+            interface: self.interface(uplink),
             address: uplink.address,
             gateway: uplink.gateway,
             weight: uplink.weight,
@@ -90,6 +90,14 @@ impl Router {
             transitions: book.transitions,
             refused: line.refused(),
         }
+    }
+
+    /// Its name here; what the file says of one that has none.
+    fn interface(&self, uplink: &UplinkConfig) -> String {
+        if self.observed.links.contains_key(&uplink.ifname) {
+            return uplink.ifname.to_string();
+        }
+        uplink.interface.to_string()
     }
 
     fn target_status(&self, now: Instant, index: usize, target: usize) -> TargetStatus {

@@ -100,7 +100,7 @@ fn what_was_given_back_is_forgotten() {
         links_up: alloc::vec![ifname, "wan1".parse().unwrap()],
         ..Saved::default()
     };
-    let link = Link { index: 7, up: true, carrier: true, mtu: 1500, lower: None };
+    let link = Link { index: 7, up: true, carrier: true, mtu: 1500, ..Link::default() };
     let mut theirs = Observed::default();
     theirs.links.insert(ifname, link);
     theirs.sysctls.insert(path.into(), "2".into());
@@ -172,7 +172,7 @@ impl Kernel {
     fn new(config: &Config) -> Self {
         let mut state = Observed::default();
         for (index, uplink) in (1..).zip(&config.uplinks) {
-            let link = Link { index, up: true, carrier: true, mtu: 1500, lower: None };
+            let link = Link { index, up: true, carrier: true, mtu: 1500, ..Link::default() };
             state.links.insert(uplink.ifname, link);
         }
         Self { state, watch: Watch::default(), purges: Vec::new() }
@@ -396,6 +396,7 @@ fn one_reading_is_no_evidence_of_absence() {
 mod cause;
 mod decisions;
 mod ignored;
+mod names;
 mod overrides;
 mod ways;
 mod world;

@@ -22,6 +22,7 @@ impl Router {
         links.dedup();
         let watch = Watch {
             links,
+            paths: self.config.has_paths(),
             tables: self.config.ranges.tables,
             used_tables: self.used_tables(),
             old_tables: self.saved.old_tables.clone(),

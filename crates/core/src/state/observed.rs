@@ -75,6 +75,8 @@ pub struct Watch {
     /// Links of uplinks in use: their state is read every 20 ms, for the kernel may report the loss of a
     /// carrier a second late; what differs is an [`Input::Changed`](crate::Input::Changed).
     pub links: Vec<IfName>,
+    /// The paths of devices are wanted.
+    pub paths: bool,
     /// Gateways whose neighbour state matters.
     pub neighbours: Vec<(IfName, IpAddr)>,
     /// What of ours other software must leave alone.
@@ -159,6 +161,24 @@ pub struct Link {
     pub mtu: u32,
     /// Index of the link that it stands on (of a VLAN its Ethernet), where there is one.
     pub lower: Option<u32>,
+    /// By what else than its name the configuration may mean it.
+    pub identity: Identity,
+}
+
+/// What tells a link apart whatever it is called.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Identity {
+    /// Other names.
+    pub altnames: Vec<String>,
+    /// Hardware address.
+    pub mac: Option<Mac>,
+    /// The hardware address that it was made with, where it has one.
+    pub permanent_mac: Option<Mac>,
+    /// It stands on other links (VLAN, bridge, bond, ..), and has the address of one of them.
+    pub is_stacked: bool,
+    /// Where the device is, as udev's `ID_PATH`; empty for one that is nowhere, or if no `path:` is
+    /// in the configuration.
+    pub path: String,
 }
 
 /// Whose an object is.

@@ -69,7 +69,6 @@ impl RequestSocket {
             Device {
                 index: link.index,
                 name: link.name.clone(),
-                altnames: link.place.altnames.clone(),
                 master: master.map(|master| (master, link.place.port_of.clone())),
                 dormant: link.up && link.place.dormant,
             }

@@ -1,18 +1,31 @@
 //! Reading the kernel's tables.
 
+use super::error;
 use super::request::RequestSocket;
+use crate::device_path;
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
-    Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership, PROTOCOL,
-    REFUSED, RouteKey, RouteValue, Rule, Scope, Watch,
+    Identity, Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership,
+    PROTOCOL, REFUSED, RouteKey, RouteValue, Rule, Scope, Watch,
 };
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, Message, NeighbourMessage, RouteKind, RouteMessage, RuleMessage,
     family, kind, nud,
 };
 use std::collections::BTreeMap;
+use std::path::Path;
 
 type Names = BTreeMap<u32, IfName>;
+
+/// The links of this machine by name; with `paths` also where each device is.
+///
+/// # Errors
+/// The kernel's; also if it refuses a socket.
+pub fn links(paths: bool) -> Result<BTreeMap<IfName, Link>, OpError> {
+    let mut socket = RequestSocket::open()
+        .map_err(|e| error(e.raw_os_error().unwrap_or(0), &format!("no netlink socket: {e}")))?;
+    socket.links(paths)
+}
 
 impl RequestSocket {
     /// Reads the kinds in `scope` that routing netlink has; the other fields stay empty.
@@ -22,7 +35,7 @@ impl RequestSocket {
     pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
         let mut observed = Observed::default();
         if scope.0 & (Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | Scope::NEIGHBOURS).0 != 0 {
-            let links = self.links()?;
+            let links = self.links(watch.paths)?;
             let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
             if scope.has(Scope::ADDRESSES) {
                 observed.addresses = self.addresses(&names)?;
@@ -44,14 +57,23 @@ impl RequestSocket {
         Ok(observed)
     }
 
-    fn links(&mut self) -> Result<BTreeMap<IfName, Link>, OpError> {
+    /// The links by name; with `paths` also where each device is.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn links(&mut self, paths: bool) -> Result<BTreeMap<IfName, Link>, OpError> {
         let links = self.dump(&LinkMessage::dump(), |message| {
             let link = of(message, kind::NEW_LINK, LinkMessage::decode)?;
-            let LinkMessage { index, up, carrier, mtu, place, .. } = link;
             // A name that the configuration cannot hold is of no interest.
-            Some((link.name.parse().ok()?, Link { index, up, carrier, mtu, lower: place.lower }))
+            Some((link.name.parse().ok()?, observed_link(link)))
         })?;
-        Ok(links.into_iter().collect())
+        let mut links: BTreeMap<IfName, Link> = links.into_iter().collect();
+        if paths {
+            for (ifname, link) in &mut links {
+                link.identity.path = device_path::of(Path::new("/"), *ifname).unwrap_or_default();
+            }
+        }
+        Ok(links)
     }
 
     fn addresses(
@@ -180,6 +202,19 @@ pub(super) fn of<T, E>(
     decode: impl FnOnce(&Message<'_>) -> Result<T, E>,
 ) -> Option<T> {
     (message.kind == kind).then(|| decode(message).ok())?
+}
+
+fn observed_link(link: LinkMessage) -> Link {
+    let LinkMessage { index, up, carrier, mtu, mac, permanent_mac, place, .. } = link;
+    let over = ["bridge", "bond", "team"].contains(&place.kind.as_str());
+    let identity = Identity {
+        altnames: place.altnames,
+        mac: mac.map(Mac),
+        permanent_mac: permanent_mac.map(Mac),
+        is_stacked: over || place.lower.is_some(),
+        path: String::new(),
+    };
+    Link { index, up, carrier, mtu, lower: place.lower, identity }
 }
 
 fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {

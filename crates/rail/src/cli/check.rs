@@ -3,7 +3,8 @@
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
-use rail_core::config::{Config, Reach, Tier};
+use rail_core::config::{Config, Links, Reach, Selector, Tier};
+use rail_core::net::IfName;
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
 use rail_linux::process::Spawner;
@@ -19,16 +20,35 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
     for warning in &warnings {
         complain(warning.render(style::stderr_has_colour()));
     }
-    let (holders, conflicts) = (beside(&config), conflicts(&config));
+    let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
+    let named = config.clone().with_names(&config.names(&links, &config));
+    complain(&missing(&named, &links));
+    let (holders, conflicts) = (beside(&named), conflicts(&named));
     complain(&holders);
     complain(&conflicts);
     if show_effective {
         say(&load::effective(&config));
     } else {
         let drawn = [holders, conflicts].iter().map(|text| count(text)).sum::<usize>();
-        say(&summary(path, &config, warnings.len() + drawn));
+        say(&summary(path, &named, warnings.len() + drawn));
     }
     ExitCode::SUCCESS
+}
+
+/// What the file names by something else than an interface name, and this machine does not have. The
+/// file may be for another one.
+fn missing(config: &Config, links: &Links) -> String {
+    let told = config.missing(links);
+    told.iter().map(|text| format!("note: {text} on this machine\n")).collect()
+}
+
+/// What the file says, and what that is here.
+fn shown(interface: &Selector, ifname: IfName) -> String {
+    match interface.to_string() {
+        text if text == ifname.as_str() => text,
+        text if interface.ifname() == ifname => format!("{text} (not here)"),
+        text => format!("{text} ({ifname})"),
+    }
 }
 
 /// The warnings in a text.
@@ -118,7 +138,11 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
                 if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
             }
         };
-        line(format!("  network {}: {} reaches {reach}", network.name, network.ifname));
+        line(format!(
+            "  network {}: {} reaches {reach}",
+            network.name,
+            shown(&network.interface, network.ifname)
+        ));
     }
     for uplink in &config.uplinks {
         let tier = match uplink.tier {
@@ -128,7 +152,10 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         let off = if uplink.enabled { "" } else { ", disabled" };
         line(format!(
             "  uplink {}: {} {} by {}, {tier}{off}",
-            uplink.name, uplink.ifname, uplink.address, uplink.gateway
+            uplink.name,
+            shown(&uplink.interface, uplink.ifname),
+            uplink.address,
+            uplink.gateway
         ));
     }
     let check = &config.check;

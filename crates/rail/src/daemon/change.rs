@@ -265,10 +265,11 @@ impl Daemon {
 
     /// Why it would cut the SSH connection of who asked for it.
     fn cuts(&self, ssh: &str, judged: &Judged) -> Option<String> {
-        let running = &self.parts.revisions.running().config;
-        let path =
-            ssh_path(ssh, |client, server| self.parts.router.interface_towards(client, server))?;
-        cut(running, &judged.version.config, &path)
+        let router = &self.parts.router;
+        let path = ssh_path(ssh, |client, server| router.interface_towards(client, server))?;
+        let [running, new] = [self.parts.revisions.running(), &judged.version]
+            .map(|version| router.named(version.config.clone()));
+        cut(&running, &new, &path)
     }
 
     fn not_changed(&mut self, id: ClientId, text: &str) {

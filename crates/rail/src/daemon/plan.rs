@@ -11,6 +11,7 @@ use rail_core::config::Config;
 use rail_core::net::UplinkId;
 use rail_core::render;
 use rail_core::state::{Key, Observed, Op, RouteValue, Scope, Step, Watch};
+use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
 use rail_linux::process::Spawner;
 use rail_linux::shell::Kernel;
@@ -34,15 +35,18 @@ pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, Stri
     let mut out = Vec::new();
     router.start(now, &mut out);
     let mut watch = Watch::default();
-    for output in out.drain(..) {
-        if let Output::Watch(wanted) = output {
-            watch = wanted;
-        }
+    let mut seen = (Observed::default(), None);
+    // Once the links are known, so are their names, and with them what else to look at.
+    while let Some(wanted) = watched(&mut out) {
+        watch = wanted;
+        seen = kernel.observe_readable(&watch)?;
+        let observed = Box::new(seen.0.clone());
+        router.handle(now, Input::Observed(Scope::ALL, observed), &mut out);
     }
-    let (observed, unread) = kernel.observe_readable(&watch)?;
+    let (observed, unread) = seen;
     lines.extend(unread.map(|what| format!("# {what}")));
+    lines.extend(conflicts(&router.status(now).conflicts));
     lines.extend(beside(&watch)?);
-    router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
     let steps = router.preview(now);
     let ids = router.status(now).uplinks.iter().map(|uplink| uplink.id).collect();
     let before = Before { config, ids, observed };
@@ -58,12 +62,24 @@ pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, Stri
 fn beside(watch: &Watch) -> Result<Vec<String>, String> {
     let mut spawner = Spawner::start().map_err(|e| format!("cannot start a process: {e}"))?;
     let findings = rail_linux::beside::look(&watch.beside, &mut spawner);
-    let told = findings.conflicts.iter().map(|conflict| {
+    let unread = findings.unread.iter().map(|what| format!("# not looked at: {what}"));
+    Ok(conflicts(&findings.conflicts).chain(unread).collect())
+}
+
+fn conflicts(all: &[Conflict]) -> impl Iterator<Item = String> {
+    all.iter().map(|conflict| {
         let may = if conflict.certain { "" } else { " (doubtful)" };
         format!("# conflict{may}: {}; remedy: {}", conflict.sentence(), conflict.remedy)
-    });
-    let unread = findings.unread.iter().map(|what| format!("# not looked at: {what}"));
-    Ok(told.chain(unread).collect())
+    })
+}
+
+/// What the router asked for last to be watched, of its latest outputs.
+fn watched(out: &mut Vec<Output>) -> Option<Watch> {
+    let watch = |output| match output {
+        Output::Watch(watch) => Some(watch),
+        _ => None,
+    };
+    out.drain(..).filter_map(watch).next_back()
 }
 
 /// What is there now, to show beside what will be.

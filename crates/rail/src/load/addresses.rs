@@ -12,11 +12,11 @@ use std::net::{IpAddr, Ipv4Addr};
 pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     let uplink = &parts.uplinks[index];
     let is_inside = |at: &At<_>| {
-        let mut inside = parts.networks.iter().filter_map(|network| network.ifname.as_ref());
+        let mut inside = parts.networks.iter().filter_map(|network| network.interface.as_ref());
         inside.any(|inside| inside.value == at.value)
     };
     for (position, now) in uplink.addresses.iter().enumerate() {
-        if uplink.ifname.as_ref().is_some_and(is_inside) {
+        if uplink.interface.as_ref().is_some_and(is_inside) {
             reader
                 .error(now.span.clone(), "an uplink inside has one address")
                 .hint("further ones belong to the network, which others set");

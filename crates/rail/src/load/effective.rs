@@ -100,7 +100,7 @@ fn write_inside(out: &mut String, config: &Config) {
     let (short, long): (Vec<&Network>, Vec<&Network>) =
         config.networks.iter().partition(|network| is_short(network));
     if !short.is_empty() {
-        let lan: Vec<_> = short.iter().map(|n| quoted(n.ifname.as_str())).collect();
+        let lan: Vec<_> = short.iter().map(|n| quoted(&n.interface.to_string())).collect();
         line(out, "\n[lan]\ninterfaces", &format!("[{}]", lan.join(", ")));
     }
     for network in long {
@@ -110,7 +110,7 @@ fn write_inside(out: &mut String, config: &Config) {
 
 fn write_network(out: &mut String, network: &Network) {
     line(out, "\n[[network]]\nname", &quoted(&network.name));
-    line(out, "interface", &quoted(network.ifname.as_str()));
+    line(out, "interface", &quoted(&network.interface.to_string()));
     match network.address {
         Some(address) => line(out, "address", &quoted(&address.to_string())),
         None => out.push_str("# address: not ours\n"),
@@ -138,7 +138,7 @@ fn write_network(out: &mut String, network: &Network) {
 fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
     line(out, "\n[[uplink]]\nname", &quoted(&uplink.name));
     line(out, "description", &quoted(&uplink.description));
-    line(out, "interface", &quoted(uplink.ifname.as_str()));
+    line(out, "interface", &quoted(&uplink.interface.to_string()));
     line(out, "address", &quoted(&uplink.address.to_string()));
     line(out, "gateway", &quoted(&uplink.gateway.to_string()));
     line(out, "gateway_onlink", &uplink.gateway_onlink.to_string());

@@ -88,12 +88,12 @@ fn against_earlier(reader: &mut Reader, uplink: &Draft, earlier: &[Draft]) {
 
 /// Lines may have an interface or an address in common, but not both, nor a gateway on one interface.
 fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Parts<'_>) {
-    let Some(ifname) = &uplink.ifname else { return };
-    let is_here = |u: &Draft| u.ifname.as_ref().is_some_and(|at| at.value == ifname.value);
+    let Some(ifname) = &uplink.interface else { return };
+    let is_here = |u: &Draft| u.interface.as_ref().is_some_and(|at| at.value == ifname.value);
     let host = |u: &Draft| u.address.as_ref().map(|at| at.value.address);
     let is_inside = |u: &Draft| {
-        let mut inside = parts.networks.iter().filter_map(|network| network.ifname.as_ref());
-        u.ifname.as_ref().is_some_and(|at| inside.any(|i| i.value == at.value))
+        let mut inside = parts.networks.iter().filter_map(|network| network.interface.as_ref());
+        u.interface.as_ref().is_some_and(|at| inside.any(|i| i.value == at.value))
     };
     let why_not = if is_inside(uplink) {
         Some("an uplink inside has its interface and its address for itself")
@@ -103,7 +103,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
         None
     };
     if let Some(first) = earlier.iter().find(|u| is_here(u))
-        && let (Some(hint), Some(at)) = (why_not, &first.ifname)
+        && let (Some(hint), Some(at)) = (why_not, &first.interface)
     {
         let text = format!("two uplinks on the interface {}", ifname.value);
         reader.error(ifname.span.clone(), text).also(&at.span, "the first uplink").hint(hint);
@@ -147,8 +147,8 @@ fn same<T: PartialEq>(
 
 /// Redirects are a matter of uplinks inside.
 fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
-    let (Some(ifname), Some(redirects)) = (&uplink.ifname, &uplink.redirects) else { return };
-    let is_here = |n: &network::Draft| n.ifname.as_ref().is_none_or(|i| i.value == ifname.value);
+    let (Some(ifname), Some(redirects)) = (&uplink.interface, &uplink.redirects) else { return };
+    let is_here = |n: &network::Draft| n.interface.as_ref().is_none_or(|i| i.value == ifname.value);
     if redirects.value && !networks.is_empty() && !networks.iter().any(is_here) {
         let text = format!("`redirects` is for an uplink inside; {} is not", ifname.value);
         reader.error(redirects.span.clone(), text).hint("leave it out");
@@ -227,7 +227,7 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
         }
     }
     for uplink in config.uplinks.iter().filter(|u| u.enabled && config.is_inside(u)) {
-        let text = format!("the uplink \"{}\" is inside, on {}", uplink.name, uplink.ifname);
+        let text = format!("the uplink \"{}\" is inside, on {}", uplink.name, uplink.interface);
         let hint = "it counts as LAN: nothing that its box lets in is filtered or forwarded here";
         warn(file.place("uplink"), text, hint);
         let names = |f: &&Forward| f.uplinks.as_ref().is_some_and(|all| all.contains(&uplink.name));

@@ -5,14 +5,14 @@ use super::keys::suggestion;
 use super::reader::{At, Node, Reader, Section, shown};
 use super::router::{interface, name};
 use super::uplink::{self, required, static_address};
-use rail_core::config::{FirewallMode, Nat, Network, NetworkKind, Reach};
-use rail_core::net::{IfName, Prefix};
+use rail_core::config::{FirewallMode, Nat, Network, NetworkKind, Reach, Selector};
+use rail_core::net::Prefix;
 use std::ops::Range;
 
 /// A network as far as it could be understood.
 pub(super) struct Draft {
     pub(super) name: Option<At<String>>,
-    pub(super) ifname: Option<At<IfName>>,
+    pub(super) interface: Option<At<Selector>>,
     pub(super) address: Option<At<Prefix>>,
     kind: At<NetworkKind>,
     may_reach: Option<MayReach>,
@@ -26,11 +26,11 @@ struct MayReach {
 
 impl Draft {
     /// One of `[lan] interfaces`.
-    fn lan(ifname: At<IfName>) -> Self {
-        let span = ifname.span.clone();
+    fn lan(interface: At<Selector>) -> Self {
+        let span = interface.span.clone();
         Self {
-            name: Some(At { value: ifname.value.to_string(), span: span.clone() }),
-            ifname: Some(ifname),
+            name: Some(At { value: interface.value.to_string(), span: span.clone() }),
+            interface: Some(interface),
             address: None,
             kind: At { value: NetworkKind::Lan, span },
             may_reach: None,
@@ -48,9 +48,11 @@ impl Draft {
             None if kind == NetworkKind::Lan => Reach::All,
             None => Reach::Only { internet: true, networks: Vec::new() },
         };
+        let interface = self.interface?.value;
         Some(Network {
             name: self.name?.value,
-            ifname: self.ifname?.value,
+            ifname: interface.ifname(),
+            interface,
             address: self.address.map(|a| a.value),
             kind,
             reach,
@@ -62,7 +64,7 @@ impl Draft {
 pub(super) fn networks(
     reader: &mut Reader,
     file: &Section<'_>,
-    lan: Vec<At<IfName>>,
+    lan: Vec<At<Selector>>,
 ) -> Vec<Draft> {
     let mut all: Vec<Draft> = lan.into_iter().map(Draft::lan).collect();
     let sections = reader.tables(file, "network", "network");
@@ -85,7 +87,7 @@ pub(super) fn finish(drafts: Vec<Draft>) -> Option<Vec<Network>> {
 
 /// True if `[lan]` says all of it.
 pub(super) fn is_short(network: &Network) -> bool {
-    *network == Network::lan(network.ifname)
+    *network == Network::lan_at(network.interface.clone())
 }
 
 fn network(reader: &mut Reader, section: &Section<'_>) -> Draft {
@@ -94,7 +96,7 @@ fn network(reader: &mut Reader, section: &Section<'_>) -> Draft {
     let kind = reader.word(section, "kind", &words, &[]).unwrap_or_default();
     Draft {
         name: required(reader, section, "name", "\"dmz\"", own_name),
-        ifname: required(reader, section, "interface", "\"eth1\"", |r, n| {
+        interface: required(reader, section, "interface", "\"eth1\"", |r, n| {
             interface(r, n, "interface")
         }),
         address: section.get("address").and_then(|node| address(reader, node)),
@@ -170,7 +172,7 @@ pub(super) fn agree(
 
 fn against_earlier(reader: &mut Reader, network: &Draft, earlier: &[Draft]) {
     for other in earlier {
-        if let (Some(now), Some(then)) = (&network.ifname, &other.ifname)
+        if let (Some(now), Some(then)) = (&network.interface, &other.interface)
             && now.value == then.value
         {
             let text = format!("the interface {} is in two networks", now.value);
@@ -237,7 +239,7 @@ fn against_uplink(
     uplink: &uplink::Draft,
     mode: FirewallMode,
 ) {
-    let (Some(inside), Some(outside)) = (&network.ifname, &uplink.ifname) else { return };
+    let (Some(inside), Some(outside)) = (&network.interface, &uplink.interface) else { return };
     if inside.value == outside.value {
         box_inside(reader, (network, &inside.span), (uplink, outside), mode);
     } else if let (Some(now), Some(then)) = (&network.address, &uplink.address) {
@@ -249,30 +251,30 @@ fn against_uplink(
 fn box_inside(
     reader: &mut Reader,
     (network, inside): (&Draft, &Range<usize>),
-    (uplink, ifname): (&uplink::Draft, &At<IfName>),
+    (uplink, interface): (&uplink::Draft, &At<Selector>),
     mode: FirewallMode,
 ) {
     if uplink.nat != Nat::Off {
         let text = format!(
             "the interface {} is both inside and the uplink \"{}\"",
-            ifname.value,
+            interface.value,
             uplink.label()
         );
-        reader.error(ifname.span.clone(), text).also(inside, "inside by this").hint(
+        reader.error(interface.span.clone(), text).also(inside, "inside by this").hint(
             "a provider's box inside the LAN answers the hosts directly, so nothing can be \
              translated: write nat = false",
         );
     } else if network.kind.value != NetworkKind::Lan || network.may_reach.is_some() {
         let text =
             format!("the uplink \"{}\" is on the interface of a closed network", uplink.label());
-        reader.error(ifname.span.clone(), text).also(inside, "closed by this network").hint(
+        reader.error(interface.span.clone(), text).also(inside, "closed by this network").hint(
             "hosts reach the box beside them whatever the network may reach: make it kind \"lan\"",
         );
     }
     if mode == FirewallMode::External {
         let text = format!("the uplink \"{}\" is on an inside interface", uplink.label());
         reader
-            .error(ifname.span.clone(), text)
+            .error(interface.span.clone(), text)
             .also(inside, "inside by this")
             .hint("that needs nftables rules of ours, and mode = \"external\" has none");
     }

@@ -4,9 +4,9 @@ use super::allow;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::unit::digits;
 use rail_core::config::{
-    BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router,
+    BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router, Selector,
 };
-use rail_core::net::IfName;
+use rail_core::net::{IfName, IfNameError, Mac};
 
 pub(super) fn router(reader: &mut Reader, file: &Section<'_>) -> Router {
     let mut router = Router { name: String::new(), no_uplink: NoUplink::Keep };
@@ -52,7 +52,7 @@ pub(super) fn log(reader: &mut Reader, file: &Section<'_>) -> Log {
     log
 }
 
-pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
+pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<Selector>> {
     if file.get("lan").is_none() {
         let is_empty =
             |n: Node<'_>| n.get_ref().as_array().is_some_and(|a| a.iter().next().is_none());
@@ -74,7 +74,7 @@ pub(super) fn lan(reader: &mut Reader, file: &Section<'_>) -> Vec<At<IfName>> {
     if nodes.is_empty() && node.get_ref().is_array() {
         reader.error(node.span(), "`interfaces` is empty").hint("name the inside interfaces");
     }
-    let mut names: Vec<At<IfName>> = Vec::new();
+    let mut names: Vec<At<Selector>> = Vec::new();
     for node in nodes {
         let Some(name) = interface(reader, node, "interfaces") else { continue };
         if let Some(first) = names.iter().find(|n| n.value == name) {
@@ -212,21 +212,77 @@ pub(super) fn name(reader: &mut Reader, node: Node<'_>, key: &str, most: usize) 
     None
 }
 
-/// An interface name; not the loopback.
-pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Option<IfName> {
+/// What names an interface; not the loopback.
+pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Option<Selector> {
     let text = reader.text(node, key, "an interface name such as \"eth0\"")?;
+    if let Some(path) = text.strip_prefix("path:") {
+        return device_path(reader, node, path);
+    }
+    if let Some(address) = text.strip_prefix("mac:") {
+        let mac = mac(address).filter(|Mac(bytes)| bytes[0] & 1 == 0 && *bytes != [0; 6]);
+        if mac.is_none() {
+            let text = format!("`{key}`: \"{}\" is no hardware address of a card", shown(address));
+            reader.error(node.span(), text).hint("six pairs of digits: \"mac:02:00:00:00:00:01\"");
+        }
+        return mac.map(Selector::Mac);
+    }
+    let hint = match text {
+        _ if mac(text).is_some() => format!("a hardware address is written \"mac:{text}\""),
+        _ if text.starts_with("pci-") || text.starts_with("platform-") => {
+            format!("the place of a device is written \"path:{text}\"")
+        }
+        _ => "an address of an interface is no interface: leave the colon out".into(),
+    };
+    if text.contains(':') {
+        let text = format!("`{key}`: ':' cannot stand in an interface name");
+        reader.error(node.span(), text).hint(&hint);
+        return None;
+    }
     match text.parse::<IfName>() {
         Ok(_) if text == "lo" => {
             reader.error(node.span(), "the loopback interface `lo` cannot be used here");
             None
         }
-        Ok(name) => Some(name),
+        Err(IfNameError::TooLong) if text.len() > LONGEST_ALTNAME => {
+            let text = format!(
+                "`{key}`: an interface name has at most 15 characters, an alternative one \
+                 {LONGEST_ALTNAME}"
+            );
+            reader.error(node.span(), text);
+            None
+        }
+        Ok(_) | Err(IfNameError::TooLong) => Some(Selector::Name(text.to_owned())),
         Err(error) => {
             reader.error(node.span(), format!("`{key}`: {error}"));
             None
         }
     }
 }
+
+/// Six bytes, as `ip link` shows them; dashes will do.
+fn mac(text: &str) -> Option<Mac> {
+    let byte = |part: &str| {
+        let is_pair = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        u8::from_str_radix(part, 16).ok().filter(|_| is_pair)
+    };
+    let bytes: Vec<u8> = text.split([':', '-']).map(byte).collect::<Option<_>>()?;
+    Some(Mac(bytes.try_into().ok()?))
+}
+
+fn device_path(reader: &mut Reader, node: Node<'_>, path: &str) -> Option<Selector> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':' | '+');
+    if path.is_empty() || path.len() > 255 || !path.chars().all(allowed) {
+        let text = format!("\"{}\" is not the place of a device", shown(path));
+        reader
+            .error(node.span(), text)
+            .hint("as ID_PATH in `udevadm info /sys/class/net/eth0`: \"path:pci-0000:03:00.0\"");
+        return None;
+    }
+    Some(Selector::Path(path.to_owned()))
+}
+
+/// `ALTIFNAMSIZ` without its end.
+const LONGEST_ALTNAME: usize = 127;
 
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

@@ -4,14 +4,14 @@
 use super::allow::prefixes;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use rail_core::config::{Nat, Tier, UplinkConfig};
-use rail_core::net::{IfName, Prefix};
+use rail_core::config::{Nat, Selector, Tier, UplinkConfig};
+use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An uplink as far as it could be understood.
 pub(super) struct Draft {
     pub(super) name: Option<At<String>>,
-    pub(super) ifname: Option<At<IfName>>,
+    pub(super) interface: Option<At<Selector>>,
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) nat: Nat,
@@ -31,10 +31,12 @@ pub(super) struct Draft {
 impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
+        let interface = self.interface?.value;
         Some(UplinkConfig {
             name: self.name?.value,
             description: self.description,
-            ifname: self.ifname?.value,
+            ifname: interface.ifname(),
+            interface,
             address: self.address?.value,
             gateway: IpAddr::V4(self.gateway?.value),
             gateway_onlink: self.gateway_onlink,
@@ -95,7 +97,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
         routed,
         is_read: reader.errors.len() == errors,
         name: required(reader, section, "name", "\"isp1\"", |r, n| name(r, n, "name", 32)),
-        ifname: required(reader, section, "interface", "\"eth0\"", |r, n| {
+        interface: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
         gateway: gateway(reader, section, prefix, gateway_onlink),

@@ -182,7 +182,7 @@ impl Kernel {
     pub fn add_link(&mut self, ifname: IfName, carrier: bool) -> Scope {
         let index = self.next_index;
         self.next_index += 1;
-        self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500, lower: None });
+        self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500, ..Link::default() });
         for name in ["rp_filter", "src_valid_mark", "ignore_routes_with_linkdown"] {
             self.sysctls.insert(format!("net/ipv4/conf/{ifname}/{name}"), "0".into());
         }

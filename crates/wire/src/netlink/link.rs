@@ -24,6 +24,10 @@ pub struct LinkMessage {
     pub carrier: bool,
     /// MTU in bytes; 0 if it is missing.
     pub mtu: u32,
+    /// Hardware address, of six bytes.
+    pub mac: Option<[u8; 6]>,
+    /// The hardware address that it was made with, of six bytes.
+    pub permanent_mac: Option<[u8; 6]>,
     /// What it is, and how it stands to other links.
     pub place: LinkPlace,
 }
@@ -60,6 +64,8 @@ impl LinkMessage {
             up: flags & IFF_UP != 0,
             carrier: flags & IFF_LOWER_UP != 0,
             mtu: 0,
+            mac: None,
+            permanent_mac: None,
             place: LinkPlace { dormant: flags & IFF_DORMANT != 0, ..LinkPlace::default() },
         };
         let mut is_elsewhere = false;
@@ -67,6 +73,8 @@ impl LinkMessage {
             match attribute.kind {
                 IFLA_IFNAME => link.name = attribute.text().unwrap_or_default().into(),
                 IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
+                IFLA_ADDRESS => link.mac = mac(&attribute),
+                IFLA_PERM_ADDRESS => link.permanent_mac = mac(&attribute),
                 IFLA_LINK_NETNSID => is_elsewhere = true,
                 _ => link.place.take(&attribute),
             }
@@ -127,8 +135,15 @@ impl LinkPlace {
     }
 }
 
+/// An address of Ethernet; all zeros is none.
+fn mac(attribute: &Attribute<'_>) -> Option<[u8; 6]> {
+    let bytes = attribute.payload.try_into().ok()?;
+    Some(bytes).filter(|bytes| *bytes != [0; 6])
+}
+
 const FIXED_LENGTH: usize = 16;
 const IFF_DORMANT: u32 = 0x2_0000;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
@@ -137,6 +152,7 @@ const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
+const IFLA_PERM_ADDRESS: u16 = 54;
 const IFF_UP: u32 = 1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 const IFLA_IFNAME: u16 = 3;

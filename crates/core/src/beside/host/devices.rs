@@ -1,4 +1,4 @@
-//! Devices that cannot be used under the name, or in the place, they have.
+//! Devices that cannot be used in the place they have.
 
 use super::{Host, on, tell};
 use crate::beside::View;
@@ -7,7 +7,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Names that are other names, ports of something else, and devices that wait.
+/// Ports of something else, and devices that wait.
 pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     let mut names: Vec<String> = view.lines.iter().map(|line| line.ifname.to_string()).collect();
     names.extend(view.networks.iter().map(|network| network.ifname.to_string()));
@@ -27,16 +27,7 @@ fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
             uplinks.clone(),
         ))
     };
-    let Some(device) = host.devices.iter().find(|device| device.name == name) else {
-        let other = host.devices.iter().find(|d| d.altnames.iter().any(|alt| alt == name))?;
-        let real = &other.name;
-        return told(
-            format!(
-                "is an alternative name (altname) of {real}, which the kernel's rules do not know"
-            ),
-            format!("write the name {real} in the configuration"),
-        );
-    };
+    let device = host.devices.iter().find(|device| device.name == name)?;
     if let Some((master, kind)) = &device.master {
         let effect = match kind.as_str() {
             "vrf" => format!("belongs to the VRF {master}, whose table is asked before rail's"),

@@ -106,10 +106,6 @@ fn devices_that_cannot_be_used_are_told() {
         (port("vrf"), ["belongs to the VRF top0", "ip link set wan1 nomaster"]),
         (port("openvswitch"), ["belongs to top0", "write top0"]),
         (with(&|device| device.dormant = true), ["wan1 is dormant", "wpa_supplicant"]),
-        (
-            with(&|device| (device.name, device.altnames) = ("enp3s0".into(), vec!["wan1".into()])),
-            ["wan1 is an alternative name (altname) of enp3s0", "write the name enp3s0"],
-        ),
     ];
     for (host, parts) in cases {
         one(&view(), host, parts, &["isp1"]);

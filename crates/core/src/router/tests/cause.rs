@@ -3,7 +3,7 @@
 use super::*;
 
 fn link(index: u32, up: bool, carrier: bool, lower: Option<u32>) -> Link {
-    Link { index, up, carrier, mtu: 1500, lower }
+    Link { index, up, carrier, mtu: 1500, lower, ..Link::default() }
 }
 
 fn news(out: &[Output]) -> Vec<String> {
@@ -20,6 +20,7 @@ fn news(out: &[Output]) -> Vec<String> {
 fn the_cause_is_the_present_one() {
     let mut config = external(1);
     config.uplinks[0].ifname = "wan1.7".parse().unwrap();
+    config.uplinks[0].interface = config.uplinks[0].ifname.into();
     let (mut router, mut kernel) = settled(&external(1), Saved::default());
     kernel.state.links.clear();
     router = Router::new(config, router.saved, "boot".into(), [0; 16]);

@@ -150,7 +150,7 @@ fn what_was_just_made_is_looked_for_twice() {
     assert_eq!(world.state.rules.len(), count + 1);
     let config = uplinks(&[1, 1, 1]);
     let ifname = config.uplinks[2].ifname;
-    let link = Link { index: 9, up: true, carrier: true, mtu: 1500, lower: None };
+    let link = Link { index: 9, up: true, carrier: true, mtu: 1500, ..Link::default() };
     world.state.links.insert(ifname, link);
     let mut changed = config.clone();
     changed.uplinks[2].enabled = false;

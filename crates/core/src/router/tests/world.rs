@@ -50,7 +50,7 @@ pub(super) fn uplinks(tiers: &[u32]) -> Config {
 pub(super) fn kernel(config: &Config) -> Observed {
     let mut state = Observed::default();
     for (index, uplink) in (1..).zip(&config.uplinks) {
-        let link = Link { index, up: true, carrier: true, mtu: 1500, lower: None };
+        let link = Link { index, up: true, carrier: true, mtu: 1500, ..Link::default() };
         state.links.insert(uplink.ifname, link);
     }
     state

@@ -1,0 +1,135 @@
+//! Interfaces that are named by their hardware addresses get other names.
+
+use super::world::*;
+use super::*;
+use crate::config::Selector;
+use crate::net::Mac;
+use crate::state::Link;
+use crate::status::Health;
+
+fn name(text: &str) -> IfName {
+    text.parse().unwrap()
+}
+
+/// A world of two uplinks that the file names by the addresses of their cards.
+fn two_by_mac() -> World {
+    let mut config = uplinks(&[1, 1]);
+    let mut state = kernel(&config);
+    for (index, uplink) in (1..).zip(&mut config.uplinks) {
+        let mac = Mac([2, 0, 0, 0, 0, index]);
+        state.links.get_mut(&uplink.ifname).unwrap().identity.mac = Some(mac);
+        uplink.interface = Selector::Mac(mac);
+        uplink.ifname = uplink.interface.ifname();
+    }
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 3000, all);
+    assert_eq!(world.health(), [Health::Up, Health::Up]);
+    world
+}
+
+/// The kernel calls the interfaces otherwise: names by those of before.
+fn rename(state: &mut Observed, new: &[(&str, &str)]) {
+    let new_name = |old: IfName| {
+        let pair = new.iter().find(|(before, _)| name(before) == old);
+        pair.map_or(old, |(_, after)| name(after))
+    };
+    let links = core::mem::take(&mut state.links);
+    state.links = links.into_iter().map(|(old, link)| (new_name(old), link)).collect();
+    let there = core::mem::take(&mut state.addresses);
+    state.addresses = there.into_iter().map(|((n, p), owner)| ((new_name(n), p), owner)).collect();
+    let settings = core::mem::take(&mut state.sysctls);
+    let path = |path: String| {
+        let of = |(old, _): &&(&str, &str)| path.contains(&alloc::format!("/{old}/"));
+        let renamed = new.iter().find(of);
+        renamed.map_or(path.clone(), |(old, new)| path.replace(old, new))
+    };
+    state.sysctls = settings.into_iter().map(|(p, value)| (path(p), value)).collect();
+    for route in state.routes.values_mut() {
+        if let Some(crate::state::RouteValue::Unicast { nexthops, .. }) = &mut route.value {
+            nexthops.iter_mut().for_each(|hop| hop.ifname = new_name(hop.ifname));
+        }
+    }
+}
+
+fn names(world: &World) -> Vec<IfName> {
+    world.router.config.uplinks.iter().map(|uplink| uplink.ifname).collect()
+}
+
+/// Given two uplinks by hardware address that are up, when the names of their cards change, or are
+/// exchanged, while the daemon runs or while none does, then each uplink is on its card, no verdict
+/// changed, no connection was deleted, and what was written down went along.
+#[test]
+fn a_new_name_changes_nothing_else() {
+    for (new, runs) in [
+        (&[("wan1", "enp4s0")][..], true),
+        (&[("wan1", "wan2"), ("wan2", "wan1")], true),
+        (&[("wan1", "enp4s0")], false),
+        (&[("wan1", "wan2"), ("wan2", "wan1")], false),
+    ] {
+        let mut world = two_by_mac();
+        let path = "net/ipv4/conf/wan1/rp_filter";
+        let saved = &mut world.router.saved;
+        saved.sysctls = [(path.into(), "1".into())].into_iter().collect();
+        assert_eq!(names(&world), [name("wan1"), name("wan2")]);
+        let since = world.now;
+        if runs {
+            rename(&mut world.state, new);
+            world.changed(Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES);
+        } else {
+            world = world.restart(|state| rename(state, new));
+        }
+        let since = if runs { since } else { world.now };
+        world.run(MS * 2000, all);
+        let first = name(new[0].1);
+        assert_eq!(names(&world)[0], first, "{new:?}");
+        assert_eq!(world.health(), [Health::Up, Health::Up], "{new:?}");
+        let told = world.told(since);
+        assert!(told.iter().all(|(_, health)| *health == Health::Up), "{new:?}: {told:?}");
+        assert_eq!(world.purges.iter().filter(|(at, _)| *at >= since).count(), 0, "{new:?}");
+        let saved = &world.router.saved;
+        assert_eq!(
+            saved.sysctls.keys().collect::<Vec<_>>(),
+            [&alloc::format!("net/ipv4/conf/{first}/rp_filter")]
+        );
+        let address = world.config.uplinks[0].address;
+        assert!(saved.addresses.contains(&(first, address)), "{:?}", saved.addresses);
+        assert_eq!(saved.addresses.len(), 2);
+        let hop = |table| world.state.routes[&default_of(table)].value.clone().unwrap();
+        assert!(hop(20_001).to_string().contains(first.as_str()), "{new:?}: {}", hop(20_001));
+    }
+}
+
+/// Given an uplink whose card is not there, or twice, then its cause says what the file says; when the
+/// card comes, under whatever name, it is used.
+#[test]
+fn a_card_that_is_not_there_is_named_by_the_file() {
+    let mut world = two_by_mac();
+    let card = world.state.links.remove(&name("wan1")).unwrap();
+    world.state.links.insert(name("wan1"), Link { index: 9, ..Link::default() });
+    world.changed(Scope::LINKS);
+    let cause = |world: &World| {
+        let uplink = world.router.status(world.now).uplinks.remove(0);
+        (uplink.health, uplink.interface, uplink.cause)
+    };
+    let mac = "02:00:00:00:00:01";
+    let interface = alloc::format!("mac:{mac}");
+    let why = alloc::format!("no interface has the hardware address {mac}");
+    assert_eq!(cause(&world), (Health::Absent, interface.clone(), why));
+    world.state.links.insert(name("eth7"), Link { index: 7, ..card.clone() });
+    world.state.links.insert(name("eth8"), Link { index: 8, ..card });
+    world.changed(Scope::LINKS);
+    let why = alloc::format!("\"{interface}\" is several interfaces: eth7, eth8");
+    assert_eq!(cause(&world), (Health::Absent, interface, why));
+    world.state.links.remove(&name("eth8"));
+    world.changed(Scope::LINKS);
+    world.run(MS * 5000, all);
+    assert_eq!(world.health(), [Health::Up, Health::Up]);
+    assert_eq!(names(&world)[0], name("eth7"));
+    let mut config = world.config.clone();
+    config.networks[0].interface = Selector::Path("pci-0000:03:00.0".into());
+    world.input(Input::Reload(Box::new(config)));
+    world.changed(Scope::LINKS);
+    let conflict = world.router.status(world.now).conflicts.remove(0);
+    assert_eq!(conflict.owner, "network lan0");
+    assert_eq!(conflict.effect, "has no interface: no interface is at pci-0000:03:00.0");
+}
