@@ -273,6 +273,7 @@ impl World {
     pub fn end_faults(&mut self) {
         self.note("ALL FAULTS END".into());
         self.mix = crate::fault::Mix::none();
+        self.trouble.hang_permille = 0;
         for heal in [Heal::Refusals, Heal::Slowness, Heal::Deafness, Heal::Delays, Heal::Targets] {
             self.heal(heal);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) queue: VecDeque<Work>,
     /// The first of the queue is being performed.
     pub(crate) is_working: bool,
+    /// The transaction that a child performs meanwhile.
+    pub(crate) transaction: Option<Step>,
     /// What the observations look at.
     pub(crate) watch: Watch,
     /// What the last look at the watched links saw.
@@ -53,6 +55,8 @@ pub(crate) struct Trouble {
     pub(crate) refuse_permille: u32,
     /// How many operations in a thousand take long.
     pub(crate) slow_permille: u32,
+    /// How many transactions in a thousand hang.
+    pub(crate) hang_permille: u32,
     /// How many readings in a thousand omit an entry.
     pub(crate) omit_permille: u32,
     /// Kinds of which the last reading omitted one.
@@ -67,6 +71,7 @@ impl Node {
             life: 0,
             queue: VecDeque::new(),
             is_working: false,
+            transaction: None,
             watch: Watch::default(),
             looked: Vec::new(),
             disk: Saved::default(),
@@ -102,6 +107,7 @@ impl Node {
         self.life += 1;
         self.queue.clear();
         self.is_working = false;
+        self.transaction = None;
         self.watch = Watch::default();
         self.looked.clear();
         self.purged_until = Instant::ZERO;
@@ -121,7 +127,8 @@ impl Trouble {
     /// How long a piece of work takes.
     pub(crate) fn latency(&self, work: &Work, dice: &mut Dice) -> Duration {
         let (low, high) = match work {
-            Work::Step(Step { op: Op::Nft(_), .. }) => (4000, 25_000),
+            // To start a child; the transaction has its own time.
+            Work::Step(Step { op: Op::Nft(_), .. }) => (10, 400),
             Work::Step(_) => (10, 400),
             Work::Output(Output::Observe(_)) => (50, 2000),
             Work::Output(Output::Save { durable: true, .. }) => (100, 12_000),
@@ -129,6 +136,17 @@ impl Trouble {
         };
         let high = if dice.permille(self.slow_permille) { 600_000 } else { high };
         dice.between(Duration::from_micros(low), Duration::from_micros(high))
+    }
+
+    /// How long a child takes for its transaction: on a slow board, or beside a large one of somebody
+    /// else, it seems to hang.
+    pub(crate) fn transaction(&self, dice: &mut Dice) -> Duration {
+        let high = if dice.permille(self.slow_permille.max(self.hang_permille)) {
+            10_000_000
+        } else {
+            25_000
+        };
+        dice.between(Duration::from_micros(4000), Duration::from_micros(high))
     }
 
     /// Whether a change is refused, and if so whether it happened nevertheless.

@@ -262,7 +262,7 @@ impl Excuses {
     }
 }
 
-const LONGEST_LOSS: Duration = Duration::from_secs(5);
+const LONGEST_LOSS: Duration = Duration::from_secs(10);
 
 /// A change that the router makes.
 #[derive(Clone, Debug)]
@@ -312,6 +312,8 @@ pub struct Scene {
     pub is_damaged: bool,
     /// Everything is to be taken away.
     pub withdrawing: bool,
+    /// An `nft` child of ours runs.
+    pub is_writing: bool,
 }
 
 impl Scene {

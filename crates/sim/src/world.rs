@@ -9,12 +9,11 @@ mod shell;
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
 use crate::invariant::{Happening, Judged, Laws, Share};
-use crate::node::{Node, Trouble, Work};
+use crate::node::{Node, Trouble};
 use crate::scenario::Scenario;
 use crate::scene::{Excuses, Line, Scene, Ways};
 use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
-use rail_core::state::Step;
 use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Purge, Router, Saved};
@@ -27,6 +26,10 @@ pub(crate) enum Event {
     Wake(u64),
     /// The first of the queue is done.
     Work(u64),
+    /// The child of a process of this number ends.
+    Transaction(u64),
+    /// A cable is pulled while a child of this process runs.
+    Cut(u64),
     /// Something reaches the router.
     Input(u64, Input, Option<usize>),
     /// A state that needs not wait for the disk is on it.
@@ -121,6 +124,7 @@ impl World {
             had_rival: false,
             is_damaged: false,
             withdrawing: false,
+            is_writing: false,
         };
         let mut world = Self {
             dice,
@@ -144,6 +148,7 @@ impl World {
             is_done: false,
         };
         world.trouble.omit_permille = world.dice.pick(&[0, 20, 200]);
+        world.trouble.hang_permille = world.dice.pick(&[0, 0, 300]);
         world.scene.refresh_ways();
         let uplinks = world.scene.config.uplinks.iter();
         let uplinks: Vec<String> =
@@ -178,6 +183,7 @@ impl World {
                 }
             }
             Event::Work(life) if life == self.node.life => self.work(),
+            Event::Transaction(life) if life == self.node.life => self.end_transaction(),
             Event::Input(life, input, line) if life == self.node.life => {
                 if let Some(line) = line {
                     self.scene.net.lines[line].last_arrival = at;
@@ -189,9 +195,12 @@ impl World {
             }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
             Event::Look(life) if life == self.node.life => self.look(),
+            Event::Cut(life) if life == self.node.life => self.cut(),
             Event::Wake(_)
             | Event::Look(_)
             | Event::Work(_)
+            | Event::Transaction(_)
+            | Event::Cut(_)
             | Event::Input(..)
             | Event::Saved(..)
             | Event::Purge(..) => {}
@@ -280,15 +289,14 @@ impl World {
     /// The daemon is killed.
     pub(crate) fn crash(&mut self) {
         // An nft child may live longer than its parent.
-        if self.node.is_working
-            && let Some(Work::Step(step @ Step { op: rail_core::state::Op::Nft(_), .. })) =
-                self.node.queue.front().cloned()
+        if let Some(step) = self.node.transaction.take()
             && self.dice.permille(500)
         {
             // Nobody is left to be told.
             let _ = self.change(&step);
         }
         self.node.kill();
+        self.scene.is_writing = false;
         self.scene.is_running = false;
         self.scene.sockets.clear();
         self.note("the daemon is killed".into());

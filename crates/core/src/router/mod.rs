@@ -412,7 +412,10 @@ impl Router {
             out.push(Output::Notice(Notice::Changed { object, change: describe(&step.op) }));
         }
         out.push(Output::Apply(plan));
-        out.push(Output::Observe(self.engine.awaiting()));
+        let scope = self.engine.awaiting();
+        if !scope.is_empty() {
+            out.push(Output::Observe(scope));
+        }
     }
 
     /// What we want: everything, or while withdrawing nothing; settings that we changed and no

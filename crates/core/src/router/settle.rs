@@ -116,8 +116,11 @@ impl Router {
             // What was refused may have happened nevertheless.
             (false, _) => self.doubts.created(key),
         }
-        self.engine.applied(now, key, result, &mut news);
+        let scope = self.engine.applied(now, key, result, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
+        if !scope.is_empty() {
+            out.push(Output::Observe(scope));
+        }
         self.dirty = true;
     }
 
@@ -186,7 +189,7 @@ impl Router {
     /// restored, and an address or a link of his own is not taken for ours.
     fn forget_given_back(&mut self, out: &mut Vec<Output>) {
         // This is asked at every wake; the answer changes only with what is read or desired.
-        if !self.may_be_back || !self.is_quiet() {
+        if !self.may_be_back || !self.is_at_rest() {
             return;
         }
         let desired = self.desired();
@@ -224,7 +227,7 @@ impl Router {
     /// refused does not hold it, or one bad uplink would close the others.
     fn verify_first_state(&mut self, out: &mut Vec<Output>) {
         let protects = |key: &Key| matches!(key, Key::Firewall | Key::Slots | Key::Rule(_));
-        if self.verified || !self.is_quiet() || !self.are_in_place(protects) {
+        if self.verified || !self.is_at_rest() || !self.are_in_place(protects) {
             return;
         }
         self.verified = true;
@@ -238,7 +241,7 @@ impl Router {
 
     /// Nothing of ours was read back from the tables that were ours before: they are no matter now.
     fn forget_old_tables(&mut self, out: &mut Vec<Output>) {
-        if self.saved.old_tables.is_empty() || !self.is_quiet() {
+        if self.saved.old_tables.is_empty() || !self.is_at_rest() {
             return;
         }
         if self.observed.routes.keys().all(|route| self.watch.is_ours(route.table)) {
@@ -253,9 +256,14 @@ impl Router {
         self.observed.guard.as_ref().is_some_and(has_ours)
     }
 
-    /// No pass is under way, and none is due.
+    /// No pass is under way, and none is due. A transaction may run: a switch does not wait for it.
     pub(super) fn is_quiet(&self) -> bool {
         !self.engine.is_busy() && !self.looks_again() && !self.dirty
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), and no transaction runs.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.is_quiet() && !self.engine.is_in_transaction()
     }
 
     /// The objects of these kinds are as desired.

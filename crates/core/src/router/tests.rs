@@ -43,18 +43,22 @@ fn started(saved: Saved, observed: &Observed) -> Router {
 fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
     let now = Instant::ZERO;
     let mut out = Vec::new();
-    router.wake(now, &mut out);
-    let plan = out.iter().find_map(|output| match output {
-        Output::Apply(plan) => Some(plan.clone()),
-        _ => None,
-    });
-    for step in plan.unwrap_or_default() {
-        let refusal = crate::state::OpError { errno: 16, text: "busy".into() };
-        router.handle(now, Input::Applied(step.key, Err(refusal)), &mut out);
-    }
-    // What was asked for and is not there is looked for twice.
+    // What depends on the filter comes when the filter was answered.
     for _ in 0..2 {
-        router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+        let begin = out.len();
+        router.wake(now, &mut out);
+        let plan = out[begin..].iter().find_map(|output| match output {
+            Output::Apply(plan) => Some(plan.clone()),
+            _ => None,
+        });
+        for step in plan.unwrap_or_default() {
+            let refusal = crate::state::OpError { errno: 16, text: "busy".into() };
+            router.handle(now, Input::Applied(step.key, Err(refusal)), &mut out);
+        }
+        // What was asked for and is not there is looked for twice.
+        for _ in 0..2 {
+            router.handle(now, Input::Observed(Scope::ALL, Box::new(observed.clone())), &mut out);
+        }
     }
     router.wake(now, &mut out);
     out

@@ -62,7 +62,7 @@ impl Router {
             self.saved.void.iter().filter(|void| !is_asked(void)).cloned().collect();
         // The rules and slots of new connections.
         let makes = |key: &Key| matches!(key, Key::Firewall | Key::Slots);
-        if new.is_empty() || !self.is_quiet() || !self.are_in_place(makes) {
+        if new.is_empty() || !self.is_at_rest() || !self.are_in_place(makes) {
             return;
         }
         for void in new {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::net::{IfName, Prefix};
 use alloc::collections::BTreeSet;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// What we know beside the two states.
@@ -29,7 +29,7 @@ pub struct Conflict {
     /// The object.
     pub key: Key,
     /// What stands there.
-    pub text: alloc::string::String,
+    pub text: String,
 }
 
 /// The plan, and what stands in its way.
@@ -49,6 +49,19 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
     surplus.sort_by(|a, b| b.key.cmp(&a.key));
     plan.extend(surplus);
     (plan, conflicts)
+}
+
+/// A change in words, for the log.
+pub fn describe(op: &Op) -> String {
+    match op {
+        Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
+        Op::Slots { del, add } => alloc::format!("{} slots out, {} in", del.len(), add.len()),
+        Op::AddAddress | Op::AddRule => "added".into(),
+        Op::DelAddress | Op::DelRoute | Op::DelRule => "deleted".into(),
+        Op::SetRoute { value, replace: false } => alloc::format!("created {value}"),
+        Op::SetRoute { value, replace: true } => alloc::format!("replaced by {value}"),
+        Op::SetSysctl(value) => alloc::format!("set to {value}"),
+    }
 }
 
 /// True if the object is there as it is wanted.
@@ -155,11 +168,7 @@ fn surplus(desired: &State, observed: &Observed, memory: &Memory) -> Plan {
 }
 
 /// Foreign objects inside our ranges, as text for the screen.
-pub fn foreign(
-    desired: &State,
-    observed: &Observed,
-    priorities: (u32, u32),
-) -> Vec<alloc::string::String> {
+pub fn foreign(desired: &State, observed: &Observed, priorities: (u32, u32)) -> Vec<String> {
     let mut found = Vec::new();
     for (key, have) in &observed.routes {
         if have.protocol != PROTOCOL {

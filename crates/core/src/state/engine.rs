@@ -2,11 +2,12 @@
 //! time, and remembers per object what failed, who fights, and when to try again.
 //!
 //! A pass is: difference, apply, read back. The next pass begins only after the
-//! read-back, so the kernel's answer, not our memory, decides what is left to do.
+//! read-back, so the kernel's answer, not our memory, decides what is left to do. An `nft`
+//! transaction may outlast its pass: see `lanes`.
 
 use super::{
-    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, Op, OpError, Plan, Resource,
-    RouteValue, Scope, State, Step, diff, firewall, is_forwarding,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource,
+    RouteValue, Scope, State, Step, diff,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -15,6 +16,9 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use lanes::{Transaction, join_slots, scope_of, switches_forwarding_on};
+
+mod lanes;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(60);
@@ -49,7 +53,11 @@ pub struct Engine {
     repairing: BTreeMap<Key, Instant>,
     /// The wish that was applied last and has not been seen in place yet, and how often with success.
     unverified: BTreeMap<Key, (Option<Resource>, u32)>,
-    /// Answers that are still to come.
+    /// The transaction that was not answered yet. There is one at a time.
+    transaction: Option<Transaction>,
+    /// Left for later in the last pass, because a transaction runs or other steps come first.
+    waiting: BTreeSet<Key>,
+    /// Answers that are still to come, but for that of the transaction.
     outstanding: usize,
     /// What must be read back before the next pass.
     awaiting: Scope,
@@ -57,9 +65,14 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// True while a pass is under way.
+    /// True while a pass is under way. A transaction alone is none: it may take its time.
     pub const fn is_busy(&self) -> bool {
         self.outstanding > 0 || !self.awaiting.is_empty()
+    }
+
+    /// True while a transaction runs.
+    pub const fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
     }
 
     /// Begins a pass; empty when there is nothing to do now. `news` receives what people should know.
@@ -79,9 +92,8 @@ impl Engine {
         // What was deleted and is gone has been verified by that.
         self.unverified.retain(|key, _| differs.contains(key));
         self.held_back.clear();
-        let mut plan: Plan =
-            plan.into_iter().filter(|step| self.may_run(now, desired, &step.key, news)).collect();
         self.let_slots_wait(observed, &mut plan);
+        let mut plan = self.choose(now, desired, observed, plan, news);
         for step in &plan {
             // Our own change to another value: what was in place before is so no more.
             let wish = desired.get(&step.key);
@@ -97,16 +109,21 @@ impl Engine {
                 self.unverified.insert(step.key.clone(), (wish.cloned(), 0));
             }
         }
-        self.awaiting = plan.iter().fold(Scope::NONE, |scope, step| scope | scope_of(&step.key));
-        join_slots(observed, &mut plan);
-        self.outstanding = plan.len();
+        let is_joined = join_slots(desired, observed, &mut plan);
+        if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
+            let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
+            self.transaction = Some(Transaction { key: step.key.clone(), slots });
+        }
+        let messages = plan.iter().filter(|step| !lanes::is_text(step));
+        self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));
+        self.outstanding = messages.count();
         plan
     }
 
     /// The steps that lead to the desired state if nothing is refused, all of them in one list.
     pub fn preview(&self, desired: &State, observed: &Observed) -> Plan {
         let (mut plan, _) = diff(desired, observed, &self.memory);
-        join_slots(observed, &mut plan);
+        join_slots(desired, observed, &mut plan);
         plan
     }
 
@@ -124,14 +141,12 @@ impl Engine {
         }
     }
 
-    /// The slots cannot go before their table, which may have to wait for its turn.
+    /// The slots cannot go before their table was read back.
     fn let_slots_wait(&mut self, observed: &Observed, plan: &mut Plan) {
-        let has_map = observed.firewall.as_ref().is_some_and(|table| table.slots.is_some());
-        if !has_map && !plan.iter().any(|step| step.key == Key::Firewall) {
+        if !lanes::has_map(observed) {
             plan.retain(|step| step.key != Key::Slots);
             self.failures.remove(&Key::Slots);
             self.contested.remove(&Key::Slots);
-            self.held_back.remove(&Key::Slots);
         }
     }
 
@@ -254,15 +269,23 @@ impl Engine {
         self.unverified.get(key).is_some_and(|(wish, _)| wish.is_none())
     }
 
-    /// Takes the answer to one step.
+    /// Takes the answer to one step. What is to be read now: a transaction outlasts the reading that
+    /// follows its pass.
     pub fn applied(
         &mut self,
         now: Instant,
         key: &Key,
         result: Result<(), OpError>,
         news: &mut Vec<Notice>,
-    ) {
-        self.outstanding = self.outstanding.saturating_sub(1);
+    ) -> Scope {
+        let scope = match self.transaction.take_if(|transaction| transaction.key == *key) {
+            Some(_) => scope_of(key),
+            None => {
+                self.outstanding = self.outstanding.saturating_sub(1);
+                Scope::NONE
+            }
+        };
+        self.awaiting |= scope;
         match result {
             Ok(()) => {
                 if let Some((_, times)) = self.unverified.get_mut(key) {
@@ -282,6 +305,7 @@ impl Engine {
                 }
             }
         }
+        scope
     }
 
     fn fail(&mut self, now: Instant, key: &Key, error: OpError, news: &mut Vec<Notice>) {
@@ -344,20 +368,22 @@ impl Engine {
         self.in_place.get(key) == Some(value)
             && !self.failures.contains_key(key)
             && !self.repairing.contains_key(key)
+            && !self.waiting.contains(key)
     }
 
     /// True if nothing failed, nothing is contested or in our place, and no pass is under way.
     pub fn is_settled(&self) -> bool {
         let is_clear = self.failures.is_empty() && self.held_back.is_empty();
         let is_clear = is_clear && self.conflicts.is_empty();
-        !self.is_busy() && is_clear && self.repairing.is_empty()
+        let is_idle = !self.is_busy() && !self.is_in_transaction();
+        is_idle && is_clear && self.repairing.is_empty()
     }
 
     /// Why an object is not as desired, if that is not just being mended.
     pub fn trouble_with(&self, key: &Key) -> Option<String> {
         let conflict = self.conflicts.iter().find(|conflict| conflict.key == *key);
         let failure = self.failures.get(key).map(|failure| failure.error.text.clone());
-        let fight = || self.held_back.contains(key).then(|| FOUGHT.to_string());
+        let fight = || self.held_back.contains(key).then(|| FOUGHT.into());
         failure.or_else(|| conflict.map(|conflict| conflict.text.clone())).or_else(fight)
     }
 
@@ -370,9 +396,11 @@ impl Engine {
         let turn = |key: &Key| self.contested.get(key).filter(|_| self.held_back.contains(key));
         let next_try =
             |(key, f): (&Key, &Failure)| f.next_try.max(turn(key).copied().unwrap_or_default());
-        let failed = self.failures.iter().map(next_try);
+        let is_free = |key: &Key| !self.waiting.contains(key);
+        let failed = self.failures.iter().filter(|(key, _)| is_free(key)).map(next_try);
         let is_waiting = |key: &Key| {
             !self.failures.contains_key(key)
+                && is_free(key)
                 && (self.repairing.contains_key(key) || self.held_back.contains(key))
         };
         let contested = self.contested.iter().filter(|(key, _)| is_waiting(key));
@@ -408,55 +436,6 @@ impl Engine {
     /// Repairs of drift since the start.
     pub const fn repairs(&self) -> u64 {
         self.repaired
-    }
-}
-
-/// Rules and slots that change together do so in one transaction: between the two a new connection
-/// would get the mark of a line that the rules no longer know. A line that has no slots yet gets
-/// them after its routes, as always.
-fn join_slots(observed: &Observed, plan: &mut Plan) {
-    let Some(have) = observed.firewall.as_ref().and_then(|table| table.slots.as_ref()) else {
-        return;
-    };
-    let Some(at) = plan.iter().position(|step| step.key == Key::Slots) else { return };
-    let Op::Slots { del, add } = &plan[at].op else { return };
-    if add.iter().any(|(_, mark)| have.values().all(|known| known != mark)) {
-        return;
-    }
-    let slots = firewall::slots_script(del, add);
-    let rules = plan.iter_mut().find(|step| step.key == Key::Firewall);
-    if let Some(Step { op: Op::Nft(text), .. }) = rules {
-        text.push_str(&slots);
-        plan.remove(at);
-    }
-}
-
-fn switches_forwarding_on(step: &Step) -> bool {
-    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
-        if is_forwarding(path) && value != "0")
-}
-
-/// Which observation shows an object.
-const fn scope_of(key: &Key) -> Scope {
-    match key {
-        Key::Guard | Key::Firewall | Key::Slots => Scope::FIREWALL,
-        Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
-        Key::Route(_) => Scope::ROUTES,
-        Key::Rule(_) => Scope::RULES,
-        Key::Sysctl(_) => Scope::SYSCTLS,
-    }
-}
-
-/// A change in words, for the log.
-pub fn describe(op: &Op) -> String {
-    match op {
-        Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
-        Op::Slots { del, add } => alloc::format!("{} slots out, {} in", del.len(), add.len()),
-        Op::AddAddress | Op::AddRule => "added".into(),
-        Op::DelAddress | Op::DelRoute | Op::DelRule => "deleted".into(),
-        Op::SetRoute { value, replace: false } => alloc::format!("created {value}"),
-        Op::SetRoute { value, replace: true } => alloc::format!("replaced by {value}"),
-        Op::SetSysctl(value) => alloc::format!("set to {value}"),
     }
 }
 

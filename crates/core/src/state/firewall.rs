@@ -140,10 +140,12 @@ pub fn slots_delta(
     (pairs(have, desired), pairs(desired, have))
 }
 
-/// The same as lines of a transaction.
+/// The same as lines of a transaction. The kernel deletes an element by its key and does not look at
+/// the value, but it refuses to add one that is there with another value. So each element to remove
+/// is added first: the transaction fails if the map changed since it was made.
 pub fn slots_script(del: &[Slot], add: &[Slot]) -> String {
     let mut text = String::new();
-    for (verb, slots) in [("delete", del), ("add", add)] {
+    for (verb, slots) in [("add", del), ("delete", del), ("add", add)] {
         let elements: Vec<String> =
             slots.iter().map(|(slot, mark)| format!("{slot} : {mark:#010x}")).collect();
         if !elements.is_empty() {

@@ -8,8 +8,8 @@ pub mod firewall;
 mod observed;
 mod resource;
 
-pub use diff::{Conflict, Memory, diff, foreign, is_forwarding, is_met};
+pub use diff::{Conflict, Memory, describe, diff, foreign, is_forwarding, is_met};
 pub use doubt::{DUMPED, Doubts};
-pub use engine::{Engine, describe};
+pub use engine::Engine;
 pub use observed::*;
 pub use resource::*;

@@ -1,9 +1,10 @@
 //! Performs what the core asks for, in the order it asks.
 //!
 //! Owns every descriptor that touches the network. Promises: an output begins
-//! only after the one before it has taken effect. Two things take time, an
-//! `nft` child and a state that must be on the disk; while one of them runs the
-//! outputs behind it wait in a queue and the loop goes on. Probes never wait.
+//! only after the one before it has taken effect, but for an `nft` child, which
+//! has only begun: nothing waits for it, and its answer comes when it ends. While
+//! a state that must be on the disk is written, the outputs behind it wait in a
+//! queue and the loop goes on. Probes never wait.
 //! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
 //! is an answer like any other.
 
@@ -59,6 +60,8 @@ pub struct Shell {
     record: Record,
     queue: VecDeque<Work>,
     waiting: Option<Waiting>,
+    /// What the `nft` child that runs changes.
+    transaction: Option<Key>,
     /// What others changed and the core does not know yet, and when it is told.
     changed: Option<(Scope, Instant)>,
     /// When the core was last told of changes.
@@ -81,8 +84,6 @@ enum Work {
 /// What the queue waits for.
 #[derive(Debug)]
 enum Waiting {
-    /// An `nft` child that changes this object.
-    Nft(Key),
     /// The state with this number, until this time.
     Saved(u64, Instant),
     /// Another attempt to read the kernel, at this time.
@@ -119,6 +120,7 @@ impl Shell {
             record: Record::from_environment(),
             queue: VecDeque::new(),
             waiting: None,
+            transaction: None,
             changed: None,
             told: Instant::ZERO,
             survey: Turn::default(),
@@ -304,11 +306,7 @@ impl Shell {
     /// again whether they are through: these are told together, a moment later. Links and
     /// neighbours are told at once, with all that waits; in a storm of them each reading of the
     /// kernel takes in those that came since the last, or a busy link would cost a whole core.
-    fn note_changed(&mut self, mut scope: Scope) {
-        if matches!(self.waiting, Some(Waiting::Nft(_))) {
-            // Our own child's work; for others see `take_children`.
-            scope.0 &= !Scope::FIREWALL.0;
-        }
+    fn note_changed(&mut self, scope: Scope) {
         if scope.is_empty() {
             return;
         }
@@ -327,10 +325,14 @@ impl Shell {
         let Step { key, op } = step;
         let word = record::word(&op);
         let result = match op {
+            // The core asks for one at a time.
+            Op::Nft(_) if self.transaction.is_some() => {
+                Err(OpError { errno: libc::EBUSY, text: "another transaction runs".into() })
+            }
             Op::Nft(text) => match self.spawner.nft(&text) {
                 Ok(()) => {
                     self.record.at(Moment::During);
-                    self.waiting = Some(Waiting::Nft(key));
+                    self.transaction = Some(key);
                     return;
                 }
                 Err(e) => Err(OpError {
@@ -358,13 +360,17 @@ impl Shell {
         }
     }
 
-    /// A child ended. The queue waits for `nft` and nothing else.
+    /// A child ended; it was `nft`.
     fn take_children(&mut self) {
         while let Some(result) = self.spawner.finished() {
-            if let Some(Waiting::Nft(key)) = self.waiting.take() {
+            if let Some(key) = self.transaction.take() {
                 // What the child changed is ours. A foreign change in the same moment is seen by
-                // the observation that follows every plan.
+                // the observation that follows every transaction.
                 self.monitors.forget_firewall_changes();
+                self.changed = self.changed.and_then(|(scope, at)| {
+                    let rest = Scope(scope.0 & !Scope::FIREWALL.0);
+                    (!rest.is_empty()).then_some((rest, at))
+                });
                 self.applied(key, "nft", result);
             }
         }

@@ -130,8 +130,11 @@ macro_rules! laws {
     };
 }
 
+pub(crate) use beside::do_rules_stand;
+
 laws! {
     adopt => Adopt,
+    beside => Beside,
     carrier => Carrier,
     churn => Churn,
     dead_line => DeadLine,

@@ -50,7 +50,7 @@ impl Law for Settled {
 }
 
 /// The facts as they are; who is active the router decides.
-fn facts(scene: &Scene) -> Facts {
+pub(super) fn facts(scene: &Scene) -> Facts {
     let fact = |(i, line): (usize, &crate::scene::Line)| {
         let uplink = &scene.config.uplinks[i];
         let link = scene.kernel.links.get(&uplink.ifname);

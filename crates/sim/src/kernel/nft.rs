@@ -241,11 +241,12 @@ fn change_element(
             map.insert(slot, mark);
             Ok(())
         }
-        (false, Some(old)) if old == mark => {
+        // By its key alone.
+        (false, Some(_)) => {
             map.remove(&slot);
             Ok(())
         }
-        (false, _) => Err(format!("errno {ENOENT}: no such element {slot}")),
+        (false, None) => Err(format!("errno {ENOENT}: no such element {slot}")),
     }
 }
 

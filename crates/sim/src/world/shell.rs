@@ -2,13 +2,14 @@
 //! with the latencies of the seed, and tells it what came of it.
 
 use super::{Event, MS, SEC, World};
-use crate::invariant::Happening;
+use crate::fault::Fault;
+use crate::invariant::{Happening, do_rules_stand};
 use crate::kernel::Flow;
 use crate::node::Work;
 use crate::scene::{Deed, Way};
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
-use rail_core::state::{Neighbour, Observed, Scope, Step};
+use rail_core::state::{Neighbour, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge, Which};
 use std::net::{IpAddr, Ipv4Addr};
@@ -52,6 +53,7 @@ impl World {
         self.node.is_working = false;
         let Some(work) = self.node.queue.pop_front() else { return };
         match work {
+            Work::Step(step) if matches!(step.op, Op::Nft(_)) => self.begin_transaction(step),
             Work::Step(step) => {
                 let result = self.change(&step);
                 self.deliver(Input::Applied(step.key, result));
@@ -59,6 +61,43 @@ impl World {
             Work::Output(output) => self.output(output),
         }
         self.begin_work();
+    }
+
+    /// It has a lane of its own. Nothing waits for it, so it excuses nothing but what it changes
+    /// itself.
+    fn begin_transaction(&mut self, step: Step) {
+        let latency = self.trouble.transaction(&mut self.dice);
+        self.note(format!("{}: a transaction begins, for {} ms", step.key, latency.as_millis()));
+        assert!(self.node.transaction.is_none(), "two transactions at a time");
+        self.node.transaction = Some(step);
+        // Before the table is there, all that depends on its filter has to wait, and buckets wait for
+        // an uplink that the rules do not know.
+        let marks = self.scene.lines.iter().map(|line| line.mark);
+        if !do_rules_stand(&self.scene, marks) {
+            self.scene.excuses.lose(self.scene.now, latency);
+        }
+        let until = self.scene.now + latency;
+        self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(until);
+        self.after(latency, Event::Transaction(self.node.life));
+        self.scene.is_writing = true;
+        // A fault that falls into a long one would be rare by itself.
+        if latency > SEC && self.dice.permille(500) {
+            let wait = self.dice.between(MS * 50, latency);
+            self.after(wait, Event::Cut(self.node.life));
+        }
+    }
+
+    pub(super) fn cut(&mut self) {
+        if self.scene.is_writing && self.mix.next(&mut self.dice).is_some() {
+            self.inject(Fault::Carrier);
+        }
+    }
+
+    pub(super) fn end_transaction(&mut self) {
+        let Some(step) = self.node.transaction.take() else { return };
+        self.scene.is_writing = false;
+        let result = self.change(&step);
+        self.deliver(Input::Applied(step.key, result));
     }
 
     pub(super) fn output(&mut self, output: Output) {

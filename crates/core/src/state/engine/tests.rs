@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
-use crate::state::{Chain, Firewall, ObservedFirewall, ObservedRoute, PROTOCOL, RouteKey, Step};
-use alloc::vec;
+use crate::state::{
+    Chain, Firewall, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, Op, PROTOCOL,
+    RouteKey, Step, firewall,
+};
+use alloc::{format, vec};
 
 const MS: Duration = Duration::from_millis(1);
 const START: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -265,7 +268,7 @@ fn forwarding_waits_for_the_filter() {
     }
     let slots = Some(BTreeMap::new());
     let mut table = ObservedFirewall { slots, ..ObservedFirewall::default() };
-    table.chains.insert("forward".into(), crate::state::ObservedChain::default());
+    table.chains.insert("forward".into(), ObservedChain::default());
     observed.firewall = Some(table);
     let plan = engine.plan(now, &desired, &observed, &mut news);
     assert_eq!(plan, [Step { key: forwarding, op: Op::SetSysctl("1".into()) }]);
@@ -274,29 +277,39 @@ fn forwarding_waits_for_the_filter() {
     assert_eq!(Engine::default().plan(now, &alone, &observed, &mut news), plan);
 }
 
-/// Given rules and slots that change together, then they do so in one step; a line without slots
-/// gets its first ones later, when its routes are there.
+/// Given rules that change, then slots that suit the rules as they are change before them, and others
+/// with them in one step.
 #[test]
 fn slots_change_with_their_rules() {
-    let chain = Chain { name: "new".into(), base: None, rules: Vec::new() };
+    let rule = |text: &str| (text.to_string(), firewall::stamp("new", text));
+    let known = rule("mark 0x00000001");
+    let new = rule("mark 0x00000003");
+    let chain = Chain { name: "new".into(), base: None, rules: vec![known.0, new.0] };
     let rules = Resource::Firewall(Firewall { chains: vec![chain] });
-    let slots = BTreeMap::from([(0, 1), (1, 2)]);
-    let table = ObservedFirewall { slots: Some(slots), ..ObservedFirewall::default() };
+    let slots = Some(BTreeMap::from([(0, 1), (1, 2)]));
+    let rule = ObservedNftRule { handle: 7, stamp: Some(known.1) };
+    let chain = ObservedChain { rules: vec![rule], ..ObservedChain::default() };
+    let chains = BTreeMap::from([("new".to_string(), chain)]);
+    let table = ObservedFirewall { slots, chains, dormant: false };
     let observed = Observed { firewall: Some(table), ..Observed::default() };
     let plan = |mark| {
         let slots = Resource::Slots(BTreeMap::from([(0, 1), (1, mark)]));
         let desired = State::from([(Key::Firewall, rules.clone()), (Key::Slots, slots)]);
         Engine::default().plan(START, &desired, &observed, &mut Vec::new())
     };
-    let together = plan(1);
+    let apart = plan(1);
+    assert_eq!(apart[0].op, Op::Slots { del: vec![(1, 2)], add: vec![(1, 1)] });
+    assert!(apart.len() == 2 && apart[1].key == Key::Firewall, "{apart:?}");
+    let together = plan(3);
     assert_eq!(together.len(), 1, "{together:?}");
-    let expected = "add chain inet rail new\n\
-                    delete element inet rail slots { 1 : 0x00000002 }\n\
-                    add element inet rail slots { 1 : 0x00000001 }\n";
-    assert_eq!(together[0].op, Op::Nft(expected.into()));
-    let apart = plan(3);
-    assert_eq!(apart.len(), 2, "{apart:?}");
-    assert_eq!(apart[0].op, Op::Nft("add chain inet rail new\n".into()));
+    let comment = format!("{}{:016x}", firewall::STAMP_PREFIX, new.1);
+    let expected = format!(
+        "add rule inet rail new mark 0x00000003 comment \"{comment}\"\n\
+         add element inet rail slots {{ 1 : 0x00000002 }}\n\
+         delete element inet rail slots {{ 1 : 0x00000002 }}\n\
+         add element inet rail slots {{ 1 : 0x00000003 }}\n"
+    );
+    assert_eq!(together[0].op, Op::Nft(expected));
 }
 
 /// Given somebody else's route in the place of ours, then it stays, pass after pass, and ours does

@@ -1,0 +1,175 @@
+//! Two lanes for changes: one for `nft` transactions, and one for all that is a message to the kernel.
+//!
+//! A transaction is a child process. It can take seconds on a slow board, or hang. A failover needs
+//! messages alone, and does not wait for it. So a transaction is started last in its pass, and what
+//! comes while it runs is changed beside it, if the rules that stand meanwhile allow it. What depends
+//! on the new rules waits until they were read back.
+
+use super::super::{
+    Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource, Scope, State, Step,
+    firewall, is_forwarding,
+};
+use super::Engine;
+use crate::notice::Notice;
+use crate::time::Instant;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// A transaction that was not answered yet.
+#[derive(Clone, Debug)]
+pub(super) struct Transaction {
+    /// What it changes.
+    pub(super) key: Key,
+    /// The slots that are in it, if they are.
+    pub(super) slots: Option<Resource>,
+}
+
+impl Engine {
+    /// The steps that run in this pass, a transaction last. What may not run beside one waits until
+    /// it was read back.
+    pub(super) fn choose(
+        &mut self,
+        now: Instant,
+        desired: &State,
+        observed: &Observed,
+        plan: Plan,
+        news: &mut Vec<Notice>,
+    ) -> Plan {
+        self.waiting.clear();
+        let (texts, rest): (Plan, Plan) = plan.into_iter().partition(is_text);
+        let (changes, removals): (Plan, Plan) =
+            texts.into_iter().partition(|step| desired.contains_key(&step.key));
+        let under_way = self.transaction.clone();
+        let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
+        let is_writing = under_way.is_some() || text.is_some();
+        let is_in_it = |step: &Step| {
+            let slots = under_way.as_ref().and_then(|transaction| transaction.slots.as_ref());
+            step.key == Key::Slots && slots.is_some() && slots == desired.get(&Key::Slots)
+        };
+        let mut chosen = Plan::new();
+        for step in rest {
+            let joins = step.key == Key::Slots && text.is_some();
+            let fits = joins || may_run_beside(&step, desired, observed);
+            if is_writing && (!fits || is_in_it(&step)) {
+                self.waiting.insert(step.key);
+            } else if self.may_run(now, desired, &step.key, news) {
+                chosen.push(step);
+            }
+        }
+        // The filter and the guard go after all that they protect from.
+        let is_early = is_writing || !chosen.is_empty();
+        text = text.or(self.choose_text(now, desired, is_early, removals, news));
+        chosen.extend(text);
+        chosen
+    }
+
+    /// The first of these transactions that may run, unless all have to wait.
+    fn choose_text(
+        &mut self,
+        now: Instant,
+        desired: &State,
+        must_wait: bool,
+        texts: Plan,
+        news: &mut Vec<Notice>,
+    ) -> Option<Step> {
+        let mut chosen = None;
+        for step in texts {
+            if must_wait || chosen.is_some() {
+                self.waiting.insert(step.key);
+            } else if self.may_run(now, desired, &step.key, news) {
+                chosen = Some(step);
+            }
+        }
+        chosen
+    }
+}
+
+/// True for a step that needs a child.
+pub(super) const fn is_text(step: &Step) -> bool {
+    matches!(step.op, Op::Nft(_))
+}
+
+/// True if a step may run while a transaction does: it is right before it and after it.
+pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) -> bool {
+    match &step.op {
+        // A route that is there has its new way in any case.
+        Op::SetRoute { replace: true, .. } => true,
+        // What is wanted comes first, and it may hang on the transaction.
+        Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
+        Op::SetSysctl(_) => !switches_forwarding_on(step),
+        Op::Slots { .. } => fits_rules(step, desired, observed),
+        // Without a filter nothing new is let through.
+        _ => has_map(observed),
+    }
+}
+
+/// True if the rules that are there can do with the slots as they are to be: each mark is in use
+/// already, or known to all rules that shall know it, and the rules that draw a slot draw from as many.
+fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
+    let Op::Slots { del, add } = &step.op else { return false };
+    let Some(have) = observed.firewall.as_ref() else { return false };
+    let Some(slots) = &have.slots else { return false };
+    let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
+    let mut marks: Vec<u32> = add.iter().map(|(_, mark)| *mark).collect();
+    marks.sort_unstable();
+    marks.dedup();
+    // Rules that somebody damaged do no more harm than they do.
+    marks.retain(|mark| !slots.values().any(|used| used == mark));
+    let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
+    (is_number_equal || are_in_place(want, have, &format!("@{NFT_SLOTS}")))
+        && marks.iter().all(|mark| are_in_place(want, have, &format!("{mark:#010x}")))
+}
+
+/// True if all wanted rules with this word are in place.
+fn are_in_place(want: &Firewall, have: &ObservedFirewall, word: &str) -> bool {
+    want.chains.iter().all(|chain| {
+        let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
+        let is_there = |rule: &&str| {
+            let stamp = Some(firewall::stamp(&chain.name, rule));
+            there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
+        };
+        let mut rules = chain.rules.iter().map(|rule| rule.as_str());
+        rules.all(|rule| !rule.contains(word) || is_there(&rule))
+    })
+}
+
+/// Slots that do not fit the rules as they are change with them in one transaction: between the two
+/// a new connection would get the mark of a line that the rules do not know. The transaction comes
+/// last in the plan, so the routes of a new line are in place by then. True if they are joined.
+pub(super) fn join_slots(desired: &State, observed: &Observed, plan: &mut Plan) -> bool {
+    let Some(at) = plan.iter().position(|step| step.key == Key::Slots) else { return false };
+    let Op::Slots { del, add } = &plan[at].op else { return false };
+    if !has_map(observed) || fits_rules(&plan[at], desired, observed) {
+        return false;
+    }
+    let slots = firewall::slots_script(del, add);
+    let rules = plan.iter_mut().find(|step| step.key == Key::Firewall);
+    let Some(Step { op: Op::Nft(text), .. }) = rules else { return false };
+    text.push_str(&slots);
+    plan.remove(at);
+    true
+}
+
+/// The map of slots is there, and so are the rules around it.
+pub(super) fn has_map(observed: &Observed) -> bool {
+    observed.firewall.as_ref().is_some_and(|table| table.slots.is_some())
+}
+
+pub(super) fn switches_forwarding_on(step: &Step) -> bool {
+    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
+        if is_forwarding(path) && value != "0")
+}
+
+/// Which observation shows an object.
+pub(super) const fn scope_of(key: &Key) -> Scope {
+    match key {
+        Key::Guard | Key::Firewall | Key::Slots => Scope::FIREWALL,
+        Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
+        Key::Route(_) => Scope::ROUTES,
+        Key::Rule(_) => Scope::RULES,
+        Key::Sysctl(_) => Scope::SYSCTLS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+//! The engine while an `nft` transaction runs.
+
+use super::super::super::{
+    Chain, Nexthop, ObservedChain, ObservedNftRule, ObservedRoute, OpError, Plan, RouteKey,
+    RouteValue, Rule, Scope,
+};
+use super::*;
+use crate::net::{Family, Prefix};
+use crate::time::Duration;
+use alloc::collections::BTreeMap;
+use alloc::string::ToString;
+use alloc::vec;
+
+const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
+const DRAW: &str = "meta mark set numgen inc mod 2 map @slots";
+const KNOWN: [&str; 2] = ["to isp1 mark 0x00000001", "to isp2 mark 0x00000002"];
+
+/// A desired state and a kernel that is equal to it but for one rule.
+struct Bench {
+    engine: Engine,
+    desired: State,
+    observed: Observed,
+}
+
+fn shared() -> RouteKey {
+    RouteKey { table: 20000, prefix: Prefix::default_route(Family::V4), metric: 0 }
+}
+
+fn way(ifname: &str) -> RouteValue {
+    let hop = Nexthop { ifname: ifname.parse().unwrap(), via: None, weight: 1, onlink: false };
+    RouteValue::Unicast { nexthops: vec![hop], source: None }
+}
+
+fn firewall_with(rules: &[&str]) -> Resource {
+    let rules = rules.iter().map(ToString::to_string).collect();
+    Resource::Firewall(Firewall { chains: vec![Chain { name: "new".into(), base: None, rules }] })
+}
+
+fn slots(marks: [u32; 2]) -> BTreeMap<u32, u32> {
+    (0..).zip(marks).collect()
+}
+
+impl Bench {
+    fn new() -> Self {
+        let desired = State::from([
+            (Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "drop"])),
+            (Key::Route(shared()), Resource::Route(way("wan1"))),
+            (Key::Slots, Resource::Slots(slots([1, 1]))),
+        ]);
+        let mut observed = Observed::default();
+        let rule = |(i, text): (usize, &&str)| ObservedNftRule {
+            handle: i as u64,
+            stamp: Some(firewall::stamp("new", text)),
+        };
+        let rules = [DRAW, KNOWN[0], KNOWN[1]].iter().enumerate().map(rule).collect();
+        let chain = ObservedChain { rules, ..ObservedChain::default() };
+        observed.firewall = Some(ObservedFirewall {
+            chains: BTreeMap::from([("new".into(), chain)]),
+            slots: Some(slots([1, 1])),
+            dormant: false,
+        });
+        let route = ObservedRoute {
+            value: Some(way("wan1")),
+            protocol: crate::state::PROTOCOL,
+            dead: false,
+        };
+        observed.routes.insert(shared(), route);
+        Self { engine: Engine::default(), desired, observed }
+    }
+
+    fn plan(&mut self) -> Plan {
+        self.engine.plan(NOW, &self.desired, &self.observed, &mut Vec::new())
+    }
+
+    fn answer(&mut self, key: &Key) -> Scope {
+        self.engine.applied(NOW, key, Ok(()), &mut Vec::new())
+    }
+
+    fn keys(&mut self) -> Vec<Key> {
+        self.plan().into_iter().map(|step| step.key).collect()
+    }
+
+    /// The first uplink died.
+    fn switch(&mut self, marks: [u32; 2]) {
+        self.desired.insert(Key::Route(shared()), Resource::Route(way("wan2")));
+        self.desired.insert(Key::Slots, Resource::Slots(slots(marks)));
+    }
+}
+
+/// Given a transaction that does not end, when the active set changes, then route and slots change at
+/// once and are known to be in place; when it ends, then it is read back before the next pass.
+#[test]
+fn a_switch_does_not_wait() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    assert!(!bench.engine.is_busy() && bench.engine.is_in_transaction());
+    assert!(bench.plan().is_empty() && bench.engine.deadline().is_none());
+    assert!(!bench.engine.is_settled());
+    bench.switch([2, 2]);
+    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Slots]);
+    assert!(bench.engine.is_busy());
+    assert_eq!(bench.engine.awaiting(), Scope::ROUTES | Scope::FIREWALL);
+    for key in [Key::Route(shared()), Key::Slots] {
+        assert_eq!(bench.answer(&key), Scope::NONE);
+    }
+    bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
+    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+    bench.engine.observed(Scope::ROUTES | Scope::FIREWALL);
+    assert!(bench.plan().is_empty() && !bench.engine.is_busy());
+    assert!(bench.engine.is_in_place(&Key::Slots, &Resource::Slots(slots([2, 2]))));
+    assert_eq!(bench.answer(&Key::Firewall), Scope::FIREWALL);
+    assert!(bench.engine.is_busy() && !bench.engine.is_in_transaction());
+    bench.engine.observed(Scope::FIREWALL);
+    assert!(!bench.engine.is_busy());
+}
+
+/// Given a mark that the rules do not know yet, or a number of slots that they do not draw from, then
+/// the slots wait for the rules, and count as not in place.
+#[test]
+fn slots_that_need_new_rules_wait() {
+    let unknown = firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "to isp3 mark 0x00000003"]);
+    for (rules, wish) in [
+        (unknown, Resource::Slots(slots([3, 3]))),
+        (firewall_with(&["mod 3 map @slots"]), Resource::Slots((0..3).map(|i| (i, 1)).collect())),
+    ] {
+        let mut bench = Bench::new();
+        bench.desired.insert(Key::Firewall, rules);
+        assert_eq!(bench.keys(), [Key::Firewall]);
+        bench.desired.insert(Key::Slots, wish.clone());
+        assert!(bench.plan().is_empty());
+        assert!(!bench.engine.is_in_place(&Key::Slots, &wish) && bench.engine.deadline().is_none());
+    }
+}
+
+/// Given rules of an uplink that somebody removed, and a repair that does not end, when another uplink
+/// dies, then its slots go to the one that has slots already.
+#[test]
+fn damaged_rules_do_not_keep_slots_on_a_dead_uplink() {
+    for (in_use, moves) in [(2, true), (1, false)] {
+        let mut bench = Bench::new();
+        let table = bench.observed.firewall.as_mut().unwrap();
+        table.slots = Some(slots([1, in_use]));
+        table.chains.get_mut("new").unwrap().rules.pop();
+        bench.desired.insert(Key::Slots, Resource::Slots(slots([1, in_use])));
+        assert_eq!(bench.keys(), [Key::Firewall]);
+        bench.switch([2, 2]);
+        assert_eq!(bench.keys().contains(&Key::Slots), moves);
+    }
+}
+
+/// Given slots inside a transaction that runs, then they are not changed beside it, unless other ones
+/// are wanted meanwhile that suit the rules as they are.
+#[test]
+fn slots_in_the_transaction_are_left_to_it() {
+    let mut bench = Bench::new();
+    bench
+        .desired
+        .insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "mark 0x00000003"]));
+    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 3])));
+    let plan = bench.plan();
+    assert!(plan.len() == 1 && matches!(&plan[0].op, Op::Nft(text) if text.contains("element")));
+    assert!(bench.plan().is_empty());
+    bench.switch([2, 2]);
+    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Slots]);
+}
+
+/// Given a transaction that runs, then nothing is deleted and forwarding is not switched on; policy
+/// rules come if the table is there. What goes away by a transaction goes last.
+#[test]
+fn what_depends_on_rules_waits() {
+    let rule = Rule {
+        priority: 20_100,
+        family: Family::V4,
+        from: None,
+        iif: None,
+        oif: None,
+        fwmark: Some((1, 0xff)),
+        table: 20_001,
+        suppress_prefixlength: None,
+    };
+    let forwarding = Key::Sysctl(crate::state::FORWARDING.into());
+    for has_table in [true, false] {
+        let mut bench = Bench::new();
+        bench.desired.remove(&Key::Route(shared()));
+        bench.desired.insert(Key::Rule(rule.clone()), Resource::Rule);
+        bench.desired.insert(forwarding.clone(), Resource::Sysctl("1".into()));
+        bench.observed.sysctls.insert(crate::state::FORWARDING.into(), "0".into());
+        if !has_table {
+            bench.observed.firewall = None;
+        }
+        let rules = has_table.then(|| Key::Rule(rule.clone()));
+        let expected: Vec<Key> = rules.into_iter().chain([Key::Firewall]).collect();
+        assert_eq!(bench.keys(), expected);
+    }
+    let mut bench = Bench::new();
+    bench.desired.clear();
+    assert_eq!(bench.keys(), [Key::Route(shared())]);
+    bench.answer(&Key::Route(shared()));
+    bench.observed.routes.clear();
+    bench.engine.observed(Scope::ROUTES);
+    assert_eq!(bench.keys(), [Key::Firewall]);
+}
+
+/// Given a transaction that fails, then it is tried again later, and what waited for it goes on.
+#[test]
+fn a_failed_transaction_holds_nothing() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    bench.desired.remove(&Key::Route(shared()));
+    assert!(bench.plan().is_empty());
+    let error = OpError { errno: 0, text: "nft: exit 1".into() };
+    let scope = bench.engine.applied(NOW, &Key::Firewall, Err(error), &mut Vec::new());
+    assert_eq!(scope, Scope::FIREWALL);
+    bench.engine.observed(scope);
+    assert_eq!(bench.keys(), [Key::Route(shared())]);
+    bench.answer(&Key::Route(shared()));
+    bench.observed.routes.clear();
+    bench.engine.observed(Scope::ROUTES);
+    assert!(bench.plan().is_empty());
+    assert_eq!(bench.engine.deadline(), Some(NOW + Duration::from_millis(100)));
+}

@@ -1,0 +1,68 @@
+//! A switch does not wait for a transaction: while an `nft` child runs, however long, the buckets
+//! leave an uplink that is not usable as soon as that is decided, if the rules that stand allow it.
+
+use super::settled::facts;
+use super::{Happening, Law};
+use crate::scene::{Line, Scene};
+use rail_core::render;
+use rail_core::state::{Firewall, Key, Resource, Scope, Watch, firewall};
+use rail_core::status::Role;
+use rail_core::time::{Duration, Instant};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// Since when a mark is wrong.
+    wrong: Option<Instant>,
+}
+
+impl Law for Beside {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Tick = what else { return Ok(()) };
+        let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
+        let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
+        let carries = |line: &Line| line.health.is_usable() && line.role == Role::Active;
+        let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
+        let is_judged = scene.is_running && scene.is_writing && !scene.withdrawing;
+        let Some((uplink, line)) =
+            wrong.filter(|_| is_judged && pairs().any(|(_, line)| carries(line)))
+        else {
+            self.wrong = None;
+            return Ok(());
+        };
+        let since = *self.wrong.get_or_insert(scene.now);
+        let is_new = |mark: &u32| !scene.ways.slots.contains(mark);
+        let lines = pairs().map(|(_, line)| line).filter(|line| carries(line));
+        let marks = lines.map(|line| line.mark).filter(is_new);
+        if scene.excuses.is_overdue(scene.now, since, DECIDED) && do_rules_stand(scene, marks) {
+            let (name, health) = (&uplink.name, line.health);
+            return Err(format!(
+                "{name} is {health} since {since}, and keeps its buckets while a transaction runs"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The rules that draw a bucket, and those that know these marks, are there.
+pub(crate) fn do_rules_stand(scene: &Scene, marks: impl Iterator<Item = u32>) -> bool {
+    let desired = render::render(&scene.config, &facts(scene));
+    let Some(Resource::Firewall(Firewall { chains })) = desired.get(&Key::Firewall) else {
+        return false;
+    };
+    let Some(have) = scene.kernel.observe(Scope::FIREWALL, &Watch::default()).firewall else {
+        return false;
+    };
+    let words = marks.map(|mark| format!("{mark:#010x}"));
+    let words: Vec<String> = words.chain(["@slots".to_owned()]).collect();
+    chains.iter().all(|chain| {
+        let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
+        let concerned = chain.rules.iter().filter(|rule| words.iter().any(|w| rule.contains(w)));
+        let stamps = concerned.map(|rule| Some(firewall::stamp(&chain.name, rule)));
+        let is_there = |stamp| there.is_some_and(|t| t.rules.iter().any(|r| r.stamp == stamp));
+        stamps.into_iter().all(is_there)
+    })
+}
+
+/// From a decision to its effect.
+const DECIDED: Duration = Duration::from_millis(50);

@@ -1,0 +1,93 @@
+//! A program that we start does not end: nothing but its own work waits for it.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+use rail_lab::{
+    ConfigText, Connector, ConnectorPlan, Fault, Plan, World, eventually, figures, timed,
+};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+/// From a cut to the last failed connection, on a machine that has other work, too.
+const CARRIER: Duration = Duration::from_millis(300);
+
+/// An `nft` in a directory of its own, which waits ten seconds before each transaction if it is told
+/// to, and says when it has begun and ended.
+struct Slow {
+    directory: PathBuf,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let directory = PathBuf::from("/run/rail-slow-nft");
+        fs::create_dir_all(&directory).unwrap();
+        let here = directory.display();
+        let script = format!(
+            "#!/bin/sh\n\
+             PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
+             if test \"$1\" = -f && test -e {here}/hang; then\n\
+             : > {here}/begun; sleep 10; nft \"$@\"; : > {here}/ended\n\
+             else exec nft \"$@\"; fi\n"
+        );
+        let file = directory.join("nft");
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { directory }
+    }
+
+    fn path(&self) -> String {
+        format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.directory.display())
+    }
+
+    fn hang(&self) {
+        fs::write(self.directory.join("hang"), "").unwrap();
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.directory.join(name).exists()
+    }
+}
+
+#[test]
+fn a_switch_does_not_wait_for_nft() {
+    timed(|| {
+        // given an nft that hangs for ten seconds in a repair / when a cable is cut meanwhile / then
+        // new connections move as without; the repair is done when nft goes on
+        let mut world = World::start(&Plan::new(2), &ConfigText::weights(&[1, 1])).unwrap();
+        let slow = Slow::new();
+        world.rail.kill().unwrap();
+        world.rail.launch_with(&[("PATH", &slow.path())]).unwrap();
+        world.rail.wait_ready(Duration::from_secs(5)).unwrap();
+        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let router = world.topology.router.clone();
+        let look = "nft -s list chain inet rail wan_input";
+        // starts: nft
+        let wanted = router.sh(look).unwrap();
+        slow.hang();
+        router.sh("nft flush chain inet rail wan_input").unwrap();
+        eventually(Duration::from_secs(5), "a repair", || {
+            if slow.has("begun") { Ok(()) } else { Err("nft was not started".to_owned()) }
+        });
+        let plan = ConnectorPlan { period: Duration::from_millis(2), ..world.plan() };
+        let connector = Connector::start(&world.topology.client, plan);
+        world.wait_for(&connector, 100).unwrap();
+        let injected = world.topology.inject(1, Fault::Carrier).unwrap();
+        thread::sleep(Duration::from_secs(2));
+        assert!(!slow.has("ended"), "the cut came too late");
+        let report = connector.stop().unwrap();
+        let last = report.last_failed_after(injected.since);
+        figures(&format!("nft hangs: last failed connection {last:?} after the cut"));
+        assert!(last <= CARRIER, "{last:?}");
+        world.rail.wait_health("isp1", "no-carrier", Duration::from_secs(1)).unwrap();
+        // starts: nft
+        eventually(Duration::from_secs(15), "the repair", || match router.sh(look) {
+            Ok(now) if now == wanted => Ok(()),
+            Ok(now) => Err(now),
+            Err(error) => Err(error.to_string()),
+        });
+        assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+    });
+}
