@@ -5,20 +5,33 @@ use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::Scene;
 use rail_core::state::{PROTOCOL, RouteKey};
+use rail_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Foreign {
-    /// Where routes of ours were when the daemon was killed.
+    /// Where routes of ours were when the daemon was killed, or shortly before: a route that went with
+    /// its device is ours on the disk until that was decided, applied and saved.
     left: BTreeSet<RouteKey>,
+    /// Where routes of ours were at the last look, and at the one before.
+    recent: [BTreeSet<RouteKey>; 2],
+    looked: Instant,
 }
 
 impl Law for Foreign {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        if matches!(what, Happening::Killed) {
+        let ours = || {
             let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
-            self.left.extend(ours.map(|(key, _)| key.clone()));
+            ours.map(|(key, _)| key.clone())
+        };
+        if scene.now.since(self.looked) >= BETWEEN_LOOKS {
+            self.looked = scene.now;
+            let [last, before] = &mut self.recent;
+            *before = std::mem::replace(last, ours().collect());
+        }
+        if matches!(what, Happening::Killed) {
+            self.left.extend(ours().chain(self.recent.iter().flatten().cloned()));
         }
         let Happening::Deed(deed) = what else { return Ok(()) };
         let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));
@@ -51,3 +64,6 @@ fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     }
     all
 }
+
+/// A save follows a decision within this time.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
