@@ -315,7 +315,12 @@ impl Line {
     }
 
     fn recovery(&self, now: Instant, run: Run, cause: Cause) -> Verdict {
-        if run.length < self.check.recover_after || !self.is_lossless(run) {
+        if run.length < self.check.recover_after {
+            // Held before a restart, it stays so until a round says otherwise.
+            let is_held = matches!(self.verdict, Verdict::Held(_)) && run.is_whole;
+            return if is_held { Verdict::Held(cause) } else { Verdict::Down(cause) };
+        }
+        if !self.is_lossless(run) {
             return Verdict::Down(cause);
         }
         if now.since(self.well_since.unwrap_or(now)) < self.check.stable_for {

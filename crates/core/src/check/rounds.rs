@@ -73,6 +73,8 @@ pub struct Run {
     pub probes: u32,
     /// Of these, unanswered.
     pub lost: u32,
+    /// No bad round stands before it, as far back as was asked.
+    pub is_whole: bool,
 }
 
 impl Rounds {
@@ -159,13 +161,14 @@ impl Rounds {
         patience: Duration,
         blamed: &[bool],
     ) -> Run {
-        let mut run = Run { since: now, ..Run::default() };
+        let mut run = Run { since: now, is_whole: true, ..Run::default() };
         let mut per_target: Vec<(u32, u32)> = Vec::new();
         for round in self.rounds.iter().rev().take_while(|r| r.sent_at >= from) {
             if round.answers(blamed) < counted.required(round) {
                 if now.since(round.sent_at) < patience {
                     continue;
                 }
+                run.is_whole = false;
                 break;
             }
             run.length += 1;

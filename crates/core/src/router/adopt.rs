@@ -31,7 +31,8 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
 const fn adopted(health: Health) -> Verdict {
     match health {
         Health::Up | Health::Degraded => Verdict::Up,
-        Health::Down | Health::Held | Health::NoCarrier | Health::NoAddress | Health::Absent => {
+        Health::Held => Verdict::Held(Cause::Adopted),
+        Health::Down | Health::NoCarrier | Health::NoAddress | Health::Absent => {
             Verdict::Down(Cause::Adopted)
         }
         Health::NoWay | Health::Probing | Health::Disabled => Verdict::Probing,

@@ -1,8 +1,6 @@
 //! A restart adopts: if all was in order when the process was killed, and nothing
-//! happened since, the new one changes nothing.
-//!
-//! In order means that an uplink was usable. Where none is, the least bad ones carry what they
-//! can, and a new process finds out again one by one which of them answer.
+//! happened since, the new one changes nothing. That holds as well where no uplink is usable, and
+//! the least bad ones carry what they can.
 
 use super::{Happening, Law};
 use crate::scene::Scene;
@@ -21,8 +19,7 @@ impl Law for Adopt {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Quiet(status) => {
-                let is_usable = status.uplinks.iter().any(|uplink| uplink.health.is_usable());
-                self.good = (status.settled && is_usable).then_some(scene.now);
+                self.good = status.settled.then_some(scene.now);
             }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;

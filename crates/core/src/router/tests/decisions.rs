@@ -69,7 +69,7 @@ fn a_single_death_waits_for_nobody() {
 }
 
 /// Given an uplink that is held back while the other one dies, then it takes over, in either mode;
-/// nothing is better, and what the dead one had moves to it.
+/// nothing is better, and what the dead one had moves to it. A restart keeps it so.
 #[test]
 fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
     for mode in [NoUplink::Keep, NoUplink::Unreachable] {
@@ -87,6 +87,13 @@ fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
         assert_eq!(world.health(), [Health::Held, Health::Down]);
         assert_eq!(world.active(), [true, false], "{mode:?}");
         assert!(world.moved(2, begun) > 0 && world.moved(1, begun) == 0, "{mode:?}");
+        // A restart changes nothing of it, before a round says otherwise.
+        let mut world = world.restart(|_| {});
+        for _ in 0..45 {
+            world.run(MS * 10, |uplink, _, _| (uplink == 1).then_some(MS * 10));
+            assert_eq!(world.health(), [Health::Held, Health::Down]);
+            assert_eq!(world.active(), [true, false], "{mode:?}");
+        }
     }
 }
 
