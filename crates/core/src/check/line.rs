@@ -249,7 +249,10 @@ impl Line {
         if self.carrying || !well || self.running.is_none_or(|r| !r.fast) {
             return;
         }
-        if self.run(now, blamed).length >= self.check.recover_after {
+        // Asked slowly, an uplink that has lost much could not show for long that this is over.
+        let limit = u64::from(self.check.loss.recovered_pct) * 10;
+        let is_clean = self.sums(now, blamed).loss_permille().is_none_or(|loss| loss <= limit);
+        if is_clean && self.run(now, blamed).length >= self.check.recover_after {
             self.set_pace(now, false);
         }
     }

@@ -154,6 +154,19 @@ fn what_was_held_is_held_after_a_restart() {
     assert!(w.is_down());
 }
 
+/// Given a standby that has lost half of its packets, when it loses none any more, then it is asked at
+/// full pace until its long window is clean, and slowly from then on.
+#[test]
+fn who_has_lost_much_is_not_asked_slowly() {
+    let mut w = World::new(check(), Verdict::Up);
+    w.line.set_carrying(w.now, false);
+    w.run(MS * 9000, lossy(50));
+    w.run(MS * 4000, |_, _| Some(MS * 10));
+    assert_eq!((w.line.interval(), w.is_down()), (MS * 200, false));
+    w.run(MS * 70_000, |_, _| Some(MS * 10));
+    assert_eq!((w.line.interval(), w.line.verdict()), (MS * 2000, Verdict::Up));
+}
+
 /// Given one target of three dead, then nothing changes.
 #[test]
 fn one_dead_target_changes_nothing() {
