@@ -3,7 +3,7 @@
 use super::choose::{Candidate, Standing, choose};
 use super::void::Deletion;
 use super::{Router, settle};
-use crate::check::{Verdict, blame};
+use crate::check::{Verdict, blame, quorum_window};
 use crate::config::{NoUplink, Tier};
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -76,6 +76,24 @@ impl Router {
             self.blamed = blamed;
             self.saved.ignored = self.ignored();
             self.save_due = true;
+        }
+    }
+
+    /// A target has answered on one uplink, there for the first time since `before`. After a silence on
+    /// every uplink it has a fresh start on all of them: if it falls silent again at once, the one that
+    /// did not ask in between is no worse than the one that did.
+    pub(super) fn note_return(
+        &mut self,
+        now: Instant,
+        index: usize,
+        target: usize,
+        before: Option<Instant>,
+    ) {
+        let others = self.lines.iter().enumerate().filter(|(other, _)| *other != index);
+        let heard = others.filter_map(|(_, line)| line.last_answer(target));
+        let last = heard.chain(before).max();
+        if last.is_some_and(|at| now.since(at) >= quorum_window(&self.config.check) / 2) {
+            self.lines.iter_mut().for_each(|line| line.forgive(now, target));
         }
     }
 

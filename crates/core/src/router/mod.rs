@@ -307,9 +307,10 @@ impl Router {
             return;
         };
         let refusal = match self.lines[i].packet(now, from, bytes) {
-            Ok(()) => {
+            Ok((target, before)) => {
                 self.counters.probes_answered += 1;
                 self.lines_dirty[i] = true;
+                self.note_return(now, i, target, before);
                 return;
             }
             Err(Refusal::WrongSequence) if self.lines.iter().any(|l| l.is_answer(from, bytes)) => {

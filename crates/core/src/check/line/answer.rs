@@ -23,28 +23,34 @@ pub enum Refusal {
 }
 
 impl Line {
-    /// Judges a packet from the uplink's probe socket.
+    /// Judges a packet from the uplink's probe socket. Returns whose answer it is, and when that target
+    /// had answered here last.
     ///
     /// # Errors
     /// [`Refusal`]: it is dropped, and counted with [`Line::count_refusal`].
-    pub fn packet(&mut self, now: Instant, from: IpAddr, bytes: &[u8]) -> Result<(), Refusal> {
-        let (target, sequence) = self.probe_of(from, bytes)?;
-        let was_silent = !self.is_answering(target);
+    pub fn packet(
+        &mut self,
+        now: Instant,
+        from: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(usize, Option<Instant>), Refusal> {
+        let (index, sequence) = self.probe_of(from, bytes)?;
+        let was_silent = !self.is_answering(index);
         let round = self.rounds.find_mut(sequence).ok_or(Refusal::WrongSequence)?;
-        if core::mem::replace(&mut round.answered[target], true) {
+        if core::mem::replace(&mut round.answered[index], true) {
             return Err(Refusal::Duplicate);
         }
         let (sent_at, was_lost) = (round.sent_at, round.settled);
-        if was_silent && self.others_are_well(now, target) {
+        if was_silent && self.others_are_well(now, index) {
             // It was the target's fault, so its losses are not the uplink's.
-            self.targets[target].quality.clear(now);
+            self.targets[index].quality.clear(now);
         }
         let is_late = now.since(sent_at) >= self.check.timeout;
-        let target = &mut self.targets[target];
+        let target = &mut self.targets[index];
         target.probes.answered += 1;
         target.probes.late += u64::from(is_late);
         target.probes.lost -= u64::from(was_lost);
-        target.last_answer = Some(now);
+        let before = target.last_answer.replace(now);
         target.last_asked = target.last_asked.max(Some(sent_at));
         target.quality.answered(sent_at, now.since(sent_at));
         self.last_arrival = Some(now);
@@ -52,7 +58,7 @@ impl Line {
             self.proof = Some((sent_at, now.since(sent_at)));
         }
         self.neighbour_failed = false;
-        Ok(())
+        Ok((index, before))
     }
 
     /// True if the packet would be the answer to a probe of this line.

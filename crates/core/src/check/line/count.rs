@@ -15,6 +15,14 @@ impl Line {
         }
     }
 
+    /// The target was silent on every uplink, and has answered on one: what it did not answer here
+    /// meanwhile is nobody's fault.
+    pub fn forgive(&mut self, now: Instant, target: usize) {
+        if let Some(target) = self.targets.get_mut(target) {
+            target.counts_from = now;
+        }
+    }
+
     /// Which targets count, and how many of them must answer.
     pub(super) fn counted(&self, blamed: &[bool]) -> Counted {
         let from =

@@ -75,6 +75,22 @@ fn a_target_that_answers_again_condemns_nobody() {
     assert_eq!(world.told(since), []);
 }
 
+/// Given a target that is silent everywhere, when it answers on one uplink for a moment and is silent
+/// again before it could be ignored, then the other uplink, which did not ask in between, stays up.
+#[test]
+fn a_target_that_returns_for_a_moment_condemns_nobody() {
+    let mut world = World::new(uplinks(&[1, 1]));
+    world.run(MS * 5000, all);
+    let since = world.now;
+    world.run(MS * 2000, first_target);
+    world.run(MS * 200, |uplink, target, _| (target == 0 || uplink == 1).then_some(MS * 10));
+    world.run(MS * 2000, first_target);
+    assert_eq!(world.router.blamed, [false, false]);
+    world.run(MS * 10_000, first_target);
+    assert_eq!(world.router.blamed, [false, true]);
+    assert_eq!(world.told(since), []);
+}
+
 /// Given a configuration whose only targets were ignored, then they count: somebody must.
 #[test]
 fn all_targets_are_never_ignored() {
