@@ -5,6 +5,7 @@ use crate::invariant::Share;
 use crate::kernel::{Kernel, Outcome, Query};
 use crate::net::Net;
 use rail_core::ProbeSocket;
+use rail_core::check::quorum_window;
 use rail_core::config::{Config, Tier};
 use rail_core::net::UplinkId;
 use rail_core::render;
@@ -66,6 +67,8 @@ pub struct Line {
     pub carrying_since: Option<Instant>,
     /// What the router last said.
     pub health: Health,
+    /// Since when.
+    pub health_since: Instant,
     /// What the router last said.
     pub role: Role,
     /// Since when.
@@ -102,6 +105,7 @@ impl Line {
             probe: Outcome::Lost,
             carrying_since: None,
             health: Health::Absent,
+            health_since: now,
             role: Role::Standby,
             role_since: now,
         }
@@ -473,9 +477,19 @@ impl Scene {
             (false, false) => Class::Perfect,
             (true, true) => Class::Gray,
             // Not too much to live with, but a return may take longer.
-            _ if enough || is_ignored => Class::Good,
+            (true, false) if enough || (is_ignored && self.withstands_loss()) => Class::Good,
+            (false, true) if enough || is_ignored => Class::Good,
             _ => Class::Gray,
         }
+    }
+
+    /// Where every target is asked for, and seldom, the few probes that condemn an uplink may all be
+    /// lost by chance.
+    fn withstands_loss(&self) -> bool {
+        let check = &self.config.check;
+        let rounds = quorum_window(check).as_nanos() / check.interval.as_nanos();
+        let spare = check.targets.len().saturating_sub(check.required);
+        rounds >= 6 || spare > 0
     }
 }
 

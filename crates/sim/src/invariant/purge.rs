@@ -73,8 +73,13 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
         return Err(format!("a connection was deleted that cannot move: {flow:?}"));
     }
     let line = scene.lines.iter().position(|line| line.id == uplink);
+    // The return calls the deletion off, as soon as what the router does just then is done.
+    let is_back = |line: &Line| {
+        let since = line.health_since;
+        line.health.is_usable() && scene.excuses.is_overdue_though_blind(scene.now, since, SPARED)
+    };
     if let (Some(i), false) = (line, removed.is_empty())
-        && scene.lines[i].health.is_usable()
+        && is_back(&scene.lines[i])
         && goes_there(scene, i)
     {
         let name = &scene.config.uplinks[i].name;
@@ -83,5 +88,7 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
     Ok(())
 }
 
+/// From a return to the end of the deletions.
+const SPARED: Duration = Duration::from_millis(50);
 /// Loss that was is counted for a minute.
 const WINDOW: Duration = Duration::from_secs(62);

@@ -342,6 +342,7 @@ impl World {
             Notice::Health { uplink, to, .. } => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].health = *to;
+                    self.scene.lines[i].health_since = now;
                 }
                 self.last_said = now;
             }
