@@ -2,8 +2,8 @@
 //! one new TCP connection each period.
 //!
 //! The server writes the peer's address into its reply, so the client knows the uplink of
-//! every connection. The connector never waits for a connection: the schedule is kept
-//! whatever happens to earlier ones. A connection fails if it is not answered within the
+//! every connection. The connector never waits for a connection, unless its plan says how
+//! many may be open at once: the schedule is kept whatever happens to earlier ones. A connection fails if it is not answered within the
 //! time-out, which is shorter than the first repetition of a SYN (1 s); repetition would
 //! hide an outage. Connections are closed by RST, so none of them lingers.
 
@@ -162,6 +162,8 @@ pub struct ConnectorPlan {
     pub timeout: Duration,
     /// Stops by itself after this many.
     pub count: Option<usize>,
+    /// Connections that may be open at once; a busy machine then opens them more slowly.
+    pub at_once: usize,
 }
 
 impl ConnectorPlan {
@@ -173,6 +175,7 @@ impl ConnectorPlan {
             period: Duration::from_millis(10),
             timeout: Duration::from_millis(300),
             count: None,
+            at_once: usize::MAX,
         }
     }
 }
@@ -356,15 +359,16 @@ impl Connecting {
             if closing && self.open.is_empty() {
                 return Ok(self.attempts);
             }
+            let waits = closing || self.open.len() >= self.plan.at_once;
             let now = Instant::now();
-            if !closing && now >= next {
+            if !waits && now >= next {
                 self.begin(next);
                 next += self.plan.period;
                 continue;
             }
             self.expire(now);
             let mut limit = TICK;
-            if !closing {
+            if !waits {
                 limit = limit.min(next.saturating_duration_since(now));
             }
             if let Some((deadline, _)) = self.deadlines.front() {

@@ -56,7 +56,7 @@ impl World {
         Connector::start(&self.topology.client, self.plan())
     }
 
-    /// Opens this many connections as fast as one each millisecond.
+    /// Opens this many connections, as fast as five each millisecond.
     ///
     /// # Errors
     /// When the connector fails.
@@ -76,7 +76,8 @@ impl World {
     }
 
     fn burst(&self, count: usize) -> ConnectorPlan {
-        ConnectorPlan { count: Some(count), period: Duration::from_millis(1), ..self.plan() }
+        let (count, period) = (Some(count), Duration::from_micros(200));
+        ConnectorPlan { count, period, at_once: 64, ..self.plan() }
     }
 
     /// Starts long flows.

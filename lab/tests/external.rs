@@ -5,7 +5,7 @@
 use rail_lab::flows::{Protocol, spread};
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, ConnectorReport, Fault, Flows, Plan, Servers, World,
-    figures, timed, topology,
+    figures, long, timed, topology,
 };
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Command;
@@ -54,7 +54,8 @@ fn hairpin(world: &World, line: usize, port: u16) -> Option<Ipv4Addr> {
 /// the line they came in by, what is closed is closed, a death moves new connections, and nobody
 /// notices other weights, a crash and a restart.
 fn serves(load: impl FnOnce(&World)) {
-    let text = ConfigText { rest: REST.into(), ..ConfigText::weights(&WEIGHTS) };
+    let check = if long() { "" } else { "recover_after = 3\n" }.into();
+    let text = ConfigText { rest: REST.into(), check, ..ConfigText::weights(&WEIGHTS) };
     let mut world = World::start(&Plan::new(WEIGHTS.len()), &text).unwrap();
     let net = &world.topology;
     net.add_ipv6().unwrap();

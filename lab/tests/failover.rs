@@ -134,19 +134,8 @@ fn cut_cable() {
     timed(|| {
         // given a connection each 2 ms / when cables are cut / then the last failed connection
         // is 50 ms away (99th percentile), 100 ms at worst
-        let cuts = if long() { 50 } else { 10 };
-        // Only the return is hurried, so that the test is short; a cut acts at once.
-        let check = if long() { "" } else { "recover_after = 3\n" };
-        let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1]) };
-        let world = World::start(&Plan::new(2), &text).unwrap();
-        let mut times: Vec<Duration> = (0..cuts).map(|cut| one_cut(&world, cut % 2 + 1)).collect();
-        times.sort_unstable();
-        let p99 = times[(times.len() * 99).div_ceil(100) - 1];
-        let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-        figures(&format!("{cuts} cuts: median {median:?}, p99 {p99:?}, worst {worst:?}"));
-        // With few cuts the 99th percentile is the worst.
-        assert!(!long() || p99 <= CARRIER_P99, "{times:?}");
-        assert!(worst <= CARRIER_WORST, "{times:?}");
+        let world = hurried();
+        judge((0..cuts(10)).map(|cut| one_cut(&world, cut % 2 + 1)).collect());
         assert_eq!(world.topology.wrong_sources().unwrap(), 0);
     });
 }
@@ -157,13 +146,10 @@ fn cut_cable_while_links_change_elsewhere() {
         // given links that come and go in another namespace every 150 ms, as on a host of containers:
         // the kernel then merges what it says of carriers for up to a second / when cables are cut /
         // then connections move as fast as without
-        let cuts = if long() { 50 } else { 8 };
-        let check = if long() { "" } else { "recover_after = 3\n" };
-        let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1]) };
-        let world = World::start(&Plan::new(2), &text).unwrap();
+        let world = hurried();
         let other = Node::new("containers").unwrap();
         let stop = AtomicBool::new(false);
-        let mut times: Vec<Duration> = thread::scope(|scope| {
+        let times = thread::scope(|scope| {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     other.sh("ip link add eth0 type veth peer name eth1").unwrap();
@@ -173,17 +159,33 @@ fn cut_cable_while_links_change_elsewhere() {
                     other.sh("ip link delete eth0").unwrap();
                 }
             });
-            let times = (0..cuts).map(|cut| one_cut(&world, cut % 2 + 1)).collect();
+            let times = (0..cuts(8)).map(|cut| one_cut(&world, cut % 2 + 1)).collect();
             stop.store(true, Ordering::Relaxed);
             times
         });
-        times.sort_unstable();
-        let p99 = times[(times.len() * 99).div_ceil(100) - 1];
-        let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-        figures(&format!("{cuts} cuts: median {median:?}, p99 {p99:?}, worst {worst:?}"));
-        assert!(!long() || p99 <= CARRIER_P99, "{times:?}");
-        assert!(worst <= CARRIER_WORST, "{times:?}");
+        judge(times);
     });
+}
+
+/// Two uplinks. Only the return is hurried, so that the test is short; a cut acts at once.
+fn hurried() -> World {
+    let check = if long() { "" } else { "recover_after = 3\n" };
+    let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1]) };
+    World::start(&Plan::new(2), &text).unwrap()
+}
+
+fn cuts(short: usize) -> usize {
+    if long() { 50 } else { short }
+}
+
+/// The last failed connections after cuts. With few of them the 99th percentile is the worst.
+fn judge(mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let p99 = times[(times.len() * 99).div_ceil(100) - 1];
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    figures(&format!("{} cuts: median {median:?}, p99 {p99:?}, worst {worst:?}", times.len()));
+    assert!(!long() || p99 <= CARRIER_P99, "{times:?}");
+    assert!(worst <= CARRIER_WORST, "{times:?}");
 }
 
 fn one_cut(world: &World, line: usize) -> Duration {

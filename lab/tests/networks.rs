@@ -7,7 +7,7 @@ mod reach;
 use rail_lab::flows::Protocol;
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, ConnectorReport, Fault, Flows, Node, Plan, Servers,
-    World, eventually, figures, isolated, node, normal, timed, topology,
+    World, eventually, figures, isolated, long, node, normal, timed, topology,
 };
 use reach::{Listeners, matrix};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -41,7 +41,8 @@ fn text(guest: &str, more: &str) -> ConfigText {
     };
     let (dmz, guests) = (network("dmz", 1), network("guest", 2));
     let rest = format!("{dmz}{guests}{guest}{FORWARDS}{more}");
-    ConfigText { rest, ..ConfigText::weights(&WEIGHTS) }
+    let check = if long() { "" } else { "recover_after = 3\n" }.into();
+    ConfigText { rest, check, ..ConfigText::weights(&WEIGHTS) }
 }
 
 fn world(text: &ConfigText) -> World {
@@ -108,7 +109,7 @@ fn connections_of_all_networks_are_shared_and_move() {
         // rule was touched
         let world = world(&text("", ""));
         let share = |count| {
-            let report = Connectors::start(&world, Some(count), Duration::from_millis(4)).finish();
+            let report = Connectors::start(&world, Some(count), Duration::from_millis(1)).finish();
             assert_eq!(report.failed(), 0, "{:?}", report.reasons());
             report.deviation(&world.sources(), &WEIGHTS)
         };

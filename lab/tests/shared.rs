@@ -5,7 +5,7 @@
 use rail_lab::node::veth;
 use rail_lab::{
     Connector, ConnectorPlan, Fault, Node, Plan, Rail, Servers, Topology, World, figures, isolated,
-    normal, timed, topology,
+    long, normal, timed, topology,
 };
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -143,7 +143,8 @@ fn config(places: &[Place; 2], rest: &str) -> String {
             n + 1
         );
     }
-    text + "[check]\ntargets = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]\n" + rest
+    let check = if long() { "" } else { "recover_after = 3\n" };
+    text + "[check]\n" + check + "targets = [\"192.0.2.1\", \"192.0.2.2\", \"192.0.2.3\"]\n" + rest
 }
 
 struct Case {
@@ -191,7 +192,7 @@ impl Case {
         self.publics().map(|public| {
             let plan = ConnectorPlan {
                 servers: vec![SocketAddrV4::new(public, port)],
-                period: Duration::from_millis(2),
+                period: Duration::from_micros(500),
                 count: Some(count),
                 ..ConnectorPlan::new(vec![Ipv4Addr::new(192, 0, 2, 60)], &[])
             };
@@ -202,7 +203,7 @@ impl Case {
     /// Connections of the router itself from this address; how many failed.
     fn own(&self, source: Ipv4Addr) -> usize {
         let plan = ConnectorPlan {
-            period: Duration::from_millis(2),
+            period: Duration::from_micros(500),
             count: Some(60),
             ..ConnectorPlan::new(vec![source], &topology::servers())
         };

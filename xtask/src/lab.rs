@@ -120,6 +120,7 @@ fn run_kind(kind: &str, mut tests: Vec<Test>, workers: usize) -> Vec<Ended> {
     let rank = |test: &Test| LONGEST.iter().position(|name| test.name.ends_with(name));
     tests.sort_by_key(|test| rank(test).unwrap_or(LONGEST.len()));
     println!("{} tests, {kind}, {workers} at a time", tests.len());
+    let begun = Instant::now();
     let queue = Mutex::new(VecDeque::from(tests));
     let ended = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -136,6 +137,7 @@ fn run_kind(kind: &str, mut tests: Vec<Test>, workers: usize) -> Vec<Ended> {
             });
         }
     });
+    println!("-- {kind}: {:.0} s", begun.elapsed().as_secs_f64());
     ended.into_inner().expect("no worker panics")
 }
 
