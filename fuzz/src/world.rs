@@ -11,9 +11,9 @@ use rail_core::config::{
 use rail_core::facts::{Facts, UplinkFacts};
 use rail_core::net::{Family, IfName, Prefix, UplinkId};
 use rail_core::state::{
-    self, Key, Link, Memory, Neighbour, Nexthop, Observed, ObservedChain, ObservedFirewall,
-    ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership, PROTOCOL, Plan, Resource,
-    RouteKey, RouteValue, Rule, Scope, State,
+    self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
+    ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership,
+    PROTOCOL, Plan, Resource, RouteKey, RouteValue, Rule, Scope, State,
 };
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
@@ -31,7 +31,12 @@ pub fn diff(data: &[u8]) {
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
     let strays = if dice.one_in(4) { vec![(ifname("eth", 7), 0)] } else { Vec::new() };
-    let facts = Facts { uplinks, networks, strays, all_wide: dice.one_in(2) };
+    let main = match dice.below(3) {
+        0 => MainDefault::RefusesBesideMany,
+        1 => MainDefault::refusing(vec![Prefix::host(Ipv4Addr::LOCALHOST.into())]),
+        _ => MainDefault::Passable,
+    };
+    let facts = Facts { uplinks, networks, strays, main, all_wide: dice.one_in(2) };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();
@@ -364,6 +369,7 @@ fn rule(dice: &mut Dice<'_>) -> ObservedRule {
         priority,
         family: if dice.one_in(4) { Family::V6 } else { Family::V4 },
         from: None,
+        to: None,
         iif: dice.one_in(4).then(|| ifname("wan", 1)),
         oif: dice.one_in(3).then(|| ifname("wan", 1)),
         fwmark: dice.one_in(3).then_some((1 << 24, 0x7f00_0000)),

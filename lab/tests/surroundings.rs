@@ -19,10 +19,15 @@ struct Case {
 
 const CASES: [Case; 7] = [
     Case {
-        comes: "ip route add unreachable default metric 4278198272",
-        goes: "ip route del unreachable default metric 4278198272",
+        comes: "ip route add unreachable 224.0.0.0/3; ip route add unreachable 128.0.0.0/2; \
+                ip route add unreachable 64.0.0.0/3",
+        goes: "ip route del unreachable 224.0.0.0/3; ip route del unreachable 128.0.0.0/2; \
+               ip route del unreachable 64.0.0.0/3",
         kind: "refuses",
-        told: ["unreachable default metric 4278198272", "ip route del unreachable default"],
+        told: [
+            "refuse 50 % of all destinations to everybody",
+            "ip route del unreachable 128.0.0.0/2",
+        ],
         why: None,
     },
     Case {

@@ -169,7 +169,7 @@ fn probes_and_clients_pass_by_error_routes_and_host_routes_of_main() {
         // all targets by a neighbour that is not there / then they stay up and carry the LAN
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let net = &world.topology;
-        let mut routes = String::from("route add unreachable default metric 4278198272\n");
+        let mut routes = String::from(NULL_DEFAULT);
         for target in topology::targets() {
             routes += &format!("route add {target} via 100.64.1.77 dev wan1\n");
         }
@@ -179,8 +179,66 @@ fn probes_and_clients_pass_by_error_routes_and_host_routes_of_main() {
         let report = world.connect(40).unwrap();
         assert_eq!(report.failed(), 0, "{:?}", report.reasons());
         assert_eq!(report.by_source().len(), 2);
+        // when it goes, and comes back / then what the router begins has a way as well, also inside
+        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
+        let by_router = |to: &str| seen(&net.router, Ipv4Addr::UNSPECIFIED, to);
+        for step in ["route del unreachable default metric 4278198272\n", NULL_DEFAULT] {
+            net.router.ip_batch(step).unwrap();
+            eventually(Duration::from_secs(2), "a way", || by_router(&format!("{FAR}:{TCP_PORT}")));
+            assert_eq!(by_router("192.168.1.10:80"), Ok(Ipv4Addr::new(192, 168, 1, 1)));
+        }
     });
 }
+
+#[test]
+fn what_main_refuses_takes_no_uplink() {
+    isolated(|| {
+        // given an error route in main for the network of a VPN that is down, alone and beside one for
+        // everything, while the daemon runs and when it was killed / when clients ask for hosts there
+        // and elsewhere / then the first are refused, and the others reached by the uplinks
+        let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        for null in ["", NULL_DEFAULT] {
+            world.topology.router.ip_batch(null).unwrap();
+            for kind in ["blackhole", "unreachable", "prohibit"] {
+                let route = format!("{kind} 192.0.2.48/28");
+                world.topology.router.ip_batch(&format!("route add {route}\n")).unwrap();
+                if !null.is_empty() {
+                    // Here the daemon must learn of it first.
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+                is_kept_in(&world, &route);
+                if kind == "prohibit" {
+                    world.rail.kill().unwrap();
+                    is_kept_in(&world, "the daemon was killed");
+                    world.rail.start().unwrap();
+                }
+                world.topology.router.ip_batch(&format!("route del {route}\n")).unwrap();
+                let inside = &world.topology.client;
+                eventually(Duration::from_secs(2), "the uplinks again", || {
+                    seen(inside, client(), &format!("{FAR}:{TCP_PORT}"))
+                });
+            }
+        }
+    });
+}
+
+/// Clients do not reach [`FAR`], and another host by an uplink.
+fn is_kept_in(world: &World, what: &str) {
+    let inside = &world.topology.client;
+    eventually(Duration::from_secs(2), what, || {
+        let other = seen(inside, client(), &format!("192.0.2.20:{TCP_PORT}"))?;
+        let is_translated = other.to_string().starts_with("100.64.");
+        if is_translated { Ok(()) } else { Err(other.to_string()) }
+    });
+    let servers = vec![SocketAddrV4::new(FAR, TCP_PORT)];
+    let (count, timeout) = (Some(8), Duration::from_millis(300));
+    let plan = ConnectorPlan { servers, count, timeout, ..ConnectorPlan::new(vec![client()], &[]) };
+    let report = Connector::start(inside, plan).finish().unwrap();
+    assert_eq!(report.failed(), 8, "{what}: {:?}", report.by_source());
+}
+
+/// A habit of many: what nobody has a route for is refused.
+const NULL_DEFAULT: &str = "route add unreachable default metric 4278198272\n";
 
 #[test]
 fn replies_leave_by_their_uplink_though_main_leads_by_another() {

@@ -147,6 +147,7 @@ pub(crate) fn add_foreign(
                 priority: config.ranges.rule_priorities.0 + 600 + number % 100,
                 family: Family::V4,
                 from: Some(prefix(&format!("10.{n}.0.1/32"))),
+                to: None,
                 iif: None,
                 oif: None,
                 fwmark: None,
@@ -155,6 +156,13 @@ pub(crate) fn add_foreign(
             };
             kernel.add_rule(rule.clone(), 3);
             (Scope::RULES, format!("adds a rule {rule}"))
+        }
+        2 if n < 40 => {
+            let prefix = Prefix::default_route(Family::V4);
+            let key = RouteKey { table: 254, prefix, metric: 4_278_198_272 };
+            // It cannot fail: it has no next hop.
+            let _ = kernel.set_route(&key, &RouteValue::Unreachable, true, 4);
+            (Scope::MAIN, "adds an error route for everything to main".into())
         }
         2 => {
             kernel.addresses.insert((lan, prefix(&format!("192.168.77.{n}/24"))), 0);

@@ -11,6 +11,7 @@ mod targets;
 
 use super::survey::{Survey, View};
 use crate::net::{IfName, Prefix};
+use crate::state::MainDefault;
 use crate::status::{Conflict, ConflictKind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -25,6 +26,8 @@ pub struct Host {
     pub addresses: Vec<(String, Prefix)>,
     /// Routes of `main` that may decide over all traffic: short ones, and those that refuse.
     pub routes: Vec<MainRoute>,
+    /// What `main` does with what it has no route for.
+    pub main: MainDefault,
 }
 
 /// A device.

@@ -4,17 +4,25 @@
 //! static, VPN) goes there and bears no mark; nor do connections to the router itself, multicast
 //! and IPv6, of which none is counted either. So the shares are those of connections to the internet,
 //! whatever else the clients do in between.
+//!
+//! What an error route of `main` refuses (a kill switch for the time when a VPN is down) takes none
+//! either, and so stays refused. The kernel has one answer for "no route" and for "refused"; so it
+//! is asked twice: without a mark, as the router's own traffic, it must find a way, and with the
+//! mark of nobody, which leads to `main` alone, none. Where `main` refuses everything the ladder sees
+//! to it that the first question is not refused for that alone; if it cannot, for want of rules, the
+//! question is left out.
 
 use super::{egress, slot_count};
 use crate::config::{BalanceBy, Config, FirewallMode};
-use crate::state::NFT_SLOTS;
+use crate::facts::Facts;
+use crate::state::{MainDefault, NFT_SLOTS};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// For packets without a mark of anybody: the first finds the slot and ends the matter, the last is
 /// for what takes none. In mode `external` the kernel's multipath route shares.
-pub(super) fn rules(config: &Config) -> Vec<String> {
+pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     if config.firewall.mode == FirewallMode::External {
         return Vec::new();
     }
@@ -25,10 +33,16 @@ pub(super) fn rules(config: &Config) -> Vec<String> {
         BalanceBy::Client => format!("jhash ip saddr mod {slots} seed {SEED}"),
         BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {slots} seed {SEED}"),
     };
+    // An answer to a packet without a mark says that `main` does not refuse it.
+    let may_leave = match facts.main {
+        MainDefault::Passable | MainDefault::Refuses(_) => " fib daddr oif exists",
+        MainDefault::RefusesBesideMany => "",
+    };
     // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
     Vec::from([
         format!(
-            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast meta mark set {asks:#010x} \
+            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{may_leave} \
+             meta mark set {asks:#010x} \
              fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
         ),
         format!("meta mark {asks:#010x} meta mark set 0x00000000"),

@@ -56,6 +56,10 @@ const fn rung(number: u32) -> Option<&'static str> {
             "for what begins now, connected networks, your static and VPN routes come first; only \
              the default route of `main` is passed over"
         }
+        ladder::step::MAIN_TO => {
+            "the same for one of the destinations that `main` has routes for, while an error route \
+             refuses all others there"
+        }
         ladder::step::NOBODY => {
             "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"
         }

@@ -211,7 +211,7 @@ fn restored(config: &Config, lines: &[Line<'_>]) -> String {
 /// Only what asks for one of our own addresses comes before it, and takes no slot. What came out of
 /// an IPsec tunnel is from no uplink, though its interface says so.
 fn classify(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
-    let slot = bucket::rules(config);
+    let slot = bucket::rules(config, facts);
     let mut rules: Vec<String> = port_forward::into_hairpin(config, lines).into_iter().collect();
     rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::midway(l.uplink, l.id)));
     if let Some(inside) = inside(config) {

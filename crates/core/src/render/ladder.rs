@@ -8,6 +8,9 @@
 //! after it, and never a reply or a probe. An error route there cannot take them either, which
 //! would end the lookup, as `suppress_prefixlength` passes over routes alone.
 //!
+//! Where `main` has an error route for everything it is asked only for the destinations that it has
+//! other routes for, each by a rule of its own, or nothing that begins now would get past it.
+//!
 //! Then come the sockets of the router and its other traffic. What is left of the inside is
 //! refused: the default route of `main` is not for it, by whatever device it leads.
 //!
@@ -18,7 +21,7 @@ use super::{default_key, egress, mark, shared, shares_interface, table};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::UplinkFacts;
 use crate::net::{Family, Prefix, UplinkId};
-use crate::state::{Key, REFUSED, Resource, Rule, State};
+use crate::state::{Key, MainDefault, REFUSED, Resource, Rule, State};
 use alloc::vec::Vec;
 
 /// Table of `main`, fixed by the kernel.
@@ -32,6 +35,8 @@ pub(super) mod step {
     pub(in crate::render) const MARKED: u32 = 100;
     /// `main` without its default.
     pub(in crate::render) const MAIN: u32 = 250;
+    /// The destinations that `main` has routes for, where it refuses the others.
+    pub(in crate::render) const MAIN_TO: u32 = 251;
     /// The mark of nobody.
     pub(in crate::render) const NOBODY: u32 = 260;
     /// The marks of boxes inside the LAN; all at this one.
@@ -62,6 +67,7 @@ fn rung(config: &Config, distance: u32, table: u32) -> Rule {
         priority: config.ranges.rule_priorities.0 + distance,
         family: Family::V4,
         from: None,
+        to: None,
         iif: None,
         oif: None,
         fwmark: None,
@@ -101,9 +107,19 @@ pub(super) fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFact
 }
 
 /// The rungs that are nobody's own.
-pub(super) fn render(state: &mut State, config: &Config) {
+pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
     let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
-    add(Rule { suppress_prefixlength: Some(0), ..rung(config, step::MAIN, MAIN) });
+    let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(config, step, MAIN) };
+    match main {
+        MainDefault::Refuses(routes) => {
+            for to in routes {
+                add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
+            }
+        }
+        MainDefault::Passable | MainDefault::RefusesBesideMany => {
+            add(main_at(step::MAIN));
+        }
+    }
     let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
     add(Rule { fwmark, ..rung(config, step::NOBODY, REFUSED) });
     add(rung(config, step::SHARED, config.ranges.tables.0));

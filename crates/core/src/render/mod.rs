@@ -86,7 +86,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
     }
-    ladder::render(&mut state, config);
+    ladder::render(&mut state, config, &facts.main);
     if let Some(route) = shared_default(config, facts) {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));

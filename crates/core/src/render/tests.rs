@@ -11,6 +11,7 @@ use crate::config::{
 use crate::facts::WIDE_MTU;
 use crate::net::Mac;
 use crate::saved::Saved;
+use crate::state::MainDefault;
 use crate::status::Health;
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -83,6 +84,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         uplinks: (0..config.uplinks.len()).map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
         strays: Vec::new(),
+        main: MainDefault::default(),
         all_wide: true,
     }
 }
@@ -481,4 +483,5 @@ fn nobody_carries() {
 mod elements;
 mod exempt;
 mod gates;
+mod refused;
 mod replies;

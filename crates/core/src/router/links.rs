@@ -18,6 +18,11 @@ impl Router {
         let all_wide = self.observed.links.values().all(|link| !link.up || link.mtu >= WIDE_MTU);
         self.dirty |= all_wide != self.facts.all_wide;
         self.facts.all_wide = all_wide;
+        if self.observed.main != self.facts.main {
+            self.facts.main.clone_from(&self.observed.main);
+            self.dirty = true;
+            self.refresh_watch(out);
+        }
         let strays = self.strays();
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;

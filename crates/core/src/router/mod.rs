@@ -361,7 +361,7 @@ impl Router {
             self.purge_forgotten();
         }
         self.dirty |= changed || was_busy || is_first;
-        let ways = [Scope::LINKS, Scope::ADDRESSES, Scope::ROUTES, Scope::RULES];
+        let ways = [Scope::LINKS, Scope::ADDRESSES, Scope::ROUTES, Scope::RULES, Scope::MAIN];
         self.links_dirty |= ways.iter().any(|kind| scope.has(*kind));
         if scope.has(Scope::NEIGHBOURS) {
             self.refresh_neighbours();

@@ -72,6 +72,7 @@ fn a_withdrawal_that_waits_sleeps() {
         priority: 20_999,
         family: crate::net::Family::V4,
         from: None,
+        to: None,
         iif: None,
         oif: None,
         fwmark: None,

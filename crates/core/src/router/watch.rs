@@ -27,6 +27,7 @@ impl Router {
             used_tables: self.used_tables(),
             old_tables: self.saved.old_tables.clone(),
             sysctls,
+            main_refuses: self.observed.main.is_followed(),
             neighbours: neighbours.collect(),
             beside: View::of(&self.config),
         };

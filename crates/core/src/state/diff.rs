@@ -9,6 +9,7 @@ use super::{
     RouteKey, State, Step, firewall,
 };
 use crate::net::{IfName, Prefix};
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -40,7 +41,7 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
         match wanted(key, resource, observed, memory) {
             Ok(Some(op)) => plan.push(Step { key: key.clone(), op }),
             Ok(None) => {}
-            Err(conflict) => conflicts.push(conflict),
+            Err(conflict) => conflicts.push(*conflict),
         }
     }
     // Whatever else is set: the machine becomes a router last.
@@ -75,7 +76,7 @@ fn wanted(
     resource: &Resource,
     observed: &Observed,
     memory: &Memory,
-) -> Result<Option<Op>, Conflict> {
+) -> Result<Option<Op>, Box<Conflict>> {
     Ok(match (key, resource) {
         (Key::Firewall, Resource::Firewall(want)) => {
             firewall::script(want, observed.firewall.as_ref()).map(Op::Nft)
@@ -120,12 +121,12 @@ pub fn is_forwarding(path: &str) -> bool {
     path == super::FORWARDING || of_conf("net/ipv4/conf/") || of_conf("net/ipv6/conf/")
 }
 
-fn occupied(key: &Key, have: &ObservedRoute) -> Conflict {
+fn occupied(key: &Key, have: &ObservedRoute) -> Box<Conflict> {
     let what = have.value.as_ref().map_or("a route of another kind".into(), ToString::to_string);
-    Conflict {
+    Box::new(Conflict {
         key: key.clone(),
         text: alloc::format!("a foreign route stands here: {what} (protocol {})", have.protocol),
-    }
+    })
 }
 
 /// What is ours and no longer wanted.

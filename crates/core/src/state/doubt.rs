@@ -5,7 +5,7 @@
 //! kernel is read once more; only an entry that two readings in a row lack is gone. Leaves out what
 //! the kernel answers to a question about a single object, and tables that are read whole.
 
-use super::{Key, Observed, ObservedRule, RouteKey, Scope};
+use super::{Key, MainDefault, Observed, ObservedRule, RouteKey, Scope};
 use crate::net::{IfName, Prefix};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -16,6 +16,7 @@ pub struct Doubts {
     addresses: BTreeSet<(IfName, Prefix)>,
     routes: BTreeSet<RouteKey>,
     rules: Vec<ObservedRule>,
+    main: Option<MainDefault>,
     /// They were asked for, and no reading has shown them yet.
     created: BTreeSet<Key>,
 }
@@ -55,6 +56,12 @@ impl Doubts {
             self.rules = first;
             again |= asked(Scope::RULES, self.rules.is_empty());
         }
+        if scope.has(Scope::MAIN) {
+            let is_less = !newer.main.has_all_of(&known.main);
+            let is_first = is_less && self.main.as_ref() != Some(&newer.main);
+            self.main = is_first.then(|| core::mem::replace(&mut newer.main, known.main.clone()));
+            again |= asked(Scope::MAIN, !is_first);
+        }
         again | self.missed(scope, newer)
     }
 
@@ -81,7 +88,8 @@ impl Doubts {
 }
 
 /// Of these kinds a dump can lack an entry that is there.
-pub const DUMPED: Scope = Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0);
+pub const DUMPED: Scope =
+    Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0 | Scope::MAIN.0);
 
 const fn asked(scope: Scope, is_empty: bool) -> Scope {
     if is_empty { Scope::NONE } else { scope }
@@ -120,6 +128,7 @@ mod tests {
             priority: 20_100,
             family: Family::V4,
             from: None,
+            to: None,
             iif: None,
             oif: None,
             fwmark: None,

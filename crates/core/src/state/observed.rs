@@ -33,8 +33,10 @@ impl Scope {
     pub const SYSCTLS: Self = Self(32);
     /// The watched neighbours.
     pub const NEIGHBOURS: Self = Self(64);
+    /// Whether `main` refuses what it has no route for.
+    pub const MAIN: Self = Self(128);
     /// Everything.
-    pub const ALL: Self = Self(127);
+    pub const ALL: Self = Self(255);
 
     /// True if `self` has every kind of `other`.
     pub const fn has(self, other: Self) -> bool {
@@ -77,6 +79,8 @@ pub struct Watch {
     pub links: Vec<IfName>,
     /// The paths of devices are wanted.
     pub paths: bool,
+    /// `main` refuses what it has no route for, and each of its routes matters.
+    pub main_refuses: bool,
     /// Gateways whose neighbour state matters.
     pub neighbours: Vec<(IfName, IpAddr)>,
     /// What of ours other software must leave alone.
@@ -115,6 +119,8 @@ pub struct Observed {
     pub routes: BTreeMap<RouteKey, ObservedRoute>,
     /// Rules of both families with their protocol.
     pub rules: Vec<ObservedRule>,
+    /// What `main` does with what it has no route for.
+    pub main: MainDefault,
     /// Our nftables table; `None` if there is none.
     pub firewall: Option<ObservedFirewall>,
     /// The table of the boot guard; `None` if there is none.
@@ -139,12 +145,14 @@ impl Observed {
         let addresses = take(scope.has(Scope::ADDRESSES), &mut self.addresses, newer.addresses);
         let routes = take(scope.has(Scope::ROUTES), &mut self.routes, newer.routes);
         let rules = take(scope.has(Scope::RULES), &mut self.rules, newer.rules);
+        let main = take(scope.has(Scope::MAIN), &mut self.main, newer.main);
         let firewall = take(scope.has(Scope::FIREWALL), &mut self.firewall, newer.firewall);
         let guard = take(scope.has(Scope::FIREWALL), &mut self.guard, newer.guard);
         let sysctls = take(scope.has(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls);
         let known = scope.has(Scope::NEIGHBOURS);
         let neighbours = take(known, &mut self.neighbours, newer.neighbours);
-        links || addresses || routes || rules || firewall || guard || sysctls || neighbours
+        let routing = links || addresses || routes || rules || main;
+        routing || firewall || guard || sysctls || neighbours
     }
 }
 
@@ -199,6 +207,59 @@ pub struct ObservedRoute {
     pub protocol: u8,
     /// A next hop is dead (its device is down); the route does not work as written.
     pub dead: bool,
+}
+
+/// What the table `main` does with a destination that it has no route of its own for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum MainDefault {
+    /// It has no default route, or one that leads somewhere: rail's rules pass over it.
+    #[default]
+    Passable,
+    /// It has an error route for everything, which no rule passes over. These destinations it has
+    /// other routes for, none within another one.
+    Refuses(Vec<Prefix>),
+    /// The same, and it has too many other routes.
+    RefusesBesideMany,
+}
+
+impl MainDefault {
+    /// Each destination costs a rule that some packets of the router walk past.
+    pub const MOST: usize = 64;
+
+    /// One that refuses, from all routes that `main` has.
+    pub fn refusing(mut routes: Vec<Prefix>) -> Self {
+        routes.retain(|prefix| prefix.length > 0);
+        routes.sort_unstable_by_key(|prefix| (prefix.length, prefix.address));
+        let mut widest: Vec<Prefix> = Vec::new();
+        for prefix in routes {
+            if widest.iter().all(|wider| !wider.contains(prefix.address)) {
+                if widest.len() >= Self::MOST {
+                    return Self::RefusesBesideMany;
+                }
+                widest.push(prefix);
+            }
+        }
+        Self::Refuses(widest)
+    }
+
+    /// It has all that `other` has: no reading that omits an entry is the cause of the difference.
+    pub fn has_all_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Passable) | (Self::RefusesBesideMany, _) => true,
+            (Self::Refuses(new), Self::Refuses(old)) => {
+                let covers = |new: &Prefix, old: &Prefix| {
+                    new.length <= old.length && new.contains(old.address)
+                };
+                old.iter().all(|old| new.iter().any(|new| covers(new, old)))
+            }
+            (Self::Passable, _) | (Self::Refuses(_), Self::RefusesBesideMany) => false,
+        }
+    }
+
+    /// Each change of its other routes matters; where there are very many, none does.
+    pub const fn is_followed(&self) -> bool {
+        matches!(self, Self::Refuses(_))
+    }
 }
 
 /// A policy rule.

@@ -125,6 +125,8 @@ pub struct Rule {
     pub family: Family,
     /// `from`.
     pub from: Option<Prefix>,
+    /// `to`.
+    pub to: Option<Prefix>,
     /// `iif`: packets that came in by this device.
     pub iif: Option<IfName>,
     /// `oif`: packets of sockets bound to this device.
@@ -316,6 +318,9 @@ impl fmt::Display for Rule {
         match self.from {
             Some(from) => write!(f, " from {from}")?,
             None => f.write_str(" from all")?,
+        }
+        if let Some(to) = self.to {
+            write!(f, " to {to}")?;
         }
         if let Some((value, mask)) = self.fwmark {
             write!(f, " fwmark {value:#x}/{mask:#x}")?;

@@ -125,6 +125,7 @@ impl RequestSocket {
         let fits = |found: &RuleMessage| {
             (found.family, found.priority, found.protocol, found.table, found.refuses)
                 == (wanted.family, wanted.priority, PROTOCOL, wanted.table, wanted.refuses)
+                && wanted.destination.is_none_or(|to| found.destination == Some(to))
                 && wanted.source.is_none_or(|source| found.source == Some(source))
                 && (wanted.iif.is_none() || found.iif == wanted.iif)
                 && (wanted.oif.is_none() || found.oif == wanted.oif)
@@ -156,6 +157,7 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         table: rule.table,
         refuses: rule.table == REFUSED,
         source: rule.from.map(|prefix| (prefix.network().address, prefix.length)),
+        destination: rule.to.map(|prefix| (prefix.network().address, prefix.length)),
         iif: rule.iif.map(|name| name.to_string()),
         oif: rule.oif.map(|name| name.to_string()),
         mark: rule.fwmark,

@@ -6,7 +6,7 @@ use super::observe::of;
 use super::request::RequestSocket;
 use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
 use rail_core::net::{Family, Prefix};
-use rail_core::state::{ObservedRoute, OpError, PROTOCOL, RouteKey};
+use rail_core::state::{MainDefault, ObservedRoute, OpError, PROTOCOL, RouteKey};
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
 };
@@ -99,7 +99,45 @@ impl RequestSocket {
                 via: first.and_then(|hop| hop.gateway),
             })
         })?;
-        Ok(Host { devices: links.iter().map(device).collect(), addresses, routes })
+        let main = self.main_default()?;
+        Ok(Host { devices: links.iter().map(device).collect(), addresses, routes, main })
+    }
+
+    /// What `main` does with what it has no route for. Beside a full table only its error routes are
+    /// read, unless one of them is for everything.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn main_default(&mut self) -> Result<MainDefault, OpError> {
+        let refuses = |kind| match kind {
+            RouteKind::Unreachable => true,
+            RouteKind::Other(other) => matches!(other, RTN_BLACKHOLE | RTN_PROHIBIT),
+            RouteKind::Unicast => false,
+        };
+        let mut refused = false;
+        for kind in [RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT] {
+            let request = RouteMessage::dump_of_kind(family::INET, MAIN, kind);
+            let read = self.dump(&request, |message| {
+                let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
+                let is_default = route.table == MAIN && route.length == 0 && !route.is_other_key;
+                refused |= is_default && refuses(route.kind);
+                None::<()>
+            });
+            match read {
+                // Before the first address there is no table.
+                Err(e) if e.errno == libc::ENOENT => return Ok(MainDefault::Passable),
+                read => drop(read?),
+            }
+        }
+        if !refused {
+            return Ok(MainDefault::Passable);
+        }
+        let routes = self.dump(&RouteMessage::dump(family::INET, Some(MAIN)), |message| {
+            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
+            let prefix = Prefix { address: route.destination, length: route.length };
+            (route.table == MAIN && !route.is_other_key).then_some(prefix)
+        })?;
+        Ok(MainDefault::refusing(routes))
     }
 
     /// The foreign ones among observed routes.
@@ -129,7 +167,7 @@ fn policy_rule(rule: RuleMessage) -> PolicyRule {
         protocol: rule.protocol,
         inverted: rule.beyond.inverted,
         from: rule.source.map(prefix),
-        to: rule.beyond.destination.map(prefix),
+        to: rule.destination.map(prefix),
         iif: rule.iif,
         oif: rule.oif,
         mark: rule.mark,
@@ -148,8 +186,9 @@ fn policy_rule(rule: RuleMessage) -> PolicyRule {
 const MAIN: u32 = 254;
 /// Destinations of this length or less may be half of everything together.
 pub(super) const SHORT: u8 = 8;
-/// `RTN_BLACKHOLE` and `RTN_PROHIBIT`.
+/// `RTN_BLACKHOLE`, `RTN_UNREACHABLE` and `RTN_PROHIBIT`.
 const RTN_BLACKHOLE: u8 = 6;
+const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
 /// `RTN_THROW`: back to the rules.
 const THROW: u8 = 9;

@@ -115,6 +115,7 @@ fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
         kind::NEW_ADDRESS if is_ours => Scope::NONE,
         // With an address go its routes, and without a word those that have it as source.
         kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES,
+        kind::NEW_ROUTE | kind::DEL_ROUTE if is_main_route(message, watch) => Scope::MAIN,
         kind::NEW_ROUTE | kind::DEL_ROUTE if !is_ours => match RouteMessage::decode(message) {
             Ok(route) if !watch.has_route(route.table, route.protocol) => Scope::NONE,
             Err(rail_wire::DecodeError::Unsupported) => Scope::NONE,
@@ -134,6 +135,12 @@ fn is_wide_route(message: &Message<'_>) -> bool {
         && matches!(message.payload, [family::INET, length, _, _, MAIN, ..] if *length <= SHORT)
 }
 
+/// One for everything in `main`; any route there while an error route for everything is.
+fn is_main_route(message: &Message<'_>, watch: &Watch) -> bool {
+    matches!(message.payload, [family::INET, length, _, _, MAIN, ..]
+        if *length == 0 || watch.main_refuses)
+}
+
 /// The table `main`, fixed by the kernel.
 const MAIN: u8 = 254;
 /// As for the survey of `main`.
@@ -142,7 +149,7 @@ const SHORT: u8 = super::foreign::SHORT;
 const PER_DRAIN: usize = 1024;
 
 const EVERYTHING: Scope =
-    Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0);
+    Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0 | Scope::MAIN.0);
 /// A default buffer keeps 256 of 20,000 notifications; this one some thousands. It takes memory
 /// only while they wait.
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -167,8 +174,14 @@ mod tests {
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(200)), Scope::ROUTES);
         assert_eq!(of(kind::DEL_ROUTE, 9, &route(210)), Scope::ROUTES);
         assert_eq!(of(kind::DEL_ROUTE, 7, &route(210)), Scope::NONE);
-        assert_eq!(of(kind::NEW_ROUTE, 0, &route(254)), Scope::NONE);
+        assert_eq!(of(kind::NEW_ROUTE, 0, &route(254)), Scope::MAIN);
         assert_eq!(of(kind::NEW_ROUTE, 0, &route(100)), Scope::ROUTES);
+        let mut narrow = route(254);
+        narrow[1] = 16;
+        let narrow = message(kind::NEW_ROUTE, 9, &narrow);
+        assert_eq!(changed(&narrow, &[7], &watch), Scope::NONE);
+        let refuses = Watch { main_refuses: true, ..watch.clone() };
+        assert_eq!(changed(&narrow, &[7], &refuses), Scope::MAIN);
         let wide = |table: u8, length: u8| {
             let mut bytes = route(table);
             bytes[1] = length;

@@ -50,6 +50,9 @@ impl RequestSocket {
                 observed.links = links;
             }
         }
+        if scope.has(Scope::MAIN) {
+            observed.main = self.main_default()?;
+        }
         if scope.has(Scope::RULES) {
             let rules = self.rules()?.into_iter();
             observed.rules = rules.filter_map(|rule| observed_rule(&rule)).collect();
@@ -274,10 +277,12 @@ pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
         None => Some(None),
     };
     let (iif, oif) = (device(&rule.iif)?, device(&rule.oif)?);
+    let prefix = |(address, length)| Prefix { address, length };
     Some(Rule {
         priority: rule.priority,
         family,
-        from: rule.source.map(|(address, length)| Prefix { address, length }),
+        from: rule.source.map(prefix),
+        to: rule.destination.map(prefix),
         iif,
         oif,
         fwmark: rule.mark,

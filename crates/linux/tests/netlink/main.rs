@@ -96,6 +96,7 @@ fn rule(priority: u32) -> Rule {
         priority,
         family: Family::V4,
         from: None,
+        to: None,
         iif: None,
         oif: None,
         fwmark: None,

@@ -10,7 +10,7 @@ use rail_core::config::Config;
 use rail_core::facts::{Facts, UplinkFacts};
 use rail_core::net::UplinkId;
 use rail_core::render::{explain, mark, render};
-use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
+use rail_core::state::{Firewall, Key, MainDefault, Resource, RouteValue, State};
 use rail_core::status::Health;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -167,6 +167,7 @@ fn all_well(config: &Config) -> Facts {
         uplinks: numbers.map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
         strays: Vec::new(),
+        main: MainDefault::default(),
         all_wide: true,
     }
 }

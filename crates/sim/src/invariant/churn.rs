@@ -3,7 +3,9 @@
 use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::{Deed, Scene};
-use rail_core::state::{Key, Nexthop, Op, PROTOCOL, RouteValue};
+use rail_core::state::{
+    Key, MainDefault, Nexthop, Op, PROTOCOL, RouteValue, Rule, Scope, Watch,
+};
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -35,7 +37,9 @@ impl Law for Churn {
             }
             (Key::Slots, Op::Slots { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&deed.before, &scene.kernel),
-            (Key::Rule(_), Op::DelRule) => deed.done && rule_is_wanted(scene, deed),
+            (Key::Rule(rule), Op::DelRule) => {
+                deed.done && !asks_main(scene, rule) && rule_is_wanted(scene, deed)
+            }
             (Key::Address { ifname, prefix }, Op::DelAddress) => {
                 scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address == *prefix)
             }
@@ -55,7 +59,14 @@ fn is_firm(scene: &Scene, value: &RouteValue) -> bool {
     nexthops.iter().all(|hop| line(hop).is_none_or(|i| scene.is_firm(i)))
 }
 
-/// The rules of the ladder depend on the configuration alone: none is ever deleted.
+/// While `main` refuses everything it is asked by other rules than before.
+fn asks_main(scene: &Scene, rule: &Rule) -> bool {
+    let main = scene.kernel.observe(Scope::MAIN, &Watch::default()).main;
+    let is_whole = rule.iif.is_none() && rule.to.is_none();
+    rule.suppress_prefixlength.is_some() && is_whole && main != MainDefault::Passable
+}
+
+/// The other rules of the ladder depend on the configuration alone: none is ever deleted.
 fn rule_is_wanted(scene: &Scene, deed: &Deed) -> bool {
     deed.before.rules.len() > scene.kernel.rules.len()
 }

@@ -1,9 +1,9 @@
 //! Reading the fake kernel.
 
-use super::{Kernel, Table};
+use super::{FibRoute, Kernel, Table};
 use rail_core::state::{
-    Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule,
-    Ownership, PROTOCOL, Scope, Watch,
+    MainDefault, Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
+    ObservedRule, Ownership, PROTOCOL, RouteKey, RouteValue, Scope, Watch,
 };
 
 impl Kernel {
@@ -31,6 +31,16 @@ impl Kernel {
                 seen.routes.insert(key.clone(), route);
             }
         }
+        if scope.has(Scope::MAIN) {
+            let routes = || self.routes.iter().filter(|(key, _)| key.table == MAIN);
+            let refuses = |(key, route): (&RouteKey, &FibRoute)| {
+                key.prefix.length == 0 && route.value == RouteValue::Unreachable
+            };
+            if routes().any(refuses) {
+                let prefixes = routes().map(|(key, _)| key.prefix).collect();
+                seen.main = MainDefault::refusing(prefixes);
+            }
+        }
         if scope.has(Scope::RULES) {
             let rule = |r: &super::FibRule| ObservedRule {
                 rule: Some(r.rule.clone()),
@@ -55,6 +65,9 @@ impl Kernel {
         seen
     }
 }
+
+/// The table `main`.
+const MAIN: u32 = 254;
 
 fn observe_table(table: &Table) -> ObservedFirewall {
     let chain = |chain: &super::NftChain| ObservedChain {

@@ -24,6 +24,8 @@ pub struct RuleMessage {
     pub refuses: bool,
     /// Source prefix.
     pub source: Option<(IpAddr, u8)>,
+    /// Destination prefix.
+    pub destination: Option<(IpAddr, u8)>,
     /// Input device.
     pub iif: Option<String>,
     /// Output device.
@@ -41,8 +43,6 @@ pub struct RuleMessage {
 /// What rules of others have.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Beyond {
-    /// Destination prefix.
-    pub destination: Option<(IpAddr, u8)>,
     /// The rule applies where its selectors do not.
     pub inverted: bool,
     /// An action that has no field above, as the kernel numbers it.
@@ -58,7 +58,7 @@ impl RuleMessage {
     /// The fixed header is torn.
     pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
         let (fixed, attributes) = split(message.payload, FIXED_LENGTH)?;
-        let source_length = fixed[2];
+        let (destination_length, source_length) = (fixed[1], fixed[2]);
         let mut rule = Self {
             family: fixed[0],
             priority: 0,
@@ -66,45 +66,45 @@ impl RuleMessage {
             table: u32::from(fixed[4]),
             refuses: fixed[7] == ACTION_UNREACHABLE,
             source: None,
+            destination: None,
             iif: None,
             oif: None,
             mark: None,
             suppress_prefix_length: None,
-            is_partial: fixed[1] != 0
-                || fixed[3] != 0
+            is_partial: fixed[3] != 0
                 || !is_known(fixed[7])
                 || u32_at(fixed, 8)? & !HARMLESS_FLAGS != 0,
             beyond: Beyond {
                 inverted: u32_at(fixed, 8)? & INVERT != 0,
                 action: Some(fixed[7]).filter(|action| !is_known(*action)),
                 more: fixed[3] != 0,
-                ..Beyond::default()
             },
         };
         for attribute in attributes {
-            if rule.take(&attribute, source_length).is_none() {
+            if rule.take(&attribute, destination_length, source_length).is_none() {
                 rule.is_partial = true;
-                rule.take_beyond(&attribute, fixed[1]);
+                rule.beyond.more = true;
             }
         }
         // A length without an address is a prefix of zeros.
-        if source_length > 0 && rule.source.is_none() {
-            let zeros = match rule.family {
-                family::INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-                _ => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            };
-            rule.source = Some((zeros, source_length));
-        }
+        let zeros = match rule.family {
+            family::INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            _ => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let prefix = |length: u8| (length > 0).then_some((zeros, length));
+        rule.source = rule.source.or_else(|| prefix(source_length));
+        rule.destination = rule.destination.or_else(|| prefix(destination_length));
         Ok(rule)
     }
 
     /// `None` if the attribute is torn, or says something that has no field here.
-    fn take(&mut self, attribute: &Attribute<'_>, source_length: u8) -> Option<()> {
+    fn take(&mut self, attribute: &Attribute<'_>, to: u8, from: u8) -> Option<()> {
         match attribute.kind {
             FRA_TABLE => self.table = attribute.u32()?,
             FRA_PRIORITY => self.priority = attribute.u32()?,
             FRA_PROTOCOL => self.protocol = attribute.u8()?,
-            FRA_SRC => self.source = Some((attribute.address()?, source_length)),
+            FRA_DST => self.destination = Some((attribute.address()?, to)),
+            FRA_SRC => self.source = Some((attribute.address()?, from)),
             FRA_IIFNAME => self.iif = Some(attribute.text()?.into()),
             FRA_OIFNAME => self.oif = Some(attribute.text()?.into()),
             FRA_FWMARK => self.mark = Some((attribute.u32()?, self.mark.map_or(u32::MAX, |m| m.1))),
@@ -117,16 +117,6 @@ impl RuleMessage {
             _ => return None,
         }
         Some(())
-    }
-
-    fn take_beyond(&mut self, attribute: &Attribute<'_>, destination_length: u8) {
-        match attribute.kind {
-            FRA_DST => {
-                let address = attribute.address();
-                self.beyond.destination = address.map(|address| (address, destination_length));
-            }
-            _ => self.beyond.more = true,
-        }
     }
 
     /// Asks for all rules of a family.
@@ -152,6 +142,7 @@ impl RuleMessage {
     fn request(&self, kind: u16, flags: u16) -> Request {
         let mut fixed = [0; FIXED_LENGTH];
         fixed[0] = self.family;
+        fixed[1] = self.destination.map_or(0, |(_, length)| length);
         fixed[2] = self.source.map_or(0, |(_, length)| length);
         fixed[4] = u8::try_from(self.table).unwrap_or(0);
         fixed[7] = if self.refuses { ACTION_UNREACHABLE } else { ACTION_TABLE };
@@ -159,6 +150,9 @@ impl RuleMessage {
         request.u32(FRA_PRIORITY, self.priority);
         request.u32(FRA_TABLE, self.table);
         request.attribute(FRA_PROTOCOL, &[self.protocol]);
+        if let Some((address, 1..)) = &self.destination {
+            request.address(FRA_DST, address);
+        }
         if let Some((address, 1..)) = &self.source {
             request.address(FRA_SRC, address);
         }

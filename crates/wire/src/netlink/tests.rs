@@ -78,6 +78,7 @@ fn plain_rule() -> RuleMessage {
         table: 20_001,
         refuses: false,
         source: None,
+        destination: None,
         iif: None,
         oif: None,
         mark: None,

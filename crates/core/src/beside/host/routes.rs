@@ -1,9 +1,10 @@
 //! Routes of `main` that take what the uplinks should carry. `main` is asked first, so that
-//! connected networks, static routes and VPNs win; without its default, but an error route for
-//! everything ends the search all the same, and several short prefixes are as good as a default.
+//! connected networks, static routes and VPNs win; without its default, but several short prefixes
+//! are as good as one. An error route for everything is passed by, unless `main` has very many others.
 
 use super::{Host, MainRoute, tell};
 use crate::beside::{View, owner};
+use crate::state::MainDefault;
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -19,28 +20,34 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     }
     let mut all: Vec<Conflict> = null_default(view, host).into_iter().collect();
     let refusing = host.routes.iter().filter(|route| route.refuses.is_some());
-    all.extend(covering(view, &refusing.collect::<Vec<_>>()));
+    all.extend(covering(&refusing.collect::<Vec<_>>()));
     let leading: Vec<&MainRoute> = host.routes.iter().filter(|r| r.refuses.is_none()).collect();
-    all.extend(covering(view, &leading));
+    all.extend(covering(&leading));
     all
 }
 
-/// An error route for everything, if no real default comes before it.
+/// An error route for everything that cannot be passed by, if no real default comes before it.
 fn null_default(view: &View, host: &Host) -> Option<Conflict> {
+    if host.main != MainDefault::RefusesBesideMany {
+        return None;
+    }
     let defaults = host.routes.iter().filter(|route| route.prefix.length == 0);
     let best = defaults.min_by_key(|route| route.metric)?;
     best.refuses?;
     // What comes from the inside is asked for by the mark of its uplink, which our chains give it.
     let what = match view.external {
         true => "no uplink carries anything",
-        false => "the router's own connections have no way out",
+        false => {
+            "the router's own connections have no way out, and other error routes hold nothing back"
+        }
     };
     Some(tell(
         ConflictKind::Refuses,
         owner::of_protocol(best.protocol),
         format!(
-            "has the route \"{best}\" in the table main, which ends lookups before rail's tables: \
-             {what}"
+            "has the route \"{best}\" in the table main, which ends lookups before rail's tables; beside \
+             more than {} other networks there rail cannot pass it by: {what}",
+            MainDefault::MOST
         ),
         format!("ip route del {best}"),
         Vec::new(),
@@ -48,7 +55,7 @@ fn null_default(view: &View, host: &Host) -> Option<Conflict> {
 }
 
 /// Short prefixes, if they are half of all addresses together.
-fn covering(view: &View, routes: &[&MainRoute]) -> Option<Conflict> {
+fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
     let mut blocks = [false; 256];
     let mut short: Vec<&MainRoute> = Vec::new();
     for route in routes.iter().filter(|route| (1..=8).contains(&route.prefix.length)) {
@@ -66,10 +73,7 @@ fn covering(view: &View, routes: &[&MainRoute]) -> Option<Conflict> {
     short.sort_by_key(|route| (route.prefix.length, route.prefix));
     let (widest, one) = (short.first()?, short.len() == 1);
     let (verb, whose) = match widest.refuses {
-        Some(_) if view.external => ("refuse", "to everybody"),
-        Some(_) => {
-            ("refuse", "to the router's own connections, but not to what comes from the inside")
-        }
+        Some(_) => ("refuse", "to everybody"),
         None => ("divert", "from the uplinks"),
     };
     let names: Vec<String> = short.iter().take(MOST_NAMED).map(|r| format!("\"{r}\"")).collect();

@@ -49,6 +49,7 @@ fn host() -> Host {
             address("docker0", "172.17.0.1/16"),
         ],
         routes: vec![route("default", None, 100)],
+        main: MainDefault::default(),
     }
 }
 
@@ -169,17 +170,21 @@ fn an_address_that_nobody_has_is_told() {
 }
 
 /// Given routes of `main` that take everything or half of it, then they are named; given ordinary
-/// ones, null routes for private networks, or a null default behind a real one, then not.
+/// ones, null routes for private networks, or a null default behind a real one or beside few
+/// others, then not.
 #[test]
 fn routes_that_take_everything_are_told() {
     let with = |routes: &[MainRoute]| Host { routes: routes.to_vec(), ..host() };
+    let beside_many =
+        |routes: &[MainRoute]| Host { main: MainDefault::RefusesBesideMany, ..with(routes) };
     let null = |kind, metric| route("default", Some(kind), metric);
     for kind in ["unreachable", "blackhole", "prohibit"] {
         let sentence = format!("the route \"{kind} default metric 4278198272\" in the table main");
         let remedy = format!("ip route del {kind} default metric 4278198272");
-        one(&view(), with(&[null(kind, 4_278_198_272)]), [&sentence, &remedy], &[]);
+        one(&view(), beside_many(&[null(kind, 4_278_198_272)]), [&sentence, &remedy], &[]);
+        assert!(told(&view(), with(&[null(kind, 4_278_198_272)])).is_empty());
     }
-    let first = with(&[null("blackhole", 5), route("default", None, 100)]);
+    let first = beside_many(&[null("blackhole", 5), route("default", None, 100)]);
     one(&view(), first, ["blackhole default metric 5", "ip route del"], &[]);
     let half = |to| route(to, None, 0);
     let vpn =

@@ -172,6 +172,7 @@ fn what_depends_on_rules_waits() {
         priority: 20_100,
         family: Family::V4,
         from: None,
+        to: None,
         iif: None,
         oif: None,
         fwmark: Some((1, 0xff)),
