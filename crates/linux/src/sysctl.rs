@@ -1,6 +1,6 @@
 //! Kernel settings below `/proc/sys`.
 //!
-//! Promises: a path can never lead out of `/proc/sys`; a setting that has the
+//! Promises: a path can never lead out of `/proc/sys/net`; a setting that has the
 //! value already is not written. Leaves out which settings exist and why: that
 //! is the core's table. `/proc/sys/net` shows the network namespace of the
 //! calling thread.
@@ -39,8 +39,11 @@ pub fn write(path: &str, value: &str) -> Result<(), OpError> {
     written.map_err(|e| op_error(path, &e))
 }
 
-/// `/proc/sys/PATH`; every part is a plain name, so nothing climbs out.
+/// `/proc/sys/PATH`, of the network; every part is a plain name, so nothing climbs out.
 fn full_path(path: &str) -> Result<PathBuf, OpError> {
+    if !path.starts_with("net/") {
+        return Err(bad("not a setting of the network"));
+    }
     let mut full = PathBuf::from("/proc/sys");
     for part in path.split('/') {
         let plain = !matches!(part, "" | "." | "..") && part.bytes().all(|b| b.is_ascii_graphic());
@@ -73,7 +76,17 @@ mod tests {
 
     #[test]
     fn paths_cannot_climb_out() {
-        for path in ["", "/", "../kernel", "net/../../etc", "net//ipv4", "a b", "net/."] {
+        for path in [
+            "",
+            "/",
+            "../kernel",
+            "kernel/core_pattern",
+            "net",
+            "net/../../etc",
+            "net//ipv4",
+            "a b",
+            "net/.",
+        ] {
             assert_eq!(read(path).unwrap_err().errno, libc::EINVAL, "{path:?}");
         }
         assert_eq!(write("net/ipv4/ip_forward", "1\n0").unwrap_err().errno, libc::EINVAL);

@@ -25,6 +25,7 @@ pub(crate) use egress::nobody;
 pub(crate) use ladder::MAIN;
 pub use ladder::rule_span;
 pub(crate) use shared::shares_interface;
+pub use sysctl::is_known as is_known_setting;
 pub use sysctl::paths as sysctl_paths;
 
 use crate::balance::{self, Member};

@@ -65,6 +65,21 @@ pub fn paths(config: &Config) -> Vec<String> {
     wanted(config, |_| true).into_iter().map(|(path, _)| path).collect()
 }
 
+/// True if it is the path of a setting that some configuration would have us change: a state file
+/// names others only if somebody else wrote it.
+pub fn is_known(path: &str) -> bool {
+    let of_device = |key: &str| {
+        let all = PER_UPLINK.iter().chain(IN_ONE_SUBNET).chain(SEVERAL_LINES);
+        key == REDIRECTS || all.map(|s| s.path).any(|known| known == key)
+    };
+    let device = path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
+    let is_device =
+        |(ifname, key): (&str, &str)| ifname.parse::<IfName>().is_ok() && of_device(key);
+    path == MULTIPATH_HASH
+        || GLOBAL.iter().any(|setting| setting.path == path)
+        || device.is_some_and(is_device)
+}
+
 fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (i, uplink) in config.uplinks.iter().enumerate() {

@@ -7,6 +7,7 @@ use crate::config::{CheckConfig, Config};
 use crate::facts::UplinkFacts;
 use crate::net::UplinkId;
 use crate::random::Key;
+use crate::render;
 use crate::saved::Saved;
 use crate::status::{Health, Role};
 use crate::time::Instant;
@@ -23,6 +24,7 @@ pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Sav
         overrides.retain(|_, said| said.until.is_none());
         saved = Saved { boot_id, ids, generation, overrides, ..Saved::default() };
     }
+    saved.sysctls.retain(|path, _| render::is_known_setting(path));
     saved.take(config);
     saved
 }

@@ -5,7 +5,9 @@ use crate::config::Tier;
 use crate::net::IfName;
 use crate::output::Which;
 use crate::render::tests::config;
-use crate::state::{Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL};
+use crate::state::{
+    ACCEPT_REDIRECTS, FORWARDING, Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL,
+};
 
 /// Given a state that knows an uplink of which the configuration says nothing, then its
 /// connections are to be removed once the kernel is known: nobody else will do it.
@@ -24,6 +26,35 @@ fn a_restart_remembers_lines_that_are_gone() {
     router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
     let pending: Vec<UplinkId> = router.pending_purges.keys().copied().collect();
     assert_eq!(pending, [UplinkId(2)]);
+}
+
+/// Given a state file in which somebody planted settings, then only those that this program changes
+/// count, whatever the others would have it write.
+#[test]
+fn a_state_file_writes_no_other_settings() {
+    let ours = [
+        "net/ipv4/conf/wan1.7/rp_filter",
+        "net/ipv4/conf/all/send_redirects",
+        "net/ipv4/fib_multipath_hash_policy",
+        FORWARDING,
+        ACCEPT_REDIRECTS,
+    ];
+    let planted = [
+        "kernel/core_pattern",
+        "net/core/bpf_jit_enable",
+        "net/ipv4/conf/wan1/accept_local",
+        "net/ipv4/conf/../../../kernel/core_pattern",
+        "net/ipv4/conf/wan1/../../ip_forward",
+        "net/ipv4/conf/wan1",
+    ];
+    let all = ours.iter().chain(&planted).map(|path| ((*path).into(), "|/tmp/x".into()));
+    let saved = Saved { boot_id: "boot".into(), sysctls: all.collect(), ..Saved::default() };
+    let router = Router::new(external(1), saved, "boot".into(), [0; 16]);
+    let mut left: Vec<&str> = router.saved.sysctls.keys().map(String::as_str).collect();
+    left.sort_unstable();
+    let mut ours = ours.to_vec();
+    ours.sort_unstable();
+    assert_eq!(left, ours);
 }
 
 /// A router of one line that knows this kernel, before its first decision.
