@@ -68,6 +68,8 @@ pub(super) struct Daemon {
     /// When the loop last slept.
     rested: Instant,
     is_ready: bool,
+    /// When the service manager is told at the latest.
+    ready_by: Instant,
 }
 
 impl Daemon {
@@ -95,6 +97,7 @@ impl Daemon {
             crowded: 0,
             rested: clock::now(),
             is_ready: false,
+            ready_by: clock::now() + READY_AFTER,
         }
     }
 
@@ -235,6 +238,7 @@ impl Daemon {
             self.realtime_again,
             self.parts.api.deadline(),
             self.parts.revisions.deadline(),
+            Some(self.ready_by).filter(|_| !self.is_ready),
         ];
         own.into_iter().flatten().min()
     }
@@ -310,7 +314,7 @@ impl Daemon {
         if let Some(notice) = self.vitals.passed(begun, now, self.parts.shell.netlink_counters()) {
             self.tell(&notice);
         }
-        if !self.is_ready {
+        if !self.is_ready && (self.parts.router.is_verified() || now >= self.ready_by) {
             self.is_ready = true;
             self.parts.manager.send(&format!("READY=1\nMAINPID={}", std::process::id()));
         }
@@ -329,6 +333,9 @@ pub(super) const TOKEN_KEEPER: u64 = 3;
 
 /// What made it work without a pause should be over by then.
 const NORMAL_FOR: Duration = Duration::from_secs(60);
+/// Whoever waits for us is not kept longer by a kernel that refuses a part of the first state: the
+/// unit gives the start 20 s.
+const READY_AFTER: Duration = Duration::from_secs(10);
 const INPUTS_PER_PASS: usize = 256;
 const MOST_CROWDED: u32 = 8;
 const WAKES_PER_PASS: usize = 16;
