@@ -9,6 +9,7 @@ pub mod device_path;
 pub mod file;
 pub mod guard;
 pub mod lock;
+pub mod log_file;
 pub mod manager;
 pub mod netlink;
 pub mod nft;

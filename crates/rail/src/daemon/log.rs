@@ -9,14 +9,15 @@ use crate::hidden::is_hidden;
 use rail_core::config;
 use rail_core::config::LogLevel;
 use rail_core::notice::{Notice, Severity};
+use rail_linux::log_file::LogFile;
 use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,14 +27,23 @@ pub(super) struct Log {
     sender: Option<SyncSender<Message>>,
     finished: Receiver<()>,
     dropped: Arc<AtomicUsize>,
+    target: Target,
     level: LogLevel,
     debug: bool,
 }
 
+/// A `[log]` section that the writer takes before the next message, however full its queue is.
+type Target = Arc<Mutex<Option<config::Log>>>;
+
 #[derive(Debug)]
 enum Message {
-    Line { severity: Severity, wall: String, text: String },
-    Target(config::Log),
+    Line {
+        severity: Severity,
+        wall: String,
+        text: String,
+    },
+    /// There is a new target.
+    Look,
 }
 
 impl Log {
@@ -47,12 +57,14 @@ impl Log {
         let (done, finished) = sync_channel(1);
         let dropped = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&dropped);
+        let target = Target::default();
+        let next = Arc::clone(&target);
         thread::Builder::new().name("rail-log".into()).spawn(move || {
-            writer.run(&lines, &count);
+            writer.run(&lines, &count, &next);
             // Nobody may be waiting any more.
             let _ = done.send(());
         })?;
-        Ok(Self { sender: Some(sender), finished, dropped, level: config.level, debug })
+        Ok(Self { sender: Some(sender), finished, dropped, target, level: config.level, debug })
     }
 
     /// Queues a line for the notice, if its level is wanted.
@@ -74,7 +86,9 @@ impl Log {
     /// Takes a new `[log]` section; a file that cannot be opened is told on stderr.
     pub(super) fn configure(&mut self, config: &config::Log) {
         self.level = config.level;
-        self.send(Message::Target(config.clone()));
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.clone());
+        // If there is no room, what is in the queue wakes the writer as well.
+        let _ = self.sender.as_ref().map(|sender| sender.try_send(Message::Look));
     }
 
     /// Lines dropped because the queue was full or writing failed.
@@ -113,15 +127,23 @@ impl Writer {
     fn open(config: &config::Log) -> io::Result<Self> {
         match &config.file {
             Some(file) => Ok(Self::Rotated(Rotated::open(config, Path::new(file))?)),
-            None if stderr_is_journal() => Ok(Self::Journal),
-            None => Ok(Self::Stderr),
+            None => Ok(Self::by_stderr()),
         }
     }
 
-    fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicUsize) {
+    fn by_stderr() -> Self {
+        if stderr_is_journal() { Self::Journal } else { Self::Stderr }
+    }
+
+    fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicUsize, target: &Target) {
         let mut told = 0;
         while let Ok(message) = messages.recv() {
+            let new = target.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(config) = new {
+                self.turn_to(config);
+            }
             match message {
+                Message::Look => {}
                 Message::Line { severity, wall, text } => {
                     let lost = dropped.load(Ordering::Relaxed);
                     if lost > told {
@@ -134,16 +156,19 @@ impl Writer {
                         dropped.fetch_add(1, Ordering::Relaxed);
                     }
                 }
-                Message::Target(config) => match Self::open(&config) {
-                    Ok(writer) => *self = writer,
-                    Err(e) => {
-                        let file = config.file.unwrap_or_default();
-                        let text = format!("could not open the log file {file}: {e}");
-                        *self = Self::Stderr;
-                        // There is nowhere left to complain.
-                        let _ = self.write(Severity::Error, &rail_linux::clock::wall(), &text);
-                    }
-                },
+            }
+        }
+    }
+
+    fn turn_to(&mut self, config: config::Log) {
+        match Self::open(&config) {
+            Ok(writer) => *self = writer,
+            Err(e) => {
+                let file = config.file.unwrap_or_default();
+                let text = format!("could not open the log file {file}: {e}");
+                *self = Self::by_stderr();
+                // There is nowhere left to complain.
+                let _ = self.write(Severity::Error, &rail_linux::clock::wall(), &text);
             }
         }
     }
@@ -162,7 +187,7 @@ impl Writer {
 /// A file that is renamed to `FILE.1`, that to `FILE.2` and so on, when it is full.
 #[derive(Debug)]
 struct Rotated {
-    path: PathBuf,
+    place: LogFile,
     file: File,
     size: u64,
     max_size: u64,
@@ -171,10 +196,11 @@ struct Rotated {
 
 impl Rotated {
     fn open(config: &config::Log, path: &Path) -> io::Result<Self> {
-        let file = open_log(path)?;
+        let place = LogFile::at(path)?;
+        let file = place.open()?;
         let size = file.metadata()?.len();
         let (max_size, keep) = (config.max_size_bytes, config.keep);
-        Ok(Self { path: path.into(), file, size, max_size, keep })
+        Ok(Self { place, file, size, max_size, keep })
     }
 
     fn write(&mut self, line: &[u8]) -> io::Result<()> {
@@ -190,33 +216,11 @@ impl Rotated {
 
     fn rotate(&mut self) -> io::Result<()> {
         // Who removed the file wants it no more; the others do not move up for nothing.
-        if self.path.try_exists()? {
-            self.move_away()?;
-        }
-        self.file = open_log(&self.path)?;
+        self.place.move_away(self.keep)?;
+        self.file = self.place.open()?;
         self.size = 0;
         Ok(())
     }
-
-    fn move_away(&self) -> io::Result<()> {
-        let name = |n: u32| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{n}"));
-            PathBuf::from(name)
-        };
-        if self.keep == 0 {
-            return std::fs::remove_file(&self.path);
-        }
-        for n in (1..self.keep).rev() {
-            // Fewer files than are kept is the rule at first.
-            let _ = std::fs::rename(name(n), name(n + 1));
-        }
-        std::fs::rename(&self.path, name(1))
-    }
-}
-
-fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }
 
 /// `JOURNAL_STREAM` names device and inode of the journal's pipe; a redirected stderr has others.
@@ -335,6 +339,39 @@ mod tests {
         std::fs::remove_dir_all(dir).unwrap();
     }
 
+    /// Given a writer that hangs on a full pipe, or at least a full queue, when the section changes, then
+    /// the last one counts, whatever was dropped.
+    #[test]
+    fn a_new_target_is_taken_however_full_the_queue_is() {
+        let dir = std::env::temp_dir().join(format!("rail-log-full-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let config = |name: &str| config::Log {
+            file: Some(dir.join(name).display().to_string()),
+            max_size_bytes: 1 << 20,
+            keep: 1,
+            level: LogLevel::Info,
+        };
+        let (sender, queue) = sync_channel(1);
+        sender.try_send(Message::Look).unwrap();
+        let mut log = Log {
+            sender: Some(sender),
+            finished: sync_channel(1).1,
+            dropped: Arc::default(),
+            target: Target::default(),
+            level: LogLevel::Info,
+            debug: false,
+        };
+        log.configure(&config("old"));
+        log.configure(&config("new"));
+        assert_eq!(log.dropped(), 0);
+        let mut writer = Writer::Stderr;
+        log.sender = None;
+        writer.run(&queue, &log.dropped, &log.target);
+        assert!(dir.join("new").exists() && !dir.join("old").exists());
+        assert!(matches!(writer, Writer::Rotated(_)), "{writer:?}");
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
     #[test]
     fn a_file_that_was_removed_comes_back_and_the_old_ones_stay() {
         let dir = std::env::temp_dir().join(format!("rail-log-gone-{}", std::process::id()));
@@ -360,7 +397,7 @@ mod tests {
         log.write(b"four line\n").unwrap();
         assert_eq!(texts(), [text("four line\n"), text("two line\n"), text("one line\n")]);
         // Where no file can be made the old one goes on.
-        log.path = dir.join("absent").join("rail.log");
+        log.place = LogFile::at(&dir.join("absent").join("rail.log")).unwrap();
         log.write(b"five line\n").unwrap();
         log.write(b"six line\n").unwrap();
         assert_eq!(texts()[0], text("four line\nfive line\nsix line\n"));

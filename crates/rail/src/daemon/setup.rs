@@ -74,7 +74,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     })?;
     let is_realtime = enter_realtime(&mut notices);
     let rescue = start_rescue(is_realtime, &mut notices);
-    drop_rights(&options, &mut notices);
+    drop_rights(&options, config.log.file.as_deref(), &mut notices);
     let log = start_log(&config.log, options.debug, &mut notices)?;
     let keeper = Keeper::start(options.state_dir.clone()).map_err(here("start a thread"))?;
     let shell = Shell::open(Rc::clone(&poller), spawners, &options.state_dir)
@@ -192,13 +192,16 @@ fn start_rescue(is_realtime: bool, notices: &mut Vec<Notice>) -> Option<Rescue> 
     started.ok()
 }
 
-/// Root without further rights can read and write only what belongs to root.
-fn drop_rights(options: &RunOptions, notices: &mut Vec<Notice>) {
+/// Root without further rights can read and write only what belongs to root, or is open to others:
+/// files that will be opened or made later, and every directory on the way to them.
+fn drop_rights(options: &RunOptions, log: Option<&str>, notices: &mut Vec<Notice>) {
     let me = rustix::process::geteuid().as_raw();
-    let is_foreign = |path: &Path| fs::metadata(path).is_ok_and(|found| found.uid() != me);
-    let keep_files = is_foreign(&options.config)
-        || is_foreign(&options.state_dir)
-        || is_foreign(&options.runtime_dir);
+    let owner = |path: &Path| fs::metadata(path).map_or(me, |found| found.uid());
+    let log = log.map(Path::new);
+    let all = [Some(&*options.config), Some(&*options.state_dir), Some(&*options.runtime_dir), log];
+    let keep_files = all.into_iter().flatten().any(|path| {
+        owner(path) != me || path.ancestors().map(owner).any(|owner| owner != 0 && owner != me)
+    });
     if let Err(e) = realtime::drop_rights(keep_files) {
         let text = format!("could not give up rights that are not needed: {e}");
         notices.push(Notice::Daemon { severity: Severity::Warn, text });
