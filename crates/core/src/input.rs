@@ -35,6 +35,9 @@ pub enum Input {
         /// How many, or why not.
         result: Result<u32, OpError>,
     },
+    /// So many durable [`Output::Save`](crate::Output::Save) since the start are on the disk, or the disk
+    /// refused them or is not waited for any longer.
+    Saved(u64),
     /// What other software does to us was looked at again: it, or the system, had changed.
     Surveyed(Box<Findings>),
     /// A new, valid configuration.

@@ -47,8 +47,8 @@ pub enum Output {
     Save {
         /// The content.
         saved: Box<Saved>,
-        /// Wait for the disk before what follows is performed; otherwise a crash of the
-        /// whole machine may lose it (it would be void after a boot anyway).
+        /// To be answered by [`Input::Saved`](crate::Input::Saved) when it is on the disk; a crash of
+        /// the whole machine may lose any other (it would be void after a boot anyway).
         durable: bool,
     },
     /// Tell people.

@@ -37,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) disk: Saved,
     /// Counts states that were handed to the writer.
     pub(crate) saves: u64,
+    /// How many of this process that had to be on the disk are.
+    pub(crate) durable: u64,
     written: u64,
     /// When the deletions of connections that were asked for are through.
     pub(crate) purged_until: Instant,
@@ -76,6 +78,7 @@ impl Node {
             looked: Vec::new(),
             disk: Saved::default(),
             saves: 0,
+            durable: 0,
             written: 0,
             purged_until: Instant::ZERO,
             next_wake: None,
@@ -108,6 +111,7 @@ impl Node {
         self.queue.clear();
         self.is_working = false;
         self.transaction = None;
+        self.durable = 0;
         self.watch = Watch::default();
         self.looked.clear();
         self.purged_until = Instant::ZERO;
@@ -131,7 +135,6 @@ impl Trouble {
             Work::Step(Step { op: Op::Nft(_), .. }) => (10, 400),
             Work::Step(_) => (10, 400),
             Work::Output(Output::Observe(_)) => (50, 2000),
-            Work::Output(Output::Save { durable: true, .. }) => (100, 12_000),
             Work::Output(_) => (1, 50),
         };
         let high = if dice.permille(self.slow_permille) { 600_000 } else { high };
@@ -147,6 +150,13 @@ impl Trouble {
             25_000
         };
         dice.between(Duration::from_micros(4000), Duration::from_micros(high))
+    }
+
+    /// How long the disk takes.
+    pub(crate) fn disk(&self, durable: bool, dice: &mut Dice) -> Duration {
+        let hangs = durable && dice.permille(self.slow_permille.max(self.hang_permille));
+        let high = if hangs { 2_000_000 } else { 10_000 };
+        dice.between(Duration::from_micros(100), Duration::from_micros(high))
     }
 
     /// Whether a change is refused, and if so whether it happened nevertheless.

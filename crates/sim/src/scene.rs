@@ -4,14 +4,11 @@
 use crate::invariant::Share;
 use crate::kernel::{Kernel, Outcome, Query};
 use crate::net::Net;
-use rail_core::ProbeSocket;
-use rail_core::check::quorum_window;
 use rail_core::config::{Config, Tier};
-use rail_core::net::UplinkId;
-use rail_core::render;
 use rail_core::state::{Key, Op};
 use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
+use rail_core::{ProbeSocket, Saved, check::quorum_window, net::UplinkId, render};
 use std::collections::{BTreeMap, VecDeque};
 
 /// The truth about an uplink.
@@ -318,6 +315,8 @@ pub struct Scene {
     pub withdrawing: bool,
     /// An `nft` child of ours runs.
     pub is_writing: bool,
+    /// The state that is on the disk.
+    pub disk: Saved,
 }
 
 impl Scene {

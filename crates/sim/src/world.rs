@@ -32,8 +32,8 @@ pub(crate) enum Event {
     Cut(u64),
     /// Something reaches the router.
     Input(u64, Input, Option<usize>),
-    /// A state that needs not wait for the disk is on it.
-    Saved(u64, u64, Box<Saved>),
+    /// A state is on the disk; it was asked for that.
+    Saved(u64, u64, Box<Saved>, bool),
     /// The shell looks at the links in use.
     Look(u64),
     /// Connections are deleted.
@@ -125,6 +125,7 @@ impl World {
             is_damaged: false,
             withdrawing: false,
             is_writing: false,
+            disk: Saved::default(),
         };
         let mut world = Self {
             dice,
@@ -190,8 +191,13 @@ impl World {
                 }
                 self.deliver(input);
             }
-            Event::Saved(life, number, saved) if life == self.node.life => {
+            Event::Saved(life, number, saved, durable) if life == self.node.life => {
                 self.node.write(number, *saved);
+                self.scene.disk.clone_from(&self.node.disk);
+                if durable {
+                    self.node.durable += 1;
+                    self.deliver(Input::Saved(self.node.durable));
+                }
             }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
             Event::Look(life) if life == self.node.life => self.look(),

@@ -9,6 +9,7 @@ mod choose;
 mod decide;
 mod links;
 mod names;
+mod originals;
 mod overrides;
 mod reload;
 mod report;
@@ -128,6 +129,8 @@ pub struct Router {
     switching: Option<Instant>,
     /// The saved state changed in a way that need not wait for the disk.
     save_due: bool,
+    /// How many states had to be on the disk.
+    durable_saves: u64,
     next_sysctl_poll: Instant,
     next_full: Instant,
     next_strays: Instant,
@@ -183,6 +186,7 @@ impl Router {
             cascade: None,
             switching: None,
             save_due: false,
+            durable_saves: 0,
             next_sysctl_poll: Instant::ZERO,
             next_full: Instant::ZERO,
             next_strays: Instant::ZERO,
@@ -233,6 +237,7 @@ impl Router {
                 self.take_strays(now, result, out)
             }
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),
+            Input::Saved(count) => self.take_saved(count),
             Input::Surveyed(findings) => self.take_findings(*findings, out),
             Input::Reload(config) => self.reload(now, *config, out),
             Input::Override(uplink, wanted) => self.take_override(now, &uplink, wanted, out),
@@ -400,6 +405,7 @@ impl Router {
         if !desired.keys().filter_map(watch::table_of).all(is_used) {
             self.refresh_watch(out);
         }
+        self.note_originals(&desired, out);
         let mut news = Vec::new();
         let plan = self.engine.plan(now, &desired, &self.observed, &mut news);
         out.extend(news.into_iter().map(Output::Notice));
@@ -408,10 +414,6 @@ impl Router {
         self.note_routes();
         if plan.is_empty() {
             return;
-        }
-        if self.note_originals(&plan) {
-            self.rendered = None;
-            self.save(true, out);
         }
         for step in &plan {
             let object = step.key.to_string();
@@ -481,7 +483,8 @@ impl Router {
         self.engine.preview(&desired, &self.observed)
     }
 
-    fn save(&self, durable: bool, out: &mut Vec<Output>) {
+    fn save(&mut self, durable: bool, out: &mut Vec<Output>) {
+        self.durable_saves += u64::from(durable);
         out.push(Output::Save { saved: Box::new(self.saved.clone()), durable });
     }
 

@@ -11,9 +11,7 @@ use crate::output::{Output, Purge, Which};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::firewall::has_ours;
-use crate::state::{
-    ACCEPT_REDIRECTS, FORWARDING, Key, Observed, Op, OpError, Plan, Resource, Scope,
-};
+use crate::state::{Key, Observed, OpError, Resource, Scope};
 use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -62,28 +60,6 @@ pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge
 }
 
 impl Router {
-    /// Writes down what a plan is about to change for the first time. True if something is new.
-    pub(super) fn note_originals(&mut self, plan: &Plan) -> bool {
-        let mut changed = false;
-        for step in plan {
-            match (&step.key, &step.op) {
-                (Key::Sysctl(path), Op::SetSysctl(_)) => {
-                    changed |= self.note_setting(path);
-                    // The kernel changes this one along.
-                    changed |= path == FORWARDING && self.note_setting(ACCEPT_REDIRECTS);
-                }
-                (Key::Address { ifname, prefix }, Op::AddAddress)
-                    if self.engine.memory.addresses.insert((*ifname, *prefix)) =>
-                {
-                    self.saved.addresses.push((*ifname, *prefix));
-                    changed = true;
-                }
-                _ => {}
-            }
-        }
-        changed
-    }
-
     /// Writes down which routes are ours: what stands there after a restart has pushed them out.
     pub(super) fn note_routes(&mut self) {
         let ours = &self.engine.memory.routes;
@@ -91,15 +67,6 @@ impl Router {
             self.saved.routes = ours.iter().cloned().collect();
             self.save_due = true;
         }
-    }
-
-    fn note_setting(&mut self, path: &str) -> bool {
-        let value = self.observed.sysctls.get(path);
-        let Some(value) = value.filter(|_| !self.saved.sysctls.contains_key(path)) else {
-            return false;
-        };
-        self.saved.sysctls.insert(path.into(), value.clone());
-        true
     }
 
     pub(super) fn take_applied(
@@ -261,9 +228,10 @@ impl Router {
         !self.engine.is_busy() && !self.looks_again() && !self.dirty
     }
 
-    /// As [`is_quiet`](Self::is_quiet), and no transaction runs.
+    /// As [`is_quiet`](Self::is_quiet), and nothing waits for a transaction or for the disk.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.is_quiet() && !self.engine.is_in_transaction()
+        let is_saved = self.engine.memory.unsaved.is_empty();
+        self.is_quiet() && is_saved && !self.engine.is_in_transaction()
     }
 
     /// The objects of these kinds are as desired.

@@ -230,6 +230,9 @@ impl Kernel {
                             router.handle(now, Input::Applied(step.key, Ok(())), &mut next);
                         }
                     }
+                    Output::Save { durable: true, .. } => {
+                        router.handle(now, Input::Saved(router.durable_saves), &mut next);
+                    }
                     Output::Watch(watch) => self.watch = watch,
                     Output::Observe(scope) => {
                         let mut state = Box::new(self.state.clone());
@@ -433,6 +436,7 @@ mod cause;
 mod decisions;
 mod ignored;
 mod names;
+mod originals;
 mod overrides;
 mod ways;
 mod world;

@@ -22,6 +22,9 @@ pub struct Memory {
     pub routes: BTreeSet<RouteKey>,
     /// Addresses that we added, for kernels that cannot mark them.
     pub addresses: BTreeSet<(IfName, Prefix)>,
+    /// Objects that we are about to change for the first time, while what stood there before is not
+    /// on the disk yet.
+    pub unsaved: BTreeSet<Key>,
 }
 
 /// A wanted object that cannot be had because somebody else's stands in its place.

@@ -55,7 +55,8 @@ pub struct Engine {
     unverified: BTreeMap<Key, (Option<Resource>, u32)>,
     /// The transaction that was not answered yet. There is one at a time.
     transaction: Option<Transaction>,
-    /// Left for later in the last pass, because a transaction runs or other steps come first.
+    /// Left for later in the last pass, because a transaction runs, the disk has not answered, or
+    /// other steps come first.
     waiting: BTreeSet<Key>,
     /// Answers that are still to come, but for that of the transaction.
     outstanding: usize,
@@ -376,6 +377,7 @@ impl Engine {
         let is_clear = self.failures.is_empty() && self.held_back.is_empty();
         let is_clear = is_clear && self.conflicts.is_empty();
         let is_idle = !self.is_busy() && !self.is_in_transaction();
+        let is_idle = is_idle && self.memory.unsaved.is_empty();
         is_idle && is_clear && self.repairing.is_empty()
     }
 

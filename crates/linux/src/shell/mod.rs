@@ -2,9 +2,9 @@
 //!
 //! Owns every descriptor that touches the network. Promises: an output begins
 //! only after the one before it has taken effect, but for an `nft` child, which
-//! has only begun: nothing waits for it, and its answer comes when it ends. While
-//! a state that must be on the disk is written, the outputs behind it wait in a
-//! queue and the loop goes on. Probes never wait.
+//! has only begun: nothing waits for it, and its answer comes when it ends. Nor
+//! does anything wait for the disk but the end of the daemon; a state that must
+//! be on it is answered when it is, or after two seconds. Probes never wait.
 //! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
 //! is an answer like any other.
 
@@ -60,6 +60,10 @@ pub struct Shell {
     record: Record,
     queue: VecDeque<Work>,
     waiting: Option<Waiting>,
+    /// The state with this number must be on the disk, and is waited for until this time.
+    saving: Option<(u64, Instant)>,
+    /// How many states had to be on the disk.
+    durable_saves: u64,
     /// What the `nft` child that runs changes.
     transaction: Option<Key>,
     /// What others changed and the core does not know yet, and when it is told.
@@ -84,8 +88,8 @@ enum Work {
 /// What the queue waits for.
 #[derive(Debug)]
 enum Waiting {
-    /// The state with this number, until this time.
-    Saved(u64, Instant),
+    /// The disk, before the end.
+    Disk,
     /// Another attempt to read the kernel, at this time.
     Retry(Instant),
 }
@@ -120,6 +124,8 @@ impl Shell {
             record: Record::from_environment(),
             queue: VecDeque::new(),
             waiting: None,
+            saving: None,
+            durable_saves: 0,
             transaction: None,
             changed: None,
             told: Instant::ZERO,
@@ -188,11 +194,12 @@ impl Shell {
     /// When [`Shell::wake`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let waiting = match self.waiting {
-            Some(Waiting::Retry(at) | Waiting::Saved(_, at)) => Some(at),
+            Some(Waiting::Retry(at)) => Some(at),
             _ => None,
         };
+        let saving = self.saving.map(|(_, at)| at);
         let changed = self.changed.map(|(_, at)| at);
-        [waiting, changed, self.survey.deadline()].into_iter().flatten().min()
+        [waiting, saving, changed, self.survey.deadline()].into_iter().flatten().min()
     }
 
     /// Does what is due.
@@ -204,16 +211,24 @@ impl Shell {
         if let Some(look) = self.survey.begin(now) {
             self.workers.survey(look);
         }
-        match self.waiting {
-            Some(Waiting::Retry(at)) if at <= now => {}
-            Some(Waiting::Saved(_, at)) if at <= now => {
-                self.disk_hangs = true;
-                self.tell_save_error(Some(DISK_HANGS.into()));
-            }
-            _ => return,
+        if self.saving.is_some_and(|(_, at)| at <= now) {
+            self.disk_hangs = true;
+            self.tell_save_error(Some(DISK_HANGS.into()));
+            self.end_saving();
         }
-        self.waiting = None;
+        if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
+            self.waiting = None;
+        }
         self.work();
+    }
+
+    /// A state is on the disk, or is not waited for any longer.
+    fn end_saving(&mut self) {
+        self.saving = None;
+        self.events.push_back(Event::Input(Input::Saved(self.durable_saves)));
+        if matches!(self.waiting, Some(Waiting::Disk)) {
+            self.waiting = None;
+        }
     }
 
     /// What the probe sockets counted.
@@ -266,10 +281,20 @@ impl Shell {
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {
                 let number = self.workers.save(saved);
-                // One that is known to hang is not waited for again.
-                if durable && !self.disk_hangs {
-                    self.waiting = Some(Waiting::Saved(number, clock::now() + DISK_MAY_TAKE));
+                if durable {
+                    self.durable_saves += 1;
+                    let until = clock::now() + DISK_MAY_TAKE;
+                    let until = self.saving.map_or(until, |(_, at)| at.min(until));
+                    self.saving = Some((number, until));
                 }
+                // One that is known to hang is not waited for again.
+                if durable && self.disk_hangs {
+                    self.end_saving();
+                }
+            }
+            Output::Done if self.saving.is_some() => {
+                self.queue.push_front(Work::Output(Output::Done));
+                self.waiting = Some(Waiting::Disk);
             }
             Output::Done => self.events.push_back(Event::Done),
             Output::Send { .. }
@@ -394,8 +419,8 @@ impl Shell {
                 Finished::Saved(number, result) => {
                     self.disk_hangs = false;
                     self.tell_save_error(result.err());
-                    if matches!(self.waiting, Some(Waiting::Saved(wanted, _)) if wanted <= number) {
-                        self.waiting = None;
+                    if matches!(self.saving, Some((wanted, _)) if wanted <= number) {
+                        self.end_saving();
                     }
                 }
             }

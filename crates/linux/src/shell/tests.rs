@@ -50,11 +50,22 @@ impl Bench {
                 Event::Input(Input::Applied(key, result)) => {
                     words.push(format!("{key} {}", if result.is_ok() { "ok" } else { "bad" }));
                 }
+                Event::Input(Input::Saved(_)) => words.push("saved".into()),
                 Event::Input(_) => {}
                 Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
                 Event::Done => words.push("done".into()),
             }
         }
+    }
+
+    /// The queue waits, as after a reading that failed.
+    fn halt(&mut self) {
+        self.shell.waiting = Some(Waiting::Retry(clock::now() + Duration::from_secs(60)));
+    }
+
+    fn go_on(&mut self) {
+        self.shell.waiting = Some(Waiting::Retry(Instant::ZERO));
+        self.shell.wake(clock::now());
     }
 
     /// How many connections were deleted.
@@ -94,12 +105,13 @@ fn outputs_take_effect_in_order_and_news_do_not_wait() {
         let mut bench = Bench::new("order");
         let watch = Watch { sysctls: vec![PATH.into()], ..Watch::default() };
         bench.shell.perform(Output::Watch(watch));
-        bench.shell.perform(save(1));
+        bench.halt();
         bench.shell.perform(Output::Apply(vec![set("1"), set("7")]));
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let text = "overtakes".into();
         let notice = Notice::Daemon { severity: Severity::Info, text };
         bench.shell.perform(Output::Notice(notice));
+        bench.go_on();
         assert_eq!(
             bench.until_observed(Scope::SYSCTLS),
             [
@@ -142,7 +154,7 @@ fn nothing_waits_for_a_transaction() {
 }
 
 #[test]
-fn what_must_be_on_the_disk_is_there_before_the_change() {
+fn what_must_be_on_the_disk_is_there_when_that_is_said() {
     in_new_netns(|| {
         let mut bench = Bench::new("save");
         let state = bench.dir.join(crate::file::STATE_FILE);
@@ -150,10 +162,7 @@ fn what_must_be_on_the_disk_is_there_before_the_change() {
             let saved = Box::new(Saved { generation, ..Saved::default() });
             bench.shell.perform(Output::Save { saved: saved.clone(), durable: false });
             bench.shell.perform(Output::Save { saved, durable: true });
-            bench.shell.perform(Output::Apply(vec![set("0")]));
-            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
-            let words = bench.until_observed(Scope::SYSCTLS);
-            assert_eq!(words.len(), 2, "{words:?}");
+            assert!(matches!(bench.event(), Event::Input(Input::Saved(_))));
             let text = std::fs::read_to_string(&state).unwrap();
             assert!(text.contains(&format!("\"generation\": {generation}")), "{text}");
         }
@@ -174,8 +183,13 @@ fn a_disk_that_refuses_is_told_once_and_does_not_stop_the_work() {
             }
             let saved = Box::new(Saved { generation, ..Saved::default() });
             bench.shell.perform(Output::Save { saved, durable: true });
-            bench.shell.perform(Output::Observe(Scope::SYSCTLS));
-            words.extend(bench.until_observed(Scope::SYSCTLS));
+            loop {
+                match bench.event() {
+                    Event::Input(Input::Saved(_)) => break,
+                    Event::Notice(notice) => words.push(format!("notice {}", notice.sentence())),
+                    other => panic!("{other:?}"),
+                }
+            }
         }
         let news: Vec<_> = words.iter().filter(|word| word.starts_with("notice")).collect();
         assert_eq!(news.len(), 2, "{words:?}");
@@ -198,6 +212,8 @@ fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
         let limit = bench.shell.deadline().unwrap();
         assert!((begun + DISK_MAY_TAKE..=clock::now() + DISK_MAY_TAKE).contains(&limit));
         bench.shell.wake(begun + DISK_MAY_TAKE - Duration::from_millis(1));
+        // Nothing but the answer waits for it.
+        assert!(matches!(bench.event(), Event::Input(Input::Applied(..))));
         assert!(!bench.shell.has_events(), "it may still answer");
         bench.shell.wake(limit);
         // The next ones are not waited for, and do not pile up.
@@ -205,9 +221,9 @@ fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
         bench.shell.perform(save(3));
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let words = bench.until_observed(Scope::SYSCTLS);
-        assert_eq!(words.len(), 3, "{words:?}");
+        assert_eq!(words.len(), 5, "{words:?}");
         assert!(words[0].starts_with("notice could not write the state: the disk does not answer"));
-        assert_eq!(words[1], "sysctl net.ipv4.fib_multipath_hash_policy ok");
+        assert_eq!(words[1..4], ["saved"; 3]);
         assert!(!state.exists() && bench.shell.deadline().is_none());
         // From the moment it answers, it is waited for again.
         bench.shell.workers.hang(false);
@@ -218,10 +234,12 @@ fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
         }
         assert!(std::fs::read_to_string(&state).unwrap().contains("\"generation\": 3"));
         bench.shell.perform(save(4));
-        assert!(matches!(bench.shell.waiting, Some(Waiting::Saved(4, _))));
+        assert!(matches!(bench.shell.saving, Some((4, _))));
+        // The end waits for it.
+        bench.shell.perform(Output::Done);
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let words = bench.until_observed(Scope::SYSCTLS);
-        assert_eq!(words, ["notice could write the state again", "observed None"]);
+        assert_eq!(words, ["notice could write the state again", "saved", "done", "observed None"]);
     });
 }
 
@@ -256,16 +274,13 @@ fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
         };
         let probe = || Output::Send { uplink, to: gateway, bytes: vec![8, 0, 0, 0, 0, 7, 0, 1] };
         bench.shell.perform(probe());
-        bench.shell.workers.hang(true);
-        bench.shell.perform(save(1));
-        assert!(bench.shell.waiting.is_some());
+        bench.halt();
         let before = asked();
         bench.shell.perform(probe());
         assert_eq!(asked(), before, "the kernel has asked already");
         bench.shell.perform(Output::Resolve(wan1, gateway.into()));
         bench.shell.perform(probe());
         assert_eq!(asked(), before + 1);
-        bench.shell.workers.hang(false);
     });
 }
 
@@ -313,10 +328,8 @@ fn readings_do_not_pile_up_while_the_queue_waits() {
         let mut bench = Bench::new("storm");
         let watch = Watch { sysctls: vec![PATH.into()], ..Watch::default() };
         bench.shell.perform(Output::Watch(watch));
-        bench.shell.workers.hang(true);
-        bench.shell.perform(save(1));
+        bench.halt();
         bench.shell.perform(Output::Apply(vec![set("1")]));
-        assert!(bench.shell.waiting.is_some());
         for _ in 0..500 {
             bench.shell.perform(Output::Observe(Scope::LINKS));
             bench.shell.perform(Output::Observe(Scope::SYSCTLS));
@@ -325,7 +338,7 @@ fn readings_do_not_pile_up_while_the_queue_waits() {
         // What stands behind the next change must see that one, too.
         bench.shell.perform(Output::Apply(vec![set("0")]));
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
-        bench.shell.workers.hang(false);
+        bench.go_on();
         let setting = "sysctl net.ipv4.fib_multipath_hash_policy ok";
         assert_eq!(
             bench.until_observed(Scope::LINKS | Scope::SYSCTLS),

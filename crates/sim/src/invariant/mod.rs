@@ -146,6 +146,7 @@ laws! {
     guard => Guard,
     marks => Marks,
     notices => Notices,
+    originals => Originals,
     pinned => Pinned,
     probe => Probe,
     probed => Probed,

@@ -134,12 +134,8 @@ impl World {
             Output::Save { saved, durable } => {
                 self.node.saves += 1;
                 let number = self.node.saves;
-                if durable {
-                    self.node.write(number, *saved);
-                    return;
-                }
-                let wait = self.dice.between(MS / 10, MS * 10);
-                self.after(wait, Event::Saved(self.node.life, number, saved));
+                let wait = self.trouble.disk(durable, &mut self.dice);
+                self.after(wait, Event::Saved(self.node.life, number, saved, durable));
             }
             Output::Done => {
                 self.is_done = true;

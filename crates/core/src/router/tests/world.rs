@@ -161,6 +161,9 @@ impl World {
                 let result = if self.refuses_purges { Err(error) } else { Ok(1) };
                 self.router.handle(now, Input::Purged { uplink, result }, next);
             }
+            Output::Save { durable: true, .. } => {
+                self.router.handle(now, Input::Saved(self.router.durable_saves), next);
+            }
             Output::Notice(notice) => self.notices.push((now, notice)),
             Output::LinkUp(ifname) => self.links_up.push(ifname),
             Output::Send { uplink, to, bytes } => {

@@ -4,16 +4,22 @@
 //! messages alone, and does not wait for it. So a transaction is started last in its pass, and what
 //! comes while it runs is changed beside it, if the rules that stand meanwhile allow it. What depends
 //! on the new rules waits until they were read back.
+//!
+//! In the same way a first change of what stood there before waits until that is on the disk, and
+//! nothing else does.
 
 use super::super::{
-    Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource, Scope, State, Step,
-    firewall, is_forwarding,
+    Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource, RouteValue, Scope,
+    State, Step, firewall, is_forwarding,
 };
 use super::Engine;
+use crate::net::IfName;
 use crate::notice::Notice;
 use crate::time::Instant;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// A transaction that was not answered yet.
 #[derive(Clone, Debug)]
@@ -50,14 +56,15 @@ impl Engine {
         for step in rest {
             let joins = step.key == Key::Slots && text.is_some();
             let fits = joins || may_run_beside(&step, desired, observed);
-            if is_writing && (!fits || is_in_it(&step)) {
+            let hangs_on_disk = hangs_on(&step, &self.memory.unsaved);
+            if hangs_on_disk || (is_writing && (!fits || is_in_it(&step))) {
                 self.waiting.insert(step.key);
             } else if self.may_run(now, desired, &step.key, news) {
                 chosen.push(step);
             }
         }
         // The filter and the guard go after all that they protect from.
-        let is_early = is_writing || !chosen.is_empty();
+        let is_early = is_writing || !chosen.is_empty() || !self.memory.unsaved.is_empty();
         text = text.or(self.choose_text(now, desired, is_early, removals, news));
         chosen.extend(text);
         chosen
@@ -101,6 +108,25 @@ pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) 
         // Without a filter nothing new is let through.
         _ => has_map(observed),
     }
+}
+
+/// True if a step has to wait until what stood in these places is on the disk: it changes one of them,
+/// needs an address among them, or comes after all that is wanted.
+fn hangs_on(step: &Step, unsaved: &BTreeSet<Key>) -> bool {
+    let is_coming = |name: IfName, source: Option<IpAddr>| {
+        unsaved.iter().any(|key| match key {
+            Key::Address { ifname, prefix } => *ifname == name || source == Some(prefix.address),
+            _ => false,
+        })
+    };
+    !unsaved.is_empty()
+        && match &step.op {
+            Op::SetRoute { value: RouteValue::Unicast { nexthops, source }, .. } => {
+                nexthops.iter().any(|hop| is_coming(hop.ifname, *source))
+            }
+            Op::DelAddress | Op::DelRoute | Op::DelRule => true,
+            _ => unsaved.contains(&step.key) || switches_forwarding_on(step),
+        }
 }
 
 /// True if the rules that are there can do with the slots as they are to be: each mark is in use

@@ -220,3 +220,38 @@ fn a_failed_transaction_holds_nothing() {
     assert!(bench.plan().is_empty());
     assert_eq!(bench.engine.deadline(), Some(NOW + Duration::from_millis(100)));
 }
+
+/// Given first changes of a setting and of an address whose originals are not on the disk, then they
+/// wait, and so do the route that needs the address, forwarding, and all deletions; a switch does not.
+#[test]
+fn only_first_changes_wait_for_the_disk() {
+    let mut bench = Bench::new();
+    bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]));
+    let forwarding = Key::Sysctl(crate::state::FORWARDING.into());
+    let prefix: Prefix = "100.64.3.2/24".parse().unwrap();
+    let address = Key::Address { ifname: "wan3".parse().unwrap(), prefix };
+    let way3 = Key::Route(RouteKey { table: 20003, ..shared() });
+    let old = RouteKey { table: 20009, ..shared() };
+    bench.observed.routes.insert(old.clone(), bench.observed.routes[&shared()].clone());
+    bench.desired.insert(address.clone(), Resource::Address);
+    bench.desired.insert(way3.clone(), Resource::Route(way("wan3")));
+    for (path, value) in [(crate::state::FORWARDING, "1"), ("net/x", "2")] {
+        bench.desired.insert(Key::Sysctl(path.into()), Resource::Sysctl(value.into()));
+        bench.observed.sysctls.insert(path.into(), "0".into());
+    }
+    let setting = Key::Sysctl("net/x".into());
+    bench.engine.memory.unsaved = BTreeSet::from([address.clone(), setting.clone()]);
+    bench.switch([2, 2]);
+    let keys = bench.keys();
+    assert_eq!(keys, [Key::Route(shared()), Key::Slots]);
+    assert!(!bench.engine.is_settled() && bench.engine.deadline().is_none());
+    for key in keys {
+        bench.answer(&key);
+    }
+    bench.engine.observed(Scope::ALL);
+    bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
+    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+    assert!(bench.plan().is_empty());
+    bench.engine.memory.unsaved.clear();
+    assert_eq!(bench.keys(), [address, way3, setting, forwarding, Key::Route(old)]);
+}

@@ -1,0 +1,53 @@
+//! First changes and the disk.
+
+use super::super::*;
+use super::world::{START, kernel, uplinks};
+use crate::render::sysctl_paths;
+use crate::state::Op;
+use alloc::vec::Vec;
+
+/// Passes until there is nothing more to do: how many settings they change.
+fn passes(router: &mut Router, state: &mut Observed) -> usize {
+    let mut settings = 0;
+    for _ in 0..10 {
+        let mut out = Vec::new();
+        router.wake(START, &mut out);
+        for output in core::mem::take(&mut out) {
+            let Output::Apply(plan) = output else { continue };
+            for step in plan {
+                if let (Key::Sysctl(path), Op::SetSysctl(value)) = (&step.key, &step.op) {
+                    settings += 1;
+                    state.sysctls.insert(path.clone(), value.clone());
+                }
+                super::perform(state, step.key.clone(), step.op);
+                router.handle(START, Input::Applied(step.key, Ok(())), &mut out);
+            }
+        }
+        let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
+        router.handle(START, seen, &mut out);
+    }
+    settings
+}
+
+/// Given settings that were never ours, then they are written down and not changed before the disk
+/// has answered for that state, not for an earlier one.
+#[test]
+fn originals_are_on_the_disk_first() {
+    let config = uplinks(&[1, 1]);
+    let mut state = kernel(&config);
+    state.sysctls = sysctl_paths(&config).into_iter().map(|path| (path, "9".into())).collect();
+    let mut router = Router::new(config, Saved::default(), "boot".into(), [3; 16]);
+    router.start(START, &mut Vec::new());
+    for _ in 0..2 {
+        let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
+        router.handle(START, seen, &mut Vec::new());
+    }
+    assert_eq!(passes(&mut router, &mut state), 0);
+    assert!(!router.saved.sysctls.is_empty());
+    assert!(router.saved.sysctls.values().all(|value| value == "9"));
+    for is_newest in [false, true] {
+        let count = router.durable_saves - u64::from(!is_newest);
+        router.handle(START, Input::Saved(count), &mut Vec::new());
+        assert_eq!(passes(&mut router, &mut state) > 0, is_newest);
+    }
+}

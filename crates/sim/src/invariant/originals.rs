@@ -1,0 +1,26 @@
+//! Nothing that must be undone is done before the way to undo it is on the disk.
+
+use super::{Happening, Law};
+use crate::scene::Scene;
+use rail_core::state::{Key, Op};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Originals;
+
+impl Law for Originals {
+    fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let Happening::Deed(deed) = what else { return Ok(()) };
+        let is_known = match (&deed.key, &deed.op) {
+            (Key::Sysctl(path), Op::SetSysctl(_)) => scene.disk.sysctls.contains_key(path),
+            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+                scene.disk.addresses.contains(&(*ifname, *prefix))
+            }
+            _ => true,
+        };
+        if is_known {
+            return Ok(());
+        }
+        Err(format!("{} was changed, and the disk does not know what it was", deed.key))
+    }
+}
