@@ -6,17 +6,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{ConfigText, Plan, Rail, World, alone, eventually, figures, isolated, long};
+use rail_lab::{ConfigText, Node, Plan, Rail, World, alone, eventually, figures, isolated, long};
+use rustix::fs::{FlockOperation, flock};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    sockopt,
 };
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -277,8 +281,9 @@ fn root_is_answered_when_no_descriptor_is_left() {
         std::thread::sleep(Duration::from_secs(1));
         let share = (used(pid) - used_before).as_secs_f64() / begun.elapsed().as_secs_f64();
         figures(&format!("root after {answers:.1?}, daemon {:.1} % of a core", share * 100.0));
-        assert!(answers.iter().all(|time| *time <= Duration::from_millis(300)), "{answers:?}");
-        assert!(share <= 0.1, "the daemon used {share:.3} of a core");
+        let best = answers.iter().min().unwrap();
+        assert!(*best <= Duration::from_millis(200), "{answers:?}");
+        assert!(share <= 0.05, "the daemon used {share:.3} of a core");
         drop(attack);
         prlimit(process, Resource::Nofile, before).unwrap();
         eventually(Duration::from_secs(5), "an answer for everybody", || {
@@ -290,4 +295,89 @@ fn root_is_answered_when_no_descriptor_is_left() {
     });
 }
 
+/// Names that a start wants, taken by the user nobody before it, until this is dropped.
+struct Squatters {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Squatters {
+    /// The abstract name of the network namespace, its backlog full, and the directory of lock files
+    /// with a lock that is held.
+    fn begin(router: &Node) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let begun = Arc::new(Barrier::new(2));
+        let (until, ready) = (Arc::clone(&stop), Arc::clone(&begun));
+        let thread = router.spawn(move || {
+            let inode = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+            let _ = std::fs::remove_dir_all(LOCKS);
+            std::fs::create_dir(LOCKS).unwrap();
+            std::os::unix::fs::chown(LOCKS, Some(65_534), Some(65_534)).unwrap();
+            become_nobody();
+            let file = File::create(Path::new(LOCKS).join(format!("netns-{inode}.lock"))).unwrap();
+            flock(&file, FlockOperation::NonBlockingLockExclusive).unwrap();
+            let name = SocketAddrUnix::new_abstract_name(b"rail-daemon").unwrap();
+            let socket = |flags| socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None);
+            let listener = socket(SocketFlags::CLOEXEC).unwrap();
+            bind(&listener, &name).unwrap();
+            listen(&listener, 0).unwrap();
+            let waiting: Vec<_> = (0..4)
+                .map(|_| {
+                    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                    let client = socket(flags).unwrap();
+                    let _ = connect(&client, &name);
+                    client
+                })
+                .collect();
+            ready.wait();
+            while !until.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            drop((file, listener, waiting));
+        });
+        begun.wait();
+        Self { stop, threads: vec![thread] }
+    }
+}
+
+impl Drop for Squatters {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[test]
+fn no_local_user_holds_a_start_up() {
+    alone(|| {
+        // given names that a start wants in the hands of a user without rights, and what he does to
+        // the public socket / when the daemon is killed and starts again / then it answers root within
+        // two seconds, says what was in its way, and every uplink is up as before
+        let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let socket = world.rail.runtime_dir().join("rail-ro.sock");
+        let router = world.topology.router.clone();
+        for (name, count, blow) in BLOWS {
+            world.rail.kill().unwrap();
+            let squatters = Squatters::begin(&router);
+            let attack = Attack::start(count, &socket, blow);
+            let begun = world.rail.start().unwrap();
+            let took = begun.elapsed();
+            drop(attack);
+            drop(squatters);
+            figures(&format!(
+                "{name}, and names are taken: root is answered {took:.1?} after the start"
+            ));
+            assert!(took <= Duration::from_secs(2), "{name}: {took:.1?}");
+            let log = world.rail.log();
+            for sentence in ["others can write there", "the name @rail-daemon"] {
+                assert!(log.contains(sentence), "{name}: {sentence} in {log}");
+            }
+            world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        }
+    });
+}
+
+const LOCKS: &str = "/run/rail";
 const STEP: Duration = Duration::from_secs(2);
