@@ -279,11 +279,6 @@ impl Router {
         }
     }
 
-    /// True once what protects was read back and found good.
-    pub const fn is_verified(&self) -> bool {
-        self.verified
-    }
-
     /// When something is due; [`Instant::ZERO`] when it is due already.
     pub fn deadline(&self) -> Option<Instant> {
         if !self.knows_kernel || self.done {

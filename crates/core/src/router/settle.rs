@@ -189,6 +189,11 @@ impl Router {
         self.refresh_watch(out);
     }
 
+    /// True once what protects was read back and found good.
+    pub const fn is_verified(&self) -> bool {
+        self.verified
+    }
+
     /// Filter, translation and policy rules were read back as they should be: from now on nothing
     /// can leave as it must not, and the boot guard has no more purpose. An uplink whose route is
     /// refused does not hold it, or one bad uplink would close the others.
