@@ -93,5 +93,18 @@ pub struct Facts {
     pub all_wide: bool,
 }
 
+impl Facts {
+    /// As far as the desired state is made from them: it is the same for two that are equal in this.
+    pub fn essence(&self) -> Self {
+        let mut essence = self.clone();
+        for fact in &mut essence.uplinks {
+            let serves = fact.is_serving();
+            fact.health = if serves { Health::Up } else { Health::Down };
+            (fact.carrier, fact.drained) = (false, false);
+        }
+        essence
+    }
+}
+
 /// MTU of Ethernet, in bytes.
 pub const WIDE_MTU: u32 = 1500;

@@ -103,7 +103,7 @@ pub struct Router {
     /// What protects was read back and found good once since the start: the boot guard may go.
     verified: bool,
     engine: Engine,
-    /// The last desired state, and the facts it was made from.
+    /// The last desired state, and what it was made from.
     rendered: Option<(Facts, Arc<State>)>,
     /// Settings in it that only go back to what they were.
     restoring: Vec<String>,
@@ -424,13 +424,14 @@ impl Router {
     /// What we want: everything, or while withdrawing nothing; settings that we changed and no
     /// longer need go back to what they were. Rendered anew only when a fact changed.
     fn desired(&mut self) -> Arc<State> {
-        if let Some((facts, state)) = &self.rendered
-            && *facts == self.facts
+        let facts = self.facts.essence();
+        if let Some((known, state)) = &self.rendered
+            && *known == facts
         {
             return state.clone();
         }
         let mut desired =
-            if self.withdrawing { State::new() } else { render::render(&self.config, &self.facts) };
+            if self.withdrawing { State::new() } else { render::render(&self.config, &facts) };
         if !self.verified && !self.withdrawing {
             desired.insert(Key::Guard, Resource::Guard);
         }
@@ -442,7 +443,7 @@ impl Router {
             }
         }
         let desired = Arc::new(desired);
-        self.rendered = Some((self.facts.clone(), desired.clone()));
+        self.rendered = Some((facts, desired.clone()));
         self.may_be_back = true;
         desired
     }

@@ -28,7 +28,8 @@ impl Router {
 
     /// A snapshot of everything an operator may want to see.
     pub fn status(&self, now: Instant) -> Status {
-        let is_known = |(facts, _): &&(Facts, Arc<State>)| *facts == self.facts;
+        let facts = self.facts.essence();
+        let is_known = |(known, _): &&(Facts, Arc<State>)| *known == facts;
         let rendered = self.rendered.as_ref().filter(is_known).map(|(_, state)| &**state);
         let shares = render::shares(&self.config, &self.facts, rendered);
         Status {
