@@ -25,6 +25,7 @@ impl World {
                 } else {
                     self.scene.net.lines[line].missing_target = Some(target);
                 }
+                self.touch();
                 self.heal_within(Heal::Targets, SEC, SEC * 20);
             }
             Fault::Rival => self.inject_rival(),

@@ -1,15 +1,18 @@
 //! What the laws look at: the fake kernel, the truth about each line, the ways of
 //! new and of pinned connections, what the router said, and what excuses it.
 
+mod excuses;
+
+pub use excuses::Excuses;
+
 use crate::invariant::Share;
-use crate::kernel::{Kernel, Outcome, Query};
+use crate::kernel::{FibRule, Kernel, Outcome, Query};
 use crate::net::Net;
 use rail_core::config::{Config, Tier};
-use rail_core::state::{Key, Op};
+use rail_core::state::{Key, Op, RouteKey};
 use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
 use rail_core::{ProbeSocket, Saved, check::quorum_window, net::UplinkId, render};
-use std::collections::{BTreeMap, VecDeque};
 
 /// The truth about an uplink.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -48,6 +51,9 @@ pub struct Line {
     is_plugged: bool,
     /// Its link is up and has its address.
     is_routable: bool,
+    /// Its table has a default, and a rule leads there. What goes by the shared default goes its way
+    /// by luck.
+    has_way: bool,
     /// Since when its link is down or without carrier.
     pub unplugged_since: Option<Instant>,
     /// Since when its link is set up and has its address: routes through it can exist.
@@ -94,6 +100,7 @@ impl Line {
             sound_since: None,
             is_plugged: false,
             is_routable: false,
+            has_way: false,
             unplugged_since: None,
             routable_since: None,
             steady_since: now,
@@ -173,97 +180,6 @@ impl Ways {
         Self { fresh, slots, pinned, probes }
     }
 }
-
-/// What excuses the router for a while.
-#[derive(Clone, Debug, Default)]
-pub struct Excuses {
-    /// The present process began then.
-    pub started: Instant,
-    /// Notifications were lost; all is read again by then.
-    pub blind_until: Instant,
-    /// The kernel refused something; it is tried again by then.
-    pub refused_until: Instant,
-    /// Somebody fights; the slow pace of repairs ends then.
-    pub contested_until: Instant,
-    /// The process got time again: silence counts from there, for it was ours.
-    pub resumed: Instant,
-    /// The last thing that somebody else did, or will be told of.
-    pub disturbed: Instant,
-    /// Time that passed while the router could not act, for pauses and slow operations: when each
-    /// began, and the sum of all before it.
-    lost: VecDeque<(Instant, Duration)>,
-    /// The sum of all.
-    lost_total: Duration,
-    refusals: BTreeMap<Key, (Instant, Instant)>,
-    edits: VecDeque<Instant>,
-}
-
-impl Excuses {
-    /// None yet; the world begins at this moment.
-    pub fn since(now: Instant) -> Self {
-        Self { disturbed: now, ..Self::default() }
-    }
-
-    /// The earliest moment from which a bound counts.
-    pub fn after(&self, at: Instant) -> Instant {
-        at.max(self.started).max(self.blind_until).max(self.refused_until).max(self.contested_until)
-    }
-
-    /// True if `bound` has passed since `at`, all excuses taken.
-    pub fn is_overdue(&self, now: Instant, at: Instant, bound: Duration) -> bool {
-        let from = self.after(at);
-        now > from + bound && now > from + bound + self.lost_since(from)
-    }
-
-    /// The same where it does not matter whether notifications come.
-    pub fn is_overdue_though_blind(&self, now: Instant, at: Instant, bound: Duration) -> bool {
-        let from = at.max(self.started).max(self.resumed);
-        let from = from.max(self.refused_until).max(self.contested_until);
-        now > from + bound && now > from + bound + self.lost_since(from)
-    }
-
-    /// Takes note of time that the router could not use.
-    pub fn lose(&mut self, at: Instant, time: Duration) {
-        if time > Duration::from_millis(1) {
-            self.lost.push_back((at, self.lost_total));
-            self.lost_total += time;
-            while self.lost.len() > 4000 {
-                self.lost.pop_front();
-            }
-        }
-    }
-
-    /// Time that was lost since then.
-    pub(crate) fn lost_since(&self, from: Instant) -> Duration {
-        let first = self.lost.partition_point(|(at, _)| *at + LONGEST_LOSS < from);
-        self.lost.get(first).map_or(Duration::ZERO, |(_, before)| self.lost_total - *before)
-    }
-
-    /// Takes note of a refusal: the wait doubles each time.
-    pub fn refused(&mut self, now: Instant, key: &Key) {
-        let entry = self.refusals.entry(key.clone()).or_insert((now, now));
-        let wait = entry.1.since(entry.0) * 2 + Duration::from_secs(1);
-        if now > entry.1 + wait {
-            *entry = (now, now);
-        }
-        entry.1 = now;
-        let until = now + entry.1.since(entry.0) * 2 + Duration::from_secs(1);
-        self.refused_until = self.refused_until.max(until.min(now + Duration::from_secs(61)));
-    }
-
-    /// Takes note that somebody edited our objects.
-    pub fn edited(&mut self, now: Instant) {
-        self.edits.push_back(now);
-        while self.edits.front().is_some_and(|at| now.since(*at) > Duration::from_secs(75)) {
-            self.edits.pop_front();
-        }
-        if self.edits.len() > 3 {
-            self.contested_until = now + Duration::from_secs(11);
-        }
-    }
-}
-
-const LONGEST_LOSS: Duration = Duration::from_secs(10);
 
 /// A change that the router makes.
 #[derive(Clone, Debug)]
@@ -382,7 +298,10 @@ impl Scene {
         let (condition, own) = (&self.net.lines[i], Outcome::Via(self.config.uplinks[i].ifname));
         let line = &self.lines[i];
         Truth {
-            is_there: line.unplugged_since.is_none() && line.pinned == own && line.probe == own,
+            is_there: line.unplugged_since.is_none()
+                && line.has_way
+                && line.pinned == own
+                && line.probe == own,
             is_dead: condition.is_dead(),
             loss_pct: condition.loss_pct,
             rtt: condition.rtt,
@@ -402,8 +321,7 @@ impl Scene {
         is_whole
             && is_fair
             && self.now >= condition.unsteady_until
-            && self.now > line.steady_since + STEADY
-            && self.now > line.steady_since + STEADY + self.excuses.lost_since(line.steady_since)
+            && self.excuses.has_passed(self.now, line.steady_since, STEADY)
     }
 
     /// The same, by name; loss that was before is remembered for a minute, and may still be a cause.
@@ -442,6 +360,7 @@ impl Scene {
             let has_address = self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
             line.is_plugged = link.is_some_and(|link| link.carrier);
             line.is_routable = link.is_some() && has_address;
+            line.has_way = has_way(&self.kernel, line.mark);
             line.pinned = self.ways.pinned[i];
             line.probe = self.ways.probes[i];
             let carries = self.ways.fresh.iter().any(|way| way.line == Some(i));
@@ -469,7 +388,8 @@ impl Scene {
         // Dead for everybody, it is ignored, however many are asked for.
         let is_ignored = missing == 0 && self.net.targets.len() > 1;
         let unsteady = self.now < condition.unsteady_until;
-        if condition.loss_pct > 5 || unsteady || faults > usize::from(enough || is_ignored) {
+        let is_unclear = !line.has_way || condition.loss_pct > 5 || unsteady;
+        if is_unclear || faults > usize::from(enough || is_ignored) {
             return Class::Gray;
         }
         match (condition.loss_pct > 0, faults > 0) {
@@ -490,6 +410,15 @@ impl Scene {
         let spare = check.targets.len().saturating_sub(check.required);
         rounds >= 6 || spare > 0
     }
+}
+
+/// A rule leads from this mark to a table that has a default.
+fn has_way(kernel: &Kernel, mark: u32) -> bool {
+    let leads = |rule: &&FibRule| rule.rule.fwmark.is_some_and(|(value, _)| value == mark);
+    let is_default =
+        |table, key: &RouteKey| key.table == table && key.prefix.length == 0 && key.metric == 0;
+    let mut rules = kernel.rules.iter().filter(leads);
+    rules.any(|rule| kernel.routes.keys().any(|key| is_default(rule.rule.table, key)))
 }
 
 /// All that was before has had its effect on a verdict by then, but for loss.

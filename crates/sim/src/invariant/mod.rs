@@ -63,11 +63,27 @@ pub trait Law {
     /// What is wrong, as a sentence.
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String>;
 
+    /// What the law hears of besides all else.
+    fn hears(&self) -> Often {
+        Often::Neither
+    }
+
     /// How many of those that the law is about it judges now, and how many are excused; `None`
     /// where nobody is.
     fn share(&self, _scene: &Scene) -> Option<Share> {
         None
     }
+}
+
+/// What happens so often that most laws are not asked then.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Often {
+    /// Of all else.
+    Neither,
+    /// [`Happening::Woken`].
+    Woken,
+    /// [`Happening::Sent`].
+    Sent,
 }
 
 /// Of how many a law judges.
@@ -118,11 +134,10 @@ macro_rules! laws {
             /// Every law, with a fresh memory.
             pub fn all() -> Self {
                 Self {
-                    laws: vec![$(Entry {
-                        name: stringify!($module),
-                        law: Box::new($module::$law::default()),
-                        time: None,
-                    }),*],
+                    laws: vec![$(Entry::new(
+                        stringify!($module),
+                        Box::new($module::$law::default()),
+                    )),*],
                     last: None,
                 }
             }
@@ -162,6 +177,13 @@ laws! {
     window => Window,
 }
 
+impl Entry {
+    fn new(name: &'static str, law: Box<dyn Law>) -> Self {
+        let hears = law.hears();
+        Self { name, law, hears, time: None }
+    }
+}
+
 /// All laws of a run.
 pub struct Laws {
     laws: Vec<Entry>,
@@ -171,6 +193,7 @@ pub struct Laws {
 struct Entry {
     name: &'static str,
     law: Box<dyn Law>,
+    hears: Often,
     /// `None` where the law does not say for how long it judges.
     time: Option<Judged>,
 }
@@ -202,7 +225,13 @@ impl Laws {
         if matches!(what, Happening::Tick) {
             self.count(scene);
         }
-        for entry in &mut self.laws {
+        let often = match what {
+            Happening::Woken => Often::Woken,
+            Happening::Sent { .. } => Often::Sent,
+            _ => Often::Neither,
+        };
+        let hears = |entry: &&mut Entry| often == Often::Neither || entry.hears == often;
+        for entry in self.laws.iter_mut().filter(hears) {
             if let Err(text) = entry.law.judge(scene, what) {
                 return Some(Violation { law: entry.name, text });
             }

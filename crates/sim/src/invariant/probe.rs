@@ -1,7 +1,7 @@
 //! A probe leaves by its own uplink and no other: its socket is bound to the uplink's
 //! device, source and mark, and what is sent bears that socket's number, which no other has.
 
-use super::{Happening, Law};
+use super::{Happening, Law, Often};
 use crate::scene::Scene;
 use rail_core::net::UplinkId;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
@@ -15,6 +15,10 @@ pub(super) struct Probe {
 }
 
 impl Law for Probe {
+    fn hears(&self) -> Often {
+        Often::Sent
+    }
+
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Sockets => sockets(scene),

@@ -1,7 +1,7 @@
 //! Usable implies probed: an uplink that is not asked is not used. Who cannot be
 //! probed, because the kernel refuses its way, says so instead.
 
-use super::{Happening, Law, Share};
+use super::{Happening, Law, Often, Share};
 use crate::scene::Scene;
 use rail_core::time::{Duration, Instant};
 
@@ -13,6 +13,10 @@ pub(super) struct Probed {
 }
 
 impl Law for Probed {
+    fn hears(&self) -> Often {
+        Often::Sent
+    }
+
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         self.last.resize(scene.lines.len(), Instant::ZERO);
         let excuses = &scene.excuses;
@@ -31,8 +35,7 @@ impl Law for Probed {
                         *last = scene.now;
                     }
                     let from = (*last).max(excuses.started).max(excuses.resumed);
-                    let due = from + bound;
-                    if scene.now > due && scene.now > due + excuses.lost_since(from) {
+                    if excuses.has_passed(scene.now, from, bound) {
                         let (name, health) = (&scene.config.uplinks[i].name, line.health);
                         return Err(format!("{name} is {health}, and not probed since {from}"));
                     }

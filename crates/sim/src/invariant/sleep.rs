@@ -1,7 +1,7 @@
 //! A loop that never sleeps gets nowhere: the router does not ask to be woken at a
 //! moment that is past, again and again.
 
-use super::{Happening, Law};
+use super::{Happening, Law, Often};
 use crate::scene::Scene;
 
 /// See the module.
@@ -12,6 +12,10 @@ pub(super) struct Sleep {
 }
 
 impl Law for Sleep {
+    fn hears(&self) -> Often {
+        Often::Woken
+    }
+
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Woken = what else { return Ok(()) };
         let second = scene.now.as_nanos() / 1_000_000_000;
