@@ -1,4 +1,4 @@
-//! Seeds: five hundred that nobody tried before in every test run, a hundred thousand with
+//! Seeds: ten thousand that nobody tried before in every test run, a hundred thousand with
 //! `RAIL_LONG=1`.
 //!
 //! The range is printed, so that a run can be repeated (`RAIL_SEEDS=first..end`); a seed that
@@ -59,7 +59,7 @@ fn fresh_seeds() -> Range<u64> {
         let Some((Ok(first), Ok(end))) = ends else { panic!("RAIL_SEEDS wants first..end") };
         return first..end;
     }
-    let count = if is_long() { 100_000 } else { 500 };
+    let count = if is_long() { 100_000 } else { 10_000 };
     // A new hash map's key is random. Six digits are left to count within a run.
     let random = RandomState::new().hash_one(()) % 1_000_000;
     let first = random * 1_000_000;
@@ -69,6 +69,11 @@ fn fresh_seeds() -> Range<u64> {
 fn once_broken() -> Vec<u64> {
     let text = std::fs::read_to_string(ONCE_BROKEN).unwrap();
     text.lines().map(|line| line.parse().expect("a seed a line")).collect()
+}
+
+/// Prints a line past the capture of a test that passes.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Adds a seed that broke a law to those that every run tries.
@@ -84,9 +89,7 @@ fn keep(seed: u64) {
 #[test]
 fn every_law_holds() {
     let range = fresh_seeds();
-    let text = format!("seeds {}..{}\n", range.start, range.end);
-    // Past the capture of a test that passes.
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    say(&format!("seeds {}..{}", range.start, range.end));
     let mut seeds = once_broken();
     assert!(!seeds.is_empty(), "{ONCE_BROKEN} holds no seed");
     seeds.extend(range);
@@ -99,10 +102,11 @@ fn every_law_holds() {
         judged.entry(law).or_default().add(*more);
     }
     for (law, judged) in judged {
-        println!("{law} excuses {:.1} % of the time", judged.excused_pct());
+        say(&format!("{law} excuses {:.1} % of the time", judged.excused_pct()));
         assert!(!judged.is_idle(), "the law `{law}` excuses more than it judges");
     }
-    println!("{} seeds, {hours:.1} virtual hours, {faults} faults, {changes} changes", seeds.len());
+    let seeds = seeds.len();
+    say(&format!("{seeds} seeds, {hours:.1} virtual hours, {faults} faults, {changes} changes"));
     assert!(faults > 1000 && changes > 1000, "too little happened to prove anything");
 }
 
