@@ -62,6 +62,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     })?;
     let passed_over = std::mem::take(&mut lock.passed_over).into_iter();
     notices.extend(passed_over.map(|text| Notice::Daemon { severity: Severity::Warn, text }));
+    notices.extend(warn_of_others(&options.runtime_dir));
     let signals = Signals::take().map_err(here("take signals"))?;
     let poller = Rc::new(Poller::new().map_err(here("make an epoll descriptor"))?);
     let timer = Timer::new().map_err(here("make a timer"))?;
@@ -165,6 +166,22 @@ fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {
     made.map_err(|e| {
         let text = format!("cannot make the directory {}: {e}", path.display());
         by_cause(&e, format!("{text}; choose others with --runtime-dir and --state-dir"))
+    })
+}
+
+/// Whoever can write in the directory can put sockets of his own in the place of ours.
+fn warn_of_others(runtime_dir: &Path) -> Option<Notice> {
+    let me = rustix::process::geteuid().as_raw();
+    let found = fs::metadata(runtime_dir).ok()?;
+    let is_theirs = found.uid() != 0 && found.uid() != me;
+    let is_open = (found.mode() & 0o1002) == 0o0002;
+    (is_theirs || is_open).then(|| {
+        let dir = runtime_dir.display();
+        let text = format!(
+            "others can write in {dir}, and answer in rail's place there; choose another with \
+             --runtime-dir"
+        );
+        Notice::Daemon { severity: Severity::Warn, text }
     })
 }
 

@@ -4,9 +4,10 @@
 
 use rail_core::time::{Duration, Instant};
 use rail_linux::poll::Poller;
-use std::fs::{self, Permissions};
+use rustix::fs::Mode;
+use rustix::process::umask;
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
@@ -28,9 +29,13 @@ impl Listener {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        let socket = UnixListener::bind(&path)?;
+        // A mode that is set afterwards goes to whatever stands there by then: who may write in the
+        // directory could put a link in its place. There are no other threads yet.
+        let before = umask(Mode::from_raw_mode(!mode & 0o777));
+        let bound = UnixListener::bind(&path);
+        umask(before);
+        let socket = bound?;
         socket.set_nonblocking(true)?;
-        fs::set_permissions(&path, Permissions::from_mode(mode))?;
         Ok(Self { path, socket, token, rests_until: None, is_polled: true })
     }
 
