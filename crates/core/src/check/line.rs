@@ -296,14 +296,20 @@ impl Line {
         if now.since(from) >= window {
             // One that is blamed and was heard here lately has answered all the same: with a long
             // interval one lost probe is enough for blame.
-            let heard =
-                |target: &Target| target.last_answer.is_some_and(|at| now.since(at) < window);
+            let rounds = window.saturating_sub(self.check.timeout).as_nanos()
+                / self.check.interval.as_nanos().max(1);
+            let rounds = usize::try_from(rounds).unwrap_or(1);
+            // A loop that slept has asked less often: as many rounds as there should have been count too.
+            let heard = |(t, target): (usize, &Target)| {
+                target.last_answer.is_some_and(|at| now.since(at) < window)
+                    || self.rounds.answered_lately(t, rounds)
+            };
             let counts = |(t, target): (usize, &Target)| {
                 !is_blamed(blamed, t) && now.since(target.counts_from) >= window
             };
-            let answering = self.targets.iter().filter(|target| heard(target)).count();
-            let pairs = self.targets.iter().enumerate();
-            let due = pairs.filter(|(t, target)| heard(target) || counts((*t, target))).count();
+            let pairs = || self.targets.iter().enumerate();
+            let answering = pairs().filter(|pair| heard(*pair)).count();
+            let due = pairs().filter(|pair| heard(*pair) || counts(*pair)).count();
             let required = self.check.required.min(due).max(1);
             if answering < required {
                 return Some(Cause::Quorum { answering, required });

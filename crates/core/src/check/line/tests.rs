@@ -167,6 +167,22 @@ fn who_has_lost_much_is_not_asked_slowly() {
     assert_eq!((w.line.interval(), w.line.verdict()), (MS * 2000, Verdict::Up));
 }
 
+/// Given targets that are all required, when one of them misses a probe and the loop then sleeps for a
+/// little more than an interval, then the uplink lives: one lost probe is no silence.
+#[test]
+fn a_short_sleep_makes_no_silence_of_one_lost_probe() {
+    let mut check = CheckConfig { interval: MS * 1000, fail_after: 3, ..check() };
+    check.targets.truncate(2);
+    let mut w = World::new(check, Verdict::Probing);
+    w.run(MS * 9500, |_, _| Some(MS * 10));
+    w.run(MS * 1000, |target, _| (target == 0).then_some(MS * 10));
+    w.now = w.now + MS * 1950;
+    w.run(MS * 2000, |_, _| Some(MS * 10));
+    assert_eq!(w.line.verdict(), Verdict::Up);
+    w.run(MS * 5000, |target, _| (target == 0).then_some(MS * 10));
+    assert!(matches!(w.line.verdict(), Verdict::Down(Cause::Quorum { .. })));
+}
+
 /// Given one target of three dead, then nothing changes.
 #[test]
 fn one_dead_target_changes_nothing() {
