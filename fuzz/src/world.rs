@@ -36,7 +36,8 @@ pub fn diff(data: &[u8]) {
         1 => MainDefault::refusing(vec![Prefix::host(Ipv4Addr::LOCALHOST.into())]),
         _ => MainDefault::Passable,
     };
-    let facts = Facts { uplinks, networks, strays, main, all_wide: dice.one_in(2) };
+    let facts =
+        Facts { uplinks, networks, strays, copies: Vec::new(), main, all_wide: dice.one_in(2) };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();

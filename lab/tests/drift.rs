@@ -55,6 +55,12 @@ fn drift_is_repaired_and_foreign_objects_stay() {
         for change in ["nft delete table inet rail", "nft flush ruleset"] {
             times.push(repair_of_firewall(&world, change));
         }
+        let log = world.rail.log();
+        for key in ["key=\"rule ", "key=\"nft table "] {
+            let mut repairs = log.lines().filter(|line| line.contains(" repaired an object"));
+            let is_signed = |line: &str| line.contains(key) && line.contains("by=\"process ");
+            assert!(repairs.any(is_signed), "nobody is named for {key}: {log}");
+        }
         times.sort();
         let (median, worst) = (times[times.len() / 2].0, &times[times.len() - 1]);
         figures(&format!(

@@ -71,7 +71,7 @@ const CASES: [Case; 7] = [
                 ip rule add to 198.18.0.0/15 lookup 99 priority 32000",
         goes: "ip rule del priority 32000; ip route flush table 99",
         kind: "shadowed",
-        told: ["to 198.18.0.0/15 lookup 99: never matches", "lookup 99 priority 19999"],
+        told: ["to 198.18.0.0/15 lookup 99: stands behind", "lookup 99 priority 19999"],
         why: None,
     },
 ];

@@ -222,6 +222,35 @@ fn what_main_refuses_takes_no_uplink() {
     });
 }
 
+#[test]
+fn a_rule_behind_ours_takes_the_client_that_it_is_for() {
+    isolated(|| {
+        // given a rule for one client behind rail's / when clients ask, and when it is gone / then that
+        // client takes the way of its rule while it is there, and the next one an uplink
+        let world = beside_a_vpn("");
+        let net = &world.topology;
+        let vpn = &net.network("vpn").node;
+        vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
+        let _far = Servers::start(vpn, &[FAR]).unwrap();
+        let steps = "route add default via 10.8.1.10 dev vpn0 table 100\n\
+                     rule add from 192.168.1.11 lookup 100 priority 32765\n";
+        net.router.ip_batch(steps).unwrap();
+        let to = format!("{FAR}:{TCP_PORT}");
+        let chosen = Ipv4Addr::new(192, 168, 1, 11);
+        eventually(Duration::from_secs(3), "the way of the rule", || {
+            let seen = seen(&net.client, chosen, &to)?;
+            if seen == chosen { Ok(()) } else { Err(seen.to_string()) }
+        });
+        let other = seen(&net.client, client(), &to).unwrap().to_string();
+        assert!(other.starts_with("100.64."), "{other}");
+        net.router.ip_batch("rule del priority 32765\n").unwrap();
+        eventually(Duration::from_secs(3), "an uplink", || {
+            let seen = seen(&net.client, chosen, &to)?.to_string();
+            if seen.starts_with("100.64.") { Ok(()) } else { Err(seen) }
+        });
+    });
+}
+
 /// Clients do not reach [`FAR`], and another host by an uplink.
 fn is_kept_in(world: &World, what: &str) {
     let inside = &world.topology.client;

@@ -3,7 +3,7 @@
 
 use crate::config::UplinkConfig;
 use crate::net::{IfName, Mac, Prefix, UplinkId};
-use crate::state::MainDefault;
+use crate::state::{MainDefault, Rule};
 use crate::status::Health;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -87,6 +87,8 @@ pub struct Facts {
     /// Interfaces that the file does not name and that bear an uplink's address or share its
     /// network, with the position of the uplink: its port under another name, most likely.
     pub strays: Vec<(IfName, usize)>,
+    /// Copies of policy rules of others that stand behind ours.
+    pub copies: Vec<Rule>,
     /// What `main` does with what it has no route for.
     pub main: MainDefault,
     /// No interface that is up is narrower than [`WIDE_MTU`].

@@ -48,8 +48,9 @@ pub enum Notice {
     Purged { uplink: String, connections: u32 },
     /// A target fails on every uplink and is ignored; or counts again.
     Blamed { target: IpAddr, blamed: bool },
-    /// Somebody else changed an object of ours; it was put back.
-    Repaired { object: String, took_us: u64 },
+    /// Somebody else changed an object of ours; it was put back. Who it was the shell adds, if it is
+    /// known.
+    Repaired { object: String, took_us: u64, by: String },
     /// Somebody keeps changing an object of ours; we slow down.
     Contested { object: String, repairs: u32 },
     /// The kernel refused a change.
@@ -206,8 +207,11 @@ impl Notice {
                 vec![("uplink", uplink.clone()), ("connections", connections.to_string())]
             }
             Self::Blamed { target, .. } => vec![("target", target.to_string())],
-            Self::Repaired { object, took_us } => {
-                vec![("key", object.clone()), ("took_us", took_us.to_string())]
+            Self::Repaired { object, took_us, by } => {
+                let by = Some(("by", by.clone())).filter(|(_, by)| !by.is_empty());
+                let mut fields = vec![("key", object.clone()), ("took_us", took_us.to_string())];
+                fields.extend(by);
+                fields
             }
             Self::Contested { object, repairs } => {
                 vec![("key", object.clone()), ("repairs", repairs.to_string())]

@@ -2,6 +2,7 @@
 //! sockets, processes, files, the clock. It performs what the core asks for and
 //! reports what happened; it has no opinions.
 
+mod author;
 pub mod beside;
 pub mod clock;
 pub mod conntrack;

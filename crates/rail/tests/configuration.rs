@@ -126,6 +126,25 @@ fn doubtful_files_pass_with_warnings() {
     assert!(told.contains("`routed`: 10.20.0.0/16 has private addresses"), "{told}");
 }
 
+/// Given translation to another address of the uplink's subnet, to one from elsewhere, and to the
+/// gateway, when the file is checked, then the first is an address of the uplink, and the others not.
+#[test]
+fn an_address_of_the_subnet_that_is_translated_to_is_ours() {
+    let (dir, _) = corpus("good");
+    let text = fs::read_to_string(dir.join("one-uplink.toml")).expect("there");
+    let place = scratch("translated.toml");
+    for (nat, ours) in [("198.51.100.7", true), ("192.0.2.77", false), ("198.51.100.1", false)] {
+        let block = format!("address = \"198.51.100.2/24\"\nnat = \"{nat}\"\n");
+        fs::write(&place, text.replace("address = \"198.51.100.2/24\"\n", &block))
+            .expect("written");
+        let output = check(&dir, &place.display().to_string(), &[]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let told = said.contains(&format!("198.51.100.2/24, {nat}/24 by"));
+        assert_eq!(told, ours, "{said}");
+    }
+}
+
 /// Given an uplink on an inside interface, when the file is checked, then it passes, and what
 /// counts as LAN is told, and a forward that it cannot have.
 #[test]

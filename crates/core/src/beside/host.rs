@@ -15,7 +15,7 @@ use crate::state::MainDefault;
 use crate::status::{Conflict, ConflictKind};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 /// What was read of the machine itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -41,6 +41,8 @@ pub struct Device {
     pub master: Option<(String, String)>,
     /// Waits for something beside the carrier.
     pub dormant: bool,
+    /// It forwards nothing, though the machine does.
+    pub forwards_nothing: bool,
 }
 
 /// A route of `main`.
@@ -71,8 +73,6 @@ pub struct UplinkView {
     pub address: Prefix,
     /// Gateway.
     pub gateway: IpAddr,
-    /// Another address that it translates to.
-    pub nat: Option<Ipv4Addr>,
 }
 
 /// An inside network as the surroundings concern it.

@@ -2,7 +2,7 @@
 //! judged. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};
-use crate::config::{Config, Nat, Reach, UplinkConfig};
+use crate::config::{Config, Reach, UplinkConfig};
 use crate::net::{Family, IfName, Prefix};
 use crate::state::Hook;
 use alloc::string::String;
@@ -71,10 +71,6 @@ fn line(uplink: &UplinkConfig) -> UplinkView {
         ifname: uplink.ifname,
         address: uplink.address,
         gateway: uplink.gateway,
-        nat: match uplink.nat {
-            Nat::To(address) => Some(address),
-            Nat::On | Nat::Off => None,
-        },
     }
 }
 

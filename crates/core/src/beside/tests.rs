@@ -396,7 +396,6 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         ifname: "wan1".parse().unwrap(),
         address: prefix("198.51.100.2/24"),
         gateway: "198.51.100.1".parse().unwrap(),
-        nat: None,
     };
     let view = View { lines: vec![line], ..view() };
     let rule = |from: Option<&str>, oif: Option<&str>| PolicyRule {

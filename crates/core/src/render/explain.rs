@@ -52,6 +52,7 @@ const fn rung(number: u32) -> Option<&'static str> {
         101..=226 | ladder::step::INSIDE => {
             "known connections of the uplink, replies to what came in by it, and probes"
         }
+        230..=249 => "a copy of a rule of yours that stands behind rail's and picks out few",
         ladder::step::MAIN => {
             "for what begins now, connected networks, your static and VPN routes come first; only \
              the default route of `main` is passed over"

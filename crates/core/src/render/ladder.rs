@@ -8,6 +8,7 @@
 //! after it, and never a reply or a probe. An error route there cannot take them either, which
 //! would end the lookup, as `suppress_prefixlength` passes over routes alone.
 //!
+//! Before `main` stand the copies of rules of others that would never be asked behind ours (`behind`).
 //! Where `main` has an error route for everything it is asked only for the destinations that it has
 //! other routes for, each by a rule of its own, or nothing that begins now would get past it.
 //!
@@ -33,6 +34,8 @@ pub(super) mod step {
     pub(in crate::render) const ARRIVED: u32 = 0;
     /// The mark of an uplink; its id is added.
     pub(in crate::render) const MARKED: u32 = 100;
+    /// Copies of rules that stand behind ours.
+    pub(in crate::render) const BEHIND: u32 = 230;
     /// `main` without its default.
     pub(in crate::render) const MAIN: u32 = 250;
     /// The destinations that `main` has routes for, where it refuses the others.
@@ -62,7 +65,7 @@ pub(super) fn way(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Key;
     [default_key(table(config, id), 0), Key::Rule(by_mark(config, uplink, id))]
 }
 
-fn rung(config: &Config, distance: u32, table: u32) -> Rule {
+pub(super) fn rung(config: &Config, distance: u32, table: u32) -> Rule {
     Rule {
         priority: config.ranges.rule_priorities.0 + distance,
         family: Family::V4,

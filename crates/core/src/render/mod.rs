@@ -6,6 +6,7 @@
 
 mod allow;
 mod arrival;
+pub(crate) mod behind;
 mod bucket;
 mod departure;
 pub(crate) mod egress;
@@ -88,6 +89,9 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         }
     }
     ladder::render(&mut state, config, &facts.main);
+    for copy in &facts.copies {
+        state.insert(Key::Rule(copy.clone()), Resource::Rule);
+    }
     if let Some(route) = shared_default(config, facts) {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));

@@ -84,6 +84,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         uplinks: (0..config.uplinks.len()).map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
         strays: Vec::new(),
+        copies: Vec::new(),
         main: MainDefault::default(),
         all_wide: true,
     }
@@ -480,6 +481,7 @@ fn nobody_carries() {
     assert!(default_key(20000, 0).to_string().contains("default table 20000"));
 }
 
+mod behind;
 mod elements;
 mod exempt;
 mod gates;

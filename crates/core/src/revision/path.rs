@@ -4,8 +4,8 @@
 //! configuration. What is open under neither is no loss; what rail does not
 //! manage is not judged.
 
-use crate::config::{Config, FirewallMode, NetworkKind, Protocol};
-use crate::net::IfName;
+use crate::config::{Config, FirewallMode, NetworkKind, Protocol, UplinkConfig};
+use crate::net::{IfName, Prefix};
 use alloc::format;
 use alloc::string::String;
 use core::net::IpAddr;
@@ -79,7 +79,7 @@ fn state(config: &Config, path: &Path) -> State {
     }
     let mut uplinks = config.uplinks.iter().filter(|u| u.ifname == path.ifname).peekable();
     if uplinks.peek().is_none() {
-        return State::Unmanaged;
+        return stray(config, path);
     }
     let Some(uplink) = uplinks.find(|u| u.own_addresses().any(|own| own == path.server)) else {
         return State::Closed(format!("no uplink has the address {}", path.server));
@@ -87,15 +87,40 @@ fn state(config: &Config, path: &Path) -> State {
     if !uplink.enabled {
         return State::Closed(format!("uplink {} is disabled", uplink.name));
     }
-    let is_allowed = config.firewall.allow.iter().any(|allow| {
+    if config.firewall.mode == FirewallMode::Basic && !is_allowed(config, path) {
+        return State::Closed(format!("`[firewall] allow` has no \"tcp {}\" for it", path.port));
+    }
+    State::Open
+}
+
+/// An interface that the configuration does not name. In the network of an uplink it is filtered as
+/// that uplink.
+fn stray(config: &Config, path: &Path) -> State {
+    let stands = |uplink: &&UplinkConfig| {
+        let is_its = |own: Prefix| {
+            own.address == path.server || (own.length < 31 && own.contains(path.server))
+        };
+        !config.is_inside(uplink) && uplink.prefixes().any(is_its)
+    };
+    match config.uplinks.iter().find(stands) {
+        Some(uplink)
+            if config.firewall.mode == FirewallMode::Basic && !is_allowed(config, path) =>
+        {
+            State::Closed(format!(
+                "{} stands in the network of uplink {}, and `[firewall] allow` has no \"tcp {}\"",
+                path.ifname, uplink.name, path.port
+            ))
+        }
+        _ => State::Unmanaged,
+    }
+}
+
+fn is_allowed(config: &Config, path: &Path) -> bool {
+    config.firewall.allow.iter().any(|allow| {
         let is_port = |(first, last): &(u16, u16)| (*first..=*last).contains(&path.port);
         allow.protocol == Protocol::Tcp
             && allow.to.is_empty()
             && (allow.ports.is_empty() || allow.ports.iter().any(is_port))
             && (allow.from.is_empty() || allow.from.iter().any(|from| from.contains(path.client)))
-    });
-    if config.firewall.mode == FirewallMode::Basic && !is_allowed {
-        return State::Closed(format!("`[firewall] allow` has no \"tcp {}\" for it", path.port));
-    }
-    State::Open
+    })
 }

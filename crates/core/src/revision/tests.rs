@@ -283,4 +283,13 @@ fn a_change_that_cuts_its_author_is_known() {
     expect(&apart, "no uplink has the address 10.0.0.1", &|new| {
         new.uplinks[0].ifname = "eth9".parse().unwrap();
     });
+    // Or one that comes to stand in the network of an uplink, and is filtered as that from then on.
+    let beside = |new: &mut Config| new.uplinks[0].address = "10.0.0.2/24".parse().unwrap();
+    expect(
+        &apart,
+        "eth9 stands in the network of uplink isp1, and `[firewall] allow` has no \"tcp 22\"",
+        &beside,
+    );
+    let allowed = Path { client: "203.0.113.9".parse().unwrap(), ..apart };
+    assert_eq!(cut_by(&allowed, &beside), None);
 }

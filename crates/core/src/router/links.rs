@@ -6,8 +6,8 @@ use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
 use crate::net::{IfName, Prefix};
 use crate::output::{Output, ProbeSocket};
-use crate::render;
-use crate::state::Neighbour;
+use crate::render::{self, behind};
+use crate::state::{Neighbour, Rule};
 use crate::time::Instant;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -23,6 +23,9 @@ impl Router {
             self.dirty = true;
             self.refresh_watch(out);
         }
+        let copies = self.copies();
+        self.dirty |= copies != self.facts.copies;
+        self.facts.copies = copies;
         let strays = self.strays();
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;
@@ -95,6 +98,14 @@ impl Router {
         let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
         self.save_due |= is_new;
         is_new
+    }
+
+    /// Of rules of others that stand behind ours.
+    fn copies(&self) -> Vec<Rule> {
+        let is_inside = |ifname| self.config.networks.iter().any(|n| n.ifname == ifname);
+        let inside = self.observed.addresses.keys().filter(|(ifname, _)| is_inside(*ifname));
+        let inside: Vec<Prefix> = inside.map(|(_, prefix)| prefix.network()).collect();
+        behind::copies(&self.config, &self.observed.rules, &inside)
     }
 
     /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers

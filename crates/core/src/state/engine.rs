@@ -190,7 +190,7 @@ impl Engine {
             if let Some(since) = self.repairing.remove(key) {
                 self.repaired += 1;
                 let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-                news.push(Notice::Repaired { object: key.to_string(), took_us });
+                news.push(Notice::Repaired { object: key.to_string(), took_us, by: String::new() });
             }
             if self.in_place.get(key) != Some(value) {
                 self.in_place.insert(key.clone(), value.clone());

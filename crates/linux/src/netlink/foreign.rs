@@ -4,9 +4,10 @@
 
 use super::observe::of;
 use super::request::RequestSocket;
+use crate::sysctl;
 use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
 use rail_core::net::{Family, Prefix};
-use rail_core::state::{MainDefault, ObservedRoute, OpError, PROTOCOL, RouteKey};
+use rail_core::state::{FORWARDING, MainDefault, ObservedRoute, OpError, PROTOCOL, RouteKey};
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
 };
@@ -64,6 +65,8 @@ impl RequestSocket {
         let name = |index: u32| {
             links.iter().find(|link| link.index == index).map(|link| link.name.clone())
         };
+        let is_off = |path: &str| sysctl::read(path).is_ok_and(|value| value == "0");
+        let forwards = !is_off(FORWARDING);
         let device = |link: &LinkMessage| {
             let master = link.place.master.and_then(name);
             Device {
@@ -71,6 +74,8 @@ impl RequestSocket {
                 name: link.name.clone(),
                 master: master.map(|master| (master, link.place.port_of.clone())),
                 dormant: link.up && link.place.dormant,
+                forwards_nothing: forwards
+                    && is_off(&format!("net/ipv4/conf/{}/forwarding", link.name)),
             }
         };
         let addresses = self.dump(&AddressMessage::dump(), |message| {

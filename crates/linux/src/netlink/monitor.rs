@@ -6,6 +6,7 @@
 //! what it is now: that is read afresh.
 
 use super::{Counters, DATAGRAM_BYTES, open, read, receive, set_option};
+use crate::author::Author;
 use rail_core::state::{Scope, Watch};
 use rail_wire::netlink::{LinkMessage, RouteMessage};
 use rail_wire::netlink::{Message, family, kind};
@@ -22,6 +23,8 @@ pub struct Monitor {
     counters: Counters,
     /// A route of `main` that may decide over everything changed.
     wide_routes: bool,
+    /// Of addresses, routes and rules.
+    authors: [Author; 3],
 }
 
 impl Monitor {
@@ -52,6 +55,7 @@ impl Monitor {
             buffer: vec![0; DATAGRAM_BYTES],
             counters: Counters::default(),
             wide_routes: false,
+            authors: Default::default(),
         })
     }
 
@@ -76,7 +80,9 @@ impl Monitor {
                 scope |= match message {
                     Ok(message) => {
                         self.wide_routes |= is_wide_route(&message);
-                        changed(&message, own_ports, watch)
+                        let changed = changed(&message, own_ports, watch);
+                        note_author(&mut self.authors, &message, changed);
+                        changed
                     }
                     // It was about something.
                     Err(_) => EVERYTHING,
@@ -84,6 +90,19 @@ impl Monitor {
             }
         }
         scope
+    }
+
+    /// Who changed an address, a route or a rule a moment ago, by how the object is called; empty if
+    /// nobody is known.
+    pub fn author(&self, object: &str) -> String {
+        let [addresses, routes, rules] = &self.authors;
+        let author = match object.split(' ').next() {
+            Some("address") => addresses,
+            Some("route") => routes,
+            Some("rule") => rules,
+            _ => return String::new(),
+        };
+        author.recent(crate::clock::now())
     }
 
     /// True if a route of `main` changed since the last call that may decide over everything.
@@ -133,6 +152,19 @@ fn is_wide_route(message: &Message<'_>) -> bool {
     let is_route = matches!(message.kind, kind::NEW_ROUTE | kind::DEL_ROUTE);
     is_route
         && matches!(message.payload, [family::INET, length, _, _, MAIN, ..] if *length <= SHORT)
+}
+
+fn note_author(authors: &mut [Author; 3], message: &Message<'_>, changed: Scope) {
+    let [addresses, routes, rules] = authors;
+    let author = match message.kind {
+        kind::NEW_ADDRESS | kind::DEL_ADDRESS => addresses,
+        kind::NEW_ROUTE | kind::DEL_ROUTE if changed.has(Scope::ROUTES) => routes,
+        kind::NEW_RULE | kind::DEL_RULE => rules,
+        _ => return,
+    };
+    if !changed.is_empty() {
+        author.note(message.port);
+    }
 }
 
 /// One for everything in `main`; any route there while an error route for everything is.

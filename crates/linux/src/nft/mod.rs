@@ -5,6 +5,7 @@
 
 mod socket;
 
+use crate::author::Author;
 use crate::netlink::Counters;
 use rail_core::state::{
     Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
@@ -183,6 +184,9 @@ pub struct Monitor {
     own: Vec<u32>,
     /// Rules of others changed since this was last asked.
     others: bool,
+    author: Author,
+    /// A child of ours changes our table.
+    is_ours: bool,
 }
 
 impl Monitor {
@@ -193,7 +197,7 @@ impl Monitor {
     pub fn open(own: Vec<u32>) -> io::Result<Self> {
         let mut socket = Socket::open()?;
         socket.listen(GROUP, ROOM)?;
-        Ok(Self { socket, own, others: false })
+        Ok(Self { socket, own, others: false, author: Author::default(), is_ours: false })
     }
 
     /// What changed since the last call.
@@ -209,6 +213,9 @@ impl Monitor {
                             self.others |= nft::is_structure(&message);
                         } else if !self.own.contains(&message.port) {
                             changed = Scope::FIREWALL;
+                            if !self.is_ours {
+                                self.author.note(message.port);
+                            }
                         }
                     }
                 }
@@ -220,6 +227,22 @@ impl Monitor {
             }
         }
         changed
+    }
+
+    /// What is reported until [`Self::forget`] is our own child's doing.
+    pub const fn begin_own(&mut self) {
+        self.is_ours = true;
+    }
+
+    /// Drops what our own child did.
+    pub fn forget(&mut self) {
+        let _ours = self.drain();
+        self.is_ours = false;
+    }
+
+    /// Who changed our table a moment ago; empty if nobody is known.
+    pub fn author(&self) -> String {
+        self.author.recent(crate::clock::now())
     }
 
     /// True if chains, rules or flow tables beside ours changed since the last call; elements of

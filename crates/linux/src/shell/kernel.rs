@@ -167,6 +167,14 @@ impl Monitors {
         routing + self.firewall.counters()
     }
 
+    /// Who changed an object of ours a moment ago; empty if nobody is known.
+    pub(super) fn author(&self, object: &str) -> String {
+        match object.starts_with("nft ") {
+            true => self.firewall.author(),
+            false => self.routing.author(object),
+        }
+    }
+
     /// True if rules of others changed since the last call.
     pub(super) const fn take_others(&mut self) -> bool {
         self.firewall.take_others()
@@ -177,9 +185,14 @@ impl Monitors {
         self.routing.take_wide_routes()
     }
 
+    /// A child of ours is about to change the firewall.
+    pub(super) const fn begin_firewall_change(&mut self) {
+        self.firewall.begin_own();
+    }
+
     /// Drops the notifications about the firewall that wait.
     pub(super) fn forget_firewall_changes(&mut self) {
-        let _ours = self.firewall.drain();
+        self.firewall.forget();
     }
 }
 

@@ -147,7 +147,12 @@ impl Shell {
             // It is meant for the probe that follows. If it fails, the kernel asks again by itself.
             Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
-            Output::Notice(notice) => self.events.push_back(Event::Notice(notice)),
+            Output::Notice(mut notice) => {
+                if let Notice::Repaired { object, by, .. } = &mut notice {
+                    *by = self.monitors.author(object);
+                }
+                self.events.push_back(Event::Notice(notice));
+            }
             Output::Apply(plan) => self.queue.extend(plan.into_iter().map(Work::Step)),
             Output::Observe(scope) => self.queue_reading(scope),
             other => self.queue.push_back(Work::Output(other)),
@@ -356,6 +361,7 @@ impl Shell {
             }
             Op::Nft(text) => match self.spawner.nft(&text) {
                 Ok(()) => {
+                    self.monitors.begin_firewall_change();
                     self.record.at(Moment::During);
                     self.transaction = Some(key);
                     return;

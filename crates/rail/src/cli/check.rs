@@ -3,11 +3,12 @@
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
-use rail_core::config::{Config, Links, Reach, Selector, Tier};
+use rail_core::config::{Config, FirewallMode, Links, Reach, Selector, Tier};
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
 use rail_linux::process::Spawner;
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
     let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
     let named = config.clone().with_names(&config.names(&links, &config));
     complain(&missing(&named, &links));
+    complain(&unnamed(&named));
     let (holders, conflicts) = (beside(&named), conflicts(&named));
     complain(&holders);
     complain(&conflicts);
@@ -40,6 +42,37 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
 fn missing(config: &Config, links: &Links) -> String {
     let told = config.missing(links);
     told.iter().map(|text| format!("note: {text} on this machine\n")).collect()
+}
+
+/// Interfaces of this machine that the file does not name: they forward freely. If it names none that
+/// is here, the file is for another machine.
+fn unnamed(config: &Config) -> String {
+    let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
+    let is_named = |name: &str| {
+        config.uplinks.iter().any(|u| u.ifname.as_str() == name)
+            || config.networks.iter().any(|network| network.ifname.as_str() == name)
+    };
+    let is_up = |place: &Path| {
+        let flags = fs::read_to_string(place.join("flags")).unwrap_or_default();
+        let flags = flags.trim().trim_start_matches("0x");
+        u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & IFF_UP != 0)
+    };
+    let (mut here, mut free) = (false, Vec::new());
+    for place in entries.flatten().map(|entry| entry.path()) {
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        here |= is_named(&name);
+        // What is a port of something else forwards nothing by itself.
+        let is_port = place.join("master").exists();
+        if name != "lo" && !is_named(&name) && !is_port && is_up(&place) {
+            free.push(name);
+        }
+    }
+    if !here || free.is_empty() || config.firewall.mode != FirewallMode::Basic {
+        return String::new();
+    }
+    free.sort();
+    let names = style::clean(&free.join(", "));
+    format!("note: the file does not name {names}: what comes from there is not filtered\n")
 }
 
 /// What the file says, and what that is here.
@@ -149,12 +182,13 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
             Tier::Number(tier) => format!("tier {tier}, weight {}", uplink.weight),
             Tier::Inbound => "inbound only".to_owned(),
         };
+        let prefixes: Vec<_> = uplink.prefixes().map(|prefix| prefix.to_string()).collect();
         let off = if uplink.enabled { "" } else { ", disabled" };
         line(format!(
             "  uplink {}: {} {} by {}, {tier}{off}",
             uplink.name,
             shown(&uplink.interface, uplink.ifname),
-            uplink.address,
+            prefixes.join(", "),
             uplink.gateway
         ));
     }
@@ -169,6 +203,9 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     ));
     out
 }
+
+/// Of the flags of an interface: somebody set it up.
+const IFF_UP: u32 = 1;
 
 #[cfg(test)]
 mod tests {

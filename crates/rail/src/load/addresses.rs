@@ -4,7 +4,7 @@ use super::forward;
 use super::judge::Parts;
 use super::reader::{At, Reader};
 use super::uplink::Draft;
-use rail_core::config::{Forward, Nat};
+use rail_core::config::{Forward, Nat, Network, UplinkConfig};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -43,6 +43,27 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
                 let text = format!("`{key}` has no effect with nat = false");
                 reader.warning(list.span.clone(), text).hint("nothing is translated there");
             }
+        }
+    }
+}
+
+/// The address that an uplink translates to is one of its addresses, if it is in its subnet: somebody
+/// must answer ARP for it there, or no reply arrives. One from elsewhere is routed to us.
+pub(super) fn add_translated(uplinks: &mut [UplinkConfig], networks: &[Network]) {
+    for index in 0..uplinks.len() {
+        let uplink = &uplinks[index];
+        let Nat::To(address) = uplink.nat else { continue };
+        let address = IpAddr::V4(address);
+        let is_taken = uplinks
+            .iter()
+            .any(|u| u.gateway == address || u.own_addresses().any(|own| own == address))
+            || networks.iter().any(|network| {
+                network.ifname == uplink.ifname
+                    || network.address.is_some_and(|a| a.address == address)
+            });
+        if uplink.address.contains(address) && !is_taken {
+            let length = uplink.address.length;
+            uplinks[index].addresses.push(Prefix { address, length });
         }
     }
 }

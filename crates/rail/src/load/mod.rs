@@ -165,15 +165,18 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
             forwards: &forwards,
         },
     );
+    let networks = network::finish(networks)?;
+    let mut uplinks = uplinks.into_iter().map(uplink::Draft::finish).collect::<Option<Vec<_>>>()?;
+    addresses::add_translated(&mut uplinks, &networks);
     Some(Config {
         router,
         log,
-        networks: network::finish(networks)?,
+        networks,
         firewall,
         balance,
         ranges,
         check: check.finish(),
-        uplinks: uplinks.into_iter().map(uplink::Draft::finish).collect::<Option<_>>()?,
+        uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
     })

@@ -167,6 +167,7 @@ fn all_well(config: &Config) -> Facts {
         uplinks: numbers.map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
         strays: Vec::new(),
+        copies: Vec::new(),
         main: MainDefault::default(),
         all_wide: true,
     }

@@ -75,6 +75,7 @@ pub(super) fn facts(scene: &Scene) -> Facts {
         uplinks: scene.lines.iter().enumerate().map(fact).collect(),
         networks: scene.config.networks.iter().map(inside).collect(),
         strays: Vec::new(),
+        copies: Vec::new(),
         main: scene.kernel.observe(Scope::MAIN, &Watch::default()).main,
         all_wide: true,
     }

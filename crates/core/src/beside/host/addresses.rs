@@ -3,12 +3,12 @@
 use super::{Host, UplinkView, meet, tell};
 use crate::beside::View;
 use crate::net::Prefix;
+use crate::render::external::TABLE;
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// Networks that overlap, addresses on the wrong device, and addresses that nobody has.
 pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
@@ -16,7 +16,6 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     for line in view.lines.iter().filter(|line| host.has(line.ifname)) {
         all.extend(elsewhere(view, host, line));
         all.extend(own_gateway(host, line));
-        all.extend(nobodys_nat(host, line));
     }
     all
 }
@@ -59,6 +58,12 @@ fn overlaps(view: &View, host: &Host) -> Vec<Conflict> {
                 ),
                 None => "give the network on one of them other addresses".into(),
             };
+            let is_unnamed = !is_ours(name) && uplink.is_some();
+            let remedy = match view.external && is_unnamed {
+                // In the other modes it is closed as the uplink is.
+                true => format!("{remedy}; until then close it: {}", closing(name)),
+                false => remedy,
+            };
             let owner = format!("{prefix} on {device}");
             found.push(tell(ConflictKind::Overlap, owner, effect, remedy, uplinks));
         }
@@ -66,6 +71,14 @@ fn overlaps(view: &View, host: &Host) -> Vec<Conflict> {
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Commands that close an interface in the printed table as those of the uplinks are.
+fn closing(ifname: &str) -> String {
+    let rule = |chain: &str| {
+        format!("nft insert rule inet {TABLE} {chain} iifname {ifname} goto wan_{chain}")
+    };
+    format!("{}; {}", rule("input"), rule("forward"))
 }
 
 /// The uplink's own address on another device.
@@ -97,27 +110,6 @@ fn own_gateway(host: &Host, line: &UplinkView) -> Option<Conflict> {
         line.gateway,
         format!("is the gateway of uplink {} but an address of this router, on {name}", line.name),
         "write the address of the provider's router as gateway".into(),
-        vec![line.name.clone()],
-    ))
-}
-
-/// Translation to an address of the uplink's subnet that no device has: replies never arrive, for
-/// nobody answers ARP for it. One from elsewhere may be routed to us.
-fn nobodys_nat(host: &Host, line: &UplinkView) -> Option<Conflict> {
-    let nat = line.nat?;
-    let is_there = host.addresses.iter().any(|(_, prefix)| prefix.address == IpAddr::V4(nat));
-    if is_there || !line.address.contains(IpAddr::V4(nat)) {
-        return None;
-    }
-    Some(tell(
-        ConflictKind::Address,
-        nat,
-        format!(
-            "is `nat` of uplink {}, but no interface has it: nothing answers ARP for it, and no \
-             reply arrives",
-            line.name
-        ),
-        format!("ip address add {nat}/32 dev {}", line.ifname),
         vec![line.name.clone()],
     ))
 }

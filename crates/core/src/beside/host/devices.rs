@@ -45,6 +45,13 @@ fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
         };
         return told(effect, remedy);
     }
+    if device.forwards_nothing {
+        let path = format!("net.ipv4.conf.{}.forwarding", name.replace('.', "/"));
+        return told(
+            format!("forwards nothing that comes in by it: {path} is 0"),
+            format!("sysctl -w {path}=1 (systemd-networkd: IPv4Forwarding=yes for {name})"),
+        );
+    }
     if device.dormant {
         let effect =
             "is dormant: it waits for an authentication (802.1X) before it carries packets";

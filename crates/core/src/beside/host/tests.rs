@@ -4,6 +4,7 @@ use super::*;
 use crate::beside::judge;
 use alloc::format;
 use alloc::vec;
+use core::net::Ipv4Addr;
 
 fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
@@ -15,7 +16,6 @@ fn line(name: &str, ifname: &str, address: &str, gateway: &str) -> UplinkView {
         ifname: ifname.parse().unwrap(),
         address: prefix(address),
         gateway: gateway.parse().unwrap(),
-        nat: None,
     }
 }
 
@@ -107,6 +107,10 @@ fn devices_that_cannot_be_used_are_told() {
         (port("vrf"), ["belongs to the VRF top0", "ip link set wan1 nomaster"]),
         (port("openvswitch"), ["belongs to top0", "write top0"]),
         (with(&|device| device.dormant = true), ["wan1 is dormant", "wpa_supplicant"]),
+        (
+            with(&|device| device.forwards_nothing = true),
+            ["wan1 forwards nothing", "sysctl -w net.ipv4.conf.wan1.forwarding=1"],
+        ),
     ];
     for (host, parts) in cases {
         one(&view(), host, parts, &["isp1"]);
@@ -152,21 +156,6 @@ fn addresses_in_each_others_way_are_told() {
     ours.networks[0].address = Some(prefix("203.0.113.77/26"));
     let set = "203.0.113.2/24 on wan2 and 203.0.113.77/26 on lan0 overlap";
     one(&ours, host(), [set, "other addresses"], &["isp2"]);
-}
-
-/// Given translation to an address of the subnet, then it is told until a device has it; one from
-/// elsewhere may be routed here.
-#[test]
-fn an_address_that_nobody_has_is_told() {
-    let mut view = view();
-    view.lines[0].nat = Some(Ipv4Addr::new(198, 51, 100, 7));
-    let sentence = "198.51.100.7 is `nat` of uplink isp1, but no interface has it";
-    one(&view, host(), [sentence, "ip address add 198.51.100.7/32 dev wan1"], &["isp1"]);
-    let mut there = host();
-    there.addresses.push(("wan1".into(), prefix("198.51.100.7/32")));
-    assert!(told(&view, there).is_empty());
-    view.lines[0].nat = Some(Ipv4Addr::new(192, 0, 2, 77));
-    assert!(told(&view, host()).is_empty());
 }
 
 /// Given routes of `main` that take everything or half of it, then they are named; given ordinary
