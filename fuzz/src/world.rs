@@ -120,7 +120,7 @@ fn answer(dice: &mut Dice<'_>, output: Output) -> Option<Input> {
             if dice.one_in(8) {
                 bytes.truncate(usize::from(dice.below(16)));
             }
-            Some(Input::Packet { uplink, from: IpAddr::V4(to), bytes })
+            Some(Input::Packet { uplink, from: IpAddr::V4(to), age: Duration::ZERO, bytes })
         }
         _ => None,
     }
@@ -145,6 +145,7 @@ fn event(dice: &mut Dice<'_>) -> Option<Input> {
         6 => Input::Packet {
             uplink: UplinkId(dice.below(5)),
             from: IpAddr::V4(Ipv4Addr::new(192, 0, 2, dice.below(5))),
+            age: Duration::from_millis(u64::from(dice.byte())),
             bytes: dice.take(40).to_vec(),
         },
         _ => return None,

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::net::UplinkId;
 use crate::router::Override;
 use crate::state::{Key, Observed, OpError, Scope};
+use crate::time::Duration;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -19,6 +20,8 @@ pub enum Input {
         uplink: UplinkId,
         /// Source address.
         from: IpAddr,
+        /// How long ago the kernel received it: the loop may be late.
+        age: Duration,
         /// The ICMP message, without the IP header.
         bytes: Vec<u8>,
     },

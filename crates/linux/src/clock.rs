@@ -33,6 +33,19 @@ pub fn wall_in(time: Duration) -> String {
     rfc3339(t.tv_sec.saturating_add(seconds), u32::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000)
 }
 
+/// How long ago the wall clock said this, as seconds and nanoseconds. It can have been set in between,
+/// so the answer is never negative and never more than a second.
+pub fn age(seconds: i64, nanos: i64) -> Duration {
+    let t = clock_gettime(ClockId::Realtime);
+    let (now, then) = (nanos_of(t.tv_sec, t.tv_nsec), nanos_of(seconds, nanos));
+    let passed = u64::try_from(now.saturating_sub(then)).unwrap_or(0);
+    Duration::from_nanos(passed.min(NANOS))
+}
+
+fn nanos_of(seconds: i64, nanos: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+}
+
 /// Waits; for the time before the loop and after it, never in it.
 pub fn wait(time: Duration) {
     std::thread::sleep(time);
@@ -121,6 +134,15 @@ mod tests {
         assert_eq!(rfc3339(0, 0), "1970-01-01T00:00:00.000Z");
         assert_eq!(rfc3339(951_782_400, 7), "2000-02-29T00:00:00.007Z");
         assert_eq!(rfc3339(1_798_761_599, 999), "2026-12-31T23:59:59.999Z");
+    }
+
+    #[test]
+    fn an_age_is_never_negative_and_never_long() {
+        let t = clock_gettime(ClockId::Realtime);
+        assert_eq!(age(t.tv_sec + 60, 0), Duration::ZERO);
+        assert_eq!(age(t.tv_sec - 60, 0), Duration::from_secs(1));
+        assert_eq!(age(0, i64::MIN), Duration::from_secs(1));
+        assert!(age(t.tv_sec, t.tv_nsec) < Duration::from_secs(1));
     }
 
     #[test]

@@ -3,13 +3,16 @@
 //! Promises: what is sent leaves by the socket's device, from its source and
 //! with its mark; what is received came in by that device and is an echo reply
 //! with an identifier of ours (a filter in the kernel drops the rest before it costs a
-//! wake-up). An error of one socket is counted and never touches another.
+//! wake-up). The kernel notes when it received a reply: a loop that is late does
+//! not make an uplink slow. An error of one socket is counted and never touches another.
 //! Leaves out whether a reply answers a probe: that is the core's judgement.
 //! RFC 792 (ICMP), RFC 791 §3.1 (header length).
 
+use crate::clock;
 use crate::poll::Poller;
 use rail_core::check::IDENT_PREFIX;
 use rail_core::net::UplinkId;
+use rail_core::time::Duration;
 use rail_core::{Input, ProbeSocket};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::net::{
@@ -90,7 +93,7 @@ impl ProbeSockets {
         let Some(Slot { wanted, fd: Some(fd) }) = slot else { return false };
         let mut buffer = [0; 2048];
         for _ in 0..PER_PASS {
-            let (length, device) = match receive(fd, &mut buffer) {
+            let (length, device, age) = match receive(fd, &mut buffer) {
                 Ok(received) => received,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => {
@@ -101,7 +104,7 @@ impl ProbeSockets {
             match icmp_of(&buffer[..length]) {
                 Some((from, bytes)) if device == Some(wanted.ifindex) => {
                     let (uplink, bytes) = (wanted.uplink, bytes.to_vec());
-                    inputs.push(Input::Packet { uplink, from: IpAddr::V4(from), bytes });
+                    inputs.push(Input::Packet { uplink, from: IpAddr::V4(from), age, bytes });
                 }
                 _ => self.counters.dropped += 1,
             }
@@ -153,6 +156,8 @@ fn open(wanted: &ProbeSocket) -> io::Result<OwnedFd> {
     set_option(&fd, libc::SOL_SOCKET, libc::SO_PRIORITY, &number(PRIORITY_CONTROL))?;
     set_option(&fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &number(RECEIVE_BUFFER_BYTES))?;
     set_option(&fd, libc::IPPROTO_IP, libc::IP_PKTINFO, &number(1))?;
+    // A kernel before 5.1 does not know it: the time is then taken when the reply is read.
+    let _ = set_option(&fd, libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW, &number(1));
     rustix::net::bind(&fd, &SocketAddrV4::new(source, 0))?;
     Ok(fd)
 }
@@ -197,12 +202,12 @@ fn set_raw_option<T: ?Sized>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Receives one packet: its length, and the index of the device it came in by.
+/// Receives one packet: its length, the index of the device it came in by, and how long ago.
 #[expect(unsafe_code, reason = "IP_PKTINFO is not in rustix")]
-fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
+fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>, Duration)> {
     #[repr(align(8))]
-    struct Control([u8; 64]);
-    let mut control = Control([0; 64]);
+    struct Control([u8; 128]);
+    let mut control = Control([0; 128]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: all zero is a valid msghdr (null pointers, zero lengths).
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -210,7 +215,7 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> 
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
     // The length of `control`. The C libraries do not agree on the type of the field.
-    message.msg_controllen = 64;
+    message.msg_controllen = 128;
     let flags = RecvFlags::DONTWAIT.bits().cast_signed();
     // SAFETY: the buffers described by `message` live through the call and have those lengths.
     let length = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &raw mut message, flags) };
@@ -218,11 +223,12 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> 
         return Err(io::Error::last_os_error());
     };
     if message.msg_flags & libc::MSG_TRUNC != 0 {
-        return Ok((0, None));
+        return Ok((0, None, Duration::ZERO));
     }
-    let mut device = None;
+    let (mut device, mut age) = (None, Duration::ZERO);
     // SAFETY: the macros walk the control buffer within msg_controllen, which the kernel set; data
-    // of type IP_PKTINFO is an in_pktinfo, read without assuming its alignment.
+    // of type IP_PKTINFO is an in_pktinfo, and that of a time two numbers of 64 bits on every
+    // machine, read without assuming their alignment.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
         while let Some(found) = header.as_ref() {
@@ -230,10 +236,14 @@ fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> 
                 let info = libc::CMSG_DATA(header).cast::<libc::in_pktinfo>().read_unaligned();
                 device = u32::try_from(info.ipi_ifindex).ok();
             }
+            if (found.cmsg_level, found.cmsg_type) == (libc::SOL_SOCKET, SO_TIMESTAMPNS_NEW) {
+                let [seconds, nanos] = libc::CMSG_DATA(header).cast::<[i64; 2]>().read_unaligned();
+                age = clock::age(seconds, nanos);
+            }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
-    Ok((length, device))
+    Ok((length, device, age))
 }
 
 /// How many messages one call of [`ProbeSockets::drain`] takes at most.
@@ -243,6 +253,8 @@ pub const PER_PASS: usize = 64;
 const TOS_NETWORK_CONTROL: i32 = 0xc0;
 /// `TC_PRIO_INTERACTIVE`: the first band of the default queue.
 const PRIORITY_CONTROL: i32 = 6;
+/// `SO_TIMESTAMPNS_NEW`, also the type of the message: 64-bit times on 32-bit machines, too.
+const SO_TIMESTAMPNS_NEW: i32 = 64;
 /// Enough for hundreds of replies; a flood drops its own rest.
 const RECEIVE_BUFFER_BYTES: i32 = 64 * 1024;
 
@@ -307,6 +319,26 @@ mod tests {
             assert_eq!(idents, [(0, &[0x12, 0x34][..]), (0, &[0x12, 0x03][..])]);
             assert_eq!(answers(&mut sockets), Vec::<Vec<u8>>::new());
             assert_eq!(sockets.counters(), SocketCounters::default());
+        });
+    }
+
+    /// Given a loop that is busy with other things, then a reply is as old as it is.
+    #[test]
+    fn the_kernel_says_when_a_reply_came() {
+        in_new_netns(|| {
+            let poller = Poller::new().unwrap();
+            let mut sockets = ProbeSockets::new(100);
+            sockets.set(&poller, vec![socket("lo", 5)]);
+            sockets.send(&poller, UplinkId(3), Ipv4Addr::LOCALHOST, &request(5));
+            let arrived = clock::now();
+            let busy = Duration::from_millis(50);
+            while clock::now().since(arrived) < busy {}
+            let mut inputs = Vec::new();
+            assert!(!sockets.drain(103, &mut inputs));
+            assert!(
+                matches!(&inputs[..], [Input::Packet { age, .. }] if *age >= busy),
+                "{inputs:?}"
+            );
         });
     }
 

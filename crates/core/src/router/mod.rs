@@ -11,6 +11,7 @@ mod links;
 mod names;
 mod originals;
 mod overrides;
+mod packets;
 mod reload;
 mod report;
 mod settle;
@@ -22,7 +23,7 @@ mod way;
 pub use overrides::{Action, Override, Overrides};
 
 use crate::beside::Findings;
-use crate::check::{Line, Refusal};
+use crate::check::Line;
 use crate::config::Config;
 use crate::facts::Facts;
 use crate::input::Input;
@@ -43,7 +44,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// Settings send no notification; they are read this often.
 const SYSCTL_POLL: Duration = Duration::from_millis(250);
@@ -225,7 +225,9 @@ impl Router {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Packet { uplink, from, bytes } => self.take_packet(now, uplink, from, &bytes),
+            Input::Packet { uplink, from, age, bytes } => {
+                self.take_packet(now, age, (uplink, from), &bytes);
+            }
             Input::Changed(scope) => {
                 if !scope.is_empty() {
                     out.push(Output::Observe(scope));
@@ -304,30 +306,6 @@ impl Router {
     /// vanish without end it is not waited for: what is missing counts as there meanwhile.
     const fn looks_again(&self) -> bool {
         self.looks > 0 && self.looks <= MOST_LOOKS
-    }
-
-    fn take_packet(&mut self, now: Instant, uplink: UplinkId, from: IpAddr, bytes: &[u8]) {
-        let Some(i) = self.lines.iter().position(|line| line.id() == uplink) else {
-            self.counters.packets_refused += 1;
-            return;
-        };
-        let refusal = match self.lines[i].packet(now, from, bytes) {
-            Ok((target, before)) => {
-                self.counters.probes_answered += 1;
-                self.lines_dirty[i] = true;
-                self.note_return(now, i, target, before);
-                return;
-            }
-            Err(Refusal::WrongSequence) if self.lines.iter().any(|l| l.is_answer(from, bytes)) => {
-                Refusal::WrongInterface
-            }
-            Err(refusal) => refusal,
-        };
-        self.lines[i].count_refusal(refusal);
-        match refusal {
-            Refusal::Duplicate => self.counters.duplicates += 1,
-            _ => self.counters.packets_refused += 1,
-        }
     }
 
     fn take_observation(

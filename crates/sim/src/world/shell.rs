@@ -281,7 +281,7 @@ impl World {
         self.resolve_gateway(line);
         for arrival in self.scene.net.answers(line, to, bytes, &mut self.dice) {
             let from = IpAddr::V4(arrival.from);
-            let input = Input::Packet { uplink, from, bytes: arrival.bytes };
+            let input = Input::Packet { uplink, from, age: Duration::ZERO, bytes: arrival.bytes };
             let valid = arrival.is_valid.then_some(line);
             self.after(arrival.after, Event::Input(self.node.life, input, valid));
         }

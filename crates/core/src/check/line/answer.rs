@@ -2,6 +2,7 @@
 //! refusal with its reason. Every packet from outside ends here as a counter.
 
 use super::{Instant, Line};
+use crate::time::Duration;
 use core::net::IpAddr;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
@@ -23,7 +24,7 @@ pub enum Refusal {
 }
 
 impl Line {
-    /// Judges a packet from the uplink's probe socket. Returns whose answer it is, and when that target
+    /// Judges a packet from the uplink's probe socket, as old as the kernel says. Returns whose answer it is, and when that target
     /// had answered here last.
     ///
     /// # Errors
@@ -31,6 +32,7 @@ impl Line {
     pub fn packet(
         &mut self,
         now: Instant,
+        age: Duration,
         from: IpAddr,
         bytes: &[u8],
     ) -> Result<(usize, Option<Instant>), Refusal> {
@@ -45,17 +47,19 @@ impl Line {
             // It was the target's fault, so its losses are not the uplink's.
             self.targets[index].quality.clear(now);
         }
-        let is_late = now.since(sent_at) >= self.check.timeout;
+        // What it waited here for the loop is not the uplink's.
+        let rtt = now.since(sent_at).saturating_sub(age);
+        let is_late = rtt >= self.check.timeout;
         let target = &mut self.targets[index];
         target.probes.answered += 1;
         target.probes.late += u64::from(is_late);
         target.probes.lost -= u64::from(was_lost);
         let before = target.last_answer.replace(now);
         target.last_asked = target.last_asked.max(Some(sent_at));
-        target.quality.answered(sent_at, now.since(sent_at));
+        target.quality.answered(sent_at, rtt);
         self.last_arrival = Some(now);
         if self.proof.is_none_or(|(newest, _)| newest < sent_at) {
-            self.proof = Some((sent_at, now.since(sent_at)));
+            self.proof = Some((sent_at, rtt));
         }
         self.neighbour_failed = false;
         Ok((index, before))

@@ -57,7 +57,7 @@ impl World {
                     break;
                 }
                 let (from, bytes) = self.answers.remove(&(*at, *n)).unwrap();
-                stirred |= self.line.packet(self.now, from, &bytes).is_ok();
+                stirred |= self.line.packet(self.now, Duration::ZERO, from, &bytes).is_ok();
             }
             for (to, bytes) in self.line.send(self.now) {
                 let target = self.line.check.targets.iter().position(|t| *t == to).unwrap();
@@ -311,7 +311,7 @@ fn forged_answers_are_refused() {
     let (to, request) = &sent[0];
     let echo = Echo { kind: EchoKind::Reply, ..Echo::parse(request).unwrap() };
     let from = IpAddr::V4(*to);
-    let mut forged = |e: Echo, from: IpAddr| w.line.packet(w.now, from, &e.emit());
+    let mut forged = |e: Echo, from: IpAddr| w.line.packet(w.now, Duration::ZERO, from, &e.emit());
     assert_eq!(forged(Echo { nonce: echo.nonce ^ 1, ..echo }, from), Err(Refusal::WrongNonce));
     assert_eq!(forged(Echo { ident: echo.ident ^ 1, ..echo }, from), Err(Refusal::WrongSequence));
     let late = Echo { sequence: echo.sequence + 1, ..echo };
@@ -321,6 +321,18 @@ fn forged_answers_are_refused() {
     assert_eq!(forged(echo, IpAddr::V4(Ipv4Addr::LOCALHOST)), Err(Refusal::WrongSource));
     assert!(forged(echo, from).is_ok());
     assert_eq!(forged(echo, from), Err(Refusal::Duplicate));
+}
+
+/// Given an answer that waited for a late loop, then the round trip ends when the kernel received it.
+#[test]
+fn a_late_loop_is_no_latency() {
+    let mut w = World::new(check(), Verdict::Probing);
+    let sent = w.line.send(w.now);
+    let (to, request) = &sent[0];
+    let now = w.now + MS * 310;
+    assert!(w.line.packet(now, MS * 300, IpAddr::V4(*to), &reply(request)).is_ok());
+    let target = w.line.check.targets.iter().position(|target| target == to).unwrap();
+    assert_eq!(w.line.targets[target].quality.last_rtt(), Some(MS * 10));
 }
 
 /// Given probes of which some are lost and some answered after the time-out, then each is counted
@@ -356,7 +368,7 @@ fn an_answer_of_another_line_is_known() {
     let (to, request) = other.send(w.now).remove(0);
     let reply = Echo { kind: EchoKind::Reply, ..Echo::parse(&request).unwrap() }.emit();
     let from = IpAddr::V4(to);
-    assert_eq!(w.line.packet(w.now, from, &reply), Err(Refusal::WrongSequence));
+    assert_eq!(w.line.packet(w.now, Duration::ZERO, from, &reply), Err(Refusal::WrongSequence));
     assert!(other.is_answer(from, &reply) && !w.line.is_answer(from, &reply));
     assert_eq!((w.line.ident(), other.ident()), (0x1201, 0x1202));
     w.line.count_refusal(Refusal::WrongInterface);

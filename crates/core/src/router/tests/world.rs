@@ -8,6 +8,7 @@ use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
+use core::net::IpAddr;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -216,7 +217,11 @@ impl World {
                 }
                 let answer = self.answers.remove(&(*at, *number)).unwrap();
                 let (uplink, from, bytes) = answer;
-                self.router.handle(self.now, Input::Packet { uplink, from, bytes }, &mut out);
+                self.router.handle(
+                    self.now,
+                    Input::Packet { uplink, from, age: Duration::ZERO, bytes },
+                    &mut out,
+                );
                 stirred = true;
             }
             if stirred || self.router.deadline().is_some_and(|at| at <= self.now) {
