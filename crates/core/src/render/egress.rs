@@ -13,7 +13,9 @@
 //! source of its own.
 //!
 //! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
-//! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated.
+//! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated. Rules
+//! alone cannot do that: nothing in a ruleset ends a connection that is known, and each packet, though
+//! it is refused, keeps it alive.
 //!
 //! Left out: IPv6, and boxes inside the LAN, where all sources are right.
 
@@ -31,7 +33,7 @@ use alloc::vec::Vec;
 const LAST: i32 = 250;
 
 /// Where packets go whose source is not the uplink's first address.
-pub(crate) const STRANGE: &str = "foreign_source";
+pub const STRANGE: &str = "foreign_source";
 
 /// The mark of connections that belong to no uplink and must begin anew.
 pub(crate) const fn nobody(config: &Config) -> u32 {

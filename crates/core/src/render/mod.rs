@@ -22,6 +22,7 @@ mod shared;
 mod sysctl;
 
 pub(crate) use departure::SRCNAT;
+pub use egress::STRANGE as FOREIGN_SOURCE;
 pub(crate) use egress::nobody;
 pub(crate) use ladder::MAIN;
 pub use ladder::rule_span;

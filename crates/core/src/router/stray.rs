@@ -3,7 +3,8 @@
 //! They began where nothing is translated: through a VPN, by a route of `main`, before the
 //! first start. The last chain of our table drops their packets, and gives them a mark that no
 //! uplink has. The kernel asks for a translation only once for each connection, so they are
-//! deleted here: the next packet begins a new one, which is translated as any other.
+//! deleted here: the next packet begins a new one, which is translated as any other. The shell walks
+//! the connection table only if that chain has counted something.
 
 use super::Router;
 use crate::notice::Notice;

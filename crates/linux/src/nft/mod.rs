@@ -134,6 +134,25 @@ impl Nft {
         Ok(Some(ObservedFirewall { chains, slots: self.slots(table)?, dormant }))
     }
 
+    /// How many packets the rules of a chain of our table have counted; `None` without the chain.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn packets(&mut self, chain: &str) -> Result<Option<u64>, OpError> {
+        let dump = nft::dump_chain(NFT_TABLE, chain);
+        let found = self.socket.dump(
+            &dump,
+            || None,
+            |sum: &mut Option<u64>, rule| {
+                *sum = Some(sum.unwrap_or(0).wrapping_add(nft::packets(rule)));
+            },
+        );
+        match found {
+            Err(error) if error.errno == libc::ENOENT => Ok(None),
+            other => other,
+        }
+    }
+
     fn slots(&mut self, table: &str) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
         let dump = nft::dump_elements(table, NFT_SLOTS);
         let found = self.socket.dump(&dump, BTreeMap::new, |slots, message| {
@@ -283,4 +302,28 @@ fn convert(hook: &nft::Hook) -> Option<Base> {
         _ => return None,
     };
     Some(Base { kind, hook: number, priority: hook.priority })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::in_new_netns;
+    use std::process::Command;
+
+    /// Given chains of two tables, then the packets of one chain are told, and none of any other.
+    #[test]
+    fn a_chain_says_what_it_counted() {
+        in_new_netns(|| {
+            let mut nft = Nft::open().unwrap();
+            assert_eq!(nft.packets("strange"), Ok(None));
+            let text = "add table inet rail; add chain inet rail strange; add chain inet rail other; \
+                        add rule inet rail strange ip saddr 192.0.2.1 accept; \
+                        add rule inet rail strange counter packets 5 bytes 500 drop; \
+                        add rule inet rail strange counter packets 2 bytes 200; \
+                        add rule inet rail other counter packets 100 bytes 9";
+            assert!(Command::new("nft").arg(text).status().unwrap().success());
+            assert_eq!(nft.packets("strange"), Ok(Some(7)));
+            assert_eq!(nft.packets("absent"), Ok(None));
+        });
+    }
 }

@@ -89,6 +89,11 @@ impl Kernel {
         }
     }
 
+    /// What a chain of our table has counted; `None` if that cannot be told.
+    pub fn packets(&mut self, chain: &str) -> Option<u64> {
+        self.nft.packets(chain).ok().flatten()
+    }
+
     /// Performs one change; all but [`Op::Nft`].
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 mod carrier;
 mod kernel;
 mod record;
+mod strays;
 mod survey;
 mod worker;
 
@@ -24,6 +25,7 @@ pub use kernel::Kernel;
 use kernel::Monitors;
 use rail_core::net::IfName;
 use rail_core::notice::{Notice, Severity};
+use rail_core::render::FOREIGN_SOURCE;
 use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, NOBODY, Output};
@@ -32,6 +34,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use strays::Strays;
 use survey::Turn;
 use worker::{Finished, Workers};
 
@@ -71,6 +74,7 @@ pub struct Shell {
     /// When the core was last told of changes.
     told: Instant,
     survey: Turn,
+    strays: Strays,
     events: VecDeque<Event>,
     save_error: Option<String>,
     /// The disk let a state wait too long, and has not answered since.
@@ -130,6 +134,7 @@ impl Shell {
             changed: None,
             told: Instant::ZERO,
             survey: Turn::default(),
+            strays: Strays::default(),
             events: VecDeque::new(),
             save_error: None,
             disk_hangs: false,
@@ -275,7 +280,14 @@ impl Shell {
             }
             Output::Observe(scope) => self.observe(scope),
             // A look for connections of no uplink is a change only if it finds some.
-            Output::Purge(purge) if purge.is_routine() => self.workers.purge(purge),
+            Output::Purge(purge) if purge.is_routine() => {
+                if self.strays.is_due(clock::now(), self.kernel.packets(FOREIGN_SOURCE)) {
+                    self.workers.purge(purge);
+                } else {
+                    let nothing = Input::Purged { uplink: purge.uplink, result: Ok(0) };
+                    self.events.push_back(Event::Input(nothing));
+                }
+            }
             Output::Purge(purge) => {
                 self.record.at(Moment::Before);
                 self.workers.purge(purge);
@@ -411,6 +423,9 @@ impl Shell {
         for finished in self.workers.take_finished() {
             match finished {
                 Finished::Purged(uplink, result) => {
+                    if uplink == NOBODY {
+                        self.strays.answered(&result);
+                    }
                     let (key, done) =
                         (format!("connections of {uplink}"), result.clone().map(drop));
                     if uplink != NOBODY || result != Ok(0) {

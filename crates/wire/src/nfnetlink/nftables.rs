@@ -56,7 +56,11 @@ const HOOK_NUMBER: u16 = 1;
 const HOOK_PRIORITY: u16 = 2;
 const RULE_CHAIN: u16 = 2;
 const RULE_HANDLE: u16 = 3;
+const RULE_EXPRESSIONS: u16 = 4;
 const RULE_USERDATA: u16 = 7;
+const EXPRESSION_NAME: u16 = 1;
+const EXPRESSION_DATA: u16 = 2;
+const COUNTER_PACKETS: u16 = 2;
 /// `NFTNL_UDATA_RULE_COMMENT`.
 const USERDATA_COMMENT: u8 = 0;
 const SET_NAME: u16 = 2;
@@ -203,6 +207,23 @@ fn comment_of(mut bytes: &[u8]) -> Option<String> {
     None
 }
 
+/// How many packets the counters of a rule have seen.
+pub fn packets(rule: &Message<'_>) -> u64 {
+    let all = attributes(rule.payload.get(FIXED..).unwrap_or(&[]));
+    all.filter(|a| a.kind == RULE_EXPRESSIONS)
+        .flat_map(|list| attributes(list.payload))
+        .filter(|a| a.kind == LIST_ELEMENT)
+        .filter_map(|expression| counted(expression.payload))
+        .fold(0, u64::wrapping_add)
+}
+
+fn counted(expression: &[u8]) -> Option<u64> {
+    attributes(expression).find(|a| a.kind == EXPRESSION_NAME && a.text() == Some("counter"))?;
+    let data = attributes(expression).find(|a| a.kind == EXPRESSION_DATA)?;
+    let packets = attributes(data.payload).find(|a| a.kind == COUNTER_PACKETS)?;
+    packets.payload.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
 /// Reads the elements of a message about a map with 32-bit keys and values.
 pub fn elements(message: &Message<'_>) -> Vec<(u32, u32)> {
     let all = attributes(message.payload.get(FIXED..).unwrap_or(&[]));
@@ -240,6 +261,13 @@ pub fn dump_chains() -> Request {
 pub fn dump_rules(table: &str) -> Request {
     let mut request = request(msg::GETRULE, flag::DUMP);
     request.text(TABLE, table);
+    request
+}
+
+/// A request for the rules of one chain.
+pub fn dump_chain(table: &str, chain: &str) -> Request {
+    let mut request = dump_rules(table);
+    request.text(RULE_CHAIN, chain);
     request
 }
 
@@ -350,7 +378,7 @@ mod tests {
         let read = |bytes: &[u8]| {
             for m in messages(bytes).flatten() {
                 let _ = (elements(&m), Chain::parse(&m, "rail"), Rule::parse(&m, "rail"));
-                let _ = (generation(&m), table_of(&m), is_dormant(&m));
+                let _ = (generation(&m), table_of(&m), is_dormant(&m), packets(&m));
             }
         };
         for at in 0..bytes.len() {
