@@ -54,6 +54,8 @@ pub struct Line {
     /// Its table has a default, and a rule leads there. What goes by the shared default goes its way
     /// by luck.
     has_way: bool,
+    /// Since when; while it was gone the uplink was not probed.
+    pub way_since: Instant,
     /// Since when its link is down or without carrier.
     pub unplugged_since: Option<Instant>,
     /// Since when its link is set up and has its address: routes through it can exist.
@@ -101,6 +103,7 @@ impl Line {
             is_plugged: false,
             is_routable: false,
             has_way: false,
+            way_since: now,
             unplugged_since: None,
             routable_since: None,
             steady_since: now,
@@ -360,7 +363,11 @@ impl Scene {
             let has_address = self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
             line.is_plugged = link.is_some_and(|link| link.carrier);
             line.is_routable = link.is_some() && has_address;
-            line.has_way = has_way(&self.kernel, line.mark);
+            let has_way = has_way(&self.kernel, line.mark);
+            if has_way && !line.has_way {
+                line.way_since = self.now;
+            }
+            line.has_way = has_way;
             line.pinned = self.ways.pinned[i];
             line.probe = self.ways.probes[i];
             let carries = self.ways.fresh.iter().any(|way| way.line == Some(i));

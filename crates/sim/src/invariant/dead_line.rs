@@ -21,7 +21,8 @@ impl Law for DeadLine {
                 continue;
             };
             let heard = scene.net.lines[i].last_arrival;
-            let since = line.since.max(carrying).max(heard).max(scene.excuses.resumed);
+            let probed = line.way_since.max(scene.excuses.resumed);
+            let since = line.since.max(carrying).max(heard).max(probed);
             let overdue =
                 |at: Instant, bound| scene.excuses.is_overdue(scene.now, at, bound);
             let unplugged = line.unplugged_since.map(|at| at.max(carrying));
