@@ -1,8 +1,8 @@
 //! Who shares better: the kernel's weighted multipath, or slots in nftables.
 //!
-//! Both get the same drawing of three lines, 1:2:3. What counts is how far the
+//! Both get the same drawing of three uplinks, 1:2:3. What counts is how far the
 //! shares are off, for many clients and for one client with one server, and how
-//! many clients of healthy lines change their line when another one dies.
+//! many clients of healthy uplinks change their uplink when another one dies.
 
 use rail_lab::topology::servers;
 use rail_lab::{
@@ -58,7 +58,7 @@ fn drawing(addresses: bool) -> Result<(Topology, Servers), LabError> {
 }
 
 /// The kernel's choice, with the marks and tables that any router needs to keep a connection on
-/// its line.
+/// its uplink.
 fn kernel(name: &'static str, policy: &str) -> Result<Figures, LabError> {
     let (topology, _servers) = drawing(true)?;
     let router = &topology.router;
@@ -88,7 +88,7 @@ fn kernel(name: &'static str, policy: &str) -> Result<Figures, LabError> {
     Ok(result(name, many, one, &topology, &before, &after))
 }
 
-/// The default route over these lines.
+/// The default route over these uplinks.
 fn multipath(topology: &Topology, lines: &[usize]) -> Result<(), LabError> {
     let mut route = String::from("ip route replace default");
     for n in lines {
@@ -145,7 +145,7 @@ fn deviations(topology: &Topology) -> Result<(f64, f64), LabError> {
     Ok((many.deviation(&sources, &WEIGHTS), one.deviation(&sources, &WEIGHTS)))
 }
 
-/// One connection of each client to one server: the line it took.
+/// One connection of each client to one server: the uplink it took.
 fn lines_of_clients(topology: &Topology) -> Result<BTreeMap<Ipv4Addr, Ipv4Addr>, LabError> {
     let report = connect(topology, &topology.clients(), &servers()[..1], CLIENTS)?;
     let taken = report.attempts.iter();

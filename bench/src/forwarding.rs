@@ -7,7 +7,7 @@ use rail_lab::{LabError, Rail};
 use std::time::Duration;
 
 const MASQUERADE: &str = "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"wan1\" masquerade; }; }\n";
-/// What two lines need at the least: local specifics first, then mark to table.
+/// What two uplinks need at the least: local specifics first, then mark to table.
 const RULES: &str = "rule add priority 1000 lookup main suppress_prefixlength 0\n\
                      rule add priority 1001 fwmark 0x1000000/0x7f000000 lookup 101\n\
                      rule add priority 1002 lookup 101\n\
@@ -19,7 +19,7 @@ const FILTER: &str = "table ip filter { chain forward { type filter hook forward
                       ct state established,related accept; iifname \"lan0\" \
                       tcp flags syn tcp option maxseg size set rt mtu; iifname \"lan0\" accept; }; }\n";
 
-/// How long the daemon may take to find its lines good.
+/// How long the daemon may take to find its uplinks good.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Variant {

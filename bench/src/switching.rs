@@ -8,10 +8,10 @@ use std::time::Duration;
 /// The most that 10 uplinks may take, in milliseconds.
 const LIMIT_MS: f64 = 5.0;
 
-/// How long a line may take to be seen as it is.
+/// How long an uplink may take to be seen as it is.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Cuts and mends line 1; the daemon itself says how long each switch took.
+/// Cuts and mends uplink 1; the daemon itself says how long each switch took.
 pub(crate) fn run() -> Result<bool, LabError> {
     let rounds = from_env("BENCH_ROUNDS", 9);
     println!("switching: decided to verified, milliseconds, median (min to max)");

@@ -1,4 +1,4 @@
-//! One variant's world: client, router and server, two lines between router and server.
+//! One variant's world: client, router and server, two uplinks between router and server.
 //!
 //! ```text
 //!   client 192.168.1.10 ── lan0 [router] wan1 ── 100.64.1.1 ┐
@@ -9,7 +9,7 @@ use rail_lab::node::veth;
 use rail_lab::{LabError, Node};
 use std::net::Ipv4Addr;
 
-/// The server's address, beyond both lines.
+/// The server's address, beyond both uplinks.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Client, router, server.
@@ -20,7 +20,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Builds the drawing with `lines` lines; the router forwards, but has no default route.
+    /// Builds the drawing with `uplinks` uplinks; the router forwards, but has no default route.
     pub(crate) fn new(lines: u8) -> Result<Self, LabError> {
         let world = Self {
             client: Node::new("client")?,
@@ -46,20 +46,20 @@ impl World {
             world.router.ip_batch(&format!("link set {wan} up\n"))?;
         }
         world.server.set("net/ipv4/conf/all/rp_filter", "0")?;
-        // Answers go back by the line whose address asked; plain forwarding returns by line 1.
+        // Answers go back by the uplink whose address asked; plain forwarding returns by uplink 1.
         world.server.ip_batch("route add 192.168.1.0/24 via 100.64.1.2 dev acc1\n")?;
         world.router.set("net/ipv4/ip_forward", "1")?;
         Ok(world)
     }
 
-    /// Gives the router line 1 as its only way out.
+    /// Gives the router uplink 1 as its only way out.
     pub(crate) fn plain_route(&self) -> Result<(), LabError> {
         self.router.ip_batch(
             "addr add 100.64.1.2/24 dev wan1\nroute add default via 100.64.1.1 dev wan1\n",
         )
     }
 
-    /// The configuration of `rail` for this world: line 1 in front, the others behind it.
+    /// The configuration of `rail` for this world: uplink 1 in front, the others behind it.
     pub(crate) fn config(&self, lines: u8, tier: impl Fn(u8) -> u8) -> String {
         let mut text = String::from(
             "[lan]\ninterfaces = [\"lan0\"]\n\n[check]\n\

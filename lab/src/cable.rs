@@ -26,7 +26,7 @@ struct End {
 }
 
 impl Topology {
-    /// Deletes the interfaces at both ends of a line's access cable.
+    /// Deletes the interfaces at both ends of an uplink's access cable.
     ///
     /// # Errors
     /// When the kernel refuses it.
@@ -48,7 +48,7 @@ impl Topology {
         Unplugged::pull(router, peer)
     }
 
-    /// Exchanges the names of the router's interfaces of two lines, by way of a third name.
+    /// Exchanges the names of the router's interfaces of two uplinks, by way of a third name.
     ///
     /// # Errors
     /// When the kernel refuses it.

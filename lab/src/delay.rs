@@ -97,7 +97,7 @@ fn hold_back(mut socket: File, by: Duration, stop: &AtomicBool) {
         let now = Instant::now();
         while held.front().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, packet)) = held.pop_front() {
-                // A packet that the kernel refuses is a lost packet, as on a real line.
+                // A packet that the kernel refuses is a lost packet, as on a real uplink.
                 let _ = socket.write(&packet);
             }
         }

@@ -1,6 +1,6 @@
 //! Faults that can be injected and repaired, and when they were.
 //!
-//! A line holds one fault at a time: a repair empties the chains of its nodes. The time of
+//! An uplink holds one fault at a time: a repair empties the chains of its nodes. The time of
 //! a fault is taken just before the tool starts, so every measured outage includes it.
 
 use crate::delay::Delay;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// What can break on a line.
+/// What can break on an uplink.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// The gateway answers for itself and forwards nothing.
@@ -29,7 +29,7 @@ pub enum Fault {
     Loss(u8),
     /// Everything the router sends is late by this much.
     Latency(Duration),
-    /// One target does not answer on this line.
+    /// One target does not answer on this uplink.
     Target(Ipv4Addr),
 }
 
@@ -60,7 +60,7 @@ pub struct Injected {
 }
 
 impl Topology {
-    /// Breaks line `number`, from 1.
+    /// Breaks uplink `number`, from 1.
     ///
     /// # Errors
     /// When a tool refuses it, or a second hop is asked for and not there.

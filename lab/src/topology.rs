@@ -42,7 +42,7 @@ impl Plan {
     }
 }
 
-/// One line of the router: its provider and what is behind.
+/// One uplink of the router: its provider and what is behind.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Number from 1: `isp1` on `wan1`.
@@ -64,7 +64,7 @@ impl Line {
         format!("wan{}", self.number)
     }
 
-    /// The router's address on this line.
+    /// The router's address on this uplink.
     pub fn address(&self) -> Ipv4Addr {
         address_of(self.number)
     }
@@ -79,7 +79,7 @@ impl Line {
         self.transit.as_ref().map_or((&self.isp, "acc"), |transit| (transit, "low"))
     }
 
-    /// Makes the line as slow as this in both directions; a packet waits for `queue` at the most.
+    /// Makes the uplink as slow as this in both directions; a packet waits for `queue` at the most.
     ///
     /// # Errors
     /// When the kernel refuses it.
@@ -103,7 +103,7 @@ pub struct Topology {
     pub router: Node,
     /// Servers and targets.
     pub internet: Node,
-    /// The lines, number 1 first.
+    /// The uplinks, number 1 first.
     pub lines: Vec<Line>,
     /// Inside networks beside the LAN.
     pub networks: Vec<Network>,
@@ -161,7 +161,7 @@ impl Topology {
         Ok(topology)
     }
 
-    /// The line with this number, from 1.
+    /// The uplink with this number, from 1.
     pub fn line(&self, number: usize) -> &Line {
         &self.lines[number - 1]
     }
@@ -180,12 +180,12 @@ impl Topology {
         (0..self.clients).map(client_address).collect()
     }
 
-    /// The number of the line that an address seen by a server belongs to.
+    /// The number of the uplink that an address seen by a server belongs to.
     pub fn line_of(&self, seen: Ipv4Addr) -> Option<usize> {
         (1..=self.lines.len()).find(|number| address_of(*number) == seen)
     }
 
-    /// Makes a target silent on every line.
+    /// Makes a target silent on every uplink.
     ///
     /// # Errors
     /// When nft refuses it.
@@ -231,7 +231,7 @@ impl Topology {
         out
     }
 
-    /// Gives the drawing IPv6 through line 1: the inside is 2001:db8:1::/64, further networks are
+    /// Gives the drawing IPv6 through uplink 1: the inside is 2001:db8:1::/64, further networks are
     /// beside it, and a server is 2001:db8:2::1.
     ///
     /// # Errors
@@ -434,7 +434,7 @@ fn build_line(n: usize, plan: &Plan, router: &Node, internet: &Node) -> Result<L
 /// Client addresses in the router's own network.
 const BESIDE: usize = 200;
 
-/// Indexes of the lines' interfaces begin behind this one.
+/// Indexes of the uplinks' interfaces begin behind this one.
 const CABLES: u32 = 1000;
 
 /// Where faults are put in.

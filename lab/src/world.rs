@@ -21,17 +21,17 @@ pub struct World {
 }
 
 impl World {
-    /// Builds the drawing, starts servers and daemon, and waits until all lines are up.
+    /// Builds the drawing, starts servers and daemon, and waits until all uplinks are up.
     ///
     /// # Errors
-    /// When a part fails, or the lines are not up within ten seconds.
+    /// When a part fails, or the uplinks are not up within ten seconds.
     pub fn start(plan: &Plan, text: &ConfigText) -> Result<Self, LabError> {
         let world = Self::begin(Topology::build(plan)?, text)?;
         world.rail.wait_all_up(Duration::from_secs(10))?;
         Ok(world)
     }
 
-    /// Starts servers and daemon in a drawing that is as the test wants it, and waits for no line.
+    /// Starts servers and daemon in a drawing that is as the test wants it, and waits for no uplink.
     ///
     /// # Errors
     /// When a part fails.
@@ -41,7 +41,7 @@ impl World {
         Ok(Self { rail, servers, topology })
     }
 
-    /// The router's addresses, line 1 first: what servers see.
+    /// The router's addresses, uplink 1 first: what servers see.
     pub fn sources(&self) -> Vec<Ipv4Addr> {
         self.topology.lines.iter().map(|line| line.address()).collect()
     }

@@ -35,7 +35,7 @@ fn docker_rules(router: &Node) -> String {
 fn docker_that_starts_later_changes_no_line() {
     isolated(|| {
         // given a running router / when Docker's rules come, then its users' two lines for the
-        // inside, and a line dies / then hosts and containers are shared, and each of their
+        // inside, and an uplink dies / then hosts and containers are shared, and each of their
         // connections has one source; Docker's rules are as they were
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let net = &world.topology;

@@ -1,8 +1,8 @@
-//! Interfaces come, go, and change under the running daemon: it follows them by name, lines
+//! Interfaces come, go, and change under the running daemon: it follows them by name, uplinks
 //! that are not concerned notice nothing, and nothing is left behind.
 //!
 //! Checks are quick here (20 ms, two good rounds), so that what is measured is how soon the
-//! state is whole again and not how long `recover_after` makes a line wait.
+//! state is whole again and not how long `recover_after` makes an uplink wait.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 const CHECK: &str = "interval = \"20ms\"\ntimeout = \"100ms\"\nrecover_after = 2\n";
 const PATIENCE: Duration = Duration::from_secs(20);
-/// From the moment when all is whole again to the first state and all lines in use.
+/// From the moment when all is whole again to the first state and all uplinks in use.
 const RESTORED: Duration = Duration::from_secs(1);
 /// How long a blip of the carrier lasts.
 const BLIP: Duration = Duration::from_millis(100);
@@ -28,9 +28,9 @@ enum Churn {
     Replaced,
     /// Has another name for a while.
     Renamed,
-    /// Two lines exchange their interfaces' names: each is on the wire of the other.
+    /// Two uplinks exchange their interfaces' names: each is on the wire of the other.
     NamesSwapped,
-    /// Two lines exchange names and wires: each is on its own wire, with the other's device.
+    /// Two uplinks exchange names and wires: each is on its own wire, with the other's device.
     DevicesSwapped,
     /// Has another hardware address for a while.
     Hardware,
@@ -67,7 +67,7 @@ impl Churn {
         self.swaps() || self == Self::Renamed
     }
 
-    /// Disturbs line `a`, and `b` if two are swapped, and makes all whole again.
+    /// Disturbs uplink `a`, and `b` if two are swapped, and makes all whole again.
     fn run(self, world: &World, a: usize, b: usize) -> Times {
         let net = &world.topology;
         let (line, router) = (net.line(a), &net.router);
@@ -134,7 +134,7 @@ fn health_of(world: &World, number: usize, health: &str) -> Instant {
     world.rail.wait_health(&world.topology.line(number).name(), health, PATIENCE).unwrap()
 }
 
-/// Waits until all lines are up, the kernel has what is wanted, and each line carries
+/// Waits until all uplinks are up, the kernel has what is wanted, and each uplink carries
 /// connections; returns when.
 fn restored(world: &World, what: &str) -> Instant {
     let used = || {
@@ -160,12 +160,12 @@ fn wait_for_state(world: &World, first: &str, what: &str) -> Instant {
     })
 }
 
-/// given flows and new connections on all lines / when an interface is disturbed and made whole
-/// again / then all is as before, and lines that were not concerned lost nothing; gives the time
+/// given flows and new connections on all uplinks / when an interface is disturbed and made whole
+/// again / then all is as before, and uplinks that were not concerned lost nothing; gives the time
 /// it took
 fn one_cycle(world: &World, first: &str, churn: Churn, (a, b): (usize, usize)) -> Duration {
     let what = format!("{churn:?} of line {a}");
-    // So many that each line has some.
+    // So many that each uplink has some.
     let flows = world.flows(20, 20);
     let connector = world.connector();
     let wrong = world.topology.wrong_sources().unwrap();
@@ -248,8 +248,8 @@ fn descriptors(world: &World) -> usize {
 #[test]
 fn an_interface_that_appears_later_is_taken_up() {
     isolated(|| {
-        // given a line whose interface does not exist / when the daemon starts, and later the
-        // interface appears / then the line is absent, the others carry all, and it joins them
+        // given an uplink whose interface does not exist / when the daemon starts, and later the
+        // interface appears / then the uplink is absent, the others carry all, and it joins them
         let topology = Topology::build(&Plan::new(3)).unwrap();
         let unplugged = topology.unplug(2).unwrap();
         let text = ConfigText { check: CHECK.into(), ..ConfigText::weights(&[1, 1, 1]) };
@@ -274,7 +274,7 @@ fn an_interface_that_appears_later_is_taken_up() {
 fn a_gateway_that_waits_for_our_address_hears_it() {
     isolated(|| {
         // given a gateway whose ARP request was answered while that answer could not leave yet: we
-        // know it, it does not know us / when the line begins / then it hears our address at once,
+        // know it, it does not know us / when the uplink begins / then it hears our address at once,
         // and not only when it or our kernel asks again, which here would be never
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let (line, router) = (topology.line(1), &topology.router);
@@ -294,7 +294,7 @@ fn a_gateway_that_waits_for_our_address_hears_it() {
 fn an_inside_interface_that_is_replaced_is_still_inside() {
     isolated(|| {
         // given a filtered inside / when its interface is replaced many times / then each time
-        // the inside is served and closed as before, by the same rules, and no line noticed
+        // the inside is served and closed as before, by the same rules, and no uplink noticed
         let cycles = if long() { 100 } else { 4 };
         let text = ConfigText { check: CHECK.into(), ..ConfigText::weights(&[1, 1, 1]) };
         let world = World::start(&Plan::new(3), &text).unwrap();
@@ -318,7 +318,7 @@ fn an_inside_interface_that_is_replaced_is_still_inside() {
     });
 }
 
-/// How often each line changed its health.
+/// How often each uplink changed its health.
 fn transitions(world: &World) -> Vec<String> {
     let names = world.topology.lines.iter().map(|line| line.name());
     names.map(|name| world.rail.uplink(&name, "transitions").unwrap()).collect()

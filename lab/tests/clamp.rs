@@ -58,7 +58,7 @@ fn handshakes(world: &World) -> (Vec<u32>, Vec<u32>) {
 #[test]
 fn segments_fit_the_narrowest_part_of_the_way() {
     isolated(|| {
-        // given an inside of jumbo frames / when the lines have 1500 bytes, then 1400, then a
+        // given an inside of jumbo frames / when the uplinks have 1500 bytes, then 1400, then a
         // tunnel beside them is narrow, and is gone again / then SYN and SYN-ACK always fit
         let text = ConfigText { rest: FORWARD.into(), ..ConfigText::default() };
         let world = World::start(&Plan::new(1), &text).unwrap();

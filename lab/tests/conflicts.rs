@@ -52,7 +52,7 @@ const UFW: Theirs = Theirs {
             router,
             match opened {
                 false => include_str!("fixtures/ufw.iptables"),
-                // What `ufw route allow in on lan0 out on wan1` adds, for both lines.
+                // What `ufw route allow in on lan0 out on wan1` adds, for both uplinks.
                 true => {
                     "*filter\n-A ufw-user-forward -i lan0 -o wan1 -j ACCEPT\n\
                      -A ufw-user-forward -i lan0 -o wan2 -j ACCEPT\nCOMMIT\n"
@@ -244,7 +244,7 @@ fn tailscale_dump(router: &Node) -> String {
     dump(router, &["ip filter", "ip nat"]) + &rules.join("\n") + &routes
 }
 
-/// Given Tailscale as a subnet router / when a peer and hosts inside use the lines / then both
+/// Given Tailscale as a subnet router / when a peer and hosts inside use the uplinks / then both
 /// are shared and nothing is named; an exit node and overlapping marks are.
 fn beside_tailscale(comes_first: bool) {
     let (mut world, peer) = world(|router| comes_first.then(|| tailscale(router)));

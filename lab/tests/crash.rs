@@ -56,8 +56,8 @@ fn connections_do_not_notice_a_crash_and_a_restart() {
 #[test]
 fn a_crash_at_any_moment_of_a_failover_heals() {
     isolated(|| {
-        // given a line that dies / when the daemon is killed at some moment of its reaction
-        // and starts again / then the line leaves, returns, and the state is the first one
+        // given an uplink that dies / when the daemon is killed at some moment of its reaction
+        // and starts again / then the uplink leaves, returns, and the state is the first one
         let kills = if long() { 50 } else { 6 };
         let check = "interval = \"50ms\"\ntimeout = \"200ms\"\nrecover_after = 3\n";
         let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1, 1]) };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[test]
 fn cycles_leave_the_state_as_it_was() {
     isolated(|| {
-        // given quick checks / when two lines die and return many times / then the state
+        // given quick checks / when two uplinks die and return many times / then the state
         // equals the first one
         let cycles = if long() { 1000 } else { 40 };
         let check = "interval = \"20ms\"\ntimeout = \"100ms\"\nrecover_after = 2\n";

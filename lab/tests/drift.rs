@@ -228,8 +228,8 @@ fn a_rival_is_shown_as_contested_and_slows_us_down() {
 #[test]
 fn a_foreign_route_in_our_place_stays() {
     isolated(|| {
-        // given somebody else's default in the table of a line / when the daemon starts / then that
-        // route stays and is shown, the line is no-way and the other one is up; when it goes, ours comes
+        // given somebody else's default in the table of an uplink / when the daemon starts / then that
+        // route stays and is shown, the uplink is no-way and the other one is up; when it goes, ours comes
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let router = &topology.router;
         router.sh("ip link set wan1 up").unwrap();

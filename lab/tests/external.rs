@@ -38,7 +38,7 @@ fn reach(world: &World, from: Ipv4Addr, line: usize, port: u16, count: usize) ->
     Connector::start(&world.topology.internet, plan).finish().unwrap().failed()
 }
 
-/// The source that the server saw of a connection from its neighbour to a line's address.
+/// The source that the server saw of a connection from its neighbour to an uplink's address.
 fn hairpin(world: &World, line: usize, port: u16) -> Option<Ipv4Addr> {
     let plan = ConnectorPlan {
         sources: vec![Ipv4Addr::new(192, 168, 1, 11)],
@@ -51,7 +51,7 @@ fn hairpin(world: &World, line: usize, port: u16) -> Option<Ipv4Addr> {
 }
 
 /// Given the rules loaded by `load`, then connections are shared and pinned, forwards answer by
-/// the line they came in by, what is closed is closed, a death moves new connections, and nobody
+/// the uplink they came in by, what is closed is closed, a death moves new connections, and nobody
 /// notices other weights, a crash and a restart.
 fn serves(load: impl FnOnce(&World)) {
     let check = if long() { "" } else { "recover_after = 3\n" }.into();
@@ -108,8 +108,8 @@ fn opens_what_it_should(world: &World) {
     }
 }
 
-/// Failed connections after the death of a line. The router's own flows from its inside address,
-/// too, stay with their line at its return.
+/// Failed connections after the death of an uplink. The router's own flows from its inside address,
+/// too, stay with their uplink at its return.
 fn follows_a_death(world: &World) -> usize {
     let net = &world.topology;
     let own = vec![Ipv4Addr::new(192, 168, 1, 1)];

@@ -21,7 +21,7 @@ const CARRIER_WORST: Duration = Duration::from_millis(100);
 #[test]
 fn own_flows_from_an_inside_address_move_and_stay_where_they_are() {
     isolated(|| {
-        // given such flows on both lines / when one line dies / then its flows go on by the other;
+        // given such flows on both uplinks / when one uplink dies / then its flows go on by the other;
         // when it returns / then all stay where they are, and lose nothing
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let net = &world.topology;
@@ -63,7 +63,7 @@ fn silent(fault: Fault) {
     assert_eq!(world.topology.wrong_sources().unwrap(), 0);
 }
 
-/// given flows on all lines / when one line fails and returns / then flows of other lines
+/// given flows on all uplinks / when one uplink fails and returns / then flows of other uplinks
 /// lose nothing, and nobody loses anything at the return; gives the time to the last failure
 fn one_fault(world: &World, line: usize, fault: Fault, run: usize) -> Duration {
     let flows = world.flows(24, 12);

@@ -78,7 +78,7 @@ fn closed_from_outside_in_both_families() {
 #[test]
 fn a_disabled_line_is_closed_in_both_families() {
     isolated(|| {
-        // given listeners on the router and inside / when a line is disabled by a reload, and its
+        // given listeners on the router and inside / when an uplink is disabled by a reload, and its
         // provider tries to reach them / then it cannot, and the inside still can
         let text = ConfigText::default();
         let plan = Plan { addresses: true, ..Plan::new(2) };
@@ -132,10 +132,10 @@ fn mode_off_leaves_the_filter_to_others() {
 #[test]
 fn ssh_survives_start_reload_crash_and_stop() {
     timed(|| {
-        // given long connections to the router's port 22 from the LAN and, allowed, by a line /
+        // given long connections to the router's port 22 from the LAN and, allowed, by an uplink /
         // when the daemon starts, reloads, crashes, starts, and stops / then they go on
         let net = Topology::build(&Plan { addresses: true, ..Plan::new(2) }).unwrap();
-        // The administrator's own route, so that the line answers before the first start.
+        // The administrator's own route, so that the uplink answers before the first start.
         net.router.sh("ip route add default via 100.64.1.1").unwrap();
         let _ssh = Servers::tcp(&net.router, "0.0.0.0:22".parse().unwrap()).unwrap();
         let outside = Ipv4Addr::new(192, 0, 2, 50);
@@ -180,8 +180,8 @@ fn a_start_with_dead_lines_opens_the_router_at_once() {
     });
 }
 
-/// given a fresh system with dead lines / when the daemon starts / then the LAN reaches the
-/// router, and the internet if a line lives, within two seconds
+/// given a fresh system with dead uplinks / when the daemon starts / then the LAN reaches the
+/// router, and the internet if an uplink lives, within two seconds
 fn boot(dead: usize) -> (Duration, Option<Duration>) {
     let limit = Duration::from_secs(2);
     let net = Topology::build(&Plan::new(3)).unwrap();

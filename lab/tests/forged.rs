@@ -46,10 +46,10 @@ fn refused(uplink: &Value) -> u64 {
     reasons.values().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// The lies about one line: all that somebody can say who knows everything but the secret bits
+/// The lies about one uplink: all that somebody can say who knows everything but the secret bits
 /// of the probes that are on their way.
 struct Lies<'a> {
-    /// Requests of the line and of the other one, as they were heard.
+    /// Requests of the uplink and of the other one, as they were heard.
     own: &'a [Request],
     other: &'a [Request],
     to: Ipv4Addr,
@@ -80,7 +80,7 @@ impl Lies<'_> {
             // A replay; and the same from somebody who is no target.
             2 => {}
             3 => return (Ipv4Addr::new(192, 0, 2, 50), message),
-            // The answer to a probe of the other line.
+            // The answer to a probe of the other uplink.
             4 => {
                 let request = pick(self.other);
                 return (request.to, request.reply());
@@ -93,11 +93,11 @@ impl Lies<'_> {
     }
 }
 
-/// Sends the lies about a line through its own provider; how many, and how fast.
+/// Sends the lies about an uplink through its own provider; how many, and how fast.
 fn flood(world: &World, listener: &Listener, line: usize) -> (usize, Duration) {
     let [own, other] = [line, 3 - line].map(|n| world.topology.line(n).address());
     let forger = Forger::open(&world.topology.line(line).isp).unwrap();
-    // The present requests of a dead line are not heard; those of before serve.
+    // The present requests of a dead uplink are not heard; those of before serve.
     let (mut heard, mut others) = (listener.last(own), listener.last(other));
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let start = Instant::now();
@@ -108,7 +108,7 @@ fn flood(world: &World, listener: &Listener, line: usize) -> (usize, Duration) {
             heard = if new.is_empty() { heard } else { new };
             others = if news.is_empty() { others } else { news };
         }
-        // What is answered already: a line that answers has had its real answer by now.
+        // What is answered already: an uplink that answers has had its real answer by now.
         let used = &heard[..heard.len().saturating_sub(3).max(1)];
         let mut lies = Lies { own: used, other: &others, to: own, random: &mut random };
         let (from, message) = lies.next(number);
@@ -138,9 +138,9 @@ fn tell(what: &str, (sent, took): (usize, Duration), world: &World, uplink: &Val
 #[test]
 fn a_dead_line_stays_down_under_forged_replies() {
     isolated(|| {
-        // given a line that is dead behind its provider / when somebody there forges replies, with
+        // given an uplink that is dead behind its provider / when somebody there forges replies, with
         // everything right but what only the targets could know / then none counts as an answer,
-        // and the line stays down; and the other line hears nothing of it
+        // and the uplink stays down; and the other uplink hears nothing of it
         let (world, listener) = world();
         let isp = &world.topology.line(2).isp;
         isp.sh("ip route add 100.64.1.2/32 via 100.64.2.2").unwrap();
@@ -150,7 +150,7 @@ fn a_dead_line_stays_down_under_forged_replies() {
         let (dead, alive) = (seen(&world, "isp2"), seen(&world, "isp1"));
         let asked: Vec<u64> = targets().iter().map(|t| listener.count(living, *t)).collect();
         let sent = flood(&world, &listener, 2);
-        // Genuine answers of the living line, brought by the wrong one.
+        // Genuine answers of the living uplink, brought by the wrong one.
         let forger = Forger::open(isp).unwrap();
         let stray = listener.last(living);
         let strayed = stray.iter().filter(|r| forger.send(r.to, living, &r.reply())).count();
@@ -194,7 +194,7 @@ fn assert_no_more_answers_than_questions(
 #[test]
 fn a_live_line_stays_up_under_forged_replies() {
     isolated(|| {
-        // given a line that is well / when it is flooded with forged and replayed replies / then
+        // given an uplink that is well / when it is flooded with forged and replayed replies / then
         // it stays up, and no more answers are taken than there were questions
         let (world, listener) = world();
         let own = world.topology.line(1).address();

@@ -38,7 +38,7 @@ fn served(forwards: &str) -> (World, [Servers; 2]) {
     (world, [web, others])
 }
 
-/// Connections to a port of one line from one address; the sources that the server saw.
+/// Connections to a port of one uplink from one address; the sources that the server saw.
 fn ask(from: &Node, source: Ipv4Addr, to: (&Line, u16), count: usize) -> Seen {
     let plan = ConnectorPlan {
         servers: vec![SocketAddrV4::new(to.0.address(), to.1)],
@@ -49,7 +49,7 @@ fn ask(from: &Node, source: Ipv4Addr, to: (&Line, u16), count: usize) -> Seen {
     Connector::start(from, plan).finish().unwrap().by_source()
 }
 
-/// Connections from the internet to the forwarded port of one line; failures.
+/// Connections from the internet to the forwarded port of one uplink; failures.
 fn reach(world: &World, line: usize, count: usize) -> usize {
     let seen = ask(&world.topology.internet, OUTSIDE, (world.topology.line(line), 8080), count);
     // The inside server sees who really asks.
@@ -57,7 +57,7 @@ fn reach(world: &World, line: usize, count: usize) -> usize {
     count - seen.values().sum::<usize>()
 }
 
-/// One datagram to a port of one line; the source that the server saw, if it answered from there.
+/// One datagram to a port of one uplink; the source that the server saw, if it answered from there.
 fn ask_udp(from: &Node, source: Ipv4Addr, to: (&Line, u16)) -> Option<Ipv4Addr> {
     from.enter(|| {
         let socket = UdpSocket::bind(SocketAddrV4::new(source, 0)).unwrap();
@@ -85,14 +85,14 @@ fn all_in_one_tier() {
 
 #[test]
 fn standby_and_inbound_lines_answer_too() {
-    // given one active, one standby, one inbound line / when each is asked / then each answers
+    // given one active, one standby, one inbound uplink / when each is asked / then each answers
     isolated(|| all_answer(&["1", "2", "\"none\""]));
 }
 
 #[test]
 fn an_inbound_line_answers_while_another_is_dead() {
     timed(|| {
-        // given an inbound line / when the active one dies and returns / then connections to
+        // given an inbound uplink / when the active one dies and returns / then connections to
         // the inbound one do not notice
         let (world, _inside) = world(&["1", "2", "\"none\""]);
         let injected = world.topology.inject(1, Fault::Gateway).unwrap();
@@ -137,8 +137,8 @@ fn an_inside_source_from_outside_reaches_no_forward() {
 #[test]
 fn word_of_a_narrow_link_inside_leaves_by_the_line_of_its_connection() {
     isolated(|| {
-        // given a server behind a narrow link, forwarded on a line that carries nothing new / when
-        // it is sent more than fits / then the sender is told so by that line, and sends less
+        // given a server behind a narrow link, forwarded on an uplink that carries nothing new / when
+        // it is sent more than fits / then the sender is told so by that uplink, and sends less
         let forward = "[[forward]]\nprotocol = \"udp\"\nport = 7001\nto = \"192.168.1.10\"\n";
         let tiers = vec!["1", "\"none\""];
         let text = ConfigText { tiers, rest: forward.into(), ..ConfigText::default() };
@@ -180,7 +180,7 @@ fn a_forward_is_reached_on_some_lines_only() {
 fn ranges_of_both_protocols_keep_or_move_their_ports() {
     isolated(|| {
         // given a range for TCP and UDP to the same ports, and one that is moved / when each
-        // line is asked / then each port goes to its own, and those beside it nowhere
+        // uplink is asked / then each port goes to its own, and those beside it nowhere
         let both = "[[forward]]\nprotocol = [\"tcp\", \"udp\"]\n";
         let (world, _inside) = served(&format!(
             "{both}port = \"6990-7010\"\nto = \"192.168.1.10\"\n\
@@ -223,7 +223,7 @@ fn sources_that_are_not_allowed_are_refused() {
 #[test]
 fn the_inside_reaches_a_forward_by_every_public_address() {
     isolated(|| {
-        // given a forward on every line, one line dead / when a neighbour of the server, and the
+        // given a forward on every uplink, one uplink dead / when a neighbour of the server, and the
         // server itself, ask each public address / then they are answered, the source is the
         // router's, no packet leaves, and the internet is reached as ever
         let udp = "[[forward]]\nprotocol = \"udp\"\nport = 7001\nto = \"192.168.1.10\"\n";
@@ -247,7 +247,7 @@ fn the_inside_reaches_a_forward_by_every_public_address() {
 #[test]
 fn without_hairpin_the_inside_is_refused() {
     isolated(|| {
-        // given a forward without hairpin on all lines, and one with it on isp2 / when the
+        // given a forward without hairpin on all uplinks, and one with it on isp2 / when the
         // inside asks / then only the second answers, there alone; the outside reaches both; and
         // when a reload takes the hairpin away, its chain goes with it
         let other = FORWARD.replace("8080", "8081");

@@ -30,7 +30,7 @@ fn after_boot() -> Topology {
     topology
 }
 
-/// Frames for servers that left by any line.
+/// Frames for servers that left by any uplink.
 fn forwarded(topology: &Topology) -> u64 {
     let count = |node: &Node| -> u64 {
         let text = node.sh("nft list table inet seen").unwrap();
@@ -73,7 +73,7 @@ fn one_change(rail: &Rail, topology: &Topology) {
 #[test]
 fn nothing_is_forwarded_at_any_step_before_the_first_verified_state() {
     isolated(|| {
-        // given a machine that forwards by a wrong line when rail is not there / when the guard
+        // given a machine that forwards by a wrong uplink when rail is not there / when the guard
         // is closed and the daemon dies after each of its first changes / then at each step
         // nothing leaves, the router is reachable, and with the last step connections work
         let topology = after_boot();
@@ -105,7 +105,7 @@ fn nothing_is_forwarded_at_any_step_before_the_first_verified_state() {
 #[test]
 fn the_guard_opens_once_with_dead_lines_too() {
     isolated(|| {
-        // given 0 to 3 dead lines / when the daemon starts behind a closed guard / then it opens
+        // given 0 to 3 dead uplinks / when the daemon starts behind a closed guard / then it opens
         // it, and neither a crash, nor a restart, nor a guard that starts late closes again
         let topology = after_boot();
         let _servers = Servers::start(&topology.internet, &topology::servers()).unwrap();

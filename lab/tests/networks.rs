@@ -1,4 +1,4 @@
-//! A LAN, servers and guests behind one router: shared lines, and who reaches whom.
+//! A LAN, servers and guests behind one router: shared uplinks, and who reaches whom.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -104,7 +104,7 @@ fn rules(router: &Node) -> String {
 #[test]
 fn connections_of_all_networks_are_shared_and_move() {
     timed(|| {
-        // given connections from three networks over three lines / when a line dies silently and
+        // given connections from three networks over three uplinks / when an uplink dies silently and
         // returns / then they are shared by weight before and after, move within a second, and no
         // rule was touched
         let world = world(&text("", ""));
@@ -178,7 +178,7 @@ fn no_network_notices_a_crash_and_a_restart() {
     });
 }
 
-/// Failures of some connections to a port of one line.
+/// Failures of some connections to a port of one uplink.
 fn refused(world: &World, from: (&Node, Ipv4Addr), line: usize, port: u16, count: usize) -> usize {
     let plan = ConnectorPlan {
         sources: vec![from.1],
@@ -193,7 +193,7 @@ fn refused(world: &World, from: (&Node, Ipv4Addr), line: usize, port: u16, count
 #[test]
 fn a_server_in_the_dmz_is_reached_by_every_line() {
     isolated(|| {
-        // given forwards to a server in the DMZ / when each line is asked from outside and from
+        // given forwards to a server in the DMZ / when each uplink is asked from outside and from
         // every network / then the server answers, also guests, who have no other way to it and
         // get no more than it; a forward for some outside is none for guests
         let world = world(&text("", ""));

@@ -1,8 +1,8 @@
-//! Lines of unequal speed are filled, saturation is no failure, and a narrow line whose
+//! Uplinks of unequal speed are filled, saturation is no failure, and a narrow uplink whose
 //! provider drops ICMP carries large transfers.
 //!
-//! A line's rate is what tbf lets through: frames of 1514 bytes with 1448 bytes of payload
-//! (TCP with timestamps). Rates are of payload, measured over the time in which a line carries
+//! An uplink's rate is what tbf lets through: frames of 1514 bytes with 1448 bytes of payload
+//! (TCP with timestamps). Rates are of payload, measured over the time in which an uplink carries
 //! a number of seconds' worth.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
@@ -17,14 +17,14 @@ use rail_lab::{
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// Of the lines, number 1 first; the weights go with them.
+/// Of the uplinks, number 1 first; the weights go with them.
 const MBIT: [u32; 3] = [20, 10, 5];
 const WEIGHTS: [u32; 3] = [4, 2, 1];
-/// Of what the shaped line can give.
+/// Of what the shaped uplink can give.
 const LEAST: f64 = 0.9;
 const DOWNLOADS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What makes a good line: a queue as long as a packet of the slowest needs to get through.
+/// What makes a good uplink: a queue as long as a packet of the slowest needs to get through.
 const SHORT: Duration = Duration::from_millis(60);
 /// What makes a bad one: much more than a round trip.
 const BLOATED: Duration = Duration::from_millis(400);
@@ -38,7 +38,7 @@ fn world(queue: Duration) -> (World, BulkServer) {
     (world, server)
 }
 
-/// A transfer without end, and the number of the line that carries it.
+/// A transfer without end, and the number of the uplink that carries it.
 fn transfer(world: &World, pair: usize, (down, up): (u64, u64)) -> (usize, Transfer) {
     let (net, servers) = (&world.topology, servers());
     let ends = (net.clients()[pair % net.clients().len()], servers[pair * 7 % servers.len()]);
@@ -47,14 +47,14 @@ fn transfer(world: &World, pair: usize, (down, up): (u64, u64)) -> (usize, Trans
     (net.line_of(source).unwrap(), transfer)
 }
 
-/// As many downloads at the same time, such that each line has one at the least.
+/// As many downloads at the same time, such that each uplink has one at the least.
 fn downloads(world: &World) -> Vec<(usize, Transfer)> {
     let mut all: Vec<(usize, Transfer)> = Vec::new();
-    // The slots of the slowest line come up every seventh time on average.
+    // The buckets of the slowest uplink come up every seventh time on average.
     for pair in 0..100 {
         all.push(transfer(world, pair, (ENDLESS, 0)));
         if all.len() > DOWNLOADS {
-            // The oldest of a line that has others.
+            // The oldest of an uplink that has others.
             let spare = all.iter().position(|(line, _)| of_line(&all, *line).count() > 1);
             all.remove(spare.expect("more downloads than lines"));
         }
@@ -73,12 +73,12 @@ fn received(all: &[(usize, Transfer)], line: usize) -> u64 {
     of_line(all, line).map(Transfer::received).sum()
 }
 
-/// Payload bytes that a line can carry in a second.
+/// Payload bytes that an uplink can carry in a second.
 fn capacity(line: usize) -> f64 {
     f64::from(MBIT[line - 1]) * 1e6 / 8.0 * 1448.0 / 1514.0
 }
 
-/// What part of their capacity these lines carry, each while it carries `seconds` worth.
+/// What part of their capacity these uplinks carry, each while it carries `seconds` worth.
 fn filled(all: &[(usize, Transfer)], lines: &[usize], seconds: f64) -> Vec<f64> {
     let start = Instant::now();
     let begun: Vec<u64> = lines.iter().map(|line| received(all, *line)).collect();
@@ -98,7 +98,7 @@ fn percent(parts: &[f64]) -> Vec<String> {
     parts.iter().map(|part| format!("{:.1} %", part * 100.0)).collect()
 }
 
-/// How often each line changed its health or role.
+/// How often each uplink changed its health or role.
 fn changes(world: &World) -> Vec<String> {
     let names = world.topology.lines.iter().map(|line| line.name());
     names
@@ -112,8 +112,8 @@ fn changes(world: &World) -> Vec<String> {
 #[test]
 fn one_download_fills_its_line() {
     timed(|| {
-        // given lines of 20, 10 and 5 Mbit/s / when one download runs / then it has the rate of
-        // the line it is on; that for each line
+        // given uplinks of 20, 10 and 5 Mbit/s / when one download runs / then it has the rate of
+        // the uplink it is on; that for each uplink
         let (world, _server) = world(SHORT);
         let before = changes(&world);
         let mut parts = [None; 3];
@@ -138,8 +138,8 @@ fn one_download_fills_its_line() {
 #[test]
 fn many_downloads_fill_all_lines_and_a_cut_stalls_only_its_own() {
     timed(|| {
-        // given twelve downloads over three lines / when they run, and when the fastest line is
-        // cut / then the sum of the lines is used; and the others keep their rate
+        // given twelve downloads over three uplinks / when they run, and when the fastest uplink is
+        // cut / then the sum of the uplinks is used; and the others keep their rate
         let (world, _server) = world(SHORT);
         let before = changes(&world);
         let all = downloads(&world);
@@ -179,8 +179,8 @@ fn many_downloads_fill_all_lines_and_a_cut_stalls_only_its_own() {
 #[test]
 fn saturation_is_no_failure() {
     timed(|| {
-        // given lines with queues that are far too long / when downloads and uploads fill them /
-        // then the round trip grows, and no line changes its role
+        // given uplinks with queues that are far too long / when downloads and uploads fill them /
+        // then the round trip grows, and no uplink changes its role
         let (world, _server) = world(BLOATED);
         let before = changes(&world);
         let down = downloads(&world);
@@ -207,7 +207,7 @@ const MEGABYTE: u64 = 1_000_000;
 /// Of PPPoE.
 const NARROW: u32 = 1492;
 
-/// Line 1 carries 1492 bytes, and nobody learns it: neither client nor server hears of packets
+/// Uplink 1 carries 1492 bytes, and nobody learns it: neither client nor server hears of packets
 /// that are too large. The router's interface knows its own size.
 fn narrow(net: &Topology) {
     net.router.sh(&format!("ip link set wan1 mtu {NARROW}")).unwrap();
@@ -233,7 +233,7 @@ const ENDS: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(192, 168, 1, 10), Ipv4Addr::ne
 #[test]
 fn a_narrow_line_carries_large_transfers() {
     isolated(|| {
-        // given a line of 1492 bytes where ICMP is lost, and a wide one / when a megabyte goes
+        // given an uplink of 1492 bytes where ICMP is lost, and a wide one / when a megabyte goes
         // each way by both / then all arrive, and no packet was too large
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let net = &world.topology;
@@ -265,7 +265,7 @@ fn a_narrow_line_carries_large_transfers() {
 #[test]
 fn a_narrow_line_without_a_clamp_carries_nothing() {
     isolated(|| {
-        // given the same line behind a router with plain rules / when a megabyte goes one way,
+        // given the same uplink behind a router with plain rules / when a megabyte goes one way,
         // then the other / then each hangs: large packets are repeated and never arrive
         let net = Topology::build(&Plan { addresses: true, ..Plan::new(1) }).unwrap();
         plain::set_up(&net, &[1]).unwrap();

@@ -1,4 +1,4 @@
-//! A line that gets another address: nothing goes on with the old one.
+//! An uplink that gets another address: nothing goes on with the old one.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -46,7 +46,7 @@ fn judge(world: &World, flow: Flows, changed: Instant) {
 #[test]
 fn a_reload_with_another_address_ends_what_has_the_old_one() {
     isolated(|| {
-        // given a flow through line 1 / when provider and configuration give the line another
+        // given a flow through uplink 1 / when provider and configuration give the uplink another
         // address / then the flow goes on from the new one
         let world = World::start(&Plan::new(2), &tiers()).unwrap();
         let flow = world.flows(0, 1);
@@ -61,7 +61,7 @@ fn a_reload_with_another_address_ends_what_has_the_old_one() {
 #[test]
 fn a_restart_with_another_address_ends_what_has_the_old_one() {
     isolated(|| {
-        // given a flow through the only line / when the file changes while no daemon runs / then
+        // given a flow through the only uplink / when the file changes while no daemon runs / then
         // the flow goes on from the new address as soon as one does
         let mut world = World::start(&Plan::new(1), &tiers()).unwrap();
         let flow = world.flows(0, 1);

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The file with one or two changes: of bytes, lines, keys or values. Some stay good.
+/// The file with one or two changes: of bytes, uplinks, keys or values. Some stay good.
 fn damage(random: &mut Random, good: &str) -> String {
     let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
     for _ in 0..=random.below(2) {
@@ -200,7 +200,7 @@ fn a_file_that_is_written_while_it_is_read_is_never_taken_by_half() {
         // a torn one is refused, and what is taken is one of the two whole ones
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let rail = &world.rail;
-        // The last line of the longer one is far from its first.
+        // The last uplink of the longer one is far from its first.
         let padding = "# a comment that fills the page of a file\n".repeat(2000);
         let light = format!(
             "{}\n[router]\nname = \"one\"\n",
@@ -261,7 +261,7 @@ fn a_file_that_is_written_while_it_is_read_is_never_taken_by_half() {
 #[test]
 fn what_was_given_back_is_the_administrators() {
     isolated(|| {
-        // given a line that a reload takes away / when the administrator sets its address and
+        // given an uplink that a reload takes away / when the administrator sets its address and
         // another value by hand / then both stay, over a restart and a withdrawal, and so does the link
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let router = &topology.router;

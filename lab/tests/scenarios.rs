@@ -4,9 +4,9 @@
 //! |---|---|
 //! | the wall clock is stepped, and timers or a peer's memory jump with it | nothing can: `clock.rs` alone reads it, as text (`xtask tidy`); all deadlines are of the boot clock, and the core gets time as an argument |
 //! | a flood of routes and neighbours overruns the socket, and the daemon exits or goes on half blind | [`a_flood_of_routes_and_neighbours_blinds_nobody`]; `lost_notifications_are_reported_as_everything` in `crates/linux` |
-//! | the router cannot be managed when all lines are dead at boot | `firewall.rs`: `a_start_with_dead_lines_opens_the_router_at_once` |
+//! | the router cannot be managed when all uplinks are dead at boot | `firewall.rs`: `a_start_with_dead_lines_opens_the_router_at_once` |
 //! | the path comes back and its routes do not | [`routes_come_back_with_the_path`] |
-//! | the probe leaves by a healthy line, so a dead gateway is online; a second failure is not noticed; routes move and policy does not | [`a_dead_gateway_is_seen_whatever_the_other_line_reaches`]; `cycles.rs` |
+//! | the probe leaves by a healthy uplink, so a dead gateway is online; a second failure is not noticed; routes move and policy does not | [`a_dead_gateway_is_seen_whatever_the_other_line_reaches`]; `cycles.rs` |
 //! | another program flushes the policy rules | [`flushed_rules_are_back_at_once`]; one by one in `drift.rs` |
 //! | a blackhole of a dead daemon stays for ever | [`routes_that_a_dead_daemon_left_go`] |
 //! | interfaces with a common prefix are taken for each other | [`names_that_begin_alike_are_not_confused`] |
@@ -64,7 +64,7 @@ fn a_flood_of_routes_and_neighbours_blinds_nobody() {
 #[test]
 fn routes_come_back_with_the_path() {
     isolated(|| {
-        // given a line / when it loses its carrier, its device is set down, its address goes or
+        // given an uplink / when it loses its carrier, its device is set down, its address goes or
         // its routes are flushed, each twice / then with the path all is back as it was
         let world = World::start(&Plan::new(2), &quick()).unwrap();
         let (router, isp) = (&world.topology.router, &world.topology.line(2).isp);
@@ -79,7 +79,7 @@ fn routes_come_back_with_the_path() {
         for (at, loss, then, repair) in losses.iter().chain(&losses) {
             let before = changes();
             at.ip_batch(&format!("{loss}\n")).unwrap();
-            // Routes alone are no loss of the line.
+            // Routes alone are no loss of the uplink.
             if !loss.starts_with("route") {
                 eventually(LIMIT, &format!("notice of: {loss}"), || {
                     if changes() > before { Ok(()) } else { Err("no change of health") }
@@ -104,7 +104,7 @@ fn routes_come_back_with_the_path() {
 #[test]
 fn a_dead_gateway_is_seen_whatever_the_other_line_reaches() {
     isolated(|| {
-        // given targets that both lines reach / when one gateway dies, returns, and dies again /
+        // given targets that both uplinks reach / when one gateway dies, returns, and dies again /
         // then it is seen each time, and slots, routes and connections leave it together
         let world = World::start(&Plan::new(2), &quick()).unwrap();
         let router = &world.topology.router;
@@ -130,7 +130,7 @@ fn a_dead_gateway_is_seen_whatever_the_other_line_reaches() {
 fn flushed_rules_are_back_at_once() {
     timed(|| {
         // given long flows / when somebody flushes all policy rules, three times / then ours are
-        // back within half a second, theirs stay gone, and no flow breaks or changes its line
+        // back within half a second, theirs stay gone, and no flow breaks or changes its uplink
         let world = World::start(&Plan::new(2), &ConfigText::weights(&[1, 1])).unwrap();
         let router = &world.topology.router;
         let ours = |text: &str| -> Vec<String> {
@@ -195,8 +195,8 @@ fn routes_that_a_dead_daemon_left_go() {
 #[test]
 fn names_that_begin_alike_are_not_confused() {
     isolated(|| {
-        // given wan1 and wan10 among eleven lines / when one of them loses its cable, then the
-        // other / then that line leaves and no connection of the other notices
+        // given wan1 and wan10 among eleven uplinks / when one of them loses its cable, then the
+        // other / then that uplink leaves and no connection of the other notices
         let world = World::start(&Plan::new(11), &quick()).unwrap();
         for (dead, alive) in [(1, 10), (10, 1)] {
             let flows = world.flows(0, 44);

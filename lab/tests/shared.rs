@@ -1,4 +1,4 @@
-//! Lines that have an interface, a subnet, or even the address in common.
+//! Uplinks that have an interface, a subnet, or even the address in common.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -22,7 +22,7 @@ const OPEN: u16 = 2222;
 const SHUT: u16 = 2223;
 const FORWARDED: u16 = 8080;
 
-/// One of the two lines.
+/// One of the two uplinks.
 #[derive(Clone, Copy)]
 struct Place {
     interface: &'static str,
@@ -187,7 +187,7 @@ impl Case {
         off
     }
 
-    /// Connections from the internet to a port of each line; failures.
+    /// Connections from the internet to a port of each uplink; failures.
     fn refused_to_internet(&self, port: u16, count: usize) -> [usize; 2] {
         self.publics().map(|public| {
             let plan = ConnectorPlan {
@@ -213,7 +213,7 @@ impl Case {
         report.failed()
     }
 
-    /// The inside and the router's other ports stay closed, by each line.
+    /// The inside and the router's other ports stay closed, by each uplink.
     fn assert_closed(&self) {
         for (line, place) in self.world.topology.lines.iter().zip(&self.places) {
             let via = format!("ip route add 192.168.1.0/24 via {}", place.address);
@@ -227,8 +227,8 @@ impl Case {
         assert_eq!(self.refused_to_internet(SHUT, 3), [3, 3]);
     }
 
-    /// While a line is dead the router's own connections succeed: unbound, from the address of the
-    /// other line, twins included, and, where both have one port, bound to that.
+    /// While an uplink is dead the router's own connections succeed: unbound, from the address of the
+    /// other uplink, twins included, and, where both have one port, bound to that.
     fn router_is_well(&self, dead: usize) {
         let living = self.places[2 - dead];
         let own = [Ipv4Addr::UNSPECIFIED, living.address].map(|source| self.own(source));
@@ -238,7 +238,7 @@ impl Case {
         assert!(answer.contains(" 0% packet loss"), "line {dead} dead: {answer}");
     }
 
-    /// One line dies and returns; the time to the last failed connection, and how many failed at
+    /// One uplink dies and returns; the time to the last failed connection, and how many failed at
     /// the return. Meanwhile the router's own connections succeed.
     fn dies_and_returns(&self, line: usize, fault: Fault, word: &str) -> (Duration, usize) {
         let (world, name) = (&self.world, format!("isp{line}"));
@@ -299,9 +299,9 @@ fn all_of_it(what: &str, places: [Place; 2], cable: bool) {
     }
 }
 
-// given two lines with something in common / when connections are shared, come in, and are the
-// router's own, when each line dies and returns, and when the daemon is killed and starts again /
-// then it is as if each line had a port and a subnet for itself
+// given two uplinks with something in common / when connections are shared, come in, and are the
+// router's own, when each uplink dies and returns, and when the daemon is killed and starts again /
+// then it is as if each uplink had a port and a subnet for itself
 #[test]
 fn two_subnets_on_one_port() {
     timed(|| all_of_it("two subnets on one port", ONE_PORT, false));

@@ -1,4 +1,4 @@
-//! Lines that lose much for long. In their long form these two take half an hour of waiting: they
+//! Uplinks that lose much for long. In their long form these two take half an hour of waiting: they
 //! measure no time, and other tests may run beside them.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
@@ -10,7 +10,7 @@ fn world() -> World {
     World::start(&Plan::new(2), &ConfigText::default()).unwrap()
 }
 
-/// How often the line's role changed since the start of the daemon.
+/// How often the uplink's role changed since the start of the daemon.
 fn changes_of_role(world: &World) -> usize {
     let events = world.rail.ask(&["events", "--json"]).unwrap();
     let text = String::from_utf8(events.stdout).unwrap();
@@ -22,7 +22,7 @@ fn changes_of_role(world: &World) -> usize {
 #[test]
 fn thirty_per_cent_loss_is_degraded() {
     isolated(|| {
-        // given a line that loses 30 % / when it goes on / then it is degraded and stays in use
+        // given an uplink that loses 30 % / when it goes on / then it is degraded and stays in use
         let world = world();
         let role = || world.rail.uplink("isp1", "role").unwrap();
         let before = (role(), changes_of_role(&world));

@@ -28,7 +28,7 @@ fn own(rail: &Rail) -> Value {
     rail.status().unwrap()["self"].clone()
 }
 
-/// Health of each line, and how often it changed.
+/// Health of each uplink, and how often it changed.
 fn record(rail: &Rail) -> Vec<(Value, Value)> {
     let status = rail.status().unwrap();
     let uplinks = status["uplinks"].as_array().unwrap().clone();
@@ -158,7 +158,7 @@ fn link_storm(world: &World, time: Duration) -> u64 {
 fn a_storm_of_link_events_on_a_busy_machine_makes_no_false_verdict() {
     alone(|| {
         // given two busy threads on each core / when a link changes ten thousand times a second /
-        // then the loop wakes up in time, and no line changes its health
+        // then the loop wakes up in time, and no uplink changes its health
         let world = World::start(&Plan::new(3), &ConfigText::default()).unwrap();
         // Up, or its changes are not told.
         world.topology.router.sh("ip link add storm0 up type bridge").unwrap();
@@ -250,7 +250,7 @@ fn a_big_set_of_somebody_else_does_not_make_the_loop_late() {
 fn clients_that_ask_without_a_pause_cost_no_scheduling() {
     alone(|| {
         // given two clients of the public socket / when each asks 20,000 times in one go / then all
-        // are answered, the lines stay up and the daemon keeps its real-time scheduling
+        // are answered, the uplinks stay up and the daemon keeps its real-time scheduling
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let rail = &world.rail;
         let (before, lines) = (own(rail), record(rail));

@@ -1,4 +1,4 @@
-//! Lines that differ from the standard drawing.
+//! Uplinks that differ from the standard drawing.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const SILENT_LIMIT: Duration = Duration::from_secs(1);
 const FORWARD: &str = "[[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
 
-/// Line 1 has a gateway that lies in no prefix, and an address without neighbours.
+/// Uplink 1 has a gateway that lies in no prefix, and an address without neighbours.
 fn world_with_gateway_outside() -> World {
     let topology = Topology::build(&Plan::new(2)).unwrap();
     topology
@@ -38,7 +38,7 @@ fn world_with_gateway_outside() -> World {
 #[test]
 fn a_gateway_outside_the_prefix() {
     timed(|| {
-        // given a /32 address with its gateway elsewhere, beside a usual line / when that line
+        // given a /32 address with its gateway elsewhere, beside a usual uplink / when that uplink
         // dies silently and returns / then it shares, moves and answers as any other
         let mut world = world_with_gateway_outside();
         let _inside = Servers::tcp(&world.topology.client, "192.168.1.10:80".parse().unwrap());
@@ -83,7 +83,7 @@ fn shared(world: &World) -> f64 {
     off
 }
 
-/// The inside and the router are closed to the provider of a line.
+/// The inside and the router are closed to the provider of an uplink.
 fn closed_from(world: &World, number: usize) {
     let _router = Servers::tcp(&world.topology.router, "0.0.0.0:2223".parse().unwrap()).unwrap();
     let line = world.topology.line(number);
@@ -98,7 +98,7 @@ fn closed_from(world: &World, number: usize) {
     line.isp.sh("ip route del 192.168.1.0/24").unwrap();
 }
 
-/// Connections from the internet to the forwarded port of one line; failures.
+/// Connections from the internet to the forwarded port of one uplink; failures.
 fn from_outside(world: &World, line: usize, count: usize) -> usize {
     let plan = ConnectorPlan {
         sources: vec![Ipv4Addr::new(192, 0, 2, 60)],
@@ -129,7 +129,7 @@ fn onlink_is_repaired(world: &World) {
 /// What servers see of connections through the box.
 const BOX: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 1);
 
-/// The provider of line 1 becomes a box inside the LAN: a switch joins it to the client and the
+/// The provider of uplink 1 becomes a box inside the LAN: a switch joins it to the client and the
 /// router, it answers hosts directly and translates what it sends on.
 fn put_box_inside(topology: &Topology) -> Result<(), LabError> {
     let (client, provider) = (&topology.client, &topology.line(1).isp);
@@ -175,7 +175,7 @@ fn counted(node: &Node, name: &str) -> u64 {
     found.filter_map(|item| item["counter"]["packets"].as_u64()).next().unwrap()
 }
 
-/// The box is tier 1, a usual line is of this tier.
+/// The box is tier 1, a usual uplink is of this tier.
 fn box_config(topology: &Topology, tier: &'static str, more: &str) -> String {
     let text = ConfigText { tiers: vec!["1", tier], rest: FORWARD.into(), ..ConfigText::default() };
     let text = topology.config(&text);
@@ -215,7 +215,7 @@ fn host_knows_a_shorter_way(world: &World) -> bool {
 #[test]
 fn a_box_inside_the_lan() {
     timed(|| {
-        // given a provider's box among the hosts in tier 1 and a usual line in tier 2 / when the
+        // given a provider's box among the hosts in tier 1 and a usual uplink in tier 2 / when the
         // box dies and returns / then connections move and come back, those by the box are not
         // translated and answered past the router, and no host is told a shorter way
         let mut world = world_with_box("2");
@@ -251,7 +251,7 @@ fn a_box_inside_the_lan() {
 }
 
 /// Connections to a network behind another host, by way of the router; packets to it, and those
-/// whose connection was given to a line.
+/// whose connection was given to an uplink.
 fn from_host_to_host(world: &World) -> (u64, u64) {
     let (client, router) = (&world.topology.client, &world.topology.router);
     let host = Node::new("host").unwrap();
@@ -279,7 +279,7 @@ fn from_host_to_host(world: &World) -> (u64, u64) {
     (counted(router, "seen"), counted(router, "pinned"))
 }
 
-/// Flows that outlive their first entry in the connection table stay with their line.
+/// Flows that outlive their first entry in the connection table stay with their uplink.
 fn long_flows(world: &World) -> FlowsReport {
     let flows = world.flows(12, 12);
     std::thread::sleep(Duration::from_secs(5));
@@ -292,8 +292,8 @@ fn long_flows(world: &World) -> FlowsReport {
 #[test]
 fn a_box_inside_the_lan_shares_with_a_line() {
     timed(|| {
-        // given a box among the hosts and a usual line in one tier / when both carry long flows
-        // and the box dies / then each flow keeps its line before, those of the line lose nothing,
+        // given a box among the hosts and a usual uplink in one tier / when both carry long flows
+        // and the box dies / then each flow keeps its uplink before, those of the uplink lose nothing,
         // and those of the box end soon, for nobody else can carry them
         let world = world_with_box("1");
         let line = world.topology.line(2).address();

@@ -73,7 +73,7 @@ fn a_wrong_source_is_dropped_and_counted() {
 #[test]
 fn each_fault_breaks_what_it_says_and_is_reversible() {
     isolated(|| {
-        // given a router with two lines / when a fault is put on the first / then pings over
+        // given a router with two uplinks / when a fault is put on the first / then pings over
         // it fail, pings over the second do not, and all is well after the repair
         let (topology, _servers) = build(2, &[1, 1]);
         let [target, other, _] = targets();
@@ -140,7 +140,7 @@ fn loss_and_latency_are_what_they_say() {
 #[test]
 fn outages_are_measured_to_the_connection() {
     timed(|| {
-        // given connections each 10 ms over one line / when it is dead for a while / then the
+        // given connections each 10 ms over one uplink / when it is dead for a while / then the
         // last failure lies before the repair, the gap is the outage, and flows tell the same
         let (topology, _servers) = build(1, &[1]);
         let flows = spread(Protocol::Udp, 4, &topology.clients(), &servers());
@@ -209,7 +209,7 @@ fn long_flows_stay_whole_on_a_quiet_network() {
 #[test]
 fn a_hundred_lines_can_be_drawn() {
     isolated(|| {
-        // given a plan of 100 lines / when it is built / then the last one works
+        // given a plan of 100 uplinks / when it is built / then the last one works
         let start = Instant::now();
         let plan = Plan { addresses: true, second_hop: false, ..Plan::new(100) };
         let topology = Topology::build(&plan).unwrap();

@@ -1,4 +1,4 @@
-//! Which lines are dead, which are not, and which targets are to blame.
+//! Which uplinks are dead, which are not, and which targets are to blame.
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
@@ -74,7 +74,7 @@ fn the_death_of_a_sole_line_is_seen() {
 #[test]
 fn flows_of_a_sole_line_survive_its_death() {
     timed(|| {
-        // given 100 TCP flows over the only line / when it is dead for five seconds / then no
+        // given 100 TCP flows over the only uplink / when it is dead for five seconds / then no
         // flow is reset, and all go on
         let world = world(1);
         let flows = world.flows(100, 0);
@@ -86,7 +86,7 @@ fn flows_of_a_sole_line_survive_its_death() {
         injected.repair().unwrap();
         world.rail.wait_health("isp1", "up", Duration::from_secs(15)).unwrap();
         // TCP doubles its patience: a ping that was lost comes again within about the same
-        // time as the line was dead.
+        // time as the uplink was dead.
         let seen = world.rail.watch_health("isp1", Duration::from_secs(6)).unwrap();
         let report = flows.stop().unwrap();
         // The twentieth ping from the end was sent a second before it.
@@ -103,7 +103,7 @@ fn flows_of_a_sole_line_survive_its_death() {
 fn a_slow_line_stays_up() {
     isolated(|| {
         // given 600 ms of latency, more than the time-out of a probe / when it goes on / then
-        // the line is used all the time
+        // the uplink is used all the time
         let world = world(2);
         let delay = Fault::Latency(Duration::from_millis(600));
         let injected = world.topology.inject(1, delay).unwrap();

@@ -9,15 +9,15 @@ use std::time::Duration;
 pub(crate) enum Operation {
     /// The first start on a clean router.
     Boot,
-    /// Line 1 loses its carrier.
+    /// Uplink 1 loses its carrier.
     Cut,
-    /// Line 1 falls silent.
+    /// Uplink 1 falls silent.
     Silence,
-    /// Line 1, silent before, is back.
+    /// Uplink 1, silent before, is back.
     Return,
-    /// A reload brings line 2 and a forward.
+    /// A reload brings uplink 2 and a forward.
     Add,
-    /// A reload takes line 2 and a forward.
+    /// A reload takes uplink 2 and a forward.
     Remove,
     /// A start over a state that was damaged while nobody watched.
     Restart,
@@ -26,17 +26,17 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The line whose connections may suffer, from 1.
+    /// The uplink whose connections may suffer, from 1.
     pub(crate) fn victim(self) -> Option<usize> {
         match self {
             Self::Cut | Self::Silence | Self::Restart => Some(1),
             Self::Remove => Some(2),
-            // While line 1 is down nobody lives on it.
+            // While uplink 1 is down nobody lives on it.
             Self::Boot | Self::Return | Self::Add | Self::Withdraw => None,
         }
     }
 
-    /// True if connections of healthy lines must live through it.
+    /// True if connections of healthy uplinks must live through it.
     pub(crate) fn keeps_traffic(self) -> bool {
         !matches!(self, Self::Boot | Self::Withdraw)
     }
@@ -50,7 +50,7 @@ impl Operation {
     pub(crate) fn purges(self) -> usize {
         match self {
             Self::Cut | Self::Silence => 2,
-            // Besides those that can move: what bears the line's address, at either end.
+            // Besides those that can move: what bears the uplink's address, at either end.
             Self::Remove => 4,
             _ => 0,
         }
@@ -76,7 +76,7 @@ impl Operation {
         if self != Self::Restart {
             return;
         }
-        // Of line 1 all that a line has, so that the others go on.
+        // Of uplink 1 all that an uplink has, so that the others go on.
         let router = &stage.topology.router;
         router
             .ip_batch(

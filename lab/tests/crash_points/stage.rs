@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stage {
     /// The daemon; first, so that it ends before its network does.
     pub(crate) rail: Rail,
-    /// The drawing: three lines.
+    /// The drawing: three uplinks.
     pub(crate) topology: Topology,
-    /// The configuration with all lines and a forward.
+    /// The configuration with all uplinks and a forward.
     pub(crate) full: String,
-    /// The configuration without line 2 and the forward.
+    /// The configuration without uplink 2 and the forward.
     pub(crate) less: String,
     operation: Operation,
     crash_at: String,
@@ -120,7 +120,7 @@ impl Stage {
         if !operation.is_start() {
             // It adopts and changes nothing, or it would be dead by now.
             let ready = self.rail.wait_ready(LIMIT);
-            // Connections of a line that is down or gone are removed again, which is a point, too.
+            // Connections of an uplink that is down or gone are removed again, which is a point, too.
             if !matches!(operation, Operation::Return | Operation::Add) {
                 ready.unwrap();
             }
@@ -166,19 +166,19 @@ impl Stage {
         format!("{seen}; intruders: 0 of {tried} got in; {repeated} repeated on a busy machine")
     }
 
-    /// Breaks line 1.
+    /// Breaks uplink 1.
     pub(crate) fn inject(&mut self, fault: Fault) {
         self.injected = Some(self.topology.inject(1, fault).unwrap());
     }
 
-    /// Repairs line 1.
+    /// Repairs uplink 1.
     pub(crate) fn repair(&mut self) {
         if let Some(injected) = self.injected.take() {
             injected.repair().unwrap();
         }
     }
 
-    /// Waits for line 1 to have this health, and for the kernel to follow.
+    /// Waits for uplink 1 to have this health, and for the kernel to follow.
     pub(crate) fn wait_line_1(&self, health: &str) {
         self.rail.wait_health("isp1", health, LIMIT).unwrap();
         eventually(LIMIT, "settled", || {
@@ -210,7 +210,7 @@ impl Stage {
         }
     }
 
-    /// Connections of a dead line are removed at once and, when late ones have come, once more.
+    /// Connections of a dead uplink are removed at once and, when late ones have come, once more.
     fn has_swept(&self) -> bool {
         let record = fs::read_to_string(&self.record).unwrap_or_default();
         // A withdrawal ends with its daemon and no other way.
@@ -274,7 +274,7 @@ const HELD_UP: Duration = Duration::from_millis(150);
 /// In all; a machine that is always busy proves nothing.
 const REPEATS: usize = 40;
 
-/// With all lines and a forward, and without line 2 and the forward.
+/// With all uplinks and a forward, and without uplink 2 and the forward.
 fn configurations(topology: &Topology) -> (String, String) {
     let check = "interval = \"50ms\"\ntimeout = \"200ms\"\nrecover_after = 3\n".into();
     let rest = "[balance]\nby = \"client\"\n".into();

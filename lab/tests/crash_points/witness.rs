@@ -130,7 +130,7 @@ pub(crate) struct Counts {
 }
 
 impl Traffic {
-    /// Learns the line of each client, and starts.
+    /// Learns the uplink of each client, and starts.
     pub(crate) fn start(topology: &Topology) -> Self {
         let clients = topology.clients();
         let plan = ConnectorPlan { timeout: PATIENCE, ..plan(topology) };
@@ -162,7 +162,7 @@ impl Traffic {
         });
     }
 
-    /// Ends. The clients of other lines than the victim noticed nothing at any time; once all was
+    /// Ends. The clients of other uplinks than the victim noticed nothing at any time; once all was
     /// settled nobody did; and SSH from the LAN was never refused.
     pub(crate) fn judge(
         self,

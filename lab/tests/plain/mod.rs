@@ -4,7 +4,7 @@
 use rail_lab::{LabError, Topology};
 use std::fmt::Write as _;
 
-/// Makes the router share by these weights; nothing watches the lines.
+/// Makes the router share by these weights; nothing watches the uplinks.
 ///
 /// # Errors
 /// When a tool refuses a step.
