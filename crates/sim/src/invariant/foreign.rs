@@ -6,7 +6,7 @@ use crate::kernel::Kernel;
 use crate::scene::Scene;
 use rail_core::state::{PROTOCOL, RouteKey};
 use rail_core::time::{Duration, Instant};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module.
 #[derive(Default)]
@@ -14,24 +14,20 @@ pub(super) struct Foreign {
     /// Where routes of ours were when the daemon was killed, or shortly before: a route that went with
     /// its device is ours on the disk until that was decided, applied and saved.
     left: BTreeSet<RouteKey>,
-    /// Where routes of ours were at the last look, and at the one before.
-    recent: [BTreeSet<RouteKey>; 2],
-    looked: Instant,
+    /// When a route of ours was last seen there.
+    seen: BTreeMap<RouteKey, Instant>,
 }
 
 impl Law for Foreign {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let ours = || {
-            let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
-            ours.map(|(key, _)| key.clone())
-        };
-        if scene.now.since(self.looked) >= BETWEEN_LOOKS {
-            self.looked = scene.now;
-            let [last, before] = &mut self.recent;
-            *before = std::mem::replace(last, ours().collect());
+        if !matches!(what, Happening::Deed(_) | Happening::Killed) {
+            return Ok(());
         }
+        let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
+        self.seen.extend(ours.map(|(key, _)| (key.clone(), scene.now)));
         if matches!(what, Happening::Killed) {
-            self.left.extend(ours().chain(self.recent.iter().flatten().cloned()));
+            let recent = self.seen.iter().filter(|(_, at)| scene.now.since(**at) <= FORGOTTEN_AFTER);
+            self.left.extend(recent.map(|(key, _)| key.clone()));
         }
         let Happening::Deed(deed) = what else { return Ok(()) };
         let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));
@@ -65,5 +61,5 @@ fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     all
 }
 
-/// A save follows a decision within this time.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+/// That a route is no longer wanted is decided, applied and saved within this time.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(3);
