@@ -33,7 +33,7 @@ impl Router {
                 _ => false,
             };
             if is_first {
-                self.engine.memory.unsaved.insert(key.clone());
+                self.engine.memory.unsaved.insert(key.clone(), self.durable_saves + 1);
                 is_new = true;
             }
         }
@@ -55,9 +55,9 @@ impl Router {
 
     /// So many states are on the disk, or not waited for any longer.
     pub(super) fn take_saved(&mut self, count: u64) {
-        if count == self.durable_saves && !self.engine.memory.unsaved.is_empty() {
-            self.engine.memory.unsaved.clear();
-            self.dirty = true;
-        }
+        let unsaved = &mut self.engine.memory.unsaved;
+        let before = unsaved.len();
+        unsaved.retain(|_, save| *save > count);
+        self.dirty |= unsaved.len() < before;
     }
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::net::{IfName, Prefix};
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -23,8 +23,8 @@ pub struct Memory {
     /// Addresses that we added, for kernels that cannot mark them.
     pub addresses: BTreeSet<(IfName, Prefix)>,
     /// Objects that we are about to change for the first time, while what stood there before is not
-    /// on the disk yet.
-    pub unsaved: BTreeSet<Key>,
+    /// on the disk yet: which of the saves that are waited for will bring it there.
+    pub unsaved: BTreeMap<Key, u64>,
 }
 
 /// A wanted object that cannot be had because somebody else's stands in its place.

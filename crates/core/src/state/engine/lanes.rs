@@ -16,7 +16,7 @@ use super::Engine;
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::time::Instant;
-use alloc::collections::BTreeSet;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -112,9 +112,9 @@ pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) 
 
 /// True if a step has to wait until what stood in these places is on the disk: it changes one of them,
 /// needs an address among them, or comes after all that is wanted.
-fn hangs_on(step: &Step, unsaved: &BTreeSet<Key>) -> bool {
+fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>) -> bool {
     let is_coming = |name: IfName, source: Option<IpAddr>| {
-        unsaved.iter().any(|key| match key {
+        unsaved.keys().any(|key| match key {
             Key::Address { ifname, prefix } => *ifname == name || source == Some(prefix.address),
             _ => false,
         })
@@ -125,7 +125,7 @@ fn hangs_on(step: &Step, unsaved: &BTreeSet<Key>) -> bool {
                 nexthops.iter().any(|hop| is_coming(hop.ifname, *source))
             }
             Op::DelAddress | Op::DelRoute | Op::DelRule => true,
-            _ => unsaved.contains(&step.key) || switches_forwarding_on(step),
+            _ => unsaved.contains_key(&step.key) || switches_forwarding_on(step),
         }
 }
 

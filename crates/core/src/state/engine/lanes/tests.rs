@@ -240,7 +240,7 @@ fn only_first_changes_wait_for_the_disk() {
         bench.observed.sysctls.insert(path.into(), "0".into());
     }
     let setting = Key::Sysctl("net/x".into());
-    bench.engine.memory.unsaved = BTreeSet::from([address.clone(), setting.clone()]);
+    bench.engine.memory.unsaved = BTreeMap::from([(address.clone(), 1), (setting.clone(), 1)]);
     bench.switch([2, 2]);
     let keys = bench.keys();
     assert_eq!(keys, [Key::Route(shared()), Key::Slots]);
