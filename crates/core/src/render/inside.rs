@@ -27,7 +27,7 @@ use super::mark;
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::UplinkId;
-use crate::state::NFT_SLOTS;
+use crate::state::{NFT_ELEMENTS, NFT_SLOTS};
 use alloc::format;
 use alloc::string::String;
 
@@ -35,7 +35,7 @@ use alloc::string::String;
 /// lines with one address. It lies behind all slots, so that a failover changes elements here, too,
 /// and no rule.
 pub(super) const fn element(id: UplinkId) -> u32 {
-    60_000 + id.0 as u32
+    NFT_ELEMENTS + id.0 as u32
 }
 
 /// The elements of the boxes that can be used. A standby counts: its connections go on.

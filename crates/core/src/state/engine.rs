@@ -110,7 +110,9 @@ impl Engine {
                 self.unverified.insert(step.key.clone(), (wish.cloned(), 0));
             }
         }
+        let leaving = lanes::evacuate(desired, observed, &mut plan);
         let is_joined = join_slots(desired, observed, &mut plan);
+        plan.splice(0..0, leaving);
         if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
             let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
             self.transaction = Some(Transaction { key: step.key.clone(), slots });

@@ -22,6 +22,9 @@ pub const NFT_GUARD: &str = "rail_guard";
 /// Name of the slot map inside our nftables table.
 pub const NFT_SLOTS: &str = "slots";
 
+/// Elements of that map from here on are no slots.
+pub const NFT_ELEMENTS: u32 = 60_000;
+
 /// The setting that makes a router of the machine.
 pub const FORWARDING: &str = "net/ipv4/ip_forward";
 

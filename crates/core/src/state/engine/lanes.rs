@@ -9,8 +9,8 @@
 //! nothing else does.
 
 use super::super::{
-    Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource, RouteValue, Scope,
-    State, Step, firewall, is_forwarding,
+    Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource,
+    RouteValue, Scope, State, Step, firewall, is_forwarding,
 };
 use super::Engine;
 use crate::net::IfName;
@@ -174,6 +174,31 @@ pub(super) fn join_slots(desired: &State, observed: &Observed, plan: &mut Plan) 
     text.push_str(&slots);
     plan.remove(at);
     true
+}
+
+/// Before a transaction takes away an uplink, the others get its slots: a first packet that meets the
+/// old rules at its beginning and the new ones at its end would leave by it untranslated. The step
+/// that does so; that of the plan then goes on from there.
+pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) -> Option<Step> {
+    if !plan.iter().any(|step| step.key == Key::Firewall) {
+        return None;
+    }
+    let step = plan.iter_mut().find(|step| step.key == Key::Slots)?;
+    let have = observed.firewall.as_ref()?.slots.as_ref()?;
+    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
+    let stays = |mark: &u32| want.values().any(|wanted| wanted == mark);
+    let mut others = have.range(..NFT_ELEMENTS).map(|(_, mark)| *mark).filter(stays).cycle();
+    let mut left = have.clone();
+    for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !stays(mark)) {
+        *mark = others.next()?;
+    }
+    if left == *have || fits_rules(step, desired, observed) {
+        return None;
+    }
+    let (del, add) = firewall::slots_delta(want, Some(&left));
+    step.op = Op::Slots { del, add };
+    let (del, add) = firewall::slots_delta(&left, Some(have));
+    Some(Step { key: Key::Slots, op: Op::Slots { del, add } })
 }
 
 /// The map of slots is there, and so are the rules around it.

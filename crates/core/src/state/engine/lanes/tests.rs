@@ -132,6 +132,28 @@ fn slots_that_need_new_rules_wait() {
     }
 }
 
+/// Given an uplink that a reload takes away together with slots, then the others have its slots before
+/// the transaction begins, which goes on from there; elements that are no slots stay until then.
+#[test]
+fn an_uplink_leaves_its_slots_before_the_rules_forget_it() {
+    let mut bench = Bench::new();
+    let with_element = |slots: [u32; 2]| self::slots(slots).into_iter().chain([(NFT_ELEMENTS, 2)]);
+    bench.observed.firewall.as_mut().unwrap().slots = Some(with_element([1, 2]).collect());
+    bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[0]]));
+    let want = (0..3).map(|slot| (slot, 1)).collect();
+    bench.desired.insert(Key::Slots, Resource::Slots(want));
+    let plan = bench.plan();
+    let [first, Step { key: Key::Firewall, op: Op::Nft(text) }] = plan.as_slice() else {
+        panic!("{plan:?}")
+    };
+    assert_eq!(first.op, Op::Slots { del: vec![(1, 2)], add: vec![(1, 1)] });
+    assert!(text.contains("{ 2 : 0x00000001 }") && !text.contains("1 : 0x00000002"), "{text}");
+    bench.answer(&Key::Slots);
+    bench.observed.firewall.as_mut().unwrap().slots = Some(with_element([1, 1]).collect());
+    bench.engine.observed(Scope::FIREWALL);
+    assert!(bench.plan().is_empty(), "the rest is in the transaction");
+}
+
 /// Given rules of an uplink that somebody removed, and a repair that does not end, when another uplink
 /// dies, then its slots go to the one that has slots already.
 #[test]
