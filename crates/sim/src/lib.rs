@@ -139,6 +139,7 @@ pub fn run_quiet(seed: u64, quiet: Duration) -> (Outcome, u64) {
 pub fn run_withdrawal(seed: u64) -> (Outcome, Vec<String>) {
     let mut dice = Dice::new(seed);
     let mut scenario = Scenario::draw(seed, &mut dice);
+    scenario.mix = Mix::none();
     // A hardened machine takes no redirects from the beginning.
     if seed.is_multiple_of(3) {
         scenario.kernel.sysctls.insert(ACCEPT_REDIRECTS.into(), "0".into());

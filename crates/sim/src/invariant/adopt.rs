@@ -30,7 +30,8 @@ impl Law for Adopt {
                 self.good = None;
                 let Some(at) = self.adopting else { return Ok(()) };
                 let undisturbed = scene.excuses.disturbed < at;
-                let is_fresh = scene.now < scene.excuses.started + FRESH;
+                let fresh = FRESH.min(scene.config.check.timeout);
+                let is_fresh = scene.now < scene.excuses.started + fresh;
                 if undisturbed && is_fresh && scene.excuses.started > at && !scene.withdrawing {
                     return Err(format!("after a restart {} was changed: {:?}", deed.key, deed.op));
                 }
@@ -41,5 +42,5 @@ impl Law for Adopt {
     }
 }
 
-/// Before an uplink can have died anew.
+/// Before an uplink can have died anew; one that was held back is down again with the first lost probe.
 const FRESH: Duration = Duration::from_millis(700);
