@@ -89,6 +89,10 @@ impl Router {
         target: usize,
         before: Option<Instant>,
     ) {
+        // The next answer of an uplink that is asked slowly is no return.
+        if before.is_some_and(|at| now.since(at) < self.lines[index].interval() * 2) {
+            return;
+        }
         let others = self.lines.iter().enumerate().filter(|(other, _)| *other != index);
         let heard = others.filter_map(|(_, line)| line.last_answer(target));
         let last = heard.chain(before).max();

@@ -91,6 +91,20 @@ fn a_target_that_returns_for_a_moment_condemns_nobody() {
     assert_eq!(world.told(since), []);
 }
 
+/// Given a standby that is asked slowly and hears every target, when the uplink that carries loses all
+/// targets but one, then it is down: the standby's ordinary answers are no returns.
+#[test]
+fn a_slow_standby_hides_no_partly_dead_uplink() {
+    let mut config = uplinks(&[1, 1]);
+    config.uplinks[1].tier = Tier::Number(2);
+    for late in [0, 400, 800, 1200, 1600] {
+        let mut world = World::new(config.clone());
+        world.run(MS * (10_000 + late), all);
+        world.run(MS * 10_000, |uplink, target, _| (uplink == 2 || target == 0).then_some(MS * 10));
+        assert_eq!(world.health(), [Health::Down, Health::Up], "{late} ms later");
+    }
+}
+
 /// Given a configuration whose only targets were ignored, then they count: somebody must.
 #[test]
 fn all_targets_are_never_ignored() {
