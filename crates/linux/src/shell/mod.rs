@@ -11,6 +11,7 @@
 mod carrier;
 mod kernel;
 mod record;
+mod saves;
 mod strays;
 mod survey;
 mod worker;
@@ -30,6 +31,7 @@ use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, NOBODY, Output};
 use record::{Moment, Record};
+use saves::Saves;
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
@@ -63,8 +65,8 @@ pub struct Shell {
     record: Record,
     queue: VecDeque<Work>,
     waiting: Option<Waiting>,
-    /// The state with this number must be on the disk, and is waited for until this time.
-    saving: Option<(u64, Instant)>,
+    /// States that must be on the disk and are not yet.
+    saving: Saves,
     /// How many states had to be on the disk.
     durable_saves: u64,
     /// What the `nft` child that runs changes.
@@ -128,7 +130,7 @@ impl Shell {
             record: Record::from_environment(),
             queue: VecDeque::new(),
             waiting: None,
-            saving: None,
+            saving: Saves::default(),
             durable_saves: 0,
             transaction: None,
             changed: None,
@@ -207,7 +209,7 @@ impl Shell {
             Some(Waiting::Retry(at)) => Some(at),
             _ => None,
         };
-        let saving = self.saving.map(|(_, at)| at);
+        let saving = self.saving.deadline();
         let changed = self.changed.map(|(_, at)| at);
         [waiting, saving, changed, self.survey.deadline()].into_iter().flatten().min()
     }
@@ -221,10 +223,10 @@ impl Shell {
         if let Some(look) = self.survey.begin(now) {
             self.workers.survey(look);
         }
-        if self.saving.is_some_and(|(_, at)| at <= now) {
+        if self.saving.deadline().is_some_and(|until| until <= now) {
             self.disk_hangs = true;
             self.tell_save_error(Some(DISK_HANGS.into()));
-            self.end_saving();
+            self.end_saving(u64::MAX);
         }
         if matches!(self.waiting, Some(Waiting::Retry(at)) if at <= now) {
             self.waiting = None;
@@ -232,11 +234,11 @@ impl Shell {
         self.work();
     }
 
-    /// A state is on the disk, or is not waited for any longer.
-    fn end_saving(&mut self) {
-        self.saving = None;
-        self.events.push_back(Event::Input(Input::Saved(self.durable_saves)));
-        if matches!(self.waiting, Some(Waiting::Disk)) {
+    /// The states up to this number are on the disk, or are not waited for any longer.
+    fn end_saving(&mut self, number: u64) {
+        let there = self.saving.end(number);
+        self.events.extend(there.map(|count| Event::Input(Input::Saved(count))));
+        if self.saving.is_empty() && matches!(self.waiting, Some(Waiting::Disk)) {
             self.waiting = None;
         }
     }
@@ -300,16 +302,14 @@ impl Shell {
                 let number = self.workers.save(saved);
                 if durable {
                     self.durable_saves += 1;
-                    let until = clock::now() + DISK_MAY_TAKE;
-                    let until = self.saving.map_or(until, |(_, at)| at.min(until));
-                    self.saving = Some((number, until));
+                    self.saving.push(number, self.durable_saves, clock::now() + DISK_MAY_TAKE);
                 }
                 // One that is known to hang is not waited for again.
                 if durable && self.disk_hangs {
-                    self.end_saving();
+                    self.end_saving(number);
                 }
             }
-            Output::Done if self.saving.is_some() => {
+            Output::Done if !self.saving.is_empty() => {
                 self.queue.push_front(Work::Output(Output::Done));
                 self.waiting = Some(Waiting::Disk);
             }
@@ -440,9 +440,7 @@ impl Shell {
                 Finished::Saved(number, result) => {
                     self.disk_hangs = false;
                     self.tell_save_error(result.err());
-                    if matches!(self.saving, Some((wanted, _)) if wanted <= number) {
-                        self.end_saving();
-                    }
+                    self.end_saving(number);
                 }
             }
         }

@@ -234,7 +234,7 @@ fn a_disk_that_hangs_is_told_once_and_does_not_stop_the_work() {
         }
         assert!(std::fs::read_to_string(&state).unwrap().contains("\"generation\": 3"));
         bench.shell.perform(save(4));
-        assert!(matches!(bench.shell.saving, Some((4, _))));
+        assert!(!bench.shell.saving.is_empty());
         // The end waits for it.
         bench.shell.perform(Output::Done);
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));

@@ -1,0 +1,63 @@
+//! States that must be on the disk and are not yet.
+//!
+//! Each is told as it arrives: what waits for an older one does not wait for a newer one.
+
+use rail_core::time::Instant;
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+struct Save {
+    /// The number of the write.
+    number: u64,
+    /// As which of those that had to be there it was asked for.
+    count: u64,
+    /// It is not waited for any longer.
+    until: Instant,
+}
+
+/// The oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Saves(VecDeque<Save>);
+
+impl Saves {
+    pub(super) fn push(&mut self, number: u64, count: u64, until: Instant) {
+        self.0.push_back(Save { number, count, until });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// When the oldest is given up.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.0.front().map(|save| save.until)
+    }
+
+    /// Those up to this write are on the disk, or given up: how many have been in all, if it is more
+    /// than before.
+    pub(super) fn end(&mut self, number: u64) -> Option<u64> {
+        let mut count = None;
+        while self.0.front().is_some_and(|save| save.number <= number) {
+            count = self.0.pop_front().map(|save| save.count);
+        }
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given three writes, when the first is on the disk, then it alone is told; when the last one is,
+    /// which was written for both, then that.
+    #[test]
+    fn each_is_told_as_it_arrives() {
+        let mut saves = Saves::default();
+        for (number, count) in [(4, 1), (6, 2), (7, 3)] {
+            saves.push(number, count, Instant::from_nanos(number));
+        }
+        assert_eq!((saves.end(3), saves.end(5), saves.end(5)), (None, Some(1), None));
+        assert_eq!(saves.deadline(), Some(Instant::from_nanos(6)));
+        assert_eq!((saves.end(7), saves.is_empty()), (Some(3), true));
+    }
+}
