@@ -115,7 +115,8 @@ impl Engine {
         plan.splice(0..0, leaving);
         if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
             let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
-            self.transaction = Some(Transaction { key: step.key.clone(), slots });
+            let rules = desired.get(&Key::Firewall).cloned();
+            self.transaction = Some(Transaction { key: step.key.clone(), slots, rules });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
         self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));

@@ -16,7 +16,7 @@ use super::Engine;
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::time::Instant;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -28,6 +28,30 @@ pub(super) struct Transaction {
     pub(super) key: Key,
     /// The slots that are in it, if they are.
     pub(super) slots: Option<Resource>,
+    /// The rules as they will be.
+    pub(super) rules: Option<Resource>,
+}
+
+impl Transaction {
+    /// True if the rules that it makes know each mark that a step brings into the map, as those that
+    /// are wanted by now do.
+    fn knows_marks(&self, step: &Step, desired: &State) -> bool {
+        let Op::Slots { add, .. } = &step.op else { return true };
+        let (Some(Resource::Firewall(made)), Some(Resource::Firewall(want))) =
+            (&self.rules, desired.get(&Key::Firewall))
+        else {
+            return true;
+        };
+        let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
+        marks.iter().all(|mark| {
+            let word = format!("{mark:#010x}");
+            want.chains.iter().all(|chain| {
+                let there = made.chains.iter().find(|there| there.name == chain.name);
+                let mut rules = chain.rules.iter().filter(|rule| rule.contains(&word));
+                rules.all(|rule| there.is_some_and(|there| there.rules.contains(rule)))
+            })
+        })
+    }
 }
 
 impl Engine {
@@ -46,8 +70,11 @@ impl Engine {
         let (changes, removals): (Plan, Plan) =
             texts.into_iter().partition(|step| desired.contains_key(&step.key));
         let under_way = self.transaction.clone();
+        let has_rules = changes.iter().any(|step| step.key == Key::Firewall);
         let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
         let is_writing = under_way.is_some() || text.is_some();
+        // Rules that were refused and are not tried again yet.
+        let is_refused = !is_writing && has_rules;
         let is_in_it = |step: &Step| {
             let slots = under_way.as_ref().and_then(|transaction| transaction.slots.as_ref());
             step.key == Key::Slots && slots.is_some() && slots == desired.get(&Key::Slots)
@@ -56,8 +83,10 @@ impl Engine {
         for step in rest {
             let joins = step.key == Key::Slots && text.is_some();
             let fits = joins || may_run_beside(&step, desired, observed);
-            let hangs_on_disk = hangs_on(&step, &self.memory.unsaved);
-            if hangs_on_disk || (is_writing && (!fits || is_in_it(&step))) {
+            let must_wait = hangs_on(&step, &self.memory.unsaved)
+                || (is_refused && !knows_marks(&step, desired, observed))
+                || under_way.as_ref().is_some_and(|made| !made.knows_marks(&step, desired));
+            if must_wait || (is_writing && (!fits || is_in_it(&step))) {
                 self.waiting.insert(step.key);
             } else if self.may_run(now, desired, &step.key, news) {
                 chosen.push(step);
@@ -134,6 +163,17 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>) -> bool {
 fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
     let Op::Slots { del, add } = &step.op else { return false };
     let Some(have) = observed.firewall.as_ref() else { return false };
+    let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
+    let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
+    (is_number_equal || are_in_place(want, have, &format!("@{NFT_SLOTS}")))
+        && knows_marks(step, desired, observed)
+}
+
+/// True if each mark that a step brings into the map is in use already, or known to all rules that
+/// shall know it. Any other step brings none.
+fn knows_marks(step: &Step, desired: &State, observed: &Observed) -> bool {
+    let Op::Slots { add, .. } = &step.op else { return true };
+    let Some(have) = observed.firewall.as_ref() else { return false };
     let Some(slots) = &have.slots else { return false };
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
     let mut marks: Vec<u32> = add.iter().map(|(_, mark)| *mark).collect();
@@ -141,9 +181,7 @@ fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
     marks.dedup();
     // Rules that somebody damaged do no more harm than they do.
     marks.retain(|mark| !slots.values().any(|used| used == mark));
-    let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
-    (is_number_equal || are_in_place(want, have, &format!("@{NFT_SLOTS}")))
-        && marks.iter().all(|mark| are_in_place(want, have, &format!("{mark:#010x}")))
+    marks.iter().all(|mark| are_in_place(want, have, &format!("{mark:#010x}")))
 }
 
 /// True if all wanted rules with this word are in place.
@@ -187,7 +225,15 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
     let have = observed.firewall.as_ref()?.slots.as_ref()?;
     let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
     let stays = |mark: &u32| want.values().any(|wanted| wanted == mark);
-    let mut others = have.range(..NFT_ELEMENTS).map(|(_, mark)| *mark).filter(stays).cycle();
+    let mut others: Vec<u32> = slots_of(have).filter(stays).collect();
+    if others.is_empty()
+        && let Some(Resource::Firewall(rules)) = desired.get(&Key::Firewall)
+    {
+        let table = observed.firewall.as_ref()?;
+        others.extend(slots_of(want));
+        others.retain(|mark| are_in_place(rules, table, &format!("{mark:#010x}")));
+    }
+    let mut others = others.into_iter().cycle();
     let mut left = have.clone();
     for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !stays(mark)) {
         *mark = others.next()?;
@@ -199,6 +245,11 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
     step.op = Op::Slots { del, add };
     let (del, add) = firewall::slots_delta(&left, Some(have));
     Some(Step { key: Key::Slots, op: Op::Slots { del, add } })
+}
+
+/// The marks of slots alone, in order.
+fn slots_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> {
+    map.range(..NFT_ELEMENTS).map(|(_, mark)| *mark)
 }
 
 /// The map of slots is there, and so are the rules around it.

@@ -154,6 +154,48 @@ fn an_uplink_leaves_its_slots_before_the_rules_forget_it() {
     assert!(bench.plan().is_empty(), "the rest is in the transaction");
 }
 
+/// Given an uplink with all slots that a reload takes away, when another one had none, then that one gets
+/// them before the transaction begins, for the rules know its mark.
+#[test]
+fn a_standby_takes_the_slots_of_an_uplink_that_leaves() {
+    let mut bench = Bench::new();
+    bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[1]]));
+    bench.desired.insert(Key::Slots, Resource::Slots((0..3).map(|slot| (slot, 2)).collect()));
+    let plan = bench.plan();
+    assert_eq!(plan.len(), 2, "{plan:?}");
+    let (del, add) = (vec![(0, 1), (1, 1)], vec![(0, 2), (1, 2)]);
+    assert_eq!(plan[0].op, Op::Slots { del, add });
+}
+
+/// Given a transaction that takes away an uplink, when that is wanted again meanwhile, then it gets its
+/// slots back only after the transaction.
+#[test]
+fn slots_wait_for_rules_that_are_being_taken_away() {
+    let mut bench = Bench::new();
+    bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], "drop"]));
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]));
+    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 2])));
+    assert_eq!(bench.keys(), []);
+}
+
+/// Given rules for a new uplink that the kernel refused, then its slots wait until they are tried again;
+/// those of an uplink that the rules know move meanwhile.
+#[test]
+fn slots_wait_for_rules_that_were_refused() {
+    let mut bench = Bench::new();
+    let rules = firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "to isp3 mark 0x00000003"]);
+    bench.desired.insert(Key::Firewall, rules);
+    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 3])));
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    let refused = OpError { errno: 1, text: "refused".into() };
+    bench.engine.applied(NOW, &Key::Firewall, Err(refused), &mut Vec::new());
+    bench.engine.observed(Scope::FIREWALL);
+    assert_eq!(bench.keys(), []);
+    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 2])));
+    assert_eq!(bench.keys(), [Key::Slots]);
+}
+
 /// Given rules of an uplink that somebody removed, and a repair that does not end, when another uplink
 /// dies, then its slots go to the one that has slots already.
 #[test]
