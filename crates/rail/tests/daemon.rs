@@ -407,7 +407,8 @@ fn it_gives_up_rights_and_dies_where_a_test_wants_it() {
     let status = bench.exit();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");
     let record = fs::read_to_string(record).unwrap();
-    assert_eq!(record.lines().count(), 2, "{record}");
+    // The one that `nft` is about to make has not been answered.
+    assert!((1..=2).contains(&record.lines().count()), "{record}");
     let first: serde_json::Value = serde_json::from_str(record.lines().next().unwrap()).unwrap();
     assert_eq!(first["result"], "ok", "{record}");
     assert!(first["at_ns"].as_u64().unwrap() > 0);

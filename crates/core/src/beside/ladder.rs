@@ -5,7 +5,7 @@ use super::host::UplinkView;
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
-use crate::render::{MAIN, behind};
+use crate::render::MAIN;
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -46,18 +46,10 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
         return None;
     }
     let (first, last) = view.priorities;
-    let is_copied = !rule.inverted
-        && !rule.has_more
-        && rule.oif.is_none()
-        && rule.action != RuleAction::Refuse
-        && behind::picks_few((rule.from, rule.to, rule.mark), &survey.inside, view.mark_mask);
-    let effect = if is_copied {
-        format!(
-            "stands behind rail's rules ({first} to {last}); rail asks a copy of it before `main`"
-        )
-    } else {
-        format!("never matches: rail's rules ({first} to {last}) come first and take everything")
-    };
+    let effect = format!(
+        "stands behind rail's rules ({first} to {last}), which take everything; it acts only where \
+         rail has a copy of it before `main`"
+    );
     let mut moved = rule.clone();
     moved.priority = first.saturating_sub(1);
     let remedy = match owner::of_rule(rule) {

@@ -4,6 +4,10 @@
 //! take everything; added a moment later it stands before them. One that picks out a few clients, a
 //! few destinations or a mark is meant to act in either case, so the ladder has a copy of it. One
 //! that would take a whole network from the uplinks is named instead: who balances has old ones.
+//!
+//! A copy stands where rail asks questions of its own, and alone. So nothing is copied that answers
+//! for the router's own addresses, and nothing that is one of a set: a refusal behind a way through a
+//! VPN, or a look into `main` before it.
 
 use super::ladder::{MAIN, rung, step};
 use super::rule_span;
@@ -12,19 +16,24 @@ use crate::net::{Family, Prefix};
 use crate::state::{ObservedRule, PROTOCOL, REFUSED, Rule};
 use alloc::vec::Vec;
 
-/// The copies that the ladder is to have of what others have behind it. `inside` are the networks of
-/// inside interfaces.
-pub(crate) fn copies(config: &Config, rules: &[ObservedRule], inside: &[Prefix]) -> Vec<Rule> {
+/// The copies that the ladder is to have of what others have behind it. `own` are the addresses of all
+/// interfaces.
+pub(crate) fn copies(config: &Config, rules: &[ObservedRule], own: &[Prefix]) -> Vec<Rule> {
     let (_, last) = rule_span(config);
     let theirs = rules.iter().filter(|r| r.protocol != PROTOCOL && r.family == Family::V4);
-    let mut behind: Vec<&Rule> = theirs
-        .filter_map(|observed| observed.rule.as_ref())
-        .filter(|rule| (last + 1..KERNELS).contains(&rule.priority) && rule.oif.is_none())
-        .filter(|rule| !matches!(rule.table, REFUSED | DEFAULT..=LOCAL))
-        .filter(|rule| {
-            picks_few((rule.from, rule.to, rule.fwmark), inside, config.ranges.mark_mask)
-        })
-        .collect();
+    let behind: Vec<&ObservedRule> =
+        theirs.filter(|r| (last + 1..KERNELS).contains(&r.priority)).collect();
+    // One with an action or a selector that rail does not know may belong to any of them.
+    let Some(behind) = behind.iter().map(|r| r.rule.as_ref()).collect::<Option<Vec<_>>>() else {
+        return Vec::new();
+    };
+    let is_alone = |rule: &&Rule| {
+        let of_others = |other: &&&Rule| !leads_away(other) && selects(other) == selects(rule);
+        leads_away(rule) && !behind.iter().any(|other| of_others(&other))
+    };
+    let mask = config.ranges.mark_mask;
+    let mut behind: Vec<&Rule> = behind.iter().copied().filter(is_alone).collect();
+    behind.retain(|rule| picks_few(rule, own, mask));
     behind.sort_unstable();
     behind.dedup();
     let places = step::BEHIND..step::BEHIND + MOST;
@@ -35,22 +44,38 @@ pub(crate) fn copies(config: &Config, rules: &[ObservedRule], inside: &[Prefix])
     behind.into_iter().zip(places).map(copy).collect()
 }
 
-/// Whether selectors (source, destination, mark) pick out few of the packets that uplinks carry.
-pub(crate) fn picks_few(
-    (from, to, mark): (Option<Prefix>, Option<Prefix>, Option<(u32, u32)>),
-    inside: &[Prefix],
-    mark_mask: u32,
-) -> bool {
-    let is_whole =
-        |from: &Prefix, net: &Prefix| from.length <= net.length && from.contains(net.address);
-    let few_clients = from
-        .is_some_and(|from| from.length > WIDE && !inside.iter().any(|net| is_whole(&from, net)));
-    let few_servers = to.is_some_and(|to| to.length > WIDE);
-    few_clients || few_servers || mark.is_some_and(|(value, mask)| value & mask & !mark_mask != 0)
+/// It leads into a table that is neither `main` nor another one of the kernel's.
+fn leads_away(rule: &Rule) -> bool {
+    !matches!(rule.table, REFUSED | DEFAULT..=LOCAL) && rule.suppress_prefixlength.is_none()
+}
+
+type Selectors = (Option<Prefix>, Option<Prefix>, Option<(u32, u32)>);
+
+fn selects(rule: &Rule) -> Selectors {
+    (rule.from, rule.to, rule.fwmark)
+}
+
+/// Whether a rule picks out few of the packets that uplinks carry, and none of the router itself. One
+/// that is bound to a device is not met by rail's own questions, and the kernel writes a prefix with
+/// host bits otherwise than it was asked to.
+fn picks_few(rule: &Rule, own: &[Prefix], mark_mask: u32) -> bool {
+    let is_plain = |prefix: Option<Prefix>| prefix.is_none_or(|p| p == p.network());
+    if rule.iif.is_some() || rule.oif.is_some() || !is_plain(rule.from) || !is_plain(rule.to) {
+        return false;
+    }
+    let is_ours = |from: Prefix| own.iter().any(|own| from.contains(own.address));
+    match (rule.from, rule.to, rule.fwmark) {
+        (Some(from), ..) if from.length < FEW_CLIENTS || is_ours(from) => false,
+        (None, Some(to), None) => to.length > WIDE,
+        (None, _, Some((value, mask))) => value & mask & !mark_mask != 0,
+        (from, ..) => from.is_some(),
+    }
 }
 
 /// Copies, at the most: each is a rule that what begins walks past.
 pub(crate) const MOST: u32 = 20;
+/// Clients of a longer prefix are few.
+const FEW_CLIENTS: u8 = 29;
 /// Prefixes of this length or less are a good part of all addresses.
 const WIDE: u8 = 8;
 /// The kernel's own rules begin here.

@@ -102,10 +102,8 @@ impl Router {
 
     /// Of rules of others that stand behind ours.
     fn copies(&self) -> Vec<Rule> {
-        let is_inside = |ifname| self.config.networks.iter().any(|n| n.ifname == ifname);
-        let inside = self.observed.addresses.keys().filter(|(ifname, _)| is_inside(*ifname));
-        let inside: Vec<Prefix> = inside.map(|(_, prefix)| prefix.network()).collect();
-        behind::copies(&self.config, &self.observed.rules, &inside)
+        let own: Vec<Prefix> = self.observed.addresses.keys().map(|(_, prefix)| *prefix).collect();
+        behind::copies(&self.config, &self.observed.rules, &own)
     }
 
     /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers

@@ -125,15 +125,17 @@ impl AsFd for Monitor {
 /// What one notification says to have changed.
 fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
     let is_ours = message.port != 0 && own_ports.contains(&message.port);
+    // Routes of `main` go with their device, too.
+    let of_main = if watch.main_refuses { Scope::MAIN } else { Scope::NONE };
     match message.kind {
         kind::NEW_LINK | kind::DEL_LINK => match LinkMessage::decode(message) {
             // A bridge about its ports; the link itself is notified as well.
             Ok(link) if link.family != family::UNSPECIFIED => Scope::NONE,
-            _ => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES,
+            _ => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | of_main,
         },
         kind::NEW_ADDRESS if is_ours => Scope::NONE,
         // With an address go its routes, and without a word those that have it as source.
-        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES,
+        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES | of_main,
         kind::NEW_ROUTE | kind::DEL_ROUTE if is_main_route(message, watch) => Scope::MAIN,
         kind::NEW_ROUTE | kind::DEL_ROUTE if !is_ours => match RouteMessage::decode(message) {
             Ok(route) if !watch.has_route(route.table, route.protocol) => Scope::NONE,
