@@ -188,7 +188,8 @@ fn binaries() -> Result<BTreeMap<String, PathBuf>, String> {
     // starts: cargo; and the tests that it built
     let output = Command::new(cargo)
         .current_dir(workspace::root())
-        .args(["test", "--locked", "--no-run", "--message-format=json", "-p", "rail-lab"])
+        // The whole workspace: alone its dependencies have other features, and are built once more.
+        .args(["test", "--locked", "--no-run", "--message-format=json", "--workspace"])
         .stderr(Stdio::inherit())
         .output()
         .map_err(|e| format!("cargo cannot be started: {e}"))?;
@@ -199,6 +200,7 @@ fn binaries() -> Result<BTreeMap<String, PathBuf>, String> {
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     Ok(messages
         .filter(|message| message["profile"]["test"] == true)
+        .filter(|message| workspace::word(message, "package_id").contains("#rail-lab@"))
         .filter_map(|message| {
             let executable = message["executable"].as_str()?;
             Some((workspace::word(&message["target"], "name"), PathBuf::from(executable)))
