@@ -233,6 +233,17 @@ impl Rail {
         .map_err(|error| LabError::Late(format!("{error}\n{}", self.log())))
     }
 
+    /// Waits until the kernel has what the daemon wants.
+    ///
+    /// # Errors
+    /// As [`Rail::wait_health`].
+    pub fn wait_settled(&self, limit: Duration) -> Result<(), LabError> {
+        try_eventually(limit, "the kernel to have what is wanted", || {
+            let status = self.status().map_err(|e| e.to_string())?;
+            if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
+        })
+    }
+
     /// Ends the daemon by SIGKILL and waits for its end; returns when.
     ///
     /// # Errors

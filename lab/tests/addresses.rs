@@ -21,10 +21,7 @@ const PUBLIC: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 130);
 fn world(uplinks: usize, keys: &str, rest: &str) -> World {
     let world = World::start(&Plan::new(uplinks), &ConfigText::default()).unwrap();
     world.rail.reload(&config(&world, keys, rest)).unwrap();
-    eventually(Duration::from_secs(5), "the uplinks are up again", || {
-        let is_set = world.rail.status().unwrap()["settled"].as_bool() == Some(true);
-        if is_set { Ok(()) } else { Err("not settled") }
-    });
+    world.rail.wait_settled(Duration::from_secs(5)).unwrap();
     world.rail.wait_all_up(Duration::from_secs(5)).unwrap();
     world
 }
@@ -116,6 +113,8 @@ fn a_service_on_a_further_address_answers_from_it() {
             let rules = net.router.sh("ip rule").unwrap();
             if rules.contains("100.64.1.3") { Ok(()) } else { Err(rules) }
         });
+        // The rules of nftables follow the policy rule.
+        world.rail.wait_settled(Duration::from_secs(5)).unwrap();
         assert_eq!(seen(&net.router, FURTHER, 30), BTreeMap::from([(FURTHER, 30)]));
         let _mail = Servers::tcp(&net.router, SocketAddrV4::new(FURTHER, 2525).into()).unwrap();
         let tcp = asked((&net.internet, OUTSIDE), SocketAddrV4::new(FURTHER, 2525));

@@ -55,20 +55,13 @@ fn apply(rail: &Rail, config: &str, more: &[&str]) -> Output {
     rail.ask(&[&["apply", file.to_str().unwrap()], more].concat()).unwrap()
 }
 
-fn wait_settled(rail: &Rail) {
-    eventually(LIMIT, "the kernel to have it", || {
-        let status = rail.status().map_err(|e| e.to_string())?;
-        if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
-    });
-}
-
 fn wait_source(rail: &Rail, source: &str) {
     eventually(LIMIT, source, || {
         let status = rail.status().map_err(|e| e.to_string())?;
         let found = status["configuration"].clone();
         if found["source"] == source { Ok(()) } else { Err(found.to_string()) }
     });
-    wait_settled(rail);
+    rail.wait_settled(LIMIT).unwrap();
 }
 
 #[test]
@@ -159,7 +152,7 @@ fn what_nobody_confirms_goes_back_and_loses_nothing() {
             }
             wait_source(&world.rail, "file");
             world.rail.wait_all_up(LIMIT).unwrap();
-            wait_settled(&world.rail);
+            world.rail.wait_settled(LIMIT).unwrap();
             eventually(LIMIT, "the state of before", || {
                 let now = normal::state(&world.topology.router).unwrap();
                 let difference = normal::difference(&before, &now);
@@ -330,7 +323,7 @@ fn an_uplink_is_disabled_drained_and_preferred_by_command() {
         let ask = |world: &World, words: &[&str]| {
             let output = world.rail.ask(words).unwrap();
             assert!(output.status.success(), "{}", told(&output));
-            wait_settled(&world.rail);
+            world.rail.wait_settled(LIMIT).unwrap();
         };
         let by_source = |world: &World| {
             let report = world.connect(60).unwrap();

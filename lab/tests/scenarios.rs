@@ -15,7 +15,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 use rail_lab::{
-    ConfigText, Fault, Node, Plan, Rail, World, eventually, figures, isolated, normal, timed,
+    ConfigText, Fault, Node, Plan, World, eventually, figures, isolated, normal, timed,
 };
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ fn a_flood_of_routes_and_neighbours_blinds_nobody() {
             if table.contains("default via 100.64.1.1") { Ok(()) } else { Err(table) }
         });
         router.ip_batch(&storm("del", "del to")).unwrap();
-        settles(&world.rail);
+        world.rail.wait_settled(LIMIT).unwrap();
         equals(router, &first);
         assert!(world.rail.ended().is_none(), "the daemon has ended");
         let report = world.connect(200).unwrap();
@@ -111,7 +111,7 @@ fn a_dead_gateway_is_seen_whatever_the_other_line_reaches() {
         for time in 1..=2 {
             let injected = world.topology.inject(1, Fault::Mute).unwrap();
             world.rail.wait_health("isp1", "down", LIMIT).unwrap();
-            settles(&world.rail);
+            world.rail.wait_settled(LIMIT).unwrap();
             let shared = router.sh("ip route show table 20000").unwrap();
             assert!(shared.contains("dev wan2") && !shared.contains("dev wan1"), "{shared}");
             let slots = router.sh("nft -s list map inet rail slots").unwrap();
@@ -202,7 +202,7 @@ fn names_that_begin_alike_are_not_confused() {
             let flows = world.flows(0, 44);
             let injected = world.topology.inject(dead, Fault::Carrier).unwrap();
             world.rail.wait_health(&format!("isp{dead}"), "no-carrier", LIMIT).unwrap();
-            settles(&world.rail);
+            world.rail.wait_settled(LIMIT).unwrap();
             assert_eq!(world.rail.uplink(&format!("isp{alive}"), "health").unwrap(), "up");
             let seen = world.connect(330).unwrap();
             assert_eq!(seen.failed(), 0, "{:?}", seen.reasons());
@@ -223,13 +223,6 @@ fn names_that_begin_alike_are_not_confused() {
 fn quick() -> ConfigText {
     let check = "interval = \"50ms\"\ntimeout = \"200ms\"\nrecover_after = 3\n".into();
     ConfigText { check, ..ConfigText::default() }
-}
-
-fn settles(rail: &Rail) {
-    eventually(LIMIT, "settled", || {
-        let status = rail.status().map_err(|e| e.to_string())?;
-        if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
-    });
 }
 
 fn equals(router: &Node, wanted: &str) {

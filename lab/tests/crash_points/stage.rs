@@ -181,10 +181,7 @@ impl Stage {
     /// Waits for uplink 1 to have this health, and for the kernel to follow.
     pub(crate) fn wait_line_1(&self, health: &str) {
         self.rail.wait_health("isp1", health, LIMIT).unwrap();
-        eventually(LIMIT, "settled", || {
-            let status = self.rail.status().map_err(|e| e.to_string())?;
-            if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
-        });
+        self.rail.wait_settled(LIMIT).unwrap();
     }
 
     /// Waits for death or for the end of the operation; true if it died.
