@@ -28,6 +28,15 @@ fn beside_a_vpn(rest: &str) -> World {
     world
 }
 
+/// The same with a port forward to the client and an allowed port, and servers behind both.
+fn asked_from_outside() -> (World, [Servers; 2]) {
+    let world = beside_a_vpn(FORWARD);
+    let net = &world.topology;
+    let serve = |node, at: &str| Servers::tcp(node, at.parse().unwrap()).unwrap();
+    let servers = [serve(&net.client, "192.168.1.10:80"), serve(&net.router, "0.0.0.0:2222")];
+    (world, servers)
+}
+
 /// The source that the other end sees of a TCP connection.
 fn seen(from: &Node, source: Ipv4Addr, to: &str) -> Result<Ipv4Addr, String> {
     let servers = vec![to.parse::<SocketAddrV4>().unwrap()];
@@ -80,10 +89,8 @@ fn replies_leave_by_their_uplink_whatever_routes_a_vpn_brings() {
         // given a port forward and an allowed port / when a VPN puts routes into main that cover
         // the clients outside, narrow ones, then halves of everything / then both answer on every
         // uplink, and what begins inside takes the VPN
-        let world = beside_a_vpn(FORWARD);
+        let (world, _servers) = asked_from_outside();
         let net = &world.topology;
-        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
-        let _router = Servers::tcp(&net.router, "0.0.0.0:2222".parse().unwrap()).unwrap();
         let all_answer = |what: &str| {
             for line in &net.lines {
                 for port in [8080, 2222] {
@@ -275,10 +282,8 @@ fn replies_leave_by_their_uplink_though_main_leads_by_another() {
         // given an allowed port, a port forward and a host that main reaches by the second uplink:
         // by a static route, then as one of its neighbours / when it asks for the first uplink's
         // address / then it gets answers from there
-        let world = beside_a_vpn(FORWARD);
+        let (world, _servers) = asked_from_outside();
         let net = &world.topology;
-        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
-        let _router = Servers::tcp(&net.router, "0.0.0.0:2222".parse().unwrap()).unwrap();
         let all_answer = |what: &str| {
             for port in [8080, 2222] {
                 let to = format!("{}:{port}", net.line(1).address());
