@@ -9,7 +9,7 @@
 //! nothing else does.
 
 use super::super::{
-    Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource,
+    Chain, Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource,
     RouteValue, Scope, State, Step, firewall, is_forwarding,
 };
 use super::Engine;
@@ -18,6 +18,7 @@ use crate::notice::Notice;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -33,23 +34,12 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    /// True if the rules that it makes know each mark that a step brings into the map, as those that
-    /// are wanted by now do.
-    fn knows_marks(&self, step: &Step, desired: &State) -> bool {
-        let Op::Slots { add, .. } = &step.op else { return true };
-        let (Some(Resource::Firewall(made)), Some(Resource::Firewall(want))) =
-            (&self.rules, desired.get(&Key::Firewall))
-        else {
-            return true;
-        };
-        let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
-        marks.iter().all(|mark| {
-            let word = format!("{mark:#010x}");
-            want.chains.iter().all(|chain| {
-                let there = made.chains.iter().find(|there| there.name == chain.name);
-                let mut rules = chain.rules.iter().filter(|rule| rule.contains(&word));
-                rules.all(|rule| there.is_some_and(|there| there.rules.contains(rule)))
-            })
+    /// True if all wanted rules with this word are among those that it makes.
+    fn makes(&self, want: &Firewall, word: &str) -> bool {
+        let Some(Resource::Firewall(made)) = &self.rules else { return true };
+        have_all(want, word, |chain, rule| {
+            let there = made.chains.iter().find(|there| there.name == chain.name);
+            there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
         })
     }
 }
@@ -70,11 +60,8 @@ impl Engine {
         let (changes, removals): (Plan, Plan) =
             texts.into_iter().partition(|step| desired.contains_key(&step.key));
         let under_way = self.transaction.clone();
-        let has_rules = changes.iter().any(|step| step.key == Key::Firewall);
         let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
         let is_writing = under_way.is_some() || text.is_some();
-        // Rules that were refused and are not tried again yet.
-        let is_refused = !is_writing && has_rules;
         let is_in_it = |step: &Step| {
             let slots = under_way.as_ref().and_then(|transaction| transaction.slots.as_ref());
             step.key == Key::Slots && slots.is_some() && slots == desired.get(&Key::Slots)
@@ -83,10 +70,10 @@ impl Engine {
         for step in rest {
             let joins = step.key == Key::Slots && text.is_some();
             let fits = joins || may_run_beside(&step, desired, observed);
-            let must_wait = hangs_on(&step, &self.memory.unsaved)
-                || (is_refused && !knows_marks(&step, desired, observed))
-                || under_way.as_ref().is_some_and(|made| !made.knows_marks(&step, desired));
-            if must_wait || (is_writing && (!fits || is_in_it(&step))) {
+            // Also while rules are refused and not tried again yet.
+            let is_known = joins || knows_marks(&step, desired, observed, under_way.as_ref());
+            let hangs = hangs_on(&step, &self.memory.unsaved);
+            if hangs || !is_known || (is_writing && (!fits || is_in_it(&step))) {
                 self.waiting.insert(step.key);
             } else if self.may_run(now, desired, &step.key, news) {
                 chosen.push(step);
@@ -166,51 +153,69 @@ fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
     let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
     (is_number_equal || are_in_place(want, have, &format!("@{NFT_SLOTS}")))
-        && knows_marks(step, desired, observed)
+        && knows_marks(step, desired, observed, None)
 }
 
 /// True if each mark that a step brings into the map is in use already, or known to all rules that
-/// shall know it. Any other step brings none.
-fn knows_marks(step: &Step, desired: &State, observed: &Observed) -> bool {
+/// shall know it, and to those that a transaction is making. Any other step brings none.
+fn knows_marks(
+    step: &Step,
+    desired: &State,
+    observed: &Observed,
+    transaction: Option<&Transaction>,
+) -> bool {
     let Op::Slots { add, .. } = &step.op else { return true };
     let Some(have) = observed.firewall.as_ref() else { return false };
     let Some(slots) = &have.slots else { return false };
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
-    let mut marks: Vec<u32> = add.iter().map(|(_, mark)| *mark).collect();
-    marks.sort_unstable();
-    marks.dedup();
-    // Rules that somebody damaged do no more harm than they do.
-    marks.retain(|mark| !slots.values().any(|used| used == mark));
-    marks.iter().all(|mark| are_in_place(want, have, &format!("{mark:#010x}")))
+    let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
+    marks.iter().all(|mark| {
+        let word = mark_word(*mark);
+        // Rules that somebody damaged do no more harm than they do.
+        let is_in_use = slots.values().any(|used| used == mark);
+        (is_in_use || are_in_place(want, have, &word))
+            && transaction.is_none_or(|transaction| transaction.makes(want, &word))
+    })
+}
+
+/// A mark as rules write it.
+fn mark_word(mark: u32) -> String {
+    format!("{mark:#010x}")
 }
 
 /// True if all wanted rules with this word are in place.
 fn are_in_place(want: &Firewall, have: &ObservedFirewall, word: &str) -> bool {
-    want.chains.iter().all(|chain| {
+    have_all(want, word, |chain, rule| {
         let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
-        let is_there = |rule: &&str| {
-            let stamp = Some(firewall::stamp(&chain.name, rule));
-            there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
-        };
-        let mut rules = chain.rules.iter().map(|rule| rule.as_str());
-        rules.all(|rule| !rule.contains(word) || is_there(&rule))
+        let stamp = Some(firewall::stamp(&chain.name, rule));
+        there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
+    })
+}
+
+/// True if all wanted rules with this word are there.
+fn have_all(want: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
+    want.chains.iter().all(|chain| {
+        let mut rules = chain.rules.iter().filter(|rule| rule.contains(word));
+        rules.all(|rule| is_there(chain, rule))
     })
 }
 
 /// Slots that do not fit the rules as they are change with them in one transaction: between the two
-/// a new connection would get the mark of a line that the rules do not know. The transaction comes
-/// last in the plan, so the routes of a new line are in place by then. True if they are joined.
+/// a new connection would get the mark of an uplink that the rules do not know. The transaction comes
+/// last in the plan, so the routes of a new uplink are in place by then. True if they are joined.
 pub(super) fn join_slots(desired: &State, observed: &Observed, plan: &mut Plan) -> bool {
-    let Some(at) = plan.iter().position(|step| step.key == Key::Slots) else { return false };
-    let Op::Slots { del, add } = &plan[at].op else { return false };
-    if !has_map(observed) || fits_rules(&plan[at], desired, observed) {
+    let place = |key: Key| plan.iter().position(|step| step.key == key);
+    let (Some(rules), Some(slots)) = (place(Key::Firewall), place(Key::Slots)) else {
+        return false;
+    };
+    let Op::Slots { del, add } = &plan[slots].op else { return false };
+    if !has_map(observed) || fits_rules(&plan[slots], desired, observed) {
         return false;
     }
-    let slots = firewall::slots_script(del, add);
-    let rules = plan.iter_mut().find(|step| step.key == Key::Firewall);
-    let Some(Step { op: Op::Nft(text), .. }) = rules else { return false };
-    text.push_str(&slots);
-    plan.remove(at);
+    let script = firewall::slots_script(del, add);
+    let Op::Nft(text) = &mut plan[rules].op else { return false };
+    text.push_str(&script);
+    plan.remove(slots);
     true
 }
 
@@ -222,16 +227,16 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
         return None;
     }
     let step = plan.iter_mut().find(|step| step.key == Key::Slots)?;
-    let have = observed.firewall.as_ref()?.slots.as_ref()?;
+    let table = observed.firewall.as_ref()?;
+    let have = table.slots.as_ref()?;
     let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
     let stays = |mark: &u32| want.values().any(|wanted| wanted == mark);
     let mut others: Vec<u32> = slots_of(have).filter(stays).collect();
     if others.is_empty()
         && let Some(Resource::Firewall(rules)) = desired.get(&Key::Firewall)
     {
-        let table = observed.firewall.as_ref()?;
         others.extend(slots_of(want));
-        others.retain(|mark| are_in_place(rules, table, &format!("{mark:#010x}")));
+        others.retain(|mark| are_in_place(rules, table, &mark_word(*mark)));
     }
     let mut others = others.into_iter().cycle();
     let mut left = have.clone();
