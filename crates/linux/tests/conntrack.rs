@@ -117,7 +117,7 @@ fn many_go_in_batches() {
     });
 }
 
-/// Given a line that returns while its connections are read, or after some were deleted, then those
+/// Given an uplink that returns while its connections are read, or after some were deleted, then those
 /// that are left stay.
 #[test]
 fn what_is_called_off_stays() {

@@ -6,6 +6,7 @@ use crate::kernel::{Kernel, NftRule};
 use crate::scenario::{ifname, prefix};
 use rail_core::config::Config;
 use rail_core::net::{Family, Prefix};
+use rail_core::state::table;
 use rail_core::state::{Nexthop, PROTOCOL, RouteKey, RouteValue, Rule, Scope};
 
 /// Damages something; what changed, and in words.
@@ -144,15 +145,12 @@ pub(crate) fn add_foreign(
         1 => {
             let number = u32::try_from(n).unwrap_or(0);
             let rule = Rule {
-                priority: config.ranges.rule_priorities.0 + 600 + number % 100,
-                family: Family::V4,
                 from: Some(prefix(&format!("10.{n}.0.1/32"))),
-                to: None,
-                iif: None,
-                oif: None,
-                fwmark: None,
-                table: 254,
-                suppress_prefixlength: None,
+                ..Rule::lookup(
+                    config.ranges.rule_priorities.0 + 600 + number % 100,
+                    Family::V4,
+                    table::MAIN,
+                )
             };
             kernel.add_rule(rule.clone(), 3);
             (Scope::RULES, format!("adds a rule {rule}"))

@@ -5,18 +5,12 @@ use super::host::UplinkView;
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
-use crate::render::MAIN;
+use crate::state::table::{DEFAULT, LOCAL, MAIN};
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-
-/// The table `default`, fixed by the kernel.
-const DEFAULT: u32 = 253;
-
-/// The table of our own addresses, fixed by the kernel.
-const LOCAL: u32 = 255;
 
 /// Rules that stand before our last one and lead our packets elsewhere.
 pub(super) fn judge(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {

@@ -9,10 +9,11 @@
 //! for the router's own addresses, and nothing that is one of a set: a refusal behind a way through a
 //! VPN, or a look into `main` before it.
 
-use super::ladder::{MAIN, rung, step};
+use super::ladder::{rung, step};
 use super::rule_span;
 use crate::config::Config;
 use crate::net::{Family, Prefix};
+use crate::state::table::{DEFAULT, LOCAL, MAIN};
 use crate::state::{ObservedRule, PROTOCOL, REFUSED, Rule};
 use alloc::vec::Vec;
 
@@ -27,21 +28,20 @@ pub(crate) fn copies(config: &Config, rules: &[ObservedRule], own: &[Prefix]) ->
     let Some(behind) = behind.iter().map(|r| r.rule.as_ref()).collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };
-    let is_alone = |rule: &&Rule| {
-        let of_others = |other: &&&Rule| !leads_away(other) && selects(other) == selects(rule);
-        leads_away(rule) && !behind.iter().any(|other| of_others(&other))
-    };
+    let (mut alone, stay): (Vec<&Rule>, Vec<&Rule>) =
+        behind.into_iter().partition(|rule| leads_away(rule));
     let mask = config.ranges.mark_mask;
-    let mut behind: Vec<&Rule> = behind.iter().copied().filter(is_alone).collect();
-    behind.retain(|rule| picks_few(rule, own, mask));
-    behind.sort_unstable();
-    behind.dedup();
+    alone.retain(|rule| {
+        picks_few(rule, own, mask) && !stay.iter().any(|other| selects(other) == selects(rule))
+    });
+    alone.sort_unstable();
+    alone.dedup();
     let places = step::BEHIND..step::BEHIND + MOST;
     let copy = |(rule, place): (&Rule, u32)| Rule {
         priority: rung(config, place, MAIN).priority,
         ..rule.clone()
     };
-    behind.into_iter().zip(places).map(copy).collect()
+    alone.into_iter().zip(places).map(copy).collect()
 }
 
 /// It leads into a table that is neither `main` nor another one of the kernel's.
@@ -49,9 +49,7 @@ fn leads_away(rule: &Rule) -> bool {
     !matches!(rule.table, REFUSED | DEFAULT..=LOCAL) && rule.suppress_prefixlength.is_none()
 }
 
-type Selectors = (Option<Prefix>, Option<Prefix>, Option<(u32, u32)>);
-
-fn selects(rule: &Rule) -> Selectors {
+fn selects(rule: &Rule) -> (Option<Prefix>, Option<Prefix>, Option<(u32, u32)>) {
     (rule.from, rule.to, rule.fwmark)
 }
 
@@ -73,13 +71,10 @@ fn picks_few(rule: &Rule, own: &[Prefix], mark_mask: u32) -> bool {
 }
 
 /// Copies, at the most: each is a rule that what begins walks past.
-pub(crate) const MOST: u32 = 20;
+const MOST: u32 = 20;
 /// Clients of a longer prefix are few.
 const FEW_CLIENTS: u8 = 29;
 /// Prefixes of this length or less are a good part of all addresses.
 const WIDE: u8 = 8;
 /// The kernel's own rules begin here.
 const KERNELS: u32 = 32_766;
-/// Tables with a meaning of their own, fixed by the kernel: `default`, `main`, `local`.
-const DEFAULT: u32 = 253;
-const LOCAL: u32 = 255;

@@ -22,11 +22,9 @@ use super::{default_key, egress, mark, shared, shares_interface, table};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::UplinkFacts;
 use crate::net::{Family, Prefix, UplinkId};
+use crate::state::table::MAIN;
 use crate::state::{Key, MainDefault, REFUSED, Resource, Rule, State};
 use alloc::vec::Vec;
-
-/// Table of `main`, fixed by the kernel.
-pub(crate) const MAIN: u32 = 254;
 
 /// Distances from the first rung.
 pub(super) mod step {
@@ -66,17 +64,7 @@ pub(super) fn way(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Key;
 }
 
 pub(super) fn rung(config: &Config, distance: u32, table: u32) -> Rule {
-    Rule {
-        priority: config.ranges.rule_priorities.0 + distance,
-        family: Family::V4,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        fwmark: None,
-        table,
-        suppress_prefixlength: None,
-    }
+    Rule::lookup(config.ranges.rule_priorities.0 + distance, Family::V4, table)
 }
 
 fn by_mark(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Rule {

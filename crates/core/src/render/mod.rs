@@ -24,7 +24,6 @@ mod sysctl;
 pub(crate) use departure::SRCNAT;
 pub use egress::STRANGE as FOREIGN_SOURCE;
 pub(crate) use egress::nobody;
-pub(crate) use ladder::MAIN;
 pub use ladder::rule_span;
 pub(crate) use shared::shares_interface;
 pub use sysctl::is_known as is_known_setting;

@@ -99,17 +99,7 @@ fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
 /// whatever was left to decide before.
 #[test]
 fn a_withdrawal_that_waits_sleeps() {
-    let rule = crate::state::Rule {
-        priority: 20_999,
-        family: crate::net::Family::V4,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        fwmark: None,
-        table: 20_999,
-        suppress_prefixlength: None,
-    };
+    let rule = crate::state::Rule::lookup(20_999, crate::net::Family::V4, 20_999);
     let (priority, family) = (rule.priority, rule.family);
     let rules =
         alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];

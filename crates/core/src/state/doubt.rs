@@ -124,17 +124,7 @@ mod tests {
     fn one_absence_is_no_evidence() {
         let all = Scope::ADDRESSES | Scope::ROUTES | Scope::RULES;
         let address: (IfName, Prefix) = ("wan1".parse().unwrap(), "192.0.2.2/24".parse().unwrap());
-        let rule = Rule {
-            priority: 20_100,
-            family: Family::V4,
-            from: None,
-            to: None,
-            iif: None,
-            oif: None,
-            fwmark: None,
-            table: 20_001,
-            suppress_prefixlength: None,
-        };
+        let rule = Rule::lookup(20_100, Family::V4, 20_001);
         let mut known = Observed::default();
         known.addresses.insert(address, Ownership::Ours);
         let (priority, family) = (rule.priority, rule.family);

@@ -32,6 +32,16 @@ pub const FORWARDING: &str = "net/ipv4/ip_forward";
 /// (`inet_forward_change` in net/ipv4/devinet.c).
 pub const ACCEPT_REDIRECTS: &str = "net/ipv4/conf/all/accept_redirects";
 
+/// Tables with a meaning of their own, fixed by the kernel.
+pub mod table {
+    /// Asked last; empty unless somebody fills it.
+    pub const DEFAULT: u32 = 253;
+    /// Where routes are that name no table.
+    pub const MAIN: u32 = 254;
+    /// The addresses of the machine.
+    pub const LOCAL: u32 = 255;
+}
+
 /// In place of a table: the packet is refused (`unreachable`). No table has this number.
 pub const REFUSED: u32 = 0;
 
@@ -140,6 +150,23 @@ pub struct Rule {
     pub table: u32,
     /// `suppress_prefixlength`: ignore results with this prefix length or less.
     pub suppress_prefixlength: Option<u32>,
+}
+
+impl Rule {
+    /// One that takes every packet.
+    pub const fn lookup(priority: u32, family: Family, table: u32) -> Self {
+        Self {
+            priority,
+            family,
+            from: None,
+            to: None,
+            iif: None,
+            oif: None,
+            fwmark: None,
+            table,
+            suppress_prefixlength: None,
+        }
+    }
 }
 
 /// The structure of our nftables table.

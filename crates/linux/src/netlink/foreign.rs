@@ -7,6 +7,7 @@ use super::request::RequestSocket;
 use crate::sysctl;
 use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
 use rail_core::net::{Family, Prefix};
+use rail_core::state::table::MAIN;
 use rail_core::state::{FORWARDING, MainDefault, ObservedRoute, OpError, PROTOCOL, RouteKey};
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
@@ -87,13 +88,10 @@ impl RequestSocket {
             let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
             let decides = route.table == MAIN && !route.is_other_key && route.length <= SHORT;
             let route = decides.then_some(route)?;
-            let refuses = match route.kind {
-                RouteKind::Unicast => None,
-                RouteKind::Unreachable => Some("unreachable"),
-                RouteKind::Other(RTN_BLACKHOLE) => Some("blackhole"),
-                RouteKind::Other(RTN_PROHIBIT) => Some("prohibit"),
-                RouteKind::Other(_) => return None,
-            };
+            let refuses = refusal(route.kind);
+            if refuses.is_none() && !matches!(route.kind, RouteKind::Unicast) {
+                return None;
+            }
             let first = route.nexthops.first();
             Some(MainRoute {
                 prefix: Prefix { address: route.destination, length: route.length },
@@ -114,18 +112,13 @@ impl RequestSocket {
     /// # Errors
     /// The kernel's.
     pub fn main_default(&mut self) -> Result<MainDefault, OpError> {
-        let refuses = |kind| match kind {
-            RouteKind::Unreachable => true,
-            RouteKind::Other(other) => matches!(other, RTN_BLACKHOLE | RTN_PROHIBIT),
-            RouteKind::Unicast => false,
-        };
         let mut refused = false;
         for kind in [RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT] {
             let request = RouteMessage::dump_of_kind(family::INET, MAIN, kind);
             let read = self.dump(&request, |message| {
                 let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
                 let is_default = route.table == MAIN && route.length == 0 && !route.is_other_key;
-                refused |= is_default && refuses(route.kind);
+                refused |= is_default && refusal(route.kind).is_some();
                 None::<()>
             });
             match read {
@@ -187,8 +180,16 @@ fn policy_rule(rule: RuleMessage) -> PolicyRule {
     }
 }
 
-/// The table `main`, fixed by the kernel.
-const MAIN: u32 = 254;
+/// The word for an error route, as `ip route` has it.
+const fn refusal(kind: RouteKind) -> Option<&'static str> {
+    match kind {
+        RouteKind::Unreachable => Some("unreachable"),
+        RouteKind::Other(RTN_BLACKHOLE) => Some("blackhole"),
+        RouteKind::Other(RTN_PROHIBIT) => Some("prohibit"),
+        RouteKind::Unicast | RouteKind::Other(_) => None,
+    }
+}
+
 /// Destinations of this length or less may be half of everything together.
 pub(super) const SHORT: u8 = 8;
 /// `RTN_BLACKHOLE`, `RTN_UNREACHABLE` and `RTN_PROHIBIT`.

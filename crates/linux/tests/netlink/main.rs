@@ -92,17 +92,7 @@ fn set(nexthops: Vec<Nexthop>, source: Option<&str>, replace: bool) -> Op {
 }
 
 fn rule(priority: u32) -> Rule {
-    Rule {
-        priority,
-        family: Family::V4,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        fwmark: None,
-        table: TABLE,
-        suppress_prefixlength: None,
-    }
+    Rule::lookup(priority, Family::V4, TABLE)
 }
 
 fn errno(result: Result<(), OpError>) -> i32 {

@@ -1,6 +1,7 @@
 //! Reading the fake kernel.
 
 use super::{FibRoute, Kernel, Table};
+use rail_core::state::table::MAIN;
 use rail_core::state::{
     MainDefault, Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
     ObservedRule, Ownership, PROTOCOL, RouteKey, RouteValue, Scope, Watch,
@@ -65,9 +66,6 @@ impl Kernel {
         seen
     }
 }
-
-/// The table `main`.
-const MAIN: u32 = 254;
 
 fn observe_table(table: &Table) -> ObservedFirewall {
     let chain = |chain: &super::NftChain| ObservedChain {

@@ -11,15 +11,9 @@ use crate::state::{ObservedRule, Rule};
 fn rules_behind_ours_that_pick_out_few_are_copied() {
     let config = config(&[(1, Tier::Number(1)); 2]);
     let rule = |priority, from: Option<&str>, fwmark, table| Rule {
-        priority,
-        family: Family::V4,
         from: from.map(|from| from.parse().unwrap()),
-        to: None,
-        iif: None,
-        oif: None,
         fwmark,
-        table,
-        suppress_prefixlength: None,
+        ..Rule::lookup(priority, Family::V4, table)
     };
     let bound =
         Rule { oif: Some("vpn0".parse().unwrap()), ..rule(32_762, None, Some((1, 1)), 102) };

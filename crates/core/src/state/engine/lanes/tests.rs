@@ -232,17 +232,7 @@ fn slots_in_the_transaction_are_left_to_it() {
 /// rules come if the table is there. What goes away by a transaction goes last.
 #[test]
 fn what_depends_on_rules_waits() {
-    let rule = Rule {
-        priority: 20_100,
-        family: Family::V4,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        fwmark: Some((1, 0xff)),
-        table: 20_001,
-        suppress_prefixlength: None,
-    };
+    let rule = Rule { fwmark: Some((1, 0xff)), ..Rule::lookup(20_100, Family::V4, 20_001) };
     let forwarding = Key::Sysctl(crate::state::FORWARDING.into());
     for has_table in [true, false] {
         let mut bench = Bench::new();
