@@ -81,7 +81,7 @@ impl Monitor {
                     Ok(message) => {
                         self.wide_routes |= is_wide_route(&message);
                         let changed = changed(&message, own_ports, watch);
-                        note_author(&mut self.authors, &message, changed);
+                        note_author(&mut self.authors, &message, changed, own_ports);
                         changed
                     }
                     // It was about something.
@@ -156,7 +156,12 @@ fn is_wide_route(message: &Message<'_>) -> bool {
         && matches!(message.payload, [family::INET, length, _, _, MAIN, ..] if *length <= SHORT)
 }
 
-fn note_author(authors: &mut [Author; 3], message: &Message<'_>, changed: Scope) {
+fn note_author(
+    authors: &mut [Author; 3],
+    message: &Message<'_>,
+    changed: Scope,
+    own_ports: &[u32],
+) {
     let [addresses, routes, rules] = authors;
     let author = match message.kind {
         kind::NEW_ADDRESS | kind::DEL_ADDRESS => addresses,
@@ -164,7 +169,8 @@ fn note_author(authors: &mut [Author; 3], message: &Message<'_>, changed: Scope)
         kind::NEW_RULE | kind::DEL_RULE => rules,
         _ => return,
     };
-    if !changed.is_empty() {
+    // What we delete ourselves is read again as well.
+    if !changed.is_empty() && !own_ports.contains(&message.port) {
         author.note(message.port);
     }
 }
@@ -175,8 +181,8 @@ fn is_main_route(message: &Message<'_>, watch: &Watch) -> bool {
         if *length == 0 || watch.main_refuses)
 }
 
-/// The table `main`, fixed by the kernel.
-const MAIN: u8 = 254;
+/// The table `main` in the fixed header.
+const MAIN: u8 = rail_core::state::table::MAIN as u8;
 /// As for the survey of `main`.
 const SHORT: u8 = super::foreign::SHORT;
 /// How many datagrams one call of `drain` takes at most.
@@ -233,5 +239,18 @@ mod tests {
         // One that cannot be read was about something.
         assert_eq!(of(kind::DEL_ROUTE, 0, &[2, 0]), Scope::ROUTES);
         assert!(of(kind::DEL_LINK, 0, &[]).has(Scope::LINKS));
+    }
+
+    /// Given an address that was deleted by this process, then by the kernel, then the kernel alone is
+    /// its author.
+    #[test]
+    fn nobody_is_the_author_of_our_own_changes() {
+        let mut authors: [Author; 3] = Default::default();
+        let both = Scope::ADDRESSES | Scope::ROUTES;
+        for (port, author) in [(7, ""), (0, "the kernel")] {
+            let deleted = message(kind::DEL_ADDRESS, port, &[0; 8]);
+            note_author(&mut authors, &deleted, both, &[7]);
+            assert_eq!(authors[0].recent(crate::clock::now()), author);
+        }
     }
 }
