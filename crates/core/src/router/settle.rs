@@ -198,14 +198,17 @@ impl Router {
     /// can leave as it must not, and the boot guard has no more purpose. An uplink whose route is
     /// refused does not hold it, or one bad uplink would close the others.
     fn verify_first_state(&mut self, out: &mut Vec<Output>) {
-        // What somebody else's rule is copied from protects nothing.
+        if self.verified {
+            return;
+        }
+        // What is copied from somebody else's rule protects nothing.
         let copies = self.facts.copies.clone();
         let protects = |key: &Key| match key {
             Key::Firewall | Key::Slots => true,
             Key::Rule(rule) => !copies.contains(rule),
             _ => false,
         };
-        if self.verified || !self.is_at_rest() || !self.are_in_place(protects) {
+        if !self.is_at_rest() || !self.are_in_place(protects) {
             return;
         }
         self.verified = true;
