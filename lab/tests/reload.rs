@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The file with one or two changes: of bytes, uplinks, keys or values. Some stay good.
+/// The file with one or two changes: of bytes, lines, keys or values. Some stay good.
 fn damage(random: &mut Random, good: &str) -> String {
     let mut lines: Vec<String> = good.lines().map(str::to_owned).collect();
     for _ in 0..=random.below(2) {

@@ -308,7 +308,7 @@ mod tests {
             assert_eq!(sockets.counters(), SocketCounters::default());
             let uplink = UplinkId(3);
             let to = Ipv4Addr::LOCALHOST;
-            // Ours comes back once, and that of another line; a foreign identifier, and our own
+            // Ours comes back once, and that of another uplink; a foreign identifier, and our own
             // request, do not.
             for ident in [0x9999, 0x1134, 0x1234, 0x1203] {
                 sockets.send(&poller, uplink, to, &request(ident));

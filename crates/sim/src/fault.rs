@@ -12,7 +12,7 @@ pub enum Fault {
     AdminDown,
     /// A device vanishes and returns with another index.
     Unplug,
-    /// Somebody removes the address of a line.
+    /// Somebody removes the address of an uplink.
     DropAddress,
     /// A provider goes silent; the carrier stays.
     Silent,
@@ -24,11 +24,11 @@ pub enum Fault {
     Loss,
     /// Loss that must not matter.
     LightLoss,
-    /// The line becomes slow, and fast again.
+    /// The uplink becomes slow, and fast again.
     Latency,
     /// A target dies everywhere.
     TargetDead,
-    /// A target cannot be reached through one line.
+    /// A target cannot be reached through one uplink.
     TargetMissing,
     /// Somebody deletes or changes objects of ours.
     Rival,

@@ -23,7 +23,7 @@ pub struct Condition {
     pub rtt: Duration,
     /// Round-trip time without fault.
     pub usual_rtt: Duration,
-    /// A target that cannot be reached through this line.
+    /// A target that cannot be reached through this uplink.
     pub missing_target: Option<usize>,
     /// A packet of ours came back this late: until then the uplink is not steady.
     pub unsteady_until: Instant,
@@ -32,7 +32,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A line without fault.
+    /// An uplink without fault.
     pub fn new(rtt: Duration) -> Self {
         Self {
             silent: false,

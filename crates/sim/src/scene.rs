@@ -1,4 +1,4 @@
-//! What the laws look at: the fake kernel, the truth about each line, the ways of
+//! What the laws look at: the fake kernel, the truth about each uplink, the ways of
 //! new and of pinned connections, what the router said, and what excuses it.
 
 mod excuses;
@@ -80,7 +80,7 @@ pub struct Line {
     pub role_since: Instant,
 }
 
-/// All that becomes of a line's probes.
+/// All that becomes of an uplink's probes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 struct Truth {
     is_there: bool,
@@ -135,9 +135,9 @@ pub struct Ways {
     pub fresh: Vec<Way>,
     /// Mark of each slot.
     pub slots: Vec<u32>,
-    /// Of each line's pinned connections.
+    /// Of each uplink's pinned connections.
     pub pinned: Vec<Outcome>,
-    /// Of each line's probes.
+    /// Of each uplink's probes.
     pub probes: Vec<Outcome>,
 }
 
@@ -245,7 +245,7 @@ impl Scene {
         check.interval * check.fail_after + (check.interval / 2).min(SLACK) + SLACK
     }
 
-    /// A line without fault is back at the latest after this.
+    /// An uplink without fault is back at the latest after this.
     pub fn return_bound(&self) -> Duration {
         let check = &self.config.check;
         // Loss that was before stays in the rounds for ten seconds.
@@ -313,7 +313,7 @@ impl Scene {
         }
     }
 
-    /// Nothing has changed for the probes of this line for a while, and none is lost but those to a
+    /// Nothing has changed for the probes of this uplink for a while, and none is lost but those to a
     /// target that is dead everywhere: whatever its verdict is by now, it has no reason to fall.
     fn is_line_steady(&self, i: usize) -> bool {
         let (line, condition) = (&self.lines[i], &self.net.lines[i]);

@@ -95,7 +95,7 @@ fn by_interface(config: &Config, ifname: IfName, enabled: bool) -> Option<String
     Some(format!("oifname \"{ifname}\" {guarded} goto {STRANGE}"))
 }
 
-/// What leaves by the gateway of a line that shares its interface, with the source of another one there.
+/// What leaves by the gateway of an uplink that shares its interface, with the source of another one there.
 fn by_gateway(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
     let (ifname, gateway) = (line.uplink.ifname, line.uplink.gateway);
     let beside = lines.iter().filter(|l| l.uplink.ifname == ifname && l.id != line.id);

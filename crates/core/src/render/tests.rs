@@ -313,7 +313,7 @@ fn backup_without_filter() {
     assert_golden(&render(&config, &facts), include_str!("golden/backup_without_filter.txt"));
 }
 
-/// Given a provider's box inside the LAN beside a line with a network of its own, then this state:
+/// Given a provider's box inside the LAN beside an uplink with a network of its own, then this state:
 /// nothing is marked by the inside interface, and redirects are off.
 #[test]
 fn box_inside() {
@@ -404,7 +404,7 @@ fn one_address_on_two_ports() {
     assert_golden(&render(&config, &facts(&config, &[0, 1])), include_str!("golden/twins.txt"));
 }
 
-/// Given lines with something in common, when one of them dies, then the rules stay as they are:
+/// Given uplinks with something in common, when one of them dies, then the rules stay as they are:
 /// the default for sockets of the port moves, and so does the address that twins have.
 #[test]
 fn a_death_among_lines_with_something_in_common_changes_no_rule() {

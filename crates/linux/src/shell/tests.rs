@@ -373,7 +373,7 @@ fn a_line_that_returns_keeps_its_connections() {
             bench.until_purged()
         };
         assert_eq!(delete(Which::Movable), 0);
-        // What leads nowhere goes, however well the line is.
+        // What leads nowhere goes, however well the uplink is.
         assert_eq!(delete(Which::At("10.0.0.2".parse().unwrap())), 200);
     });
 }

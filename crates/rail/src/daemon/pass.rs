@@ -1,7 +1,7 @@
 //! The loop: drain what is ready, let the core decide, perform, answer, sleep.
 //!
 //! Promises: inputs come before timers, so that a loop that was late does not
-//! take its own sleep for a dead line; no client, disk, log or child can hold a
+//! take its own sleep for a dead uplink; no client, disk, log or child can hold a
 //! pass up; the watchdog is fed by a completed pass and by nothing else.
 
 use super::RunOptions;

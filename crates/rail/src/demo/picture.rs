@@ -1,4 +1,4 @@
-//! The picture: each connection of the run as a dot, by the line it took.
+//! The picture: each connection of the run as a dot, by the uplink it took.
 
 use super::steps::{Step, Story};
 use std::fmt::Write;

@@ -68,7 +68,7 @@ fn smallest(section: &str) -> &'static str {
 /// The section's smallest text, with the key as in the example.
 fn with_example(section: &str, key: &str, example: &str) -> String {
     let own = format!("{key} = ");
-    // Only a line among the hosts takes it.
+    // Only an uplink among the hosts takes it.
     let base = if key == "redirects" { INSIDE } else { smallest(section) };
     let rest: String =
         base.lines().filter(|l| !l.starts_with(&own)).map(|l| format!("{l}\n")).collect();

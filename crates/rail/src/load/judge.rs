@@ -86,7 +86,7 @@ fn against_earlier(reader: &mut Reader, uplink: &Draft, earlier: &[Draft]) {
     }
 }
 
-/// Lines may have an interface or an address in common, but not both, nor a gateway on one interface.
+/// Uplinks may have an interface or an address in common, but not both, nor a gateway on one interface.
 fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Parts<'_>) {
     let Some(ifname) = &uplink.interface else { return };
     let is_here = |u: &Draft| u.interface.as_ref().is_some_and(|at| at.value == ifname.value);
@@ -282,7 +282,7 @@ fn operator(address: Ipv4Addr) -> String {
 pub(crate) struct ProbeCost {
     /// Bytes a month of 30 days at full pace, both directions, IP headers included.
     pub(crate) full_bytes: u64,
-    /// The same at a tenth of the pace: a line that carries no new connections.
+    /// The same at a tenth of the pace: an uplink that carries no new connections.
     pub(crate) slow_bytes: u64,
 }
 

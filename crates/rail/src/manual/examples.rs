@@ -6,7 +6,7 @@ use rail_linux::manager::{Holder, Program};
 use std::fs;
 use std::path::Path;
 
-/// What completes a fragment: the inside, unless it has one, and two lines, unless it has lines.
+/// What completes a fragment: the inside, unless it has one, and two uplinks, unless it has uplinks.
 pub(super) const PREFIX: [(&str, &str); 2] = [
     ("[lan]", "[lan]\ninterfaces = [\"lan0\"]\n"),
     (

@@ -49,7 +49,7 @@ fn blocks() -> Vec<Block> {
     pages().iter().flat_map(|(name, text)| blocks_of(name, text)).collect()
 }
 
-/// The README's configuration: two lines.
+/// The README's configuration: two uplinks.
 pub(crate) fn sample() -> String {
     let is_sample = |block: &Block| block.place.starts_with("README") && block.info == "toml";
     blocks().into_iter().find(is_sample).expect("the README has a configuration").text

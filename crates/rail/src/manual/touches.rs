@@ -151,7 +151,7 @@ fn situation(variant: &Variant) -> (Config, Facts) {
     (config, facts)
 }
 
-/// Every line is good and carries connections; numbers as at the first start.
+/// Every uplink is good and carries connections; numbers as at the first start.
 fn all_well(config: &Config) -> Facts {
     let fact = |id: u8| UplinkFacts {
         ifindex: Some(10),

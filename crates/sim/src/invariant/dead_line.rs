@@ -1,5 +1,5 @@
 //! A new connection never goes to an uplink that has been dead for longer than the
-//! stated bound, while another line could carry it. A line without carrier is
+//! stated bound, while another uplink could carry it. An uplink without carrier is
 //! left at once.
 
 use super::{Happening, Law, Share};

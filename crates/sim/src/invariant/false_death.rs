@@ -1,4 +1,4 @@
-//! No false death: a line without fault, or with faults that must not matter,
+//! No false death: an uplink without fault, or with faults that must not matter,
 //! never leaves.
 
 use super::{Happening, Law, Share};

@@ -1,4 +1,4 @@
-//! A pinned connection of a line that is well stays on it, whatever the router
+//! A pinned connection of an uplink that is well stays on it, whatever the router
 //! does elsewhere.
 
 use super::{Happening, Law};

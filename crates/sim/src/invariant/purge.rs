@@ -1,4 +1,4 @@
-//! Connections are deleted only of a line that is not usable, only while another
+//! Connections are deleted only of an uplink that is not usable, only while another
 //! uplink is, and only those that can move.
 
 use super::{Happening, Law};
@@ -59,7 +59,7 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     Ok(())
 }
 
-/// New connections go by this line, and the daemon can know.
+/// New connections go by this uplink, and the daemon can know.
 fn goes_there(scene: &Scene, line: usize) -> bool {
     let goes = scene.ways.fresh.iter().any(|way| way.line == Some(line));
     goes && !scene.is_damaged && scene.now > scene.excuses.blind_until

@@ -26,7 +26,7 @@ impl Law for Recovery {
     }
 }
 
-/// A line without fault is usable again within the bound.
+/// An uplink without fault is usable again within the bound.
 fn returned(scene: &Scene) -> Result<(), String> {
     for (i, line) in scene.lines.iter().enumerate() {
         if scene.is_running

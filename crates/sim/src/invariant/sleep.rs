@@ -28,5 +28,5 @@ impl Law for Sleep {
     }
 }
 
-/// Four lines with four targets each answer 160 probes a second.
+/// Four uplinks with four targets each answer 160 probes a second.
 const MOST_WAKES: u32 = 5000;

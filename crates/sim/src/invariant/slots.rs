@@ -1,4 +1,4 @@
-//! The death of a line moves only that line's clients: a slot that belongs to a
+//! The death of an uplink moves only that uplink's clients: a slot that belongs to a
 //! uplink when all are well never leaves it while the uplink is active.
 
 use super::{Happening, Law};

@@ -24,8 +24,8 @@ pub enum Refusal {
 }
 
 impl Line {
-    /// Judges a packet from the uplink's probe socket, as old as the kernel says. Returns whose answer it is, and when that target
-    /// had answered here last.
+    /// Judges a packet from the uplink's probe socket, as old as the kernel says. Returns whose answer
+    /// it is, and when that target had answered here last.
     ///
     /// # Errors
     /// [`Refusal`]: it is dropped, and counted with [`Line::count_refusal`].

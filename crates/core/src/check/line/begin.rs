@@ -47,7 +47,7 @@ impl Line {
         };
     }
 
-    /// Stops probing, because nobody wants the line: what it was is no matter when it is wanted again.
+    /// Stops probing, because nobody wants the uplink: what it was is no matter when it is wanted again.
     pub fn retire(&mut self) {
         self.stop();
         self.verdict = Verdict::Probing;
