@@ -1,4 +1,4 @@
-//! Seeds: two thousand that nobody tried before in every test run, a hundred thousand with
+//! Seeds: ten thousand that nobody tried before in every test run, a hundred thousand with
 //! `RAIL_LONG=1`.
 //!
 //! The range is printed, so that a run can be repeated (`RAIL_SEEDS=first..end`); a seed that
@@ -59,7 +59,7 @@ fn fresh_seeds() -> Range<u64> {
         let Some((Ok(first), Ok(end))) = ends else { panic!("RAIL_SEEDS wants first..end") };
         return first..end;
     }
-    let count = if is_long() { 100_000 } else { 2_000 };
+    let count = if is_long() { 100_000 } else { 10_000 };
     // A new hash map's key is random. Six digits are left to count within a run.
     let random = RandomState::new().hash_one(()) % 1_000_000;
     let first = random * 1_000_000;
