@@ -113,9 +113,17 @@ fn edit_slots(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
 fn change_setting(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
     let paths: Vec<String> = kernel.sysctls.keys().cloned().collect();
     let path = paths.get(dice.below(paths.len()))?;
-    kernel.set_sysctl(path, "0").ok()?;
+    // Never the value that rail wants: a rival who repairs a setting between our reading and our
+    // write would make that write look pointless.
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let wrong = match name {
+        "accept_redirects" | "send_redirects" | "fwmark_reflect" | "ip_early_demux" => "1",
+        "fib_multipath_hash_policy" => "2",
+        _ => "0",
+    };
+    kernel.set_sysctl(path, wrong).ok()?;
     // The kernel tells nobody.
-    Some((Scope::NONE, format!("sets {path} to 0")))
+    Some((Scope::NONE, format!("sets {path} to {wrong}")))
 }
 
 /// Adds something of his own inside our ranges, harmless to our traffic, or while the daemon is
