@@ -31,9 +31,11 @@ pub fn diff(data: &[u8]) {
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
     let strays = if dice.one_in(4) { vec![(ifname("eth", 7), 0)] } else { Vec::new() };
-    let main = match dice.below(3) {
-        0 => MainDefault::RefusesBesideMany,
-        1 => MainDefault::refusing(vec![Prefix::host(Ipv4Addr::LOCALHOST.into())]),
+    let one = || vec![Prefix::host(Ipv4Addr::LOCALHOST.into())];
+    let main = match dice.below(4) {
+        0 => MainDefault::RefusesBesideMany(None),
+        1 => MainDefault::RefusesBesideMany(Some(one())),
+        2 => MainDefault::Refuses(one()),
         _ => MainDefault::Passable,
     };
     let facts =

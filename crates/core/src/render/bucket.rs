@@ -9,15 +9,17 @@
 //! either, and so stays refused. The kernel has one answer for "no route" and for "refused"; so it
 //! is asked twice: without a mark, as the router's own traffic, it must find a way, and with the
 //! mark of nobody, which leads to `main` alone, none. Where `main` refuses everything the ladder sees
-//! to it that the first question is not refused for that alone; if it cannot, for want of rules, the
-//! question is left out.
+//! to it that the first question is not refused for that alone. If it cannot, for want of rules, the
+//! networks that have an error route are named instead; if nobody knows them, the question stands,
+//! and what `main` has no route for is refused.
 
+use super::firewall::any_of;
 use super::{egress, slot_count};
 use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
 use crate::state::{MainDefault, NFT_SLOTS};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// For packets without a mark of anybody: the first finds the slot and ends the matter, the last is
@@ -34,9 +36,14 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
         BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {slots} seed {SEED}"),
     };
     // An answer to a packet without a mark says that `main` does not refuse it.
-    let may_leave = match facts.main {
-        MainDefault::Passable | MainDefault::Refuses(_) => " fib daddr oif exists",
-        MainDefault::RefusesBesideMany => "",
+    let may_leave = match &facts.main {
+        MainDefault::Passable | MainDefault::Refuses(_) | MainDefault::RefusesBesideMany(None) => {
+            " fib daddr oif exists".to_string()
+        }
+        MainDefault::RefusesBesideMany(Some(refused)) => {
+            let refused = any_of(refused.iter().map(ToString::to_string).collect());
+            refused.map_or_else(String::new, |refused| format!(" ip daddr != {refused}"))
+        }
     };
     // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
     Vec::from([

@@ -107,7 +107,7 @@ pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
             }
         }
-        MainDefault::Passable | MainDefault::RefusesBesideMany => {
+        MainDefault::Passable | MainDefault::RefusesBesideMany(_) => {
             add(main_at(step::MAIN));
         }
     }

@@ -3,7 +3,7 @@
 //! Only what concerns us: all links, addresses and rules, the routes of our
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
-use super::{Base, PROTOCOL, RouteKey, RouteValue, Rule};
+use super::{Base, MainDefault, PROTOCOL, RouteKey, RouteValue, Rule};
 use crate::beside::View;
 use crate::net::{Family, IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
@@ -207,59 +207,6 @@ pub struct ObservedRoute {
     pub protocol: u8,
     /// A next hop is dead (its device is down); the route does not work as written.
     pub dead: bool,
-}
-
-/// What the table `main` does with a destination that it has no route of its own for.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum MainDefault {
-    /// It has no default route, or one that leads somewhere: rail's rules pass over it.
-    #[default]
-    Passable,
-    /// It has an error route for everything, which no rule passes over. These destinations it has
-    /// other routes for, none within another one.
-    Refuses(Vec<Prefix>),
-    /// The same, and it has too many other routes.
-    RefusesBesideMany,
-}
-
-impl MainDefault {
-    /// Each destination costs a rule that some packets of the router walk past.
-    pub const MOST: usize = 64;
-
-    /// One that refuses, from all routes that `main` has.
-    pub fn refusing(mut routes: Vec<Prefix>) -> Self {
-        routes.retain(|prefix| prefix.length > 0);
-        routes.sort_unstable_by_key(|prefix| (prefix.length, prefix.address));
-        let mut widest: Vec<Prefix> = Vec::new();
-        for prefix in routes {
-            if widest.iter().all(|wider| !wider.contains(prefix.address)) {
-                if widest.len() >= Self::MOST {
-                    return Self::RefusesBesideMany;
-                }
-                widest.push(prefix);
-            }
-        }
-        Self::Refuses(widest)
-    }
-
-    /// It has all that `other` has: no reading that omits an entry is the cause of the difference.
-    pub fn has_all_of(&self, other: &Self) -> bool {
-        match (self, other) {
-            (_, Self::Passable) | (Self::RefusesBesideMany, _) => true,
-            (Self::Refuses(new), Self::Refuses(old)) => {
-                let covers = |new: &Prefix, old: &Prefix| {
-                    new.length <= old.length && new.contains(old.address)
-                };
-                old.iter().all(|old| new.iter().any(|new| covers(new, old)))
-            }
-            (Self::Passable, _) | (Self::Refuses(_), Self::RefusesBesideMany) => false,
-        }
-    }
-
-    /// Each change of its other routes matters; where there are very many, none does.
-    pub const fn is_followed(&self) -> bool {
-        matches!(self, Self::Refuses(_))
-    }
 }
 
 /// A policy rule.

@@ -8,7 +8,9 @@ use crate::sysctl;
 use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
 use rail_core::net::{Family, Prefix};
 use rail_core::state::table::MAIN;
-use rail_core::state::{FORWARDING, MainDefault, ObservedRoute, OpError, PROTOCOL, RouteKey};
+use rail_core::state::{
+    FORWARDING, MainDefault, MainReading, ObservedRoute, OpError, PROTOCOL, RouteKey,
+};
 use rail_wire::netlink::{
     AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
 };
@@ -84,8 +86,7 @@ impl RequestSocket {
             let prefix = Prefix { address: found.address, length: found.length };
             Some((name(found.index)?, prefix)).filter(|_| prefix.family() == Family::V4)
         })?;
-        let routes = self.dump(&RouteMessage::dump(family::INET, Some(MAIN)), |message| {
-            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
+        let main_route = |route: RouteMessage| {
             let decides = route.table == MAIN && !route.is_other_key && route.length <= SHORT;
             let route = decides.then_some(route)?;
             let refuses = refusal(route.kind);
@@ -94,48 +95,56 @@ impl RequestSocket {
             }
             let first = route.nexthops.first();
             Some(MainRoute {
-                prefix: Prefix { address: route.destination, length: route.length },
+                prefix: prefix_of(&route),
                 metric: route.priority,
                 protocol: route.protocol,
                 refuses,
                 device: first.and_then(|hop| name(hop.index)),
                 via: first.and_then(|hop| hop.gateway),
             })
-        })?;
-        let main = self.main_default()?;
-        Ok(Host { devices: links.iter().map(device).collect(), addresses, routes, main })
+        };
+        let request = RouteMessage::dump(family::INET, Some(MAIN));
+        let read =
+            self.dump_until(&request, |read: &mut (MainReading, Vec<MainRoute>), message| {
+                if let Some(route) = of(message, kind::NEW_ROUTE, RouteMessage::decode) {
+                    note(&mut read.0, &route);
+                    read.1.extend(main_route(route));
+                }
+                true
+            });
+        let (main, routes) = match read {
+            // Before the first address there is no table.
+            Err(e) if e.errno == libc::ENOENT => (MainReading::default(), Vec::new()),
+            read => read?,
+        };
+        let devices = links.iter().map(device).collect();
+        Ok(Host { devices, addresses, routes, main: main.finish() })
     }
 
-    /// What `main` does with what it has no route for. Beside a full table only its error routes are
-    /// read, unless one of them is for everything.
+    /// What `main` does with what it has no route for. The defaults come first, so beside a full
+    /// Internet table only the beginning is read.
     ///
     /// # Errors
     /// The kernel's.
     pub fn main_default(&mut self) -> Result<MainDefault, OpError> {
-        let mut refused = false;
-        for kind in [RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT] {
-            let request = RouteMessage::dump_of_kind(family::INET, MAIN, kind);
-            let read = self.dump(&request, |message| {
-                let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
-                let is_default = route.table == MAIN && route.length == 0 && !route.is_other_key;
-                refused |= is_default && refusal(route.kind).is_some();
-                None::<()>
-            });
-            match read {
-                // Before the first address there is no table.
-                Err(e) if e.errno == libc::ENOENT => return Ok(MainDefault::Passable),
-                read => drop(read?),
-            }
+        // A dump that is left half-way keeps its socket busy, so it has one of its own. Without a
+        // descriptor for that the table is read to its end.
+        let mut own = Self::open().ok();
+        let may_leave = own.is_some();
+        let socket = own.as_mut().unwrap_or(self);
+        let request = RouteMessage::dump(family::INET, Some(MAIN));
+        let read = socket.dump_until(&request, |reading: &mut MainReading, message| {
+            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode);
+            route.is_none_or(|route| note(reading, &route)) || !may_leave
+        });
+        if let Some(own) = own {
+            self.counters = self.counters + own.counters;
         }
-        if !refused {
-            return Ok(MainDefault::Passable);
+        match read {
+            // Before the first address there is no table.
+            Err(e) if e.errno == libc::ENOENT => Ok(MainDefault::Passable),
+            read => Ok(read?.finish()),
         }
-        let routes = self.dump(&RouteMessage::dump(family::INET, Some(MAIN)), |message| {
-            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
-            let prefix = Prefix { address: route.destination, length: route.length };
-            (route.table == MAIN && !route.is_other_key).then_some(prefix)
-        })?;
-        Ok(MainDefault::refusing(routes))
     }
 
     /// The foreign ones among observed routes.
@@ -145,6 +154,16 @@ impl RequestSocket {
             .map(|(key, route)| ForeignRoute { text: key.to_string(), protocol: route.protocol })
             .collect()
     }
+}
+
+/// Takes a route of `main`; false if no more are needed.
+fn note(reading: &mut MainReading, route: &RouteMessage) -> bool {
+    let is_of_main = route.table == MAIN && !route.is_other_key;
+    !is_of_main || reading.take(prefix_of(route), route.priority, refusal(route.kind).is_some())
+}
+
+const fn prefix_of(route: &RouteMessage) -> Prefix {
+    Prefix { address: route.destination, length: route.length }
 }
 
 /// Where a table leads.
@@ -192,9 +211,8 @@ const fn refusal(kind: RouteKind) -> Option<&'static str> {
 
 /// Destinations of this length or less may be half of everything together.
 pub(super) const SHORT: u8 = 8;
-/// `RTN_BLACKHOLE`, `RTN_UNREACHABLE` and `RTN_PROHIBIT`.
+/// `RTN_BLACKHOLE` and `RTN_PROHIBIT`.
 const RTN_BLACKHOLE: u8 = 6;
-const RTN_UNREACHABLE: u8 = 7;
 const RTN_PROHIBIT: u8 = 8;
 /// `RTN_THROW`: back to the rules.
 const THROW: u8 = 9;

@@ -125,17 +125,16 @@ impl AsFd for Monitor {
 /// What one notification says to have changed.
 fn changed(message: &Message<'_>, own_ports: &[u32], watch: &Watch) -> Scope {
     let is_ours = message.port != 0 && own_ports.contains(&message.port);
-    // Routes of `main` go with their device, too.
-    let of_main = if watch.main_refuses { Scope::MAIN } else { Scope::NONE };
     match message.kind {
         kind::NEW_LINK | kind::DEL_LINK => match LinkMessage::decode(message) {
             // A bridge about its ports; the link itself is notified as well.
             Ok(link) if link.family != family::UNSPECIFIED => Scope::NONE,
-            _ => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | of_main,
+            // Routes of `main` go with their device, too.
+            _ => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | Scope::MAIN,
         },
         kind::NEW_ADDRESS if is_ours => Scope::NONE,
         // With an address go its routes, and without a word those that have it as source.
-        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES | of_main,
+        kind::NEW_ADDRESS | kind::DEL_ADDRESS => Scope::ADDRESSES | Scope::ROUTES | Scope::MAIN,
         kind::NEW_ROUTE | kind::DEL_ROUTE if is_main_route(message, watch) => Scope::MAIN,
         kind::NEW_ROUTE | kind::DEL_ROUTE if !is_ours => match RouteMessage::decode(message) {
             Ok(route) if !watch.has_route(route.table, route.protocol) => Scope::NONE,
@@ -234,8 +233,9 @@ mod tests {
         assert_eq!(of(kind::NEW_RULE, 7, &[0; 12]), Scope::NONE);
         assert_eq!(of(kind::DEL_RULE, 0, &[0; 12]), Scope::RULES);
         assert_eq!(of(kind::NEW_ADDRESS, 7, &[0; 8]), Scope::NONE);
-        assert_eq!(of(kind::DEL_ADDRESS, 7, &[0; 8]), Scope::ADDRESSES | Scope::ROUTES);
-        assert!(of(kind::NEW_LINK, 7, &[0; 16]).has(Scope::LINKS | Scope::ROUTES));
+        let with_address = Scope::ADDRESSES | Scope::ROUTES | Scope::MAIN;
+        assert_eq!(of(kind::DEL_ADDRESS, 7, &[0; 8]), with_address);
+        assert!(of(kind::NEW_LINK, 7, &[0; 16]).has(Scope::LINKS | Scope::ROUTES | Scope::MAIN));
         // One that cannot be read was about something.
         assert_eq!(of(kind::DEL_ROUTE, 0, &[2, 0]), Scope::ROUTES);
         assert!(of(kind::DEL_LINK, 0, &[]).has(Scope::LINKS));

@@ -23,7 +23,7 @@ pub struct RequestSocket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
-    counters: Counters,
+    pub(super) counters: Counters,
     /// How many routes the last whole dump had outside the watched tables.
     pub(super) other_routes: usize,
 }
@@ -131,7 +131,11 @@ impl RequestSocket {
         take: &mut dyn FnMut(&Message<'_>),
     ) -> Result<(), OpError> {
         for _ in 0..ATTEMPTS {
-            match self.attempt(request, false, take) {
+            let mut take_all = |message: &Message<'_>| {
+                take(message);
+                true
+            };
+            match self.attempt(request, false, &mut take_all) {
                 Ok(()) => return Ok(()),
                 Err(Failure::Final(e)) => return Err(e),
                 Err(Failure::Again(_)) => {}
@@ -147,11 +151,23 @@ impl RequestSocket {
         request: &Request,
         mut decode: impl FnMut(&Message<'_>) -> Option<T>,
     ) -> Result<Vec<T>, OpError> {
+        self.dump_until(request, |found: &mut Vec<T>, message| {
+            found.extend(decode(message));
+            true
+        })
+    }
+
+    /// The same, and it ends where `take` says that it has enough. The kernel then has more to say:
+    /// this socket is of no use any more.
+    pub(super) fn dump_until<R: Default>(
+        &mut self,
+        request: &Request,
+        mut take: impl FnMut(&mut R, &Message<'_>) -> bool,
+    ) -> Result<R, OpError> {
         let mut errno = libc::EINTR;
         for _ in 0..ATTEMPTS {
-            let mut found = Vec::new();
-            let done = self.attempt(request, true, &mut |message| found.extend(decode(message)));
-            match done {
+            let mut found = R::default();
+            match self.attempt(request, true, &mut |message| take(&mut found, message)) {
                 Ok(()) => return Ok(found),
                 Err(Failure::Final(e)) => return Err(e),
                 Err(Failure::Again(e)) => errno = e,
@@ -164,7 +180,7 @@ impl RequestSocket {
         &mut self,
         request: &Request,
         is_dump: bool,
-        take: &mut dyn FnMut(&Message<'_>),
+        take: &mut dyn FnMut(&Message<'_>) -> bool,
     ) -> Result<(), Failure> {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         self.send(&request.finish(self.sequence))?;
@@ -196,7 +212,8 @@ impl RequestSocket {
                 interrupted |= is_dump && message.flags & flag::DUMP_INTERRUPTED != 0;
                 match message.kind {
                     kind::ERROR | kind::DONE => return finish(&message, interrupted),
-                    _ => take(&message),
+                    _ if !take(&message) => return Ok(()),
+                    _ => {}
                 }
                 // A single object is its own answer.
                 if !is_dump && message.flags & flag::MULTI == 0 {

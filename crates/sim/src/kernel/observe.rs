@@ -1,10 +1,10 @@
 //! Reading the fake kernel.
 
-use super::{FibRoute, Kernel, Table};
+use super::{Kernel, Table};
 use rail_core::state::table::MAIN;
 use rail_core::state::{
-    MainDefault, Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
-    ObservedRule, Ownership, PROTOCOL, RouteKey, RouteValue, Scope, Watch,
+    MainReading, Observed, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
+    ObservedRule, Ownership, PROTOCOL, RouteValue, Scope, Watch,
 };
 
 impl Kernel {
@@ -33,14 +33,11 @@ impl Kernel {
             }
         }
         if scope.has(Scope::MAIN) {
-            let routes = || self.routes.iter().filter(|(key, _)| key.table == MAIN);
-            let refuses = |(key, route): (&RouteKey, &FibRoute)| {
-                key.prefix.length == 0 && route.value == RouteValue::Unreachable
-            };
-            if routes().any(refuses) {
-                let prefixes = routes().map(|(key, _)| key.prefix).collect();
-                seen.main = MainDefault::refusing(prefixes);
+            let mut reading = MainReading::default();
+            for (key, route) in self.routes.iter().filter(|(key, _)| key.table == MAIN) {
+                reading.take(key.prefix, key.metric, route.value == RouteValue::Unreachable);
             }
+            seen.main = reading.finish();
         }
         if scope.has(Scope::RULES) {
             let rule = |r: &super::FibRule| ObservedRule {

@@ -161,16 +161,6 @@ impl RouteMessage {
         request
     }
 
-    /// Asks for the routes of a table that are of one kind (`RTN_*`). A kernel that does not filter
-    /// sends all.
-    pub fn dump_of_kind(family: u8, table: u32, kind: u8) -> Request {
-        let mut fixed = [0; FIXED_LENGTH];
-        (fixed[0], fixed[7]) = (family, kind);
-        let mut request = Request::new(kind::GET_ROUTE, flag::DUMP, &fixed);
-        request.u32(RTA_TABLE, table);
-        request
-    }
-
     /// Creates it (fails with `EEXIST` if its key is taken), or replaces what has its key.
     pub fn set(&self, replace: bool) -> Request {
         let how = if replace { flag::REPLACE } else { flag::EXCLUSIVE };

@@ -28,26 +28,28 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
 
 /// An error route for everything that cannot be passed by, if no real default comes before it.
 fn null_default(view: &View, host: &Host) -> Option<Conflict> {
-    if host.main != MainDefault::RefusesBesideMany {
-        return None;
-    }
+    let MainDefault::RefusesBesideMany(refused) = &host.main else { return None };
     let defaults = host.routes.iter().filter(|route| route.prefix.length == 0);
     let best = defaults.min_by_key(|route| route.metric)?;
     best.refuses?;
     // What comes from the inside is asked for by the mark of its uplink, which our chains give it.
-    let what = match view.external {
-        true => "no uplink carries anything",
-        false => {
-            "the router's own connections have no way out, and other error routes hold nothing back"
+    let what = match (view.external, refused) {
+        (true, _) => "no uplink carries anything",
+        (false, Some(_)) => "the router's own connections have no way out",
+        (false, None) => {
+            "neither what begins inside nor the router's own connections leave by an uplink"
         }
+    };
+    let many = match refused {
+        Some(_) => format!("routes for more than {} other networks", MainDefault::MOST),
+        None => "so many other routes".into(),
     };
     Some(tell(
         ConflictKind::Refuses,
         owner::of_protocol(best.protocol),
         format!(
-            "has the route \"{best}\" in the table main, which ends lookups before rail's tables; beside \
-             more than {} other networks there rail cannot pass it by: {what}",
-            MainDefault::MOST
+            "has the route \"{best}\" in the table main, which ends lookups before rail's tables; \
+             beside {many} there rail cannot pass it by: {what}"
         ),
         format!("ip route del {best}"),
         Vec::new(),

@@ -164,8 +164,11 @@ fn addresses_in_each_others_way_are_told() {
 #[test]
 fn routes_that_take_everything_are_told() {
     let with = |routes: &[MainRoute]| Host { routes: routes.to_vec(), ..host() };
-    let beside_many =
-        |routes: &[MainRoute]| Host { main: MainDefault::RefusesBesideMany, ..with(routes) };
+    let beside = |refused, routes: &[MainRoute]| Host {
+        main: MainDefault::RefusesBesideMany(refused),
+        ..with(routes)
+    };
+    let beside_many = |routes: &[MainRoute]| beside(Some(Vec::new()), routes);
     let null = |kind, metric| route("default", Some(kind), metric);
     for kind in ["unreachable", "blackhole", "prohibit"] {
         let sentence = format!("the route \"{kind} default metric 4278198272\" in the table main");
@@ -175,6 +178,8 @@ fn routes_that_take_everything_are_told() {
     }
     let first = beside_many(&[null("blackhole", 5), route("default", None, 100)]);
     one(&view(), first, ["blackhole default metric 5", "ip route del"], &[]);
+    let unknown = beside(None, &[null("blackhole", 5)]);
+    one(&view(), unknown, ["blackhole default metric 5", "neither what begins inside nor"], &[]);
     let half = |to| route(to, None, 0);
     let vpn =
         "\"0.0.0.0/1 via 10.8.0.1 dev tun0\", \"128.0.0.0/1 via 10.8.0.1 dev tun0\" divert all";
