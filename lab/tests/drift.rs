@@ -58,7 +58,8 @@ fn drift_is_repaired_and_foreign_objects_stay() {
         let log = world.rail.log();
         for key in ["key=\"rule ", "key=\"nft table "] {
             let mut repairs = log.lines().filter(|line| line.contains(" repaired an object"));
-            let is_signed = |line: &str| line.contains(key) && line.contains("by=\"process ");
+            let is_signed =
+                |line: &str| line.contains(key) && line.contains("by=\"perhaps process ");
             assert!(repairs.any(is_signed), "nobody is named for {key}: {log}");
         }
         times.sort();
