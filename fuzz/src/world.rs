@@ -226,6 +226,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
         description: String::new(),
         interface: ifname("wan", number).into(),
         ifname: ifname("wan", number),
+        others: Vec::new(),
         address: prefix(number),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
         gateway_onlink: number == 4,

@@ -122,13 +122,15 @@ fn cards_that_changed_their_names_at_boot_are_found() {
 }
 
 /// Given a card whose address a bridge bears as well, and then a second card / when the
-/// file names it by that address / then the card is meant, and with two of them none: status and
-/// check name both, and the first one that remains is used at once.
+/// file names it by that address / then the card is meant, and stays meant beside the second one, also
+/// by the next process: status and check name both. A process that does not know which one it was
+/// uses none, until one remains.
 #[test]
 fn one_address_on_several_interfaces_is_told() {
     isolated(|| {
-        let world = world();
-        let router = &world.topology.router;
+        let mut world = world();
+        let router = world.topology.router.clone();
+        let router = &router;
         let mac = hardware_address(router, "wan1").unwrap();
         router.ip_batch(&format!("link add br9 address {mac} type bridge\n")).unwrap();
         std::thread::sleep(Duration::from_millis(300));
@@ -137,8 +139,30 @@ fn one_address_on_several_interfaces_is_told() {
         router
             .ip_batch(&format!("link add {ASIDE} address {mac} type veth peer name far0\n"))
             .unwrap();
-        wait_for(&world.rail, "isp1", &format!("mac:{mac}"));
         let told = format!("\"mac:{mac}\" is several interfaces: {ASIDE}, wan1");
+        let conflict = format!("uses wan1 as before, but {told}");
+        let is_told = |rail: &Rail| {
+            eventually(PATIENCE, "the conflict", || {
+                let status = rail.status().map_err(|e| e.to_string())?;
+                let all = status["conflicts"].as_array().into_iter().flatten();
+                let found = all.clone().any(|c| c["effect"] == conflict.as_str());
+                if found { Ok(()) } else { Err(format!("{status:#}")) }
+            });
+        };
+        is_told(&world.rail);
+        let before = world.rail.uplink("isp1", "transitions").unwrap();
+        works(&world, "beside another card");
+        assert_eq!(world.rail.uplink("isp1", "transitions").unwrap(), before);
+        world.rail.stop(false).unwrap();
+        world.rail.start().unwrap();
+        is_told(&world.rail);
+        wait_for(&world.rail, "isp1", "wan1");
+        works(&world, "after a restart");
+        world.rail.stop(false).unwrap();
+        let state = world.rail.config_path().parent().unwrap().join("state/state.json");
+        std::fs::remove_file(state).unwrap();
+        world.rail.start().unwrap();
+        wait_for(&world.rail, "isp1", &format!("mac:{mac}"));
         assert_eq!(world.rail.uplink("isp1", "cause").unwrap(), told);
         let check = text(&world.rail, &["check", "--config", &path(&world.rail)]);
         assert!(check.contains(&told), "{check}");

@@ -3,7 +3,7 @@
 
 mod selector;
 
-pub use selector::{Links, Selector};
+pub use selector::{Device, Devices, Links, Named, Selector};
 
 use crate::net::{IfName, Prefix};
 use crate::time::Duration;
@@ -72,6 +72,8 @@ pub struct Network {
     pub interface: Selector,
     /// Its name now; see [`Config::names`].
     pub ifname: IfName,
+    /// Interfaces that fit as well: their packets are filtered like those of this one.
+    pub others: Vec<IfName>,
     /// Our address there; `None`: its address is somebody else's matter.
     pub address: Option<Prefix>,
     /// What its hosts may ask of the router itself.
@@ -89,7 +91,20 @@ impl Network {
     /// One of `[lan] interfaces`, named by whatever it is.
     pub fn lan_at(interface: Selector) -> Self {
         let (name, ifname) = (interface.to_string(), interface.ifname());
-        Self { name, interface, ifname, address: None, kind: NetworkKind::Lan, reach: Reach::All }
+        Self {
+            name,
+            interface,
+            ifname,
+            others: Vec::new(),
+            address: None,
+            kind: NetworkKind::Lan,
+            reach: Reach::All,
+        }
+    }
+
+    /// True if its hosts may not reach everything.
+    pub fn is_closed(&self) -> bool {
+        self.kind != NetworkKind::Lan || self.reach != Reach::All
     }
 }
 
@@ -340,6 +355,8 @@ pub struct UplinkConfig {
     pub interface: Selector,
     /// Its name now; see [`Config::names`].
     pub ifname: IfName,
+    /// Interfaces that fit as well: their packets are filtered like those of this one.
+    pub others: Vec<IfName>,
     /// Static address with its prefix length.
     pub address: Prefix,
     /// Gateway; lies in the prefix, unless it is on link without one.

@@ -144,6 +144,7 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
         description: String::new(),
         interface: Selector::Name(format!("wan{n}")),
         ifname: ifname(&format!("wan{n}")),
+        others: Vec::new(),
         // One of the uplinks has its gateway outside the prefix.
         address: prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 })),
         gateway: IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)),

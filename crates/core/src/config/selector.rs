@@ -3,7 +3,7 @@
 //! The kernel's name of a port can change with the next card; its hardware address and its place do
 //! not. Promises: what an interface is called now is a pure function of the links and of what it was
 //! called before; a device that is gone for a moment keeps its name, so that nothing is rendered
-//! anew for it. Leaves out: reading the links.
+//! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
 use super::Config;
 use crate::net::{IfName, Mac};
@@ -14,6 +14,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// What `interface` says.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -28,6 +29,29 @@ pub enum Selector {
 
 /// Links by name.
 pub type Links = BTreeMap<IfName, Link>;
+
+/// A device that was found: it keeps its index when it gets another name.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name then.
+    pub ifname: IfName,
+    /// Its index.
+    pub index: u32,
+}
+
+/// The devices that selectors meant, by what the file says.
+pub type Devices = BTreeMap<String, Device>;
+
+/// What a selector means now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// What the file says.
+    pub selector: Selector,
+    /// The interface; a name that none can have, if there is none or nobody knows which.
+    pub ifname: IfName,
+    /// Interfaces that fit as well, and that nothing else in the file names.
+    pub others: Vec<IfName>,
+}
 
 impl Selector {
     /// The interface name to work with while nothing else is known. No interface can have one that
@@ -66,16 +90,52 @@ impl Selector {
             Self::Mac(mac) => {
                 let is_permanent = |link: &Link| link.identity.permanent_mac == Some(*mac);
                 let has = |link: &Link| is_permanent(link) || link.identity.mac == Some(*mac);
-                let ranks: [&dyn Fn(&Link) -> bool; 3] = [
+                let stands_on_one = |link: &Link| {
+                    links.values().any(|other| has(other) && link.lower == Some(other.index))
+                };
+                let ranks: [&dyn Fn(&Link) -> bool; 4] = [
                     &|link| !link.identity.is_stacked && is_permanent(link),
                     &|link| !link.identity.is_stacked && has(link),
+                    &|link| has(link) && !stands_on_one(link),
                     &has,
                 ];
                 let found = ranks.into_iter().map(of).find(|found| !found.is_empty());
                 found.unwrap_or_default()
             }
-            Self::Path(path) => of(&|link| link.identity.path == *path),
+            Self::Path(path) => of(&|link| link.identity.path.as_ref() == Some(path)),
         }
+    }
+
+    /// True if one interface fits best.
+    pub fn is_certain(&self, links: &Links) -> bool {
+        self.matches(links).len() == 1
+    }
+
+    /// True if it may mean this interface.
+    pub fn fits(&self, links: &Links, ifname: IfName) -> bool {
+        self.matches(links).contains(&ifname)
+    }
+
+    /// Interfaces by which packets of the meant one may come in as well: those that it may be, and
+    /// a bridge or a bond that has its address, most likely because it is a port there. What stands on
+    /// it, as a VLAN does, is another network.
+    fn others(&self, links: &Links) -> Vec<IfName> {
+        let mut all = self.matches(links);
+        if let Self::Mac(mac) = self {
+            let is_over = |link: &Link| link.identity.mac == Some(*mac) && link.lower.is_none();
+            all.extend(links.iter().filter(|(_, link)| is_over(link)).map(|(name, _)| *name));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The name of the device that it meant before. Another device that has taken the name of one that is
+    /// gone is not it.
+    fn before(&self, links: &Links, devices: &Devices) -> Option<IfName> {
+        let device = devices.get(&self.to_string())?;
+        let now = links.iter().find(|(_, link)| link.index == device.index).map(|(name, _)| *name);
+        now.or_else(|| Some(device.ifname).filter(|name| !links.contains_key(name)))
     }
 
     /// What is said of it where no interface is found: `there is no interface ..`.
@@ -119,41 +179,85 @@ impl Config {
         all
     }
 
-    /// What each interface is called now. One that is not found keeps the name that it had in `last`,
-    /// unless another device has that name now.
-    pub fn names(&self, links: &Links, last: &Self) -> Vec<(Selector, IfName)> {
-        let last = last.selectors();
-        let mut names: Vec<(Selector, IfName)> = Vec::new();
-        for (selector, _) in self.selectors() {
+    /// What each interface is called now. `devices` are those of before: of several that fit it is still
+    /// the one that it was, and so it is where none fits any more, unless that one is gone and another
+    /// has its name, or is meant by something else now.
+    pub fn names(&self, links: &Links, devices: &Devices) -> Vec<Named> {
+        let closed = |selector: &Selector| {
+            self.networks.iter().any(|n| n.interface == *selector && n.is_closed())
+        };
+        // Two words for one interface were not compared when the file was validated. What is
+        // closed comes first: it stays so, whatever else the file calls its interface.
+        let mut all: Vec<&Selector> = self.selectors().into_iter().map(|(s, _)| s).collect();
+        all.sort_by_key(|selector| !closed(selector));
+        let mut named: Vec<(&Selector, IfName)> = Vec::new();
+        let is_taken = |named: &[(&Selector, IfName)], name| named.iter().any(|(_, n)| *n == name);
+        let mut absent = Vec::new();
+        for selector in all {
             let found = selector.matches(links);
-            let before = last.iter().find(|(known, _)| *known == selector).map(|(_, name)| *name);
-            let wanted = match found.as_slice() {
-                [name] => *name,
-                [] => before
-                    .filter(|name| !links.contains_key(name))
-                    .unwrap_or_else(|| selector.ifname()),
-                _ => selector.nowhere(),
+            let before = selector.before(links, devices);
+            let name = match found.as_slice() {
+                [] => {
+                    absent.push(selector);
+                    continue;
+                }
+                [name] => Some(*name),
+                several => before.filter(|name| several.contains(name)),
             };
-            // Two words for one interface were not compared when the file was validated.
-            let is_taken = names.iter().any(|(_, name)| *name == wanted);
-            let name = if is_taken { selector.nowhere() } else { wanted };
-            names.push((selector.clone(), name));
+            let name = name.filter(|name| !is_taken(&named, *name));
+            named.push((selector, name.unwrap_or_else(|| selector.nowhere())));
         }
-        names
+        for selector in absent {
+            let before = selector.before(links, devices);
+            let wanted = [before, Some(selector.ifname())].into_iter().flatten();
+            let name = wanted.into_iter().find(|name| !is_taken(&named, *name));
+            named.push((selector, name.unwrap_or_else(|| selector.nowhere())));
+        }
+        let others = |selector: &Selector| {
+            let all = selector.others(links).into_iter();
+            all.filter(|name| !is_taken(&named, *name)).collect()
+        };
+        let meant = |(s, ifname): &(&Selector, IfName)| Named {
+            selector: (*s).clone(),
+            ifname: *ifname,
+            others: others(s),
+        };
+        named.iter().map(meant).collect()
+    }
+
+    /// Notes which device each selector means. A plain name means whatever has it, and is not noted.
+    pub fn note_devices(&self, links: &Links, devices: &mut Devices) {
+        let all = self.selectors();
+        for (selector, ifname) in &all {
+            let text = selector.to_string();
+            if text == ifname.as_str() && links.contains_key(ifname) {
+                devices.remove(&text);
+            } else if let Some(link) = links.get(ifname) {
+                devices.insert(text, Device { ifname: *ifname, index: link.index });
+            }
+        }
+        // A configuration on trial may go again.
+        devices.retain(|text, device| {
+            all.iter().any(|(selector, _)| selector.to_string() == *text)
+                || links.values().any(|link| link.index == device.index)
+        });
     }
 
     /// Gives the interfaces these names.
     #[must_use]
-    pub fn with_names(mut self, names: &[(Selector, IfName)]) -> Self {
-        let name = |selector: &Selector| {
-            let found = names.iter().find(|(known, _)| known == selector);
-            found.map_or_else(|| selector.ifname(), |(_, name)| *name)
+    pub fn with_names(mut self, names: &[Named]) -> Self {
+        let named = |selector: &Selector| {
+            let found = names.iter().find(|named| named.selector == *selector);
+            found.map_or_else(
+                || (selector.ifname(), Vec::new()),
+                |named| (named.ifname, named.others.clone()),
+            )
         };
         for network in &mut self.networks {
-            network.ifname = name(&network.interface);
+            (network.ifname, network.others) = named(&network.interface);
         }
         for uplink in &mut self.uplinks {
-            uplink.ifname = name(&uplink.interface);
+            (uplink.ifname, uplink.others) = named(&uplink.interface);
         }
         self
     }
@@ -164,11 +268,19 @@ impl Config {
     }
 
     /// True if this is what the interface is called already.
-    pub fn has(&self, selector: &Selector, name: IfName) -> bool {
+    pub fn calls(&self, selector: &Selector, name: IfName) -> bool {
         self.selectors().contains(&(selector, name))
     }
 
-    /// Why an interface is not found.
+    /// True if this is known already.
+    pub fn has(&self, named: &Named) -> bool {
+        let inside = self.networks.iter().map(|n| (&n.interface, n.ifname, &n.others));
+        let outside = self.uplinks.iter().map(|u| (&u.interface, u.ifname, &u.others));
+        let known = (&named.selector, named.ifname, &named.others);
+        inside.chain(outside).any(|now| now == known)
+    }
+
+    /// Why an interface is not found, or which others fit as well.
     pub fn why_missing(&self, selector: &Selector, links: &Links) -> String {
         let found = selector.matches(links);
         let other = |name: &IfName| {

@@ -130,7 +130,13 @@ fn by_device(
 ) -> Option<String> {
     let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
     let outside = lines.iter().filter(|l| !l.inside && l.first).map(element);
-    let elements: Vec<String> = outside.chain(more).collect();
+    let mut elements: Vec<String> = Vec::new();
+    for element in outside.chain(more) {
+        // A map has each device once; the first word counts.
+        let device = |element: &str| element.split_once(" : ").map(|(d, _)| d.to_string());
+        let is_known = elements.iter().any(|known| device(known) == device(&element));
+        elements.extend((!is_known).then_some(element));
+    }
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
 
@@ -146,10 +152,12 @@ pub(super) fn closed(config: &Config) -> Vec<IfName> {
     names
 }
 
-/// They, and the interfaces that nobody names and that stand in the network of an uplink.
+/// They, and the interfaces that nobody names and that stand in the network of an uplink, or may be
+/// its own.
 pub(super) fn closed_devices(config: &Config, facts: &Facts) -> BTreeSet<IfName> {
     let strays = facts.strays.iter().map(|(ifname, _)| *ifname);
-    closed(config).into_iter().chain(strays).collect()
+    let others = config.uplinks.iter().filter(|u| !config.is_inside(u)).flat_map(|u| &u.others);
+    closed(config).into_iter().chain(strays).chain(others.copied()).collect()
 }
 
 /// Elements of the maps of devices for them.

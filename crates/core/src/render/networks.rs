@@ -46,14 +46,25 @@ pub(super) fn is_lan(network: &&Network) -> bool {
 
 /// Elements of the map of devices: new connections from networks that may not reach everything.
 pub(super) fn forward_gates(config: &Config) -> Vec<String> {
-    let closed = config.networks.iter().filter(|network| !is_open(network));
-    closed.map(|network| format!("{} : goto {}", quoted(network.ifname), chain(network))).collect()
+    gates(config, |network| !is_open(network), chain)
 }
 
 /// The same for packets to the router.
 pub(super) fn input_gates(config: &Config) -> Vec<String> {
-    let strangers = config.networks.iter().filter(|network| !is_lan(network));
-    strangers.map(|network| format!("{} : goto {INPUT}", quoted(network.ifname))).collect()
+    gates(config, |network| !is_lan(network), |_| INPUT.into())
+}
+
+/// Elements for the interfaces of these networks, and then for those that may be theirs.
+fn gates(
+    config: &Config,
+    which: impl Fn(&&Network) -> bool,
+    chain: impl Fn(&Network) -> String,
+) -> Vec<String> {
+    let closed = || config.networks.iter().filter(|network| which(network));
+    let own = closed().map(|network| (network.ifname, network));
+    let others = closed().flat_map(|n| n.others.iter().map(move |ifname| (*ifname, n)));
+    let gate = |(ifname, n): (IfName, &Network)| format!("{} : goto {}", quoted(ifname), chain(n));
+    own.chain(others).map(gate).collect()
 }
 
 /// The chains behind the gates.

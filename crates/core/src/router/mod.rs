@@ -24,7 +24,7 @@ pub use overrides::{Action, Override, Overrides};
 
 use crate::beside::Findings;
 use crate::check::Line;
-use crate::config::Config;
+use crate::config::{Config, Devices};
 use crate::facts::Facts;
 use crate::input::Input;
 use crate::net::UplinkId;
@@ -143,8 +143,10 @@ pub struct Router {
     foreign: Vec<String>,
     /// What was last found of other software.
     beside: Findings,
-    /// Networks whose interface is not found.
+    /// Interfaces that are not found, or not for certain.
     unnamed: Vec<Conflict>,
+    /// The devices of those whose place nobody has looked up yet.
+    unread: Devices,
     counters: Counters,
 }
 
@@ -197,6 +199,7 @@ impl Router {
             foreign: Vec::new(),
             beside: Findings::default(),
             unnamed: Vec::new(),
+            unread: Devices::new(),
             counters: Counters::default(),
             file,
             config,

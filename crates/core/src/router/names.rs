@@ -5,7 +5,7 @@
 //! number and connections; what was written down under the old name goes along.
 
 use super::{Router, overrides};
-use crate::config::{Config, Links, Network, Selector};
+use crate::config::{Config, Device, Devices, Links, Named, Network, Selector, UplinkConfig};
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
@@ -27,8 +27,40 @@ impl Router {
 
     /// A configuration with the names that the interfaces have here.
     pub fn named(&self, config: Config) -> Config {
-        let names = config.names(&self.observed.links, &self.config);
+        let names = config.names(&self.observed.links, &self.devices());
         config.with_names(&names)
+    }
+
+    fn devices(&self) -> Devices {
+        let unread = self.unread.iter().map(|(text, device)| (text.clone(), *device));
+        unread.chain(self.saved.devices.clone()).collect()
+    }
+
+    /// Notes the devices of uplinks and networks that a new file names otherwise than before: it is
+    /// the same one, if it fits, or while nobody has looked where it is.
+    pub(super) fn expect_devices(&mut self, file: &Config) {
+        let old = &self.config;
+        let inside = file.networks.iter().filter_map(|network| {
+            let before = old.networks.iter().find(|n| n.name == network.name)?;
+            Some((&network.interface, before.ifname))
+        });
+        let outside = file.uplinks.iter().filter_map(|uplink| {
+            let before = old.uplinks.iter().find(|u| u.name == uplink.name)?;
+            Some((&uplink.interface, before.ifname))
+        });
+        for (selector, ifname) in inside.chain(outside) {
+            let text = selector.to_string();
+            let Some(link) = self.observed.links.get(&ifname) else { continue };
+            let device = Device { ifname, index: link.index };
+            if self.saved.devices.contains_key(&text) {
+                continue;
+            }
+            if selector.fits(&self.observed.links, ifname) {
+                self.saved.devices.insert(text, device);
+            } else if matches!(selector, Selector::Path(_)) && link.identity.path.is_none() {
+                self.unread.insert(text, device);
+            }
+        }
     }
 
     /// Notes which links have other names in a new reading, before it is taken over.
@@ -53,8 +85,8 @@ impl Router {
         take(&mut self.saved.sysctls);
         take(&mut self.observed.sysctls);
         // On an interface that the file does not name somebody else may have set it meanwhile.
-        let names = self.config.names(&newer.links, &self.config);
-        let is_named = |name: IfName| names.iter().any(|(_, known)| *known == name);
+        let names = self.config.names(&newer.links, &self.saved.devices);
+        let is_named = |name: IfName| names.iter().any(|known| known.ifname == name);
         for (name, _) in &mut self.saved.addresses {
             *name = Some(new(*name)).filter(|new| is_named(*new)).unwrap_or(*name);
         }
@@ -74,47 +106,90 @@ impl Router {
         if self.withdrawing {
             return;
         }
-        let names = self.config.names(&self.observed.links, &self.config);
-        let is_new = |(selector, name): &&(Selector, IfName)| !self.config.has(selector, *name);
-        let news: Vec<_> = names.iter().filter(is_new).cloned().collect();
-        if !news.is_empty() {
-            for (selector, name) in &news {
-                if self.observed.links.contains_key(name) {
-                    let (interface, ifname) = (selector.to_string(), name.to_string());
+        if self.observed.links.values().all(|link| link.identity.path.is_some()) {
+            self.unread.clear();
+        }
+        let names = self.config.names(&self.observed.links, &self.devices());
+        let is_new = |named: &&Named| !self.config.has(named);
+        if names.iter().any(|named| is_new(&named)) {
+            for Named { selector, ifname, .. } in names.iter().filter(is_new) {
+                let is_renamed = !self.config.calls(selector, *ifname);
+                if is_renamed && self.observed.links.contains_key(ifname) {
+                    let (interface, ifname) = (selector.to_string(), ifname.to_string());
                     out.push(Output::Notice(Notice::Named { interface, ifname }));
                 }
             }
             let config = self.config.clone().with_names(&names);
             self.take_config(now, config, out);
         }
+        self.note_devices();
         self.note_unnamed(out);
     }
 
-    /// Networks whose interface is not found; that of an uplink is told by its health.
+    /// Writes down which devices are meant: a later process has nothing else to tell one of several by.
+    fn note_devices(&mut self) {
+        let mut devices = self.saved.devices.clone();
+        self.config.note_devices(&self.observed.links, &mut devices);
+        devices.retain(|text, _| !self.unread.contains_key(text));
+        self.save_due |= devices != self.saved.devices;
+        self.saved.devices = devices;
+    }
+
+    /// What people must know of interfaces that are not found, or not for certain. That an uplink has
+    /// none is told by its health.
     fn note_unnamed(&mut self, out: &mut Vec<Output>) {
-        let links = &self.observed.links;
-        let is_lost = |n: &&Network| n.interface.is_elsewhere() && !links.contains_key(&n.ifname);
-        let lost = self.config.networks.iter().filter(is_lost);
-        let unnamed: Vec<Conflict> = lost
-            .map(|network| Conflict {
-                kind: ConflictKind::Device,
-                certain: true,
-                owner: alloc::format!("network {}", network.name),
-                object: String::new(),
-                effect: alloc::format!(
-                    "has no interface: {}",
-                    self.config.why_missing(&network.interface, links)
-                ),
-                remedy: "`ip -details link` shows names and hardware addresses, `udevadm info \
-                         /sys/class/net/NAME` the path as ID_PATH"
-                    .into(),
-                uplinks: Vec::new(),
-            })
-            .collect();
+        let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
+        let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
+        let unnamed: Vec<Conflict> = networks.chain(uplinks).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
         out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(told(false)));
         out.extend(old.iter().filter(|c| !self.unnamed.contains(c)).map(told(true)));
+    }
+
+    fn unnamed_network(&self, network: &Network) -> Option<Conflict> {
+        let links = &self.observed.links;
+        let effect = if links.contains_key(&network.ifname) {
+            self.in_doubt(&network.interface, network.ifname)?
+        } else if network.interface.is_elsewhere() {
+            let why = self.config.why_missing(&network.interface, links);
+            let closed = match network.others.as_slice() {
+                [_, ..] if network.is_closed() => "; each is filtered as this network",
+                _ => "",
+            };
+            alloc::format!("has no interface: {why}{closed}")
+        } else {
+            return None;
+        };
+        Some(conflict(alloc::format!("network {}", network.name), effect, Vec::new()))
+    }
+
+    fn doubtful_uplink(&self, uplink: &UplinkConfig) -> Option<Conflict> {
+        let effect = self.in_doubt(&uplink.interface, uplink.ifname)?;
+        let uplinks = alloc::vec![uplink.name.clone()];
+        Some(conflict(alloc::format!("uplink {}", uplink.name), effect, uplinks))
+    }
+
+    /// Why an interface is not certainly the meant one.
+    fn in_doubt(&self, selector: &Selector, ifname: IfName) -> Option<String> {
+        let links = &self.observed.links;
+        let is_sure = selector.is_certain(links) || !links.contains_key(&ifname);
+        let why = || self.config.why_missing(selector, links);
+        (!is_sure).then(|| alloc::format!("uses {ifname} as before, but {}", why()))
+    }
+}
+
+fn conflict(owner: String, effect: String, uplinks: Vec<String>) -> Conflict {
+    Conflict {
+        kind: ConflictKind::Device,
+        certain: true,
+        owner,
+        object: String::new(),
+        effect,
+        remedy: "`ip -details link` shows names and hardware addresses, `udevadm info \
+                 /sys/class/net/NAME` the path as ID_PATH"
+            .into(),
+        uplinks,
     }
 }
 

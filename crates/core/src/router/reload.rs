@@ -26,6 +26,7 @@ impl Router {
         self.saved.generation += 1;
         let generation = self.saved.generation;
         out.push(Output::Notice(Notice::Reloaded { generation }));
+        self.expect_devices(&file);
         let config = self.meant(&file);
         self.file = file;
         self.take_config(now, config, out);

@@ -184,9 +184,9 @@ pub struct Identity {
     pub permanent_mac: Option<Mac>,
     /// It stands on other links (VLAN, bridge, bond, ..), and has the address of one of them.
     pub is_stacked: bool,
-    /// Where the device is, as udev's `ID_PATH`; empty for one that is nowhere, or if no `path:` is
-    /// in the configuration.
-    pub path: String,
+    /// Where the device is, as udev's `ID_PATH`; empty for one that is nowhere. `None`: nobody has
+    /// looked, for no `path:` is in the configuration.
+    pub path: Option<String>,
 }
 
 /// Whose an object is.

@@ -73,7 +73,8 @@ impl RequestSocket {
         let mut links: BTreeMap<IfName, Link> = links.into_iter().collect();
         if paths {
             for (ifname, link) in &mut links {
-                link.identity.path = device_path::of(Path::new("/"), *ifname).unwrap_or_default();
+                let path = device_path::of(Path::new("/"), *ifname);
+                link.identity.path = Some(path.unwrap_or_default());
             }
         }
         Ok(links)
@@ -215,7 +216,7 @@ fn observed_link(link: LinkMessage) -> Link {
         mac: mac.map(Mac),
         permanent_mac: permanent_mac.map(Mac),
         is_stacked: over || place.lower.is_some(),
-        path: String::new(),
+        path: None,
     };
     Link { index, up, carrier, mtu, lower: place.lower, identity }
 }

@@ -3,7 +3,7 @@
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
-use rail_core::config::{Config, FirewallMode, Links, Reach, Selector, Tier};
+use rail_core::config::{Config, Devices, FirewallMode, Links, Reach, Selector, Tier};
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
@@ -22,7 +22,7 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
         complain(warning.render(style::stderr_has_colour()));
     }
     let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
-    let named = config.clone().with_names(&config.names(&links, &config));
+    let named = config.clone().with_names(&config.names(&links, &Devices::new()));
     complain(&missing(&named, &links));
     complain(&unnamed(&named));
     let (holders, conflicts) = (beside(&named), conflicts(&named));

@@ -34,6 +34,12 @@ pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCod
         );
         return exit::ERROR.into();
     }
+    // The marks are those of the running daemon. Without its file they are those it will choose.
+    let (saved, problem) = rail_linux::file::load_saved(state_dir);
+    if let Some(problem) = problem {
+        complain(&format!("rail: {problem}\n"));
+        return exit::ERROR.into();
+    }
     // The rules have names as the kernel has them now.
     let links = match rail_linux::netlink::links(config.has_paths()) {
         Ok(links) => links,
@@ -42,16 +48,10 @@ pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCod
             return exit::ERROR.into();
         }
     };
-    let names = config.names(&links, &config);
+    let names = config.names(&links, &saved.devices);
     let config = config.with_names(&names);
     if let Some(missing) = config.missing(&links).first() {
         complain(&format!("rail: {missing} on this machine, and the rules need its name\n"));
-        return exit::ERROR.into();
-    }
-    // The marks are those of the running daemon. Without its file they are those it will choose.
-    let (saved, problem) = rail_linux::file::load_saved(state_dir);
-    if let Some(problem) = problem {
-        complain(&format!("rail: {problem}\n"));
         return exit::ERROR.into();
     }
     let text = match format {

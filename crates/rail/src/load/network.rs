@@ -52,6 +52,7 @@ impl Draft {
         Some(Network {
             name: self.name?.value,
             ifname: interface.ifname(),
+            others: Vec::new(),
             interface,
             address: self.address.map(|a| a.value),
             kind,

@@ -36,6 +36,7 @@ impl Draft {
             name: self.name?.value,
             description: self.description,
             ifname: interface.ifname(),
+            others: Vec::new(),
             interface,
             address: self.address?.value,
             gateway: IpAddr::V4(self.gateway?.value),

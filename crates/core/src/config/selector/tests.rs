@@ -11,10 +11,21 @@ fn mac(last: u8) -> Mac {
     Mac([2, 0, 0, 0, 0, last])
 }
 
-/// Links by name: what differs from a plain one.
+/// What is written down of the devices that the configuration means among these links.
+fn noted(config: &Config, links: &Links) -> Devices {
+    let mut devices = Devices::new();
+    let now = config.clone().with_names(&config.names(links, &devices));
+    now.note_devices(links, &mut devices);
+    devices
+}
+
+/// Links by name, or name and index: what differs from a plain one.
 fn links(all: &[(&str, Identity)]) -> Links {
     let link = |(index, (ifname, identity)): (usize, &(&str, Identity))| {
-        let index = u32::try_from(index + 1).unwrap();
+        let (ifname, index) = match ifname.split_once('@') {
+            Some((ifname, index)) => (ifname, index.parse().unwrap()),
+            None => (*ifname, u32::try_from(index + 1).unwrap()),
+        };
         (name(ifname), Link { index, identity: identity.clone(), ..Link::default() })
     };
     all.iter().enumerate().map(link).collect()
@@ -34,7 +45,11 @@ fn two(first: Selector, second: Selector) -> Config {
 }
 
 fn resolved(config: &Config, links: &Links) -> Vec<String> {
-    let names = config.names(links, config);
+    resolved_after(config, links, &Devices::new())
+}
+
+fn resolved_after(config: &Config, links: &Links, devices: &Devices) -> Vec<String> {
+    let names = config.names(links, devices);
     let config = config.clone().with_names(&names);
     config.uplinks.iter().map(|uplink| uplink.ifname.to_string()).collect()
 }
@@ -42,7 +57,7 @@ fn resolved(config: &Config, links: &Links) -> Vec<String> {
 /// Given links with alternative names, addresses and paths, then each selector finds its own.
 #[test]
 fn every_kind_finds_its_interface() {
-    let place = |path: &str| Identity { path: path.into(), ..Identity::default() };
+    let place = |path: &str| Identity { path: Some(path.into()), ..Identity::default() };
     let altname = |text: &str| Identity { altnames: alloc::vec![text.into()], ..with_mac(9) };
     let links = links(&[
         ("eth0", with_mac(1)),
@@ -86,12 +101,13 @@ fn of_several_with_one_address_the_device_is_meant() {
 fn a_name_stays_while_its_device_is_gone() {
     let config = two(Selector::Mac(mac(1)), Selector::Mac(mac(2)));
     let both = links(&[("eth0", with_mac(1)), ("eth1", with_mac(2))]);
-    let now = config.clone().with_names(&config.names(&both, &config));
-    assert_eq!(resolved(&now, &links(&[("eth1", with_mac(2))])), ["eth0", "eth1"]);
-    let second = resolved(&now, &links(&[("eth0", with_mac(2))]));
+    let devices = noted(&config, &both);
+    let resolved = |links| resolved_after(&config, &links, &devices);
+    assert_eq!(resolved(links(&[("eth1@2", with_mac(2))])), ["eth0", "eth1"]);
+    let second = resolved(links(&[("eth0", with_mac(2))]));
     assert!(second[0].starts_with(':') && second[1] == "eth0", "{second:?}");
     let swapped = links(&[("eth0", with_mac(2)), ("eth1", with_mac(1))]);
-    assert_eq!(resolved(&now, &swapped), ["eth1", "eth0"]);
+    assert_eq!(resolved(swapped), ["eth1", "eth0"]);
 }
 
 /// Given one interface under two words, then the second has none, and it is told.
@@ -101,9 +117,57 @@ fn one_interface_has_one_word() {
     let config = two(Selector::Name("eth0".into()), Selector::Mac(mac(1)));
     let names = resolved(&config, &links);
     assert!(names[0] == "eth0" && names[1].starts_with(':'), "{names:?}");
-    let config = config.clone().with_names(&config.names(&links, &config));
+    let config = config.clone().with_names(&config.names(&links, &Devices::new()));
     assert_eq!(
         config.missing(&links),
         ["the file calls eth0 both \"eth0\" and \"mac:02:00:00:00:00:01\"; use one of them"]
     );
+}
+
+/// Given a device that was meant, when another one has its address as well, or it has another one, then
+/// it is still meant, under whatever name; the others are known.
+#[test]
+fn a_device_that_was_meant_stays_meant() {
+    let config = two(Selector::Mac(mac(1)), Selector::Name("wan2".into()));
+    let devices = noted(&config, &links(&[("eth0", with_mac(1))]));
+    let here = |all: &[(&str, Identity)]| {
+        let names = config.names(&links(all), &devices);
+        let names = names.into_iter().find(|n| n.selector == Selector::Mac(mac(1))).unwrap();
+        let others: Vec<String> = names.others.iter().map(ToString::to_string).collect();
+        (names.ifname.to_string(), others.join(" "))
+    };
+    let told = |name: &str, others: &str| (name.to_string(), others.to_string());
+    assert_eq!(here(&[("eth0", with_mac(1)), ("eth9", with_mac(1))]), told("eth0", "eth9"));
+    assert_eq!(here(&[("wan9", with_mac(1)), ("eth0", with_mac(1))]), told("wan9", "eth0"));
+    assert_eq!(here(&[("eth0", with_mac(7))]), told("eth0", ""));
+    // It moved to a device that has it for certain.
+    assert_eq!(here(&[("eth0", with_mac(7)), ("eth9", with_mac(1))]), told("eth9", ""));
+    let over = Identity { is_stacked: true, ..with_mac(1) };
+    assert_eq!(here(&[("eth0", with_mac(1)), ("br0", over)]), told("eth0", "br0"));
+    // What the file names otherwise is not the other one.
+    assert_eq!(here(&[("eth0", with_mac(1)), ("wan2", with_mac(1))]), told("eth0", ""));
+}
+
+/// Given stacked links alone that have an address, then what stands on one of them is not meant.
+#[test]
+fn what_stands_on_another_is_not_meant() {
+    let config = two(Selector::Mac(mac(1)), Selector::Name("wan2".into()));
+    let on_it = Identity { is_stacked: true, ..with_mac(1) };
+    let mut links = links(&[("br0", on_it.clone()), ("br0.5", on_it)]);
+    links.get_mut(&name("br0.5")).unwrap().lower = Some(1);
+    let names = config.names(&links, &Devices::new()).remove(0);
+    assert_eq!((names.ifname, names.others), (name("br0"), Vec::new()));
+}
+
+/// Given a closed network and a LAN that mean one interface, then it is the closed one's.
+#[test]
+fn what_may_be_closed_is() {
+    let mut config = two(Selector::Name("wan1".into()), Selector::Name("wan2".into()));
+    let mut guest = crate::config::Network::lan_at(Selector::Mac(mac(1)));
+    guest.kind = crate::config::NetworkKind::Guest;
+    config.networks = alloc::vec![crate::config::Network::lan(name("eth0")), guest];
+    let links = links(&[("eth0", with_mac(1))]);
+    let config = config.clone().with_names(&config.names(&links, &Devices::new()));
+    assert_eq!(config.networks[1].ifname, name("eth0"));
+    assert!(config.networks[0].ifname.as_str().starts_with(':'));
 }

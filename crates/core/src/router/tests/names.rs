@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::config::Selector;
+use crate::config::{FirewallMode, Network, NetworkKind, Reach, Selector};
 use crate::net::Mac;
 use crate::state::Link;
 use crate::status::Health;
@@ -132,4 +132,83 @@ fn a_card_that_is_not_there_is_named_by_the_file() {
     let conflict = world.router.status(world.now).conflicts.remove(0);
     assert_eq!(conflict.owner, "network lan0");
     assert_eq!(conflict.effect, "has no interface: no interface is at pci-0000:03:00.0");
+}
+
+/// Given guests on an interface that the file names by its address, when a second one has that address,
+/// while the daemon runs or before it starts again, then the first stays theirs, the second is filtered
+/// as it, and both are told; without knowledge of before, none is theirs and both are filtered so.
+#[test]
+fn guests_keep_their_gates() {
+    let mac = Mac([2, 0, 0, 0, 0, 9]);
+    let mut config = uplinks(&[1, 1]);
+    let mut guest = Network::lan_at(Selector::Mac(mac));
+    (guest.name, guest.kind) = ("guest".into(), NetworkKind::Guest);
+    guest.reach = Reach::Only { internet: true, networks: Vec::new() };
+    config.networks.push(guest);
+    let mut state = kernel(&config);
+    let card = |index| {
+        let mut card = Link { index, up: true, carrier: true, mtu: 1500, ..Link::default() };
+        card.identity.mac = Some(mac);
+        card
+    };
+    state.links.insert(name("eth5"), card(5));
+    let mut world = World::with(config.clone(), Saved::default(), START, state, |_| false);
+    world.run(MS * 1000, all);
+    let gates = |world: &World| {
+        let mut config = world.router.config.clone();
+        config.firewall.mode = FirewallMode::Basic;
+        let state = render::render(&config, &world.router.facts);
+        let Some(Resource::Firewall(table)) = state.get(&Key::Firewall) else { panic!("no rules") };
+        let text = alloc::format!("{:?}", table.chains);
+        ["eth1", "eth5"].map(|name| {
+            let gate = |chain: &str| alloc::format!("\\\"{name}\\\" : goto {chain}");
+            text.contains(&gate("net_guest")) && text.contains(&gate("inside_input"))
+        })
+    };
+    assert_eq!(gates(&world), [false, true]);
+    world.state.links.insert(name("eth1"), card(8));
+    world.changed(Scope::LINKS);
+    world.run(MS * 1000, all);
+    let told = |world: &World| world.router.status(world.now).conflicts.remove(0).effect;
+    let several = "\"mac:02:00:00:00:00:09\" is several interfaces: eth1, eth5";
+    let kept = alloc::format!("uses eth5 as before, but {several}");
+    assert_eq!((gates(&world), told(&world)), ([true, true], kept.clone()));
+    let mut world = world.restart(|_| ());
+    world.run(MS * 1000, all);
+    assert_eq!((gates(&world), told(&world)), ([true, true], kept));
+    assert_eq!(world.router.config.networks.last().unwrap().ifname, name("eth5"));
+    let state = world.state.clone();
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 1000, all);
+    let lost = alloc::format!("has no interface: {several}; each is filtered as this network");
+    assert_eq!((gates(&world), told(&world)), ([true, true], lost));
+}
+
+/// Given two uplinks that are up, when the file names the first one's card by its address, which another
+/// one has as well, or by its place, which nobody has read yet, then no verdict changes.
+#[test]
+fn another_word_for_the_same_card_changes_no_verdict() {
+    let (mac, place) = (Mac([2, 0, 0, 0, 0, 1]), "pci-0000:03:00.0");
+    for word in [Selector::Mac(mac), Selector::Path(place.into())] {
+        let config = uplinks(&[1, 1]);
+        let mut state = kernel(&config);
+        let card = state.links.get_mut(&name("wan1")).unwrap();
+        (card.identity.mac, card.identity.path) = (Some(mac), Some(place.into()));
+        let twin = Link { index: 9, ..card.clone() };
+        if matches!(word, Selector::Mac(_)) {
+            state.links.insert(name("eth7"), twin);
+        }
+        let mut world = World::with(config.clone(), Saved::default(), START, state, |_| false);
+        world.run(MS * 3000, all);
+        let since = world.now;
+        let mut config = config;
+        config.uplinks[0].interface = word.clone();
+        config.uplinks[0].ifname = word.ifname();
+        world.input(Input::Reload(Box::new(config)));
+        world.run(MS * 2000, all);
+        assert_eq!(names(&world)[0], name("wan1"), "{word}");
+        assert_eq!(world.told(since), [], "{word}");
+        assert_eq!(world.health(), [Health::Up, Health::Up], "{word}");
+        assert_eq!(world.purges.iter().filter(|(at, _)| *at >= since).count(), 0, "{word}");
+    }
 }

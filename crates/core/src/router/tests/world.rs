@@ -146,6 +146,10 @@ impl World {
             Output::Watch(watch) => self.watch = watch,
             Output::Observe(scope) => {
                 let mut state = Box::new(self.state.clone());
+                for link in state.links.values_mut() {
+                    let path = link.identity.path.take().unwrap_or_default();
+                    link.identity.path = self.watch.paths.then_some(path);
+                }
                 state.routes.retain(|k, r| self.watch.has_route(k.table, r.protocol));
                 if let Some(omit) = self.omits.take_if(|_| !scope.is_empty()) {
                     omit(&mut state);
