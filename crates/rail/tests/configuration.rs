@@ -126,15 +126,22 @@ fn doubtful_files_pass_with_warnings() {
     assert!(told.contains("`routed`: 10.20.0.0/16 has private addresses"), "{told}");
 }
 
-/// Given translation to another address of the uplink's subnet, to one from elsewhere, and to the
-/// gateway, when the file is checked, then the first is an address of the uplink, and the others not.
+/// Given translation to another address of the uplink's subnet, to one from elsewhere, and to one
+/// of the subnet that is routed, when the file is checked, then the first is an address of the
+/// uplink, and the others not.
 #[test]
 fn an_address_of_the_subnet_that_is_translated_to_is_ours() {
     let (dir, _) = corpus("good");
     let text = fs::read_to_string(dir.join("one-uplink.toml")).expect("there");
     let place = scratch("translated.toml");
-    for (nat, ours) in [("198.51.100.7", true), ("192.0.2.77", false), ("198.51.100.1", false)] {
-        let block = format!("address = \"198.51.100.2/24\"\nnat = \"{nat}\"\n");
+    let routed = "routed = [\"198.51.100.9/32\"]";
+    for (nat, more, ours) in [
+        ("198.51.100.7", "", true),
+        ("192.0.2.77", "", false),
+        ("198.51.100.9", "", true),
+        ("198.51.100.9", routed, false),
+    ] {
+        let block = format!("address = \"198.51.100.2/24\"\nnat = \"{nat}\"\n{more}\n");
         fs::write(&place, text.replace("address = \"198.51.100.2/24\"\n", &block))
             .expect("written");
         let output = check(&dir, &place.display().to_string(), &[]);

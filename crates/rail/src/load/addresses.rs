@@ -1,9 +1,9 @@
 //! Whether the further addresses of uplinks fit everything else.
 
-use super::forward;
 use super::judge::Parts;
 use super::reader::{At, Reader};
-use super::uplink::Draft;
+use super::uplink::{Draft, edge};
+use super::{forward, network};
 use rail_core::config::{Forward, Nat, Network, UplinkConfig};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,6 +36,7 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
             reader.error(now.span.clone(), text).also(&gateway.span, "the gateway");
         }
     }
+    edges(reader, uplink);
     routed(reader, index, parts);
     if uplink.nat == Nat::Off {
         for (key, list) in [("no_nat", &uplink.no_nat), ("routed", &uplink.routed)] {
@@ -47,8 +48,36 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     }
 }
 
+/// Notes addresses that no host can have in one of the uplink's subnets. What is written together with
+/// its own prefix was judged with it.
+fn edges(reader: &mut Reader, uplink: &Draft) {
+    let prefixes: Vec<&At<Prefix>> = uplink.address.iter().chain(&uplink.addresses).collect();
+    let own = prefixes.iter().filter_map(|at| match at.value.address {
+        IpAddr::V4(address) => Some((address, &at.span)),
+        IpAddr::V6(_) => None,
+    });
+    let others = uplink.gateway.iter().chain(&uplink.translated);
+    for (address, span) in own.chain(others.map(|at| (at.value, &at.span))) {
+        let wrong = prefixes.iter().filter(|at| at.span != *span).find_map(|at| {
+            let is_there = at.value.contains(IpAddr::V4(address));
+            Some((edge(at.value, address).filter(|_| is_there)?, at))
+        });
+        if let Some((edge, at)) = wrong {
+            let text = format!("{address} is the {edge} of {}", at.value);
+            reader.error(span.clone(), text).also(&at.span, "the uplink's address");
+        }
+    }
+    if let (Some(now), Some(gateway)) = (&uplink.translated, &uplink.gateway)
+        && now.value == gateway.value
+    {
+        let text = format!("`nat`: {} is the gateway", now.value);
+        reader.error(now.span.clone(), text).also(&gateway.span, "the gateway");
+    }
+}
+
 /// The address that an uplink translates to is one of its addresses, if it is in its subnet: somebody
-/// must answer ARP for it there, or no reply arrives. One from elsewhere is routed to us.
+/// must answer ARP for it there, or no reply arrives. One from elsewhere is routed to us, and so is
+/// one that `routed` names: somebody else sets it.
 pub(super) fn add_translated(uplinks: &mut [UplinkConfig], networks: &[Network]) {
     for index in 0..uplinks.len() {
         let uplink = &uplinks[index];
@@ -57,6 +86,7 @@ pub(super) fn add_translated(uplinks: &mut [UplinkConfig], networks: &[Network])
         let is_taken = uplinks
             .iter()
             .any(|u| u.gateway == address || u.own_addresses().any(|own| own == address))
+            || uplink.routed.iter().any(|prefix| prefix.contains(address))
             || networks.iter().any(|network| {
                 network.ifname == uplink.ifname
                     || network.address.is_some_and(|a| a.address == address)
@@ -138,6 +168,18 @@ fn public(forward: &Forward, uplink: &Draft) -> Option<IpAddr> {
 pub(super) fn meet(uplinks: &[Draft], now: &Forward, then: &Forward) -> bool {
     let both = |u: &Draft| public(now, u).is_some_and(|address| public(then, u) == Some(address));
     uplinks.iter().any(both)
+}
+
+/// Notes a forward to an address that no host inside can have.
+pub(super) fn is_goal(reader: &mut Reader, forward: &forward::Draft, networks: &[network::Draft]) {
+    let IpAddr::V4(goal) = forward.value.to.ip() else { return };
+    for at in networks.iter().filter_map(|network| network.address.as_ref()) {
+        let edge = edge(at.value, goal).filter(|_| at.value.contains(goal.into()));
+        if let Some(edge) = edge {
+            let text = format!("`to`: {goal} is the {edge} of {}", at.value);
+            reader.error(forward.to.clone(), text).also(&at.span, "the network inside");
+        }
+    }
 }
 
 /// Notes a forward whose uplinks do not have its address.

@@ -52,6 +52,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
             reader.error(forward.to.clone(), text).hint("name a host inside");
         }
+        addresses::is_goal(reader, forward, parts.networks);
         addresses::has_place(reader, forward, parts.uplinks);
         forward_twice(reader, forward, &parts.forwards[..index], parts.uplinks);
     }

@@ -15,6 +15,8 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) nat: Nat,
+    /// The address in `nat`, if there is one.
+    pub(super) translated: Option<At<Ipv4Addr>>,
     pub(super) addresses: Vec<At<Prefix>>,
     pub(super) no_nat: Option<At<Vec<Prefix>>>,
     pub(super) routed: Option<At<Vec<Prefix>>>,
@@ -92,7 +94,13 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
     };
     let no_nat = list(reader, "no_nat");
     let routed = list(reader, "routed");
+    let nat = nat(reader, section);
+    let translated = match (nat, section.get("nat")) {
+        (Nat::To(value), Some(node)) => Some(At { value, span: node.span() }),
+        _ => None,
+    };
     Draft {
+        translated,
         addresses,
         no_nat,
         routed,
@@ -107,7 +115,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
         description: description(reader, section),
         weight: u8::try_from(weight).unwrap_or(1),
         tier: tier(reader, section),
-        nat: nat(reader, section),
+        nat,
         redirects: redirects(reader, section),
         enabled: reader.boolean(section, "enabled", true),
     }
