@@ -5,6 +5,8 @@ use super::host::UplinkView;
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
+use crate::render::behind;
+use crate::state::PROTOCOL;
 use crate::state::table::{DEFAULT, LOCAL, MAIN};
 use crate::status::{Conflict, ConflictKind};
 use alloc::format;
@@ -40,10 +42,13 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
         return None;
     }
     let (first, last) = view.priorities;
-    let effect = format!(
+    let mut effect = format!(
         "stands behind rail's rules ({first} to {last}), which take everything; it acts only where \
          rail has a copy of it before `main`"
     );
+    if has_no_room(first, survey, rule) {
+        effect += ", which it has of as many others as it can, and not of this one";
+    }
     let mut moved = rule.clone();
     moved.priority = first.saturating_sub(1);
     let remedy = match owner::of_rule(rule) {
@@ -56,6 +61,15 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
         _ => format!("ip rule del priority {}; ip rule add {}", rule.priority, Command(&moved)),
     };
     Some(policy_conflict(ConflictKind::Shadowed, true, rule, effect, remedy))
+}
+
+/// All copies that rail may have are there, and none is of this rule.
+fn has_no_room(first: u32, survey: &Survey, rule: &PolicyRule) -> bool {
+    let places = behind::places(first);
+    let all =
+        survey.rules.iter().filter(|r| r.protocol == PROTOCOL && places.contains(&r.priority));
+    let picks = |r: &PolicyRule| (r.from, r.to, r.mark, r.action);
+    all.clone().count() >= places.len() && !all.into_iter().any(|copy| picks(copy) == picks(rule))
 }
 
 /// A rule as `ip rule add` wants it.

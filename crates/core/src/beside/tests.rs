@@ -340,6 +340,28 @@ fn external_rules_are_missed() {
     assert!(judge(&view, &loaded).conflicts.is_empty());
 }
 
+/// Given as many copies as there may be of rules behind ours, then a rule that has none is told so; one
+/// copy less, or its own among them, and it is not.
+#[test]
+fn a_rule_without_room_for_its_copy_is_told() {
+    let of = |priority, host: u32, protocol| PolicyRule {
+        priority,
+        protocol,
+        from: Some(prefix(&format!("192.168.1.{host}/32"))),
+        action: RuleAction::Lookup(100),
+        ..PolicyRule::default()
+    };
+    let has_no_room = |copies: u32, host| {
+        let all = (0..copies).map(|n| of(20_230 + n, 10 + n, PROTOCOL));
+        let rules = all.chain([of(32_765, host, 3)]).collect();
+        let survey = Survey { rules, filled: vec![100], ..Survey::default() };
+        let [conflict] = judge(&view(), &survey).conflicts.try_into().unwrap();
+        conflict.effect.ends_with("and not of this one")
+    };
+    assert!(has_no_room(20, 99));
+    assert!(!has_no_room(19, 99) && !has_no_room(20, 12));
+}
+
 /// Given policy rules of others behind ours, then those that lead somewhere are told with a command
 /// that moves them; the kernel's own, those for other devices, and empty tables are not.
 #[test]

@@ -9,13 +9,14 @@
 //! for the router's own addresses, and nothing that is one of a set: a refusal behind a way through a
 //! VPN, or a look into `main` before it.
 
-use super::ladder::{rung, step};
+use super::ladder::step;
 use super::rule_span;
 use crate::config::Config;
 use crate::net::{Family, Prefix};
-use crate::state::table::{DEFAULT, LOCAL, MAIN};
+use crate::state::table::{DEFAULT, LOCAL};
 use crate::state::{ObservedRule, PROTOCOL, REFUSED, Rule};
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// The copies that the ladder is to have of what others have behind it. `own` are the addresses of all
 /// interfaces.
@@ -36,12 +37,13 @@ pub(crate) fn copies(config: &Config, rules: &[ObservedRule], own: &[Prefix]) ->
     });
     alone.sort_unstable();
     alone.dedup();
-    let places = step::BEHIND..step::BEHIND + MOST;
-    let copy = |(rule, place): (&Rule, u32)| Rule {
-        priority: rung(config, place, MAIN).priority,
-        ..rule.clone()
-    };
-    alone.into_iter().zip(places).map(copy).collect()
+    let copy = |(rule, priority): (&Rule, u32)| Rule { priority, ..rule.clone() };
+    alone.into_iter().zip(places(rule_span(config).0)).map(copy).collect()
+}
+
+/// The priorities of the copies, in a ladder that begins at `first`.
+pub(crate) const fn places(first: u32) -> Range<u32> {
+    first + step::BEHIND..first + step::BEHIND + MOST
 }
 
 /// It leads into a table that is neither `main` nor another one of the kernel's.

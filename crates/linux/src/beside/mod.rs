@@ -50,7 +50,8 @@ impl Surveyor {
 
 fn firewall(spawner: &mut Spawner) -> Survey {
     let mut survey = Survey::default();
-    match ruleset(spawner).and_then(|json| nft::read(&json, &mut survey)) {
+    let read = ruleset(spawner, &mut survey.unread);
+    match read.and_then(|json| nft::read(&json, &mut survey)) {
         Ok(()) => survey.has_firewall = true,
         Err(why) => survey.unread.push(format!("nftables: {why}")),
     }
@@ -63,13 +64,14 @@ fn firewall(spawner: &mut Spawner) -> Survey {
 
 /// The ruleset without what is in sets, for a set of addresses may be huge and decides over few;
 /// then what is in those that do decide.
-fn ruleset(spawner: &mut Spawner) -> Result<Vec<u8>, String> {
+fn ruleset(spawner: &mut Spawner, unread: &mut Vec<String>) -> Result<Vec<u8>, String> {
     let terse = run(spawner, &["nft", "-j", "-t", "list", "ruleset"])?;
     if terse.len() >= MOST_BYTES {
         return Err(format!("the rules are larger than {} MB", MOST_BYTES >> 20));
     }
     let mut parts = Vec::new();
-    for [kind, family, table, name] in nft::named(&terse)?.iter().take(MOST_SETS) {
+    let named = at_most(nft::named(&terse)?, MOST_SETS, "sets and maps that rules ask", unread);
+    for [kind, family, table, name] in named.iter() {
         // One that is gone or huge by now counts as empty.
         let set = run(spawner, &["nft", "-j", "list", kind, family, table, name]);
         parts.extend(set.ok().filter(|set| set.len() < MOST_BYTES));
@@ -149,7 +151,7 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
     let mut tables: Vec<u32> = foreign.filter_map(PolicyRule::looks_in).collect();
     tables.sort_unstable();
     tables.dedup();
-    for table in tables.into_iter().take(MOST_TABLES) {
+    for table in at_most(tables, MOST_TABLES, "tables of policy rules", &mut survey.unread) {
         let reach = socket.reach(table)?;
         if reach.any {
             survey.filled.push(table);
@@ -173,6 +175,15 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
     Ok(())
 }
 
+/// The first of many; that there are more is told.
+fn at_most<T>(mut all: Vec<T>, most: usize, what: &str, unread: &mut Vec<String>) -> Vec<T> {
+    if all.len() > most {
+        unread.push(format!("{} more {what} than the {most} that are looked at", all.len() - most));
+        all.truncate(most);
+    }
+    all
+}
+
 /// For `nft` and its like; on a big host it reads for a second.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Sets of others that are read by name.
@@ -181,3 +192,18 @@ const MOST_SETS: usize = 32;
 const MOST_BYTES: usize = 4 << 20;
 /// Tables of others in which routes for everything are looked for.
 const MOST_TABLES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given as many as are looked at, and one more, then the latter is told.
+    #[test]
+    fn what_is_not_looked_at_is_told() {
+        let mut unread = Vec::new();
+        assert_eq!(at_most(vec![1, 2], 2, "tables", &mut unread), [1, 2]);
+        assert!(unread.is_empty());
+        assert_eq!(at_most(vec![1, 2, 3], 2, "tables", &mut unread), [1, 2]);
+        assert_eq!(unread, ["1 more tables than the 2 that are looked at"]);
+    }
+}
