@@ -35,6 +35,10 @@ impl Slow {
         let file = directory.join("nft");
         fs::write(&file, script).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["hang", "begun", "ended"] {
+            // Of a run before this one.
+            let _ = fs::remove_file(directory.join(name));
+        }
         Self { directory }
     }
 
@@ -51,37 +55,48 @@ impl Slow {
     }
 }
 
+/// Two uplinks and as many more as given, with that `nft`.
+fn begin(plan: &Plan, text: &ConfigText) -> (World, Slow) {
+    let mut world = World::start(plan, text).unwrap();
+    let slow = Slow::new();
+    world.rail.kill().unwrap();
+    world.rail.launch_with(&[("PATH", &slow.path())]).unwrap();
+    world.rail.wait_ready(Duration::from_secs(5)).unwrap();
+    world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+    (world, slow)
+}
+
+/// Cuts the cable of the first uplink while `nft` hangs: the last failed connection after that.
+fn cut(world: &World, slow: &Slow) {
+    eventually(Duration::from_secs(5), "a transaction", || {
+        if slow.has("begun") { Ok(()) } else { Err("nft was not started".to_owned()) }
+    });
+    let plan = ConnectorPlan { period: Duration::from_millis(2), ..world.plan() };
+    let connector = Connector::start(&world.topology.client, plan);
+    world.wait_for(&connector, 100).unwrap();
+    let injected = world.topology.inject(1, Fault::Carrier).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    assert!(!slow.has("ended"), "the cut came too late");
+    let report = connector.stop().unwrap();
+    let last = report.last_failed_after(injected.since);
+    figures(&format!("nft hangs: last failed connection {last:?} after the cut"));
+    assert!(last <= CARRIER, "{last:?}");
+    world.rail.wait_health("isp1", "no-carrier", Duration::from_secs(1)).unwrap();
+}
+
 #[test]
 fn a_switch_does_not_wait_for_nft() {
     timed(|| {
         // given an nft that hangs for ten seconds in a repair / when a cable is cut meanwhile / then
         // new connections move as without; the repair is done when nft goes on
-        let mut world = World::start(&Plan::new(2), &ConfigText::weights(&[1, 1])).unwrap();
-        let slow = Slow::new();
-        world.rail.kill().unwrap();
-        world.rail.launch_with(&[("PATH", &slow.path())]).unwrap();
-        world.rail.wait_ready(Duration::from_secs(5)).unwrap();
-        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let (world, slow) = begin(&Plan::new(2), &ConfigText::weights(&[1, 1]));
         let router = world.topology.router.clone();
         let look = "nft -s list chain inet rail wan_input";
         // starts: nft
         let wanted = router.sh(look).unwrap();
         slow.hang();
         router.sh("nft flush chain inet rail wan_input").unwrap();
-        eventually(Duration::from_secs(5), "a repair", || {
-            if slow.has("begun") { Ok(()) } else { Err("nft was not started".to_owned()) }
-        });
-        let plan = ConnectorPlan { period: Duration::from_millis(2), ..world.plan() };
-        let connector = Connector::start(&world.topology.client, plan);
-        world.wait_for(&connector, 100).unwrap();
-        let injected = world.topology.inject(1, Fault::Carrier).unwrap();
-        thread::sleep(Duration::from_secs(2));
-        assert!(!slow.has("ended"), "the cut came too late");
-        let report = connector.stop().unwrap();
-        let last = report.last_failed_after(injected.since);
-        figures(&format!("nft hangs: last failed connection {last:?} after the cut"));
-        assert!(last <= CARRIER, "{last:?}");
-        world.rail.wait_health("isp1", "no-carrier", Duration::from_secs(1)).unwrap();
+        cut(&world, &slow);
         // starts: nft
         eventually(Duration::from_secs(15), "the repair", || match router.sh(look) {
             Ok(now) if now == wanted => Ok(()),
@@ -89,5 +104,28 @@ fn a_switch_does_not_wait_for_nft() {
             Err(error) => Err(error.to_string()),
         });
         assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_switch_does_not_wait_for_a_reload_that_changes_the_number_of_buckets() {
+    timed(|| {
+        // given an nft that hangs for ten seconds in a reload, after which another number of uplinks
+        // share / when a cable is cut meanwhile / then new connections move as without; the reload is
+        // done when nft goes on, and nobody is told that anything was refused
+        for [before, after] in [["\"none\"", "1"], ["1", "\"none\""]] {
+            let text = |last| ConfigText { tiers: vec!["1", "1", last], ..ConfigText::default() };
+            let (world, slow) = begin(&Plan::new(3), &text(before));
+            slow.hang();
+            world.rail.reload(&world.topology.config(&text(after))).unwrap();
+            cut(&world, &slow);
+            eventually(Duration::from_secs(30), "the reload", || {
+                let status = world.rail.status().map_err(|error| error.to_string())?;
+                if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
+            });
+            let log = world.rail.log();
+            assert!(!log.contains("failed to change"), "{log}");
+            assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+        }
     });
 }

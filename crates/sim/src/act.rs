@@ -5,6 +5,7 @@ use crate::invariant::Happening;
 use crate::rival;
 use crate::world::{Event, Heal, MS, SEC, World};
 use rail_core::Input;
+use rail_core::config::Tier;
 use rail_core::state::{Neighbour, Scope};
 use rail_core::time::Duration;
 
@@ -56,12 +57,32 @@ impl World {
                 self.inject_kernel(fault);
             }
             Fault::Reload => {
-                self.note("reload of the same configuration".into());
+                self.note("reload".into());
+                self.retier();
                 let config = Box::new(self.scene.config.clone());
                 self.deliver(Input::Reload(config));
             }
         }
         self.scene.refresh();
+    }
+
+    /// In some worlds a reload changes how many uplinks share, and with it the number of buckets; but
+    /// the last one that is usable goes on sharing.
+    fn retier(&mut self) {
+        let (Some(last), [others @ .., _]) =
+            (self.scene.config.uplinks.last_mut(), self.scene.lines.as_slice())
+        else {
+            return;
+        };
+        let is_inbound = last.tier == Tier::Inbound;
+        let is_needed = !is_inbound && !others.iter().any(|line| line.health.is_usable());
+        if !self.retiers || self.node.is_paused || is_needed {
+            return;
+        }
+        last.tier = if is_inbound { Tier::Number(1) } else { Tier::Inbound };
+        let text = format!("FAULT {} is of {:?} now", last.name, last.tier);
+        self.note(text);
+        self.touch();
     }
 
     fn heal_within(&mut self, heal: Heal, low: Duration, high: Duration) {

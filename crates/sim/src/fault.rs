@@ -48,7 +48,7 @@ pub enum Fault {
     Overrun,
     /// Notifications are late, and so in another order.
     Delay,
-    /// The administrator reloads the same configuration.
+    /// The administrator reloads the configuration, the same or with other shares.
     Reload,
 }
 

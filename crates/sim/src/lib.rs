@@ -98,6 +98,7 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     }
     let mut world = World::new(dice, scenario);
     world.stands_long = seed % 16 == 13;
+    world.retiers = seed % 4 == 3;
     if let Some(kept) = kept {
         world.trace.kept = kept;
     }

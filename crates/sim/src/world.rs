@@ -89,6 +89,8 @@ pub struct World {
     pub(crate) ops: u64,
     /// Whoever stands in our place at the start goes late.
     pub(crate) stands_long: bool,
+    /// Reloads change the tier of the last uplink.
+    pub(crate) retiers: bool,
     events: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     laws: Laws,
@@ -141,6 +143,7 @@ impl World {
             delay: Duration::ZERO,
             ops: 0,
             stands_long: false,
+            retiers: false,
             events: BTreeMap::new(),
             sequence: 0,
             laws: Laws::all(),

@@ -113,7 +113,8 @@ impl Router {
         if !waits || !self.is_quiet() || !self.balance_is_in_place() {
             return;
         }
-        if let Some(since) = self.switching.take() {
+        let is_moved = self.engine.has_moved() || !self.engine.has_left();
+        if let Some(since) = self.switching.take_if(|_| is_moved) {
             let pairs = self.config.uplinks.iter().zip(&self.facts.uplinks);
             let active = pairs.filter(|(_, f)| f.active).map(|(u, _)| u.name.clone()).collect();
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
@@ -255,11 +256,13 @@ impl Router {
         all.all(|(key, value)| self.engine.is_in_place(key, value))
     }
 
-    /// The slot map and the shared default are as desired.
+    /// The slot map and the shared default are as desired, or the map at least without the slots of
+    /// uplinks that are to have none: those wait for no rules.
     fn balance_is_in_place(&mut self) -> bool {
         let shared = self.config.ranges.tables.0;
+        let has_left = self.engine.has_left();
         self.are_in_place(|key| match key {
-            Key::Slots => true,
+            Key::Slots => !has_left,
             Key::Route(route) => {
                 route.table == shared && route.prefix == Prefix::default_route(Family::V4)
             }

@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use lanes::{Transaction, join_slots, scope_of, switches_forwarding_on};
+use lanes::{Interim, Transaction, join_slots, scope_of, switches_forwarding_on};
 
 mod lanes;
 
@@ -58,6 +58,10 @@ pub struct Engine {
     /// Left for later in the last pass, because a transaction runs, the disk has not answered, or
     /// other steps come first.
     waiting: BTreeSet<Key>,
+    /// The buckets that this pass makes while the wanted ones wait for the rules that draw them.
+    stand_in: Option<Resource>,
+    /// How far the buckets are meanwhile.
+    interim: Option<Interim>,
     /// Answers that are still to come, but for that of the transaction.
     outstanding: usize,
     /// What must be read back before the next pass.
@@ -95,9 +99,12 @@ impl Engine {
         self.held_back.clear();
         self.let_slots_wait(observed, &mut plan);
         let mut plan = self.choose(now, desired, observed, plan, news);
+        self.note_overtaking(&plan);
+        let stand_in = self.stand_in.clone();
         for step in &plan {
             // Our own change to another value: what was in place before is so no more.
-            let wish = desired.get(&step.key);
+            let wish = stand_in.as_ref().filter(|_| step.key == Key::Slots);
+            let wish = wish.or_else(|| desired.get(&step.key));
             if self.in_place.get(&step.key) != wish {
                 self.in_place.remove(&step.key);
             }
@@ -116,7 +123,8 @@ impl Engine {
         if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
             let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
             let rules = desired.get(&Key::Firewall).cloned();
-            self.transaction = Some(Transaction { key: step.key.clone(), slots, rules });
+            let key = step.key.clone();
+            self.transaction = Some(Transaction { key, slots, rules, is_overtaken: false });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
         self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));
@@ -219,23 +227,21 @@ impl Engine {
     fn may_run(
         &mut self,
         now: Instant,
-        desired: &State,
+        wish: Option<&Resource>,
         key: &Key,
         news: &mut Vec<Notice>,
     ) -> bool {
         if self.failures.get(key).is_some_and(|f| f.next_try > now) {
             return false;
         }
-        let is_lie = |(last, times): &(Option<Resource>, u32)| {
-            *times >= 2 && last.as_ref() == desired.get(key)
-        };
+        let is_lie = |(last, times): &(Option<Resource>, u32)| *times >= 2 && last.as_ref() == wish;
         if self.unverified.get(key).is_some_and(is_lie) {
             self.unverified.remove(key);
             let text = "the kernel took it, but it is not there".to_string();
             self.fail(now, key, OpError { errno: 0, text }, news);
             return false;
         }
-        let is_drift = desired.get(key).is_some_and(|want| self.in_place.get(key) == Some(want));
+        let is_drift = wish.is_some_and(|want| self.in_place.get(key) == Some(want));
         let may_run = !is_drift || self.may_repair(now, key, news);
         if !may_run {
             self.held_back.insert(key.clone());
@@ -282,7 +288,8 @@ impl Engine {
         result: Result<(), OpError>,
         news: &mut Vec<Notice>,
     ) -> Scope {
-        let scope = match self.transaction.take_if(|transaction| transaction.key == *key) {
+        let ended = self.transaction.take_if(|transaction| transaction.key == *key);
+        let scope = match &ended {
             Some(_) => scope_of(key),
             None => {
                 self.outstanding = self.outstanding.saturating_sub(1);
@@ -290,6 +297,9 @@ impl Engine {
             }
         };
         self.awaiting |= scope;
+        if let Some(ended) = &ended {
+            self.note_ended(ended);
+        }
         match result {
             Ok(()) => {
                 if let Some((_, times)) = self.unverified.get_mut(key) {
@@ -299,6 +309,8 @@ impl Engine {
                     failure.next_try = now;
                 }
             }
+            // It is made anew from what is read back, and fails again if that was not the reason.
+            Err(error) if ended.is_some_and(|ended| ended.was_overtaken(&error)) => {}
             Err(error) => {
                 self.fail(now, key, error, news);
                 // A repair that was refused is none, and has not used up its turn.
@@ -373,6 +385,16 @@ impl Engine {
             && !self.failures.contains_key(key)
             && !self.repairing.contains_key(key)
             && !self.waiting.contains(key)
+    }
+
+    /// The buckets wait for rules that draw them, and those that are there are of wanted uplinks alone.
+    pub fn has_left(&self) -> bool {
+        self.interim.is_some()
+    }
+
+    /// The same, and each wanted uplink has some.
+    pub fn has_moved(&self) -> bool {
+        self.interim == Some(Interim::Moved)
     }
 
     /// True if nothing failed, nothing is contested or in our place, and no pass is under way.

@@ -1,5 +1,6 @@
 //! A switch does not wait for a transaction: while an `nft` child runs, however long, the buckets
-//! leave an uplink that is not usable as soon as that is decided, if the rules that stand allow it.
+//! leave an uplink that is not usable as soon as that is decided, if the rules that stand know another
+//! one: also while a reload changes how many buckets there are.
 
 use super::settled::facts;
 use super::{Happening, Law};
@@ -8,6 +9,7 @@ use rail_core::render;
 use rail_core::state::{Firewall, Key, Resource, Scope, Watch, firewall};
 use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
+use std::iter;
 
 /// See the module.
 #[derive(Default)]
@@ -31,10 +33,9 @@ impl Law for Beside {
             return Ok(());
         };
         let since = *self.wrong.get_or_insert(scene.now);
-        let is_new = |mark: &u32| !scene.ways.slots.contains(mark);
-        let lines = pairs().map(|(_, line)| line).filter(|line| carries(line));
-        let marks = lines.map(|line| line.mark).filter(is_new);
-        if scene.excuses.is_overdue(scene.now, since, DECIDED) && do_rules_stand(scene, marks) {
+        let can_take = |line: &Line| is_used(line) || do_rules_stand(scene, iter::once(line.mark));
+        let mut lines = pairs().map(|(_, line)| line).filter(|line| carries(line));
+        if scene.excuses.is_overdue(scene.now, since, DECIDED) && lines.any(can_take) {
             let (name, health) = (&uplink.name, line.health);
             return Err(format!(
                 "{name} is {health} since {since}, and keeps its buckets while a transaction runs"
@@ -44,7 +45,7 @@ impl Law for Beside {
     }
 }
 
-/// The rules that draw a bucket, and those that know these marks, are there.
+/// The rules that know these marks are there.
 pub(crate) fn do_rules_stand(scene: &Scene, marks: impl Iterator<Item = u32>) -> bool {
     let desired = render::render(&scene.config, &facts(scene));
     let Some(Resource::Firewall(Firewall { chains })) = desired.get(&Key::Firewall) else {
@@ -53,8 +54,7 @@ pub(crate) fn do_rules_stand(scene: &Scene, marks: impl Iterator<Item = u32>) ->
     let Some(have) = scene.kernel.observe(Scope::FIREWALL, &Watch::default()).firewall else {
         return false;
     };
-    let words = marks.map(|mark| format!("{mark:#010x}"));
-    let words: Vec<String> = words.chain(["@slots".to_owned()]).collect();
+    let words: Vec<String> = marks.map(|mark| format!("{mark:#010x}")).collect();
     chains.iter().all(|chain| {
         let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
         let concerned = chain.rules.iter().filter(|rule| words.iter().any(|w| rule.contains(w)));

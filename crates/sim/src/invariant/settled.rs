@@ -4,7 +4,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
-use rail_core::config::Network;
+use rail_core::config::{Config, Network};
 use rail_core::facts::{Facts, UplinkFacts, WIDE_MTU};
 use rail_core::render;
 use rail_core::state::{Memory, Scope, State, Watch, diff};
@@ -13,8 +13,8 @@ use rail_core::status::Role;
 /// See the module.
 #[derive(Default)]
 pub(super) struct Settled {
-    /// The last facts, and what is desired by them.
-    desired: Option<(Facts, State)>,
+    /// The last configuration and facts, and what is desired by them.
+    desired: Option<(Config, Facts, State)>,
 }
 
 impl Law for Settled {
@@ -30,10 +30,13 @@ impl Law for Settled {
         };
         let observed = scene.kernel.observe(Scope::ALL, &watch);
         let facts = facts(scene);
-        if self.desired.as_ref().is_none_or(|(known, _)| *known != facts) {
-            self.desired = Some((facts.clone(), render::render(&scene.config, &facts)));
+        let config = &scene.config;
+        let is_known = |(c, f, _): &(Config, Facts, State)| c == config && *f == facts;
+        if !self.desired.as_ref().is_some_and(is_known) {
+            let desired = render::render(config, &facts);
+            self.desired = Some((config.clone(), facts, desired));
         }
-        let Some((_, desired)) = &self.desired else { return Ok(()) };
+        let Some((_, _, desired)) = &self.desired else { return Ok(()) };
         let (plan, conflicts) = diff(desired, &observed, &Memory::default());
         if let Some(step) = plan.first() {
             let count = plan.len();

@@ -13,10 +13,16 @@ use rail_core::time::Duration;
 pub(super) struct Slots {
     /// Marks when all of the lowest tier were well.
     home: Option<Vec<u32>>,
+    /// The tiers of the configuration that this holds for.
+    tiers: Vec<Tier>,
 }
 
 impl Law for Slots {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
+        let tiers = || scene.config.uplinks.iter().map(|u| u.tier);
+        if !tiers().eq(self.tiers.iter().copied()) {
+            *self = Self { home: None, tiers: tiers().collect() };
+        }
         match what {
             Happening::Deed(deed) if deed.key == Key::Slots && deed.done => self.moved(scene, deed),
             Happening::Quiet(status) if status.settled => {

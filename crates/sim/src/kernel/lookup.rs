@@ -1,7 +1,7 @@
 //! Where a packet goes: the ladder of rules, the tables, and the mark that a
 //! connection gets from the nftables table.
 
-use super::Kernel;
+use super::{Kernel, Table};
 use rail_core::net::{IfName, Prefix};
 use rail_core::state::{REFUSED, RouteValue, Rule};
 use std::net::{IpAddr, Ipv4Addr};
@@ -72,10 +72,11 @@ impl Kernel {
     }
 
     /// The mark that a new connection from the LAN gets in each slot: from the rule that asks
-    /// the slot map, if it is there and hooked in. 0: none.
+    /// the slot map, if it is there and hooked in. 0: none. So many slots are shown if there is none.
     pub fn new_connection_marks(&self, slots: u32) -> Vec<u32> {
         let table = self.nft.as_ref().filter(|table| table.asks_slots());
         let map = table.and_then(|table| table.slots.as_ref());
+        let slots = table.and_then(Table::draws).unwrap_or(slots);
         (0..slots).map(|slot| map.and_then(|m| m.get(&slot)).copied().unwrap_or(0)).collect()
     }
 }

@@ -50,6 +50,14 @@ impl Table {
         self.hooked_rules(Hook::Prerouting).any(|text| text.contains(&format!("map @{NFT_SLOTS}")))
     }
 
+    /// From how many slots that rule draws, if it says so.
+    pub fn draws(&self) -> Option<u32> {
+        let asks = |text: &&str| text.contains(&format!("map @{NFT_SLOTS}"));
+        let rule = self.hooked_rules(Hook::Prerouting).find(asks)?;
+        let (_, number) = rule.split_once(" mod ")?;
+        number.split(' ').next()?.parse().ok()
+    }
+
     /// A known connection gets its mark back.
     pub fn restores_marks(&self) -> bool {
         self.hooked_rules(Hook::Prerouting).any(|text| text.contains("meta mark set ct mark"))

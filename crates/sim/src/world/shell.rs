@@ -4,7 +4,7 @@
 use super::{Event, MS, SEC, World};
 use crate::fault::Fault;
 use crate::invariant::{Happening, do_rules_stand};
-use crate::kernel::Flow;
+use crate::kernel::{Flow, Table};
 use crate::node::Work;
 use crate::scene::{Deed, Way};
 use rail_core::net::UplinkId;
@@ -71,9 +71,10 @@ impl World {
         assert!(self.node.transaction.is_none(), "two transactions at a time");
         self.node.transaction = Some(step);
         // Before the table is there, all that depends on its filter has to wait, and buckets wait for
-        // an uplink that the rules do not know.
+        // an uplink that the rules do not know. Rules may draw from fewer buckets, or from more.
         let marks = self.scene.lines.iter().map(|line| line.mark);
-        if !do_rules_stand(&self.scene, marks) {
+        let is_drawn = self.scene.kernel.nft.as_ref().is_some_and(Table::asks_slots);
+        if !is_drawn || !do_rules_stand(&self.scene, marks) {
             self.scene.excuses.lose(self.scene.now, latency);
         }
         let until = self.scene.now + latency;

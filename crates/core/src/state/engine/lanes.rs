@@ -9,8 +9,8 @@
 //! nothing else does.
 
 use super::super::{
-    Chain, Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, Plan, Resource,
-    RouteValue, Scope, State, Step, firewall, is_forwarding,
+    Chain, Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, OpError, Plan,
+    Resource, RouteValue, Scope, State, Step, firewall, is_forwarding,
 };
 use super::Engine;
 use crate::net::IfName;
@@ -31,6 +31,17 @@ pub(super) struct Transaction {
     pub(super) slots: Option<Resource>,
     /// The rules as they will be.
     pub(super) rules: Option<Resource>,
+    /// The map changed after it was made.
+    pub(super) is_overtaken: bool,
+}
+
+/// What the buckets are while the wanted ones wait for the rules that draw them.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Interim {
+    /// Of the wanted uplinks alone, of those that the rules know.
+    Left,
+    /// Of all wanted uplinks, and of no other.
+    Moved,
 }
 
 impl Transaction {
@@ -42,9 +53,35 @@ impl Transaction {
             there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
         })
     }
+
+    /// True if it was refused for a map that has changed. A child that did not end has other reasons.
+    pub(super) const fn was_overtaken(&self, error: &OpError) -> bool {
+        self.is_overtaken && error.errno == 0
+    }
 }
 
 impl Engine {
+    /// A change of the map makes a transaction fail that has elements in it.
+    pub(super) fn note_overtaking(&mut self, plan: &Plan) {
+        if let Some(transaction) = &mut self.transaction
+            && transaction.slots.is_some()
+        {
+            transaction.is_overtaken |= plan.iter().any(|step| step.key == Key::Slots);
+        }
+    }
+
+    /// What a transaction made is our own change, also if something else is wanted by now and was in
+    /// place while it ran.
+    pub(super) fn note_ended(&mut self, ended: &Transaction) {
+        let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];
+        for (key, made) in made {
+            let is_made = ended.key == Key::Firewall && made.is_some();
+            if is_made && self.in_place.get(&key) != made.as_ref() {
+                self.in_place.remove(&key);
+            }
+        }
+    }
+
     /// The steps that run in this pass, a transaction last. What may not run beside one waits until
     /// it was read back.
     pub(super) fn choose(
@@ -56,6 +93,7 @@ impl Engine {
         news: &mut Vec<Notice>,
     ) -> Plan {
         self.waiting.clear();
+        (self.stand_in, self.interim) = (None, None);
         let (texts, rest): (Plan, Plan) = plan.into_iter().partition(is_text);
         let (changes, removals): (Plan, Plan) =
             texts.into_iter().partition(|step| desired.contains_key(&step.key));
@@ -73,9 +111,11 @@ impl Engine {
             // Also while rules are refused and not tried again yet.
             let is_known = joins || knows_marks(&step, desired, observed, under_way.as_ref());
             let hangs = hangs_on(&step, &self.memory.unsaved);
-            if hangs || !is_known || (is_writing && (!fits || is_in_it(&step))) {
-                self.waiting.insert(step.key);
-            } else if self.may_run(now, desired, &step.key, news) {
+            // Rules that are refused still draw from what they drew from.
+            let is_early = is_writing || takes_slots(&step);
+            if hangs || !is_known || (is_early && !fits) || is_in_it(&step) {
+                chosen.extend(self.stand_in(now, step, desired, observed, news));
+            } else if self.may_run(now, desired.get(&step.key), &step.key, news) {
                 chosen.push(step);
             }
         }
@@ -84,6 +124,35 @@ impl Engine {
         text = text.or(self.choose_text(now, desired, is_early, removals, news));
         chosen.extend(text);
         chosen
+    }
+
+    /// A step that waits. If it is that of the buckets, the uplinks that are no longer wanted give theirs
+    /// away meanwhile, under the keys that the rules draw from: a failover needs no more.
+    fn stand_in(
+        &mut self,
+        now: Instant,
+        step: Step,
+        desired: &State,
+        observed: &Observed,
+        news: &mut Vec<Notice>,
+    ) -> Option<Step> {
+        let is_slots = step.key == Key::Slots;
+        let have = observed.firewall.as_ref().and_then(|table| table.slots.as_ref());
+        let left = vacated(desired, observed, self.transaction.as_ref()).filter(|_| is_slots);
+        let (Some(have), Some(left)) = (have, left) else {
+            self.waiting.insert(step.key);
+            return None;
+        };
+        if left == *have {
+            self.interim = Some(interim(have, desired));
+            self.waiting.insert(step.key);
+            return None;
+        }
+        let (del, add) = firewall::slots_delta(&left, Some(have));
+        let left = Resource::Slots(left);
+        let may_run = self.may_run(now, Some(&left), &step.key, news);
+        self.stand_in = Some(left);
+        may_run.then_some(Step { key: step.key, op: Op::Slots { del, add } })
     }
 
     /// The first of these transactions that may run, unless all have to wait.
@@ -99,7 +168,7 @@ impl Engine {
         for step in texts {
             if must_wait || chosen.is_some() {
                 self.waiting.insert(step.key);
-            } else if self.may_run(now, desired, &step.key, news) {
+            } else if self.may_run(now, desired.get(&step.key), &step.key, news) {
                 chosen = Some(step);
             }
         }
@@ -165,17 +234,25 @@ fn knows_marks(
     transaction: Option<&Transaction>,
 ) -> bool {
     let Op::Slots { add, .. } = &step.op else { return true };
+    let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
+    marks.iter().all(|mark| knows_mark(*mark, desired, observed, transaction))
+}
+
+/// The same for one mark.
+fn knows_mark(
+    mark: u32,
+    desired: &State,
+    observed: &Observed,
+    transaction: Option<&Transaction>,
+) -> bool {
     let Some(have) = observed.firewall.as_ref() else { return false };
     let Some(slots) = &have.slots else { return false };
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
-    let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
-    marks.iter().all(|mark| {
-        let word = mark_word(*mark);
-        // Rules that somebody damaged do no more harm than they do.
-        let is_in_use = slots.values().any(|used| used == mark);
-        (is_in_use || are_in_place(want, have, &word))
-            && transaction.is_none_or(|transaction| transaction.makes(want, &word))
-    })
+    let word = mark_word(mark);
+    // Rules that somebody damaged do no more harm than they do.
+    let is_in_use = slots.values().any(|used| *used == mark);
+    (is_in_use || are_in_place(want, have, &word))
+        && transaction.is_none_or(|transaction| transaction.makes(want, &word))
 }
 
 /// A mark as rules write it.
@@ -227,22 +304,9 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
         return None;
     }
     let step = plan.iter_mut().find(|step| step.key == Key::Slots)?;
-    let table = observed.firewall.as_ref()?;
-    let have = table.slots.as_ref()?;
+    let have = observed.firewall.as_ref()?.slots.as_ref()?;
     let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
-    let stays = |mark: &u32| want.values().any(|wanted| wanted == mark);
-    let mut others: Vec<u32> = slots_of(have).filter(stays).collect();
-    if others.is_empty()
-        && let Some(Resource::Firewall(rules)) = desired.get(&Key::Firewall)
-    {
-        others.extend(slots_of(want));
-        others.retain(|mark| are_in_place(rules, table, &mark_word(*mark)));
-    }
-    let mut others = others.into_iter().cycle();
-    let mut left = have.clone();
-    for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !stays(mark)) {
-        *mark = others.next()?;
-    }
+    let left = vacated(desired, observed, None)?;
     if left == *have || fits_rules(step, desired, observed) {
         return None;
     }
@@ -252,8 +316,42 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
     Some(Step { key: Key::Slots, op: Op::Slots { del, add } })
 }
 
+/// The map as it is, but with each slot of an uplink that is to have none given to those that are to
+/// have some, by their shares, if the rules know them; `None` if there is none to give it to.
+fn vacated(
+    desired: &State,
+    observed: &Observed,
+    transaction: Option<&Transaction>,
+) -> Option<BTreeMap<u32, u32>> {
+    let have = observed.firewall.as_ref()?.slots.as_ref()?;
+    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
+    let wanted: BTreeSet<u32> = slots_of(want).collect();
+    let is_known = |mark: &&u32| knows_mark(**mark, desired, observed, transaction);
+    let known: BTreeSet<u32> = wanted.iter().filter(is_known).copied().collect();
+    let mut others = slots_of(want).filter(|mark| known.contains(mark)).cycle();
+    let mut left = have.clone();
+    for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !wanted.contains(mark)) {
+        *mark = others.next()?;
+    }
+    Some(left)
+}
+
+/// How far such a map is.
+fn interim(have: &BTreeMap<u32, u32>, desired: &State) -> Interim {
+    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return Interim::Left };
+    let marks = |map| slots_of(map).collect::<BTreeSet<u32>>();
+    if marks(have) == marks(want) { Interim::Moved } else { Interim::Left }
+}
+
+/// True if a step takes slots away that the rules may draw.
+fn takes_slots(step: &Step) -> bool {
+    let Op::Slots { del, add } = &step.op else { return false };
+    let kept: BTreeSet<u32> = add.iter().map(|(slot, _)| *slot).collect();
+    del.iter().any(|(slot, _)| !kept.contains(slot))
+}
+
 /// The marks of slots alone, in order.
-fn slots_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> {
+fn slots_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> + Clone {
     map.range(..NFT_ELEMENTS).map(|(_, mark)| *mark)
 }
 

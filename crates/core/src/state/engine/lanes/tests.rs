@@ -132,6 +132,118 @@ fn slots_that_need_new_rules_wait() {
     }
 }
 
+fn map(count: u32, mark: impl Fn(u32) -> u32) -> BTreeMap<u32, u32> {
+    (0..count).map(|slot| (slot, mark(slot))).collect()
+}
+
+fn refusal(errno: i32) -> OpError {
+    OpError { errno, text: "File exists".into() }
+}
+
+/// Given a transaction that makes more slots, or fewer, and does not end, when an uplink dies, then the
+/// slots that the rules draw from now leave it at once, and that counts as a switch; the transaction that
+/// this overtook is not told as refused, and is made anew at once.
+#[test]
+fn a_switch_moves_the_slots_that_are_there() {
+    for count in [1, 3] {
+        let mut bench = Bench::new();
+        let table = bench.observed.firewall.as_mut().unwrap();
+        table.slots = Some(slots([1, 2]));
+        let draw = format!("mod {count} map @slots");
+        bench.desired.insert(Key::Firewall, firewall_with(&[&draw, KNOWN[0], KNOWN[1]]));
+        bench.desired.insert(Key::Slots, Resource::Slots(map(count, |slot| 1 + slot % 2)));
+        assert_eq!(bench.keys().last(), Some(&Key::Firewall));
+        bench.answer(&Key::Slots);
+        bench.engine.observed(Scope::FIREWALL);
+        let there = if count == 1 { slots([1, 1]) } else { slots([1, 2]) };
+        bench.observed.firewall.as_mut().unwrap().slots = Some(there.clone());
+        bench.switch([2, 2]);
+        bench.desired.insert(Key::Slots, Resource::Slots(map(count, |_| 2)));
+        let plan = bench.plan();
+        let [Step { key: Key::Route(_), .. }, Step { op: Op::Slots { add, .. }, .. }] =
+            plan.as_slice()
+        else {
+            panic!("{plan:?}")
+        };
+        let of_the_dead = there.iter().filter(|(_, mark)| **mark == 1);
+        assert!(of_the_dead.map(|(slot, _)| (*slot, 2)).eq(add.iter().copied()), "{add:?}");
+        for key in [Key::Route(shared()), Key::Slots] {
+            bench.answer(&key);
+        }
+        bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
+        bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+        bench.engine.observed(Scope::ROUTES | Scope::FIREWALL);
+        assert!(bench.plan().is_empty() && bench.engine.has_moved());
+        let mut news = Vec::new();
+        bench.engine.applied(NOW, &Key::Firewall, Err(refusal(0)), &mut news);
+        bench.engine.observed(Scope::FIREWALL);
+        assert!(news.is_empty(), "{news:?}");
+        assert_eq!(bench.keys(), [Key::Firewall]);
+        bench.engine.applied(NOW, &Key::Firewall, Err(refusal(0)), &mut news);
+        assert_eq!(news.len(), 1, "nothing overtook this one");
+    }
+}
+
+/// Given a transaction that a switch overtook, when its child did not end in time, then that is told.
+#[test]
+fn a_child_that_hangs_is_told_though_it_was_overtaken() {
+    let mut bench = Bench::new();
+    bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[0], KNOWN[1]]));
+    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 1)));
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 2)));
+    assert_eq!(bench.keys(), [Key::Slots]);
+    let mut news = Vec::new();
+    bench.engine.applied(NOW, &Key::Firewall, Err(refusal(110)), &mut news);
+    assert!(matches!(news.as_slice(), [Notice::Refused { .. }]), "{news:?}");
+}
+
+/// Given a transaction that makes other rules and slots, when what was there is wanted again before it
+/// ends, then nobody is accused of what it made, and it is made undone.
+#[test]
+fn what_a_transaction_made_is_nobody_elses_edit() {
+    let mut bench = Bench::new();
+    let old = (firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]), Resource::Slots(slots([1, 1])));
+    let new = ["mod 3 map @slots", KNOWN[0], KNOWN[1]];
+    bench.desired.insert(Key::Firewall, old.0.clone());
+    assert_eq!(bench.keys(), []);
+    bench.desired.insert(Key::Firewall, firewall_with(&new));
+    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 1)));
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    bench.desired.insert(Key::Firewall, old.0);
+    bench.desired.insert(Key::Slots, old.1);
+    assert_eq!(bench.keys(), []);
+    bench.answer(&Key::Firewall);
+    let table = bench.observed.firewall.as_mut().unwrap();
+    table.slots = Some(map(3, |_| 1));
+    for (rule, text) in table.chains.get_mut("new").unwrap().rules.iter_mut().zip(new) {
+        rule.stamp = Some(firewall::stamp("new", text));
+    }
+    bench.engine.observed(Scope::FIREWALL);
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    assert!(bench.engine.repairing.is_empty(), "{:?}", bench.engine.repairing);
+}
+
+/// Given rules that draw from fewer slots and were refused, then the slots that the old ones draw from
+/// stay; those of an uplink that dies meanwhile move.
+#[test]
+fn slots_stay_while_rules_that_need_fewer_are_refused() {
+    let mut bench = Bench::new();
+    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([1, 2]));
+    bench.desired.insert(Key::Firewall, firewall_with(&["mod 1 map @slots", KNOWN[0], KNOWN[1]]));
+    bench.desired.insert(Key::Slots, Resource::Slots(map(1, |_| 1)));
+    assert_eq!(bench.keys(), [Key::Slots, Key::Firewall]);
+    bench.answer(&Key::Slots);
+    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([1, 1]));
+    bench.engine.applied(NOW, &Key::Firewall, Err(refusal(1)), &mut Vec::new());
+    bench.engine.observed(Scope::FIREWALL);
+    assert_eq!(bench.keys(), []);
+    bench.desired.insert(Key::Slots, Resource::Slots(map(1, |_| 2)));
+    let plan = bench.plan();
+    let (del, add) = (vec![(0, 1), (1, 1)], vec![(0, 2), (1, 2)]);
+    assert_eq!(plan, [Step { key: Key::Slots, op: Op::Slots { del, add } }]);
+}
+
 /// Given an uplink that a reload takes away together with slots, then the others have its slots before
 /// the transaction begins, which goes on from there; elements that are no slots stay until then.
 #[test]
