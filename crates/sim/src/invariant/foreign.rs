@@ -5,29 +5,20 @@ use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::Scene;
 use rail_core::state::{PROTOCOL, RouteKey};
-use rail_core::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Foreign {
-    /// Where routes of ours were when the daemon was killed, or shortly before: a route that went with
-    /// its device is ours on the disk until that was decided, applied and saved.
+    /// Where routes of ours were, as the disk had it when the daemon was killed: a route that went
+    /// with its device is ours there until that was decided, applied and saved.
     left: BTreeSet<RouteKey>,
-    /// When a route of ours was last seen there.
-    seen: BTreeMap<RouteKey, Instant>,
 }
 
 impl Law for Foreign {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        if !matches!(what, Happening::Deed(_) | Happening::Killed) {
-            return Ok(());
-        }
-        let ours = scene.kernel.routes.iter().filter(|(_, route)| route.protocol == PROTOCOL);
-        self.seen.extend(ours.map(|(key, _)| (key.clone(), scene.now)));
         if matches!(what, Happening::Killed) {
-            let recent = self.seen.iter().filter(|(_, at)| scene.now.since(**at) <= FORGOTTEN_AFTER);
-            self.left.extend(recent.map(|(key, _)| key.clone()));
+            self.left.extend(scene.disk.routes.iter().cloned());
         }
         let Happening::Deed(deed) = what else { return Ok(()) };
         let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));
@@ -60,6 +51,3 @@ fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     }
     all
 }
-
-/// That a route is no longer wanted is decided, applied and saved within this time.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(3);
