@@ -6,8 +6,8 @@ use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
 use crate::net::{IfName, Prefix};
 use crate::output::{Output, ProbeSocket};
-use crate::render::{self, behind};
-use crate::state::{Neighbour, Rule};
+use crate::render;
+use crate::state::Neighbour;
 use crate::time::Instant;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -98,12 +98,6 @@ impl Router {
         let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
         self.save_due |= is_new;
         is_new
-    }
-
-    /// Of rules of others that stand behind ours.
-    fn copies(&self) -> Vec<Rule> {
-        let own: Vec<Prefix> = self.observed.addresses.keys().map(|(_, prefix)| *prefix).collect();
-        behind::copies(&self.config, &self.observed.rules, &own)
     }
 
     /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod choose;
+mod copies;
 mod decide;
 mod links;
 mod names;
@@ -34,7 +35,7 @@ use crate::random::Key as RandomKey;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{
-    DUMPED, Doubts, Engine, Key, Observed, Plan, Resource, Scope, State, Watch, describe,
+    DUMPED, Doubts, Engine, Key, Observed, Plan, Resource, Rule, Scope, State, Watch, describe,
 };
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
@@ -143,6 +144,8 @@ pub struct Router {
     foreign: Vec<String>,
     /// What was last found of other software.
     beside: Findings,
+    /// Copies of rules of others that somebody deleted.
+    deleted_copies: Vec<Rule>,
     /// Interfaces that are not found, or not for certain.
     unnamed: Vec<Conflict>,
     /// The devices of those whose place nobody has looked up yet.
@@ -198,6 +201,7 @@ impl Router {
             done: false,
             foreign: Vec::new(),
             beside: Findings::default(),
+            deleted_copies: Vec::new(),
             unnamed: Vec::new(),
             unread: Devices::new(),
             counters: Counters::default(),
@@ -335,6 +339,7 @@ impl Router {
             out.push(Output::Observe(again));
         }
         self.may_be_back = true;
+        self.note_deleted_copies(scope, &observed, out);
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);

@@ -99,7 +99,7 @@ fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
 /// whatever was left to decide before.
 #[test]
 fn a_withdrawal_that_waits_sleeps() {
-    let rule = crate::state::Rule::lookup(20_999, crate::net::Family::V4, 20_999);
+    let rule = Rule::lookup(20_999, crate::net::Family::V4, 20_999);
     let (priority, family) = (rule.priority, rule.family);
     let rules =
         alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];
@@ -423,6 +423,7 @@ fn one_reading_is_no_evidence_of_absence() {
 }
 
 mod cause;
+mod copies;
 mod decisions;
 mod ignored;
 mod names;
