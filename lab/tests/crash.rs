@@ -54,6 +54,47 @@ fn connections_do_not_notice_a_crash_and_a_restart() {
 }
 
 #[test]
+fn connections_begin_though_a_device_goes_while_no_daemon_runs() {
+    isolated(|| {
+        // given a killed daemon / when the devices of uplinks are deleted, one after the other / then
+        // new connections begin by those that are left, the router's own, too, and a start adopts it all
+        let mut world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
+        let net = &world.topology;
+        let first = normal::state(&net.router).unwrap();
+        world.rail.kill().unwrap();
+        let mut pulled = Vec::new();
+        for (number, left) in [(1, vec![2, 3]), (3, vec![2])] {
+            pulled.push(net.unplug(number).unwrap());
+            let report = world.connect(120).unwrap();
+            let begun = report.by_source();
+            let expected: Vec<_> = left.iter().map(|number| net.line(*number).address()).collect();
+            assert_eq!(
+                begun.keys().copied().collect::<Vec<_>>(),
+                expected,
+                "{:?}",
+                report.reasons()
+            );
+            // Each has its buckets, those of the uplinks that are gone are refused.
+            assert!(begun.values().all(|count| *count >= 35), "{begun:?}");
+            net.router.sh("ping -c 1 -W 1 192.0.2.1").unwrap();
+            figures(&format!("without uplink {number}: {begun:?}, {} refused", report.failed()));
+        }
+        for unplugged in pulled {
+            unplugged.plug_in().unwrap();
+        }
+        world.rail.start().unwrap();
+        world.rail.wait_all_up(Duration::from_secs(15)).unwrap();
+        eventually(Duration::from_secs(5), "the first state", || {
+            let now = normal::state(&world.topology.router).unwrap();
+            let difference = normal::difference(&first, &now);
+            if difference.is_empty() { Ok(()) } else { Err(difference) }
+        });
+        assert_eq!(world.connect(60).unwrap().failed(), 0);
+        assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_crash_at_any_moment_of_a_failover_heals() {
     isolated(|| {
         // given an uplink that dies / when the daemon is killed at some moment of its reaction

@@ -157,7 +157,7 @@ impl Ways {
         let lookup = |mark| kernel.lookup(Query { mark, ..Query::default() });
         let slots = kernel.new_connection_marks(render::slot_count(config));
         let mut fresh = Vec::new();
-        let mut seen = slots.clone();
+        let mut seen = if kernel.takes_no_slot() { Vec::new() } else { slots.clone() };
         seen.push(0);
         seen.sort_unstable();
         seen.dedup();

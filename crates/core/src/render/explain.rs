@@ -2,7 +2,7 @@
 //! --withdraw` does to it. `docs/what-it-touches.md` is made from this, and a test
 //! demands that every object that can be rendered has its words here.
 
-use super::{LAST_METRIC, ladder};
+use super::{LAST_METRIC, SPARE_METRICS, ladder};
 use crate::config::Config;
 use crate::state::Key;
 
@@ -24,6 +24,10 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
             "the network's address, added if it is not there"
         }
         Key::Address { .. } => "the uplink's address, added if it is not there",
+        Key::Route(route) if route.table == shared && SPARE_METRICS.contains(&route.metric) => {
+            "while no daemon runs: the kernel deletes the route above with the device of any uplink in it, \
+             and without a route no new connection takes a bucket"
+        }
         Key::Route(route) if route.table == shared && route.metric != 0 => {
             "sockets that are bound to a device with several uplinks take its first usable uplink"
         }

@@ -39,9 +39,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 /// Metric of the `unreachable` route that ends each uplink's table.
 const LAST_METRIC: u32 = u32::MAX;
+
+/// Metrics of the spare defaults in the shared table, one for each id of an uplink. They come after
+/// the default that they are for, and after those of devices that uplinks share.
+pub(crate) const SPARE_METRICS: RangeInclusive<u32> = 1000..=1255;
 
 /// The mark of an uplink.
 pub fn mark(config: &Config, id: UplinkId) -> u32 {
@@ -84,6 +89,11 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             let key = default_key(config.ranges.tables.0, u32::from(fact.id.0));
             state.insert(key, Resource::Route(route));
         }
+        if let Some(route) = spare_default(config, uplink, fact) {
+            let key =
+                default_key(config.ranges.tables.0, SPARE_METRICS.start() + u32::from(fact.id.0));
+            state.insert(key, Resource::Route(route));
+        }
         for rule in ladder::rules_of(config, uplink, fact) {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
@@ -117,13 +127,15 @@ fn default_key(table: u32, metric: u32) -> Key {
 fn uplink_routes(state: &mut State, config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) {
     let table = table(config, fact.id);
     if fact.is_routable() {
-        let value = RouteValue::Unicast {
-            nexthops: vec![nexthop(uplink, 1)],
-            source: Some(uplink.address.address),
-        };
-        state.insert(default_key(table, 0), Resource::Route(value));
+        state.insert(default_key(table, 0), Resource::Route(default_by(uplink)));
     }
     state.insert(default_key(table, LAST_METRIC), Resource::Route(RouteValue::Unreachable));
+}
+
+/// A default by one uplink, with its source.
+fn default_by(uplink: &UplinkConfig) -> RouteValue {
+    let source = Some(uplink.address.address);
+    RouteValue::Unicast { nexthops: vec![nexthop(uplink, 1)], source }
 }
 
 const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
@@ -148,16 +160,21 @@ fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
             Some(RouteValue::Unreachable)
         }
         (_, []) => None,
-        ([only], _) | ([], [only, ..]) => {
-            let source = Some(only.address.address);
-            Some(RouteValue::Unicast { nexthops: vec![nexthop(only, 1)], source })
-        }
+        ([only], _) | ([], [only, ..]) => Some(default_by(only)),
         (several, _) => {
             let mut nexthops: Vec<_> = several.iter().map(|u| nexthop(u, u.weight)).collect();
             nexthops.sort();
             Some(RouteValue::Unicast { nexthops, source: None })
         }
     }
+}
+
+/// Behind the shared default one by each uplink that carries. The kernel deletes a route of several
+/// next hops when the device of *one* goes (a USB stick is pulled, a driver loaded anew). While no
+/// daemon runs nobody puts it back, and where no route is found no new connection takes a bucket.
+fn spare_default(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Option<RouteValue> {
+    let is_carrying = fact.active && fact.is_routable();
+    (is_carrying && shared::has_other_device(config, uplink)).then(|| default_by(uplink))
 }
 
 /// The number of slots: it depends on the configuration alone.

@@ -13,7 +13,7 @@
 //! Left out: hosts in a common subnet, which the kernel reaches by the interface that it lists
 //! first. Refused by the configuration: one address, or one gateway, twice on an interface.
 
-use super::{mark, nexthop};
+use super::{default_by, mark};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{IfName, Prefix};
@@ -47,6 +47,11 @@ pub(crate) fn shares_interface(config: &Config, uplink: &UplinkConfig) -> bool {
 /// True if the uplink speaks for its interface where one must.
 pub(super) fn is_first(config: &Config, uplink: &UplinkConfig) -> bool {
     on_interface(config, uplink.ifname).next().is_some_and(|first| first.name == uplink.name)
+}
+
+/// True if an uplink is on another interface.
+pub(super) fn has_other_device(config: &Config, uplink: &UplinkConfig) -> bool {
+    others(config, uplink).any(|other| other.ifname != uplink.ifname)
 }
 
 /// True if another interface has an address in the same subnet.
@@ -104,8 +109,7 @@ pub(super) fn device_default(
         u.enabled && u.ifname == uplink.ifname && f.is_routable()
     };
     let (line, _) = lines.filter(ready).min_by_key(|(_, f)| !f.is_serving())?;
-    let source = Some(line.address.address);
-    Some(RouteValue::Unicast { nexthops: vec![nexthop(line, 1)], source })
+    Some(default_by(line))
 }
 
 /// Tells whose the first packet of a connection is that came in by an interface of several uplinks.

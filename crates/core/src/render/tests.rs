@@ -489,3 +489,4 @@ mod exempt;
 mod gates;
 mod refused;
 mod replies;
+mod spares;

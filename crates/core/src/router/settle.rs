@@ -259,12 +259,15 @@ impl Router {
     /// The slot map and the shared default are as desired, or the map at least without the slots of
     /// uplinks that are to have none: those wait for no rules.
     fn balance_is_in_place(&mut self) -> bool {
-        let shared = self.config.ranges.tables.0;
+        let (shared, spares) = (self.config.ranges.tables.0, render::SPARE_METRICS);
         let has_left = self.engine.has_left();
         self.are_in_place(|key| match key {
             Key::Slots => !has_left,
+            // A spare carries nothing, and one that is refused holds nothing up.
             Key::Route(route) => {
-                route.table == shared && route.prefix == Prefix::default_route(Family::V4)
+                route.table == shared
+                    && route.prefix == Prefix::default_route(Family::V4)
+                    && !spares.contains(&route.metric)
             }
             _ => false,
         })

@@ -174,6 +174,7 @@ laws! {
     sleep => Sleep,
     slots => Slots,
     start => Start,
+    unattended => Unattended,
     window => Window,
 }
 

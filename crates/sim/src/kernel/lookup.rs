@@ -71,6 +71,13 @@ impl Kernel {
         None
     }
 
+    /// True if no new connection takes a bucket, whatever the map says: the rule asks first whether
+    /// there is a way without a mark, and there is none.
+    pub fn takes_no_slot(&self) -> bool {
+        let asks_way = self.nft.as_ref().is_some_and(Table::asks_way);
+        asks_way && self.lookup(Query::default()) == [Outcome::Lost]
+    }
+
     /// The mark that a new connection from the LAN gets in each slot: from the rule that asks
     /// the slot map, if it is there and hooked in. 0: none. So many slots are shown if there is none.
     pub fn new_connection_marks(&self, slots: u32) -> Vec<u32> {

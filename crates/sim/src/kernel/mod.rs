@@ -4,8 +4,8 @@
 //! It keeps the measured habits of Linux: carrier loss leaves a plain route in
 //! place; setting a link down, or removing its last address, deletes the routes
 //! that depend on it; multipath routes keep a dead next hop instead, which wakes
-//! up again with its link; nothing else returns by itself; a device that comes
-//! back has another index. A replace is atomic, an `nft` script is a transaction.
+//! up again with its link, unless the device is deleted: then they go as a whole;
+//! nothing else returns by itself; a device that comes back has another index. A replace is atomic, an `nft` script is a transaction.
 
 mod lookup;
 mod nft;
@@ -196,7 +196,7 @@ impl Kernel {
         self.addresses.retain(|(name, _), _| *name != ifname);
         let path = format!("net/ipv4/conf/{ifname}/");
         self.sysctls.retain(|name, _| !name.starts_with(&path));
-        self.routes.retain(|_, route| !route.remove_device(ifname));
+        self.routes.retain(|_, route| !route.uses_device(ifname));
         LINK
     }
 

@@ -58,6 +58,14 @@ impl Table {
         number.split(' ').next()?.parse().ok()
     }
 
+    /// That rule draws a bucket only where a route is found without a mark.
+    pub fn asks_way(&self) -> bool {
+        let asks = |text: &str| {
+            text.contains(&format!("map @{NFT_SLOTS}")) && text.contains("fib daddr oif exists")
+        };
+        self.hooked_rules(Hook::Prerouting).any(asks)
+    }
+
     /// A known connection gets its mark back.
     pub fn restores_marks(&self) -> bool {
         self.hooked_rules(Hook::Prerouting).any(|text| text.contains("meta mark set ct mark"))

@@ -49,15 +49,11 @@ impl FibRoute {
         self.living().next().is_none()
     }
 
-    /// A device goes; true if the route goes with it. Linux deletes a multipath route only
-    /// with its last living next hop; the dead one stays in it.
-    pub(super) fn remove_device(&mut self, ifname: IfName) -> bool {
+    /// True if the route has a next hop on this device. When a device is deleted Linux deletes
+    /// such a route as a whole, however many next hops are left.
+    pub(super) fn uses_device(&self, ifname: IfName) -> bool {
         match &self.value {
-            RouteValue::Unicast { nexthops, .. } => {
-                let names = nexthops.iter().map(|hop| hop.ifname);
-                let hit = names.clone().any(|name| name == ifname);
-                hit && names.filter(|name| *name != ifname).all(|name| self.dead.contains(&name))
-            }
+            RouteValue::Unicast { nexthops, .. } => nexthops.iter().any(|hop| hop.ifname == ifname),
             RouteValue::Unreachable => false,
         }
     }

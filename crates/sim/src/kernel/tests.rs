@@ -67,6 +67,16 @@ fn routes_go_with_the_address_and_the_device() {
     assert_eq!(kernel.addresses.len(), 1);
 }
 
+/// Given a multipath route, when the device of one next hop is deleted, then the whole route goes.
+#[test]
+fn a_deleted_device_takes_the_whole_multipath_route() {
+    let mut kernel = two_lines();
+    let both = RouteValue::Unicast { nexthops: vec![hop(0, "wan1"), hop(1, "wan2")], source: None };
+    kernel.set_route(&key(2), &both, false, 82).unwrap();
+    kernel.remove_link(name("wan1"));
+    assert!(kernel.routes.is_empty());
+}
+
 /// Given a script that fails in its last line, then nothing of it is done; rules go where the
 /// script says; a chain that is referred to cannot be deleted.
 #[test]
