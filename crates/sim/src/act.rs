@@ -76,7 +76,8 @@ impl World {
         };
         let is_inbound = last.tier == Tier::Inbound;
         let is_needed = !is_inbound && !others.iter().any(|line| line.health.is_usable());
-        if !self.retiers || self.node.is_paused || is_needed {
+        let is_heard = self.node.router.is_some() && !self.node.is_paused;
+        if !self.retiers || !is_heard || is_needed {
             return;
         }
         last.tier = if is_inbound { Tier::Number(1) } else { Tier::Inbound };
