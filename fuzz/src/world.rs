@@ -13,7 +13,7 @@ use rail_core::net::{Family, IfName, Prefix, UplinkId};
 use rail_core::state::{
     self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
     ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership,
-    PROTOCOL, Plan, Resource, RouteKey, RouteValue, Rule, Scope, State,
+    PROTOCOL, Plan, Refused, Resource, RouteKey, RouteValue, Rule, Scope, State,
 };
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
@@ -32,10 +32,14 @@ pub fn diff(data: &[u8]) {
     let networks = vec![dice.one_in(2).then_some(9)];
     let strays = if dice.one_in(4) { vec![(ifname("eth", 7), 0)] } else { Vec::new() };
     let one = || vec![Prefix::host(Ipv4Addr::LOCALHOST.into())];
+    let refuses = |others, networks, is_whole| MainDefault::Refuses {
+        others,
+        refused: Refused { networks, is_whole },
+    };
     let main = match dice.below(4) {
-        0 => MainDefault::RefusesBesideMany(None),
-        1 => MainDefault::RefusesBesideMany(Some(one())),
-        2 => MainDefault::Refuses(one()),
+        0 => refuses(None, Vec::new(), false),
+        1 => refuses(None, one(), true),
+        2 => refuses(Some(one()), Vec::new(), true),
         _ => MainDefault::Passable,
     };
     let facts =

@@ -233,6 +233,31 @@ fn what_main_refuses_takes_no_uplink() {
 }
 
 #[test]
+fn a_real_default_of_main_that_goes_ends_nothing() {
+    isolated(|| {
+        // given a real default in main before an error route for everything, beside routes for more than
+        // 64 networks / when no daemon runs and the device of the real default goes, and the kernel deletes
+        // that default / then connections begin by the other uplink
+        let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let mut routes: String =
+            (0..65).map(|n| format!("route add 10.99.{n}.0/24 dev lan0\n")).collect();
+        routes += "route add default via 100.64.1.1 dev wan1 metric 100\n";
+        world.topology.router.ip_batch(&format!("{routes}{NULL_DEFAULT}")).unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        world.rail.kill().unwrap();
+        world.topology.router.ip_batch("link set wan1 down\n").unwrap();
+        let inside = &world.topology.client;
+        // Those of the buckets that the other uplink has.
+        let servers = vec![SocketAddrV4::new(FAR, TCP_PORT)];
+        let (count, timeout) = (Some(16), Duration::from_millis(300));
+        let plan =
+            ConnectorPlan { servers, count, timeout, ..ConnectorPlan::new(vec![client()], &[]) };
+        let report = Connector::start(inside, plan).finish().unwrap();
+        assert!(report.failed() <= 10, "{:?}", report.reasons());
+    });
+}
+
+#[test]
 fn a_rule_behind_ours_takes_the_client_that_it_is_for() {
     isolated(|| {
         // given a rule for one client behind rail's / when clients ask, and when it is gone / then that

@@ -10,8 +10,8 @@
 //! is asked twice: without a mark, as the router's own traffic, it must find a way, and with the
 //! mark of nobody, which leads to `main` alone, none. Where `main` refuses everything the ladder sees
 //! to it that the first question is not refused for that alone. If it cannot, for want of rules, the
-//! networks that have an error route are named instead; if nobody knows them, the question stands,
-//! and what `main` has no route for is refused.
+//! networks that have an error route are named, as many of them as are known. Nothing that outsiders
+//! can have somebody write into `main` may end all that begins.
 
 use super::firewall::any_of;
 use super::{egress, slot_count};
@@ -35,20 +35,19 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
         BalanceBy::Client => format!("jhash ip saddr mod {slots} seed {SEED}"),
         BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {slots} seed {SEED}"),
     };
-    // An answer to a packet without a mark says that `main` does not refuse it.
-    let may_leave = match &facts.main {
-        MainDefault::Passable | MainDefault::Refuses(_) | MainDefault::RefusesBesideMany(None) => {
-            " fib daddr oif exists".to_string()
-        }
-        MainDefault::RefusesBesideMany(Some(refused)) => {
-            let refused = any_of(refused.iter().map(ToString::to_string).collect());
-            refused.map_or_else(String::new, |refused| format!(" ip daddr != {refused}"))
-        }
+    // An answer to a packet without a mark says that `main` does not refuse it; where `main` as a whole
+    // refuses that packet, there is none.
+    let (asks_way, refused) = match &facts.main {
+        MainDefault::Passable => (true, &[][..]),
+        MainDefault::Refuses { others, refused } => (others.is_some(), &*refused.networks),
     };
+    let way = if asks_way { " fib daddr oif exists" } else { "" };
+    let refused = any_of(refused.iter().map(ToString::to_string).collect());
+    let may_leave = refused.map_or_else(String::new, |refused| format!(" ip daddr != {refused}"));
     // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
     Vec::from([
         format!(
-            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{may_leave} \
+            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{may_leave}{way} \
              meta mark set {asks:#010x} \
              fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
         ),

@@ -102,12 +102,12 @@ pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
     let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
     let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(config, step, MAIN) };
     match main {
-        MainDefault::Refuses(routes) => {
-            for to in routes {
+        MainDefault::Refuses { others: Some(networks), .. } => {
+            for to in networks {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
             }
         }
-        MainDefault::Passable | MainDefault::RefusesBesideMany(_) => {
+        MainDefault::Passable | MainDefault::Refuses { others: None, .. } => {
             add(main_at(step::MAIN));
         }
     }

@@ -12,6 +12,6 @@ mod resource;
 pub use diff::{Conflict, Memory, describe, diff, foreign, is_forwarding, is_met};
 pub use doubt::{DUMPED, Doubts};
 pub use engine::Engine;
-pub use main_default::{MainDefault, MainReading};
+pub use main_default::{MainDefault, MainReading, Refused};
 pub use observed::*;
 pub use resource::*;

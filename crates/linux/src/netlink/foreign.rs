@@ -159,7 +159,7 @@ impl RequestSocket {
 /// Takes a route of `main`; false if no more are needed.
 fn note(reading: &mut MainReading, route: &RouteMessage) -> bool {
     let is_of_main = route.table == MAIN && !route.is_other_key;
-    !is_of_main || reading.take(prefix_of(route), route.priority, refusal(route.kind).is_some())
+    !is_of_main || reading.take(prefix_of(route), refusal(route.kind).is_some())
 }
 
 const fn prefix_of(route: &RouteMessage) -> Prefix {

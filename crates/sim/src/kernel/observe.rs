@@ -35,7 +35,7 @@ impl Kernel {
         if scope.has(Scope::MAIN) {
             let mut reading = MainReading::default();
             for (key, route) in self.routes.iter().filter(|(key, _)| key.table == MAIN) {
-                reading.take(key.prefix, key.metric, route.value == RouteValue::Unreachable);
+                reading.take(key.prefix, route.value == RouteValue::Unreachable);
             }
             seen.main = reading.finish();
         }

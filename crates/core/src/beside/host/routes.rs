@@ -26,32 +26,43 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     all
 }
 
-/// An error route for everything that cannot be passed by, if no real default comes before it.
+/// An error route for everything that cannot be passed by, if no real default comes before it, or one
+/// beside which not all error routes of networks are known.
 fn null_default(view: &View, host: &Host) -> Option<Conflict> {
-    let MainDefault::RefusesBesideMany(refused) = &host.main else { return None };
-    let defaults = host.routes.iter().filter(|route| route.prefix.length == 0);
-    let best = defaults.min_by_key(|route| route.metric)?;
-    best.refuses?;
-    // What comes from the inside is asked for by the mark of its uplink, which our chains give it.
-    let what = match (view.external, refused) {
-        (true, _) => "no uplink carries anything",
-        (false, Some(_)) => "the router's own connections have no way out",
-        (false, None) => {
-            "neither what begins inside nor the router's own connections leave by an uplink"
-        }
-    };
-    let many = match refused {
-        Some(_) => format!("routes for more than {} other networks", MainDefault::MOST),
-        None => "so many other routes".into(),
-    };
+    let MainDefault::Refuses { others, refused } = &host.main else { return None };
+    let defaults = || host.routes.iter().filter(|route| route.prefix.length == 0);
+    let best = defaults().min_by_key(|route| route.metric)?;
+    let null = defaults().filter(|route| route.refuses.is_some()).min_by_key(|r| r.metric)?;
+    let is_met = others.is_none() && best.refuses.is_some();
+    let known = refused.networks.len();
+    let mut effects = Vec::new();
+    if is_met {
+        // What comes from the inside is asked for by the mark of its uplink, which our chains give it.
+        let what = if view.external {
+            "no uplink carries anything"
+        } else {
+            "the router's own connections have no way out"
+        };
+        let most = MainDefault::MOST;
+        effects.push(format!(
+            "which ends lookups before rail's tables; beside routes for more than {most} other networks \
+             there rail cannot pass it by: {what}"
+        ));
+    }
+    if !view.external && !refused.is_whole {
+        effects.push(format!(
+            "beside which rail holds back new connections from the inside only from the {known} widest \
+             networks with error routes of those that it has read: it does not read or name all"
+        ));
+    }
+    if effects.is_empty() {
+        return None;
+    }
     Some(tell(
         ConflictKind::Refuses,
-        owner::of_protocol(best.protocol),
-        format!(
-            "has the route \"{best}\" in the table main, which ends lookups before rail's tables; \
-             beside {many} there rail cannot pass it by: {what}"
-        ),
-        format!("ip route del {best}"),
+        owner::of_protocol(null.protocol),
+        format!("has the route \"{null}\" in the table main, {}", effects.join("; and ")),
+        format!("ip route del {null}"),
         Vec::new(),
     ))
 }

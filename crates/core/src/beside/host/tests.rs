@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::beside::judge;
+use crate::state::Refused;
 use alloc::format;
 use alloc::vec;
 use core::net::Ipv4Addr;
@@ -164,11 +165,14 @@ fn addresses_in_each_others_way_are_told() {
 #[test]
 fn routes_that_take_everything_are_told() {
     let with = |routes: &[MainRoute]| Host { routes: routes.to_vec(), ..host() };
-    let beside = |refused, routes: &[MainRoute]| Host {
-        main: MainDefault::RefusesBesideMany(refused),
+    let beside = |is_whole, routes: &[MainRoute]| Host {
+        main: MainDefault::Refuses {
+            others: None,
+            refused: Refused { networks: Vec::new(), is_whole },
+        },
         ..with(routes)
     };
-    let beside_many = |routes: &[MainRoute]| beside(Some(Vec::new()), routes);
+    let beside_many = |routes: &[MainRoute]| beside(true, routes);
     let null = |kind, metric| route("default", Some(kind), metric);
     for kind in ["unreachable", "blackhole", "prohibit"] {
         let sentence = format!("the route \"{kind} default metric 4278198272\" in the table main");
@@ -178,8 +182,11 @@ fn routes_that_take_everything_are_told() {
     }
     let first = beside_many(&[null("blackhole", 5), route("default", None, 100)]);
     one(&view(), first, ["blackhole default metric 5", "ip route del"], &[]);
-    let unknown = beside(None, &[null("blackhole", 5)]);
-    one(&view(), unknown, ["blackhole default metric 5", "neither what begins inside nor"], &[]);
+    let behind = [null("blackhole", 500), route("default", None, 100)];
+    assert!(told(&view(), beside_many(&behind)).is_empty());
+    let unknown = "beside which rail holds back new connections from the inside only";
+    one(&view(), beside(false, &[null("blackhole", 5)]), ["have no way out; and", unknown], &[]);
+    one(&view(), beside(false, &behind), ["\"blackhole default metric 500\"", unknown], &[]);
     let half = |to| route(to, None, 0);
     let vpn =
         "\"0.0.0.0/1 via 10.8.0.1 dev tun0\", \"128.0.0.0/1 via 10.8.0.1 dev tun0\" divert all";

@@ -1,25 +1,28 @@
 //! What an error route of `main` refuses.
 
 use super::*;
-use crate::state::{MainReading, Rule};
+use crate::state::{MainReading, Refused, Rule};
 
 /// Given `main` without an error route for everything, with one, and with one beside very many other
 /// routes, then it is asked as a whole, or for its networks alone, each once; and a new connection
-/// takes a bucket only if the router itself would find a way, or beside very many routes, if no
-/// error route is for its network; while those are not known the question stands.
+/// takes a bucket only if the router itself would find a way, or beside very many routes, if no known
+/// error route is for its network; beside very many of these both.
 #[test]
 fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
     let config = config(&[(1, Tier::Number(1)); 2]);
     let prefix = |text: &str| text.parse().unwrap();
     let mut reading = MainReading::default();
     for network in ["192.168.1.0/24", "10.0.0.0/8", "0.0.0.0/0", "10.8.0.0/16"] {
-        reading.take(prefix(network), 0, network == "0.0.0.0/0");
+        reading.take(prefix(network), network == "0.0.0.0/0");
     }
     let whole = || vec!["20250: from all lookup 254 suppress_prefixlength 0"];
     let asks = "type unicast fib daddr oif exists meta";
-    let beside_many = |refused: &[&str]| {
-        MainDefault::RefusesBesideMany(Some(refused.iter().map(|text| prefix(text)).collect()))
+    let beside = |others: Option<&[&str]>, refused: &[&str]| {
+        let list = |networks: &[&str]| networks.iter().map(|text| prefix(text)).collect();
+        let refused = Refused { networks: list(refused), is_whole: refused.len() > 1 };
+        MainDefault::Refuses { others: others.map(list), refused }
     };
+    let beside_many = |refused: &[&str]| beside(None, refused);
     let cases = [
         (MainDefault::Passable, whole(), asks),
         (
@@ -37,7 +40,11 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
             whole(),
             "type unicast ip daddr != { 10.0.0.0/8, 192.0.2.0/24 } meta",
         ),
-        (MainDefault::RefusesBesideMany(None), whole(), asks),
+        (
+            beside(Some(&["192.168.1.0/24"]), &["192.0.2.7/32"]),
+            vec!["20251: from all to 192.168.1.0/24 lookup 254 suppress_prefixlength 0"],
+            "type unicast ip daddr != 192.0.2.7/32 fib daddr oif exists meta",
+        ),
     ];
     for (main, rules, asks) in cases {
         let facts = Facts { main, ..facts(&config, &[0, 1]) };
