@@ -1,8 +1,9 @@
 //! Copies of policy rules of others that stand behind ours.
 //!
 //! `ip rule del` without a priority deletes the first rule that fits, and that is the copy. Whoever does so
-//! wants the rule gone: so the copy does not come back while the rule itself stands, that is told, and the
-//! same command then finds the rule. A copy that went together with rules of ours is put back with them.
+//! wants the rule gone: so for a few seconds the copy stays away, and the same command again finds the rule.
+//! If that still stands then, as after a script that deletes rules and adds them again, the copy comes back.
+//! A copy that went together with rules of ours is put back with them at once.
 
 use super::Router;
 use crate::net::Prefix;
@@ -10,13 +11,16 @@ use crate::notice::{Notice, Severity};
 use crate::output::Output;
 use crate::render::behind;
 use crate::state::{Observed, ObservedRule, PROTOCOL, Rule, Scope};
+use crate::time::{Duration, Instant};
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Router {
     /// Takes note of copies that somebody deleted alone, before a new reading is taken over.
     pub(super) fn note_deleted_copies(
         &mut self,
+        now: Instant,
         scope: Scope,
         newer: &Observed,
         out: &mut Vec<Output>,
@@ -31,24 +35,52 @@ impl Router {
         }
         for copy in gone {
             let Some(original) = original(&copy, &newer.rules) else { continue };
-            let text = format!(
-                "somebody deleted rail's copy of the policy rule {original}, but not the rule, which acts no \
-                 more behind rail's rules: delete it with its priority"
-            );
-            out.push(Output::Notice(Notice::Daemon { severity: Severity::Warn, text }));
-            self.deleted_copies.push(copy);
+            out.push(told(
+                Severity::Warn,
+                format!(
+                    "somebody deleted rail's copy of the policy rule {original}. The rule itself still \
+                     stands, without effect; delete it, too: `ip rule del priority {}`. If it still stands \
+                     in {} s, rail puts the copy back",
+                    original.priority,
+                    AWAY.as_secs()
+                ),
+            ));
+            self.deleted_copies.push((now + AWAY, copy));
         }
     }
 
-    /// The copies that there are to be. One that somebody deleted may come again when its rule has gone.
-    pub(super) fn copies(&mut self) -> Vec<Rule> {
+    /// The copies that there are to be. One that somebody deleted stays away for a while.
+    pub(super) fn copies(&mut self, now: Instant, out: &mut Vec<Output>) -> Vec<Rule> {
         let rules = &self.observed.rules;
-        self.deleted_copies.retain(|copy| original(copy, rules).is_some());
+        self.deleted_copies.retain(|(until, copy)| {
+            let original = original(copy, rules);
+            if let Some(original) = original
+                && *until <= now
+            {
+                let text = format!(
+                    "rail puts its copy of the policy rule {original} back, because the rule still stands"
+                );
+                out.push(told(Severity::Warn, text));
+            }
+            original.is_some() && *until > now
+        });
         let own: Vec<Prefix> = self.observed.addresses.keys().map(|(_, prefix)| *prefix).collect();
         let mut copies = behind::copies(&self.config, rules, &own);
-        copies.retain(|copy| !self.deleted_copies.iter().any(|gone| is_alike(gone, copy)));
+        copies.retain(|copy| !self.deleted_copies.iter().any(|(_, gone)| is_alike(gone, copy)));
         copies
     }
+
+    /// When the next copy that somebody deleted may come back.
+    pub(super) fn copies_deadline(&self) -> Option<Instant> {
+        self.deleted_copies.iter().map(|(until, _)| *until).min()
+    }
+}
+
+/// Time to delete the rule, too. What the rule is for leaves by an uplink meanwhile.
+const AWAY: Duration = Duration::from_secs(3);
+
+fn told(severity: Severity, text: String) -> Output {
+    Output::Notice(Notice::Daemon { severity, text })
 }
 
 fn ours(rules: &[ObservedRule]) -> impl Iterator<Item = &Rule> {

@@ -23,7 +23,7 @@ impl Router {
             self.dirty = true;
             self.refresh_watch(out);
         }
-        let copies = self.copies();
+        let copies = self.copies(now, out);
         self.dirty |= copies != self.facts.copies;
         self.facts.copies = copies;
         let strays = self.strays();

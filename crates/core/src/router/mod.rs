@@ -144,8 +144,8 @@ pub struct Router {
     foreign: Vec<String>,
     /// What was last found of other software.
     beside: Findings,
-    /// Copies of rules of others that somebody deleted.
-    deleted_copies: Vec<Rule>,
+    /// Copies of rules of others that somebody deleted, and until when each stays away.
+    deleted_copies: Vec<(Instant, Rule)>,
     /// Interfaces that are not found, or not for certain.
     unnamed: Vec<Conflict>,
     /// The devices of those whose place nobody has looked up yet.
@@ -272,8 +272,9 @@ impl Router {
         }
         if !self.withdrawing {
             self.end_overrides(now, out);
-            let is_way_due = self.way_deadline().is_some_and(|at| at <= now);
-            if core::mem::take(&mut self.links_dirty) || is_way_due {
+            let due = [self.way_deadline(), self.copies_deadline()];
+            let is_due = due.into_iter().flatten().any(|at| at <= now);
+            if core::mem::take(&mut self.links_dirty) || is_due {
                 self.refresh_links(now, out);
             }
             self.probe(now, out);
@@ -304,9 +305,10 @@ impl Router {
         let sweeps = self.sweeps.iter().map(|(at, _)| *at).chain(refused);
         let polls = [self.next_sysctl_poll, self.next_full];
         let engine = self.engine.deadline().filter(|_| may_plan);
-        let way = self.way_deadline().filter(|_| !self.withdrawing);
+        let ways = [self.way_deadline(), self.copies_deadline()];
+        let ways = ways.into_iter().flatten().filter(|_| !self.withdrawing);
         let said = self.override_deadline().filter(|_| !self.withdrawing);
-        lines.chain(sweeps).chain(polls).chain(engine).chain(way).chain(said).min()
+        lines.chain(sweeps).chain(polls).chain(engine).chain(ways).chain(said).min()
     }
 
     /// True while a reading is under way that tells an absence from an omission. Where entries
@@ -339,7 +341,7 @@ impl Router {
             out.push(Output::Observe(again));
         }
         self.may_be_back = true;
-        self.note_deleted_copies(scope, &observed, out);
+        self.note_deleted_copies(now, scope, &observed, out);
         let was_busy = self.engine.is_busy();
         let changed = self.observed.merge(scope, observed);
         self.engine.observed(scope);
