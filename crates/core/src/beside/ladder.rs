@@ -5,6 +5,7 @@ use super::host::UplinkView;
 use super::survey::{ForeignRoute, PolicyRule, RuleAction, Survey, View};
 use super::walk::{Answer, End, is_one_of, lies_in, marked};
 use super::{owner, policy_conflict};
+use crate::net::Prefix;
 use crate::render::behind;
 use crate::state::PROTOCOL;
 use crate::state::table::{DEFAULT, LOCAL, MAIN};
@@ -46,8 +47,11 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
         "stands behind rail's rules ({first} to {last}), which take everything; it acts only where \
          rail has a copy of it before `main`"
     );
-    if has_no_room(first, survey, rule) {
-        effect += ", which it has of as many others as it can, and not of this one";
+    if has_no_room(view, survey, rule) {
+        effect += &format!(
+            "; all {} places for copies are taken, so this rule has none",
+            behind::places(first).len()
+        );
     }
     let mut moved = rule.clone();
     moved.priority = first.saturating_sub(1);
@@ -63,13 +67,20 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
     Some(policy_conflict(ConflictKind::Shadowed, true, rule, effect, remedy))
 }
 
-/// All copies that rail may have are there, and none is of this rule.
-fn has_no_room(first: u32, survey: &Survey, rule: &PolicyRule) -> bool {
+/// It is to have a copy, and all places for copies are taken by others.
+fn has_no_room(view: &View, survey: &Survey, rule: &PolicyRule) -> bool {
+    let (first, last) = view.priorities;
     let places = behind::places(first);
-    let all =
-        survey.rules.iter().filter(|r| r.protocol == PROTOCOL && places.contains(&r.priority));
-    let picks = |r: &PolicyRule| (r.from, r.to, r.mark, r.action);
-    all.clone().count() >= places.len() && !all.into_iter().any(|copy| picks(copy) == picks(rule))
+    let is_copy = |r: &&PolicyRule| r.protocol == PROTOCOL && places.contains(&r.priority);
+    if survey.rules.iter().filter(is_copy).count() < places.len() {
+        return false;
+    }
+    let theirs = survey.rules.iter().filter(|r| r.protocol != PROTOCOL && r.priority > last);
+    let behind: Vec<_> = theirs.map(|r| (r.priority, r.known())).collect();
+    let own: Vec<Prefix> = survey.host.addresses.iter().map(|(_, prefix)| *prefix).collect();
+    let behind = behind.iter().map(|(priority, rule)| (*priority, rule.as_ref()));
+    let eligible = behind::eligible(behind, &own, view.mark_mask);
+    rule.known().is_some_and(|rule| eligible.iter().skip(places.len()).any(|other| **other == rule))
 }
 
 /// A rule as `ip rule add` wants it.

@@ -4,7 +4,7 @@
 use super::host::{Host, NetworkView, UplinkView};
 use crate::config::{Config, Reach, UplinkConfig};
 use crate::net::{Family, IfName, Prefix};
-use crate::state::Hook;
+use crate::state::{Hook, REFUSED, Rule as KnownRule};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -315,6 +315,31 @@ pub struct PolicyRule {
 }
 
 impl PolicyRule {
+    /// The rule, if it has no more than rail knows.
+    pub fn known(&self) -> Option<KnownRule> {
+        let device = |name: &Option<String>| match name {
+            Some(name) => name.parse().ok().map(Some),
+            None => Some(None),
+        };
+        let table = match self.action {
+            RuleAction::Lookup(table) => table,
+            RuleAction::Refuse => REFUSED,
+            RuleAction::Other => return None,
+        };
+        if self.inverted || self.has_more {
+            return None;
+        }
+        Some(KnownRule {
+            from: self.from,
+            to: self.to,
+            iif: device(&self.iif)?,
+            oif: device(&self.oif)?,
+            fwmark: self.mark,
+            suppress_prefixlength: self.suppress,
+            ..KnownRule::lookup(self.priority, Family::V4, table)
+        })
+    }
+
     /// The table whose default routes it would follow.
     pub fn looks_in(&self) -> Option<u32> {
         match self.action {

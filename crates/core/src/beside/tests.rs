@@ -340,26 +340,36 @@ fn external_rules_are_missed() {
     assert!(judge(&view, &loaded).conflicts.is_empty());
 }
 
-/// Given as many copies as there may be of rules behind ours, then a rule that has none is told so; one
-/// copy less, or its own among them, and it is not.
+/// Given as many copies as there may be of rules behind ours, then a rule that is to have one and has none
+/// is told so; with one copy less, or its own among them, and one that is not to have any, it is not.
 #[test]
 fn a_rule_without_room_for_its_copy_is_told() {
-    let of = |priority, host: u32, protocol| PolicyRule {
+    let of = |priority, from: &str, protocol| PolicyRule {
         priority,
         protocol,
-        from: Some(prefix(&format!("192.168.1.{host}/32"))),
+        from: Some(prefix(from)),
         action: RuleAction::Lookup(100),
         ..PolicyRule::default()
     };
-    let has_no_room = |copies: u32, host| {
-        let all = (0..copies).map(|n| of(20_230 + n, 10 + n, PROTOCOL));
-        let rules = all.chain([of(32_765, host, 3)]).collect();
+    let has_no_room = |copies: u32, last: PolicyRule| {
+        let host = |n| format!("192.168.1.{}/32", 10 + n);
+        let theirs = (0..20).map(|n| of(32_700 + n, &host(n), 3));
+        let copied = (0..copies).map(|n| of(20_230 + n, &host(n), PROTOCOL));
+        let object = format!("rule {}", last.priority);
+        let rules = copied.chain(theirs).chain([last]).collect();
         let survey = Survey { rules, filled: vec![100], ..Survey::default() };
-        let [conflict] = judge(&view(), &survey).conflicts.try_into().unwrap();
-        conflict.effect.ends_with("and not of this one")
+        let all = judge(&view(), &survey).conflicts;
+        let told = all.iter().filter(|told| told.effect.ends_with("so this rule has none"));
+        told.inspect(|told| assert!(told.object.contains(&object), "{}", told.object)).count() == 1
     };
-    assert!(has_no_room(20, 99));
-    assert!(!has_no_room(19, 99) && !has_no_room(20, 12));
+    let last = of(32_765, "192.168.1.99/32", 3);
+    assert!(has_no_room(20, last.clone()));
+    assert!(!has_no_room(19, last.clone()));
+    let refuses = PolicyRule { action: RuleAction::Refuse, ..last.clone() };
+    let bound = PolicyRule { iif: Some("lan0".into()), ..last };
+    for other in [refuses, bound, of(32_765, "192.168.0.0/16", 3)] {
+        assert!(!has_no_room(20, other));
+    }
 }
 
 /// Given policy rules of others behind ours, then those that lead somewhere are told with a command

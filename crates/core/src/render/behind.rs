@@ -21,24 +21,37 @@ use core::ops::Range;
 /// The copies that the ladder is to have of what others have behind it. `own` are the addresses of all
 /// interfaces.
 pub(crate) fn copies(config: &Config, rules: &[ObservedRule], own: &[Prefix]) -> Vec<Rule> {
-    let (_, last) = rule_span(config);
+    let (first, last) = rule_span(config);
     let theirs = rules.iter().filter(|r| r.protocol != PROTOCOL && r.family == Family::V4);
-    let behind: Vec<&ObservedRule> =
-        theirs.filter(|r| (last + 1..KERNELS).contains(&r.priority)).collect();
+    let behind = theirs.filter(|r| r.priority > last).map(|r| (r.priority, r.rule.as_ref()));
+    let copy = |(rule, priority): (&Rule, u32)| Rule { priority, ..rule.clone() };
+    eligible(behind, own, config.ranges.mark_mask)
+        .into_iter()
+        .zip(places(first))
+        .map(copy)
+        .collect()
+}
+
+/// The rules that are to have a copy if there is a place for it, in the order of the places. They are
+/// chosen from all rules of others behind ours, each with its priority; `None`: not known in full.
+pub(crate) fn eligible<'a>(
+    behind: impl IntoIterator<Item = (u32, Option<&'a Rule>)>,
+    own: &[Prefix],
+    mark_mask: u32,
+) -> Vec<&'a Rule> {
+    let behind = behind.into_iter().filter(|(priority, _)| *priority < KERNELS);
     // One with an action or a selector that rail does not know may belong to any of them.
-    let Some(behind) = behind.iter().map(|r| r.rule.as_ref()).collect::<Option<Vec<_>>>() else {
+    let Some(behind) = behind.map(|(_, rule)| rule).collect::<Option<Vec<_>>>() else {
         return Vec::new();
     };
     let (mut alone, stay): (Vec<&Rule>, Vec<&Rule>) =
         behind.into_iter().partition(|rule| leads_away(rule));
-    let mask = config.ranges.mark_mask;
     alone.retain(|rule| {
-        picks_few(rule, own, mask) && !stay.iter().any(|other| selects(other) == selects(rule))
+        picks_few(rule, own, mark_mask) && !stay.iter().any(|other| selects(other) == selects(rule))
     });
     alone.sort_unstable();
     alone.dedup();
-    let copy = |(rule, priority): (&Rule, u32)| Rule { priority, ..rule.clone() };
-    alone.into_iter().zip(places(rule_span(config).0)).map(copy).collect()
+    alone
 }
 
 /// The priorities of the copies, in a ladder that begins at `first`.
