@@ -13,12 +13,18 @@ pub(crate) struct Author(Vec<(Instant, u32, String)>);
 impl Author {
     /// A change that this port asked for was reported now.
     pub(crate) fn note(&mut self, port: u32) {
-        let now = crate::clock::now();
+        self.note_at(crate::clock::now(), port);
+    }
+
+    fn note_at(&mut self, now: Instant, port: u32) {
         self.0.retain(|(at, ..)| now.since(*at) < RECENT);
         if let Some((at, ..)) = self.0.iter_mut().find(|(_, known, _)| *known == port) {
             *at = now;
         } else if self.0.len() <= MOST_NAMED {
             self.0.push((now, port, name(port)));
+        } else {
+            // Nobody is named as long as this one, too, may have made the change.
+            self.0.iter_mut().for_each(|(at, ..)| *at = now);
         }
     }
 
@@ -97,5 +103,22 @@ mod tests {
             author.note(port);
         }
         assert_eq!(author.recent(crate::clock::now()), "");
+    }
+
+    /// Given more than are named, then none is named alone as long as another one may have done it, also
+    /// after the first ones are forgotten.
+    #[test]
+    fn one_of_many_is_not_named_when_the_others_are_forgotten() {
+        let mut author = Author::default();
+        let start = crate::clock::now();
+        let part = RECENT / 5;
+        for port in 1..5 {
+            author.note_at(start, port);
+        }
+        author.note_at(start + part * 4, 5);
+        author.note_at(start + part * 6, 6);
+        assert_eq!(author.recent(start + part * 6), "");
+        author.note_at(start + part * 12, 0);
+        assert_eq!(author.recent(start + part * 12), "the kernel");
     }
 }

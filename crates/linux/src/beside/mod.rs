@@ -178,7 +178,7 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
 /// The first of many; that there are more is told.
 fn at_most<T>(mut all: Vec<T>, most: usize, what: &str, unread: &mut Vec<String>) -> Vec<T> {
     if all.len() > most {
-        unread.push(format!("{} more {what} than the {most} that are looked at", all.len() - most));
+        unread.push(format!("only {most} of {} {what} were looked at", all.len()));
         all.truncate(most);
     }
     all
@@ -204,6 +204,6 @@ mod tests {
         assert_eq!(at_most(vec![1, 2], 2, "tables", &mut unread), [1, 2]);
         assert!(unread.is_empty());
         assert_eq!(at_most(vec![1, 2, 3], 2, "tables", &mut unread), [1, 2]);
-        assert_eq!(unread, ["1 more tables than the 2 that are looked at"]);
+        assert_eq!(unread, ["only 2 of 3 tables were looked at"]);
     }
 }
