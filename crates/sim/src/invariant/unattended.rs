@@ -2,7 +2,7 @@
 //! meanwhile, each uplink that has buckets and a way of its own gets its connections.
 
 use super::{Happening, Law};
-use crate::kernel::{Kernel, Outcome};
+use crate::kernel::{Kernel, Outcome, Table};
 use crate::scene::{Line, Scene};
 use rail_core::state::{MainDefault, Scope, Watch};
 
@@ -33,8 +33,11 @@ impl Unattended {
     fn begins(&self, scene: &Scene) -> Result<(), String> {
         let Some(left) = &self.left else { return Ok(()) };
         let has_buckets = |line: &Line| {
-            let map = scene.kernel.nft.as_ref().and_then(|table| table.slots.as_ref());
-            map.is_some_and(|map| map.values().any(|mark| *mark == line.mark))
+            let table = scene.kernel.nft.as_ref();
+            let buckets = table.and_then(Table::draws).unwrap_or(0);
+            // What no bucket has is behind them: a box inside, an address that several uplinks have.
+            let map = table.and_then(|table| table.slots.as_ref());
+            map.is_some_and(|map| map.range(..buckets).any(|(_, mark)| *mark == line.mark))
         };
         for (i, line) in scene.lines.iter().enumerate() {
             let own = Outcome::Via(scene.config.uplinks[i].ifname);
