@@ -140,7 +140,7 @@ fn one_address_on_several_interfaces_is_told() {
             .ip_batch(&format!("link add {ASIDE} address {mac} type veth peer name far0\n"))
             .unwrap();
         let told = format!("\"mac:{mac}\" is several interfaces: {ASIDE}, wan1");
-        let conflict = format!("uses wan1 as before, but {told}");
+        let conflict = format!("uses wan1 as before, but {told}; it filters {ASIDE}, too");
         let is_told = |rail: &Rail| {
             eventually(PATIENCE, "the conflict", || {
                 let status = rail.status().map_err(|e| e.to_string())?;

@@ -5,7 +5,7 @@
 //! called before; a device that is gone for a moment keeps its name, so that nothing is rendered
 //! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
-use super::Config;
+use super::{Config, Network, UplinkConfig};
 use crate::net::{IfName, Mac};
 use crate::random::Key;
 use crate::state::Link;
@@ -117,13 +117,23 @@ impl Selector {
     }
 
     /// Interfaces by which packets of the meant one may come in as well: those that it may be, and
-    /// a bridge or a bond that has its address, most likely because it is a port there. What stands on
-    /// it, as a VLAN does, is another network.
+    /// a bridge or a bond that has its address because it is a port there. What stands on it, as a VLAN
+    /// does, is another network, and so is a bridge of such.
     fn others(&self, links: &Links) -> Vec<IfName> {
         let mut all = self.matches(links);
         if let Self::Mac(mac) = self {
-            let is_over = |link: &Link| link.identity.mac == Some(*mac) && link.lower.is_none();
-            all.extend(links.iter().filter(|(_, link)| is_over(link)).map(|(name, _)| *name));
+            let has = |link: &&Link| link.identity.mac == Some(*mac) && link.lower.is_none();
+            let alone = |(_, link): &(&IfName, &Link)| has(link) && !link.identity.is_stacked;
+            all.extend(links.iter().filter(alone).map(|(name, _)| *name));
+            // A bond may itself be the port of a bridge.
+            let mut next = 0;
+            while let Some(port) = all.get(next) {
+                let master = links.get(port).and_then(|port| port.master);
+                let is_master = |link: &Link| has(&link) && Some(link.index) == master;
+                let found = links.iter().find(|(_, link)| is_master(link)).map(|(name, _)| *name);
+                all.extend(found.filter(|name| !all.contains(name)));
+                next += 1;
+            }
         }
         all.sort_unstable();
         all.dedup();
@@ -136,6 +146,11 @@ impl Selector {
         let device = devices.get(&self.to_string())?;
         let now = links.iter().find(|(_, link)| link.index == device.index).map(|(name, _)| *name);
         now.or_else(|| Some(device.ifname).filter(|name| !links.contains_key(name)))
+    }
+
+    /// What is said of whose interface it is, if these may be meant as well: `filters ..`.
+    pub fn filters(&self, others: &str) -> String {
+        format!("filters {others}, too, which \"{self}\" may mean")
     }
 
     /// What is said of it where no interface is found: `there is no interface ..`.
@@ -278,6 +293,18 @@ impl Config {
         let outside = self.uplinks.iter().map(|u| (&u.interface, u.ifname, &u.others));
         let known = (&named.selector, named.ifname, &named.others);
         inside.chain(outside).any(|now| now == known)
+    }
+
+    /// Interfaces that may be an uplink's outside, beside the one that it uses: they are filtered as it is.
+    pub fn maybe_outside(&self) -> impl Iterator<Item = (IfName, &UplinkConfig)> {
+        let outside = self.uplinks.iter().filter(|u| !self.is_inside(u));
+        outside.flat_map(|u| u.others.iter().map(move |ifname| (*ifname, u)))
+    }
+
+    /// Interfaces that may be a closed network's, beside the one that it uses: they are filtered as it is.
+    pub fn maybe_closed(&self) -> impl Iterator<Item = (IfName, &Network)> {
+        let closed = self.networks.iter().filter(|network| network.is_closed());
+        closed.flat_map(|n| n.others.iter().map(move |ifname| (*ifname, n)))
     }
 
     /// Why an interface is not found, or which others fit as well.

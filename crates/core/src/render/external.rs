@@ -18,6 +18,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::iter;
 use core::net::{IpAddr, SocketAddr};
 
 /// Name of the table of [`nft`]: not ours, for it is the administrator's.
@@ -303,7 +304,8 @@ fn filter(rules: &Rules<'_>) -> String {
         let ifname = line.uplink.ifname;
         out.extend(gates(ifname, inward));
     }
-    out.extend(firewall::closed(rules.config).into_iter().flat_map(|i| gates(i, inward)));
+    let closed = firewall::closed_devices(rules.config, &Facts::default());
+    out.extend(closed.into_iter().flat_map(|ifname| gates(ifname, inward)));
     let icmp = icmp(rules.family);
     let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
     out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
@@ -344,13 +346,14 @@ const fn icmp(family: Family) -> &'static str {
 
 /// What an inside network may not reach; the chain of its own, if there is such.
 fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option<String> {
-    let ifname = network.ifname;
+    let others = if network.is_closed() { network.others.as_slice() } else { &[] };
+    let devices = || iter::once(&network.ifname).chain(others);
     if !networks::is_lan(&network) {
-        out.push(format!("rail-input -i {ifname} -j rail-inside"));
+        out.extend(devices().map(|ifname| format!("rail-input -i {ifname} -j rail-inside")));
     }
     let Reach::Only { internet, networks: names } = &network.reach else { return None };
-    let chain = format!("rail-net-{ifname}");
-    out.push(format!("rail-forward -i {ifname} -j {chain}"));
+    let chain = format!("rail-net-{}", network.ifname);
+    out.extend(devices().map(|ifname| format!("rail-forward -i {ifname} -j {chain}")));
     out.push(format!("{chain} {KNOWN} -j RETURN"));
     for line in rules.lines {
         let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);

@@ -156,8 +156,8 @@ pub(super) fn closed(config: &Config) -> Vec<IfName> {
 /// its own.
 pub(super) fn closed_devices(config: &Config, facts: &Facts) -> BTreeSet<IfName> {
     let strays = facts.strays.iter().map(|(ifname, _)| *ifname);
-    let others = config.uplinks.iter().filter(|u| !config.is_inside(u)).flat_map(|u| &u.others);
-    closed(config).into_iter().chain(strays).chain(others.copied()).collect()
+    let others = config.maybe_outside().map(|(ifname, _)| ifname);
+    closed(config).into_iter().chain(strays).chain(others).collect()
 }
 
 /// Elements of the maps of devices for them.

@@ -60,11 +60,10 @@ fn gates(
     which: impl Fn(&&Network) -> bool,
     chain: impl Fn(&Network) -> String,
 ) -> Vec<String> {
-    let closed = || config.networks.iter().filter(|network| which(network));
-    let own = closed().map(|network| (network.ifname, network));
-    let others = closed().flat_map(|n| n.others.iter().map(move |ifname| (*ifname, n)));
+    let own = config.networks.iter().map(|network| (network.ifname, network));
+    let all = own.chain(config.maybe_closed()).filter(|(_, network)| which(network));
     let gate = |(ifname, n): (IfName, &Network)| format!("{} : goto {}", quoted(ifname), chain(n));
-    own.chain(others).map(gate).collect()
+    all.map(gate).collect()
 }
 
 /// The chains behind the gates.

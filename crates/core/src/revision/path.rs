@@ -4,7 +4,7 @@
 //! configuration. What is open under neither is no loss; what rail does not
 //! manage is not judged.
 
-use crate::config::{Config, FirewallMode, NetworkKind, Protocol, UplinkConfig};
+use crate::config::{Config, FirewallMode, Network, NetworkKind, Protocol, UplinkConfig};
 use crate::net::{IfName, Prefix};
 use alloc::format;
 use alloc::string::String;
@@ -68,14 +68,7 @@ enum State {
 
 fn state(config: &Config, path: &Path) -> State {
     if let Some(network) = config.networks.iter().find(|n| n.ifname == path.ifname) {
-        let name = &network.name;
-        let is_filtered = config.firewall.mode == FirewallMode::Basic;
-        return match network.kind {
-            NetworkKind::Dmz | NetworkKind::Guest if is_filtered => {
-                State::Closed(format!("network {name} does not reach the router itself"))
-            }
-            _ => State::Open,
-        };
+        return no_host(config, network).map_or(State::Open, State::Closed);
     }
     let mut uplinks = config.uplinks.iter().filter(|u| u.ifname == path.ifname).peekable();
     if uplinks.peek().is_none() {
@@ -93,9 +86,33 @@ fn state(config: &Config, path: &Path) -> State {
     State::Open
 }
 
+/// Why the hosts of a network do not reach the router.
+fn no_host(config: &Config, network: &Network) -> Option<String> {
+    let is_filtered = config.firewall.mode == FirewallMode::Basic;
+    let is_closed = is_filtered && network.kind != NetworkKind::Lan;
+    is_closed.then(|| format!("network {} does not reach the router itself", network.name))
+}
+
 /// An interface that the configuration does not name. In the network of an uplink it is filtered as
-/// that uplink.
+/// that uplink, and so it is where it may be the uplink's own; where it may be a network's, as that.
 fn stray(config: &Config, path: &Path) -> State {
+    let Path { ifname, port, .. } = path;
+    let is_refused = config.firewall.mode == FirewallMode::Basic && !is_allowed(config, path);
+    if let Some((_, uplink)) = config.maybe_outside().find(|(other, _)| other == ifname) {
+        return if is_refused {
+            let (word, name) = (&uplink.interface, &uplink.name);
+            State::Closed(format!(
+                "{ifname} is \"{word}\", too, as uplink {name}, and `[firewall] allow` has no \"tcp {port}\""
+            ))
+        } else {
+            State::Unmanaged
+        };
+    }
+    if let Some((_, network)) = config.maybe_closed().find(|(other, _)| other == ifname) {
+        let why = |closed| format!("{ifname} is \"{}\", too, and {closed}", network.interface);
+        return no_host(config, network)
+            .map_or(State::Unmanaged, |closed| State::Closed(why(closed)));
+    }
     let stands = |uplink: &&UplinkConfig| {
         let is_its = |own: Prefix| {
             own.address == path.server || (own.length < 31 && own.contains(path.server))
@@ -103,14 +120,10 @@ fn stray(config: &Config, path: &Path) -> State {
         !config.is_inside(uplink) && uplink.prefixes().any(is_its)
     };
     match config.uplinks.iter().find(stands) {
-        Some(uplink)
-            if config.firewall.mode == FirewallMode::Basic && !is_allowed(config, path) =>
-        {
-            State::Closed(format!(
-                "{} stands in the network of uplink {}, and `[firewall] allow` has no \"tcp {}\"",
-                path.ifname, uplink.name, path.port
-            ))
-        }
+        Some(uplink) if is_refused => State::Closed(format!(
+            "{ifname} stands in the network of uplink {}, and `[firewall] allow` has no \"tcp {port}\"",
+            uplink.name
+        )),
         _ => State::Unmanaged,
     }
 }

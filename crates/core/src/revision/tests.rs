@@ -292,4 +292,21 @@ fn a_change_that_cuts_its_author_is_known() {
     );
     let allowed = Path { client: "203.0.113.9".parse().unwrap(), ..apart };
     assert_eq!(cut_by(&allowed, &beside), None);
+    // Or one that has the address by which the file means an uplink's card, or a guest network's.
+    let twin = |new: &mut Config| new.uplinks[0].others.push("eth9".parse().unwrap());
+    let refused = "too, as uplink isp1, and `[firewall] allow` has no \"tcp 22\"";
+    expect(&apart, refused, &twin);
+    assert_eq!(cut_by(&allowed, &twin), None);
+    let guests = |kind: NetworkKind| {
+        move |new: &mut Config| {
+            new.networks[0].kind = kind;
+            new.networks[0].others.push("eth9".parse().unwrap());
+        }
+    };
+    expect(
+        &apart,
+        "and network lan0 does not reach the router itself",
+        &guests(NetworkKind::Guest),
+    );
+    assert_eq!(cut_by(&apart, &guests(NetworkKind::Lan)), None);
 }

@@ -5,7 +5,9 @@
 //! number and connections; what was written down under the old name goes along.
 
 use super::{Router, overrides};
-use crate::config::{Config, Device, Devices, Links, Named, Network, Selector, UplinkConfig};
+use crate::config::{
+    Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, UplinkConfig,
+};
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
@@ -27,7 +29,11 @@ impl Router {
 
     /// A configuration with the names that the interfaces have here.
     pub fn named(&self, config: Config) -> Config {
-        let names = config.names(&self.observed.links, &self.devices());
+        let mut devices = self.devices();
+        for (text, device, _) in self.expected(&config) {
+            devices.entry(text).or_insert(device);
+        }
+        let names = config.names(&self.observed.links, &devices);
         config.with_names(&names)
     }
 
@@ -39,6 +45,14 @@ impl Router {
     /// Notes the devices of uplinks and networks that a new file names otherwise than before: it is
     /// the same one, if it fits, or while nobody has looked where it is.
     pub(super) fn expect_devices(&mut self, file: &Config) {
+        for (text, device, is_read) in self.expected(file) {
+            let known = if is_read { &mut self.saved.devices } else { &mut self.unread };
+            known.insert(text, device);
+        }
+    }
+
+    /// These devices, by what the file says, and whether somebody has looked where each is.
+    fn expected(&self, file: &Config) -> Vec<(String, Device, bool)> {
         let old = &self.config;
         let inside = file.networks.iter().filter_map(|network| {
             let before = old.networks.iter().find(|n| n.name == network.name)?;
@@ -48,19 +62,22 @@ impl Router {
             let before = old.uplinks.iter().find(|u| u.name == uplink.name)?;
             Some((&uplink.interface, before.ifname))
         });
+        let mut expected: Vec<(String, Device, bool)> = Vec::new();
         for (selector, ifname) in inside.chain(outside) {
             let text = selector.to_string();
             let Some(link) = self.observed.links.get(&ifname) else { continue };
-            let device = Device { ifname, index: link.index };
-            if self.saved.devices.contains_key(&text) {
+            let is_known = expected.iter().any(|(known, _, is_read)| *is_read && *known == text);
+            if is_known || self.saved.devices.contains_key(&text) {
                 continue;
             }
-            if selector.fits(&self.observed.links, ifname) {
-                self.saved.devices.insert(text, device);
-            } else if matches!(selector, Selector::Path(_)) && link.identity.path.is_none() {
-                self.unread.insert(text, device);
+            let device = Device { ifname, index: link.index };
+            let is_read = selector.fits(&self.observed.links, ifname);
+            let may_be = matches!(selector, Selector::Path(_)) && link.identity.path.is_none();
+            if is_read || may_be {
+                expected.push((text, device, is_read));
             }
         }
+        expected
     }
 
     /// Notes which links have other names in a new reading, before it is taken over.
@@ -150,7 +167,9 @@ impl Router {
     fn unnamed_network(&self, network: &Network) -> Option<Conflict> {
         let links = &self.observed.links;
         let effect = if links.contains_key(&network.ifname) {
-            self.in_doubt(&network.interface, network.ifname)?
+            let others = if network.is_closed() { network.others.as_slice() } else { &[] };
+            let doubt = self.in_doubt(&network.interface, network.ifname);
+            self.with_others(doubt, &network.interface, others)?
         } else if network.interface.is_elsewhere() {
             let why = self.config.why_missing(&network.interface, links);
             let closed = match network.others.as_slice() {
@@ -165,9 +184,28 @@ impl Router {
     }
 
     fn doubtful_uplink(&self, uplink: &UplinkConfig) -> Option<Conflict> {
-        let effect = self.in_doubt(&uplink.interface, uplink.ifname)?;
+        let doubt = self.in_doubt(&uplink.interface, uplink.ifname);
+        let others = if self.config.is_inside(uplink) { &[] } else { uplink.others.as_slice() };
+        let effect = self.with_others(doubt, &uplink.interface, others)?;
         let uplinks = alloc::vec![uplink.name.clone()];
         Some(conflict(alloc::format!("uplink {}", uplink.name), effect, uplinks))
+    }
+
+    /// What more is filtered, for it may be the interface as well.
+    fn with_others(
+        &self,
+        doubt: Option<String>,
+        selector: &Selector,
+        others: &[IfName],
+    ) -> Option<String> {
+        if others.is_empty() || self.config.firewall.mode == FirewallMode::Off {
+            return doubt;
+        }
+        let names: Vec<_> = others.iter().map(ToString::to_string).collect();
+        Some(match doubt {
+            Some(doubt) => alloc::format!("{doubt}; it filters {}, too", names.join(", ")),
+            None => selector.filters(&names.join(", ")),
+        })
     }
 
     /// Why an interface is not certainly the meant one.

@@ -169,6 +169,8 @@ pub struct Link {
     pub mtu: u32,
     /// Index of the link that it stands on (of a VLAN its Ethernet), where there is one.
     pub lower: Option<u32>,
+    /// Index of the bridge, bond, .. that it is a port of, where there is one.
+    pub master: Option<u32>,
     /// By what else than its name the configuration may mean it.
     pub identity: Identity,
 }

@@ -218,7 +218,7 @@ fn observed_link(link: LinkMessage) -> Link {
         is_stacked: over || place.lower.is_some(),
         path: None,
     };
-    Link { index, up, carrier, mtu, lower: place.lower, identity }
+    Link { index, up, carrier, mtu, lower: place.lower, master: place.master, identity }
 }
 
 fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {

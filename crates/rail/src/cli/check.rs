@@ -3,11 +3,14 @@
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
-use rail_core::config::{Config, Devices, FirewallMode, Links, Reach, Selector, Tier};
+use rail_core::config::{
+    Config, Devices, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
+};
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
 use rail_linux::process::Spawner;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -24,6 +27,7 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
     let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
     let named = config.clone().with_names(&config.names(&links, &Devices::new()));
     complain(&missing(&named, &links));
+    complain(&others(&named));
     complain(&unnamed(&named));
     let (holders, conflicts) = (beside(&named), conflicts(&named));
     complain(&holders);
@@ -44,14 +48,31 @@ fn missing(config: &Config, links: &Links) -> String {
     told.iter().map(|text| format!("note: {text} on this machine\n")).collect()
 }
 
+/// Interfaces that are filtered, for they may be one that the file names.
+fn others(config: &Config) -> String {
+    let uplink = |(ifname, uplink): (IfName, &UplinkConfig)| {
+        format!("note: uplink {} {}\n", uplink.name, uplink.interface.filters(ifname.as_str()))
+    };
+    let network = |(ifname, network): (IfName, &Network)| {
+        format!("note: network {} {}\n", network.name, network.interface.filters(ifname.as_str()))
+    };
+    if config.firewall.mode == FirewallMode::Off {
+        return String::new();
+    }
+    config.maybe_outside().map(uplink).chain(config.maybe_closed().map(network)).collect()
+}
+
 /// Interfaces of this machine that the file does not name: they forward freely. If it names none that
 /// is here, the file is for another machine.
 fn unnamed(config: &Config) -> String {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
-    let is_named = |name: &str| {
-        config.uplinks.iter().any(|u| u.ifname.as_str() == name)
-            || config.networks.iter().any(|network| network.ifname.as_str() == name)
-    };
+    let outside = config.uplinks.iter().map(|uplink| uplink.ifname);
+    let inside = config.networks.iter().map(|network| network.ifname);
+    let maybe_outside = config.maybe_outside().map(|(ifname, _)| ifname);
+    let maybe_inside = config.maybe_closed().map(|(ifname, _)| ifname);
+    let named: BTreeSet<_> =
+        outside.chain(inside).chain(maybe_outside).chain(maybe_inside).collect();
+    let is_named = |name: &str| named.iter().any(|known| known.as_str() == name);
     let is_up = |place: &Path| {
         let flags = fs::read_to_string(place.join("flags")).unwrap_or_default();
         let flags = flags.trim().trim_start_matches("0x");

@@ -29,15 +29,15 @@ impl Daemon {
         if said.action != Some(Action::Disable) || said.time.is_some() {
             return Ok(());
         }
-        let old = &self.parts.revisions.running().config;
+        let router = &self.parts.router;
+        let old = router.named(self.parts.revisions.running().config.clone());
         let mut new = old.clone();
         for uplink in new.uplinks.iter_mut().filter(|u| u.name == said.uplink) {
             uplink.enabled = false;
         }
-        let path = ssh_path(&said.ssh, |client, server| {
-            self.parts.router.interface_towards(client, server)
-        });
-        match path.and_then(|path| cut(old, &new, &path)) {
+        let find = |client, server| router.interface_towards(client, server);
+        let path = ssh_path(&said.ssh, find);
+        match path.and_then(|path| cut(&old, &new, &path)) {
             Some(why) => Err(format!("{why}. With `--for 10m` it is enabled again by itself")),
             None => Ok(()),
         }

@@ -142,8 +142,6 @@ fn a_device_that_was_meant_stays_meant() {
     assert_eq!(here(&[("eth0", with_mac(7))]), told("eth0", ""));
     // It moved to a device that has it for certain.
     assert_eq!(here(&[("eth0", with_mac(7)), ("eth9", with_mac(1))]), told("eth9", ""));
-    let over = Identity { is_stacked: true, ..with_mac(1) };
-    assert_eq!(here(&[("eth0", with_mac(1)), ("br0", over)]), told("eth0", "br0"));
     // What the file names otherwise is not the other one.
     assert_eq!(here(&[("eth0", with_mac(1)), ("wan2", with_mac(1))]), told("eth0", ""));
 }
@@ -163,11 +161,32 @@ fn what_stands_on_another_is_not_meant() {
 #[test]
 fn what_may_be_closed_is() {
     let mut config = two(Selector::Name("wan1".into()), Selector::Name("wan2".into()));
-    let mut guest = crate::config::Network::lan_at(Selector::Mac(mac(1)));
+    let mut guest = Network::lan_at(Selector::Mac(mac(1)));
     guest.kind = crate::config::NetworkKind::Guest;
-    config.networks = alloc::vec![crate::config::Network::lan(name("eth0")), guest];
+    config.networks = alloc::vec![Network::lan(name("eth0")), guest];
     let links = links(&[("eth0", with_mac(1))]);
     let config = config.clone().with_names(&config.names(&links, &Devices::new()));
     assert_eq!(config.networks[1].ifname, name("eth0"));
     assert!(config.networks[0].ifname.as_str().starts_with(':'));
+}
+
+/// Given bridges and a bond that have an uplink's address, then those that its card is a port of may be
+/// its interface; one over a VLAN of the card is another network.
+#[test]
+fn a_bridge_over_a_vlan_is_another_network() {
+    let config = two(Selector::Mac(mac(1)), Selector::Name("wan2".into()));
+    let over = Identity { is_stacked: true, ..with_mac(1) };
+    let all =
+        ["eth0.20@2", "br-dmz@3", "bond0@4", "br0@5", "br9@6"].map(|name| (name, over.clone()));
+    let mut links = links(&[&[("eth0@1", with_mac(1))], &all[..]].concat());
+    let mut set = |port: &str, lower, master| {
+        let link = links.get_mut(&name(port)).unwrap();
+        (link.lower, link.master) = (lower, master);
+    };
+    set("eth0.20", Some(1), Some(3));
+    set("eth0", None, Some(4));
+    set("bond0", None, Some(5));
+    let names = config.names(&links, &Devices::new());
+    let found = names.into_iter().find(|n| n.selector == Selector::Mac(mac(1))).unwrap();
+    assert_eq!((found.ifname, found.others), (name("eth0"), Vec::from(["bond0", "br0"].map(name))));
 }

@@ -34,6 +34,33 @@ fn the_interface_of_a_disabled_line_is_closed() {
     assert!(!chains(&config, &facts(&config, &[0]), &["input", "forward"]).contains("wan2"));
 }
 
+/// Given interfaces that may be an uplink's and a guest network's as well, then every form of the filter
+/// has them, too.
+#[test]
+fn what_may_be_theirs_is_filtered_as_they_are() {
+    let mut config = four_networks();
+    config.uplinks[0].others.push("eth7".parse().unwrap());
+    let guest = config.networks.iter_mut().find(|n| n.ifname.as_str() == "guest0").unwrap();
+    guest.others.push("eth8".parse().unwrap());
+    config.firewall.mode = FirewallMode::External;
+    let saved = Saved::default();
+    let text = external::nft(&config, &saved);
+    for gate in ["\"eth7\" : goto wan_input", "\"eth7\" : goto wan_forward", "\"eth8\" : goto "] {
+        assert!(text.contains(gate), "{text}");
+    }
+    for family in [Family::V4, Family::V6] {
+        let text = external::iptables(&config, &saved, family);
+        for rule in [
+            "rail-forward -i eth7 -j rail-closed",
+            "rail-input -i eth7 -j rail-wan",
+            "rail-forward -i eth8 -j rail-net-guest0",
+            "rail-input -i eth8 -j rail-inside",
+        ] {
+            assert_eq!(text.matches(&alloc::format!("-A {rule}\n")).count(), 1, "{rule}: {text}");
+        }
+    }
+}
+
 /// Given an interface that the file does not name in the network of an uplink, then it is filtered
 /// as that uplink; without a filter of ours nothing does.
 #[test]

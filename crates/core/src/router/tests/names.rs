@@ -171,7 +171,7 @@ fn guests_keep_their_gates() {
     world.run(MS * 1000, all);
     let told = |world: &World| world.router.status(world.now).conflicts.remove(0).effect;
     let several = "\"mac:02:00:00:00:00:09\" is several interfaces: eth1, eth5";
-    let kept = alloc::format!("uses eth5 as before, but {several}");
+    let kept = alloc::format!("uses eth5 as before, but {several}; it filters eth1, too");
     assert_eq!((gates(&world), told(&world)), ([true, true], kept.clone()));
     let mut world = world.restart(|_| ());
     world.run(MS * 1000, all);
@@ -182,6 +182,35 @@ fn guests_keep_their_gates() {
     world.run(MS * 1000, all);
     let lost = alloc::format!("has no interface: {several}; each is filtered as this network");
     assert_eq!((gates(&world), told(&world)), ([true, true], lost));
+}
+
+/// Given an uplink by its address, when its card becomes the port of a bridge that has the address, then
+/// it is told that the bridge is filtered, until the bridge is gone.
+#[test]
+fn it_is_told_what_is_filtered_as_well() {
+    let mac = Mac([2, 0, 0, 0, 0, 1]);
+    let mut config = uplinks(&[1, 1]);
+    let interface = Selector::Mac(mac);
+    (config.uplinks[0].ifname, config.uplinks[0].interface) = (interface.ifname(), interface);
+    config.firewall.mode = FirewallMode::Basic;
+    let mut state = kernel(&uplinks(&[1, 1]));
+    state.links.get_mut(&name("wan1")).unwrap().identity.mac = Some(mac);
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 1000, all);
+    assert_eq!(world.router.status(world.now).conflicts, []);
+    let mut bridge = Link { index: 9, up: true, carrier: true, mtu: 1500, ..Link::default() };
+    (bridge.identity.mac, bridge.identity.is_stacked) = (Some(mac), true);
+    world.state.links.insert(name("br0"), bridge);
+    world.state.links.get_mut(&name("wan1")).unwrap().master = Some(9);
+    world.changed(Scope::LINKS);
+    world.run(MS * 1000, all);
+    let conflict = world.router.status(world.now).conflicts.remove(0);
+    let effect = "filters br0, too, which \"mac:02:00:00:00:00:01\" may mean";
+    assert_eq!((conflict.owner.as_str(), conflict.effect.as_str()), ("uplink isp1", effect));
+    world.state.links.remove(&name("br0"));
+    world.changed(Scope::LINKS);
+    world.run(MS * 1000, all);
+    assert_eq!(world.router.status(world.now).conflicts, []);
 }
 
 /// Given two uplinks that are up, when the file names the first one's card by its address, which another
@@ -204,6 +233,8 @@ fn another_word_for_the_same_card_changes_no_verdict() {
         let mut config = config;
         config.uplinks[0].interface = word.clone();
         config.uplinks[0].ifname = word.ifname();
+        // Whoever judges it before sees the same.
+        assert_eq!(world.router.named(config.clone()).uplinks[0].ifname, name("wan1"), "{word}");
         world.input(Input::Reload(Box::new(config)));
         world.run(MS * 2000, all);
         assert_eq!(names(&world)[0], name("wan1"), "{word}");
