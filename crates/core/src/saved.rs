@@ -57,6 +57,19 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// What of it is true within this boot: a verdict, a time on the boot clock or an index of a device
+    /// means nothing after another one.
+    #[must_use]
+    pub fn of_boot(self, boot_id: String) -> Self {
+        if self.boot_id == boot_id {
+            return self;
+        }
+        let Self { ids, generation, mut overrides, .. } = self;
+        // The boot clock begins anew.
+        overrides.retain(|_, said| said.until.is_none());
+        Self { boot_id, ids, generation, overrides, ..Self::default() }
+    }
+
     /// Numbers the uplinks of a configuration, and notes which connections lead nowhere under it.
     pub fn take(&mut self, config: &Config) {
         self.number(config);

@@ -21,6 +21,12 @@ pub fn now() -> Instant {
     Instant::from_nanos(seconds.saturating_mul(NANOS).saturating_add(nanos))
 }
 
+/// The kernel's name of this boot, and so of its clock; empty where /proc does not tell.
+pub fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().into()
+}
+
 /// The wall clock as RFC 3339 text in UTC with milliseconds.
 pub fn wall() -> String {
     wall_in(Duration::ZERO)

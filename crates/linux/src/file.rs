@@ -7,6 +7,7 @@
 
 use rail_core::Saved;
 use serde_json::Value;
+use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -54,15 +55,38 @@ pub fn save(state_dir: &Path, saved: &Saved) -> io::Result<()> {
     replace(&state_dir.join(STATE_FILE), &text)
 }
 
+/// What is wrong with a state file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flaw {
+    text: String,
+    begins: String,
+}
+
+impl Flaw {
+    /// The same, and what a router that begins with it has instead.
+    pub fn at_start(&self) -> String {
+        format!("{}; {}", self.text, self.begins)
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// Reads the state file. The second value says what was wrong with it, if it was there.
-pub fn load_saved(state_dir: &Path) -> (Saved, Option<String>) {
+pub fn load_saved(state_dir: &Path) -> (Saved, Option<Flaw>) {
+    let empty = |text| {
+        let begins = "began with an empty state".into();
+        (Saved::default(), Some(Flaw { text, begins }))
+    };
     let path = state_dir.join(STATE_FILE);
     let text = match read_limited(&path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return (Saved::default(), None),
         Err(e) => {
-            let text = format!("could not read {}: {e}; began with an empty state", path.display());
-            return (Saved::default(), Some(text));
+            return empty(format!("could not read {}: {e}", path.display()));
         }
     };
     if let Ok(saved) = serde_json::from_slice(&text) {
@@ -71,14 +95,11 @@ pub fn load_saved(state_dir: &Path) -> (Saved, Option<String>) {
     match serde_json::from_slice(&text) {
         Ok(fields) => {
             let (saved, unknown) = by_field(fields);
-            let (path, fields) = (path.display(), unknown.join(", "));
-            let text = format!("{path} is of another version; went on without {fields}");
-            (saved, Some(text))
+            let text = format!("{} is of another version", path.display());
+            let begins = format!("went on without {}", unknown.join(", "));
+            (saved, Some(Flaw { text, begins }))
         }
-        Err(e) => {
-            let text = format!("{} is damaged ({e}); began with an empty state", path.display());
-            (Saved::default(), Some(text))
-        }
+        Err(e) => empty(format!("{} is damaged ({e})", path.display())),
     }
 }
 
@@ -201,7 +222,7 @@ mod tests {
         let (saved, problem) = load_saved(&dir);
         assert_eq!((saved.ids.len(), saved.sysctls.len(), saved.void.len()), (2, 1, 1));
         assert_eq!(saved.verdicts.into_iter().collect::<Vec<_>>(), [("isp1".into(), Health::Down)]);
-        let problem = problem.unwrap();
+        let problem = problem.unwrap().at_start();
         for part in ["`verdicts`", "`generation`", "`void`"] {
             assert!(problem.contains(part), "{problem}");
         }
@@ -218,7 +239,7 @@ mod tests {
             fs::write(dir.join(STATE_FILE), &whole[..cut]).unwrap();
             let (saved, problem) = load_saved(&dir);
             assert_eq!(saved, Saved::default());
-            assert!(problem.unwrap().contains("damaged"), "cut at {cut}");
+            assert!(problem.unwrap().at_start().contains("damaged"), "cut at {cut}");
         }
         fs::remove_dir_all(dir).unwrap();
     }

@@ -17,13 +17,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 /// Makes the saved state fit this boot and this configuration.
-pub(super) fn prepare(mut saved: Saved, boot_id: String, config: &Config) -> Saved {
-    if saved.boot_id != boot_id {
-        let Saved { ids, generation, mut overrides, .. } = saved;
-        // The boot clock begins anew: a time on it means nothing any more.
-        overrides.retain(|_, said| said.until.is_none());
-        saved = Saved { boot_id, ids, generation, overrides, ..Saved::default() };
-    }
+pub(super) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
+    let mut saved = saved.of_boot(boot_id);
     saved.sysctls.retain(|path, _| render::is_known_setting(path));
     saved.take(config);
     saved

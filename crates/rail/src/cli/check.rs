@@ -4,7 +4,7 @@ use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
 use rail_core::config::{
-    Config, Devices, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
+    Config, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
 };
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// Judges the file: 0 good, 1 errors.
-pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
+pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCode {
     let (config, warnings) = match loaded(path) {
         Ok(good) => good,
         Err(code) => return code,
@@ -25,7 +25,10 @@ pub(super) fn run(path: &Path, show_effective: bool) -> ExitCode {
         complain(warning.render(style::stderr_has_colour()));
     }
     let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
-    let named = config.clone().with_names(&config.names(&links, &Devices::new()));
+    // Only root may read which devices the daemon uses.
+    let (saved, _) = rail_linux::file::load_saved(state_dir);
+    let devices = saved.of_boot(rail_linux::clock::boot_id()).devices;
+    let named = config.clone().with_names(&config.names(&links, &devices));
     complain(&missing(&named, &links));
     complain(&others(&named));
     complain(&unnamed(&named));

@@ -35,11 +35,12 @@ pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCod
         return exit::ERROR.into();
     }
     // The marks are those of the running daemon. Without its file they are those it will choose.
-    let (saved, problem) = rail_linux::file::load_saved(state_dir);
-    if let Some(problem) = problem {
-        complain(&format!("rail: {problem}\n"));
+    let (saved, flaw) = rail_linux::file::load_saved(state_dir);
+    if let Some(flaw) = flaw {
+        complain(&format!("rail: {flaw}, and the marks of the rules are there\n"));
         return exit::ERROR.into();
     }
+    let saved = saved.of_boot(rail_linux::clock::boot_id());
     // The rules have names as the kernel has them now.
     let links = match rail_linux::netlink::links(config.has_paths()) {
         Ok(links) => links,

@@ -217,7 +217,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match cli.verb {
         Verb::Run { debug } => daemon::run(options(debug)),
-        Verb::Check { show_effective } => check::run(&config, show_effective),
+        Verb::Check { show_effective } => check::run(&config, &state_dir, show_effective),
         Verb::Plan { full } => plan(&options(false), full),
         Verb::Status { json, watch } => status::run(&runtime_dir, json, watch),
         Verb::Why { uplink } => why::run(&runtime_dir, &uplink),

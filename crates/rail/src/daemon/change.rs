@@ -21,7 +21,6 @@ use super::api::ClientId;
 use super::client::Wish;
 use super::keeper::{Bad, Done, Judged, Task};
 use super::pass::Daemon;
-use super::setup::boot_id;
 use super::stop::Ending;
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
@@ -246,7 +245,7 @@ impl Daemon {
                 origin: asked.origin.clone(),
                 text: judged.version.text.clone(),
                 back: self.parts.revisions.good().text.clone(),
-                boot_id: boot_id(),
+                boot_id: clock::boot_id(),
                 until: clock::now() + limit,
                 is_confirmed: false,
             });

@@ -6,7 +6,7 @@
 //! commands for nft and each bucket stand below.
 
 use super::RunOptions;
-use super::setup::{Failure, boot_id, load_config, seed};
+use super::setup::{Failure, load_config, seed};
 use rail_core::config::Config;
 use rail_core::net::UplinkId;
 use rail_core::render;
@@ -27,9 +27,10 @@ pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, Stri
         Failure::Config(text) | Failure::Here(text) | Failure::Passing(text) => text,
     };
     let config = load_config(&options.config).map_err(text)?;
-    let (saved, problem) = file::load_saved(&options.state_dir);
-    let mut lines: Vec<String> = problem.into_iter().map(|p| format!("# {p}")).collect();
-    let mut router = Router::new(config.clone(), saved, boot_id(), seed().map_err(text)?);
+    let (saved, flaw) = file::load_saved(&options.state_dir);
+    let told = flaw.map(|flaw| format!("# {}", flaw.at_start()));
+    let mut lines: Vec<String> = told.into_iter().collect();
+    let mut router = Router::new(config.clone(), saved, clock::boot_id(), seed().map_err(text)?);
     let mut kernel = Kernel::open().map_err(|e| format!("cannot open netlink: {e}"))?;
     let now = clock::now();
     let mut out = Vec::new();

@@ -15,7 +15,7 @@ use crate::load::is_lasting;
 use rail_core::Router;
 use rail_core::config::{self, Config};
 use rail_core::notice::{Notice, Severity};
-use rail_linux::clock::Timer;
+use rail_linux::clock::{self, Timer};
 use rail_linux::lock::{Lock, LockError};
 use rail_linux::notify_socket::NotifySocket;
 use rail_linux::poll::Poller;
@@ -44,7 +44,7 @@ pub(super) enum Failure {
 
 /// Does everything up to the first pass of the loop.
 pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
-    let boot_id = boot_id();
+    let boot_id = clock::boot_id();
     let Begun { config, revisions, mut notices } = begin(&options, &boot_id)?;
     check_machine().map_err(Failure::Here)?;
     make_dir(&options.runtime_dir, 0o755)?;
@@ -83,8 +83,9 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     poller.add(&signals, TOKEN_SIGNALS).map_err(here("wait for signals"))?;
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;
     poller.add(&keeper, TOKEN_KEEPER).map_err(here("wait for a thread"))?;
-    let (saved, problem) = file::load_saved(&options.state_dir);
-    notices.extend(problem.map(|text| Notice::Daemon { severity: Severity::Warn, text }));
+    let (saved, flaw) = file::load_saved(&options.state_dir);
+    let told = |text| Notice::Daemon { severity: Severity::Warn, text };
+    notices.extend(flaw.map(|flaw| told(flaw.at_start())));
     let router = Router::new(config, saved, boot_id, seed()?);
     let manager = NotifySocket::from_environment();
     let parts = super::pass::Parts {
@@ -122,12 +123,6 @@ fn start_log(config: &config::Log, debug: bool, notices: &mut Vec<Notice>) -> Re
         let config = config::Log { file: None, ..config.clone() };
         Log::start(&config, debug).map_err(here("start the log"))
     })
-}
-
-/// The kernel's number of this boot; empty where /proc does not tell.
-pub(super) fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().into()
 }
 
 /// Secret random bytes for probe nonces.
