@@ -51,6 +51,33 @@ fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
     assert!(bench.log().contains(" info started router="), "{}", bench.log());
 }
 
+/// Given an nft that takes its time, when a reload ends before the first state stands, then the service
+/// manager hears that rail is ready when it stands, and not before.
+#[test]
+fn a_reload_does_not_say_that_it_is_ready_before_it_is() {
+    let mut bench = Bench::new("early");
+    let notify = bench.dir.join("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let bin = bench.dir.join("bin");
+    fs::create_dir(&bin).unwrap();
+    let slow = "#!/bin/sh\ncase \"$*\" in *-v*) ;; *) sleep 1 ;; esac\nPATH=/usr/sbin:/sbin exec nft \"$@\"\n";
+    fs::write(bin.join("nft"), slow).unwrap();
+    fs::set_permissions(bin.join("nft"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let notify = notify.display().to_string();
+    bench.start("", &[("NOTIFY_SOCKET", &notify), ("PATH", &path)]);
+    bench.signal(Signal::HUP);
+    let mut heard = Vec::new();
+    while !heard.iter().any(|word: &String| word.starts_with("READY=1")) {
+        let mut bytes = [0; 200];
+        let length = manager.recv(&mut bytes).unwrap();
+        heard.push(text(&bytes[..length]));
+    }
+    assert_eq!(heard[0], "RELOADING=1");
+    assert_eq!(heard[1], format!("READY=1\nMAINPID={}", bench.pid()));
+}
+
 /// Given the page that lists files, sockets, threads and processes, when a daemon runs, is stopped,
 /// and withdraws, then there is exactly what the page says.
 #[test]

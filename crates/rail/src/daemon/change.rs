@@ -384,7 +384,10 @@ impl Daemon {
                 self.refuse(asked_by, &bad.report);
             }
         }
-        self.parts.manager.send("READY=1");
+        // Of the first state it is told when it stands.
+        if self.is_ready {
+            self.parts.manager.send("READY=1");
+        }
     }
 
     fn looked(&mut self, result: Result<Judged, Bad>) {

@@ -67,7 +67,7 @@ pub(super) struct Daemon {
     crowded: u32,
     /// When the loop last slept.
     rested: Instant,
-    is_ready: bool,
+    pub(super) is_ready: bool,
     /// When the service manager is told at the latest.
     ready_by: Instant,
 }
