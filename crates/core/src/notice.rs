@@ -57,8 +57,16 @@ pub enum Notice {
     Refused { object: String, error: String, retry_ms: u64 },
     /// A foreign object stands inside our ranges. It is left alone.
     Foreign { object: String },
-    /// Other software is in our way; or no longer.
-    Conflict { owner: String, object: String, effect: String, remedy: String, gone: bool },
+    /// Other software is in our way; or no longer. `place`: as in the conflict.
+    Conflict {
+        owner: String,
+        object: String,
+        #[serde(skip)]
+        place: Option<String>,
+        effect: String,
+        remedy: String,
+        gone: bool,
+    },
     /// A round of probes was judged (level debug).
     Round { uplink: String, answered: u32, of: u32, good: bool },
     /// A kernel object was changed (level debug).
@@ -95,8 +103,16 @@ pub type Field = (&'static str, String);
 impl Notice {
     /// Of a conflict that was found, or is over.
     pub fn conflict(conflict: &Conflict, gone: bool) -> Self {
-        let Conflict { owner, object, effect, remedy, .. } = conflict.clone();
-        Self::Conflict { owner, object, effect, remedy, gone }
+        let Conflict { owner, object, place, effect, remedy, .. } = conflict.clone();
+        Self::Conflict { owner, object, place, effect, remedy, gone }
+    }
+
+    /// The same for those who may not look at the rules, where that is less.
+    pub fn for_anybody(&self) -> Option<Self> {
+        let mut less = self.clone();
+        let Self::Conflict { object, place, .. } = &mut less else { return None };
+        *object = place.take()?;
+        Some(less)
     }
 
     /// How much it matters.

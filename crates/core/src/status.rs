@@ -1,6 +1,8 @@
 //! The snapshot that every screen is made from. Its JSON form is an interface:
 //! names are only added, never changed.
 
+mod public;
+
 use crate::net::{Prefix, UplinkId};
 use alloc::format;
 use alloc::string::String;
@@ -408,6 +410,9 @@ pub struct Conflict {
     pub owner: String,
     /// What exactly: table, chain, rule or policy.
     pub object: String,
+    /// The part of it that anybody may know, where only root may read the rest: table and chain.
+    #[serde(skip)]
+    pub place: Option<String>,
     /// What it does to our traffic.
     pub effect: String,
     /// What to do about it: commands, where there are some.

@@ -121,7 +121,7 @@ fn tell(
     uplinks: Vec<String>,
 ) -> Conflict {
     let (owner, object) = (owner.to_string(), String::new());
-    Conflict { kind, certain: true, owner, object, effect, remedy, uplinks }
+    Conflict { kind, certain: true, owner, object, place: None, effect, remedy, uplinks }
 }
 
 /// The names of the uplinks on an interface.

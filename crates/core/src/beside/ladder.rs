@@ -190,6 +190,7 @@ pub(super) fn routes(view: &View, routes: &[ForeignRoute]) -> Vec<Conflict> {
         certain: true,
         owner: owner::of_protocol(route.protocol).into(),
         object: format!("route {}", route.text),
+        place: None,
         effect: format!("stands in the tables {first}-{last}, which are ours"),
         remedy: format!("ip route del {}, or give rail other tables: [ranges] tables", route.text),
         uplinks: Vec::new(),

@@ -71,6 +71,7 @@ fn not_loaded(view: &View) -> Conflict {
         certain: true,
         owner: "firewall mode external".into(),
         object: format!("no rule sets connection marks under {:#010x}", view.mark_mask),
+        place: None,
         effect: "no connection is pinned to its uplink, nor translated".into(),
         remedy: "rail generate firewall --format nft | nft -f -".into(),
         uplinks: Vec::new(),
@@ -92,11 +93,13 @@ fn conflict(
     let rule = place.rule.and_then(|index| chain?.rules.get(index));
     let what = rule.map_or_else(|| "policy drop".to_string(), |rule| rule.text.clone());
     let whole = format!("{} {}", table.family, table.name);
+    let at = format!("{program} table {whole}, chain {}", place.chain);
     Conflict {
         kind,
         certain,
         owner: owner.map_or_else(|| format!("table {whole}"), |owner| owner.name().into()),
-        object: format!("{program} table {whole}, chain {}: {what}", place.chain),
+        object: format!("{at}: {what}"),
+        place: Some(at),
         effect,
         remedy,
         uplinks: Vec::new(),
@@ -117,6 +120,7 @@ fn policy_conflict(
         certain,
         owner,
         object: format!("ip rule {rule}"),
+        place: None,
         effect,
         remedy,
         uplinks: Vec::new(),

@@ -223,6 +223,7 @@ fn conflict(owner: String, effect: String, uplinks: Vec<String>) -> Conflict {
         certain: true,
         owner,
         object: String::new(),
+        place: None,
         effect,
         remedy: "`ip -details link` shows names and hardware addresses, `udevadm info \
                  /sys/class/net/NAME` the path as ID_PATH"

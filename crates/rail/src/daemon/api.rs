@@ -10,7 +10,7 @@ mod listener;
 
 use super::allowance::Allowance;
 use super::client::{Client, Request};
-use super::event::EventRing;
+use super::event::{EventRing, Line};
 use listener::Listener;
 use rail_core::time::{Duration, Instant};
 use rail_linux::clock;
@@ -169,8 +169,9 @@ impl Api {
         follow: bool,
     ) {
         let Some(client) = self.clients.get_mut(&id) else { return };
+        let is_root = client.is_root();
         for line in ring.lines() {
-            client.queue(line);
+            client.queue(line.text(is_root));
         }
         client.follows = follow;
         client.ends = !follow;
@@ -178,12 +179,12 @@ impl Api {
     }
 
     /// Sends an event to everybody who follows.
-    pub(super) fn publish(&mut self, poller: &Poller, line: &str) {
+    pub(super) fn publish(&mut self, poller: &Poller, line: &Line) {
         let followers: Vec<ClientId> =
             self.clients.iter().filter(|(_, c)| c.follows).map(|(id, _)| *id).collect();
         for id in followers {
             if let Some(client) = self.clients.get_mut(&id) {
-                client.queue(line);
+                client.queue(line.text(client.is_root()));
             }
             self.flush(poller, id);
         }

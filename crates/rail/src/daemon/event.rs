@@ -10,7 +10,22 @@ use std::rc::Rc;
 /// probes five times a second would push everything else out.
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
-    lines: VecDeque<Rc<str>>,
+    lines: VecDeque<Line>,
+}
+
+/// An event as a JSON line.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    whole: Rc<str>,
+    /// For those who may not look at the rules, where that is less.
+    public: Option<Rc<str>>,
+}
+
+impl Line {
+    /// What root may read, or everybody else.
+    pub(super) fn text(&self, is_root: bool) -> &str {
+        self.public.as_ref().filter(|_| !is_root).unwrap_or(&self.whole)
+    }
 }
 
 #[derive(Serialize)]
@@ -23,25 +38,29 @@ struct Event<'a> {
 
 impl EventRing {
     /// Keeps the notice, and returns its line for those who follow.
-    pub(super) fn push(&mut self, now: Instant, wall: &str, notice: &Notice) -> Option<Rc<str>> {
+    pub(super) fn push(&mut self, now: Instant, wall: &str, notice: &Notice) -> Option<Line> {
         let severity = notice.severity();
         if severity > Severity::Info {
             return None;
         }
         let at_ms = now.as_nanos() / 1_000_000;
-        let mut line = serde_json::to_string(&Event { at_ms, wall, severity, notice }).ok()?;
-        line.push('\n');
+        let text = |notice: &Notice| -> Option<Rc<str>> {
+            let line = serde_json::to_string(&Event { at_ms, wall, severity, notice }).ok()?;
+            Some((line + "\n").into())
+        };
+        let less = notice.for_anybody();
+        let public = if let Some(less) = &less { Some(text(less)?) } else { None };
+        let line = Line { whole: text(notice)?, public };
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        let line: Rc<str> = line.into();
-        self.lines.push_back(Rc::clone(&line));
+        self.lines.push_back(line.clone());
         Some(line)
     }
 
     /// The kept lines, oldest first.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(|line| &**line)
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.iter()
     }
 }
 

@@ -76,15 +76,20 @@ impl Daemon {
         }
     }
 
-    /// Root gets what is true now, others what was true a moment ago: it is not made for each.
+    /// Root gets what is true now, others what was true a moment ago: it is not made for each. They
+    /// do not get what only root may read.
     fn answer_status(&mut self, id: ClientId) {
+        if self.parts.api.is_root(id) {
+            let answer = StatusAnswer { ok: true, status: self.status() };
+            return self.parts.api.answer(&self.parts.poller, id, &answer);
+        }
         let now = clock::now();
-        let is_fresh = |at: Instant| !self.parts.api.is_root(id) && now.since(at) < FRESH;
-        let kept = self.last_status.take().filter(|(at, _)| is_fresh(*at));
+        let kept = self.last_status.take().filter(|(at, _)| now.since(*at) < FRESH);
         let (at, line) = match kept {
             Some(kept) => kept,
             None => {
-                match serde_json::to_string(&StatusAnswer { ok: true, status: self.status() }) {
+                let status = self.status().for_anybody();
+                match serde_json::to_string(&StatusAnswer { ok: true, status }) {
                     Ok(line) => (now, line + "\n"),
                     Err(e) => {
                         let text = format!("the answer could not be written: {e}");

@@ -3,6 +3,7 @@
 use super::*;
 use crate::daemon::client::{LINE_LIMIT, OUTPUT_LIMIT};
 use rail_core::notice::{Notice, Severity};
+use rail_core::status::{Conflict, ConflictKind};
 use rail_core::time::Instant;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -57,8 +58,11 @@ impl Bench {
     }
 
     fn notice(&mut self, text: &str) {
-        let notice = Notice::Daemon { severity: Severity::Info, text: text.into() };
-        if let Some(line) = self.ring.push(Instant::ZERO, "2026-01-01T00:00:00.000Z", &notice) {
+        self.tell(&Notice::Daemon { severity: Severity::Info, text: text.into() });
+    }
+
+    fn tell(&mut self, notice: &Notice) {
+        if let Some(line) = self.ring.push(Instant::ZERO, "2026-01-01T00:00:00.000Z", notice) {
             self.api.publish(&self.poller, &line);
         }
     }
@@ -276,4 +280,40 @@ fn who_asks_without_a_pause_has_to_wait() {
     }
     // One of before may have waited, too.
     assert!(bench.settle().len() >= 3);
+}
+
+/// Given a conflict with a rule, when it is told, kept or followed, then root reads the rule, and others
+/// read where it stands, with their events as with their status.
+#[test]
+fn rules_that_only_root_may_read_are_for_root() {
+    let conflict = Conflict {
+        kind: ConflictKind::Drops,
+        certain: true,
+        owner: "table ip filter".into(),
+        object: "iptables table ip filter, chain FORWARD: -A FORWARD -s 10.9.8.7 -j DROP".into(),
+        place: Some("iptables table ip filter, chain FORWARD".into()),
+        effect: "drops new connections".into(),
+        remedy: "none".into(),
+        uplinks: Vec::new(),
+    };
+    let mut bench = Bench::new("rules");
+    let notice = Notice::conflict(&conflict, false);
+    bench.tell(&notice);
+    let path = bench.dir.join("rail-ro.sock");
+    let mut clients = [bench.connect("rail-ro.sock"), connect_as(65_534, &path)];
+    for client in &mut clients {
+        client.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+    }
+    bench.settle();
+    bench.tell(&notice);
+    bench.settle();
+    for (mut client, is_root) in clients.into_iter().zip([true, false]) {
+        client.set_nonblocking(true).unwrap();
+        let mut text = String::new();
+        // Who follows is not hung up on.
+        let _ = client.read_to_string(&mut text);
+        assert_eq!(text.matches("chain FORWARD").count(), 2, "{text}");
+        assert_eq!(text.matches("10.9.8.7").count(), if is_root { 2 } else { 0 }, "{text}");
+    }
+    assert_eq!(conflict.for_anybody().object, "iptables table ip filter, chain FORWARD");
 }

@@ -1,0 +1,21 @@
+//! What anybody may read: without the rules of other software, which only root may look at.
+
+use super::{Conflict, Status};
+
+impl Status {
+    /// The same for those who may not look at the rules.
+    #[must_use]
+    pub fn for_anybody(mut self) -> Self {
+        self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
+        self
+    }
+}
+
+impl Conflict {
+    /// The same for those who may not look at the rules.
+    #[must_use]
+    pub fn for_anybody(mut self) -> Self {
+        self.object = self.place.take().unwrap_or(self.object);
+        self
+    }
+}
