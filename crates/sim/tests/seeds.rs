@@ -67,7 +67,7 @@ fn fresh_seeds() -> Range<u64> {
 }
 
 fn once_broken() -> Vec<u64> {
-    let text = std::fs::read_to_string(ONCE_BROKEN).unwrap();
+    let text = std::fs::read_to_string(ONCE_BROKEN).expect("the list is there");
     text.lines().map(|line| line.parse().expect("a seed a line")).collect()
 }
 
