@@ -314,7 +314,7 @@ fn others_changes_are_heard_and_ours_are_not() {
         ip("rule del pref 20900");
         assert_eq!(heard(), Scope::RULES);
         ip("address add 192.0.2.1/24 dev wan1");
-        assert_eq!(heard(), Scope::ADDRESSES | Scope::ROUTES);
+        assert_eq!(heard(), Scope::ADDRESSES | Scope::ROUTES | Scope::MAIN);
         ip("link set wan2 mtu 1400");
         assert!(heard().has(Scope::LINKS | Scope::ROUTES));
         ip("link set wan2 down");
