@@ -83,6 +83,10 @@ impl World {
         last.tier = if is_inbound { Tier::Number(1) } else { Tier::Inbound };
         let text = format!("FAULT {} is of {:?} now", last.name, last.tier);
         self.note(text);
+        // From now on it is an alternative to others, or not.
+        if let Some(last) = self.scene.lines.last_mut() {
+            last.since = self.scene.now;
+        }
         self.touch();
     }
 
