@@ -49,7 +49,7 @@ pub use flows::{FlowReport, Flows, FlowsReport};
 pub use network::Network;
 pub use node::Node;
 pub use random::Random;
-pub use space::{alone, figures, isolated, long, timed};
+pub use space::{alone, figures, isolated, long, outside, timed};
 pub use topology::{ConfigText, Line, Plan, Topology};
 pub use traffic::{Connector, ConnectorPlan, ConnectorReport, Servers};
 pub use world::World;

@@ -92,6 +92,15 @@ pub fn alone<F: FnOnce()>(test: F) {
     run_test(Share::Machine, test);
 }
 
+/// Runs a test outside, which starts others inside; it says its kind as they do.
+pub fn outside<F: FnOnce()>(test: F) {
+    if std::env::var_os(TELL).is_some() {
+        println!("{KIND}{} {}", Share::Shared.as_str(), test_path(std::any::type_name::<F>()));
+        return;
+    }
+    test();
+}
+
 /// Runs the calling program again inside fresh namespaces and waits for it.
 ///
 /// Returns `None` inside, where the caller goes on, and the status of the inner run

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::{Node, Plan, Topology, eventually, figures, isolated};
+use rail_lab::{Node, Plan, Topology, eventually, figures, isolated, outside};
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -60,59 +60,65 @@ fn marked(mark: &str) -> usize {
 
 #[test]
 fn a_killed_test_leaves_no_process() {
-    // given a test with namespaces and a process in one of them / when its outermost process
-    // is killed / then every process below it ends, and the namespaces with them
-    let mark = format!("{}-kill", std::process::id());
-    let mut child = start("sleeper")
-        .env(MARK, &mark)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let running = eventually(Duration::from_secs(20), "the chain of processes", || {
-        let count = marked(&mark);
-        // Outer, intermediate, pid 1, the test, and sleep.
-        if count >= 5 { Ok(count) } else { Err(count) }
+    outside(|| {
+        // given a test with namespaces and a process in one of them / when its outermost process
+        // is killed / then every process below it ends, and the namespaces with them
+        let mark = format!("{}-kill", std::process::id());
+        let mut child = start("sleeper")
+            .env(MARK, &mark)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let running = eventually(Duration::from_secs(20), "the chain of processes", || {
+            let count = marked(&mark);
+            // Outer, intermediate, pid 1, the test, and sleep.
+            if count >= 5 { Ok(count) } else { Err(count) }
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+        eventually(Duration::from_secs(5), "the end of all of them", || match marked(&mark) {
+            0 => Ok(()),
+            left => Err(left),
+        });
+        figures(&format!("{running} processes ended with the outermost"));
     });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    eventually(Duration::from_secs(5), "the end of all of them", || match marked(&mark) {
-        0 => Ok(()),
-        left => Err(left),
-    });
-    figures(&format!("{running} processes ended with the outermost"));
 }
 
 #[test]
 fn the_machine_is_not_touched() {
-    // given the machine's links and mounts / when a drawing is built / then they are the same
-    let look = || {
-        let links = fs::read_to_string("/proc/net/dev").unwrap();
-        let names: Vec<String> =
-            links.lines().filter_map(|l| l.split_once(':')).map(|l| l.0.to_owned()).collect();
-        (names, fs::read_to_string("/proc/mounts").unwrap())
-    };
-    // Others may change the machine meanwhile, but not every time.
-    let untouched = (0..5).any(|_| {
-        let before = look();
-        assert!(start("sleeper").output().unwrap().status.success());
-        before == look()
+    outside(|| {
+        // given the machine's links and mounts / when a drawing is built / then they are the same
+        let look = || {
+            let links = fs::read_to_string("/proc/net/dev").unwrap();
+            let names: Vec<String> =
+                links.lines().filter_map(|l| l.split_once(':')).map(|l| l.0.to_owned()).collect();
+            (names, fs::read_to_string("/proc/mounts").unwrap())
+        };
+        // Others may change the machine meanwhile, but not every time.
+        let untouched = (0..5).any(|_| {
+            let before = look();
+            assert!(start("sleeper").output().unwrap().status.success());
+            before == look()
+        });
+        assert!(untouched, "links or mounts of the machine changed: {:?}", look());
     });
-    assert!(untouched, "links or mounts of the machine changed: {:?}", look());
 }
 
 #[test]
 fn a_system_that_forbids_namespaces_gets_one_sentence() {
-    let output = start("forbidden").env("RAIL_LAB_USERNS", "1").output().unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(!output.status.success());
-    let sentence = text.lines().find(|line| line.contains("does not let you make namespaces"));
-    assert!(sentence.is_some_and(|line| line.contains("sudo sysctl -w")), "{text}");
-    figures(sentence.unwrap_or_default().trim());
+    outside(|| {
+        let output = start("forbidden").env("RAIL_LAB_USERNS", "1").output().unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(!output.status.success());
+        let sentence = text.lines().find(|line| line.contains("does not let you make namespaces"));
+        assert!(sentence.is_some_and(|line| line.contains("sudo sysctl -w")), "{text}");
+        figures(sentence.unwrap_or_default().trim());
+    });
 }
 
 #[test]
