@@ -33,11 +33,16 @@ impl Pulse {
     }
 }
 
+/// What tells the host that it has read all before.
+const MARK: &[u8] = b"mark";
+
 /// Each provider sends datagrams to a host of the LAN, by way of the router's address. Answers
 /// are not waited for: who is heard inside has got in.
 pub(crate) struct Intruders {
     sent: Arc<AtomicUsize>,
     heard: Arc<AtomicUsize>,
+    /// Marks of our own that the host has read.
+    marked: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -53,11 +58,17 @@ impl Intruders {
         let stop = Arc::new(AtomicBool::new(false));
         let host = topology.client.enter(|| UdpSocket::bind(HOST)).unwrap();
         host.set_read_timeout(Some(PERIOD)).unwrap();
-        let (count, end) = (Arc::clone(&heard), Arc::clone(&stop));
+        let marked = Arc::new(AtomicUsize::new(0));
+        let (count, marks, end) = (Arc::clone(&heard), Arc::clone(&marked), Arc::clone(&stop));
         let mut threads = vec![std::thread::spawn(move || {
             while !end.load(Ordering::Relaxed) {
                 let mut buffer = [0; 64];
-                count.fetch_add(usize::from(host.recv(&mut buffer).is_ok()), Ordering::Relaxed);
+                let got = host.recv(&mut buffer).map(|length| &buffer[..length]);
+                match got {
+                    Ok(MARK) => marks.fetch_add(1, Ordering::Relaxed),
+                    Ok(_) => count.fetch_add(1, Ordering::Relaxed),
+                    Err(_) => 0,
+                };
             }
         })];
         for line in topology.lines.iter().filter(is_guarded) {
@@ -74,7 +85,7 @@ impl Intruders {
                 }
             }));
         }
-        let intruders = Self { sent, heard, stop, threads };
+        let intruders = Self { sent, heard, marked, stop, threads };
         intruders.prove(topology);
         intruders
     }
@@ -90,14 +101,22 @@ impl Intruders {
         });
         router.set("net/ipv4/ip_forward", "0").unwrap();
         router.ip_batch("addr del 100.64.3.2/24 dev wan3\n").unwrap();
-        // What was under way has arrived when nothing more is heard for some periods.
+        // What was under way has arrived when nothing more comes for some periods; and the host, which
+        // may wait for a processor, has read it all when it has read a mark that came behind it.
+        let mark = topology.client.enter(|| UdpSocket::bind((CLIENT, 0))).unwrap();
         eventually(Duration::from_secs(10), "silence", || {
-            let heard = self.heard.swap(0, Ordering::Relaxed);
             let goal = self.sent.load(Ordering::Relaxed) + 20;
             while self.sent.load(Ordering::Relaxed) < goal {
-                std::thread::yield_now();
+                std::thread::sleep(PERIOD);
             }
-            if self.heard.load(Ordering::Relaxed) == 0 { Ok(()) } else { Err(heard) }
+            let before = self.marked.load(Ordering::Relaxed);
+            mark.send_to(MARK, HOST).unwrap();
+            eventually(Duration::from_secs(5), "the mark", || {
+                let marked = self.marked.load(Ordering::Relaxed);
+                if marked > before { Ok(()) } else { Err(marked) }
+            });
+            let heard = self.heard.swap(0, Ordering::Relaxed);
+            if heard == 0 { Ok(()) } else { Err(heard) }
         });
     }
 
