@@ -21,7 +21,10 @@ impl Law for Unattended {
             Happening::Quiet(status) => self.good = status.settled,
             Happening::Deed(_) => self.good = false,
             Happening::Started => self.left = None,
-            Happening::Killed if self.good => self.left = Some(main_default(&scene.kernel)),
+            // What happened in `main` while notifications were lost it may not know yet.
+            Happening::Killed if self.good && scene.excuses.blind_until <= scene.now => {
+                self.left = Some(main_default(&scene.kernel));
+            }
             Happening::Tick if !scene.is_running && !scene.is_damaged => return self.begins(scene),
             _ => {}
         }
