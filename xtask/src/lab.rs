@@ -48,23 +48,17 @@ struct Ended {
 }
 
 /// Builds and runs all tests, or those whose label contains one of the arguments; after
-/// `--without` stands a binary to leave out, after `--kinds` the only kinds to run (`timed,alone`).
+/// `--without` stands a binary to leave out.
 ///
 /// # Errors
 /// What failed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut wanted = Vec::new();
     let mut without = Vec::new();
-    let mut kinds = KINDS.to_vec();
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         if word == "--without" {
             without.push(words.next().ok_or("--without needs the name of a binary")?.as_str());
-        } else if word == "--kinds" {
-            kinds = words.next().ok_or("--kinds needs names of kinds")?.split(',').collect();
-            if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(kind)) {
-                return Err(format!("there is no kind `{kind}`; there are {}", KINDS.join(", ")));
-            }
         } else {
             wanted.push(word.as_str());
         }
@@ -85,7 +79,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut ended = Vec::new();
-    for kind in KINDS.iter().filter(|kind| kinds.contains(kind)) {
+    for kind in KINDS {
         let part: Vec<Test> = tests.extract_if(.., |test| test.kind == *kind).collect();
         let workers = match *kind {
             "isolated" => cores * WAITING_PER_CORE,

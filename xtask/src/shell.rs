@@ -329,9 +329,9 @@ impl<'a> Scanner<'a> {
 /// What a shell does itself.
 const BUILTINS: &[&str] = &[
     ".", ":", "[", "bind", "cd", "command", "compgen", "continue", "break", "echo", "eval", "exit",
-    "declare", "export", "false", "for", "case", "hash", "in", "kill", "local", "mapfile",
-    "printf", "read", "readonly", "return", "select", "set", "shift", "test", "trap", "true",
-    "type", "umask", "unset", "wait",
+    "export", "false", "for", "case", "hash", "in", "kill", "local", "mapfile", "printf", "read",
+    "readonly", "return", "select", "set", "shift", "test", "trap", "true", "type", "umask",
+    "unset", "wait",
 ];
 
 #[cfg(test)]
