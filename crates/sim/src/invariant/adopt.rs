@@ -1,9 +1,11 @@
 //! A restart adopts: if all was in order when the process was killed, and nothing
 //! happened since, the new one changes nothing. That holds as well where no uplink is usable, and
-//! the least bad ones carry what they can.
+//! the least bad ones carry what they can, until one that was dead answers: it is better then.
 
 use super::{Happening, Law};
 use crate::scene::Scene;
+use rail_core::notice::Notice;
+use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -26,6 +28,7 @@ impl Law for Adopt {
                 self.adopting = self.good.filter(|at| *at > disturbed);
             }
             Happening::Started => self.good = None,
+            Happening::Said(Notice::Health { from: Health::Down, .. }) => self.adopting = None,
             Happening::Deed(deed) => {
                 self.good = None;
                 let Some(at) = self.adopting else { return Ok(()) };
