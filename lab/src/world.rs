@@ -98,10 +98,10 @@ impl World {
         let connector = self.connector();
         self.wait_for(&connector, 50)?;
         self.rail.kill()?;
-        self.wait_for(&connector, 60)?;
+        self.wait_for(&connector, 100)?;
         self.rail.start()?;
         self.rail.wait_all_up(Duration::from_secs(15))?;
-        self.wait_for(&connector, 60)?;
+        self.wait_for(&connector, 100)?;
         let failed = connector.stop()?.failed();
         Ok((failed, normal::difference(&before, &normal::state(&self.topology.router)?)))
     }

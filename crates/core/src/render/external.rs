@@ -346,8 +346,7 @@ const fn icmp(family: Family) -> &'static str {
 
 /// What an inside network may not reach; the chain of its own, if there is such.
 fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option<String> {
-    let others = if network.is_closed() { network.others.as_slice() } else { &[] };
-    let devices = || iter::once(&network.ifname).chain(others);
+    let devices = || iter::once(&network.ifname).chain(&network.others);
     if !networks::is_lan(&network) {
         out.extend(devices().map(|ifname| format!("rail-input -i {ifname} -j rail-inside")));
     }

@@ -125,20 +125,21 @@ pub(super) fn plain(name: String, rules: Vec<String>) -> Chain {
 /// `None` without any.
 fn by_device(
     lines: &[Line<'_>],
-    more: Vec<String>,
+    more: Vec<Gate>,
     chain: impl Fn(&Line<'_>) -> String,
 ) -> Option<String> {
-    let element = |line: &Line<'_>| format!("\"{}\" : goto {}", line.uplink.ifname, chain(line));
-    let outside = lines.iter().filter(|l| !l.inside && l.first).map(element);
-    let mut elements: Vec<String> = Vec::new();
-    for element in outside.chain(more) {
-        // A map has each device once; the first word counts.
-        let device = |element: &str| element.split_once(" : ").map(|(d, _)| d.to_string());
-        let is_known = elements.iter().any(|known| device(known) == device(&element));
-        elements.extend((!is_known).then_some(element));
-    }
+    let outside = lines.iter().filter(|l| !l.inside && l.first);
+    let outside = outside.map(|line| (line.uplink.ifname, chain(line)));
+    let mut known = BTreeSet::new();
+    // A map has each device once; the first word counts.
+    let gates = outside.chain(more).filter(|(ifname, _)| known.insert(*ifname));
+    let elements: Vec<String> =
+        gates.map(|(ifname, chain)| format!("\"{ifname}\" : goto {chain}")).collect();
     (!elements.is_empty()).then(|| format!("iifname vmap {{ {} }}", elements.join(", ")))
 }
+
+/// An element of a map of devices: what comes in by it goes to this chain.
+pub(super) type Gate = (IfName, String);
 
 /// The interfaces of disabled uplinks, where no enabled one is: the cable is still in, and whoever is
 /// at its other end is no more trusted than before.
@@ -160,10 +161,9 @@ pub(super) fn closed_devices(config: &Config, facts: &Facts) -> BTreeSet<IfName>
     closed(config).into_iter().chain(strays).chain(others).collect()
 }
 
-/// Elements of the maps of devices for them.
-fn closed_gates(config: &Config, facts: &Facts, chain: &str) -> Vec<String> {
-    let all = closed_devices(config, facts);
-    all.iter().map(|ifname| format!("\"{ifname}\" : goto {chain}")).collect()
+/// The gates of them all.
+fn closed_gates(config: &Config, facts: &Facts, chain: &str) -> Vec<Gate> {
+    closed_devices(config, facts).into_iter().map(|ifname| (ifname, chain.into())).collect()
 }
 
 /// The chain for connections that came in by the interface of a line.

@@ -8,7 +8,7 @@
 //! The chain of a network ends in a drop and names what is open, so that an interface nobody
 //! thought of (a tunnel, containers) is closed to guests.
 
-use super::firewall::{Line, any_of, plain};
+use super::firewall::{Gate, Line, any_of, plain};
 use super::forward::hairpin_publics;
 use crate::config::{Config, Network, NetworkKind, Reach};
 use crate::facts::Facts;
@@ -44,26 +44,25 @@ pub(super) fn is_lan(network: &&Network) -> bool {
     network.kind == NetworkKind::Lan
 }
 
-/// Elements of the map of devices: new connections from networks that may not reach everything.
-pub(super) fn forward_gates(config: &Config) -> Vec<String> {
+/// The gates of new connections from networks that may not reach everything.
+pub(super) fn forward_gates(config: &Config) -> Vec<Gate> {
     gates(config, |network| !is_open(network), chain)
 }
 
 /// The same for packets to the router.
-pub(super) fn input_gates(config: &Config) -> Vec<String> {
+pub(super) fn input_gates(config: &Config) -> Vec<Gate> {
     gates(config, |network| !is_lan(network), |_| INPUT.into())
 }
 
-/// Elements for the interfaces of these networks, and then for those that may be theirs.
+/// Gates for the interfaces of these networks, and then for those that may be theirs.
 fn gates(
     config: &Config,
     which: impl Fn(&&Network) -> bool,
     chain: impl Fn(&Network) -> String,
-) -> Vec<String> {
+) -> Vec<Gate> {
     let own = config.networks.iter().map(|network| (network.ifname, network));
     let all = own.chain(config.maybe_closed()).filter(|(_, network)| which(network));
-    let gate = |(ifname, n): (IfName, &Network)| format!("{} : goto {}", quoted(ifname), chain(n));
-    all.map(gate).collect()
+    all.map(|(ifname, network)| (ifname, chain(network))).collect()
 }
 
 /// The chains behind the gates.
