@@ -17,13 +17,18 @@ mod bench;
 
 use bench::{Bench, CONFIG, LIMIT, eventually, inside, text};
 
+/// What a service manager listens on, and its path.
+fn manager(bench: &Bench) -> (UnixDatagram, String) {
+    let path = bench.dir.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    (socket, path.display().to_string())
+}
+
 #[test]
 fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
     let mut bench = Bench::new("ready");
-    let notify = bench.dir.join("notify");
-    let manager = UnixDatagram::bind(&notify).unwrap();
-    manager.set_read_timeout(Some(LIMIT)).unwrap();
-    let notify = notify.display().to_string();
+    let (manager, notify) = manager(&bench);
     bench.start("", &[("NOTIFY_SOCKET", &notify), ("WATCHDOG_USEC", "40000")]);
     let said = |wanted: &str| {
         let mut bytes = [0; 200];
@@ -56,16 +61,13 @@ fn it_says_when_it_is_ready_answers_and_ends_by_a_signal() {
 #[test]
 fn a_reload_does_not_say_that_it_is_ready_before_it_is() {
     let mut bench = Bench::new("early");
-    let notify = bench.dir.join("notify");
-    let manager = UnixDatagram::bind(&notify).unwrap();
-    manager.set_read_timeout(Some(LIMIT)).unwrap();
+    let (manager, notify) = manager(&bench);
     let bin = bench.dir.join("bin");
     fs::create_dir(&bin).unwrap();
     let slow = "#!/bin/sh\ncase \"$*\" in *-v*) ;; *) sleep 1 ;; esac\nPATH=/usr/sbin:/sbin exec nft \"$@\"\n";
     fs::write(bin.join("nft"), slow).unwrap();
     fs::set_permissions(bin.join("nft"), fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let notify = notify.display().to_string();
     bench.start("", &[("NOTIFY_SOCKET", &notify), ("PATH", &path)]);
     bench.signal(Signal::HUP);
     let mut heard = Vec::new();

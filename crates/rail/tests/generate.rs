@@ -7,22 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const CONFIG: &str = r#"
-[firewall]
-mode = "external"
-[lan]
-interfaces = ["lan0"]
-[[uplink]]
-name = "isp1"
-interface = "mac:02:00:00:00:00:01"
-address = "198.51.100.2/24"
-gateway = "198.51.100.1"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-address = "203.0.113.2/24"
-gateway = "203.0.113.1"
-"#;
+/// Two uplinks; here the first is named by its address.
+const CONFIG: &str = include_str!("bench/rail.toml");
+const FIRST: &str = "mac:02:00:00:00:00:01";
 
 /// A place with the program, a configuration, and the state of a router that used this device for
 /// the first uplink.
@@ -30,11 +17,10 @@ fn place(name: &str, boot_id: &str, device: (&str, u32)) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("rail-generate-{}-{name}", std::process::id()));
     fs::create_dir_all(dir.join("state")).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_rail"), dir.join("rail")).unwrap();
-    fs::write(dir.join("rail.toml"), CONFIG).unwrap();
+    let config = CONFIG.replace("wan1", FIRST) + "[firewall]\nmode = \"external\"\n";
+    fs::write(dir.join("rail.toml"), config).unwrap();
     let (ifname, index) = device;
-    let devices = serde_json::json!({
-        "mac:02:00:00:00:00:01": { "ifname": ifname, "index": index }
-    });
+    let devices = serde_json::json!({ FIRST: { "ifname": ifname, "index": index } });
     let state = serde_json::json!({ "boot_id": boot_id.trim(), "devices": devices });
     fs::write(dir.join("state/state.json"), state.to_string()).unwrap();
     fs::set_permissions(dir.join("state"), fs::Permissions::from_mode(0o700)).unwrap();

@@ -9,20 +9,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-pub(super) const CONFIG: &str = r#"
-[lan]
-interfaces = ["lan0"]
-[[uplink]]
-name = "isp1"
-interface = "wan1"
-address = "198.51.100.2/24"
-gateway = "198.51.100.1"
-[[uplink]]
-name = "isp2"
-interface = "wan2"
-address = "203.0.113.2/24"
-gateway = "203.0.113.1"
-"#;
+/// Two uplinks.
+pub(super) const CONFIG: &str = include_str!("rail.toml");
 
 /// A scratch directory with a configuration, and a daemon that is killed on drop.
 pub(super) struct Bench {
