@@ -103,7 +103,7 @@ fn dump(router: &Node, tables: &[&str]) -> String {
 
 /// The conflicts, once they are as many.
 fn conflicts(rail: &Rail, count: usize) -> Vec<Value> {
-    eventually(Duration::from_secs(60), "the conflicts to be told", || {
+    eventually(Duration::from_secs(10), "the conflicts to be told", || {
         let status = rail.status().map_err(|e| e.to_string())?;
         let found = status["conflicts"].as_array().cloned().unwrap_or_default();
         assert_eq!(status["unread"], serde_json::json!([]), "something could not be read");
