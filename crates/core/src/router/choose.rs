@@ -48,7 +48,9 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let active = match (best, mode) {
         (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
-        (Standing::Gone, NoUplink::Keep) => uplinks.iter().map(|uplink| uplink.kept).collect(),
+        (Standing::Gone, NoUplink::Keep) => {
+            uplinks.iter().map(|uplink| uplink.kept && uplink.tier != Tier::Inbound).collect()
+        }
         (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
             alloc::vec![false; uplinks.len()]
         }
@@ -87,6 +89,8 @@ mod tests {
             (&[(1, Drained), (1, Probing), (2, Probing)], &[0], true),
             (&[(1, Drained), (1, Drained), (2, Answering)], &[0, 1], true),
             (&[(0, Proven), (1, Gone), (2, Gone)], &[1, 2], false),
+            (&[(1, Gone), (0, Proven), (2, Gone)], &[2], false),
+            (&[(1, Gone), (0, Gone)], &[], false),
         ];
         for (row, (uplinks, carry, always)) in table.iter().enumerate() {
             let candidate = |(i, (tier, standing)): (usize, &(u32, Standing))| Candidate {

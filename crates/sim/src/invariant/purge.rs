@@ -62,7 +62,9 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
 /// New connections go by this uplink, and the daemon can know.
 fn goes_there(scene: &Scene, line: usize) -> bool {
     let goes = scene.ways.fresh.iter().any(|way| way.line == Some(line));
-    goes && !scene.is_damaged && scene.now > scene.excuses.blind_until
+    // A process that was paused reads what it was told meanwhile.
+    let told = scene.excuses.blind_until.max(scene.excuses.resumed + READ);
+    goes && !scene.is_damaged && scene.now > told
 }
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
@@ -90,5 +92,7 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
 
 /// From a return to the end of the deletions.
 const SPARED: Duration = Duration::from_millis(50);
+/// From the end of a pause to the end of the first reading.
+const READ: Duration = Duration::from_millis(50);
 /// Loss that was is counted for a minute.
 const WINDOW: Duration = Duration::from_secs(62);
