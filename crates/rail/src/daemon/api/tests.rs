@@ -6,6 +6,7 @@ use rail_core::notice::{Notice, Severity};
 use rail_core::status::{Conflict, ConflictKind};
 use rail_core::time::Instant;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 struct Bench {
@@ -19,6 +20,8 @@ impl Bench {
     fn new(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("rail-api-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
+        // Another test that opens its sockets just now has changed the umask of all.
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         let poller = Poller::new().unwrap();
         let api = Api::open(&dir, &poller).unwrap();
         Self { dir, poller, api, ring: EventRing::default() }
