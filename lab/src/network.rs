@@ -13,6 +13,26 @@ use crate::topology::make;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+/// Address of [`container`].
+pub const CONTAINER: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 2);
+
+/// A container on a bridge of the router, as Docker makes it; the configuration does not name it.
+///
+/// # Errors
+/// When the kernel refuses a step.
+pub fn container(router: &Node) -> Result<Node, LabError> {
+    let node = Node::new("container")?;
+    veth((router, "docker0"), (&node, "eth0"))?;
+    router.ip_batch("addr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n")?;
+    node.ip_batch(&format!(
+        "addr add {CONTAINER}/16 dev eth0\nlink set eth0 up\nlink set lo up\n\
+         route add default via 172.17.0.1\n"
+    ))?;
+    router.wait_running(&["docker0"])?;
+    node.wait_running(&["eth0"])?;
+    Ok(node)
+}
+
 /// One inside network; all its hosts are addresses of one node.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -38,6 +58,8 @@ impl Network {
         }
         let _ = writeln!(lines, "route add default via {}", network.gateway());
         network.node.ip_batch(&lines)?;
+        router.wait_running(&[&interface])?;
+        network.node.wait_running(&["eth0"])?;
         Ok(network)
     }
 

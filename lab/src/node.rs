@@ -3,7 +3,7 @@
 //! No name, no file: the namespace ends with its last descriptor and process. A thread
 //! enters it with setns; sockets and processes made by that thread stay in it.
 
-use crate::LabError;
+use crate::{LabError, try_eventually};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
@@ -134,6 +134,22 @@ impl Node {
     pub fn opens(&self, to: &str) -> bool {
         let to: SocketAddr = to.parse().expect("an address and a port");
         self.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(600))).is_ok()
+    }
+
+    /// Waits until these interfaces, set up at both ends, can send: the kernel gives a device its
+    /// queue some milliseconds after its carrier, and drops what is sent before.
+    ///
+    /// # Errors
+    /// When one cannot after ten seconds.
+    pub fn wait_running(&self, interfaces: &[&str]) -> Result<(), LabError> {
+        for interface in interfaces {
+            try_eventually(Duration::from_secs(10), &format!("{interface} to be running"), || {
+                let link = self.sh(&format!("ip -o link show dev {interface}"));
+                let link = link.map_err(|e| e.to_string())?;
+                if link.contains(" state UP ") { Ok(()) } else { Err(link) }
+            })?;
+        }
+        Ok(())
     }
 
     /// The namespace as a path that `ip link ... netns` takes.

@@ -370,6 +370,8 @@ fn build_inside(client: &Node, router: &Node, clients: usize) -> Result<(), LabE
     veth((router, "lan0"), (client, "eth0"))?;
     router.ip_batch(&lan0_lines())?;
     client.ip_batch(&eth0_lines(clients))?;
+    router.wait_running(&["lan0"])?;
+    client.wait_running(&["eth0"])?;
     let mut behind = String::new();
     for index in BESIDE..clients {
         let _ = writeln!(behind, "addr add {}/32 dev lo", client_address(index));

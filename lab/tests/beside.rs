@@ -2,27 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::node::veth;
+use rail_lab::network::{CONTAINER, container};
 use rail_lab::{ConfigText, Connector, ConnectorPlan, Fault, Node, Plan, World, figures, isolated};
-use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
 const DOCKER: &str = include_str!("fixtures/docker.iptables");
-const CONTAINER: Ipv4Addr = Ipv4Addr::new(172, 17, 0, 2);
-
-/// A container on the bridge that Docker makes.
-fn container(router: &Node) -> Node {
-    let node = Node::new("container").unwrap();
-    veth((router, "docker0"), (&node, "eth0")).unwrap();
-    router.ip_batch("addr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n").unwrap();
-    node.ip_batch(
-        "addr add 172.17.0.2/16 dev eth0\nlink set eth0 up\nlink set lo up\n\
-         route add default via 172.17.0.1\n",
-    )
-    .unwrap();
-    node
-}
 
 /// Docker's part of the ruleset, without counters.
 fn docker_rules(router: &Node) -> String {
@@ -39,7 +24,7 @@ fn docker_that_starts_later_changes_no_line() {
         // connections has one source; Docker's rules are as they were
         let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let net = &world.topology;
-        let container = container(&net.router);
+        let container = container(&net.router).unwrap();
         let load = |text: &str| {
             let mut command = Command::new("iptables-restore");
             net.router.feed(command.arg("--noflush"), text).unwrap();

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
-use rail_lab::node::veth;
+use rail_lab::network::{CONTAINER, container};
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, Fault, Line, Node, Plan, Servers, World, figures,
     isolated, timed,
@@ -277,22 +277,15 @@ fn containers_and_the_router_itself_reach_a_forward() {
         let named = FORWARD.replace("8080", "8081") + "from = [\"192.0.2.60\"]\n";
         let (world, _inside) = served(&format!("{FORWARD}{named}"));
         let net = &world.topology;
-        let container = Node::new("container").unwrap();
-        veth((&net.router, "docker0"), (&container, "eth0")).unwrap();
-        let up = "addr add 172.17.0.1/16 dev docker0\nlink set docker0 up\n";
-        net.router.ip_batch(up).unwrap();
-        let up = "addr add 172.17.0.2/16 dev eth0\nlink set eth0 up\nlink set lo up\n\
-                  route add default via 172.17.0.1\n";
-        container.ip_batch(up).unwrap();
-        let inside = Ipv4Addr::new(172, 17, 0, 2);
+        let container = container(&net.router).unwrap();
         for line in &net.lines {
             let own = line.address();
-            assert_eq!(ask(&container, inside, (line, 8080), 5), [(inside, 5)].into());
+            assert_eq!(ask(&container, CONTAINER, (line, 8080), 5), [(CONTAINER, 5)].into());
             assert_eq!(ask(&net.router, own, (line, 8080), 5), [(own, 5)].into());
-            assert_eq!(ask(&container, inside, (line, 8081), 3), Seen::new());
+            assert_eq!(ask(&container, CONTAINER, (line, 8081), 3), Seen::new());
             assert_eq!(ask(&net.router, own, (line, 8081), 3), Seen::new());
         }
-        let plan = ConnectorPlan { count: Some(30), sources: vec![inside], ..world.plan() };
+        let plan = ConnectorPlan { count: Some(30), sources: vec![CONTAINER], ..world.plan() };
         let shared = Connector::start(&container, plan).finish().unwrap();
         assert_eq!((shared.failed(), shared.by_source().len()), (0, 3));
         assert_eq!(net.wrong_sources().unwrap(), 0);
