@@ -32,14 +32,12 @@ const KINDS: &[&str] = &["isolated", "timed", "alone"];
 
 struct Test {
     binary: PathBuf,
-    /// Name of the binary and of the test.
-    label: String,
     name: String,
     kind: String,
 }
 
 struct Ended {
-    label: String,
+    name: String,
     passed: bool,
     /// It failed on a stalled machine each time, which proves nothing.
     inconclusive: bool,
@@ -47,7 +45,7 @@ struct Ended {
     output: String,
 }
 
-/// Builds and runs all tests, or those whose label contains one of the arguments; after
+/// Builds and runs all tests, or those whose name contains one of the arguments; after
 /// `--without` stands a binary to leave out.
 ///
 /// # Errors
@@ -67,10 +65,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut tests = Vec::new();
     for (name, binary) in binaries()? {
         if !without.contains(&name.as_str()) {
-            tests.extend(list(&name, binary)?);
+            tests.extend(list(&binary)?);
         }
     }
-    tests.retain(|test| wanted.is_empty() || wanted.iter().any(|word| test.label.contains(word)));
+    tests.retain(|test| wanted.is_empty() || wanted.iter().any(|word| test.name.contains(word)));
     let unknown = LONGEST
         .iter()
         .find(|name| wanted.is_empty() && !tests.iter().any(|test| test.name.ends_with(*name)));
@@ -97,7 +95,7 @@ fn report(ended: &[Ended], took: Duration) -> Result<(), String> {
     slowest.sort_by_key(|test| std::cmp::Reverse(test.took));
     println!("\nthe slowest:");
     for test in slowest.iter().take(12) {
-        println!("{:>8.1} s  {}", test.took.as_secs_f64(), test.label);
+        println!("{:>8.1} s  {}", test.took.as_secs_f64(), test.name);
     }
     let (passed, word) =
         (ended.len() - failed.len(), if failed.is_empty() { "ok" } else { "FAILED" });
@@ -108,8 +106,8 @@ fn report(ended: &[Ended], took: Duration) -> Result<(), String> {
         failed.len(),
         took.as_secs_f64()
     );
-    let labels: Vec<&str> = failed.iter().map(|test| test.label.as_str()).collect();
-    if labels.is_empty() { Ok(()) } else { Err(format!("failed: {}", labels.join(", "))) }
+    let names: Vec<&str> = failed.iter().map(|test| test.name.as_str()).collect();
+    if names.is_empty() { Ok(()) } else { Err(format!("failed: {}", names.join(", "))) }
 }
 
 /// Runs the tests of one kind on so many workers.
@@ -158,7 +156,7 @@ fn run_one(test: &Test, worker: usize) -> Ended {
         Err(error) => (false, format!("{} cannot be started: {error}", test.binary.display())),
     };
     let inconclusive = passed && output.contains(": inconclusive: ");
-    Ended { label: test.label.clone(), passed, inconclusive, took: begun.elapsed(), output }
+    Ended { name: test.name.clone(), passed, inconclusive, took: begun.elapsed(), output }
 }
 
 /// One line for the test, then its figures, or all that it said if it failed.
@@ -168,7 +166,7 @@ fn print_ended(test: &Ended) {
         (true, true) => "unsure",
         (true, false) => "ok",
     };
-    let mut text = format!("{word:<6} {:>6.1} s  {}\n", test.took.as_secs_f64(), test.label);
+    let mut text = format!("{word:<6} {:>6.1} s  {}\n", test.took.as_secs_f64(), test.name);
     if test.passed {
         // The laboratory indents what people are to see.
         for line in test.output.lines().filter(|line| line.starts_with("    ")) {
@@ -209,21 +207,20 @@ fn binaries() -> Result<BTreeMap<String, PathBuf>, String> {
 }
 
 /// The tests of a binary. One that says no kind needs no namespaces, and goes with those that wait.
-fn list(binary: &str, path: PathBuf) -> Result<Vec<Test>, String> {
-    let names = ask(&path, &["--list", "--format=terse"])?;
-    let kinds = ask(&path, &["--nocapture", "--test-threads=1"])?;
+fn list(path: &PathBuf) -> Result<Vec<Test>, String> {
+    let names = ask(path, &["--list", "--format=terse"])?;
+    let kinds = ask(path, &["--nocapture", "--test-threads=1"])?;
     let kinds: BTreeMap<&str, &str> = kinds
         .lines()
         .filter_map(|line| line.split_once("kind: ")?.1.split_once(' '))
         .map(|(kind, name)| (name, kind))
         .collect();
-    let ignored = ask(&path, &["--list", "--format=terse", "--ignored"])?;
+    let ignored = ask(path, &["--list", "--format=terse", "--ignored"])?;
     let tests = names.lines().filter(|line| !ignored.lines().any(|other| other == *line));
     Ok(tests
         .filter_map(|line| line.strip_suffix(": test"))
         .map(|name| Test {
             binary: path.clone(),
-            label: format!("{binary}::{name}"),
             name: name.to_owned(),
             kind: (*kinds.get(name).unwrap_or(&KINDS[0])).to_owned(),
         })

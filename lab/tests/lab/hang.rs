@@ -1,0 +1,130 @@
+//! A program that we start does not end: nothing but its own work waits for it.
+
+use rail_lab::{
+    ConfigText, Connector, ConnectorPlan, Fault, Plan, World, eventually, figures, long, timed,
+};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+/// From a cut to the last failed connection, on a machine that has other work, too.
+const CARRIER: Duration = Duration::from_millis(300);
+
+/// An `nft` in a directory of its own, which waits long before each transaction if it is told to, and
+/// says when it has begun and ended.
+struct Slow {
+    directory: PathBuf,
+}
+
+impl Slow {
+    fn new() -> Self {
+        let directory = PathBuf::from("/run/rail-slow-nft");
+        fs::create_dir_all(&directory).unwrap();
+        let here = directory.display();
+        let script = format!(
+            "#!/bin/sh\n\
+             PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
+             if test \"$1\" = -f && test -e {here}/hang; then\n\
+             : > {here}/begun; sleep {}; nft \"$@\"; : > {here}/ended\n\
+             else exec nft \"$@\"; fi\n",
+            if long() { 10 } else { 5 }
+        );
+        let file = directory.join("nft");
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        for name in ["hang", "begun", "ended"] {
+            // Of a run before this one.
+            let _ = fs::remove_file(directory.join(name));
+        }
+        Self { directory }
+    }
+
+    fn path(&self) -> String {
+        format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", self.directory.display())
+    }
+
+    fn hang(&self) {
+        fs::write(self.directory.join("hang"), "").unwrap();
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.directory.join(name).exists()
+    }
+}
+
+/// Two uplinks and as many more as given, with that `nft`.
+fn begin(plan: &Plan, text: &ConfigText) -> (World, Slow) {
+    let mut world = World::start(plan, text).unwrap();
+    let slow = Slow::new();
+    world.rail.kill().unwrap();
+    world.rail.launch_with(&[("PATH", &slow.path())]).unwrap();
+    world.rail.wait_ready(Duration::from_secs(5)).unwrap();
+    world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+    (world, slow)
+}
+
+/// Cuts the cable of the first uplink while `nft` hangs: the last failed connection after that.
+fn cut(world: &World, slow: &Slow) {
+    eventually(Duration::from_secs(5), "a transaction", || {
+        if slow.has("begun") { Ok(()) } else { Err("nft was not started".to_owned()) }
+    });
+    let plan = ConnectorPlan { period: Duration::from_millis(2), ..world.plan() };
+    let connector = Connector::start(&world.topology.client, plan);
+    world.wait_for(&connector, 100).unwrap();
+    let injected = world.topology.inject(1, Fault::Carrier).unwrap();
+    thread::sleep(Duration::from_secs(2));
+    assert!(!slow.has("ended"), "the cut came too late");
+    let report = connector.stop().unwrap();
+    let last = report.last_failed_after(injected.since);
+    figures(&format!("nft hangs: last failed connection {last:?} after the cut"));
+    assert!(last <= CARRIER, "{last:?}");
+    world.rail.wait_health("isp1", "no-carrier", Duration::from_secs(1)).unwrap();
+}
+
+#[test]
+fn a_switch_does_not_wait_for_nft() {
+    timed(|| {
+        // given an nft that hangs in a repair / when a cable is cut meanwhile / then
+        // new connections move as without; the repair is done when nft goes on
+        let (world, slow) = begin(&Plan::new(2), &ConfigText::weights(&[1, 1]));
+        let router = world.topology.router.clone();
+        let look = "nft -s list chain inet rail wan_input";
+        // starts: nft
+        let wanted = router.sh(look).unwrap();
+        slow.hang();
+        router.sh("nft flush chain inet rail wan_input").unwrap();
+        cut(&world, &slow);
+        // starts: nft
+        eventually(Duration::from_secs(15), "the repair", || match router.sh(look) {
+            Ok(now) if now == wanted => Ok(()),
+            Ok(now) => Err(now),
+            Err(error) => Err(error.to_string()),
+        });
+        assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_switch_does_not_wait_for_a_reload_that_changes_the_number_of_buckets() {
+    timed(|| {
+        // given an nft that hangs in a reload, after which another number of uplinks
+        // share / when a cable is cut meanwhile / then new connections move as without; the reload is
+        // done when nft goes on, and nobody is told that anything was refused
+        for [before, after] in [["\"none\"", "1"], ["1", "\"none\""]] {
+            let text = |last| ConfigText { tiers: vec!["1", "1", last], ..ConfigText::default() };
+            let (world, slow) = begin(&Plan::new(3), &text(before));
+            slow.hang();
+            world.rail.reload(&world.topology.config(&text(after))).unwrap();
+            cut(&world, &slow);
+            eventually(Duration::from_secs(30), "the reload", || {
+                let status = world.rail.status().map_err(|error| error.to_string())?;
+                if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }
+            });
+            let log = world.rail.log();
+            assert!(!log.contains("failed to change"), "{log}");
+            assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+        }
+    });
+}

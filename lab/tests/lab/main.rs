@@ -1,0 +1,45 @@
+//! The laboratory's tests, in one binary: a file for each thing that `rail` promises.
+//!
+//! `cargo xtask lab` runs them all, each in a process of its own.
+
+#![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
+
+mod addresses;
+mod apply;
+mod attackers;
+mod beside;
+mod churn;
+mod clamp;
+mod conflicts;
+mod crash;
+mod crash_points;
+mod cycles;
+mod decisions;
+mod drift;
+mod external;
+mod failover;
+mod firewall;
+mod forged;
+mod forwards;
+mod guard;
+mod hang;
+mod isolation;
+mod names;
+mod networks;
+mod normal;
+mod plain;
+mod rates;
+mod reach;
+mod readdress;
+mod reload;
+mod scenarios;
+mod services;
+mod shared;
+mod sharing;
+mod storm;
+mod surroundings;
+mod topologies;
+mod topology_self;
+mod verdicts;
+mod ways;
+mod withdraw;
