@@ -78,7 +78,7 @@ impl fmt::Display for Flaw {
 /// Reads the state file. The second value says what was wrong with it, if it was there.
 pub fn load_saved(state_dir: &Path) -> (Saved, Option<Flaw>) {
     let empty = |text| {
-        let begins = "began with an empty state".into();
+        let begins = "it counts as empty".into();
         (Saved::default(), Some(Flaw { text, begins }))
     };
     let path = state_dir.join(STATE_FILE);
@@ -96,7 +96,7 @@ pub fn load_saved(state_dir: &Path) -> (Saved, Option<Flaw>) {
         Ok(fields) => {
             let (saved, unknown) = by_field(fields);
             let text = format!("{} is of another version", path.display());
-            let begins = format!("went on without {}", unknown.join(", "));
+            let begins = format!("it is used without {}", unknown.join(", "));
             (saved, Some(Flaw { text, begins }))
         }
         Err(e) => empty(format!("{} is damaged ({e})", path.display())),

@@ -151,9 +151,34 @@ fn commands_are_sent_and_refusals_shown() {
         let server = serve(&dir, "rail-ro.sock", nonsense);
         let output = rail(&dir, &["status"]);
         server.join().expect("served");
-        assert!(matches!(output.status.code(), Some(1 | 3)), "{nonsense}");
+        assert!(matches!(output.status.code(), Some(1 | 75)), "{nonsense}");
         assert!(!output.stderr.is_empty());
     }
+    fs::remove_dir_all(dir).expect("removed");
+}
+
+/// Given a daemon that takes no more clients, or does not answer, then the exit code is one of its own:
+/// neither "degraded" nor "no daemon"; and `diff` compares with nothing in its place.
+#[test]
+fn a_busy_daemon_has_an_exit_code_of_its_own() {
+    let dir = directory("busy");
+    let file = dir.join("rail.toml");
+    fs::write(&file, include_str!("good/minimal-inline.toml")).expect("written");
+    let file = file.to_str().expect("UTF-8");
+    for lines in ["{\"error\":\"too many clients; try again\",\"ok\":false}\n", ""] {
+        for (socket, args) in
+            [("rail-ro.sock", &["status"][..]), ("rail.sock", &["diff", file, "--config", file])]
+        {
+            let server = serve(&dir, socket, lines);
+            let output = rail(&dir, args);
+            server.join().expect("served");
+            assert_eq!(output.status.code(), Some(75), "{args:?}: {}", text(&output.stderr));
+            assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+        }
+    }
+    let output = rail(&dir, &["diff", file, "--config", file]);
+    assert!(text(&output.stdout).starts_with("the configuration is the same"));
+    assert!(text(&output.stderr).contains("no daemon runs; compared with"));
     fs::remove_dir_all(dir).expect("removed");
 }
 

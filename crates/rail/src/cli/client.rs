@@ -21,6 +21,10 @@ use std::time::Duration;
 pub(super) enum Failure {
     /// Nobody listens.
     NoDaemon(String),
+    /// Somebody listens, but takes no more clients, or does not answer.
+    Busy(String),
+    /// The socket is not for this user.
+    Denied(String),
     /// Somebody listens and says no, or nonsense.
     Refused(String),
 }
@@ -30,12 +34,20 @@ impl Failure {
     pub(super) fn tell(&self) -> ExitCode {
         match self {
             Self::NoDaemon(text) => {
-                complain(&format!("rail: no daemon answers: {text}\n"));
+                complain(&format!("rail: no daemon runs: {text}\n"));
                 // Whoever may not look at the tables is told no more.
                 if rail_linux::guard::is_closed() == Ok(true) {
                     complain(&format!("rail: {GUARD_IS_CLOSED}\n"));
                 }
                 exit::NO_DAEMON.into()
+            }
+            Self::Busy(text) => {
+                complain(&format!("rail: {text}\n"));
+                exit::BUSY.into()
+            }
+            Self::Denied(text) => {
+                complain(&format!("rail: {text}; run as root\n"));
+                exit::ERROR.into()
             }
             Self::Refused(text) => {
                 complain(&format!("rail: {text}\n"));
@@ -62,7 +74,7 @@ pub(super) struct Answers {
 /// Sends a command.
 ///
 /// # Errors
-/// [`Failure::NoDaemon`] when nobody listens, [`Failure::Refused`] when it takes no more clients.
+/// [`Failure::NoDaemon`] when nobody listens, [`Failure::Busy`] when it takes no more clients.
 pub(super) fn ask(
     runtime_dir: &Path,
     access: Access,
@@ -85,14 +97,24 @@ pub(super) fn ask_once(
     first_that_serves(runtime_dir, access, |path| {
         let mut answers = ask_at(path, command, Some(patience))?;
         let answer = answers.next_line()?;
-        let answer = answer.ok_or_else(|| Failure::NoDaemon("it closed the connection".into()))?;
+        let answer =
+            answer.ok_or_else(|| Failure::Busy("the daemon closed the connection".into()))?;
         accept(answer)
     })
 }
 
 fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<Answers, Failure> {
-    let told = |error: &dyn Display| Failure::NoDaemon(format!("{}: {error}", path.display()));
-    let mut stream = connect(path).map_err(|e| told(&e))?;
+    let told = |error: &dyn Display| Failure::Busy(format!("{}: {error}", path.display()));
+    let mut stream = connect(path).map_err(|error| {
+        let text = format!("{}: {error}", path.display());
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Failure::NoDaemon(text),
+            ErrorKind::PermissionDenied => Failure::Denied(text),
+            // The queue of those who want to connect is full.
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Failure::Busy(SILENT.into()),
+            _ => Failure::Busy(text),
+        }
+    })?;
     stream.set_read_timeout(Some(patience.unwrap_or(SOON))).map_err(|e| told(&e))?;
     let sent = stream.write_all(format!("{command}\n").as_bytes());
     let most = if patience.is_some() { MOST_BYTES } else { u64::MAX };
@@ -126,7 +148,9 @@ pub(super) fn status(runtime_dir: &Path) -> Result<Value, Failure> {
 pub(super) fn accept(answer: Value) -> Result<Value, Failure> {
     if answer.get("ok") == Some(&Value::Bool(false)) {
         let words = answer.get("error").and_then(Value::as_str).unwrap_or("refused");
-        return Err(Failure::Refused(words.to_owned()));
+        let words = words.to_owned();
+        let is_crowded = words.starts_with(CROWDED);
+        return Err(if is_crowded { Failure::Busy(words) } else { Failure::Refused(words) });
     }
     Ok(answer)
 }
@@ -141,9 +165,9 @@ impl Answers {
                 .map(Some)
                 .map_err(|e| Failure::Refused(format!("the answer cannot be read: {e}"))),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(Failure::NoDaemon("it is there, but does not answer".into()))
+                Err(Failure::Busy(SILENT.into()))
             }
-            Err(error) => Err(Failure::NoDaemon(error.to_string())),
+            Err(error) => Err(Failure::Busy(format!("the daemon does not answer: {error}"))),
         }
     }
 }
@@ -164,16 +188,12 @@ fn first_that_serves<T>(
     for name in names {
         match ask(&runtime_dir.join(name)) {
             Ok(answer) => return Ok(answer),
-            Err(failure) => {
-                let is_no = matches!(&failure, Failure::Refused(text) if !text.contains(CROWDED));
-                if is_no {
-                    return Err(failure);
-                }
-                // A refusal says more than a socket that is not there.
-                if first.is_none() || matches!(failure, Failure::Refused(_)) {
-                    first = Some(failure);
-                }
+            Err(failure @ Failure::Refused(_)) => return Err(failure),
+            // That somebody is there says more than a socket that is not there.
+            Err(failure) if first.is_none() || matches!(failure, Failure::Busy(_)) => {
+                first = Some(failure);
             }
+            Err(_) => {}
         }
     }
     Err(first.unwrap_or(Failure::NoDaemon(String::new())))
@@ -196,5 +216,7 @@ pub(super) fn is_listening(runtime_dir: &Path) -> bool {
 pub(super) const SOON: Duration = Duration::from_secs(5);
 /// Longer answers are not ours.
 const MOST_BYTES: u64 = 16 << 20;
+/// It took the question, or would have to take the connection first.
+const SILENT: &str = "the daemon does not answer";
 /// Begins the refusal of a socket that has no room.
 const CROWDED: &str = "too many clients";

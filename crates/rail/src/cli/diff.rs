@@ -32,7 +32,12 @@ pub(super) fn run(options: &RunOptions, file: &Path) -> ExitCode {
     }
     let options = RunOptions { config: file.into(), ..options.clone() };
     match daemon::plan(&options, false) {
-        Ok(steps) => say(&summary(&steps)),
+        Ok(steps) => {
+            for remark in steps.iter().filter(|step| step.starts_with("# ")) {
+                say(&format!("{}\n", clean(remark)));
+            }
+            say(&summary(&steps))
+        }
         Err(text) => {
             complain(&format!("rail: no plan: {}\n", clean(&text)));
             true
@@ -52,10 +57,14 @@ fn in_force(options: &RunOptions) -> Result<String, ExitCode> {
             })?;
             Ok(load::effective(&config))
         }
-        // It does not run, or we may not ask it.
-        Err(Failure::NoDaemon(_) | Failure::Refused(_)) => {
+        // Only then is the file what a start would take. Of a daemon that does not answer nobody
+        // knows what is in force.
+        Err(Failure::NoDaemon(_)) => {
+            let path = clean(&options.config.display().to_string());
+            complain(&format!("rail: no daemon runs; compared with {path}\n"));
             loaded(&options.config).map(|(config, _)| load::effective(&config))
         }
+        Err(failure) => Err(failure.tell()),
     }
 }
 

@@ -291,8 +291,10 @@ mod exit {
     pub(super) const ERROR: u8 = 1;
     /// No usable uplink.
     pub(super) const NO_UPLINK: u8 = 2;
-    /// No daemon answers.
+    /// No daemon runs.
     pub(super) const NO_DAEMON: u8 = 3;
+    /// The daemon does not answer, or takes no more clients (`EX_TEMPFAIL`).
+    pub(super) const BUSY: u8 = 75;
     /// The command line was not understood (`EX_USAGE`).
     pub(super) const USAGE: u8 = 64;
 }

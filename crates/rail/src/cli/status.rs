@@ -22,10 +22,10 @@ pub(super) fn run(runtime_dir: &Path, as_json: bool, watch: bool) -> ExitCode {
     loop {
         let (text, code) = match client::status(runtime_dir) {
             Ok(value) => match read(&value) {
-                Ok(status) if as_json => (as_lines(&value, watch), exit_code(&status)),
+                Ok(status) if as_json => (as_lines(&value, watch), exit_code(&status).into()),
                 Ok(status) => {
                     columns.refresh();
-                    (render(&status, Paint::for_stdout(), &columns), exit_code(&status))
+                    (render(&status, Paint::for_stdout(), &columns), exit_code(&status).into())
                 }
                 Err(text) => {
                     complain(&text);
@@ -33,14 +33,11 @@ pub(super) fn run(runtime_dir: &Path, as_json: bool, watch: bool) -> ExitCode {
                 }
             },
             Err(failure) if !watch => return failure.tell(),
-            Err(failure) => {
-                failure.tell();
-                (String::new(), exit::NO_DAEMON)
-            }
+            Err(failure) => (String::new(), failure.tell()),
         };
         let before = if clear { "\x1b[H\x1b[2J" } else { "" };
         if !say(&format!("{before}{text}")) || !watch {
-            return code.into();
+            return code;
         }
         sleep(Duration::from_secs(1));
     }
