@@ -2,9 +2,10 @@
 //!
 //! The loop runs with real-time scheduling, so whatever it does for clients is
 //! taken from every other program. Promises: all users but root together get at
-//! most a fixed part of a core, each of them less than that, and new
-//! connections are counted apart, so that who only connects delays nobody who
-//! is connected. Leaves out whose connection it is: the kernel tells.
+//! most a fixed part of a core, each of them less than that. New connections are
+//! counted apart, so that a user who only connects delays nobody who is
+//! connected, and is the only one who is turned away. Leaves out whose
+//! connection it is: the kernel tells.
 
 use rail_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
@@ -14,7 +15,18 @@ use std::collections::BTreeMap;
 pub(super) struct Allowance {
     door: Bucket,
     all: Bucket,
-    users: BTreeMap<u32, Bucket>,
+    users: BTreeMap<u32, Account>,
+}
+
+/// What is left for one user.
+#[derive(Debug)]
+struct Account {
+    answers: Bucket,
+    entries: Bucket,
+}
+
+impl Account {
+    const NEW: Self = Self { answers: Bucket::new(EACH), entries: Bucket::new(EACH) };
 }
 
 impl Allowance {
@@ -25,7 +37,7 @@ impl Allowance {
 
     /// True if this user may be served now.
     pub(super) fn is_open(&self, user: u32, now: Instant) -> bool {
-        self.all.is_open(now) && self.users.get(&user).is_none_or(|bucket| bucket.is_open(now))
+        self.all.is_open(now) && self.users.get(&user).is_none_or(|user| user.answers.is_open(now))
     }
 
     /// True if a connection may be accepted now.
@@ -36,27 +48,46 @@ impl Allowance {
     /// Something was done for this user.
     pub(super) fn charge(&mut self, user: u32, spent: Duration, now: Instant) {
         self.all.charge(spent, now);
-        if self.users.len() >= MOST_USERS {
-            // Who is not in debt loses nothing.
-            self.users.retain(|_, bucket| !bucket.is_open(now));
-        }
-        self.users.entry(user).or_insert(Bucket::new(EACH)).charge(spent, now);
+        self.account(user, now).answers.charge(spent, now);
     }
 
-    /// A connection was accepted or turned away.
+    /// True if this user may have another connection; one that may not is closed before it costs
+    /// anything. It is the user's alone: whoever connects without end closes the door for nobody else.
+    pub(super) fn enter(&mut self, user: u32, now: Instant) -> bool {
+        let entries = &mut self.account(user, now).entries;
+        let is_open = entries.is_open(now);
+        if is_open {
+            entries.charge(LEAST, now);
+        }
+        is_open
+    }
+
+    fn account(&mut self, user: u32, now: Instant) -> &mut Account {
+        if self.users.len() >= MOST_USERS {
+            // Who is not in debt loses nothing.
+            let in_debt = |user: &Account| !user.answers.is_open(now) || !user.entries.is_open(now);
+            self.users.retain(|_, user| in_debt(user));
+        }
+        self.users.entry(user).or_insert(Account::NEW)
+    }
+
+    /// Connections were accepted or turned away, as many as came together.
     pub(super) fn charge_door(&mut self, spent: Duration, now: Instant) {
         self.door.charge(spent, now);
     }
 
     /// When somebody who must wait may be served again.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let buckets = [&self.door, &self.all].into_iter().chain(self.users.values());
+        let buckets = [&self.door, &self.all]
+            .into_iter()
+            .chain(self.users.values().map(|user| &user.answers));
         buckets.filter_map(|bucket| bucket.closed_until).min()
     }
 
     /// Opens what has waited long enough; true if there was any.
     pub(super) fn open(&mut self, now: Instant) -> bool {
-        let buckets = [&mut self.door, &mut self.all].into_iter().chain(self.users.values_mut());
+        let users = self.users.values_mut().map(|user| &mut user.answers);
+        let buckets = [&mut self.door, &mut self.all].into_iter().chain(users);
         // Each is opened, whatever the ones before were.
         buckets.filter_map(|bucket| bucket.open(now).then_some(())).count() > 0
     }
@@ -113,12 +144,13 @@ fn nanos(d: Duration) -> i64 {
     i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// For each user, in a second: about 50 questions.
+/// For each user, in a second: about 50 questions, and as much again for 50 connections.
 const EACH: Duration = Duration::from_millis(10);
 /// For all of them together.
 const ALL: Duration = Duration::from_millis(20);
-/// For accepting connections.
-const DOOR: Duration = Duration::from_millis(10);
+/// For accepting connections: thousands, for those of a user who may not enter wait in the same
+/// queue of the kernel as those of all others.
+const DOOR: Duration = Duration::from_millis(30);
 /// Anything costs as much: the pass around it is not measured.
 const LEAST: Duration = Duration::from_micros(200);
 /// Nothing costs more: a machine that stands still is nobody's fault.
@@ -190,5 +222,21 @@ mod tests {
             allowance.charge_door(MS, until);
         }
         assert!(!allowance.is_door_open(until) && allowance.is_open(1, until));
+    }
+
+    /// Given a user who connects without end, then it may enter about fifty times a second, another
+    /// one always, and whoever is connected is served.
+    #[test]
+    fn a_user_who_only_connects_is_turned_away_alone() {
+        let mut allowance = Allowance::new();
+        let start = Instant::from_nanos(1_000_000_000_000);
+        let mut entered = 0;
+        for step in 0..100_000 {
+            let now = start + Duration::from_micros(100) * step;
+            entered += u32::from(allowance.enter(65_534, now));
+            assert!(step % 500 != 0 || allowance.enter(1000, now), "at step {step}");
+            assert!(allowance.is_open(65_534, now) && allowance.is_open(1000, now));
+        }
+        assert!((700..=800).contains(&entered), "{entered} entered");
     }
 }

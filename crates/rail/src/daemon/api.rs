@@ -21,7 +21,7 @@ use rustix::net::sockopt::socket_peercred;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -231,23 +231,23 @@ impl Api {
     }
 
     fn accept(&mut self, poller: &Poller, index: usize) {
-        // A burst is taken over several passes.
-        for _ in 0..16 {
-            let begun = clock::now();
+        let begun = clock::now();
+        let mut now = begun;
+        // Many at once are cheap; a burst that takes longer is taken over several passes.
+        while now.since(begun) < BURST {
             match self.listeners[index].socket.accept() {
-                Ok((stream, _)) => self.admit(poller, stream, index, begun),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Ok((stream, _)) => self.admit(poller, stream, index, now),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // The client has gone again.
                 Err(e) if e.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => return self.accept_with_reserve(poller, index, begun),
+                Err(_) => return self.accept_with_reserve(poller, index, now),
             }
-            let now = clock::now();
-            if index != CONTROL {
-                self.allowance.charge_door(now.since(begun), now);
-                if !self.allowance.is_door_open(now) {
-                    return self.listeners[index].listen(poller, false, now);
-                }
-            }
+            now = clock::now();
+        }
+        if index != CONTROL {
+            self.allowance.charge_door(now.since(begun), now);
+            let is_open = self.allowance.is_door_open(now);
+            self.listeners[index].listen(poller, is_open, now);
         }
     }
 
@@ -265,19 +265,24 @@ impl Api {
     }
 
     fn admit(&mut self, poller: &Poller, stream: UnixStream, index: usize, now: Instant) {
+        let may_write = index == CONTROL;
+        let Ok(peer) = socket_peercred(&stream) else { return };
+        if !peer.uid.is_root() && !self.allowance.enter(peer.uid.as_raw(), now) {
+            // The buffer of a new connection is empty, so that this cannot block.
+            let _ = (&stream).write_all(TOO_OFTEN);
+            return;
+        }
         if stream.set_nonblocking(true).is_err() {
             return;
         }
-        let may_write = index == CONTROL;
-        let Ok(peer) = socket_peercred(&stream) else { return };
         let mut client = Client::new(stream, may_write, peer.uid.as_raw(), now);
         if may_write && !is_trusted(&peer) {
             client.refuse("not permitted; ask as root, or use rail-ro.sock to look");
             client.flush();
             return;
         }
-        if !self.has_room(&client, now) {
-            client.refuse("too many clients; try again");
+        if !self.has_room(poller, &client, now) {
+            client.refuse(CROWDED);
             client.flush();
             return;
         }
@@ -290,13 +295,15 @@ impl Api {
     }
 
     /// Counted for each socket: the public one cannot lock out the administrator. Root takes the
-    /// place of one who asks nothing.
-    fn has_room(&mut self, client: &Client, now: Instant) -> bool {
+    /// place of one who asks nothing, others that of the user who has most.
+    fn has_room(&mut self, poller: &Poller, client: &Client, now: Instant) -> bool {
         let here = |other: &&Client| other.may_write == client.may_write;
         let others = self.clients.values().filter(here);
         if !client.is_root() {
             let own = others.clone().filter(|other| other.user == client.user).count();
-            return own < MOST_OF_ONE_USER && others.count() < MOST_CLIENTS;
+            let count = others.count();
+            return own < MOST_OF_ONE_USER
+                && (count < MOST_CLIENTS || self.make_room(poller, client.may_write, own));
         }
         if others.count() < MOST_CLIENTS {
             return true;
@@ -306,6 +313,34 @@ impl Api {
         });
         let longest = idle.min_by_key(|(_, other)| other.asked).map(|(id, _)| *id);
         longest.is_some_and(|id| self.clients.remove(&id).is_some())
+    }
+
+    /// Takes a place from the user who has most of them, for one who has `own`: the newest follower
+    /// goes, or else who has been there longest without a question. Nobody gives a place to a user who
+    /// would then have more; but for their first one there is always a place.
+    fn make_room(&mut self, poller: &Poller, may_write: bool, own: usize) -> bool {
+        let here: Vec<(&ClientId, &Client)> = self
+            .clients
+            .iter()
+            .filter(|(_, other)| other.may_write == may_write && !other.is_root())
+            .collect();
+        let of = |user| here.iter().filter(|(_, other)| other.user == user).count();
+        let rank = |(id, other): &(&ClientId, &Client)| {
+            let waits = !other.follows && !other.is_waiting();
+            let age = if other.follows { **id } else { ClientId::MAX - **id };
+            (of(other.user), other.follows, waits, age)
+        };
+        let Some(&(&id, victim)) = here.iter().max_by_key(|one| rank(one)) else { return false };
+        if own > 0 && of(victim.user) <= own + 1 {
+            return false;
+        }
+        if let Some(victim) = self.clients.get_mut(&id) {
+            victim.refuse(CROWDED);
+            victim.flush();
+            victim.broken = true;
+        }
+        self.update(poller, id, clock::now());
+        true
     }
 
     fn flush(&mut self, poller: &Poller, id: ClientId) {
@@ -364,6 +399,13 @@ const CONTROL: usize = 0;
 const MOST_CLIENTS: usize = 32;
 /// Most of them that one user may have, but for root.
 const MOST_OF_ONE_USER: usize = 8;
+/// How long connections are accepted in one pass.
+const BURST: Duration = Duration::from_millis(1);
+/// Said to whom there is no place for, or no longer; clients know it by how it begins.
+const CROWDED: &str = "too many clients; try again";
+/// Said to whom connects more often than it may.
+const TOO_OFTEN: &[u8] =
+    b"{\"error\":\"too many clients: this user connects too often\",\"ok\":false}\n";
 /// How long a connection may be open without a question.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -180,6 +180,11 @@ impl Client {
         !self.follows && !self.owed
     }
 
+    /// True if a question is here that is not answered yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.owed || self.has_line()
+    }
+
     /// Reads once; what comes too fast waits in the kernel.
     pub(super) fn read(&mut self) {
         let mut chunk = [0; 16 * 1024];

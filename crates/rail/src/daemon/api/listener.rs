@@ -35,6 +35,9 @@ impl Listener {
         let bound = UnixListener::bind(&path);
         umask(before);
         let socket = bound?;
+        // With the most that the kernel allows, those of a user who connects without end would keep
+        // everybody else waiting.
+        rustix::net::listen(&socket, WAITING)?;
         socket.set_nonblocking(true)?;
         Ok(Self { path, socket, token, rests_until: None, is_polled: true })
     }
@@ -64,5 +67,7 @@ impl Listener {
     }
 }
 
+/// How many connections may wait to be accepted: fewer than one pass can take.
+const WAITING: i32 = 128;
 /// How long a listener rests when there is no descriptor or no memory for a connection.
 const REST: Duration = Duration::from_millis(100);

@@ -80,13 +80,16 @@ impl Drop for Bench {
 
 /// A connection of a user without rights.
 fn connect_as(user: u32, path: &Path) -> UnixStream {
-    let path = path.to_owned();
-    let connect = move || {
+    as_user(user, || UnixStream::connect(path).unwrap())
+}
+
+fn as_user<T: Send>(user: u32, act: impl FnOnce() -> T + Send) -> T {
+    let act = move || {
         let user = rustix::process::Uid::from_raw(user);
         rustix::thread::set_thread_res_uid(user, user, user).unwrap();
-        UnixStream::connect(path).unwrap()
+        act()
     };
-    std::thread::spawn(connect).join().unwrap()
+    std::thread::scope(|scope| scope.spawn(act).join().unwrap())
 }
 
 fn line(stream: &UnixStream) -> String {
@@ -283,6 +286,67 @@ fn who_asks_without_a_pause_has_to_wait() {
     }
     // One of before may have waited, too.
     assert!(bench.settle().len() >= 3);
+}
+
+/// Given a user who connects and hangs up without end, then its connections are closed at once, and
+/// another user is answered in the same passes.
+#[test]
+fn who_only_connects_keeps_nobody_waiting() {
+    let mut bench = Bench::new("flood");
+    let path = bench.dir.join("rail-ro.sock");
+    for round in 0..8 {
+        let flood = || (0..100).for_each(|_| drop(UnixStream::connect(&path).unwrap()));
+        as_user(65_534, flood);
+        let mut other = connect_as(65_533, &path);
+        other.write_all(b"{\"command\":\"status\"}\n").unwrap();
+        let mut asked = bench.settle();
+        // The door may be closed for a moment.
+        let end = clock::now() + Duration::from_secs(2);
+        while asked.is_empty() && clock::now() < end {
+            asked = bench.settle();
+        }
+        assert_eq!(asked, [Request::Status], "round {round}");
+        assert_eq!(line(&other), "{\"ok\":true,\"status\":{}}\n");
+    }
+    let late = connect_as(65_534, &path);
+    bench.settle();
+    assert!(line(&late).contains("connects too often"));
+    assert_eq!(bench.api.clients.len(), 0, "{:?}", bench.api.clients);
+}
+
+/// Given a few users who hold every place and follow, when another one comes, then it is answered: the
+/// newest of those who have most had to go. Whoever has several takes none from those who have as many.
+#[test]
+fn another_user_always_finds_a_place() {
+    let mut bench = Bench::new("full");
+    let path = bench.dir.join("rail-ro.sock");
+    let mut crowd = Vec::new();
+    for user in 100_001..=100_004 {
+        for _ in 0..MOST_OF_ONE_USER {
+            let mut stream = connect_as(user, &path);
+            stream.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
+            crowd.push(stream);
+        }
+        bench.settle();
+    }
+    assert_eq!(bench.api.clients.len(), MOST_CLIENTS);
+    let mut others = Vec::new();
+    for user in 2000..2010 {
+        let mut other = connect_as(user, &path);
+        other.write_all(b"{\"command\":\"status\"}\n").unwrap();
+        assert_eq!(bench.settle(), [Request::Status]);
+        assert_eq!(line(&other), "{\"ok\":true,\"status\":{}}\n");
+        assert_eq!(bench.api.clients.len(), MOST_CLIENTS);
+        others.push(other);
+    }
+    assert!(line(crowd.last().unwrap()).contains("too many clients"));
+    let of = |bench: &Bench, user| bench.api.clients.values().filter(|c| c.user == user).count();
+    assert_eq!([100_001, 100_004].map(|user| of(&bench, user)), [6, 5]);
+    for _ in 0..MOST_OF_ONE_USER {
+        others.push(connect_as(2000, &path));
+        bench.settle();
+    }
+    assert_eq!(of(&bench, 2000), 4, "{:?}", bench.api.clients);
 }
 
 /// Given a conflict with a rule, when it is told, kept or followed, then root reads the rule, and others
