@@ -8,6 +8,7 @@ mod addresses;
 mod apply;
 mod attackers;
 mod beside;
+mod borders;
 mod churn;
 mod clamp;
 mod conflicts;

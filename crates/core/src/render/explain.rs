@@ -181,6 +181,10 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "wan_forward" => {
             "what an uplink may open towards the inside; the rest is dropped and counted"
         }
+        "forged_inside" => {
+            "the first packet of a connection from a network that may not reach everything: one whose \
+             source is not reached by that interface is dropped and counted"
+        }
         "inside_input" => {
             "what the hosts of a network of kind `dmz` or `guest` may ask of the router; the rest is \
              dropped and counted"

@@ -113,6 +113,7 @@ fn mangle(rules: &Rules<'_>) -> String {
     out.push(format!("rail-restore -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
     out.push(format!("rail-restore -m mark ! --mark 0x0/{mask} -j RETURN"));
     out.push(format!("rail-restore {UNWRAPPED} -j RETURN"));
+    out.extend(forged(rules));
     out.push(format!("rail-pin {WRAPPED} -j RETURN"));
     for line in rules.lines {
         let (ifname, mark) = (line.uplink.ifname, &line.mark);
@@ -142,6 +143,23 @@ fn mangle(rules: &Rules<'_>) -> String {
     }
     let text = table("mangle", &chains, &out);
     with_chains(text, "mangle", &jumped)
+}
+
+/// First packets from a closed network: the router must lead back to the source by the interface it came
+/// in by. The sources of what a provider's box sends lead elsewhere.
+fn forged(rules: &Rules<'_>) -> Vec<String> {
+    let except = match rules.family {
+        Family::V4 => "0.0.0.0/32",
+        Family::V6 => "fe80::/10",
+    };
+    let has_box = |ifname: IfName| rules.lines.iter().any(|line| line.uplink.ifname == ifname);
+    let strict = networks::closed(rules.config).into_iter().filter(|ifname| !has_box(*ifname));
+    let rule = |ifname| {
+        format!(
+            "rail-restore -i {ifname} ! -s {except} -m conntrack --ctstate NEW -m rpfilter --invert -j DROP"
+        )
+    };
+    strict.map(rule).collect()
 }
 
 /// Restricts a rule to what is beyond the neighbours of an uplink, who are reached directly.
@@ -305,8 +323,12 @@ fn filter(rules: &Rules<'_>) -> String {
         out.extend(gates(ifname, inward));
     }
     let closed = firewall::closed_devices(rules.config, &Facts::default());
+    let outside = rules.lines.iter().map(|line| line.uplink).filter(|u| !rules.config.is_inside(u));
+    let outside: BTreeSet<IfName> =
+        outside.map(|uplink| uplink.ifname).chain(closed.iter().copied()).collect();
     out.extend(closed.into_iter().flat_map(|ifname| gates(ifname, inward)));
     let icmp = icmp(rules.family);
+    out.extend(told(rules.family, "rail-wan", &["redirect"]));
     let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
     out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
     out.extend(public.iter().map(|what| format!("rail-public {what} -j RETURN")));
@@ -317,6 +339,8 @@ fn filter(rules: &Rules<'_>) -> String {
     for open in [KNOWN, UNWRAPPED, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
     }
+    // A question of a stranger goes to a host inside, and not out again with an uplink's address.
+    out.extend(outside.iter().map(|ifname| format!("rail-closed -o {ifname} -p {icmp} -j DROP")));
     out.push(format!("rail-closed -p {icmp} -j RETURN"));
     out.push("rail-closed -j DROP".into());
     let mut chains = vec!["rail-wan".to_string(), "rail-closed".to_string()];
@@ -342,6 +366,12 @@ const fn icmp(family: Family) -> &'static str {
         Family::V4 => "icmp",
         Family::V6 => "ipv6-icmp",
     }
+}
+
+/// Drops messages that say where the router's own packets go.
+fn told(family: Family, chain: &str, types: &[&str]) -> Vec<String> {
+    let types = types.iter().filter(|_| family == Family::V6);
+    types.map(|kind| format!("{chain} -p ipv6-icmp --icmpv6-type {kind} -j DROP")).collect()
 }
 
 /// What an inside network may not reach; the chain of its own, if there is such.
@@ -385,8 +415,8 @@ fn services(family: Family) -> Vec<String> {
         format!("-p udp --dport {}", networks::DNS),
         format!("-p udp --dport {addresses}"),
     ];
-    let mut rules: Vec<String> =
-        open.iter().map(|what| format!("rail-inside {what} -j RETURN")).collect();
+    let mut rules = told(family, "rail-inside", &["router-advertisement", "redirect"]);
+    rules.extend(open.iter().map(|what| format!("rail-inside {what} -j RETURN")));
     rules.push("rail-inside -j DROP".into());
     rules
 }

@@ -31,6 +31,9 @@ const IPV4_TCP_HEADERS: u32 = 40;
 /// What came out of an IPsec tunnel: its policy has said that it may.
 const UNWRAPPED: &str = "meta secpath exists";
 
+/// ICMP of both families.
+pub(super) const ICMP: &str = "meta l4proto { icmp, ipv6-icmp }";
+
 /// Which packets of a TCP handshake have a segment size.
 const SYN: &str = "tcp flags & (syn | rst) == syn";
 /// Limits the segment size to the MTU of the route; it only ever lowers it.
@@ -81,6 +84,9 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         plain(arrivals(first), shared::arrivals(facts, &here.collect::<Vec<_>>()))
     }));
     chains.extend(port_forward::hairpin(config, &lines));
+    if config.firewall.mode != FirewallMode::Off {
+        chains.extend(networks::forged(config));
+    }
     chains.push(restore(config, &lines));
     chains.push(classify(config, facts, &lines));
     let own: Vec<String> = port_forward::from_router(config, &lines).into_iter().collect();
@@ -94,7 +100,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     }
     if config.firewall.mode != FirewallMode::Off {
         chains.push(from_uplink_to_router(config));
-        chains.push(from_uplink_to_inside(config));
+        chains.push(from_uplink_to_inside(config, facts, &lines));
         chains.extend(networks::chains(config, &lines));
         let mut gates = closed_gates(config, facts, "wan_input");
         gates.extend(networks::input_gates(config));
@@ -216,11 +222,16 @@ fn restored(config: &Config, lines: &[Line<'_>]) -> String {
 
 /// New connections: those from an uplink belong to it, the others get a slot. Those from the
 /// inside, which are most, are asked for first: one comparison is cheaper than a map of devices.
-/// Only what asks for one of our own addresses comes before it, and takes no slot. What came out of
+/// Only what a closed network forges, and what asks for one of our own addresses, comes before it,
+/// and takes no slot. What came out of
 /// an IPsec tunnel is from no uplink, though its interface says so.
 fn classify(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     let slot = bucket::rules(config, facts);
-    let mut rules: Vec<String> = port_forward::into_hairpin(config, lines).into_iter().collect();
+    let mut rules = Vec::new();
+    if config.firewall.mode != FirewallMode::Off {
+        rules.extend(networks::into_forged(config, lines));
+    }
+    rules.extend(port_forward::into_hairpin(config, lines));
     rules.extend(lines.iter().filter(|l| l.inside).map(|l| beside::midway(l.uplink, l.id)));
     if let Some(inside) = inside(config) {
         rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule}")));
@@ -255,22 +266,33 @@ pub(super) fn by(line: &Line<'_>) -> String {
 
 fn from_uplink_to_router(config: &Config) -> Chain {
     let mut rules = vec![
-        "ct state established,related accept".to_string(),
+        "ct state established accept".to_string(),
+        // The router's own IPv6 may come from advertisements, but no neighbour moves its ways. A redirect
+        // may be related.
+        "icmpv6 type nd-redirect counter drop".to_string(),
+        "ct state related accept".to_string(),
         format!("{UNWRAPPED} accept"),
         "ct status dnat accept".to_string(),
-        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
+        format!("{ICMP} accept"),
     ];
     rules.extend(allow::nft(&config.firewall.allow));
     rules.push("counter drop".to_string());
     plain("wan_input".into(), rules)
 }
 
-fn from_uplink_to_inside(config: &Config) -> Chain {
-    let mut rules = vec![
-        "ct status dnat accept".to_string(),
-        format!("{UNWRAPPED} accept"),
-        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
-    ];
+/// A question of a stranger goes to a host inside, and not out again by an uplink with its address.
+fn from_uplink_to_inside(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
+    let mut rules = vec!["ct status dnat accept".to_string(), format!("{UNWRAPPED} accept")];
+    let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink.ifname);
+    let outside: BTreeSet<IfName> = outside.chain(closed_devices(config, facts)).collect();
+    let outside = any_of(outside.iter().map(|ifname| format!("\"{ifname}\"")).collect());
+    let boxes = lines.iter().filter(|line| line.inside).map(|line| {
+        let (ifname, gateway) = (line.uplink.ifname, line.uplink.gateway);
+        format!("{ICMP} oifname \"{ifname}\" rt ip nexthop {gateway} counter drop")
+    });
+    rules.extend(boxes);
+    let inward = outside.map_or_else(String::new, |devices| format!(" oifname != {devices}"));
+    rules.push(format!("{ICMP}{inward} accept"));
     rules.extend(allow::nft_inside(&config.firewall.allow));
     rules.push("counter drop".into());
     plain("wan_forward".into(), rules)

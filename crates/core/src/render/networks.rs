@@ -7,13 +7,18 @@
 //!
 //! The chain of a network ends in a drop and names what is open, so that an interface nobody
 //! thought of (a tunnel, containers) is closed to guests.
+//!
+//! A host there has no business with the source of another one either. A first packet that bears the
+//! source of a LAN host would note a connection that is that host's, and every answer to it, from
+//! whomever, would be let through to that host.
 
-use super::firewall::{Gate, Line, any_of, plain};
+use super::firewall::{Gate, ICMP, Line, any_of, plain};
 use super::forward::hairpin_publics;
 use crate::config::{Config, Network, NetworkKind, Reach};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::state::{Chain, Key, Resource, State};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -63,6 +68,44 @@ fn gates(
     let own = config.networks.iter().map(|network| (network.ifname, network));
     let all = own.chain(config.maybe_closed()).filter(|(_, network)| which(network));
     all.map(|(ifname, network)| (ifname, chain(network))).collect()
+}
+
+/// Interfaces of networks that may not reach everything, or not the router.
+pub(super) fn closed(config: &Config) -> BTreeSet<IfName> {
+    let gates = forward_gates(config).into_iter().chain(input_gates(config));
+    gates.map(|(ifname, _)| ifname).collect()
+}
+
+/// The rules that send first packets from them to [`forged`]. A provider's box may stand in such a
+/// network, and what the world sends by it has sources that lead elsewhere: there only sources of
+/// other inside networks are forged.
+pub(super) fn into_forged(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
+    let has_box = |ifname: IfName| lines.iter().any(|l| l.inside && l.uplink.ifname == ifname);
+    let (boxes, strict): (Vec<IfName>, Vec<IfName>) =
+        closed(config).into_iter().partition(|ifname| has_box(*ifname));
+    let strict = any_of(strict.into_iter().map(quoted).collect());
+    let mut rules: Vec<String> =
+        strict.map(|strict| format!("iifname {strict} jump {FORGED}")).into_iter().collect();
+    for ifname in boxes {
+        let others = interfaces(config, |other| other.ifname != ifname);
+        rules.extend(others.map(|others| {
+            let ifname = quoted(ifname);
+            format!("iifname {ifname} {LEADS_ELSEWHERE} fib saddr oifname {others} counter drop")
+        }));
+    }
+    rules
+}
+
+/// The chain for first packets from a closed network: the router must lead back to the source by the
+/// interface it came in by. A host without an address asks for one from none, and neighbours speak
+/// from addresses of the link. What came out of an IPsec tunnel has the source that its policy names.
+pub(super) fn forged(config: &Config) -> Option<Chain> {
+    let rules = vec![
+        "meta secpath exists return".to_string(),
+        format!("ip saddr != 0.0.0.0 {LEADS_ELSEWHERE} counter drop"),
+        format!("ip6 saddr != {{ ::, fe80::/10 }} {LEADS_ELSEWHERE} counter drop"),
+    ];
+    (!closed(config).is_empty()).then(|| plain(FORGED.into(), rules))
 }
 
 /// The chains behind the gates.
@@ -117,8 +160,11 @@ pub(super) fn reached(config: &Config, network: &Network, names: &[String]) -> V
 /// What strangers may ask of the router: names, addresses, and whether it is there.
 fn services() -> Vec<String> {
     vec![
-        "ct state established,related accept".to_string(),
-        "meta l4proto { icmp, ipv6-icmp } accept".to_string(),
+        "ct state established accept".to_string(),
+        // Who sends these says where the router's own packets go. A redirect may be related.
+        "icmpv6 type { nd-router-advert, nd-redirect } counter drop".to_string(),
+        "ct state related accept".to_string(),
+        format!("{ICMP} accept"),
         format!("tcp dport {DNS} accept"),
         format!("udp dport {{ {DNS}, {DHCP}, {DHCP6} }} accept"),
         "counter drop".to_string(),
@@ -132,6 +178,12 @@ fn quoted(ifname: IfName) -> String {
 fn chain(network: &Network) -> String {
     format!("net_{}", network.name)
 }
+
+/// No route to the source leads by the interface that the packet came in by. It asks
+/// without a mark, and so `main` comes first.
+const LEADS_ELSEWHERE: &str = "fib saddr . iif oif missing";
+
+const FORGED: &str = "forged_inside";
 
 /// No network can be called so: its chain begins otherwise.
 const INPUT: &str = "inside_input";

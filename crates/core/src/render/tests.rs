@@ -265,7 +265,8 @@ fn networks_of_every_kind() {
     state.retain(|key, _| matches!(key, Key::Firewall | Key::Address { .. }));
     let Some(Resource::Firewall(table)) = state.get_mut(&Key::Firewall) else { unreachable!() };
     let about = |name: &str| {
-        ["hairpin", "classify", "translate", "inside_input", "input", "forward"].contains(&name)
+        ["hairpin", "classify", "translate", "inside_input", "input", "forward", "forged_inside"]
+            .contains(&name)
             || name.starts_with("net_")
     };
     table.chains.retain(|chain| about(&chain.name));
