@@ -102,3 +102,38 @@ fn closed_interfaces_reach_no_forward() {
     assert!(text.contains(classify), "{text}");
     assert_eq!(text.matches("    ip daddr 100.64.1.2 goto hairpin\n").count(), 1, "{text}");
 }
+
+/// Given closed networks, one with a provider's box, then what begins in the others needs a source that
+/// leads back, in every form; beside the box no other inside network's source passes. Without a
+/// filter of ours, and from a LAN that may reach everything, nothing is asked.
+#[test]
+fn closed_networks_are_asked_for_their_sources() {
+    let mut config = four_networks();
+    config.uplinks[1].ifname = "guest0".parse().unwrap();
+    config.uplinks[1].address = "10.9.1.1/24".parse().unwrap();
+    let text = chains(&config, &facts(&config, &[0]), &["classify"]);
+    for rule in [
+        "iifname { \"dmz0\", \"till0\" } jump forged_inside\n",
+        "iifname \"guest0\" fib saddr . iif oif missing fib saddr oifname \
+         { \"lan0\", \"dmz0\", \"till0\" } counter drop\n",
+    ] {
+        assert!(text.contains(rule), "{text}");
+    }
+    config.firewall.mode = FirewallMode::External;
+    let saved = Saved::default();
+    assert!(external::nft(&config, &saved).contains("jump forged_inside"));
+    for (family, except) in [(Family::V4, "0.0.0.0/32"), (Family::V6, "fe80::/10")] {
+        let text = external::iptables(&config, &saved, family);
+        let rule = |ifname| {
+            alloc::format!(
+                "-A rail-restore -i {ifname} ! -s {except} -m conntrack --ctstate NEW -m rpfilter \
+                 --invert -j DROP\n"
+            )
+        };
+        assert!(text.contains(&rule("dmz0")) && text.contains(&rule("till0")), "{text}");
+        assert_eq!(text.matches("rpfilter").count(), 2, "{text}");
+    }
+    config.networks.truncate(1);
+    config.firewall.mode = FirewallMode::Basic;
+    assert!(!chains(&config, &facts(&config, &[0]), &["classify"]).contains("fib saddr"));
+}
