@@ -199,13 +199,15 @@ fn probes_and_clients_pass_by_error_routes_and_host_routes_of_main() {
 fn what_main_refuses_takes_no_uplink() {
     isolated(|| {
         // given an error route in main for the network of a VPN that is down, alone and beside one for
-        // everything, also one beside routes for more than 64 networks, while the daemon runs and when
+        // everything, also with the bans of more than 64 addresses, and beside routes for more than 64
+        // networks, while the daemon runs and when
         // it was killed / when clients ask for hosts there and elsewhere / then the first are refused,
         // and the others reached by the uplinks
         let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let many: String =
             (0..65).map(|n| format!("route add 10.99.{n}.0/24 dev lan0\n")).collect();
-        for null in ["", NULL_DEFAULT, &many] {
+        let bans: String = (0..70).map(|n| format!("route add blackhole 198.18.{n}.7\n")).collect();
+        for null in ["", NULL_DEFAULT, &bans, &many] {
             world.topology.router.ip_batch(null).unwrap();
             for kind in ["blackhole", "unreachable", "prohibit"] {
                 let route = format!("{kind} 192.0.2.48/28");

@@ -10,10 +10,12 @@
 //! is asked twice: without a mark, as the router's own traffic, it must find a way, and with the
 //! mark of nobody, which leads to `main` alone, none. Where `main` refuses everything the ladder sees
 //! to it that the first question is not refused for that alone. If it cannot, for want of rules, the
-//! networks that have an error route are named, as many of them as are known. Nothing that outsiders
-//! can have somebody write into `main` may end all that begins.
+//! networks that have an error route are named, as many of them as are known. What begins to them
+//! gets the mark of nobody, unless `main` has a way for it: without a mark it would take the way of
+//! the router's other traffic. Nothing that outsiders can have somebody write into `main` may end all
+//! that begins.
 
-use super::firewall::any_of;
+use super::firewall::{any_of, set_mark};
 use super::{egress, slot_count};
 use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
@@ -42,17 +44,28 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
         MainDefault::Refuses { others, refused } => (others.is_some(), &*refused.networks),
     };
     let way = if asks_way { " fib daddr oif exists" } else { "" };
+    let mut rules = Vec::new();
     let refused = any_of(refused.iter().map(ToString::to_string).collect());
-    let may_leave = refused.map_or_else(String::new, |refused| format!(" ip daddr != {refused}"));
+    let bears =
+        |mark: u32| format!("meta mark and {:#010x} == {mark:#010x}", config.ranges.mark_mask);
+    if let Some(refused) = &refused {
+        let (none, set) = (bears(0), set_mark(config, "meta", asks));
+        rules.push(format!(
+            "{none} ip daddr {refused} fib daddr type unicast {set} fib daddr . mark oif missing accept"
+        ));
+    }
     // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
-    Vec::from([
-        format!(
-            "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{may_leave}{way} \
-             meta mark set {asks:#010x} \
-             fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
-        ),
-        format!("meta mark {asks:#010x} meta mark set 0x00000000"),
-    ])
+    rules.push(format!(
+        "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{way} \
+         meta mark set {asks:#010x} \
+         fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
+    ));
+    rules.push(match refused {
+        None => format!("meta mark {asks:#010x} meta mark set 0x00000000"),
+        // Those that were refused may bear marks of others.
+        Some(_) => format!("{} {}", bears(asks), set_mark(config, "meta", 0)),
+    });
+    rules
 }
 
 const SEED: &str = "0x7261696c";

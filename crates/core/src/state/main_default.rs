@@ -16,7 +16,8 @@ pub enum MainDefault {
     /// It has an error route for everything, which no rule passes over. Whether a real default comes
     /// before it is no matter, for the kernel deletes that one together with its device.
     Refuses {
-        /// The networks that it has other routes for, none within another one; `None`: too many.
+        /// The networks that it has other routes for, none within another one; `None`: too many. Where
+        /// there is room, those with error routes are among them, the widest first.
         others: Option<Vec<Prefix>>,
         /// Error routes of networks that are not among these.
         refused: Refused,
@@ -82,9 +83,7 @@ impl Refused {
 
     fn of(mut networks: Vec<Prefix>, mut is_whole: bool) -> Self {
         if networks.len() > Self::MOST {
-            networks.sort_by_key(|prefix| prefix.length);
-            networks.truncate(Self::MOST);
-            networks.sort_unstable_by_key(|prefix| prefix.address);
+            networks = split_widest(networks, Self::MOST).0;
             is_whole = false;
         }
         Self { networks, is_whole }
@@ -125,8 +124,16 @@ impl MainReading {
         if all.is_some() {
             return MainDefault::Refuses { others: all, refused: Refused::of(Vec::new(), true) };
         }
-        // Error routes alone must not be too many: who has addresses banned could close the router.
-        let others = Some(leading).filter(few);
+        // Error routes alone must not be too many: who has addresses banned could close the router. The
+        // widest are those of the operator, not of a ban, and hold back the router itself as well.
+        let (others, refused) = match Some(leading).filter(few) {
+            None => (None, refused),
+            Some(leading) => {
+                let room = MainDefault::MOST - leading.len();
+                let (wide, narrow) = split_widest(refused, room);
+                (Some(widest([leading, wide].concat())), narrow)
+            }
+        };
         MainDefault::Refuses { others, refused: Refused::of(refused, is_whole) }
     }
 }
@@ -137,6 +144,16 @@ fn widest(mut prefixes: Vec<Prefix>) -> Vec<Prefix> {
     // In this order whatever lies in one of them follows it.
     prefixes.dedup_by(|prefix, wider| wider.contains(prefix.address));
     prefixes
+}
+
+/// The widest, so many at most, and the others, both in the order of their addresses.
+fn split_widest(mut networks: Vec<Prefix>, most: usize) -> (Vec<Prefix>, Vec<Prefix>) {
+    networks.sort_by_key(|prefix| prefix.length);
+    let mut rest = networks.split_off(most.min(networks.len()));
+    for part in [&mut networks, &mut rest] {
+        part.sort_unstable_by_key(|prefix| prefix.address);
+    }
+    (networks, rest)
 }
 
 /// One of these, which are as `widest` leaves them, has the whole prefix in it.
@@ -198,8 +215,8 @@ mod tests {
     }
 
     /// Given a default that refuses and error routes of addresses that anybody outside brings about,
-    /// then those take no room from the networks, however many they are; of more than there is room for
-    /// the widest are kept.
+    /// then those take no room from the networks, however many they are, nor from wider error routes; of
+    /// more than there is room for the widest are kept.
     #[test]
     fn banned_addresses_close_nothing() {
         let names: Vec<_> =
@@ -207,10 +224,20 @@ mod tests {
         let bans: Vec<_> = names.iter().map(|name| (name.as_str(), true)).collect();
         let with = |count: usize| [&[NULL, ("203.0.113.0/24", true)], &bans[..count]].concat();
         assert_eq!(counts(&beside(3, &with(60)).0), (Some(64), 0, true));
-        assert_eq!(counts(&beside(3, &with(61)).0), (Some(3), 62, true));
+        let is_held = |main: &MainDefault| {
+            let MainDefault::Refuses { others, .. } = main else { panic!() };
+            others.as_ref().unwrap().contains(&"203.0.113.0/24".parse().unwrap())
+        };
+        for more in [61, 300] {
+            let main = beside(3, &with(more)).0;
+            assert_eq!(counts(&main), (Some(64), more - 60, true));
+            assert!(is_held(&main));
+        }
         assert_eq!(counts(&beside(65, &with(4095)).0), (None, 4096, true));
         let (main, _) = beside(3, &with(5000));
-        assert_eq!(counts(&main), (Some(3), 4096, false));
+        assert_eq!(counts(&main), (Some(64), 4096, false));
+        assert!(is_held(&main));
+        let (main, _) = beside(65, &with(5000));
         let MainDefault::Refuses { refused, .. } = main else { panic!() };
         assert!(refused.networks.is_sorted());
         assert!(refused.networks.contains(&"203.0.113.0/24".parse().unwrap()));

@@ -6,7 +6,7 @@ use crate::state::{MainReading, Refused, Rule};
 /// Given `main` without an error route for everything, with one, and with one beside very many other
 /// routes, then it is asked as a whole, or for its networks alone, each once; and a new connection
 /// takes a bucket only if the router itself would find a way, or beside very many routes, if no known
-/// error route is for its network; beside very many of these both.
+/// error route is for its network; beside very many of these both. What one is for is refused.
 #[test]
 fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
     let config = config(&[(1, Tier::Number(1)); 2]);
@@ -34,16 +34,17 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
             asks,
         ),
         (beside_many(&[]), whole(), "type unicast meta"),
-        (beside_many(&["10.0.0.0/8"]), whole(), "type unicast ip daddr != 10.0.0.0/8 meta"),
+        (beside_many(&["10.0.0.0/8"]), whole(), "== 0x00000000 ip daddr 10.0.0.0/8 fib"),
         (
             beside_many(&["10.0.0.0/8", "192.0.2.0/24"]),
             whole(),
-            "type unicast ip daddr != { 10.0.0.0/8, 192.0.2.0/24 } meta",
+            "== 0x00000000 ip daddr { 10.0.0.0/8, 192.0.2.0/24 } fib",
         ),
         (
             beside(Some(&["192.168.1.0/24"]), &["192.0.2.7/32"]),
             vec!["20251: from all to 192.168.1.0/24 lookup 254 suppress_prefixlength 0"],
-            "type unicast ip daddr != 192.0.2.7/32 fib daddr oif exists meta",
+            "ip daddr 192.0.2.7/32 fib daddr type unicast meta mark set meta mark and 0x80ffffff or \
+             0x7f000000 fib daddr . mark oif missing accept",
         ),
     ];
     for (main, rules, asks) in cases {
