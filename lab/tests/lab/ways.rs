@@ -199,14 +199,15 @@ fn probes_and_clients_pass_by_error_routes_and_host_routes_of_main() {
 fn what_main_refuses_takes_no_uplink() {
     isolated(|| {
         // given an error route in main for the network of a VPN that is down, alone and beside one for
-        // everything, also with the bans of more than 64 addresses, and beside routes for more than 64
+        // everything, also with more than 64 others of that size, and beside routes for more than 64
         // networks, while the daemon runs and when
         // it was killed / when clients ask for hosts there and elsewhere / then the first are refused,
         // and the others reached by the uplinks
         let mut world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
         let many: String =
             (0..65).map(|n| format!("route add 10.99.{n}.0/24 dev lan0\n")).collect();
-        let bans: String = (0..70).map(|n| format!("route add blackhole 198.18.{n}.7\n")).collect();
+        let bans: String =
+            (0..70).map(|n| format!("route add blackhole 172.20.{n}.0/28\n")).collect();
         for null in ["", NULL_DEFAULT, &bans, &many] {
             world.topology.router.ip_batch(null).unwrap();
             for kind in ["blackhole", "unreachable", "prohibit"] {
@@ -229,6 +230,39 @@ fn what_main_refuses_takes_no_uplink() {
                 });
             }
         }
+    });
+}
+
+#[test]
+fn a_new_network_of_main_waits_until_it_is_read() {
+    isolated(|| {
+        // given an error route for everything in main / when the daemon was killed and a VPN brings a
+        // route / then nothing that begins to its network leaves by an uplink, and when the daemon runs
+        // again, it takes the VPN
+        let mut world = beside_a_vpn("");
+        world.topology.router.ip_batch(NULL_DEFAULT).unwrap();
+        let vpn = world.topology.network("vpn").node.clone();
+        vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
+        let _far = Servers::start(&vpn, &[FAR]).unwrap();
+        let inside = world.topology.client.clone();
+        let ask = || seen(&inside, client(), &format!("{FAR}:{TCP_PORT}"));
+        eventually(Duration::from_secs(3), "an uplink", || {
+            let seen = ask()?.to_string();
+            if seen.starts_with("100.64.") { Ok(()) } else { Err(seen) }
+        });
+        let rules = world.topology.router.sh("ip rule").unwrap();
+        assert!(rules.contains("20252:"), "{rules}");
+        world.rail.kill().unwrap();
+        let route = format!("route add {FAR} via 10.8.1.10 dev vpn0\n");
+        world.topology.router.ip_batch(&route).unwrap();
+        for _ in 0..2 {
+            assert!(ask().is_err(), "by an uplink");
+        }
+        world.rail.start().unwrap();
+        eventually(Duration::from_secs(5), "the VPN", || {
+            let seen = ask()?;
+            if seen == client() { Ok(()) } else { Err(seen.to_string()) }
+        });
     });
 }
 

@@ -14,6 +14,10 @@
 //! gets the mark of nobody, unless `main` has a way for it: without a mark it would take the way of
 //! the router's other traffic. Nothing that outsiders can have somebody write into `main` may end all
 //! that begins.
+//!
+//! There the ladder names the networks of `main`, and one that was not read yet would miss its
+//! route. The mark of nobody finds it. So if `main` leads by a device of no uplink, and the ladder by
+//! one of an uplink, the packet is dropped: the next one of its connection asks again.
 
 use super::firewall::{any_of, set_mark};
 use super::{egress, slot_count};
@@ -60,12 +64,28 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
          meta mark set {asks:#010x} \
          fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
     ));
+    if matches!(facts.main, MainDefault::Refuses { others: Some(_), .. }) {
+        rules.extend(unread(config));
+    }
     rules.push(match refused {
         None => format!("meta mark {asks:#010x} meta mark set 0x00000000"),
         // Those that were refused may bear marks of others.
         Some(_) => format!("{} {}", bears(asks), set_mark(config, "meta", 0)),
     });
     rules
+}
+
+/// For what bears the mark of nobody since `main` has a way for it.
+fn unread(config: &Config) -> Option<String> {
+    let mut uplinks: Vec<String> =
+        config.uplinks.iter().map(|u| format!("\"{}\"", u.ifname)).collect();
+    uplinks.sort_unstable();
+    uplinks.dedup();
+    let (asks, uplinks) = (egress::nobody(config), any_of(uplinks)?);
+    Some(format!(
+        "meta nfproto ipv4 meta mark {asks:#010x} fib daddr . mark oifname != {uplinks} \
+         meta mark set 0x00000000 fib daddr oifname {uplinks} counter drop"
+    ))
 }
 
 const SEED: &str = "0x7261696c";

@@ -65,6 +65,9 @@ const fn rung(number: u32) -> Option<&'static str> {
             "the same for one of the destinations that `main` has routes for, while an error route \
              refuses all others there"
         }
+        ladder::step::MAIN_ASKED => {
+            "asks whether `main` has a route of its own, also one that rail has not read yet"
+        }
         ladder::step::NOBODY => {
             "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"
         }

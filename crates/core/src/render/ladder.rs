@@ -38,6 +38,8 @@ pub(super) mod step {
     pub(in crate::render) const MAIN: u32 = 250;
     /// The destinations that `main` has routes for, where it refuses the others.
     pub(in crate::render) const MAIN_TO: u32 = 251;
+    /// The mark of nobody, while `main` is asked for some destinations alone.
+    pub(in crate::render) const MAIN_ASKED: u32 = 252;
     /// The mark of nobody.
     pub(in crate::render) const NOBODY: u32 = 260;
     /// The marks of boxes inside the LAN; all at this one.
@@ -101,17 +103,19 @@ pub(super) fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFact
 pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
     let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
     let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(config, step, MAIN) };
+    let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
     match main {
         MainDefault::Refuses { others: Some(networks), .. } => {
             for to in networks {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
             }
+            // A network that is not known yet has no rule, but a question for it finds its route.
+            add(Rule { fwmark, ..main_at(step::MAIN_ASKED) });
         }
         MainDefault::Passable | MainDefault::Refuses { others: None, .. } => {
             add(main_at(step::MAIN));
         }
     }
-    let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
     add(Rule { fwmark, ..rung(config, step::NOBODY, REFUSED) });
     add(rung(config, step::SHARED, config.ranges.tables.0));
     for network in &config.networks {

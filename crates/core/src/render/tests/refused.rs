@@ -6,7 +6,8 @@ use crate::state::{MainReading, Refused, Rule};
 /// Given `main` without an error route for everything, with one, and with one beside very many other
 /// routes, then it is asked as a whole, or for its networks alone, each once; and a new connection
 /// takes a bucket only if the router itself would find a way, or beside very many routes, if no known
-/// error route is for its network; beside very many of these both. What one is for is refused.
+/// error route is for its network; beside very many of these both. What one is for is refused, and
+/// so is what `main` leads elsewhere but the ladder by an uplink.
 #[test]
 fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
     let config = config(&[(1, Tier::Number(1)); 2]);
@@ -30,8 +31,10 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
             vec![
                 "20251: from all to 10.0.0.0/8 lookup 254 suppress_prefixlength 0",
                 "20251: from all to 192.168.1.0/24 lookup 254 suppress_prefixlength 0",
+                "20252: from all fwmark 0x7f000000/0x7f000000 lookup 254 suppress_prefixlength 0",
             ],
-            asks,
+            "fib daddr . mark oifname != { \"wan1\", \"wan2\" } meta mark set 0x00000000 \
+             fib daddr oifname { \"wan1\", \"wan2\" } counter drop",
         ),
         (beside_many(&[]), whole(), "type unicast meta"),
         (beside_many(&["10.0.0.0/8"]), whole(), "== 0x00000000 ip daddr 10.0.0.0/8 fib"),
@@ -42,7 +45,10 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
         ),
         (
             beside(Some(&["192.168.1.0/24"]), &["192.0.2.7/32"]),
-            vec!["20251: from all to 192.168.1.0/24 lookup 254 suppress_prefixlength 0"],
+            vec![
+                "20251: from all to 192.168.1.0/24 lookup 254 suppress_prefixlength 0",
+                "20252: from all fwmark 0x7f000000/0x7f000000 lookup 254 suppress_prefixlength 0",
+            ],
             "ip daddr 192.0.2.7/32 fib daddr type unicast meta mark set meta mark and 0x80ffffff or \
              0x7f000000 fib daddr . mark oif missing accept",
         ),
