@@ -149,6 +149,19 @@ fn iptables_rules_serve() {
                 let text = world.rail.generate_firewall(format).unwrap();
                 // starts: iptables-restore, ip6tables-restore
                 router.feed(Command::new(program).arg("--noflush"), &text).unwrap();
+                // Loaded again as the page says, they are the same, each once.
+                let rules = || {
+                    let save = program.replace("restore", "save");
+                    let text = router.sh(&save).unwrap();
+                    let rules = text.lines().filter(|line| line.starts_with('-'));
+                    rules.map(String::from).collect::<Vec<_>>()
+                };
+                let before = rules();
+                let again = format!("sed '/^-A [A-Z]/d' | {program} --noflush");
+                let page = include_str!("../../../docs/firewall.md");
+                assert!(page.contains(&format!("--format {format}")) && page.contains(&again));
+                router.feed(Command::new("sh").args(["-c", &again]), &text).unwrap();
+                assert_eq!(rules(), before);
             }
         });
     });
