@@ -161,7 +161,7 @@ impl Router {
             Health::NoCarrier => self.no_carrier(ifname),
             Health::NoAddress => format!("{address} is not on {ifname}"),
             Health::NoWay => self.books[index].way.refused.clone().unwrap_or_default(),
-            Health::Probing => "not judged yet".into(),
+            Health::Probing => "no check finished yet".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
     }

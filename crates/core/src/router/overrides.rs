@@ -57,10 +57,14 @@ pub struct Override {
 impl Override {
     /// `disabled by root until 2026-01-31T12:00:00.000Z`.
     pub(super) fn sentence(&self) -> String {
-        let Self { action, by, until_wall, .. } = self;
-        let until =
-            if until_wall.is_empty() { String::new() } else { format!(" until {until_wall}") };
-        format!("{} by {by}{until}", action.participle())
+        let until = &self.until_wall;
+        let until = if until.is_empty() { String::new() } else { format!(" until {until}") };
+        format!("{}{until}", self.origin())
+    }
+
+    /// `disabled by root`.
+    fn origin(&self) -> String {
+        format!("{} by {}", self.action.participle(), self.by)
     }
 }
 
@@ -98,8 +102,9 @@ impl Router {
         if old.as_ref() == new {
             return;
         }
-        let text = new.or(old.as_ref()).map(Override::sentence).unwrap_or_default();
-        let text = if new.is_some() { text } else { format!("no longer {text}") };
+        // Its time means nothing once it has ended.
+        let ended = || old.as_ref().map(|old| format!("no longer {}", old.origin()));
+        let text = new.map(Override::sentence).or_else(ended).unwrap_or_default();
         out.push(Output::Notice(Notice::Override {
             uplink: uplink.into(),
             action: new.map(|o| o.action.participle().to_string()),

@@ -59,7 +59,7 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
 pub fn describe(op: &Op) -> String {
     match op {
         Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
-        Op::Slots { del, add } => alloc::format!("{} slots out, {} in", del.len(), add.len()),
+        Op::Slots { del, add } => alloc::format!("{} buckets out, {} in", del.len(), add.len()),
         Op::AddAddress | Op::AddRule => "added".into(),
         Op::DelAddress | Op::DelRoute | Op::DelRule => "deleted".into(),
         Op::SetRoute { value, replace: false } => alloc::format!("created {value}"),

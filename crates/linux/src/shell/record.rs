@@ -92,7 +92,7 @@ fn crash_in(text: &str) -> Option<(Moment, u64)> {
 pub(super) fn word(op: &Op) -> &'static str {
     match op {
         Op::Nft(_) => "nft",
-        Op::Slots { .. } => "slots",
+        Op::Slots { .. } => "buckets",
         Op::AddAddress | Op::AddRule | Op::SetRoute { replace: false, .. } => "add",
         Op::SetRoute { replace: true, .. } => "replace",
         Op::DelAddress | Op::DelRoute | Op::DelRule => "delete",
@@ -103,6 +103,26 @@ pub(super) fn word(op: &Op) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rail_core::state::RouteValue;
+
+    // Given a change of each kind, then the page of the record has its word.
+    #[test]
+    fn words_are_those_of_the_manual() {
+        let page = include_str!("../../../../docs/daemon.md");
+        let list = page.split("`op` is one of ").nth(1).unwrap().split(';').next().unwrap();
+        let words: Vec<&str> = list.split(", ").collect();
+        let value = RouteValue::Unreachable;
+        for op in [
+            Op::Nft(String::new()),
+            Op::Slots { del: Vec::new(), add: Vec::new() },
+            Op::AddRule,
+            Op::SetRoute { value, replace: true },
+            Op::DelRule,
+            Op::SetSysctl(String::new()),
+        ] {
+            assert!(words.contains(&word(&op)), "{} is not in {words:?}", word(&op));
+        }
+    }
 
     // Given words for the moment of death, then those that name one are understood.
     #[test]

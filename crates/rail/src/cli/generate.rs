@@ -37,7 +37,9 @@ pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCod
     // The marks are those of the running daemon. Without its file they are those it will choose.
     let (saved, flaw) = rail_linux::file::load_saved(state_dir);
     if let Some(flaw) = flaw {
-        complain(&format!("rail: {flaw}, and the marks of the rules are there\n"));
+        let is_root = rustix::process::geteuid().is_root();
+        let hint = if is_root { "" } else { "; run as root" };
+        complain(&format!("rail: {flaw}{hint}: the marks of the rules are in this file\n"));
         return exit::ERROR.into();
     }
     let saved = saved.of_boot(rail_linux::clock::boot_id());

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// Closes, or opens by hand.
 pub(super) fn run(open: bool) -> ExitCode {
     let done = if open {
-        guard::open().map(|was| if was { "opened\n" } else { "it is not closed\n" })
+        guard::open().map(|was| if was { "opened\n" } else { "the guard is not closed\n" })
     } else {
         guard::close().map(|closing| match closing {
             Closing::Closed => {

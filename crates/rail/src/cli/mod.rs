@@ -97,11 +97,11 @@ enum Verb {
     },
     /// Make the daemon read its configuration file again
     Reload,
-    /// Take a configuration file: judge it, install it, and have the running router use it
+    /// Validate a configuration file, install it, and have the running router use it
     Apply {
         /// The file
         file: PathBuf,
-        /// Take it back after this time, unless it is confirmed: 60s, 10m
+        /// Take it back after this time, 1s to 24h, unless it is confirmed; default: keep it
         #[arg(long, value_name = "TIME", value_parser = apply::time)]
         confirm: Option<Duration>,
     },
@@ -109,9 +109,9 @@ enum Verb {
     Confirm,
     /// Take back the configuration that waits to be confirmed, or return to an earlier one
     Rollback {
-        /// How many steps back; see `rail history`
+        /// How many steps of `rail history` to go back; default: end the trial, or without one 1
         steps: Option<usize>,
-        /// Take it back after this time, unless it is confirmed: 60s, 10m
+        /// Take it back after this time, 1s to 24h, unless it is confirmed; default: keep it
         #[arg(long, value_name = "TIME", value_parser = apply::time)]
         confirm: Option<Duration>,
     },
@@ -122,11 +122,11 @@ enum Verb {
         /// The file
         file: PathBuf,
     },
-    /// Use no connection of an uplink, as if the configuration had enabled = false
+    /// Stop using and probing an uplink, as if the configuration had enabled = false
     Disable {
         /// Name of the uplink
         uplink: String,
-        /// Only for this time: 60s, 10m, 1h
+        /// For this time, 1s to 24h; default: until `rail enable`
         #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
         time: Option<Duration>,
     },
@@ -139,7 +139,7 @@ enum Verb {
     Drain {
         /// Name of the uplink
         uplink: String,
-        /// Only for this time: 60s, 10m, 1h
+        /// For this time, 1s to 24h; default: until `rail enable`
         #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
         time: Option<Duration>,
     },
@@ -147,7 +147,7 @@ enum Verb {
     Prefer {
         /// Name of the uplink
         uplink: String,
-        /// Only for this time: 60s, 10m, 1h
+        /// For this time, 1s to 24h; default: until `rail enable`
         #[arg(long = "for", value_name = "TIME", value_parser = apply::time)]
         time: Option<Duration>,
     },
@@ -175,9 +175,9 @@ enum Verb {
     },
     /// See a failover in a laboratory on this machine
     Demo {
-        /// --svg FILE: also draw what a client saw
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
+        /// Also draw what a client saw into FILE
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
     },
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Generate { what: Generate::Firewall { format } } => {
             generate::firewall(&config, &state_dir, format)
         }
-        Verb::Demo { args } => crate::demo::run(&args),
+        Verb::Demo { svg } => crate::demo::run(svg),
     }
 }
 

@@ -140,7 +140,7 @@ fn check_machine() -> Result<(), String> {
         return Err(format!("kernel {release} is too old; use Linux 5.10 or later"));
     }
     if !realtime::can_route() {
-        let text = "it needs the rights CAP_NET_ADMIN and CAP_NET_RAW; start it as root, \
+        let text = "rail needs the rights CAP_NET_ADMIN and CAP_NET_RAW; start it as root, \
                     for example with sudo";
         return Err(text.into());
     }

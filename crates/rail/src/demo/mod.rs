@@ -13,19 +13,8 @@ use rail_lab::space::isolate_program;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const HELP: &str = "usage: rail demo [--svg FILE]
-  --svg FILE   also draw what the client saw into FILE";
-
-/// Runs the demonstration with the words after `rail demo`.
-pub(crate) fn run(args: &[String]) -> ExitCode {
-    let svg = match args {
-        [] => None,
-        [flag, file] if flag == "--svg" => Some(PathBuf::from(file)),
-        _ => {
-            eprintln!("{HELP}");
-            return ExitCode::from(64);
-        }
-    };
+/// Runs the demonstration, and draws what the client saw.
+pub(crate) fn run(svg: Option<PathBuf>) -> ExitCode {
     match isolate_program() {
         Ok(None) => {}
         Ok(Some(status)) => {

@@ -79,7 +79,7 @@ fn targets(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Ipv4Addr>> {
     let nodes = reader.list(node, "targets", "a list of addresses");
     if nodes.is_empty() && node.get_ref().is_array() {
         reader
-            .error(node.span(), "`targets` is empty: nothing could be judged")
+            .error(node.span(), "`targets` is empty: no uplink could be checked")
             .hint("leave the key out for the default targets");
     }
     if nodes.len() > MOST_TARGETS {

@@ -82,8 +82,8 @@ fn against_earlier(reader: &mut Reader, uplink: &Draft, earlier: &[Draft]) {
     if let Some(name) = &uplink.name
         && let Some(first) = same(earlier, |u| u.name.as_ref(), &name.value)
     {
-        let text = format!("the name \"{}\" is taken", name.value);
-        reader.error(name.span.clone(), text).also(&first.span, "by this uplink");
+        let text = format!("duplicate uplink name \"{}\"", name.value);
+        reader.error(name.span.clone(), text).also(&first.span, "first here");
     }
 }
 

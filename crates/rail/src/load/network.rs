@@ -181,8 +181,8 @@ fn against_earlier(reader: &mut Reader, network: &Draft, earlier: &[Draft]) {
         } else if let (Some(now), Some(then)) = (&network.name, &other.name)
             && now.value == then.value
         {
-            let text = format!("the name \"{}\" is taken", now.value);
-            reader.error(now.span.clone(), text).also(&then.span, "by this network");
+            let text = format!("duplicate network name \"{}\"", now.value);
+            reader.error(now.span.clone(), text).also(&then.span, "first here");
         }
         if let (Some(now), Some(then)) = (&network.address, &other.address) {
             overlap(reader, now, then, "the other network");

@@ -163,9 +163,30 @@ fn every_verb_and_option_is_documented() {
         for long in command.get_arguments().filter(is_own).filter_map(clap::Arg::get_long) {
             assert!(told.remove(long) || long == "version", "{name} --{long} is not documented");
         }
-        // `rail demo` reads its words itself.
-        assert!(told.is_empty() || name == "rail demo", "{name}: no such options: {told:?}");
+        assert!(told.is_empty(), "{name}: no such options: {told:?}");
     }
+}
+
+/// Given the options and arguments of all verbs, then their help says something, those that may be left
+/// out and take a value say what holds then, and times say their range, as the page does.
+#[test]
+fn help_tells_ranges_and_defaults() {
+    let (_, page) = pages().into_iter().find(|(name, _)| name == "docs/commands.md").expect("it");
+    let mut times = 0;
+    for (name, command) in leaves(&cli::grammar(), "rail") {
+        let own = |a: &&clap::Arg| !a.is_global_set() && a.get_id() != "help";
+        for argument in command.get_arguments().filter(own) {
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            let is_time = argument.get_value_names().is_some_and(|names| names[0] == "TIME");
+            assert!(!is_time || help.contains("1s to 24h"), "{name}: {help}");
+            let is_value = argument.get_action().takes_values() && !argument.is_required_set();
+            let has_default =
+                !argument.get_default_values().is_empty() || help.contains("default: ");
+            assert!(!is_value || has_default || name == "rail demo", "{name}: {help}");
+            times += usize::from(is_time);
+        }
+    }
+    assert!(times >= 5 && page.matches("1s to 24h").count() >= 2, "{times} times");
 }
 
 /// Verbs that do something, with their full names.

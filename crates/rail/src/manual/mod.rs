@@ -12,6 +12,7 @@
 
 mod commands;
 mod examples;
+mod sentences;
 mod touches;
 
 use std::fs;
