@@ -49,6 +49,12 @@ fn null_default(view: &View, host: &Host) -> Option<Conflict> {
              there rail cannot pass it by: {what}"
         ));
     }
+    if view.external && others.is_some() && known > 0 {
+        effects.push(format!(
+            "beside which {known} other networks with error routes have no rule of rail: what begins to them \
+             leaves by the uplinks"
+        ));
+    }
     if !view.external && !refused.is_whole {
         effects.push(format!(
             "beside which rail holds back new connections from the inside only from the {known} widest \

@@ -187,6 +187,14 @@ fn routes_that_take_everything_are_told() {
     let unknown = "beside which rail holds back new connections from the inside only";
     one(&view(), beside(false, &[null("blackhole", 5)]), ["have no way out; and", unknown], &[]);
     one(&view(), beside(false, &behind), ["\"blackhole default metric 500\"", unknown], &[]);
+    let mut bans = beside_many(&[null("blackhole", 5)]);
+    bans.main = MainDefault::Refuses {
+        others: Some(Vec::new()),
+        refused: Refused { networks: vec![prefix("192.0.2.7/32")], is_whole: true },
+    };
+    assert!(told(&view(), bans.clone()).is_empty());
+    let external = View { external: true, ..view() };
+    one(&external, bans, ["blackhole default metric 5", "1 other networks with error"], &[]);
     let half = |to| route(to, None, 0);
     let vpn =
         "\"0.0.0.0/1 via 10.8.0.1 dev tun0\", \"128.0.0.0/1 via 10.8.0.1 dev tun0\" divert all";
