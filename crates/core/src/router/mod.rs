@@ -133,6 +133,10 @@ pub struct Router {
     /// How many states had to be on the disk.
     durable_saves: u64,
     next_sysctl_poll: Instant,
+    /// Not before this time is `main` read again, if it has many routes.
+    next_main: Instant,
+    /// It changed meanwhile.
+    main_is_due: bool,
     next_full: Instant,
     next_strays: Instant,
     /// A deletion of what no uplink has was not answered yet.
@@ -193,6 +197,8 @@ impl Router {
             save_due: false,
             durable_saves: 0,
             next_sysctl_poll: Instant::ZERO,
+            next_main: Instant::ZERO,
+            main_is_due: false,
             next_full: Instant::ZERO,
             next_strays: Instant::ZERO,
             strays_asked: false,
@@ -236,6 +242,7 @@ impl Router {
                 self.take_packet(now, age, (uplink, from), &bytes);
             }
             Input::Changed(scope) => {
+                let scope = self.without_early_main(now, scope);
                 if !scope.is_empty() {
                     out.push(Output::Observe(scope));
                 }
@@ -303,7 +310,8 @@ impl Router {
         let lines = self.lines.iter().filter_map(Line::deadline);
         let refused = self.refused.iter().map(|(at, _)| *at);
         let sweeps = self.sweeps.iter().map(|(at, _)| *at).chain(refused);
-        let polls = [self.next_sysctl_poll, self.next_full];
+        let main = self.main_is_due.then_some(self.next_main);
+        let polls = [self.next_sysctl_poll, self.next_full].into_iter().chain(main);
         let engine = self.engine.deadline().filter(|_| may_plan);
         let ways = [self.way_deadline(), self.copies_deadline()];
         let ways = ways.into_iter().flatten().filter(|_| !self.withdrawing);
@@ -366,6 +374,9 @@ impl Router {
 
     fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.delete_strays(now, out);
+        if self.main_is_due && now >= self.next_main {
+            out.push(Output::Observe(self.without_early_main(now, Scope::MAIN)));
+        }
         if now >= self.next_full {
             self.next_full = now + FULL_OBSERVATION;
             self.next_sysctl_poll = now + SYSCTL_POLL;

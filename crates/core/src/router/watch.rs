@@ -5,8 +5,12 @@ use crate::beside::View;
 use crate::net::IfName;
 use crate::output::Output;
 use crate::render;
-use crate::state::{Key, Watch};
+use crate::state::{Key, Scope, Watch};
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
+
+/// While the routes of a large `main` change, one reading of them begins so often.
+const MAIN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Router {
     pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
@@ -35,6 +39,21 @@ impl Router {
             self.watch = watch.clone();
             out.push(Output::Watch(watch));
         }
+    }
+
+    /// What is to be read now. `main` waits if it has many routes and was read a moment ago: each of
+    /// its changes is heard of, and a reading of many takes some 15 ms of the loop.
+    pub(super) fn without_early_main(&mut self, now: Instant, scope: Scope) -> Scope {
+        if !scope.has(Scope::MAIN) {
+            return scope;
+        }
+        self.main_is_due = now < self.next_main;
+        if self.main_is_due {
+            return Scope(scope.0 & !Scope::MAIN.0);
+        }
+        let pause = if self.observed.main.is_large() { MAIN_PAUSE } else { Duration::ZERO };
+        self.next_main = now + pause;
+        scope
     }
 
     /// The tables of all uplinks that ever had a number, and of all routes that are wanted.

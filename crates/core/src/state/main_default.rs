@@ -74,6 +74,14 @@ impl MainDefault {
             Self::Refuses { others, refused } => others.is_some() || refused.is_whole,
         }
     }
+
+    /// A reading takes long.
+    pub const fn is_large(&self) -> bool {
+        match self {
+            Self::Passable => false,
+            Self::Refuses { others, refused } => others.is_none() || !refused.networks.is_empty(),
+        }
+    }
 }
 
 impl Refused {

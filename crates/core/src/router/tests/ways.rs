@@ -3,7 +3,7 @@
 
 use super::world::{MS, START, World, all, default_of, kernel, uplinks};
 use super::*;
-use crate::state::RouteValue;
+use crate::state::{MainDefault, Refused, RouteValue};
 use crate::status::Health;
 
 fn is_first_route(key: &Key) -> bool {
@@ -164,4 +164,35 @@ fn what_was_just_made_is_looked_for_twice() {
     let rules: Vec<_> =
         world.state.rules.iter().map(|r| r.rule.as_ref().unwrap().to_string()).collect();
     assert_eq!(rules.len(), count + 4, "{rules:#?}");
+}
+
+/// Given very many routes in `main`, and one after the other changes, then it is read at the first
+/// change, and once more a moment later.
+#[test]
+fn a_large_main_is_read_now_and_then() {
+    let config = uplinks(&[1, 2]);
+    let mut state = kernel(&config);
+    let refused = Refused { networks: Vec::new(), is_whole: true };
+    state.main = MainDefault::Refuses { others: None, refused };
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 2_000, all);
+    let (now, router) = (world.now, &mut world.router);
+    let mut out = Vec::new();
+    let mut reads = |after: u32, changed: bool| {
+        if changed {
+            let scope = Scope::MAIN | Scope::NEIGHBOURS;
+            router.handle(now + MS * after, Input::Changed(scope), &mut out);
+        }
+        router.wake(now + MS * after, &mut out);
+        let is_main =
+            |output: &Output| matches!(output, Output::Observe(scope) if scope.has(Scope::MAIN));
+        (out.drain(..).filter(is_main).count(), router.deadline())
+    };
+    assert_eq!(reads(0, true).0, 1);
+    for after in 1..100 {
+        let (count, deadline) = reads(after, true);
+        assert!(count == 0 && deadline <= Some(now + MS * 100));
+    }
+    assert_eq!(reads(100, false).0, 1);
+    assert_eq!(reads(201, false).0, 0);
 }
