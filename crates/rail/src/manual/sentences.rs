@@ -30,7 +30,7 @@ fn sentence(span: &str) -> Option<String> {
     let words: Vec<&str> = span.split_whitespace().collect();
     let words: Vec<&str> = words.into_iter().take_while(|word| !word.contains('=')).collect();
     let is_word = |word: &&str| word.trim_end_matches(';').chars().all(|c| c.is_ascii_lowercase());
-    let is_ours = words.len() > 1 && words.iter().all(|word| is_word(word));
+    let is_ours = words.len() > 1 && words.iter().all(is_word);
     (is_ours && !PROGRAMS.contains(&words[0])).then(|| words.join(" "))
 }
 
