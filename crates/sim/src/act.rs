@@ -3,6 +3,7 @@
 use crate::fault::Fault;
 use crate::invariant::Happening;
 use crate::rival;
+use crate::scenario::prefix;
 use crate::world::{Event, Heal, MS, SEC, World};
 use rail_core::Input;
 use rail_core::config::Tier;
@@ -59,6 +60,7 @@ impl World {
             Fault::Reload => {
                 self.note("reload".into());
                 self.retier();
+                self.extend();
                 let config = Box::new(self.scene.config.clone());
                 self.deliver(Input::Reload(config));
             }
@@ -87,6 +89,24 @@ impl World {
         if let Some(last) = self.scene.lines.last_mut() {
             last.since = self.scene.now;
         }
+        self.touch();
+    }
+
+    /// In some worlds each reload gives the first uplink one more address: the rules that lead every
+    /// mark change, and nothing of any other uplink.
+    fn extend(&mut self) {
+        let is_heard = self.node.router.is_some() && !self.node.is_paused;
+        let Some(first) =
+            self.scene.config.uplinks.first_mut().filter(|_| self.extends && is_heard)
+        else {
+            return;
+        };
+        let further = prefix(&format!("100.64.1.{}/32", 10 + first.addresses.len()));
+        if first.addresses.len() < MOST_FURTHER {
+            first.addresses.push(further);
+        }
+        let text = format!("FAULT {} has {} more addresses", first.name, first.addresses.len());
+        self.note(text);
         self.touch();
     }
 
@@ -320,3 +340,6 @@ impl World {
         self.judge(&Happening::FaultsEnd);
     }
 }
+
+/// So many addresses an uplink gets at most.
+const MOST_FURTHER: usize = 40;

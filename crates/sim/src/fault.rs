@@ -110,6 +110,11 @@ impl Mix {
         Self { weights: Vec::new(), pace: Duration::from_secs(1) }
     }
 
+    /// This kind comes in any case.
+    pub fn add(&mut self, fault: Fault) {
+        self.weights.push((fault, 8));
+    }
+
     /// The next fault and how long to wait for it.
     pub fn next(&self, dice: &mut Dice) -> Option<(Fault, Duration)> {
         let total = self.weights.iter().map(|(_, weight)| weight).sum();

@@ -96,9 +96,14 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     if seed % 8 == 5 {
         rival::occupy(&mut scenario.kernel, &scenario.config, 1);
     }
+    let extends = seed % 16 == 10;
+    if extends {
+        scenario.stand_by();
+    }
     let mut world = World::new(dice, scenario);
     world.stands_long = seed % 16 == 13;
     world.retiers = seed % 4 == 3;
+    world.extends = extends;
     if let Some(kept) = kept {
         world.trace.kept = kept;
     }

@@ -2,7 +2,7 @@
 //! first start.
 
 use crate::dice::Dice;
-use crate::fault::Mix;
+use crate::fault::{Fault, Mix};
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
@@ -60,6 +60,14 @@ impl Scenario {
         let kernel = kernel(dice, &config);
         let mix = Mix::draw(dice);
         Self { config, kernel, net, mix }
+    }
+
+    /// The last of several uplinks waits for the death of the others, and reloads come.
+    pub fn stand_by(&mut self) {
+        if let [_, .., last] = self.config.uplinks.as_mut_slice() {
+            last.tier = Tier::Number(2);
+        }
+        self.mix.add(Fault::Reload);
     }
 }
 

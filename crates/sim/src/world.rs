@@ -91,6 +91,8 @@ pub struct World {
     pub(crate) stands_long: bool,
     /// Reloads change the tier of the last uplink.
     pub(crate) retiers: bool,
+    /// Reloads give the first uplink further addresses.
+    pub(crate) extends: bool,
     events: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     laws: Laws,
@@ -144,6 +146,7 @@ impl World {
             ops: 0,
             stands_long: false,
             retiers: false,
+            extends: false,
             events: BTreeMap::new(),
             sequence: 0,
             laws: Laws::all(),

@@ -45,7 +45,8 @@ impl Law for Beside {
     }
 }
 
-/// The rules that know these marks are there.
+/// The rules that know these marks are there. One that leads every mark to a chain changes with each
+/// other uplink: it may be an older one, if it leads these marks there, too.
 pub(crate) fn do_rules_stand(scene: &Scene, marks: impl Iterator<Item = u32>) -> bool {
     let desired = render::render(&scene.config, &facts(scene));
     let Some(Resource::Firewall(Firewall { chains })) = desired.get(&Key::Firewall) else {
@@ -57,11 +58,23 @@ pub(crate) fn do_rules_stand(scene: &Scene, marks: impl Iterator<Item = u32>) ->
     let words: Vec<String> = marks.map(|mark| format!("{mark:#010x}")).collect();
     chains.iter().all(|chain| {
         let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
-        let concerned = chain.rules.iter().filter(|rule| words.iter().any(|w| rule.contains(w)));
-        let stamps = concerned.map(|rule| Some(firewall::stamp(&chain.name, rule)));
-        let is_there = |stamp| there.is_some_and(|t| t.rules.iter().any(|r| r.stamp == stamp));
-        stamps.into_iter().all(is_there)
+        let is_there = |rule: &&String| {
+            let stamp = Some(firewall::stamp(&chain.name, rule));
+            there.is_some_and(|there| there.rules.iter().any(|r| r.stamp == stamp))
+        };
+        words.iter().all(|word| {
+            let mut concerned = chain.rules.iter().filter(|rule| rule.contains(word));
+            concerned.all(|rule| is_there(&rule) || leads(scene, &chain.name, rule, word))
+        })
     })
+}
+
+/// The rule leads this mark to a chain, and so does one that stands in its place.
+fn leads(scene: &Scene, chain: &str, rule: &str, word: &str) -> bool {
+    let element = format!("{word} : goto ");
+    let there = scene.kernel.nft.as_ref().and_then(|table| table.chains.get(chain));
+    let there = there.into_iter().flat_map(|chain| &chain.rules);
+    rule.contains(&element) && there.into_iter().any(|rule| rule.text.contains(&element))
 }
 
 /// From a decision to its effect.

@@ -45,10 +45,10 @@ pub(super) enum Interim {
 }
 
 impl Transaction {
-    /// True if all wanted rules with this word are among those that it makes.
+    /// True if the rules that it makes know this mark as the wanted ones do.
     fn makes(&self, want: &Firewall, word: &str) -> bool {
         let Some(Resource::Firewall(made)) = &self.rules else { return true };
-        have_all(want, word, |chain, rule| {
+        know(want, word, |chain, rule| {
             let there = made.chains.iter().find(|there| there.name == chain.name);
             there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
         })
@@ -215,18 +215,19 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>) -> bool {
 }
 
 /// True if the rules that are there can do with the slots as they are to be: each mark is in use
-/// already, or known to all rules that shall know it, and the rules that draw a slot draw from as many.
+/// already, or known to them, and the rules that draw a slot draw from as many.
 fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
     let Op::Slots { del, add } = &step.op else { return false };
     let Some(have) = observed.firewall.as_ref() else { return false };
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
     let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
-    (is_number_equal || are_in_place(want, have, &format!("@{NFT_SLOTS}")))
+    let word = format!("@{NFT_SLOTS}");
+    (is_number_equal || have_all(want, &word, |chain, rule| is_in_place(have, chain, rule)))
         && knows_marks(step, desired, observed, None)
 }
 
-/// True if each mark that a step brings into the map is in use already, or known to all rules that
-/// shall know it, and to those that a transaction is making. Any other step brings none.
+/// True if each mark that a step brings into the map is in use already, or known to the rules that are
+/// there, and to those that a transaction is making. Any other step brings none.
 fn knows_marks(
     step: &Step,
     desired: &State,
@@ -251,7 +252,7 @@ fn knows_mark(
     let word = mark_word(mark);
     // Rules that somebody damaged do no more harm than they do.
     let is_in_use = slots.values().any(|used| *used == mark);
-    (is_in_use || are_in_place(want, have, &word))
+    (is_in_use || know(want, &word, |chain, rule| is_in_place(have, chain, rule)))
         && transaction.is_none_or(|transaction| transaction.makes(want, &word))
 }
 
@@ -260,13 +261,19 @@ fn mark_word(mark: u32) -> String {
     format!("{mark:#010x}")
 }
 
-/// True if all wanted rules with this word are in place.
-fn are_in_place(want: &Firewall, have: &ObservedFirewall, word: &str) -> bool {
-    have_all(want, word, |chain, rule| {
-        let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
-        let stamp = Some(firewall::stamp(&chain.name, rule));
-        there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
-    })
+/// True if a wanted rule is in place.
+fn is_in_place(have: &ObservedFirewall, chain: &Chain, rule: &str) -> bool {
+    let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
+    let stamp = Some(firewall::stamp(&chain.name, rule));
+    there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
+}
+
+/// True if rules know a mark as the wanted ones do. A rule that leads each mark to a chain of its own
+/// changes with every other uplink, and says nothing of this one: the chain itself does, for both
+/// come and go in one transaction.
+fn know(want: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
+    let leads = format!("{word} : goto ");
+    have_all(want, word, |chain, rule| rule.contains(&leads) || is_there(chain, rule))
 }
 
 /// True if all wanted rules with this word are there.
@@ -376,5 +383,7 @@ pub(super) const fn scope_of(key: &Key) -> Scope {
     }
 }
 
+#[cfg(test)]
+mod marks_tests;
 #[cfg(test)]
 mod tests;

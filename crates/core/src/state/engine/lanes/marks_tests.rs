@@ -1,0 +1,85 @@
+//! What the engine takes for a mark that the rules know.
+
+use super::*;
+use crate::state::{Base, ChainKind, Hook, ObservedChain, ObservedNftRule, OpError};
+use alloc::vec;
+
+const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
+
+/// As the renderer writes them: what restores the mark of any uplink, and for each uplink its own.
+fn rules(sources: &[(u32, &str)]) -> Firewall {
+    let element = |(id, _): &(u32, &str)| format!("{id:#010x} : goto mark_isp{id}");
+    let elements: Vec<String> = sources.iter().map(element).collect();
+    let restore = format!("ct mark vmap {{ {} }}", elements.join(", "));
+    let own = |(id, source): &(u32, &str)| {
+        format!("oifname \"wan{id}\" ct mark set {id:#010x} snat ip to {source}")
+    };
+    let base = Base { kind: ChainKind::Nat, hook: Hook::Prerouting, priority: 0 };
+    let plain = |name: &str, rules| Chain { name: name.into(), base: None, rules };
+    let mut chains = vec![
+        Chain { name: "restore".into(), base: Some(base), rules: vec![restore] },
+        plain("translate", sources.iter().map(own).collect()),
+    ];
+    let mark = |(id, _): &(u32, &str)| {
+        plain(&format!("mark_isp{id}"), vec![format!("meta mark set {id:#010x}")])
+    };
+    chains.extend(sources.iter().map(mark));
+    Firewall { chains }
+}
+
+/// A kernel that has these rules, and slots of the first uplink alone.
+fn kernel(rules: &Firewall) -> Observed {
+    let chains = rules.chains.iter().map(|chain| {
+        let stamped = (1..).zip(&chain.rules).map(|(handle, text)| {
+            let stamp = Some(firewall::stamp(&chain.name, text));
+            ObservedNftRule { handle, stamp }
+        });
+        let there = ObservedChain {
+            base: chain.base,
+            rules: stamped.collect(),
+            ..ObservedChain::default()
+        };
+        (chain.name.clone(), there)
+    });
+    let slots = Some(BTreeMap::from([(0, 1)]));
+    let table = ObservedFirewall { chains: chains.collect(), slots, dormant: false };
+    Observed { firewall: Some(table), ..Observed::default() }
+}
+
+/// Given two uplinks in the kernel, the first with all slots, and rules that are to change and that
+/// run, or are refused, when the first uplink dies, then another one takes its slots if the rules
+/// know it, whatever happens to the others.
+#[test]
+fn a_standby_needs_the_rules_of_its_own_mark() {
+    type Rows<'a> = (&'a str, &'a [(u32, &'a str)], u32, bool);
+    let old: &[(u32, &str)] = &[(1, "192.0.2.1"), (2, "192.0.2.2")];
+    let table: &[Rows<'_>] = &[
+        ("one more uplink", &[old[0], old[1], (3, "192.0.2.3")], 2, true),
+        ("one uplink less", &[old[1]], 2, true),
+        ("another address of the dead one", &[(1, "192.0.2.9"), old[1]], 2, true),
+        ("another address of its own", &[old[0], (2, "192.0.2.9")], 2, false),
+        ("the uplink that is new", &[old[0], old[1], (3, "192.0.2.3")], 3, false),
+    ];
+    for (what, new, heir, moves) in table {
+        for is_refused in [false, true] {
+            let observed = kernel(&rules(old));
+            let mut engine = Engine::default();
+            let mut desired = State::from([
+                (Key::Firewall, Resource::Firewall(rules(new))),
+                (Key::Slots, Resource::Slots(BTreeMap::from([(0, 1)]))),
+            ]);
+            let first = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+            assert!(first.iter().all(|step| step.key == Key::Firewall), "{what}: {first:?}");
+            if is_refused {
+                let error = OpError { errno: 1, text: "refused".into() };
+                engine.applied(NOW, &Key::Firewall, Err(error), &mut Vec::new());
+                engine.observed(Scope::FIREWALL);
+            }
+            desired.insert(Key::Slots, Resource::Slots(BTreeMap::from([(0, *heir)])));
+            let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+            let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
+            let expected = if *moves { vec![&Key::Slots] } else { vec![] };
+            assert_eq!(keys, expected, "{what}, refused: {is_refused}");
+        }
+    }
+}
