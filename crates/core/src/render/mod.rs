@@ -33,7 +33,7 @@ use crate::balance::{self, Member};
 use crate::config::{Config, FirewallMode, NoUplink, Tier, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
-use crate::state::{Key, Nexthop, Resource, RouteKey, RouteValue, State};
+use crate::state::{Key, NFT_ELEMENTS, Nexthop, Resource, RouteKey, RouteValue, State};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -200,16 +200,12 @@ fn slots(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
     (0..).zip(table).map(|(slot, member)| (slot, mark(config, ids[member]))).collect()
 }
 
-/// The share of each uplink in the slot map, in the order of the configuration. `rendered` is the
-/// desired state by the same facts, if there is one: it has the map already.
-pub fn shares(config: &Config, facts: &Facts, rendered: Option<&State>) -> Vec<f64> {
-    let known = match rendered.and_then(|state| state.get(&Key::Slots)) {
-        Some(Resource::Slots(elements)) => Some(elements),
-        _ => None,
-    };
-    let made = known.map_or_else(|| slots(config, facts), |_| BTreeMap::new());
+/// The share of each uplink in this map of slots, in the order of the configuration; without one, in
+/// that which is wanted by these facts.
+pub fn shares(config: &Config, facts: &Facts, map: Option<&BTreeMap<u32, u32>>) -> Vec<f64> {
+    let made = map.map_or_else(|| slots(config, facts), |_| BTreeMap::new());
     // Behind the slots stand elements of another kind.
-    let slots = known.unwrap_or(&made).range(..slot_count(config));
+    let slots = map.unwrap_or(&made).range(..NFT_ELEMENTS);
     let total = slots.clone().count().max(1);
     let share = |fact: &UplinkFacts| {
         let mine = mark(config, fact.id);

@@ -6,7 +6,7 @@ use crate::config::{Tier, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render;
-use crate::state::State;
+use crate::state::{Key, Resource, State};
 use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
@@ -31,7 +31,14 @@ impl Router {
         let facts = self.facts.essence();
         let is_known = |(known, _): &&(Facts, Arc<State>)| *known == facts;
         let rendered = self.rendered.as_ref().filter(is_known).map(|(_, state)| &**state);
-        let shares = render::shares(&self.config, &self.facts, rendered);
+        // What the kernel has, where the wanted map waits or is refused.
+        let there = self.observed.firewall.as_ref().and_then(|table| table.slots.as_ref());
+        let wanted = rendered.and_then(|state| match state.get(&Key::Slots) {
+            Some(Resource::Slots(map)) => Some(map),
+            _ => None,
+        });
+        let map = there.filter(|_| self.engine.is_held(&Key::Slots)).or(wanted);
+        let shares = render::shares(&self.config, &self.facts, map);
         Status {
             router: self.config.router.name.clone(),
             uptime_s: now.since(self.started).as_secs(),

@@ -387,6 +387,11 @@ impl Engine {
             && !self.waiting.contains(key)
     }
 
+    /// The object waits, or is refused: what is there is not what is wanted.
+    pub fn is_held(&self, key: &Key) -> bool {
+        self.waiting.contains(key) || self.failures.contains_key(key)
+    }
+
     /// The buckets wait for rules that draw them, and those that are there are of wanted uplinks alone.
     pub fn has_left(&self) -> bool {
         self.interim.is_some()
