@@ -1,7 +1,8 @@
 //! Who carries new connections: those that stand best, and of these the lowest tier.
 //!
 //! With nobody usable the least bad is taken: an uplink that answers, held back or not, is better
-//! than one that is dead. Where nobody answers at all, the set from before stays, or nobody.
+//! than one that is dead. Where nobody answers at all, the set from before stays, or nobody; if a
+//! reload has spread it over several tiers since, its lowest tier.
 
 use crate::config::{NoUplink, Tier};
 use alloc::vec::Vec;
@@ -49,7 +50,8 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
         (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
         (Standing::Gone, NoUplink::Keep) => {
-            uplinks.iter().map(|uplink| uplink.kept && uplink.tier != Tier::Inbound).collect()
+            let tier = outbound().filter(|uplink| uplink.kept).map(|u| u.tier).min();
+            uplinks.iter().map(|uplink| uplink.kept && Some(uplink.tier) == tier).collect()
         }
         (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
             alloc::vec![false; uplinks.len()]
@@ -82,13 +84,15 @@ mod tests {
             (&[(1, Gone), (1, Gone), (2, Held)], &[2], true),
             (&[(1, Answering), (1, Answering), (2, Gone)], &[0, 1], false),
             (&[(1, Gone), (1, Gone), (2, Answering)], &[2], false),
-            (&[(1, Gone), (1, Gone), (2, Gone)], &[1, 2], false),
+            (&[(1, Gone), (1, Gone), (1, Gone)], &[1, 2], false),
+            (&[(1, Gone), (1, Gone), (2, Gone)], &[1], false),
+            (&[(1, Gone), (2, Gone), (2, Gone)], &[1, 2], false),
             (&[(0, Proven), (1, Gone), (2, Held)], &[2], true),
             (&[(1, Drained), (1, Proven), (2, Proven)], &[1], true),
             (&[(1, Drained), (1, Gone), (2, Held)], &[0], true),
             (&[(1, Drained), (1, Probing), (2, Probing)], &[0], true),
             (&[(1, Drained), (1, Drained), (2, Answering)], &[0, 1], true),
-            (&[(0, Proven), (1, Gone), (2, Gone)], &[1, 2], false),
+            (&[(0, Proven), (1, Gone), (2, Gone)], &[1], false),
             (&[(1, Gone), (0, Proven), (2, Gone)], &[2], false),
             (&[(1, Gone), (0, Gone)], &[], false),
         ];
