@@ -112,6 +112,7 @@ impl Daemon {
         let mut out = Vec::new();
         self.parts.router.start(clock::now(), &mut out);
         self.perform(&mut out);
+        self.vitals.begin(clock::now());
         while !self.has_ended() {
             self.pass()?;
         }

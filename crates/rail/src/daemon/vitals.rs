@@ -13,6 +13,8 @@ use rail_linux::netlink;
 /// The figures.
 #[derive(Debug, Default)]
 pub(super) struct Vitals {
+    /// When the loop began.
+    begun: Instant,
     passes: u64,
     pass_worst: Duration,
     lag: Lag,
@@ -21,9 +23,14 @@ pub(super) struct Vitals {
 }
 
 impl Vitals {
+    /// The loop begins. What was due before has waited for the start, and not for the loop.
+    pub(super) const fn begin(&mut self, now: Instant) {
+        self.begun = now;
+    }
+
     /// The loop serves, at `now`, what was due at `deadline`.
     pub(super) fn served(&mut self, deadline: Instant, now: Instant) -> Option<Notice> {
-        let lag = now.since(deadline);
+        let lag = now.since(deadline.max(self.begun));
         self.lag.record(now, lag);
         if lag < LATE {
             return None;
@@ -222,6 +229,18 @@ mod tests {
         let later = vitals.status(now + MS * 70_000, netlink::Counters::default());
         assert_eq!((later.lag_p99_us, later.lag_max_us), (0, 0));
         assert_eq!(later.lag_worst_us, 50_000);
+    }
+
+    /// Given work that was due during the start, when the loop begins after that, then only what it
+    /// waits for the loop counts.
+    #[test]
+    fn the_start_is_no_delay_of_the_loop() {
+        let mut vitals = Vitals::default();
+        let due = Instant::from_nanos(1_000_000_000_000);
+        vitals.begin(due + MS * 400);
+        assert_eq!(vitals.served(due, due + MS * 401), None);
+        assert_eq!(vitals.status(due + MS * 401, netlink::Counters::default()).lag_worst_us, 1000);
+        assert!(vitals.served(due, due + MS * 600).is_some());
     }
 
     /// Given a loop that is late again and again, and lost notifications, then each is told once
