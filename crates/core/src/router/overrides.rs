@@ -118,6 +118,11 @@ impl Router {
         }
     }
 
+    /// True if something is said of an uplink of this name, or of one that is to come.
+    pub fn is_overridden(&self, uplink: &str) -> bool {
+        self.saved.overrides.contains_key(uplink)
+    }
+
     /// Ends what is over.
     pub(super) fn end_overrides(&mut self, now: Instant, out: &mut Vec<Output>) {
         let over = |o: &Override| o.until.is_some_and(|until| until <= now);

@@ -13,7 +13,10 @@ impl Daemon {
     /// Hands it to the core, if it can be meant.
     pub(super) fn say(&mut self, id: ClientId, said: Said) {
         let running = &self.parts.revisions.running().config;
-        if let Err(text) = judge(running, &said).and_then(|()| self.keeps_author(&said)) {
+        let is_overridden = self.parts.router.is_overridden(&said.uplink);
+        if let Err(text) =
+            judge(running, is_overridden, &said).and_then(|()| self.keeps_author(&said))
+        {
             return self.refuse(Some(id), &text);
         }
         let Said { uplink, action, time, by, .. } = said;
@@ -44,9 +47,12 @@ impl Daemon {
     }
 }
 
-/// Why it cannot be meant.
-fn judge(config: &Config, said: &Said) -> Result<(), String> {
+/// Why it cannot be meant. What was said before can be ended, whatever the file says by now.
+fn judge(config: &Config, is_overridden: bool, said: &Said) -> Result<(), String> {
     let Said { uplink: name, action, .. } = said;
+    if is_overridden && action.is_none() {
+        return Ok(());
+    }
     let Some(uplink) = config.uplinks.iter().find(|u| u.name == *name) else {
         let names: Vec<&str> = config.uplinks.iter().map(|u| u.name.as_str()).collect();
         let hint = match load::nearest(name, names.iter().copied()) {
@@ -63,5 +69,34 @@ fn judge(config: &Config, said: &Said) -> Result<(), String> {
             "uplink {name} has tier = \"none\": it carries no new connections from inside"
         )),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given an uplink that the file disables by now, then what was said of it before can be ended,
+    /// and nothing new is said; so, too, of one that the file lacks.
+    #[test]
+    fn what_was_said_can_be_ended() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good/contract.toml");
+        let mut config = load::read_file(std::path::Path::new(path)).expect("valid").0;
+        let said = |uplink: &str, action| Said {
+            uplink: uplink.into(),
+            action,
+            time: None,
+            by: String::new(),
+            ssh: String::new(),
+        };
+        let name = config.uplinks[0].name.clone();
+        config.uplinks[0].enabled = false;
+        for name in [name.as_str(), "gone"] {
+            assert_eq!(judge(&config, true, &said(name, None)), Ok(()));
+            assert!(judge(&config, false, &said(name, None)).is_err());
+            assert!(judge(&config, true, &said(name, Some(Action::Drain))).is_err());
+        }
+        config.uplinks[0].enabled = true;
+        assert_eq!(judge(&config, false, &said(&name, None)), Ok(()));
     }
 }
