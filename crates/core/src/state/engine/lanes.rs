@@ -9,12 +9,14 @@
 //! nothing else does.
 
 use super::super::{
-    Chain, Firewall, Key, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op, OpError, Plan,
-    Resource, RouteValue, Scope, State, Step, firewall, is_forwarding,
+    Chain, Firewall, Key, MainDefault, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op,
+    OpError, PROTOCOL, Plan, Resource, RouteValue, Rule, Scope, State, Step, firewall,
+    is_forwarding,
 };
 use super::Engine;
 use crate::net::IfName;
 use crate::notice::Notice;
+use crate::state::table::MAIN;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -98,8 +100,10 @@ impl Engine {
         let (changes, removals): (Plan, Plan) =
             texts.into_iter().partition(|step| desired.contains_key(&step.key));
         let under_way = self.transaction.clone();
+        let are_old = changes.iter().any(|step| step.key == Key::Firewall);
         let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
         let is_writing = under_way.is_some() || text.is_some();
+        let are_refused = are_old && self.failures.contains_key(&Key::Firewall);
         let is_in_it = |step: &Step| {
             let slots = under_way.as_ref().and_then(|transaction| transaction.slots.as_ref());
             step.key == Key::Slots && slots.is_some() && slots == desired.get(&Key::Slots)
@@ -112,7 +116,10 @@ impl Engine {
             let is_known = joins || knows_marks(&step, desired, observed, under_way.as_ref());
             let hangs = hangs_on(&step, &self.memory.unsaved);
             // Rules that are refused still draw from what they drew from.
-            let is_early = is_writing || takes_slots(&step);
+            let is_early = is_writing
+                || takes_slots(&step)
+                || (are_refused && is_used_by_rules(&step, observed))
+                || (are_old && changes_main_rung(&step, desired, observed));
             if hangs || !is_known || (is_early && !fits) || is_in_it(&step) {
                 chosen.extend(self.stand_in(now, step, desired, observed, news));
             } else if self.may_run(now, desired.get(&step.key), &step.key, news) {
@@ -186,12 +193,71 @@ pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) 
     match &step.op {
         // A route that is there has its new way in any case.
         Op::SetRoute { replace: true, .. } => true,
+        Op::AddRule | Op::DelRule if main_rung(step).is_some() => {
+            has_map(observed) && !changes_main_rung(step, desired, observed)
+        }
         // What is wanted comes first, and it may hang on the transaction.
         Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
         Op::SetSysctl(_) => !switches_forwarding_on(step),
         Op::Slots { .. } => fits_rules(step, desired, observed),
         // Without a filter nothing new is let through.
         _ => has_map(observed),
+    }
+}
+
+/// True if a step takes away what the rules that stand may still use: they were to change, and the
+/// kernel refuses that. An address, to which they translate; where the mark of an uplink leads, and
+/// the rungs by which packets get there or pass it by.
+fn is_used_by_rules(step: &Step, observed: &Observed) -> bool {
+    let is_marked =
+        |table: u32| our_rules(observed).any(|rule| rule.fwmark.is_some() && rule.table == table);
+    match (&step.key, &step.op) {
+        (_, Op::DelAddress) => true,
+        (Key::Route(route), Op::DelRoute) => is_marked(route.table),
+        (Key::Rule(rule), Op::DelRule) => {
+            rule.fwmark.is_some() || rule.iif.is_some() || is_marked(rule.table)
+        }
+        _ => false,
+    }
+}
+
+fn our_rules(observed: &Observed) -> impl Iterator<Item = &Rule> {
+    let ours = observed.rules.iter().filter(|have| have.protocol == PROTOCOL);
+    ours.filter_map(|have| have.rule.as_ref())
+}
+
+/// A rung that asks `main` about what begins: for some destinations, or for all.
+fn main_rung(step: &Step) -> Option<&Rule> {
+    let Key::Rule(rule) = &step.key else { return None };
+    is_main_rung(rule).then_some(rule)
+}
+
+fn is_main_rung(rule: &Rule) -> bool {
+    let Rule { from, iif, oif, fwmark, table, suppress_prefixlength, .. } = rule;
+    let is_for_all = from.is_none() && iif.is_none() && oif.is_none() && fwmark.is_none();
+    is_for_all && *table == MAIN && suppress_prefixlength.is_some()
+}
+
+/// True if it is too early for a step with such a rung, while the rules are not as wanted. One goes
+/// when all that are wanted instead are there. The one for all destinations comes back after the rules
+/// if an error route of `main` stands behind it: the rules of before would take that for an answer.
+fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool {
+    let Some(rule) = main_rung(step) else { return false };
+    let mut there = our_rules(observed).filter(|rule| is_main_rung(rule));
+    match step.op {
+        Op::DelRule => {
+            let there: Vec<&Rule> = there.collect();
+            let mut wanted = desired.keys().filter_map(|key| match key {
+                Key::Rule(rule) if is_main_rung(rule) => Some(rule),
+                _ => None,
+            });
+            !wanted.all(|rule| there.contains(&rule))
+        }
+        Op::AddRule => {
+            let is_refusing = observed.main != MainDefault::Passable;
+            rule.to.is_none() && is_refusing && there.any(|rule| rule.to.is_some())
+        }
+        _ => false,
     }
 }
 
@@ -385,5 +451,7 @@ pub(super) const fn scope_of(key: &Key) -> Scope {
 
 #[cfg(test)]
 mod marks_tests;
+#[cfg(test)]
+mod older_tests;
 #[cfg(test)]
 mod tests;

@@ -59,11 +59,7 @@ impl Bench {
             slots: Some(slots([1, 1])),
             dormant: false,
         });
-        let route = ObservedRoute {
-            value: Some(way("wan1")),
-            protocol: crate::state::PROTOCOL,
-            dead: false,
-        };
+        let route = ObservedRoute { value: Some(way("wan1")), protocol: PROTOCOL, dead: false };
         observed.routes.insert(shared(), route);
         Self { engine: Engine::default(), desired, observed }
     }
