@@ -144,6 +144,11 @@ impl Prefix {
         Family::of(&address) == self.family()
             && Self { address, length: self.length }.network() == self.network()
     }
+
+    /// True if one of the two networks holds the other.
+    pub fn meets(&self, other: Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
 }
 
 impl FromStr for Prefix {

@@ -212,3 +212,45 @@ fn boot(dead: usize) -> (Duration, Option<Duration>) {
     drop(injected);
     (ssh, out)
 }
+
+#[test]
+fn an_unnamed_interface_is_closed_whatever_its_prefix_length() {
+    isolated(|| {
+        // given an interface that the file does not name / when it gets an address in the network of
+        // an uplink, of another prefix length / then nobody behind it reaches the LAN any more, and
+        // `rail check` says that it is filtered
+        let plan = Plan { networks: vec!["vpn"], ..Plan::new(2) };
+        let topology = Topology::build(&plan).unwrap();
+        topology.router.ip_batch("addr add 10.8.1.1/24 dev vpn0\n").unwrap();
+        let world = World::begin(topology, &ConfigText::default()).unwrap();
+        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let net = &world.topology;
+        let _inside = Servers::tcp(&net.client, "192.168.1.10:80".parse().unwrap()).unwrap();
+        let stranger = &net.network("vpn").node;
+        assert!(stranger.opens("192.168.1.10:80"));
+        let config = world.rail.config_path();
+        let check = || {
+            let told =
+                world.rail.command(&["check", "--config", config.to_str().unwrap()]).unwrap();
+            String::from_utf8_lossy(&told.stderr).into_owned()
+        };
+        for address in ["100.64.1.200/25", "100.64.2.200/16"] {
+            net.router.sh(&format!("ip addr add {address} dev vpn0")).unwrap();
+            eventually(Duration::from_secs(5), "the gate", || {
+                let chain = net.router.sh("nft list chain inet rail forward").unwrap();
+                if chain.contains("\"vpn0\"") { Ok(()) } else { Err(chain) }
+            });
+            assert!(!stranger.opens("192.168.1.10:80"), "{address}");
+            let told = check();
+            let uplink = if address.starts_with("100.64.1.") { "isp1" } else { "isp" };
+            let note = format!("not name vpn0, which is in the network of uplink {uplink}");
+            assert!(told.contains(&note), "{told}");
+            net.router.sh(&format!("ip addr del {address} dev vpn0")).unwrap();
+            eventually(Duration::from_secs(5), "no gate", || {
+                let chain = net.router.sh("nft list chain inet rail forward").unwrap();
+                if chain.contains("\"vpn0\"") { Err(chain) } else { Ok(()) }
+            });
+        }
+        assert!(stranger.opens("192.168.1.10:80"));
+    });
+}

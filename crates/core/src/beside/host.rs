@@ -130,10 +130,5 @@ fn on(view: &View, ifname: &str) -> Vec<String> {
     here.map(|line| line.name.clone()).collect()
 }
 
-/// True if one of the two networks holds the other.
-fn meet(a: Prefix, b: Prefix) -> bool {
-    a.contains(b.address) || b.contains(a.address)
-}
-
 #[cfg(test)]
 mod tests;

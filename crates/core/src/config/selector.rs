@@ -6,7 +6,7 @@
 //! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
 use super::{Config, Network, UplinkConfig};
-use crate::net::{IfName, Mac};
+use crate::net::{IfName, Mac, Prefix};
 use crate::random::Key;
 use crate::state::Link;
 use alloc::collections::BTreeMap;
@@ -305,6 +305,34 @@ impl Config {
     pub fn maybe_closed(&self) -> impl Iterator<Item = (IfName, &Network)> {
         let closed = self.networks.iter().filter(|network| network.is_closed());
         closed.flat_map(|n| n.others.iter().map(move |ifname| (*ifname, n)))
+    }
+
+    /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers
+    /// ports, and the provider's cable is then where nobody looks for it. Networks that overlap are
+    /// one network here, for whoever set the address there may know another length.
+    pub fn strays(
+        &self,
+        addresses: impl IntoIterator<Item = (IfName, Prefix)>,
+    ) -> Vec<(IfName, usize)> {
+        let is_named = |ifname: IfName| {
+            self.uplinks.iter().any(|u| u.ifname == ifname)
+                || self.networks.iter().any(|network| network.ifname == ifname)
+        };
+        let mut found: Vec<(IfName, usize)> = Vec::new();
+        for (ifname, prefix) in addresses {
+            let is_its =
+                |u: &UplinkConfig| u.prefixes().any(|own| own.meets(prefix)) && !self.is_inside(u);
+            // A network of everything says nothing about whose it is.
+            let is_candidate = !is_named(ifname) && ifname.as_str() != "lo" && prefix.length > 0;
+            let is_new = found.iter().all(|(known, _)| *known != ifname);
+            if is_candidate
+                && is_new
+                && let Some(index) = self.uplinks.iter().position(is_its)
+            {
+                found.push((ifname, index));
+            }
+        }
+        found
     }
 
     /// Why an interface is not found, or which others fit as well.

@@ -16,7 +16,7 @@
 use super::{default_by, mark};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
-use crate::net::{IfName, Prefix};
+use crate::net::IfName;
 use crate::render::firewall::{Line, any_of};
 use crate::render::inside;
 use crate::state::RouteValue;
@@ -58,18 +58,14 @@ pub(super) fn has_other_device(config: &Config, uplink: &UplinkConfig) -> bool {
 pub(super) fn shares_subnet(config: &Config, uplink: &UplinkConfig) -> bool {
     let mut elsewhere = others(config, uplink).filter(|other| other.ifname != uplink.ifname);
     elsewhere.any(|other| {
-        other.prefixes().any(|theirs| uplink.prefixes().any(|ours| meet(theirs, ours)))
+        other.prefixes().any(|theirs| uplink.prefixes().any(|ours| theirs.meets(ours)))
     })
 }
 
 /// True if a line before it on its interface is in the same subnet.
 pub(super) fn is_subnet_taken(config: &Config, uplink: &UplinkConfig) -> bool {
     let mut before = on_interface(config, uplink.ifname).take_while(|u| u.name != uplink.name);
-    before.any(|first| meet(first.address, uplink.address))
-}
-
-fn meet(a: Prefix, b: Prefix) -> bool {
-    a.contains(b.address) || b.contains(a.address)
+    before.any(|first| first.address.meets(uplink.address))
 }
 
 /// True if another uplink has the same address.

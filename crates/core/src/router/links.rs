@@ -26,7 +26,7 @@ impl Router {
         let copies = self.copies(now, out);
         self.dirty |= copies != self.facts.copies;
         self.facts.copies = copies;
-        let strays = self.strays();
+        let strays = self.config.strays(self.observed.addresses.keys().copied());
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;
         let mut sockets = Vec::new();
@@ -98,35 +98,6 @@ impl Router {
         let is_new = self.saved.links_seen.insert(ifname, ifindex) != Some(ifindex);
         self.save_due |= is_new;
         is_new
-    }
-
-    /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers
-    /// ports, and the provider's cable is then where nobody looks for it.
-    fn strays(&self) -> Vec<(IfName, usize)> {
-        let config = &self.config;
-        let is_named = |ifname: IfName| {
-            config.uplinks.iter().any(|u| u.ifname == ifname)
-                || config.networks.iter().any(|network| network.ifname == ifname)
-        };
-        let mut found = Vec::new();
-        for (ifname, prefix) in self.observed.addresses.keys() {
-            let is_its = |u: &UplinkConfig| {
-                let shares = u.prefixes().any(|own| {
-                    own.address == prefix.address
-                        || (own.length < 31 && own.network() == prefix.network())
-                });
-                shares && !config.is_inside(u)
-            };
-            let is_candidate = !is_named(*ifname) && ifname.as_str() != "lo";
-            let is_new = found.iter().all(|(known, _)| known != ifname);
-            if is_candidate
-                && is_new
-                && let Some(index) = config.uplinks.iter().position(is_its)
-            {
-                found.push((*ifname, index));
-            }
-        }
-        found
     }
 
     /// Addresses on the interface of an uplink that are its own besides the first: a program that is

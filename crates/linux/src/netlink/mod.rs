@@ -15,7 +15,7 @@ mod request;
 
 pub use monitor::Monitor;
 pub use neighbour_monitor::NeighbourMonitor;
-pub use observe::links;
+pub use observe::{addresses, links};
 pub use request::RequestSocket;
 
 use rail_core::state::OpError;

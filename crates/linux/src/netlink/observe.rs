@@ -27,6 +27,18 @@ pub fn links(paths: bool) -> Result<BTreeMap<IfName, Link>, OpError> {
     socket.links(paths)
 }
 
+/// The IPv4 addresses of this namespace by interface.
+///
+/// # Errors
+/// The kernel's.
+pub fn addresses() -> Result<Vec<(IfName, Prefix)>, OpError> {
+    let mut socket = RequestSocket::open()
+        .map_err(|e| error(e.raw_os_error().unwrap_or(0), &format!("no netlink socket: {e}")))?;
+    let links = socket.links(false)?;
+    let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
+    Ok(socket.addresses(&names)?.into_keys().collect())
+}
+
 impl RequestSocket {
     /// Reads the kinds in `scope` that routing netlink has; the other fields stay empty.
     ///

@@ -31,7 +31,9 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     let named = config.clone().with_names(&config.names(&links, &devices));
     complain(&missing(&named, &links));
     complain(&others(&named));
-    complain(&unnamed(&named));
+    let strays = named.strays(rail_linux::netlink::addresses().unwrap_or_default());
+    complain(&closed(&named, &strays));
+    complain(&unnamed(&named, &strays));
     let (holders, conflicts) = (beside(&named), conflicts(&named));
     complain(&holders);
     complain(&conflicts);
@@ -65,9 +67,24 @@ fn others(config: &Config) -> String {
     config.maybe_outside().map(uplink).chain(config.maybe_closed().map(network)).collect()
 }
 
+/// Interfaces that the file does not name and that are filtered, for they are in the network of an uplink.
+fn closed(config: &Config, strays: &[(IfName, usize)]) -> String {
+    let told = |(ifname, index): &(IfName, usize)| {
+        let uplink = &config.uplinks[*index].name;
+        format!(
+            "note: the file does not name {ifname}, which is in the network of uplink {uplink}: it is \
+             filtered as that uplink is\n"
+        )
+    };
+    match config.firewall.mode {
+        FirewallMode::Basic => strays.iter().map(told).collect(),
+        FirewallMode::External | FirewallMode::Off => String::new(),
+    }
+}
+
 /// Interfaces of this machine that the file does not name: they forward freely. If it names none that
 /// is here, the file is for another machine.
-fn unnamed(config: &Config) -> String {
+fn unnamed(config: &Config, strays: &[(IfName, usize)]) -> String {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
     let outside = config.uplinks.iter().map(|uplink| uplink.ifname);
     let inside = config.networks.iter().map(|network| network.ifname);
@@ -87,7 +104,8 @@ fn unnamed(config: &Config) -> String {
         here |= is_named(&name);
         // What is a port of something else forwards nothing by itself.
         let is_port = place.join("master").exists();
-        if name != "lo" && !is_named(&name) && !is_port && is_up(&place) {
+        let is_closed = strays.iter().any(|(stray, _)| stray.as_str() == name);
+        if name != "lo" && !is_named(&name) && !is_closed && !is_port && is_up(&place) {
             free.push(name);
         }
     }

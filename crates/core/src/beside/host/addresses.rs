@@ -1,6 +1,6 @@
 //! Addresses and networks that stand in each other's way.
 
-use super::{Host, UplinkView, meet, tell};
+use super::{Host, UplinkView, tell};
 use crate::beside::View;
 use crate::net::Prefix;
 use crate::render::external::TABLE;
@@ -44,7 +44,7 @@ fn overlaps(view: &View, host: &Host) -> Vec<Conflict> {
         let others = rest.chain(strangers.map(|(name, prefix)| (name, prefix, None)));
         for (name, other, other_uplink) in others.filter(|(_, p, _)| is_net(p)) {
             let both_uplinks = uplink.is_some() && other_uplink.is_some();
-            if name == device || both_uplinks || !meet(*prefix, *other) {
+            if name == device || both_uplinks || !prefix.meets(*other) {
                 continue;
             }
             let uplinks: Vec<String> = uplink.iter().chain(other_uplink).cloned().collect();
@@ -60,7 +60,7 @@ fn overlaps(view: &View, host: &Host) -> Vec<Conflict> {
             };
             let is_unnamed = !is_ours(name) && uplink.is_some();
             let remedy = match view.external && is_unnamed {
-                // In the other modes it is closed as the uplink is.
+                // Mode `basic` closes it as it closes the uplink; `off` closes neither.
                 true => format!("{remedy}; until then close it: {}", closing(name)),
                 false => remedy,
             };

@@ -137,3 +137,24 @@ fn closed_networks_are_asked_for_their_sources() {
     config.firewall.mode = FirewallMode::Basic;
     assert!(!chains(&config, &facts(&config, &[0]), &["classify"]).contains("fib saddr"));
 }
+
+/// Given interfaces that the file does not name, then those are in the network of an uplink whose
+/// network overlaps it, whatever its length; no other, and none that has everything.
+#[test]
+fn networks_that_overlap_are_one() {
+    let config = config(&[(1, Tier::Number(1)); 2]);
+    let strays = |address: &str| {
+        config.strays([("enp4s0".parse().unwrap(), address.parse::<Prefix>().unwrap())])
+    };
+    for inside in
+        ["100.64.2.77/24", "100.64.2.77/25", "100.64.2.200/25", "100.64.0.9/16", "100.64.2.9/32"]
+    {
+        assert_eq!(
+            strays(inside),
+            [("enp4s0".parse().unwrap(), usize::from(inside != "100.64.0.9/16"))]
+        );
+    }
+    for outside in ["100.64.9.77/24", "100.64.9.77/0"] {
+        assert_eq!(strays(outside), []);
+    }
+}
