@@ -1,6 +1,6 @@
 //! An uplink that gets another address: nothing goes on with the old one.
 
-use rail_lab::{ConfigText, Flows, Plan, World, figures, isolated};
+use rail_lab::{ConfigText, Flows, Plan, World, eventually, figures, isolated};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -69,5 +69,47 @@ fn a_restart_with_another_address_ends_what_has_the_old_one() {
         let changed = Instant::now();
         world.rail.start().unwrap();
         judge(&world, flow, changed);
+    });
+}
+
+#[test]
+fn addresses_of_others_stay_when_ours_changes_or_goes() {
+    isolated(|| {
+        // given an address in the subnet of uplink 1 that somebody else has set / when the uplink gets
+        // another address, and when it is disabled / then the other address stays, and the new one is
+        // not lost again: the uplink waits for its check alone
+        let world = World::start(&Plan::new(2), &tiers()).unwrap();
+        let router = &world.topology.router;
+        router.sh("ip addr add 100.64.1.9/24 dev wan1").unwrap();
+        let there = || router.sh("ip -4 -o addr show dev wan1").unwrap();
+        let config = move_line(&world);
+        world.rail.reload(&config).unwrap();
+        let healths = world.rail.watch_health("isp1", Duration::from_secs(4)).unwrap();
+        figures(&format!("after the change of the address isp1 is {healths:?}"));
+        let now = there();
+        assert!(now.contains("100.64.1.9/") && now.contains(&format!("{NEW}/")), "{now}");
+        assert!(!now.contains("100.64.1.2/"), "{now}");
+        assert!(!healths.iter().any(|health| health == "down"), "{healths:?}");
+        // The other one first: who removes it takes nothing of ours along.
+        router.ip_batch("addr flush dev wan1\naddr add 100.64.1.9/24 dev wan1\n").unwrap();
+        eventually(Duration::from_secs(5), "ours is back", || {
+            let now = there();
+            if now.contains(&format!("{NEW}/")) { Ok(()) } else { Err(now) }
+        });
+        router.sh("ip addr del 100.64.1.9/24 dev wan1").unwrap();
+        let now = there();
+        assert!(now.contains(&format!("{NEW}/")), "{now}");
+        router.sh("ip addr add 100.64.1.9/24 dev wan1").unwrap();
+        world.rail.ask(&["disable", "isp1"]).unwrap();
+        let value = |of: &str| {
+            router.sh(&format!("cat /proc/sys/net/ipv4/conf/{of}/promote_secondaries")).unwrap()
+        };
+        eventually(Duration::from_secs(5), "ours is gone", || {
+            let (now, value) = (there(), [value("wan1"), value("default")]);
+            let gone = !now.contains(&format!("{NEW}/")) && value[0] == value[1];
+            if gone { Ok(()) } else { Err(format!("{now} {value:?}")) }
+        });
+        let now = there();
+        assert!(now.contains("100.64.1.9/"), "{now}");
     });
 }

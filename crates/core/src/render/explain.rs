@@ -118,7 +118,7 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             "sysctl.conf, keepalived",
         ),
         Some((_, "promote_secondaries")) => (
-            "devices with several uplinks: when one address of a subnet is removed the others stay",
+            "devices with an address of ours: when one address of a subnet is removed the others stay",
             "systemd",
         ),
         Some(_) => return None,

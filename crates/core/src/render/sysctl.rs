@@ -4,7 +4,7 @@ use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render::shared;
-use crate::state::{ACCEPT_REDIRECTS, FORWARDING, Key, Resource, State};
+use crate::state::{ACCEPT_REDIRECTS, FORWARDING, Key, PROMOTE_SECONDARIES, Resource, State};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -47,29 +47,29 @@ const PER_UPLINK: &[Setting] = &[
 const IN_ONE_SUBNET: &[Setting] =
     &[Setting { path: "arp_ignore", value: "1" }, Setting { path: "arp_announce", value: "2" }];
 
-/// Settings of an interface with several lines: when the first address of a subnet goes, the
-/// kernel takes the others along, unless it is told to keep them.
-const SEVERAL_LINES: &[Setting] = &[Setting { path: "promote_secondaries", value: "1" }];
+/// Setting of each interface where we have an address: when the first address of a subnet goes, ours
+/// or somebody else's, the kernel takes the others along, unless it is told to keep them.
+const WITH_ADDRESS: &[Setting] = &[Setting { path: PROMOTE_SECONDARIES, value: "1" }];
 
 /// Adds the settings to the desired state.
 pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
-    for (path, value) in
-        wanted(config, |i| facts.uplinks.get(i).is_some_and(|f| f.ifindex.is_some()))
-    {
+    let has_device = |i: usize| facts.uplinks.get(i).is_some_and(|f| f.ifindex.is_some());
+    let has_network = |i: usize| facts.networks.get(i).is_some_and(Option::is_some);
+    for (path, value) in wanted(config, has_device, has_network) {
         state.insert(Key::Sysctl(path), Resource::Sysctl(value));
     }
 }
 
 /// The paths of all settings for this configuration, to be watched.
 pub fn paths(config: &Config) -> Vec<String> {
-    wanted(config, |_| true).into_iter().map(|(path, _)| path).collect()
+    wanted(config, |_| true, |_| true).into_iter().map(|(path, _)| path).collect()
 }
 
 /// True if it is the path of a setting that some configuration would have us change: a state file
 /// names others only if somebody else wrote it.
 pub fn is_known(path: &str) -> bool {
     let of_device = |key: &str| {
-        let all = PER_UPLINK.iter().chain(IN_ONE_SUBNET).chain(SEVERAL_LINES);
+        let all = PER_UPLINK.iter().chain(IN_ONE_SUBNET).chain(WITH_ADDRESS);
         key == REDIRECTS || all.map(|s| s.path).any(|known| known == key)
     };
     let device = path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
@@ -80,8 +80,18 @@ pub fn is_known(path: &str) -> bool {
         || device.is_some_and(is_device)
 }
 
-fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String)> {
+fn wanted(
+    config: &Config,
+    there: impl Fn(usize) -> bool,
+    has_network: impl Fn(usize) -> bool,
+) -> Vec<(String, String)> {
     let mut all = Vec::new();
+    for (i, network) in config.networks.iter().enumerate() {
+        if network.address.is_some() && has_network(i) {
+            let value = |s: &Setting| (device_path(network.ifname, s.path), s.value.into());
+            all.extend(WITH_ADDRESS.iter().map(value));
+        }
+    }
     for (i, uplink) in config.uplinks.iter().enumerate() {
         if uplink.enabled && there(i) {
             let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
@@ -89,9 +99,7 @@ fn wanted(config: &Config, there: impl Fn(usize) -> bool) -> Vec<(String, String
             if shared::shares_subnet(config, uplink) {
                 all.extend(IN_ONE_SUBNET.iter().map(value));
             }
-            if shared::shares_interface(config, uplink) || !uplink.addresses.is_empty() {
-                all.extend(SEVERAL_LINES.iter().map(value));
-            }
+            all.extend(WITH_ADDRESS.iter().map(value));
             if config.is_inside(uplink) {
                 let value = if uplink.redirects { "1" } else { "0" };
                 all.push((device_path(uplink.ifname, REDIRECTS), value.into()));

@@ -62,10 +62,7 @@ impl Router {
         let ready = enabled && fact.carrier && fact.has_address;
         let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
         if before.ifindex != ifindex {
-            // Its settings went with the device, or came new with it; nobody reports that.
-            let path = alloc::format!("net/ipv4/conf/{ifname}/");
-            self.observed.sysctls.retain(|name, _| !name.starts_with(&path));
-            out.push(Output::Observe(crate::state::Scope::SYSCTLS));
+            self.forget_settings(ifname, out);
         }
         if changed {
             self.engine.interface_changed(ifname);
@@ -90,6 +87,13 @@ impl Router {
         {
             self.set_link_up(ifname, out);
         }
+    }
+
+    /// The settings of a device went with it, or came new with it; nobody reports that.
+    fn forget_settings(&mut self, ifname: IfName, out: &mut Vec<Output>) {
+        let path = alloc::format!("net/ipv4/conf/{ifname}/");
+        self.observed.sysctls.retain(|name, _| !name.starts_with(&path));
+        out.push(Output::Observe(crate::state::Scope::SYSCTLS));
     }
 
     /// True the first time that this device is seen, in whichever process of this boot: one that is
@@ -133,6 +137,7 @@ impl Router {
             let index = link.map(|(index, _)| index);
             self.facts.networks.push(index);
             if known.get(position).copied().flatten() != index {
+                self.forget_settings(ifname, out);
                 self.engine.interface_changed(ifname);
                 self.engine.retry_now(now);
                 self.dirty = true;

@@ -98,6 +98,7 @@ impl Engine {
         self.unverified.retain(|key, _| differs.contains(key));
         self.held_back.clear();
         self.let_slots_wait(observed, &mut plan);
+        self.let_promotion_wait(&mut plan);
         let mut plan = self.choose(now, desired, observed, plan, news);
         self.note_overtaking(&plan);
         let stand_in = self.stand_in.clone();
@@ -150,6 +151,17 @@ impl Engine {
             let key = plan.remove(at).key;
             // Whatever it waited for before, it has no turn of its own now.
             self.contested.remove(&key);
+        }
+    }
+
+    /// The setting that keeps the other addresses of a subnet is given back when ours are gone: the
+    /// kernel would take those of others along.
+    fn let_promotion_wait(&mut self, plan: &mut Plan) {
+        let early = lanes::early_settings(plan);
+        plan.retain(|step| !early.contains(&step.key));
+        for key in &early {
+            // As with forwarding.
+            self.contested.remove(key);
         }
     }
 

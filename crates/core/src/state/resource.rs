@@ -32,6 +32,9 @@ pub const FORWARDING: &str = "net/ipv4/ip_forward";
 /// (`inet_forward_change` in net/ipv4/devinet.c).
 pub const ACCEPT_REDIRECTS: &str = "net/ipv4/conf/all/accept_redirects";
 
+/// The setting of a device that keeps the other addresses of a subnet when the first one goes.
+pub const PROMOTE_SECONDARIES: &str = "promote_secondaries";
+
 /// Tables with a meaning of their own, fixed by the kernel.
 pub mod table {
     /// Asked last; empty unless somebody fills it.

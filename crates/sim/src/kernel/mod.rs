@@ -183,7 +183,9 @@ impl Kernel {
         let index = self.next_index;
         self.next_index += 1;
         self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500, ..Link::default() });
-        for name in ["rp_filter", "src_valid_mark", "ignore_routes_with_linkdown"] {
+        let names =
+            ["rp_filter", "src_valid_mark", "ignore_routes_with_linkdown", "promote_secondaries"];
+        for name in names {
             self.sysctls.insert(format!("net/ipv4/conf/{ifname}/{name}"), "0".into());
         }
         LINK

@@ -3,12 +3,12 @@
 use super::super::*;
 use super::world::{START, kernel, uplinks};
 use crate::render::sysctl_paths;
-use crate::state::Op;
+use crate::state::{Op, Step};
 use alloc::vec::Vec;
 
-/// Passes until there is nothing more to do: how many settings they change.
-fn passes(router: &mut Router, state: &mut Observed) -> usize {
-    let mut settings = 0;
+/// Passes until there is nothing more to do: their steps.
+fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
+    let mut steps = Vec::new();
     for _ in 0..10 {
         let mut out = Vec::new();
         router.wake(START, &mut out);
@@ -16,9 +16,9 @@ fn passes(router: &mut Router, state: &mut Observed) -> usize {
             let Output::Apply(plan) = output else { continue };
             for step in plan {
                 if let (Key::Sysctl(path), Op::SetSysctl(value)) = (&step.key, &step.op) {
-                    settings += 1;
                     state.sysctls.insert(path.clone(), value.clone());
                 }
+                steps.push(step.clone());
                 super::perform(state, step.key.clone(), step.op);
                 router.handle(START, Input::Applied(step.key, Ok(())), &mut out);
             }
@@ -26,7 +26,13 @@ fn passes(router: &mut Router, state: &mut Observed) -> usize {
         let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
         router.handle(START, seen, &mut out);
     }
-    settings
+    steps
+}
+
+/// How many settings the passes change.
+fn settings(router: &mut Router, state: &mut Observed) -> usize {
+    let is_setting = |step: &&Step| matches!(step.key, Key::Sysctl(_));
+    passes(router, state).iter().filter(is_setting).count()
 }
 
 /// Given settings that were never ours, then they are written down and not changed before the disk
@@ -42,7 +48,7 @@ fn originals_are_on_the_disk_first() {
         let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
         router.handle(START, seen, &mut Vec::new());
     }
-    assert_eq!(passes(&mut router, &mut state), 0);
+    assert_eq!(settings(&mut router, &mut state), 0);
     assert!(!router.saved.sysctls.is_empty());
     assert!(router.saved.sysctls.values().all(|value| value == "9"));
     // Another state has to be on the disk for another reason, and is not yet.
@@ -51,6 +57,31 @@ fn originals_are_on_the_disk_first() {
     assert!(noted < router.durable_saves);
     for (count, is_there) in [(noted - 1, false), (noted, true)] {
         router.handle(START, Input::Saved(count), &mut Vec::new());
-        assert_eq!(passes(&mut router, &mut state) > 0, is_there);
+        assert_eq!(settings(&mut router, &mut state) > 0, is_there);
     }
+}
+
+/// Given an uplink whose address we set, when all is withdrawn, then the kernel may not take the addresses
+/// of others along before ours is gone.
+#[test]
+fn addresses_of_others_are_kept_until_ours_is_gone() {
+    let config = uplinks(&[1, 1]);
+    let path = "net/ipv4/conf/wan1/promote_secondaries";
+    let mut state = kernel(&config);
+    state.sysctls = sysctl_paths(&config).into_iter().map(|path| (path, "0".into())).collect();
+    let mut router = Router::new(config, Saved::default(), "boot".into(), [3; 16]);
+    router.start(START, &mut Vec::new());
+    let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
+    router.handle(START, seen, &mut Vec::new());
+    passes(&mut router, &mut state);
+    router.handle(START, Input::Saved(router.durable_saves), &mut Vec::new());
+    passes(&mut router, &mut state);
+    assert_eq!((state.sysctls[path].as_str(), state.addresses.len()), ("1", 2));
+    router.handle(START, Input::Withdraw, &mut Vec::new());
+    let steps = passes(&mut router, &mut state);
+    let last = |is_it: fn(&Step) -> bool| steps.iter().rposition(is_it).unwrap();
+    let gone = last(|step| step.op == Op::DelAddress);
+    let given_back = steps.iter().position(|step| step.key == Key::Sysctl(path.into()));
+    assert!(given_back.unwrap() > gone, "{steps:?}");
+    assert_eq!((state.sysctls[path].as_str(), state.addresses.len()), ("0", 0));
 }

@@ -10,8 +10,8 @@
 
 use super::super::{
     Chain, Firewall, Key, MainDefault, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op,
-    OpError, PROTOCOL, Plan, Resource, RouteValue, Rule, Scope, State, Step, firewall,
-    is_forwarding,
+    OpError, PROMOTE_SECONDARIES, PROTOCOL, Plan, Resource, RouteValue, Rule, Scope, State, Step,
+    firewall, is_forwarding,
 };
 use super::Engine;
 use crate::net::IfName;
@@ -431,6 +431,26 @@ fn slots_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> + Clone {
 /// The map of slots is there, and so are the rules around it.
 pub(super) fn has_map(observed: &Observed) -> bool {
     observed.firewall.as_ref().is_some_and(|table| table.slots.is_some())
+}
+
+/// Settings that would no longer keep the addresses of others when an address of ours goes, which is
+/// in the same plan.
+pub(super) fn early_settings(plan: &Plan) -> Vec<Key> {
+    let leaves = |name: &str| {
+        plan.iter().any(|step| {
+            matches!((&step.key, &step.op), (Key::Address { ifname, .. }, Op::DelAddress)
+                if ifname.as_str() == name)
+        })
+    };
+    let is_early = |step: &&Step| match (&step.key, &step.op) {
+        (Key::Sysctl(path), Op::SetSysctl(value)) if value != "1" => {
+            let of_device =
+                path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
+            of_device.is_some_and(|(name, key)| key == PROMOTE_SECONDARIES && leaves(name))
+        }
+        _ => false,
+    };
+    plan.iter().filter(is_early).map(|step| step.key.clone()).collect()
 }
 
 pub(super) fn switches_forwarding_on(step: &Step) -> bool {
