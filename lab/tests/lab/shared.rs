@@ -6,7 +6,7 @@ use rail_lab::{
     long, normal, timed, topology,
 };
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -344,5 +344,34 @@ fn a_routed_network_is_answered_by_the_gateway_it_was_asked_through() {
             assert_eq!(report.failed(), 0, "line {}: {:?}", line.number, report.reasons());
         }
         figures("20 of 20 connections answered through each gateway");
+    });
+}
+
+#[test]
+fn an_uplink_without_translation_opens_no_other_on_its_port() {
+    isolated(|| {
+        // given two uplinks on one port, the second without translation, and a flow through a VPN / when
+        // the VPN goes / then the flow goes on by the first uplink, translated: no packet leaves by
+        // it with a source of the inside
+        let (topology, _switch) = build(&ONE_PORT);
+        let text = config(&ONE_PORT, "");
+        let text = text.replace("[check]\n", "nat = false\ntier = 2\n[check]\n");
+        let router = &topology.router;
+        let rail = Rail::run(router, &text).unwrap();
+        rail.wait_all_up(LIMIT).unwrap();
+        let vpn = "link add vpn0 arp off type veth peer name vpn1\nlink set vpn0 up\n\
+                   link set vpn1 up\nroute add 192.0.2.50/32 dev vpn0\n";
+        router.ip_batch(vpn).unwrap();
+        let socket = topology.client.enter(|| UdpSocket::bind("192.168.1.10:5060")).unwrap();
+        for n in 0..100 {
+            if n == 20 {
+                router.ip_batch("link del vpn0\n").unwrap();
+            }
+            let _ = socket.send_to(b"on", "192.0.2.50:5060");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let dropped = router.sh("nft list chain inet rail foreign_source").unwrap();
+        figures(&format!("refused: {dropped}"));
+        assert_eq!(topology.line(1).wrong_sources().unwrap(), 0, "{dropped}");
     });
 }

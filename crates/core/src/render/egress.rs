@@ -51,7 +51,7 @@ pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
     }
     if config.firewall.mode == FirewallMode::Basic {
         let closed = closed(config).into_iter();
-        rules.extend(closed.filter_map(|ifname| by_interface(config, ifname, false)));
+        rules.extend(closed.flat_map(|ifname| by_interface(config, ifname, false)));
     }
     if rules.is_empty() {
         return Vec::new();
@@ -80,19 +80,54 @@ pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
 }
 
 /// What leaves by an interface of uplinks. Without translation an uplink may carry any source but
-/// those of the others.
-fn by_interface(config: &Config, ifname: IfName, enabled: bool) -> Option<String> {
+/// those of the others; beside one that translates, only what goes its way may.
+fn by_interface(config: &Config, ifname: IfName, enabled: bool) -> Vec<String> {
     let here = |u: &&UplinkConfig| u.ifname == ifname && (u.enabled || !enabled);
+    let is_open = |u: &&UplinkConfig| u.nat == Nat::Off;
     let own = set(config.uplinks.iter().filter(here));
-    let is_open = config.uplinks.iter().filter(here).any(|u| u.nat == Nat::Off);
-    let guarded = if is_open {
-        let others = config.uplinks.iter().filter(|u| !here(u) && !config.is_inside(u));
-        let others = set(others).into_iter().filter(|other| !own.contains(other)).collect();
-        format!("ip saddr {}", any_of(others)?)
+    let others = config.uplinks.iter().filter(|u| !here(u) && !config.is_inside(u));
+    let others = set(others).into_iter().filter(|other| !own.contains(other)).collect();
+    let foreign = any_of(own).map(|own| format!("ip saddr != {own}"));
+    let taken = any_of(others).map(|others| format!("ip saddr {others}"));
+    let open: Vec<_> = config.uplinks.iter().filter(here).filter(is_open).collect();
+    let closed: Vec<_> = config.uplinks.iter().filter(here).filter(|u| !is_open(u)).collect();
+    let guards = if open.is_empty() {
+        vec![foreign]
+    } else if closed.is_empty() {
+        vec![taken]
     } else {
-        format!("ip saddr != {}", any_of(own)?)
+        let ways = any_of(ways(&open, &closed)).unwrap_or_default();
+        let to = |what: &str, guard: Option<String>| {
+            guard.map(|guard| format!("rt ip nexthop {what}{ways} {guard}"))
+        };
+        vec![to("", taken), to("!= ", foreign)]
     };
-    Some(format!("oifname \"{ifname}\" {guarded} goto {STRANGE}"))
+    let whole = |guard: String| format!("oifname \"{ifname}\" {guard} goto {STRANGE}");
+    guards.into_iter().flatten().map(whole).collect()
+}
+
+/// The next hops of uplinks without translation: their gateways, and their neighbours where these are
+/// not those of an uplink that translates.
+fn ways(open: &[&UplinkConfig], closed: &[&UplinkConfig]) -> Vec<String> {
+    let is_shared = |u: &UplinkConfig| {
+        let is_other = |o: &&&UplinkConfig| o.address.network() != u.address.network();
+        let mut beside = closed.iter().chain(open.iter().filter(is_other));
+        beside.any(|other| other.address.meets(u.address))
+    };
+    let holds_other = |u: &UplinkConfig| closed.iter().any(|c| u.address.contains(c.gateway));
+    let mut ways: Vec<String> = Vec::new();
+    for uplink in open {
+        let network = uplink.address.network();
+        let has_own = network.length < 32 && !is_shared(uplink) && !holds_other(uplink);
+        let gateway =
+            (!has_own || !network.contains(uplink.gateway)).then(|| uplink.gateway.to_string());
+        for way in has_own.then(|| network.to_string()).into_iter().chain(gateway) {
+            if !ways.contains(&way) {
+                ways.push(way);
+            }
+        }
+    }
+    ways
 }
 
 /// What leaves by the gateway of an uplink that shares its interface, with the source of another one there.

@@ -74,8 +74,14 @@ impl Table {
     /// What leaves by an uplink is compared with its address, behind the translation.
     pub fn guards_sources(&self, uplink: &UplinkConfig) -> bool {
         let (ifname, source) = (uplink.ifname, uplink.address.address);
+        let starts = [
+            format!("oifname \"{ifname}\" ip saddr != "),
+            // Beside an uplink without translation.
+            format!("oifname \"{ifname}\" rt ip nexthop != "),
+        ];
         let is_it = |text: &str| {
-            text.starts_with(&format!("oifname \"{ifname}\" ip saddr != "))
+            starts.iter().any(|start| text.starts_with(start))
+                && text.contains("ip saddr != ")
                 && text.contains(&source.to_string())
         };
         self.hooked_rules(Hook::Postrouting).any(is_it)

@@ -138,6 +138,30 @@ fn closed_networks_are_asked_for_their_sources() {
     assert!(!chains(&config, &facts(&config, &[0]), &["classify"]).contains("fib saddr"));
 }
 
+/// Given two uplinks on one port, one without translation, then only what goes its way keeps any
+/// source; what goes by the other gateway is compared with the addresses of both.
+#[test]
+fn one_without_translation_opens_its_own_way_alone() {
+    let mut config = config(&[(1, Tier::Number(1)); 3]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[1].nat = Nat::Off;
+    let egress = |config: &Config| chains(config, &facts(config, &[0, 1]), &["egress"]);
+    let both = "{ 100.64.1.2, 100.64.2.2 }";
+    let text = egress(&config);
+    for rule in [
+        alloc::format!("rt ip nexthop != 100.64.2.0/24 ip saddr != {both} goto"),
+        "rt ip nexthop 100.64.2.0/24 ip saddr 100.64.3.2 goto".into(),
+    ] {
+        assert!(text.contains(&alloc::format!("    oifname \"wan1\" {rule}")), "{text}");
+    }
+    assert!(!text.contains("\"wan1\" ip saddr"), "{text}");
+    // In one subnet the gateway alone tells.
+    config.uplinks[1].address = "100.64.1.3/24".parse().unwrap();
+    config.uplinks[1].gateway = "100.64.1.254".parse().unwrap();
+    let text = egress(&config);
+    assert!(text.contains("rt ip nexthop != 100.64.1.254 ip saddr != {"), "{text}");
+}
+
 /// Given interfaces that the file does not name, then those are in the network of an uplink whose
 /// network overlaps it, whatever its length; no other, and none that has everything.
 #[test]
