@@ -108,7 +108,7 @@ fn the_rung_of_main_waits_for_its_own_kind() {
         let to = Some("192.0.2.0/24".parse().unwrap());
         let one = Rule { to, priority: 20_251, ..all.clone() };
         let [all_key, one_key] = [Key::Rule(all.clone()), Key::Rule(one.clone())];
-        stand(&mut observed, &[all.clone()]);
+        stand(&mut observed, core::slice::from_ref(&all));
         desired.insert(all_key.clone(), Resource::Rule);
         let mut engine = Engine::default();
         assert_eq!(keys(&mut engine, &desired, &observed), [Key::Firewall]);
@@ -119,10 +119,10 @@ fn the_rung_of_main_waits_for_its_own_kind() {
         desired.insert(one_key.clone(), Resource::Rule);
         let refused = Refused { networks: Vec::new(), is_whole: true };
         observed.main = MainDefault::Refuses { others: None, refused };
-        assert_eq!(keys(&mut engine, &desired, &observed), [one_key.clone()]);
+        assert_eq!(keys(&mut engine, &desired, &observed), core::slice::from_ref(&one_key));
         answer(&mut engine, &one_key, false);
         stand(&mut observed, &[all.clone(), one.clone()]);
-        assert_eq!(keys(&mut engine, &desired, &observed), [all_key.clone()]);
+        assert_eq!(keys(&mut engine, &desired, &observed), core::slice::from_ref(&all_key));
         answer(&mut engine, &all_key, false);
         stand(&mut observed, &[one]);
         desired.remove(&one_key);
