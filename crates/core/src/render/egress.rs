@@ -8,9 +8,9 @@
 //! stands behind the translation and asks the packet itself.
 //!
 //! A known packet meets one comparison for each uplink. What fails it is looked at again, in a
-//! chain of its own: further addresses of the interface are the uplink's, too, and so are addresses
-//! that were asked for by it, destinations that the file exempts, and what IPsec will wrap, for the wrapped packet comes by here with a
-//! source of its own.
+//! chain of its own: further addresses of the interface are the uplink's, too. So are addresses that
+//! were asked for by it. What goes to destinations that the file exempts passes, and what IPsec will
+//! wrap, for the wrapped packet comes by here with a source of its own.
 //!
 //! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
 //! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated. Rules

@@ -148,9 +148,9 @@ fn nanos(d: Duration) -> i64 {
 const EACH: Duration = Duration::from_millis(10);
 /// For all of them together.
 const ALL: Duration = Duration::from_millis(20);
-/// For accepting connections: thousands, for those of a user who may not enter wait in the same
+/// For accepting connections: a thousand, for those of a user who may not enter wait in the same
 /// queue of the kernel as those of all others.
-const DOOR: Duration = Duration::from_millis(30);
+const DOOR: Duration = Duration::from_millis(10);
 /// Anything costs as much: the pass around it is not measured.
 const LEAST: Duration = Duration::from_micros(200);
 /// Nothing costs more: a machine that stands still is nobody's fault.
