@@ -62,8 +62,11 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
 /// New connections go by this uplink, and the daemon can know.
 fn goes_there(scene: &Scene, line: usize) -> bool {
     let goes = scene.ways.fresh.iter().any(|way| way.line == Some(line));
-    // A process that was paused reads what it was told meanwhile.
-    let told = scene.excuses.blind_until.max(scene.excuses.resumed + READ);
+    // A process that was paused reads what it was told meanwhile; and one whose address somebody took,
+    // routes and all, reads that some 20 ms later.
+    let excuses = &scene.excuses;
+    let told =
+        excuses.blind_until.max(excuses.resumed + READ).max(excuses.last_edit() + READ);
     goes && !scene.is_damaged && scene.now > told
 }
 
@@ -92,7 +95,7 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
 
 /// From a return to the end of the deletions.
 const SPARED: Duration = Duration::from_millis(50);
-/// From the end of a pause to the end of the first reading.
+/// From the end of a pause, or from somebody's deed, to the end of the first reading.
 const READ: Duration = Duration::from_millis(50);
 /// Loss that was is counted for a minute.
 const WINDOW: Duration = Duration::from_secs(62);

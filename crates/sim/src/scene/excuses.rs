@@ -88,6 +88,11 @@ impl Excuses {
         self.refused_until = self.refused_until.max(until.min(now + Duration::from_secs(61)));
     }
 
+    /// When somebody edited our objects last.
+    pub(crate) fn last_edit(&self) -> Instant {
+        self.edits.back().copied().unwrap_or(Instant::ZERO)
+    }
+
     /// Takes note that somebody edited our objects.
     pub fn edited(&mut self, now: Instant) {
         self.edits.push_back(now);
