@@ -54,7 +54,7 @@ fn one_change(rail: &Rail, topology: &Topology) {
     // starts: rail
     let mut command = Command::new(program);
     command.arg("run").arg("--config").arg(rail.config_path()).arg("--runtime-dir").arg(&runtime);
-    command.arg("--state-dir").arg(runtime.join("state")).env("RAIL_CRASH_AT", "2");
+    command.arg("--state-dir").arg(runtime.join("state")).env("RAIL_CRASH_AT", "after:1");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = topology.router.start(&mut command).unwrap();
     let limit = Duration::from_secs(10);
