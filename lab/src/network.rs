@@ -28,8 +28,8 @@ pub fn container(router: &Node) -> Result<Node, LabError> {
         "addr add {CONTAINER}/16 dev eth0\nlink set eth0 up\nlink set lo up\n\
          route add default via 172.17.0.1\n"
     ))?;
-    router.wait_running(&["docker0"])?;
-    node.wait_running(&["eth0"])?;
+    router.wait_for_carrier()?;
+    node.wait_for_carrier()?;
     Ok(node)
 }
 
@@ -58,8 +58,6 @@ impl Network {
         }
         let _ = writeln!(lines, "route add default via {}", network.gateway());
         network.node.ip_batch(&lines)?;
-        router.wait_running(&[&interface])?;
-        network.node.wait_running(&["eth0"])?;
         Ok(network)
     }
 

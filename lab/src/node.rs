@@ -136,20 +136,17 @@ impl Node {
         self.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(600))).is_ok()
     }
 
-    /// Waits until these interfaces, set up at both ends, can send: the kernel gives a device its
-    /// queue some milliseconds after its carrier, and drops what is sent before.
+    /// Waits until every link has a carrier and can send: the kernel gives a device its queue some
+    /// milliseconds after its carrier, and drops what is sent before.
     ///
     /// # Errors
-    /// When one cannot after ten seconds.
-    pub fn wait_running(&self, interfaces: &[&str]) -> Result<(), LabError> {
-        for interface in interfaces {
-            try_eventually(Duration::from_secs(10), &format!("{interface} to be running"), || {
-                let link = self.sh(&format!("ip -o link show dev {interface}"));
-                let link = link.map_err(|e| e.to_string())?;
-                if link.contains(" state UP ") { Ok(()) } else { Err(link) }
-            })?;
-        }
-        Ok(())
+    /// When one cannot within ten seconds.
+    pub fn wait_for_carrier(&self) -> Result<(), LabError> {
+        try_eventually(Duration::from_secs(10), "carrier on all links", || {
+            let text = self.sh("ip -o link show").map_err(|e| e.to_string())?;
+            let late = text.lines().find(|l| l.contains("NO-CARRIER") || l.contains("state DOWN"));
+            late.map_or(Ok(()), |l| Err(l.to_owned()))
+        })
     }
 
     /// The namespace as a path that `ip link ... netns` takes.

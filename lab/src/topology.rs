@@ -13,7 +13,7 @@
 //! and its links up; the addresses of the uplinks are left to the daemon unless asked for.
 
 use crate::node::{Node, cable, veth};
-use crate::{LabError, Network, eventually::try_eventually, sources};
+use crate::{LabError, Network, sources};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicBool;
@@ -279,16 +279,16 @@ impl Topology {
         ))
     }
 
-    /// Waits until every link of the router has a carrier.
+    /// Waits until every link of the router and of the inside has a carrier.
     ///
     /// # Errors
     /// When one has none within ten seconds.
     pub fn wait_for_carrier(&self) -> Result<(), LabError> {
-        try_eventually(Duration::from_secs(10), "carrier on all links", || {
-            let text = self.router.sh("ip -o link show").map_err(|e| e.to_string())?;
-            let late = text.lines().find(|l| l.contains("NO-CARRIER") || l.contains("state DOWN"));
-            late.map_or(Ok(()), |l| Err(l.to_owned()))
-        })
+        let networks = self.networks.iter().map(|network| &network.node);
+        [&self.router, &self.client]
+            .into_iter()
+            .chain(networks)
+            .try_for_each(Node::wait_for_carrier)
     }
 }
 
@@ -370,8 +370,6 @@ fn build_inside(client: &Node, router: &Node, clients: usize) -> Result<(), LabE
     veth((router, "lan0"), (client, "eth0"))?;
     router.ip_batch(&lan0_lines())?;
     client.ip_batch(&eth0_lines(clients))?;
-    router.wait_running(&["lan0"])?;
-    client.wait_running(&["eth0"])?;
     let mut behind = String::new();
     for index in BESIDE..clients {
         let _ = writeln!(behind, "addr add {}/32 dev lo", client_address(index));

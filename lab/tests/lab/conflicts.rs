@@ -230,8 +230,8 @@ fn tailscale(router: &Node) -> Node {
          route add 100.101.102.103/32 dev eth0\nroute add default via 100.101.102.103\n",
     )
     .unwrap();
-    router.wait_running(&["tailscale0"]).unwrap();
-    peer.wait_running(&["eth0"]).unwrap();
+    router.wait_for_carrier().unwrap();
+    peer.wait_for_carrier().unwrap();
     iptables(router, include_str!("fixtures/tailscale.iptables"));
     peer
 }

@@ -259,8 +259,8 @@ fn from_host_to_host(world: &World) -> (u64, u64) {
         "addr add 192.168.1.253/24 dev eth0\nlink set eth0 up\naddr add 10.77.0.1/32 dev lo\n",
     )
     .unwrap();
-    client.wait_running(&["port2"]).unwrap();
-    host.wait_running(&["eth0"]).unwrap();
+    client.wait_for_carrier().unwrap();
+    host.wait_for_carrier().unwrap();
     router.sh("ip route add 10.77.0.1/32 via 192.168.1.253").unwrap();
     router
         .nft(
