@@ -45,6 +45,12 @@ fn seen(from: &Node, source: Ipv4Addr, to: &str) -> Result<Ipv4Addr, String> {
     seen.ok_or_else(|| format!("{:?}", report.reasons()))
 }
 
+/// Servers behind a VPN, with an address that the internet has, too.
+fn far(vpn: &Node) -> Servers {
+    vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
+    Servers::start(vpn, &[FAR]).unwrap()
+}
+
 fn client() -> Ipv4Addr {
     Ipv4Addr::new(192, 168, 1, 10)
 }
@@ -57,8 +63,7 @@ fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
         let world = beside_a_vpn("");
         let net = &world.topology;
         let vpn = &net.network("vpn").node;
-        vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
-        let _far = Servers::start(vpn, &[FAR]).unwrap();
+        let _far = far(vpn);
         net.router.sh(&format!("ip route add {FAR} via 10.8.1.10 dev vpn0")).unwrap();
         let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -242,8 +247,7 @@ fn a_new_network_of_main_waits_until_it_is_read() {
         let mut world = beside_a_vpn("");
         world.topology.router.ip_batch(NULL_DEFAULT).unwrap();
         let vpn = world.topology.network("vpn").node.clone();
-        vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
-        let _far = Servers::start(&vpn, &[FAR]).unwrap();
+        let _far = far(&vpn);
         let inside = world.topology.client.clone();
         let ask = || seen(&inside, client(), &format!("{FAR}:{TCP_PORT}"));
         eventually(Duration::from_secs(3), "an uplink", || {
@@ -299,8 +303,7 @@ fn a_rule_behind_ours_takes_the_client_that_it_is_for() {
         let world = beside_a_vpn("");
         let net = &world.topology;
         let vpn = &net.network("vpn").node;
-        vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
-        let _far = Servers::start(vpn, &[FAR]).unwrap();
+        let _far = far(vpn);
         let steps = "route add default via 10.8.1.10 dev vpn0 table 100\n\
                      rule add from 192.168.1.11 lookup 100 priority 32765\n";
         net.router.ip_batch(steps).unwrap();
