@@ -107,7 +107,7 @@ fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
         let inside = parts.networks.iter().filter_map(|network| network.address.as_ref());
         let private = PRIVATE.iter().any(|(address, length)| {
             let range = Prefix { address: IpAddr::V4(*address), length: *length };
-            meets(range, *prefix)
+            range.meets(*prefix)
         });
         if prefix.length == 0 {
             let text = format!("`routed`: {prefix} is every address");
@@ -119,7 +119,7 @@ fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
             reader.error(list.span.clone(), text).also(&first.span, "first here");
         } else if !private || uplink.nat == Nat::Off {
             // A public network may be inside: that is what it is routed for.
-        } else if let Some(at) = inside.into_iter().find(|at| meets(at.value, *prefix)) {
+        } else if let Some(at) = inside.into_iter().find(|at| at.value.meets(*prefix)) {
             let network = at.value.network();
             let text =
                 format!("`routed`: {prefix} overlaps {network}, which is private and inside");
@@ -134,11 +134,6 @@ fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
                 .hint("they are not translated there; few providers route them");
         }
     }
-}
-
-/// True if they have an address in common.
-fn meets(one: Prefix, other: Prefix) -> bool {
-    one.contains(other.address) || other.contains(one.address)
 }
 
 /// By RFC 1918.
