@@ -29,10 +29,15 @@ const fn adopted(health: Health) -> Verdict {
     match health {
         Health::Up | Health::Degraded => Verdict::Up,
         Health::Held => Verdict::Held(Cause::Adopted),
-        Health::Down | Health::NoCarrier | Health::NoAddress | Health::Absent => {
-            Verdict::Down(Cause::Adopted)
-        }
-        Health::NoWay | Health::Probing | Health::Disabled => Verdict::Probing,
+        Health::Down => Verdict::Down(Cause::Adopted),
+        // What a device lacked is looked at again, and the state is written a moment after what it
+        // tells of: of an uplink that has come up since, nothing is known.
+        Health::NoCarrier
+        | Health::NoAddress
+        | Health::Absent
+        | Health::NoWay
+        | Health::Probing
+        | Health::Disabled => Verdict::Probing,
     }
 }
 

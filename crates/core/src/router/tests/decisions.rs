@@ -1,6 +1,6 @@
 //! Which uplinks carry, what is told, and whose connections are deleted.
 
-use super::world::{MS, START, World, all, kernel, uplinks};
+use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
 use super::*;
 use crate::config::NoUplink;
 use crate::status::Health;
@@ -234,4 +234,25 @@ fn what_left_the_configuration_is_deleted_once() {
     let mut world = world.restart(|_| {});
     world.run(MS * 5000, all);
     assert_eq!(world.purges, []);
+}
+
+#[test]
+fn a_start_over_a_state_from_before_the_uplinks_came_up_keeps_the_routing() {
+    // given uplinks that came up after the state was written / when the process dies and another
+    // one starts / then it takes nothing from the routing before it has asked
+    for before in [Health::NoAddress, Health::NoCarrier, Health::Absent] {
+        let mut world = World::new(uplinks(&[1, 1]));
+        world.run(MS * 2000, all);
+        assert_eq!(world.active(), [true, true]);
+        let routes = world.state.routes.clone();
+        let mut saved = world.router.saved.clone();
+        saved.verdicts.values_mut().for_each(|health| *health = before);
+        saved.active.clear();
+        let (state, now) = (world.state, world.now + MS * 1000);
+        let mut world = World::with(world.config, saved, now, state, |_| false);
+        assert_eq!(world.state.routes, routes, "{before}");
+        world.run(MS * 500, all);
+        assert_eq!((world.active(), &world.state.routes), (vec![true, true], &routes), "{before}");
+        assert!(nobody_fell(&world.told(now)), "{before}: {:?}", world.told(now));
+    }
 }
