@@ -54,6 +54,11 @@ impl Topology {
         self.lines.iter().map(Line::wrong_sources).sum()
     }
 
+    /// Who these packets were from and to, a set for each provider.
+    pub fn strange_packets(&self) -> String {
+        self.lines.iter().filter_map(Line::strange).collect()
+    }
+
     /// Lets the test end with wrong sources: it provokes them, or judges them itself.
     pub fn excuse_sources(&self) {
         self.sources_excused.store(true, Ordering::Relaxed);
@@ -66,11 +71,10 @@ impl Drop for Topology {
             return;
         }
         let seen: Vec<_> = self.lines.iter().map(Line::wrong_in_the_end).collect();
-        let strange: Vec<String> = self.lines.iter().filter_map(Line::strange).collect();
         assert!(
             seen.iter().all(|n| *n == Ok(0)),
             "packets with a foreign source by uplink: {seen:?}\n{}",
-            strange.concat()
+            self.strange_packets()
         );
     }
 }

@@ -144,7 +144,8 @@ impl Stage {
         let mut verdict = match traffic {
             Some(traffic) => {
                 traffic.wait_for(20);
-                assert_eq!(self.topology.wrong_sources().unwrap(), 0, "wrong sources");
+                let wrong = self.topology.wrong_sources().unwrap();
+                assert_eq!(wrong, 0, "wrong sources: {}", self.topology.strange_packets());
                 let victim = operation.victim().map(|line| self.topology.line(line).address());
                 traffic.judge(victim, settled, &mut self.counts)
             }
