@@ -136,6 +136,15 @@ impl Node {
         self.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(600))).is_ok()
     }
 
+    /// Those of these that accept connections; all are asked at once, for silence takes time.
+    pub fn open_of<'a>(&self, all: &[&'a str]) -> Vec<&'a str> {
+        let is_open: Vec<bool> = thread::scope(|scope| {
+            let asked: Vec<_> = all.iter().map(|to| scope.spawn(|| self.opens(to))).collect();
+            asked.into_iter().map(|asked| asked.join().expect("no panic")).collect()
+        });
+        all.iter().zip(is_open).filter(|(_, is_open)| *is_open).map(|(to, _)| *to).collect()
+    }
+
     /// Waits until every link has a carrier and can send: the kernel gives a device its queue some
     /// milliseconds after its carrier, and drops what is sent before.
     ///

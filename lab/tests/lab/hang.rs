@@ -49,6 +49,11 @@ impl Slow {
         fs::write(self.directory.join("hang"), "").unwrap();
     }
 
+    /// The next transaction goes at once; one that hangs goes on hanging.
+    fn release(&self) {
+        fs::remove_file(self.directory.join("hang")).unwrap();
+    }
+
     fn has(&self, name: &str) -> bool {
         self.directory.join(name).exists()
     }
@@ -118,6 +123,9 @@ fn a_switch_does_not_wait_for_a_reload_that_changes_the_number_of_buckets() {
             slow.hang();
             world.rail.reload(&world.topology.config(&text(after))).unwrap();
             cut(&world, &slow);
+            if !long() {
+                slow.release();
+            }
             eventually(Duration::from_secs(30), "the reload", || {
                 let status = world.rail.status().map_err(|error| error.to_string())?;
                 if status["settled"] == true { Ok(()) } else { Err(status["trouble"].to_string()) }

@@ -68,10 +68,13 @@ impl Connectors {
     }
 
     /// Waits until each has ended so many more.
-    fn wait_for(&self, world: &World, more: usize) {
-        for connector in &self.0 {
-            world.wait_for(connector, more).unwrap();
-        }
+    fn wait_for(&self, more: usize) {
+        let goals: Vec<usize> = self.0.iter().map(|connector| connector.ended() + more).collect();
+        eventually(Duration::from_secs(60), "connections", || {
+            let ended: Vec<usize> = self.0.iter().map(Connector::ended).collect();
+            let is_done = ended.iter().zip(&goals).all(|(ended, goal)| ended >= goal);
+            if is_done { Ok(()) } else { Err(format!("{ended:?} of {goals:?}")) }
+        });
     }
 
     fn stop(self) -> ConnectorReport {
@@ -116,16 +119,16 @@ fn connections_of_all_networks_are_shared_and_move() {
         let mut worst = Duration::ZERO;
         for line in 1..=3 {
             let connectors = Connectors::start(&world, None, Duration::from_millis(20));
-            connectors.wait_for(&world, 30);
+            connectors.wait_for(30);
             let injected = world.topology.inject(line, Fault::Gateway).unwrap();
             let name = world.topology.line(line).name();
             world.rail.wait_health(&name, "down", Duration::from_secs(5)).unwrap();
-            connectors.wait_for(&world, 60);
+            connectors.wait_for(60);
             assert_eq!(rules(&world.topology.router), untouched);
             let (since, settled) = (injected.since, Instant::now());
             injected.repair().unwrap();
             world.rail.wait_health(&name, "up", Duration::from_secs(15)).unwrap();
-            connectors.wait_for(&world, 40);
+            connectors.wait_for(40);
             let report = connectors.stop();
             worst = worst.max(report.last_failed_between(since, settled));
             assert_eq!(report.failed_between(settled, Instant::now()), 0, "return of {name}");
@@ -152,12 +155,12 @@ fn no_network_notices_a_crash_and_a_restart() {
         let before = normal::state(&world.topology.router).unwrap();
         let untouched = rules(&world.topology.router);
         let connectors = Connectors::start(&world, None, Duration::from_millis(10));
-        connectors.wait_for(&world, 50);
+        connectors.wait_for(50);
         world.rail.kill().unwrap();
-        connectors.wait_for(&world, 200);
+        connectors.wait_for(200);
         world.rail.start().unwrap();
         world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
-        connectors.wait_for(&world, 150);
+        connectors.wait_for(150);
         let report = connectors.stop();
         let off = report.deviation(&world.sources(), &WEIGHTS);
         figures(&format!(
@@ -317,13 +320,13 @@ fn a_reload_opens_and_closes_one_pair() {
         });
         let opened = flows(&guest.node, guest.hosts()[1], &server);
         let connectors = Connectors::start(&world, None, Duration::from_millis(20));
-        connectors.wait_for(&world, 40);
+        connectors.wait_for(40);
         reload("");
         eventually(Duration::from_secs(5), "the pair to close", || {
             let now = matrix(net, false);
             if now == CLOSED { Ok(()) } else { Err(now) }
         });
-        connectors.wait_for(&world, 40);
+        connectors.wait_for(40);
         let report = connectors.stop();
         let reports: Vec<_> =
             others.into_iter().chain([opened]).map(|flows| flows.stop().unwrap()).collect();

@@ -37,12 +37,20 @@ fn world(queue: Duration) -> (World, BulkServer) {
 }
 
 /// A transfer without end, and the number of the uplink that carries it.
-fn transfer(world: &World, pair: usize, (down, up): (u64, u64)) -> (usize, Transfer) {
+fn transfer(world: &World, pair: usize, bytes: (u64, u64)) -> (usize, Transfer) {
+    let transfer = begin(world, pair, bytes);
+    (world.topology.line_of(begun(&transfer)).unwrap(), transfer)
+}
+
+fn begin(world: &World, pair: usize, (down, up): (u64, u64)) -> Transfer {
     let (net, servers) = (&world.topology, servers());
     let ends = (net.clients()[pair % net.clients().len()], servers[pair * 7 % servers.len()]);
-    let transfer = Transfer::start(&net.client, ends, (down, up));
-    let source = eventually(PATIENCE, "a transfer to begin", || transfer.source().ok_or("nothing"));
-    (net.line_of(source).unwrap(), transfer)
+    Transfer::start(&net.client, ends, (down, up))
+}
+
+/// Waits until servers have seen it; the source that they saw.
+fn begun(transfer: &Transfer) -> Ipv4Addr {
+    eventually(PATIENCE, "a transfer to begin", || transfer.source().ok_or("nothing"))
 }
 
 /// As many downloads at the same time, such that each uplink has one at the least.
@@ -182,7 +190,10 @@ fn saturation_is_no_failure() {
         let (world, _server) = world(BLOATED);
         let before = changes(&world);
         let down = downloads(&world);
-        let _up: Vec<_> = (0..DOWNLOADS).map(|pair| transfer(&world, pair, (0, ENDLESS))).collect();
+        let up: Vec<_> = (0..DOWNLOADS).map(|pair| begin(&world, pair, (0, ENDLESS))).collect();
+        for transfer in &up {
+            begun(transfer);
+        }
         let seconds = if long() { 120.0 } else { 5.0 };
         let mut worst = [0_u64; 3];
         for _ in 0..(seconds / 0.5) as usize {
