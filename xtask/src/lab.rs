@@ -46,20 +46,24 @@ struct Ended {
 }
 
 /// Builds and runs all tests, or those whose name contains one of the arguments; after
-/// `--without` stands a binary to leave out.
+/// `--without` stands a binary to leave out, after `--kind` one of the kinds to run.
 ///
 /// # Errors
 /// What failed.
 pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     let mut wanted = Vec::new();
     let mut without = Vec::new();
-    let mut words = arguments.iter();
+    let mut kinds = Vec::new();
+    let mut words = arguments.iter().map(String::as_str);
     while let Some(word) = words.next() {
-        if word == "--without" {
-            without.push(words.next().ok_or("--without needs the name of a binary")?.as_str());
-        } else {
-            wanted.push(word.as_str());
+        match word {
+            "--without" => without.push(words.next().ok_or("--without needs a binary's name")?),
+            "--kind" => kinds.push(words.next().ok_or("--kind needs one of the kinds")?),
+            _ => wanted.push(word),
         }
+    }
+    if let Some(kind) = kinds.iter().find(|kind| !KINDS.contains(kind)) {
+        return Err(format!("there is no kind {kind} among {}", KINDS.join(", ")));
     }
     let begun = Instant::now();
     let mut tests = Vec::new();
@@ -77,7 +81,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), String> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut ended = Vec::new();
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)) {
         let part: Vec<Test> = tests.extract_if(.., |test| test.kind == *kind).collect();
         let workers = match *kind {
             "isolated" => cores * WAITING_PER_CORE,
