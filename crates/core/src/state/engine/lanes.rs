@@ -56,6 +56,12 @@ impl Transaction {
         })
     }
 
+    /// True if the rules that it makes know this mark, perhaps as it was wanted before.
+    fn keeps(&self, word: &str) -> bool {
+        let Some(Resource::Firewall(made)) = &self.rules else { return true };
+        made.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.contains(word))
+    }
+
     /// True if it was refused for a map that has changed. A child that did not end has other reasons.
     pub(super) const fn was_overtaken(&self, error: &OpError) -> bool {
         self.is_overtaken && error.errno == 0
@@ -316,10 +322,12 @@ fn knows_mark(
     let Some(slots) = &have.slots else { return false };
     let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
     let word = mark_word(mark);
-    // Rules that somebody damaged do no more harm than they do.
+    // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
     let is_in_use = slots.values().any(|used| *used == mark);
     (is_in_use || know(want, &word, |chain, rule| is_in_place(have, chain, rule)))
-        && transaction.is_none_or(|transaction| transaction.makes(want, &word))
+        && transaction.is_none_or(|transaction| {
+            transaction.makes(want, &word) || (is_in_use && transaction.keeps(&word))
+        })
 }
 
 /// A mark as rules write it.

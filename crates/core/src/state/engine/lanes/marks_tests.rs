@@ -83,3 +83,24 @@ fn a_standby_needs_the_rules_of_its_own_mark() {
         }
     }
 }
+
+/// Given two uplinks with slots, and a transaction that runs while a newer one is wanted for the second,
+/// when the first dies, then the second takes its slots, for it has some already.
+#[test]
+fn one_that_has_slots_takes_more_whatever_is_wanted_of_it() {
+    let slots = |marks: [u32; 2]| Resource::Slots(BTreeMap::from([(0, marks[0]), (1, marks[1])]));
+    let first = "192.0.2.1";
+    let mut observed = kernel(&rules(&[(1, first), (2, "192.0.2.2")]));
+    observed.firewall.as_mut().unwrap().slots = Some(BTreeMap::from([(0, 1), (1, 2)]));
+    let wanted = |second| Resource::Firewall(rules(&[(1, first), (2, second)]));
+    let mut desired =
+        State::from([(Key::Firewall, wanted("192.0.2.3")), (Key::Slots, slots([1, 2]))]);
+    let mut engine = Engine::default();
+    let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    assert!(plan.iter().all(|step| step.key == Key::Firewall) && !plan.is_empty(), "{plan:?}");
+    desired.insert(Key::Firewall, wanted("192.0.2.4"));
+    desired.insert(Key::Slots, slots([2, 2]));
+    let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
+    assert_eq!(keys, [&Key::Slots], "{plan:?}");
+}
