@@ -22,6 +22,7 @@ impl World {
             Fault::TargetDead | Fault::TargetMissing => {
                 let target = self.dice.below(self.scene.net.targets.len());
                 self.note(format!("FAULT target {target} dies ({fault:?}, line {line})"));
+                self.scene.net.note_death(self.scene.now);
                 if fault == Fault::TargetDead {
                     self.scene.net.dead_target = Some(target);
                 } else {

@@ -63,6 +63,11 @@ pub struct Net {
     pub targets: Vec<Ipv4Addr>,
     /// A target that is dead everywhere.
     pub dead_target: Option<usize>,
+    /// When the last target died.
+    pub target_died: Instant,
+    /// Two died one soon after the other: until then an uplink that asks seldom may have missed both,
+    /// and others none.
+    pub targets_unsteady_until: Instant,
     /// How many answers in a thousand are accompanied by a forged one.
     pub forged_permille: u32,
     /// How many come twice.
@@ -85,6 +90,14 @@ pub struct Arrival {
 }
 
 impl Net {
+    /// A target dies.
+    pub fn note_death(&mut self, now: Instant) {
+        if now.since(self.target_died) < UNSTEADY && self.target_died > Instant::ZERO {
+            self.targets_unsteady_until = now + UNSTEADY;
+        }
+        self.target_died = now;
+    }
+
     /// What comes back for a probe.
     pub fn answers(
         &self,
@@ -135,3 +148,6 @@ impl Net {
         arrivals
     }
 }
+
+/// Twice as long as an uplink's verdict on a target looks back.
+const UNSTEADY: Duration = Duration::from_secs(6);

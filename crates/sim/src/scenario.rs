@@ -10,7 +10,7 @@ use rail_core::config::{
     LossLimits, Nat, Network, NoUplink, Protocol, Ranges, Router, Selector, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Prefix};
-use rail_core::time::Duration;
+use rail_core::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// What a run is made of.
@@ -48,6 +48,8 @@ impl Scenario {
             lines,
             targets: config.check.targets.clone(),
             dead_target: None,
+            target_died: Instant::ZERO,
+            targets_unsteady_until: Instant::ZERO,
             forged_permille: often(dice),
             duplicate_permille: often(dice),
             // A damaged answer is a lost one; it would break a proof of health that is long or
