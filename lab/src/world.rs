@@ -96,12 +96,12 @@ impl World {
     pub fn kill_and_restart(&mut self) -> Result<(usize, String), LabError> {
         let before = normal::state(&self.topology.router)?;
         let connector = self.connector();
-        self.wait_for(&connector, 50)?;
+        self.wait_for(&connector, 30)?;
         self.rail.kill()?;
-        self.wait_for(&connector, 100)?;
+        self.wait_for(&connector, 60)?;
         self.rail.start()?;
         self.rail.wait_all_up(Duration::from_secs(15))?;
-        self.wait_for(&connector, 100)?;
+        self.wait_for(&connector, 60)?;
         let failed = connector.stop()?.failed();
         Ok((failed, normal::difference(&before, &normal::state(&self.topology.router)?)))
     }

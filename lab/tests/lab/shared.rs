@@ -244,12 +244,12 @@ impl Case {
         world.wait_for(&connector, 40).unwrap();
         let injected = world.topology.inject(line, fault).unwrap();
         world.rail.wait_health(&name, word, LIMIT).unwrap();
-        world.wait_for(&connector, 120).unwrap();
+        world.wait_for(&connector, 60).unwrap();
         self.router_is_well(line);
         let (since, settled) = (injected.since, Instant::now());
         injected.repair().unwrap();
         world.rail.wait_health(&name, "up", LIMIT).unwrap();
-        world.wait_for(&connector, 60).unwrap();
+        world.wait_for(&connector, 40).unwrap();
         let report = connector.stop().unwrap();
         let other = self.publics()[2 - line];
         let healthy = flows.stop().unwrap().of(self.publics()[line - 1], false);

@@ -48,7 +48,7 @@ fn a_gateway_outside_the_prefix() {
         world.wait_for(&connector, 40).unwrap();
         let injected = world.topology.inject(1, Fault::Gateway).unwrap();
         world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
-        world.wait_for(&connector, 120).unwrap();
+        world.wait_for(&connector, 60).unwrap();
         let (since, settled) = (injected.since, Instant::now());
         injected.repair().unwrap();
         world.rail.wait_health("isp1", "up", Duration::from_secs(15)).unwrap();
@@ -302,10 +302,10 @@ fn a_box_inside_the_lan_shares_with_a_line() {
         let (seen, pinned) = from_host_to_host(&world);
         assert!(seen >= 40 && pinned == 0, "{pinned} of {seen} packets to a host pinned");
         let flows = world.flows(24, 12);
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(2));
         let injected = world.topology.inject(1, Fault::Gateway).unwrap();
         world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(Duration::from_secs(2));
         let flows = flows.stop().unwrap();
         let (by_box, by_line) = (flows.of(BOX, true), flows.of(BOX, false));
         let tcp = by_box.flows.iter().filter(|f| f.protocol == Protocol::Tcp);
@@ -363,7 +363,7 @@ fn box_dies_and_returns(world: &World) -> ((Instant, Instant), rail_lab::Connect
     world.wait_for(&connector, 40).unwrap();
     let injected = world.topology.inject(1, Fault::Gateway).unwrap();
     world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
-    world.wait_for(&connector, 120).unwrap();
+    world.wait_for(&connector, 60).unwrap();
     all_by(world, world.topology.line(2).address(), 100);
     let times = (injected.since, Instant::now());
     injected.repair().unwrap();
