@@ -340,6 +340,17 @@ impl Rail {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
+    /// Waits until the log, which is written beside the loop, has this sentence.
+    ///
+    /// # Errors
+    /// When it has not within five seconds.
+    pub fn wait_log(&self, sentence: &str) -> Result<(), LabError> {
+        try_eventually(Duration::from_secs(5), sentence, || {
+            let log = self.log();
+            if log.contains(sentence) { Ok(()) } else { Err(log) }
+        })
+    }
+
     /// All that it wrote so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()

@@ -374,9 +374,8 @@ fn no_local_user_holds_a_start_up() {
                 }
             }
             assert!(took <= Duration::from_secs(2), "{name}: {took:.1?}");
-            let log = world.rail.log();
             for sentence in ["others can write there", "the name @rail-daemon"] {
-                assert!(log.contains(sentence), "{name}: {sentence} in {log}");
+                world.rail.wait_log(sentence).unwrap();
             }
             world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
         }
@@ -399,7 +398,7 @@ fn a_runtime_directory_of_somebody_else_is_told() {
         std::os::unix::fs::symlink(&secret, &socket).unwrap();
         std::os::unix::fs::chown(&dir, Some(65_534), None).unwrap();
         world.rail.start().unwrap();
-        assert!(world.rail.log().contains("others can write in"), "{}", world.rail.log());
+        world.rail.wait_log("others can write in").unwrap();
         let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().mode() & 0o777;
         assert_eq!(
             (mode(&secret), mode(&socket), mode(&dir.join("rail.sock"))),
