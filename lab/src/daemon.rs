@@ -4,7 +4,7 @@
 //! (`target/debug/deps/test` finds `target/debug/rail`). Files live in the private tmpfs.
 //! Dropping ends the daemon by SIGKILL, so a panicking test leaves no process.
 
-use crate::{LabError, Node, scratch, try_eventually};
+use crate::{LabError, Node, figures, scratch, try_eventually};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -267,7 +267,11 @@ impl Rail {
         };
         let at = Instant::now();
         child.kill().map_err(|e| LabError::io("kill the daemon", e))?;
-        child.wait().map_err(|e| LabError::io("wait for the daemon", e))?;
+        let ended = || matches!(child.try_wait(), Ok(Some(_))).then_some(()).ok_or("it runs");
+        if try_eventually(Duration::from_secs(2), "the daemon to die", ended).is_err() {
+            figures(&format!("the daemon does not die: {}", threads(child.id())));
+            child.wait().map_err(|e| LabError::io("wait for the daemon", e))?;
+        }
         Ok(at)
     }
 
@@ -397,4 +401,17 @@ pub fn program() -> Result<PathBuf, LabError> {
 
 fn is_program(path: &Path) -> bool {
     path.is_file()
+}
+
+/// The threads of a process, and where in the kernel each is; proc_pid_stat(5).
+fn threads(pid: u32) -> String {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();
+    let all: Vec<String> = tasks
+        .map(|task| {
+            let [comm, stack] = ["comm", "stack"].map(|name| text(task.path().join(name)));
+            format!("{} in {}", comm.trim(), stack.replace('\n', " "))
+        })
+        .collect();
+    all.join("; ")
 }
