@@ -146,12 +146,25 @@ const BLOWS: [(&str, usize, Blow); 8] = [
     ("200 clients fill the backlog", 200, idles),
 ];
 
-/// Processor time of a process.
+/// Processor time of the threads of a process, to the nanosecond: in a second a tick of the usual
+/// files is a hundredth.
 fn used(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks = |n: usize| fields.split(' ').nth(n).unwrap().parse::<u64>().unwrap();
-    Duration::from_millis(10) * u32::try_from(ticks(11) + ticks(12)).unwrap()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let time = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(threads.filter_map(time).sum())
+}
+
+/// The part of a core that the daemon uses at rest. Here it holds what the whole network does: the
+/// kernel carries a probe to its target and back in the time of who sent it.
+fn at_rest(pid: u32) -> f64 {
+    // The burst at the start is over.
+    std::thread::sleep(Duration::from_secs(1));
+    let (begun, before) = (Instant::now(), used(pid));
+    std::thread::sleep(Duration::from_secs(2));
+    (used(pid) - before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
 
 /// How far a program comes that has nothing to do with the router, on the daemon's core, in this
@@ -236,21 +249,27 @@ fn no_local_user_takes_the_processor_or_the_administrators_place() {
         let rail = &world.rail;
         let socket = rail.runtime_dir().join("rail-ro.sock");
         let time = Duration::from_secs(if long() { 10 } else { 1 });
+        // In a second the attackers themselves, who have the same cores, are a part of what is measured.
+        let least = if long() { 0.9 } else { 0.75 };
+        let rest = at_rest(rail.pid().unwrap());
+        figures(&format!("at rest {:.1} % of a core, with the way of its probes", rest * 100.0));
         for (name, count, blow) in BLOWS {
             // Three times, for others use the machine; theirs is the blame when none is quiet.
             let mut kept = Vec::new();
             for _ in 0..3 {
                 let blow = attack(rail, || Attack::start(count, &socket, blow), time);
                 figures(&format!("{name}: {blow}"));
-                assert!(blow.share <= 0.05, "{name}: {blow}");
                 assert!(blow.answer <= Duration::from_millis(200), "{name}: {blow}");
-                kept.push((blow.is_quiet, blow.ratio));
-                if blow.ratio >= 0.9 {
+                kept.push((blow.is_quiet, blow.ratio, blow.share));
+                if blow.ratio >= least && blow.share - rest <= MORE {
                     break;
                 }
             }
-            let is_slow = kept.iter().all(|(is_quiet, ratio)| *is_quiet && *ratio < 0.9);
+            let is_slow = kept.iter().all(|(is_quiet, ratio, _)| *is_quiet && *ratio < least);
             assert!(!is_slow, "{name}: the speed of others was {kept:?}");
+            // A second of a slow machine proves little; three do.
+            let is_cheap = kept.iter().any(|(_, _, share)| *share - rest <= MORE);
+            assert!(is_cheap, "{name}: {kept:?}, at rest {rest:.3}");
         }
         let status = rail.status().unwrap();
         assert!(status["uplinks"].as_array().unwrap().iter().all(|u| u["health"] == "up"));
@@ -408,4 +427,7 @@ fn a_runtime_directory_of_somebody_else_is_told() {
 }
 
 const LOCKS: &str = "/run/rail";
+/// Of a core, that attackers may make the daemon use besides; on a real network it uses less than a
+/// hundredth at rest.
+const MORE: f64 = 0.04;
 const STEP: Duration = Duration::from_secs(2);
