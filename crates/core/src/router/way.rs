@@ -32,8 +32,9 @@ impl Router {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         if !(uplink.enabled && fact.carrier && fact.has_address) {
             // One that was given up is still lost when the link is back, until the way is there.
-            let lost = way.lost.filter(|_| way.refused.is_some() || way.missing.is_none());
-            *way = Way { lost, ..Way::default() };
+            if way.refused.is_none() {
+                *way = Way::default();
+            }
             return;
         }
         let keys = render::way_of(&self.config, &self.facts, index);
@@ -71,8 +72,7 @@ impl Router {
 
     /// When the next lost way is given up.
     pub(super) fn way_deadline(&self) -> Option<Instant> {
-        let is_open = |way: &&Way| way.missing.is_some() && way.refused.is_none();
-        let open = self.books.iter().map(|book| &book.way).filter(is_open);
+        let open = self.books.iter().map(|book| &book.way).filter(|way| way.refused.is_none());
         open.filter_map(|way| way.lost).map(|at| at + GRACE).min()
     }
 }
