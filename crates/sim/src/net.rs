@@ -25,7 +25,8 @@ pub struct Condition {
     pub usual_rtt: Duration,
     /// A target that cannot be reached through this uplink.
     pub missing_target: Option<usize>,
-    /// A packet of ours came back this late: until then the uplink is not steady.
+    /// Until then the uplink is not steady: a packet of ours came back this late, or targets died one
+    /// soon after the other, and an uplink that asks seldom may have missed both, and others none.
     pub unsteady_until: Instant,
     /// The last valid answer that was handed to the router.
     pub last_arrival: Instant,
@@ -65,9 +66,6 @@ pub struct Net {
     pub dead_target: Option<usize>,
     /// When the last target died.
     pub target_died: Instant,
-    /// Two died one soon after the other: until then an uplink that asks seldom may have missed both,
-    /// and others none.
-    pub targets_unsteady_until: Instant,
     /// How many answers in a thousand are accompanied by a forged one.
     pub forged_permille: u32,
     /// How many come twice.
@@ -93,7 +91,9 @@ impl Net {
     /// A target dies.
     pub fn note_death(&mut self, now: Instant) {
         if now.since(self.target_died) < UNSTEADY && self.target_died > Instant::ZERO {
-            self.targets_unsteady_until = now + UNSTEADY;
+            for line in &mut self.lines {
+                line.unsteady_until = line.unsteady_until.max(now + UNSTEADY);
+            }
         }
         self.target_died = now;
     }

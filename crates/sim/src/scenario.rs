@@ -49,7 +49,6 @@ impl Scenario {
             targets: config.check.targets.clone(),
             dead_target: None,
             target_died: Instant::ZERO,
-            targets_unsteady_until: Instant::ZERO,
             forged_permille: often(dice),
             duplicate_permille: often(dice),
             // A damaged answer is a lost one; it would break a proof of health that is long or

@@ -395,7 +395,6 @@ impl Scene {
         // Dead for everybody, it is ignored, however many are asked for.
         let is_ignored = missing == 0 && self.net.targets.len() > 1;
         let unsteady = self.now < condition.unsteady_until;
-        let unsteady = unsteady || self.now < self.net.targets_unsteady_until;
         let is_unclear = !line.has_way || condition.loss_pct > 5 || unsteady;
         if is_unclear || faults > usize::from(enough || is_ignored) {
             return Class::Gray;
