@@ -194,7 +194,7 @@ fn one_cycle(world: &World, first: &str, churn: Churn, (a, b): (usize, usize)) -
 #[test]
 fn interfaces_that_change_are_followed() {
     timed(|| {
-        let cycles = if long() { 1000 } else { 21 };
+        let cycles = if long() { 1000 } else { 28 };
         // From here on memory and descriptors must not grow.
         let warm = cycles.min(200) / 2;
         let text = ConfigText { check: CHECK.into(), ..ConfigText::weights(&[1, 1, 1]) };

@@ -20,7 +20,7 @@ const OTHER_WEIGHTS: [u32; 3] = [3, 1, 1];
 /// Percentage points.
 const LIMIT: f64 = 3.0;
 /// Twice as many as where slots share: the kernel's hash throws dice, and spreads by a point.
-const CONNECTIONS: usize = 3000;
+const CONNECTIONS: usize = 6000;
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
 const ADMINISTRATOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 

@@ -29,7 +29,7 @@ impl Slow {
              if test \"$1\" = -f && test -e {here}/hang; then\n\
              : > {here}/begun; sleep {}; nft \"$@\"; : > {here}/ended\n\
              else exec nft \"$@\"; fi\n",
-            if long() { 10 } else { 4 }
+            if long() { 10 } else { 5 }
         );
         let file = directory.join("nft");
         fs::write(&file, script).unwrap();

@@ -278,8 +278,7 @@ fn from_host_to_host(world: &World) -> (u64, u64) {
 /// Flows that outlive their first entry in the connection table stay with their uplink.
 fn long_flows(world: &World) -> FlowsReport {
     let flows = world.flows(12, 12);
-    // Twice as long as an unanswered SYN is kept here.
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(5));
     let report = flows.stop().unwrap();
     let lost = (report.broken(), report.mixed(), report.udp_lost());
     assert_eq!(lost, (0, 0, 0), "broken, mixed, UDP lost");
@@ -302,10 +301,10 @@ fn a_box_inside_the_lan_shares_with_a_line() {
         let (seen, pinned) = from_host_to_host(&world);
         assert!(seen >= 40 && pinned == 0, "{pinned} of {seen} packets to a host pinned");
         let flows = world.flows(24, 12);
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(3));
         let injected = world.topology.inject(1, Fault::Gateway).unwrap();
         world.rail.wait_health("isp1", "down", Duration::from_secs(5)).unwrap();
-        std::thread::sleep(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_secs(3));
         let flows = flows.stop().unwrap();
         let (by_box, by_line) = (flows.of(BOX, true), flows.of(BOX, false));
         let tcp = by_box.flows.iter().filter(|f| f.protocol == Protocol::Tcp);
