@@ -344,14 +344,15 @@ impl Rail {
         self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
     }
 
-    /// Waits until the log, which is written beside the loop, has this sentence.
+    /// Waits until the log, which is written beside the loop, has a line with all these words.
     ///
     /// # Errors
-    /// When it has not within five seconds.
-    pub fn wait_log(&self, sentence: &str) -> Result<(), LabError> {
-        try_eventually(Duration::from_secs(5), sentence, || {
+    /// When it has none within five seconds.
+    pub fn wait_log(&self, words: &[&str]) -> Result<(), LabError> {
+        try_eventually(Duration::from_secs(5), &format!("a line with {words:?}"), || {
             let log = self.log();
-            if log.contains(sentence) { Ok(()) } else { Err(log) }
+            let has_all = |line: &str| words.iter().all(|word| line.contains(word));
+            if log.lines().any(has_all) { Ok(()) } else { Err(log) }
         })
     }
 
@@ -403,7 +404,7 @@ fn is_program(path: &Path) -> bool {
     path.is_file()
 }
 
-/// The threads of a process, and where in the kernel each is; proc_pid_stat(5).
+/// The threads of a process, and where in the kernel each is; proc_pid_task(5), proc_pid_stack(5).
 fn threads(pid: u32) -> String {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let text = |path: PathBuf| fs::read_to_string(path).unwrap_or_default();

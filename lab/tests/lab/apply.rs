@@ -244,7 +244,7 @@ fn a_configuration_is_applied_confirmed_and_rolled_back() {
         world.rail.start().unwrap();
         wait_source(&world.rail, "file");
         assert_eq!(weight(&world.rail), ("5".into(), 5));
-        world.rail.wait_log("configuration on trial rolled back").unwrap();
+        world.rail.wait_log(&["configuration on trial rolled back"]).unwrap();
 
         // A crash while it was confirmed: the file has it, the note is still there and says so.
         good(apply(&world.rail, &configs[6], &["--confirm", "1h"]));

@@ -6,8 +6,6 @@ use rail_lab::{
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// The log is written beside the loop.
-const LOGGED: Duration = Duration::from_secs(5);
 const TARGET: Duration = Duration::from_millis(500);
 
 /// A change, and how to look at what it changed; both are commands of the router.
@@ -56,12 +54,7 @@ fn drift_is_repaired_and_foreign_objects_stay() {
             times.push(repair_of_firewall(&world, change));
         }
         for key in ["key=\"rule ", "key=\"nft table "] {
-            let words = [" repaired an object", key, "by=\"perhaps process "];
-            eventually(LOGGED, &format!("somebody named for {key}"), || {
-                let log = world.rail.log();
-                let is_signed = |line: &str| words.iter().all(|word| line.contains(word));
-                if log.lines().any(is_signed) { Ok(()) } else { Err(log) }
-            });
+            world.rail.wait_log(&[" repaired an object", key, "by=\"perhaps process "]).unwrap();
         }
         times.sort();
         let (median, worst) = (times[times.len() / 2].0, &times[times.len() - 1]);
