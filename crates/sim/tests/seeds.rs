@@ -1,6 +1,6 @@
 //! Seeds: ten thousand that nobody tried before in every run of `./dev test`, a hundred thousand
-//! with `RAIL_LONG=1`. That takes minutes of all cores, so `./dev test` gives it those that other
-//! tests leave, and `cargo test` alone runs it with `--ignored` only.
+//! with `RAIL_LONG=1`. That takes all cores for minutes, so `./dev test` runs it in the time that other
+//! tests leave, and `cargo test` leaves it out unless asked by `--ignored`.
 //!
 //! The range is printed, so that a run can be repeated (`RAIL_SEEDS=first..end`); a seed that
 //! broke a law stays in [`ONCE_BROKEN`].
