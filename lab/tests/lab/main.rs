@@ -17,6 +17,7 @@ mod crash_points;
 mod cycles;
 mod decisions;
 mod drift;
+mod errors;
 mod external;
 mod failover;
 mod firewall;

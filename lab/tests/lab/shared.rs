@@ -22,7 +22,7 @@ const FORWARDED: u16 = 8080;
 
 /// One of the two uplinks.
 #[derive(Clone, Copy)]
-struct Place {
+pub(crate) struct Place {
     interface: &'static str,
     address: Ipv4Addr,
     gateway: Ipv4Addr,
@@ -38,7 +38,7 @@ const fn place(interface: &'static str, address: [u8; 4], gateway: [u8; 4]) -> P
 }
 
 /// Two subnets on one port.
-const ONE_PORT: [Place; 2] = [
+pub(crate) const ONE_PORT: [Place; 2] = [
     place("wan1", [100, 64, 1, 2], [100, 64, 1, 1]),
     place("wan1", [100, 64, 2, 2], [100, 64, 2, 1]),
 ];
@@ -65,7 +65,7 @@ const STICKS: [Place; 2] = [
 ];
 
 /// Puts the providers and the router's ports on one switch, which lasts as long as its node.
-fn put_on_one_switch(topology: &Topology, places: &[Place; 2]) -> Node {
+pub(crate) fn put_on_one_switch(topology: &Topology, places: &[Place; 2]) -> Node {
     let switch = Node::new("switch").unwrap();
     switch.ip_batch("link add br0 type bridge mcast_snooping 0\nlink set br0 up\n").unwrap();
     let join = |port: String| {

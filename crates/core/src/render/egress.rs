@@ -24,10 +24,12 @@ use crate::net::{Family, IfName, Prefix};
 use crate::render::firewall::{Line, any_of, closed, plain};
 use crate::render::mark;
 use crate::state::{Base, Chain, ChainKind, Hook};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// Behind every translation, which is at 100 whoever does it.
 const LAST: i32 = 250;
@@ -148,6 +150,16 @@ fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
     all
 }
 
+/// The addresses of uplinks elsewhere that the provider of this one does not take.
+fn taken(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
+    let elsewhere = config.uplinks.iter().filter(|u| u.ifname != uplink.ifname);
+    let outside = elsewhere.filter(|u| !config.is_inside(u)).flat_map(UplinkConfig::own_addresses);
+    let is_routed = |address: IpAddr| uplink.own_sources().any(|own| own.contains(address));
+    let taken = outside.filter(|address| address.is_ipv4() && !is_routed(*address));
+    let taken: BTreeSet<IpAddr> = taken.collect();
+    taken.iter().map(ToString::to_string).collect()
+}
+
 /// The replies to neighbours of an uplink, the gateway among them: they may have asked for a host
 /// inside, and their connections bear no mark, for `main` leads back to them.
 fn to_asker(config: &Config, lines: &[Line<'_>], line: &Line<'_>) -> Vec<String> {
@@ -183,7 +195,9 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     // Somebody asked for this address by this uplink: its provider routes it to us.
     rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
         let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
-        format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
+        let taken = any_of(taken(config, line.uplink));
+        let taken = taken.map_or_else(String::new, |taken| format!("ip saddr != {taken} "));
+        format!("oifname \"{ifname}\" {taken}ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
     }));
     rules.extend(
         lines.iter().filter(|line| !line.inside).flat_map(|line| to_asker(config, lines, line)),

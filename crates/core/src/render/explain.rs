@@ -132,6 +132,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                  of the packet that it answers; the chain `own` marks what is for the outside",
                 "nobody that we know of",
             ),
+            "net/ipv4/icmp_errors_use_inbound_ifaddr" => (
+                "what the router says about a packet has an address of the interface that the packet came \
+                 in by, and so leaves by that uplink",
+                "nobody that we know of",
+            ),
             "net/ipv4/fib_multipath_hash_policy" => (
                 "connections that take the shared route spread over the uplinks by ports (1) or by \
                  addresses (0)",
@@ -200,8 +205,8 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "own" => {
             "what the router sends from an address that is not one uplink's, an inside one for \
              example, says about a packet of an uplink, or answers into a VPN instead of the uplink, gets \
-             the mark of its connection; a new one from an address that several uplinks have gets that \
-             of a usable uplink"
+             the mark of its connection, and what it says that uplink's address; a new one from an address \
+             that several uplinks have gets that of a usable uplink"
         }
         _ if name.starts_with("on_") => {
             "what comes in by a device with several uplinks belongs to the uplink with that address, \

@@ -18,8 +18,9 @@ use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::IfName;
 use crate::render::firewall::{Line, any_of};
-use crate::render::inside;
+use crate::render::{egress, inside};
 use crate::state::RouteValue;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -204,6 +205,18 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
     homes
 }
 
+/// The source of what the router says about a packet of a connection of this uplink.
+fn said(config: &Config, line: &Line<'_>, uplinks: &str) -> Option<String> {
+    let (mask, mark, uplink) = (config.ranges.mark_mask, mark(config, line.id), line.uplink);
+    let mut own: BTreeSet<String> = line.own.iter().map(ToString::to_string).collect();
+    own.extend(egress::sources(uplink));
+    let own = any_of(own.into_iter().collect())?;
+    let about =
+        format!("meta l4proto icmp ct state related ct mark and {mask:#010x} == {mark:#010x}");
+    let source = uplink.address.address;
+    Some(format!("oifname {uplinks} {about} ip saddr != {own} ip saddr set {source}"))
+}
+
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
 ///
 /// * from an address that is not one line's and so has no rule: an inside one, or that of several
@@ -215,6 +228,9 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
 ///   another uplink. It answers what came in by the uplink, for a socket that is bound to the address and begins
 ///   something itself goes where it will: its connection has no mark yet.
 ///
+/// What the router says has an address of the interface that the packet came in by, and that may be
+/// another uplink's, or a modem's. It gets that of the uplink of the connection.
+///
 /// `restored` gives a packet without a mark of ours the mark of its connection.
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
@@ -225,6 +241,7 @@ pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -
     let told = any_of(told.map(|address| address.to_string()).collect());
     let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
     if let Some(uplinks) = any_of(devices) {
+        rules.extend(outside().filter_map(|line| said(config, line, &uplinks)));
         rules.push(format!("oifname {uplinks} {others} {restored}"));
         rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));
         for (devices, sources) in homes(lines) {

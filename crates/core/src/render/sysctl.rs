@@ -21,6 +21,9 @@ const GLOBAL: &[Setting] = &[
     // packet's mark: a mark leads outside before `main` is asked, and a host inside would never
     // hear of it. What is for the outside gets the mark of its connection in the chain `own`.
     Setting { path: "net/ipv4/fwmark_reflect", value: "0" },
+    // And it must bear an address of the interface that the packet came in by. Without this the source
+    // comes from a route that knows no mark, and is that of any uplink.
+    Setting { path: "net/ipv4/icmp_errors_use_inbound_ifaddr", value: "1" },
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },

@@ -91,6 +91,7 @@ impl Kernel {
             ("net/ipv4/fib_multipath_hash_policy", "0"),
             ("net/ipv4/ip_early_demux", "1"),
             ("net/ipv4/fwmark_reflect", "0"),
+            ("net/ipv4/icmp_errors_use_inbound_ifaddr", "0"),
         ];
         Self {
             links: BTreeMap::new(),
