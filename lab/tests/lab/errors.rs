@@ -6,7 +6,7 @@ use crate::shared::{ONE_PORT, put_on_one_switch};
 use rail_lab::{
     ConfigText, Plan, Rail, Servers, Topology, World, figures, isolated, topology, try_eventually,
 };
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ const KINDS: u64 = 4;
 /// What a datagram of this size says is too large for the network inside.
 const WIDE: usize = 1422;
 const NARROW: u32 = 1400;
+const LIMIT: Duration = Duration::from_millis(600);
 
 fn config(topology: &Topology, keys: &str, rest: &str) -> String {
     let text = ConfigText { rest: rest.into(), ..ConfigText::default() };
@@ -191,5 +192,32 @@ fn what_the_router_says_has_no_other_address_of_the_port() {
         topology.router.sh("ip addr add 192.168.100.2/24 dev wan1").unwrap();
         let text = config(&topology, ROUTED, ALLOW);
         all_are_heard(&begin(topology, &text), "a modem");
+    });
+}
+
+/// Asks the host by its own address from outside; which address it hears.
+fn ask(world: &World, asker: &UdpSocket) -> Option<IpAddr> {
+    let host = world.topology.client.enter(|| UdpSocket::bind((PUBLIC, PORT))).unwrap();
+    asker.send_to(b"?", (PUBLIC, PORT)).unwrap();
+    host.set_read_timeout(Some(LIMIT)).unwrap();
+    asker.set_read_timeout(Some(LIMIT)).unwrap();
+    let (_, from) = host.recv_from(&mut [0; 16]).ok()?;
+    host.send_to(b"!", from).unwrap();
+    asker.recv_from(&mut [0; 16]).ok().map(|_| from.ip())
+}
+
+#[test]
+fn a_host_answers_what_others_translated_on_its_way_in() {
+    isolated(|| {
+        // given a host with an address of its own, and a rule of the administrator that gives all that
+        // is for it the router's address / when it is asked from outside / then its answer is heard
+        let world = world("", ALLOW);
+        let net = &world.topology;
+        let rule = "oifname lan0 ip daddr 198.51.100.130 masquerade";
+        net.router
+            .nft(&format!("table ip own {{\n chain c {{\n type nat hook postrouting priority 100\n {rule}\n }}\n}}\n"))
+            .unwrap();
+        let asker = net.internet.enter(|| UdpSocket::bind("192.0.2.50:0")).unwrap();
+        assert_eq!(ask(&world, &asker), Some("192.168.1.1".parse().unwrap()));
     });
 }

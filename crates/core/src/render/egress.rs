@@ -188,10 +188,13 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     rules.extend(outside.map(|outside| {
         format!("iifname {outside} ct direction reply ct mark and {mask:#010x} != 0x00000000 counter drop")
     }));
-    // Answers to what an uplink translated on its way out go inside. One that would leave again answers
-    // a packet that came by another interface, for an address that was not here yet when the
-    // connection began.
-    rules.push("ct direction reply ct status and (snat | dnat) == snat counter drop".into());
+    // Answers to what an uplink translated on its way out go inside. One of the router itself that would
+    // leave again answers a packet that came by another interface, for an address that was not here
+    // yet when the connection began. (A host inside answers what others translated on its way in.)
+    rules.push(
+        "ct direction reply ct status and (snat | dnat) == snat fib saddr type local counter drop"
+            .into(),
+    );
     // Somebody asked for this address by this uplink: its provider routes it to us.
     rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
         let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
