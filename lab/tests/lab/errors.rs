@@ -221,3 +221,23 @@ fn a_host_answers_what_others_translated_on_its_way_in() {
         assert_eq!(ask(&world, &asker), Some("192.168.1.1".parse().unwrap()));
     });
 }
+
+#[test]
+fn a_question_for_a_host_inside_does_not_go_back_out() {
+    isolated(|| {
+        // given a host that may be asked from outside, and a network inside that is down / when it is
+        // asked, and its network returns / then nothing remembers the question, and the next one from
+        // the same port is heard as it was asked
+        let world = world(ROUTED, ALLOW);
+        let net = &world.topology;
+        net.router.ip_batch("link set lan0 down\n").unwrap();
+        let asker = net.internet.enter(|| UdpSocket::bind("192.0.2.50:0")).unwrap();
+        assert_eq!(ask(&world, &asker), None);
+        let known = net.router.sh(&format!("conntrack -L -p udp -d {PUBLIC} 2>/dev/null")).unwrap();
+        assert_eq!(known, "");
+        net.router.ip_batch("link set lan0 up\n").unwrap();
+        net.wait_for_carrier().unwrap();
+        net.router.sh(&format!("ip route add {PUBLIC} via 192.168.1.10 dev lan0")).unwrap();
+        assert_eq!(ask(&world, &asker), Some("192.0.2.50".parse().unwrap()));
+    });
+}

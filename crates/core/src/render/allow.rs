@@ -22,9 +22,10 @@ pub(super) fn nft(allowed: &[Allow]) -> Vec<String> {
     core::iter::once(answers).chain(here.flat_map(nft_rules)).collect()
 }
 
-/// For the chain of what goes on to the inside.
-pub(super) fn nft_inside(allowed: &[Allow]) -> impl Iterator<Item = String> {
-    allowed.iter().filter(|allow| !allow.to.is_empty()).flat_map(nft_rules)
+/// For the chain of what goes on to the inside; `inward` says what does.
+pub(super) fn nft_inside(allowed: &[Allow], inward: &str) -> impl Iterator<Item = String> {
+    let there = allowed.iter().filter(|allow| !allow.to.is_empty());
+    there.flat_map(nft_rules).map(move |rule| format!("{inward}{rule}"))
 }
 
 fn nft_rules(allow: &Allow) -> impl Iterator<Item = String> {

@@ -280,7 +280,8 @@ fn from_uplink_to_router(config: &Config) -> Chain {
     plain("wan_input".into(), rules)
 }
 
-/// A question of a stranger goes to a host inside, and not out again by an uplink with its address.
+/// What a stranger may begin goes to a host inside. It does not go out again by an uplink with its
+/// address, as it would while no route leads inside: the connection would stay falsified.
 fn from_uplink_to_inside(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     let mut rules = vec!["ct status dnat accept".to_string(), format!("{UNWRAPPED} accept")];
     let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink.ifname);
@@ -288,12 +289,12 @@ fn from_uplink_to_inside(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> 
     let outside = any_of(outside.iter().map(|ifname| format!("\"{ifname}\"")).collect());
     let boxes = lines.iter().filter(|line| line.inside).map(|line| {
         let (ifname, gateway) = (line.uplink.ifname, line.uplink.gateway);
-        format!("{ICMP} oifname \"{ifname}\" rt ip nexthop {gateway} counter drop")
+        format!("oifname \"{ifname}\" rt ip nexthop {gateway} counter drop")
     });
     rules.extend(boxes);
-    let inward = outside.map_or_else(String::new, |devices| format!(" oifname != {devices}"));
-    rules.push(format!("{ICMP}{inward} accept"));
-    rules.extend(allow::nft_inside(&config.firewall.allow));
+    let inward = outside.map_or_else(String::new, |devices| format!("oifname != {devices} "));
+    rules.push(format!("{inward}{ICMP} accept"));
+    rules.extend(allow::nft_inside(&config.firewall.allow, &inward));
     rules.push("counter drop".into());
     plain("wan_forward".into(), rules)
 }

@@ -79,3 +79,24 @@ fn iptables_has_the_exceptions() {
     assert!(six.contains("rail-public -d 2001:db8:1::/64 -p tcp --dport 80 -j RETURN"), "{six}");
     assert!(!six.contains("198.51.100.130"), "{six}");
 }
+
+/// Given hosts that may be asked from outside, then what is for them goes to no uplink, in both
+/// families. What another uplink's address was asked for by this one leaves it only if it is routed to it.
+#[test]
+fn what_is_let_in_goes_inside_and_answers_by_its_own_uplink() {
+    let mut config = special();
+    let text = chains(&config, &facts(&config, &[0, 1]), &["wan_forward"]);
+    for to in ["ip daddr 198.51.100.130/32", "ip6 daddr 2001:db8:1::/64"] {
+        let rule = alloc::format!("oifname != {{ \"wan1\", \"wan2\" }} {to} tcp dport 80 accept\n");
+        assert!(text.contains(&rule), "{rule}{text}");
+    }
+    for (routed, taken) in [
+        ("198.51.100.0/24", "{ 100.64.1.2, 100.64.1.3, 100.64.1.4 }"),
+        ("100.64.1.0/30", "100.64.1.4"),
+    ] {
+        config.uplinks[1].routed = vec![routed.parse().unwrap()];
+        let text = chains(&config, &facts(&config, &[0, 1]), &["foreign_source"]);
+        let rule = alloc::format!("oifname \"wan2\" ip saddr != {taken} ct direction reply");
+        assert!(text.contains(&rule), "{rule}{text}");
+    }
+}
