@@ -239,46 +239,55 @@ fn nobody_is_relayed_between_uplinks() {
     });
 }
 
+/// Given an interface that no uplink has, and a host there that sends to an address that nobody has
+/// yet, so that an uplink carries it on, when the router gets that address, then what it answers does
+/// not leave by that uplink.
+fn answers_leave_by_no_uplink_that_was_not_asked(more: &str, iptables: Option<bool>) {
+    let topology = Topology::build(&Plan::new(2)).unwrap();
+    let address = topology.line(2).address();
+    let config = topology.config(&ConfigText { rest: more.into(), ..ConfigText::default() });
+    let parts: Vec<&str> = config.split("\n[[uplink]]").collect();
+    let (head, first) = (parts[0], parts[1]);
+    let rest = &parts[2][parts[2].find("\n[check]").unwrap()..];
+    let rail = Rail::run(&topology.router, &format!("{head}\n[[uplink]]{first}{rest}")).unwrap();
+    rail.wait_all_up(Duration::from_secs(10)).unwrap();
+    let servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+    let world = World { rail, servers, topology };
+    if let Some(iptables) = iptables {
+        load(&world, iptables);
+    }
+    let (net, router) = (&world.topology, &world.topology.router);
+    router.ip_batch("link set wan2 up\n").unwrap();
+    // Nobody answers ARP for the address.
+    let hardware = hardware_address(router, "wan2").unwrap();
+    net.line(2)
+        .isp
+        .ip_batch(&format!("neigh replace {address} lladdr {hardware} dev acc\n"))
+        .unwrap();
+    let host = net.internet.enter(|| UdpSocket::bind("192.0.2.10:9999")).unwrap();
+    let known = || router.sh(&format!("conntrack -L -p udp -d {address}")).unwrap();
+    let relayed = format!("dst={} ", net.line(1).address());
+    eventually(Duration::from_secs(5), "a connection by uplink 1", || {
+        host.send_to(b"?", (address, 9)).unwrap();
+        let known = known();
+        if known.contains(&relayed) { Ok(()) } else { Err(known) }
+    });
+    router.ip_batch(&format!("addr add {address}/24 dev wan2\n")).unwrap();
+    // The refusals of a host are limited in their rate.
+    for _ in 0..5 {
+        host.send_to(b"?", (address, 9)).unwrap();
+        net.line(2).isp.sh(&format!("ping -n -q -c 1 -W 1 {address}")).unwrap();
+    }
+    assert!(known().contains(&relayed), "another connection than before: {}", known());
+    let wrong = net.wrong_sources().unwrap();
+    assert_eq!(wrong, 0, "{more}{iptables:?}: {}", net.strange_packets());
+}
+
 #[test]
 fn an_answer_of_the_router_leaves_by_no_uplink_that_was_not_asked() {
     isolated(|| {
-        // given an interface that no uplink has, and a host there that sends to an address that
-        // nobody has yet, so that an uplink carries it on / when the router gets that address / then
-        // what it answers does not leave by that uplink
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let address = topology.line(2).address();
-        let config = topology.config(&ConfigText::default());
-        let parts: Vec<&str> = config.split("\n[[uplink]]").collect();
-        let (head, first) = (parts[0], parts[1]);
-        let rest = &parts[2][parts[2].find("\n[check]").unwrap()..];
-        let rail =
-            Rail::run(&topology.router, &format!("{head}\n[[uplink]]{first}{rest}")).unwrap();
-        rail.wait_all_up(Duration::from_secs(10)).unwrap();
-        let servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
-        let world = World { rail, servers, topology };
-        let (net, router) = (&world.topology, &world.topology.router);
-        router.ip_batch("link set wan2 up\n").unwrap();
-        // Nobody answers ARP for the address.
-        let hardware = hardware_address(router, "wan2").unwrap();
-        net.line(2)
-            .isp
-            .ip_batch(&format!("neigh replace {address} lladdr {hardware} dev acc\n"))
-            .unwrap();
-        let host = net.internet.enter(|| UdpSocket::bind("192.0.2.10:9999")).unwrap();
-        let known = || router.sh(&format!("conntrack -L -p udp -d {address}")).unwrap();
-        let relayed = format!("dst={} ", net.line(1).address());
-        eventually(Duration::from_secs(5), "a connection by uplink 1", || {
-            host.send_to(b"?", (address, 9)).unwrap();
-            let known = known();
-            if known.contains(&relayed) { Ok(()) } else { Err(known) }
-        });
-        router.ip_batch(&format!("addr add {address}/24 dev wan2\n")).unwrap();
-        // The refusals of a host are limited in their rate.
-        for _ in 0..5 {
-            host.send_to(b"?", (address, 9)).unwrap();
-            net.line(2).isp.sh(&format!("ping -n -q -c 1 -W 1 {address}")).unwrap();
+        for (more, iptables) in [("", None), (EXTERNAL, Some(false)), (EXTERNAL, Some(true))] {
+            answers_leave_by_no_uplink_that_was_not_asked(more, iptables);
         }
-        assert!(known().contains(&relayed), "another connection than before: {}", known());
-        assert_eq!(net.wrong_sources().unwrap(), 0, "{}", net.strange_packets());
     });
 }

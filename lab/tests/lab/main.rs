@@ -26,6 +26,7 @@ mod forwards;
 mod guard;
 mod hang;
 mod isolation;
+mod loaded;
 mod names;
 mod networks;
 mod normal;

@@ -6,6 +6,8 @@
 //! failover changes routes only, so the text stays as it is until the
 //! configuration changes.
 
+mod leaving;
+
 use super::forward::{is_on, public};
 use super::{allow, exempt, firewall, mark, networks};
 use crate::config::{Config, Forward, Nat, Network, Reach, UplinkConfig};
@@ -133,13 +135,15 @@ fn mangle(rules: &Rules<'_>) -> String {
         ("rail-pin", "POSTROUTING"),
         ("rail-clamp", "FORWARD"),
     ];
-    let mut jumped = Vec::new();
+    let mut jumped = vec!["rail-answer".to_string()];
+    chains.push(("rail-back", "FORWARD"));
+    out.extend(leaving::back(rules, &mask));
     if rules.family == Family::V4 {
         chains.push(("rail-own", "OUTPUT"));
         out.extend(own(rules, &mask));
         chains.push(("rail-egress", "POSTROUTING"));
         jumped.extend(["rail-own-wan".to_string(), "rail-foreign".to_string()]);
-        jumped.extend(egress(rules, &mask, &mut out));
+        jumped.extend(leaving::egress(rules, &mask, &mut out));
     }
     let text = table("mangle", &chains, &out);
     with_chains(text, "mangle", &jumped)
@@ -190,53 +194,6 @@ fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
     }
     out.push(format!("rail-own-wan {restore}"));
     out
-}
-
-/// No packet leaves by a line with another's source. The translation comes later here, so the
-/// connection is asked what it will be. Returns the chains.
-fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Vec<String> {
-    let mut chains = Vec::new();
-    for line in rules.lines.iter().filter(|line| line.uplink.nat != Nat::Off) {
-        let ifname = line.uplink.ifname;
-        let chain = format!("rail-out-{ifname}");
-        if chains.contains(&chain) {
-            continue;
-        }
-        out.push(format!("rail-egress -o {ifname} -j {chain}"));
-        // The first packet: it is translated next.
-        out.push(format!("{chain} -m conntrack ! --ctstatus CONFIRMED -j RETURN"));
-        for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
-            // Somebody asked for this address by this line: its provider routes it to us.
-            let asked = format!("-m conntrack --ctdir REPLY -m connmark --mark {}", line.mark);
-            out.push(format!("{chain} {asked} -j RETURN"));
-            // Neighbours are reached directly; what they asked for bears no mark.
-            let network = line.uplink.address.network();
-            if network.length < 32 {
-                let unmarked = format!("--ctdir REPLY -m connmark --mark 0x0/{mask}");
-                out.push(format!("{chain} -d {network} -m conntrack {unmarked} -j RETURN"));
-            }
-            let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
-            out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
-            for source in super::egress::sources(line.uplink) {
-                let known = format!("{chain} -m conntrack --ctstate");
-                out.extend([
-                    format!("{known} NEW,ESTABLISHED,RELATED --ctdir ORIGINAL --ctrepldst {source} -j RETURN"),
-                    format!("{known} NEW,ESTABLISHED,RELATED --ctdir REPLY --ctorigdst {source} -j RETURN"),
-                    format!("{known} INVALID,UNTRACKED -s {source} -j RETURN"),
-                ]);
-            }
-        }
-        out.push(format!("{chain} -j rail-foreign"));
-        chains.push(chain);
-    }
-    out.push(format!("rail-foreign {WRAPPED} -j RETURN"));
-    out.push("rail-foreign -m addrtype --src-type LOCAL --limit-iface-out -j RETURN".into());
-    out.push("rail-foreign -s 0.0.0.0/32 -j RETURN".into());
-    out.push(format!(
-        "rail-foreign -m connmark --mark 0x0/{mask} -j CONNMARK --set-xmark {mask}/{mask}"
-    ));
-    out.push("rail-foreign -j DROP".into());
-    chains
 }
 
 /// Declares chains that are only jumped to.
@@ -323,14 +280,17 @@ fn filter(rules: &Rules<'_>) -> String {
         out.extend(gates(ifname, inward));
     }
     let closed = firewall::closed_devices(rules.config, &Facts::default());
-    let outside = rules.lines.iter().map(|line| line.uplink).filter(|u| !rules.config.is_inside(u));
     let outside: BTreeSet<IfName> =
-        outside.map(|uplink| uplink.ifname).chain(closed.iter().copied()).collect();
+        leaving::outside(rules).into_iter().chain(closed.iter().copied()).collect();
     out.extend(closed.into_iter().flat_map(|ifname| gates(ifname, inward)));
     let icmp = icmp(rules.family);
     out.extend(told(rules.family, "rail-wan", &["redirect"]));
     let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
     out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
+    // A question of a stranger goes to a host inside, and not out again with an uplink's address, as it
+    // would while no route leads inside.
+    let inward_only = outside.iter().filter(|_| !public.is_empty());
+    out.extend(inward_only.map(|ifname| format!("rail-public -o {ifname} -g rail-closed")));
     out.extend(public.iter().map(|what| format!("rail-public {what} -j RETURN")));
     if !public.is_empty() {
         out.push("rail-public -j rail-closed".into());
@@ -339,7 +299,6 @@ fn filter(rules: &Rules<'_>) -> String {
     for open in [KNOWN, UNWRAPPED, "-m conntrack --ctstate DNAT"] {
         out.push(format!("rail-closed {open} -j RETURN"));
     }
-    // A question of a stranger goes to a host inside, and not out again with an uplink's address.
     out.extend(outside.iter().map(|ifname| format!("rail-closed -o {ifname} -p {icmp} -j DROP")));
     out.push(format!("rail-closed -p {icmp} -j RETURN"));
     out.push("rail-closed -j DROP".into());

@@ -182,3 +182,54 @@ fn networks_that_overlap_are_one() {
         assert_eq!(strays(outside), []);
     }
 }
+
+/// Given an uplink without translation beside one with it, then iptables lets by the first no source of
+/// the second, and what comes in by either leaves by none that translates unless its address was asked.
+#[test]
+fn rules_for_iptables_guard_every_uplink() {
+    let mut config = config(&[(1, Tier::Number(1)); 3]);
+    config.firewall.mode = FirewallMode::External;
+    config.uplinks[0].nat = Nat::Off;
+    config.uplinks[1].routed = vec!["198.51.100.0/28".parse().unwrap()];
+    let text = external::iptables(&config, &Saved::default(), Family::V4);
+    for rule in [
+        "rail-egress -o wan1 -j rail-out-wan1",
+        "rail-out-wan1 -m conntrack --ctdir REPLY --ctorigdst 100.64.2.2 -g rail-foreign",
+        "rail-out-wan1 -m conntrack --ctstate INVALID,UNTRACKED -s 100.64.3.2 -g rail-foreign",
+        "rail-out-wan1 -m conntrack --ctstate INVALID,UNTRACKED -s 198.51.100.0/28 -g rail-foreign",
+        "rail-back -o wan2 -m conntrack --ctdir REPLY -g rail-answer",
+        "rail-answer -o wan2 -m conntrack --ctorigdst 198.51.100.0/28 -j RETURN",
+        "rail-answer -i wan1 -j DROP",
+    ] {
+        assert_eq!(text.matches(&alloc::format!("-A {rule}\n")).count(), 1, "{rule}: {text}");
+    }
+    assert!(!text.contains("rail-back -o wan1") && !text.contains("-s 100.64.1.2 -g"), "{text}");
+    let text = external::iptables(&config, &Saved::default(), Family::V6);
+    assert!(
+        text.contains("-A rail-answer -i wan3 -j DROP\n") && !text.contains("origdst"),
+        "{text}"
+    );
+}
+
+/// Given hosts that may be asked from outside, then the text for iptables lets no question for them out
+/// by an uplink, a disabled one included.
+#[test]
+fn what_hosts_inside_are_asked_leaves_by_no_uplink() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    config.firewall.mode = FirewallMode::External;
+    config.uplinks[1].enabled = false;
+    config.firewall.allow = vec![Allow {
+        protocol: Protocol::Udp,
+        ports: vec![(53, 53)],
+        from: Vec::new(),
+        to: vec!["198.51.100.130/32".parse().unwrap(), "2001:db8::5/128".parse().unwrap()],
+    }];
+    for family in [Family::V4, Family::V6] {
+        let text = external::iptables(&config, &Saved::default(), family);
+        let open = text.find("-A rail-public -d ").unwrap();
+        for ifname in ["wan1", "wan2"] {
+            let rule = alloc::format!("-A rail-public -o {ifname} -g rail-closed\n");
+            assert!(text.find(&rule).is_some_and(|at| at < open), "{text}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Rules for iptables that the administrator loads: what they keep from going out again, while no
+//! route leads inside or a route leads astray.
+
+use rail_lab::{ConfigText, Plan, World, figures, isolated};
+use std::net::UdpSocket;
+use std::process::Command;
+use std::time::Duration;
+
+const EXTERNAL: &str = "[firewall]\nmode = \"external\"\n";
+/// A host inside with an address that the first provider routes to us.
+const PUBLIC: &str = "198.51.100.130";
+const PORT: u16 = 7777;
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Two uplinks, the first with these keys, and the rules for iptables loaded.
+fn world(keys: &str, rest: &str) -> World {
+    let text = ConfigText { rest: format!("{EXTERNAL}{rest}"), ..ConfigText::default() };
+    let world = World::start(&Plan::new(2), &text).unwrap();
+    let gateway = "gateway = \"100.64.1.1\"\n";
+    let config = world.topology.config(&text).replace(gateway, &format!("{gateway}{keys}"));
+    world.rail.reload(&config).unwrap();
+    world.rail.wait_settled(Duration::from_secs(5)).unwrap();
+    for (format, program) in [("iptables", "iptables-restore"), ("ip6tables", "ip6tables-restore")]
+    {
+        let rules = world.rail.generate_firewall(format).unwrap();
+        // starts: iptables-restore, ip6tables-restore
+        world.topology.router.feed(Command::new(program).arg("--noflush"), &rules).unwrap();
+    }
+    world
+}
+
+#[test]
+fn no_answer_for_a_host_inside_goes_back_out() {
+    isolated(|| {
+        // given clients that are answered, one of them redirected by the administrator / when the
+        // network inside goes down meanwhile / then no answer leaves by an uplink
+        let world = world("", "");
+        let net = &world.topology;
+        let redirect =
+            "*nat\n-A PREROUTING -i lan0 -d 192.0.2.99 -j DNAT --to 192.0.2.10\nCOMMIT\n";
+        net.router.feed(Command::new("iptables-restore").arg("--noflush"), redirect).unwrap();
+        let host = net.internet.enter(|| UdpSocket::bind(("192.0.2.10", PORT))).unwrap();
+        host.set_read_timeout(Some(LIMIT)).unwrap();
+        let asked = ["192.0.2.10", "192.0.2.99"].map(|to| {
+            let client = net.client.enter(|| UdpSocket::bind("192.168.1.10:0")).unwrap();
+            client.send_to(b"?", (to, PORT)).unwrap();
+            let (_, from) = host.recv_from(&mut [0; 16]).expect("a question");
+            host.send_to(b"!", from).unwrap();
+            client.set_read_timeout(Some(LIMIT)).unwrap();
+            client.recv_from(&mut [0; 16]).expect("an answer");
+            from
+        });
+        net.router.ip_batch("link set lan0 down\n").unwrap();
+        for from in asked.into_iter().cycle().take(10) {
+            host.send_to(b"!", from).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let wrong = net.wrong_sources().unwrap();
+        figures(&format!("of 10 answers for hosts inside {wrong} went back out"));
+        assert_eq!(wrong, 0, "{}", net.strange_packets());
+    });
+}
+
+#[test]
+fn an_uplink_without_translation_carries_no_source_of_another() {
+    isolated(|| {
+        // given an uplink without translation / when a route leads what has another uplink's address
+        // there / then it does not leave, and what has an inside source does
+        let world = world("nat = false\n", "");
+        let net = &world.topology;
+        net.router.sh("ip route add 192.0.2.0/24 via 100.64.1.1 dev wan1").unwrap();
+        let address = net.line(2).address();
+        let asks = |source: &str| {
+            net.router.sh(&format!("ping -n -q -c 2 -i 0.2 -W 0.5 -I {source} 192.0.2.10")).is_ok()
+        };
+        assert!(!asks(&address.to_string()));
+        assert_eq!(net.wrong_sources().unwrap(), 0, "{}", net.strange_packets());
+        assert!(asks(&net.line(1).address().to_string()), "its own source");
+        // The provider's guard counts sources that it does not route.
+        net.line(1).isp.nft("insert rule inet lab guard ip saddr 192.168.1.1 accept\n").unwrap();
+        net.line(1).isp.sh("ip route replace 192.168.1.0/24 via 100.64.1.2").unwrap();
+        net.line(1).far().0.sh("ip route replace 192.168.1.0/24 via 10.1.1.1").unwrap();
+        net.internet.sh("ip route replace 192.168.1.0/24 via 10.2.1.1").unwrap();
+        assert!(asks("192.168.1.1"), "an inside source");
+    });
+}
+
+#[test]
+fn no_question_for_a_host_inside_goes_back_out() {
+    isolated(|| {
+        // given a host that may be asked from outside, and a network inside that is down / when it is
+        // asked, and its network returns / then nothing remembers the question, and the next one from
+        // the same port is heard as it was asked
+        let allow = format!("allow = [\"udp {PORT} to {PUBLIC}\"]\n");
+        let world = world("routed = [\"198.51.100.128/28\"]\n", &allow);
+        let net = &world.topology;
+        net.internet.sh(&format!("ip route add {PUBLIC} via 10.2.1.1")).unwrap();
+        net.line(1).far().0.sh(&format!("ip route add {PUBLIC} via 10.1.1.1")).unwrap();
+        net.line(1).isp.sh(&format!("ip route add {PUBLIC} via 100.64.1.2")).unwrap();
+        net.client.sh(&format!("ip addr add {PUBLIC}/32 dev lo")).unwrap();
+        let host = net.client.enter(|| UdpSocket::bind((PUBLIC, PORT))).unwrap();
+        let asker = net.internet.enter(|| UdpSocket::bind("192.0.2.50:0")).unwrap();
+        let asks = |wait: Duration| {
+            asker.send_to(b"?", (PUBLIC, PORT)).unwrap();
+            host.set_read_timeout(Some(wait)).unwrap();
+            host.recv_from(&mut [0; 16]).ok().map(|(_, from)| from.ip().to_string())
+        };
+        net.router.ip_batch("link set lan0 down\n").unwrap();
+        assert_eq!(asks(Duration::from_millis(400)), None);
+        let known = net.router.sh(&format!("conntrack -L -p udp -d {PUBLIC} 2>/dev/null")).unwrap();
+        assert_eq!(known, "");
+        net.router.ip_batch("link set lan0 up\n").unwrap();
+        net.wait_for_carrier().unwrap();
+        net.router.sh(&format!("ip route add {PUBLIC} via 192.168.1.10 dev lan0")).unwrap();
+        assert_eq!(asks(LIMIT), Some("192.0.2.50".into()));
+    });
+}
