@@ -3,7 +3,7 @@
 
 mod selector;
 
-pub use selector::{Device, Devices, Links, Named, Selector};
+pub use selector::{Device, Devices, Links, Named, STRAY_REMEDY, Selector};
 
 use crate::net::{IfName, Prefix};
 use crate::time::Duration;
@@ -385,6 +385,13 @@ impl UplinkConfig {
     /// Every address of ours on the interface with its prefix length, the first one first.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
         core::iter::once(self.address).chain(self.addresses.iter().copied())
+    }
+
+    /// The network of this uplink that overlaps the one of an address, whatever their lengths. A
+    /// network of everything says nothing about whose it is.
+    pub fn network_of(&self, address: Prefix) -> Option<Prefix> {
+        let own = self.prefixes().find(|own| own.meets(address) && address.length > 0);
+        own.map(|own| own.network())
     }
 
     /// Every address of ours on the interface, the first one first.

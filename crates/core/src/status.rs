@@ -449,6 +449,7 @@ impl Conflict {
                 !self.uplinks.is_empty()
             }
             ConflictKind::NotLoaded
+            | ConflictKind::Closed
             | ConflictKind::Shadowed
             | ConflictKind::Offloads
             | ConflictKind::Translates
@@ -474,6 +475,8 @@ pub enum ConflictKind {
     Device,
     /// Two networks overlap.
     Overlap,
+    /// An interface that the file does not name is filtered as an uplink.
+    Closed,
     /// An address is somebody else's, or nobody's.
     Address,
     /// A policy rule of others never matches, because ours come first.

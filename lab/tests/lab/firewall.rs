@@ -216,7 +216,7 @@ fn an_unnamed_interface_is_closed_whatever_its_prefix_length() {
     isolated(|| {
         // given an interface that the file does not name / when it gets an address in the network of
         // an uplink, of another prefix length / then nobody behind it reaches the LAN any more, and
-        // `rail check` says that it is filtered
+        // `rail check`, `rail status` and the log say that it is closed, and the log that it is open again
         let plan = Plan { networks: vec!["vpn"], ..Plan::new(2) };
         let topology = Topology::build(&plan).unwrap();
         topology.router.ip_batch("addr add 10.8.1.1/24 dev vpn0\n").unwrap();
@@ -232,7 +232,7 @@ fn an_unnamed_interface_is_closed_whatever_its_prefix_length() {
                 world.rail.command(&["check", "--config", config.to_str().unwrap()]).unwrap();
             String::from_utf8_lossy(&told.stderr).into_owned()
         };
-        for address in ["100.64.1.200/25", "100.64.2.200/16"] {
+        for address in ["100.64.1.200/25", "100.64.2.200/16", "100.64.2.201/32"] {
             net.router.sh(&format!("ip addr add {address} dev vpn0")).unwrap();
             eventually(Duration::from_secs(5), "the gate", || {
                 let chain = net.router.sh("nft list chain inet rail forward").unwrap();
@@ -243,6 +243,9 @@ fn an_unnamed_interface_is_closed_whatever_its_prefix_length() {
             let uplink = if address.starts_with("100.64.1.") { "isp1" } else { "isp" };
             let note = format!("not name vpn0, which is in the network of uplink {uplink}");
             assert!(told.contains(&note), "{told}");
+            let status = world.rail.ask(&["status"]).unwrap();
+            let screen = String::from_utf8_lossy(&status.stdout).into_owned();
+            assert!(screen.contains("interface vpn0 is closed as uplink"), "{screen}");
             net.router.sh(&format!("ip addr del {address} dev vpn0")).unwrap();
             eventually(Duration::from_secs(5), "no gate", || {
                 let chain = net.router.sh("nft list chain inet rail forward").unwrap();
@@ -250,5 +253,6 @@ fn an_unnamed_interface_is_closed_whatever_its_prefix_length() {
             });
         }
         assert!(stranger.opens("192.168.1.10:80"));
+        world.rail.wait_log(&["conflict resolved", "interface vpn0"]).unwrap();
     });
 }

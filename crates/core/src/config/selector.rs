@@ -320,10 +320,8 @@ impl Config {
         };
         let mut found: Vec<(IfName, usize)> = Vec::new();
         for (ifname, prefix) in addresses {
-            let is_its =
-                |u: &UplinkConfig| u.prefixes().any(|own| own.meets(prefix)) && !self.is_inside(u);
-            // A network of everything says nothing about whose it is.
-            let is_candidate = !is_named(ifname) && ifname.as_str() != "lo" && prefix.length > 0;
+            let is_its = |u: &UplinkConfig| u.network_of(prefix).is_some() && !self.is_inside(u);
+            let is_candidate = !is_named(ifname) && ifname.as_str() != "lo";
             let is_new = found.iter().all(|(known, _)| *known != ifname);
             if is_candidate
                 && is_new
@@ -366,6 +364,10 @@ impl Config {
         absent.map(|(selector, _)| self.why_missing(selector, links)).collect()
     }
 }
+
+/// What to do about an interface that is closed though the file does not name it.
+pub const STRAY_REMEDY: &str = "name it as a [[network]] if it is yours, or narrow the prefix length of \
+                                the uplink's address";
 
 #[cfg(test)]
 mod tests;

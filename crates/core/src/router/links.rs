@@ -29,6 +29,7 @@ impl Router {
         let strays = self.config.strays(self.observed.addresses.keys().copied());
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;
+        self.note_unnamed(out);
         let mut sockets = Vec::new();
         for index in 0..self.config.uplinks.len() {
             self.refresh_link(now, index, out);

@@ -6,7 +6,8 @@
 
 use super::{Router, overrides};
 use crate::config::{
-    Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, UplinkConfig,
+    Config, Device, Devices, FirewallMode, Links, Named, Network, STRAY_REMEDY, Selector,
+    UplinkConfig,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -152,12 +153,13 @@ impl Router {
         self.saved.devices = devices;
     }
 
-    /// What people must know of interfaces that are not found, or not for certain. That an uplink has
-    /// none is told by its health.
-    fn note_unnamed(&mut self, out: &mut Vec<Output>) {
+    /// What people must know of interfaces that are not found, or not for certain, and of those that
+    /// are closed though the file does not name them. That an uplink has none is told by its health.
+    pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
         let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
         let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
-        let unnamed: Vec<Conflict> = networks.chain(uplinks).collect();
+        let strays = self.facts.strays.iter().filter_map(|(n, i)| self.closed_stray(*n, *i));
+        let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
         out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(told(false)));
@@ -189,6 +191,32 @@ impl Router {
         let effect = self.with_others(doubt, &uplink.interface, others)?;
         let uplinks = alloc::vec![uplink.name.clone()];
         Some(conflict(alloc::format!("uplink {}", uplink.name), effect, uplinks))
+    }
+
+    /// An interface that the file does not name, filtered as the uplink with whose network one of its
+    /// addresses overlaps.
+    fn closed_stray(&self, ifname: IfName, uplink: usize) -> Option<Conflict> {
+        if self.config.firewall.mode != FirewallMode::Basic {
+            return None;
+        }
+        // Between a reload and the next look the uplink may be gone.
+        let uplink = self.config.uplinks.get(uplink)?;
+        let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
+        let (address, network) =
+            here.map(|(_, address)| address).find_map(|a| Some((a, uplink.network_of(*a)?)))?;
+        Some(Conflict {
+            kind: ConflictKind::Closed,
+            remedy: STRAY_REMEDY.into(),
+            ..conflict(
+                alloc::format!("interface {ifname}"),
+                alloc::format!(
+                    "is closed as uplink {} is: the file does not name it, and its address {address} is \
+                     in the uplink's network {network}",
+                    uplink.name
+                ),
+                alloc::vec![uplink.name.clone()],
+            )
+        })
     }
 
     /// What more is filtered, for it may be the interface as well.

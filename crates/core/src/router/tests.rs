@@ -423,6 +423,7 @@ fn one_reading_is_no_evidence_of_absence() {
 }
 
 mod cause;
+mod closed;
 mod copies;
 mod decisions;
 mod ignored;

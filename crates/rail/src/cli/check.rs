@@ -4,7 +4,7 @@ use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
 use rail_core::config::{
-    Config, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
+    Config, FirewallMode, Links, Network, Reach, STRAY_REMEDY, Selector, Tier, UplinkConfig,
 };
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
@@ -73,7 +73,7 @@ fn closed(config: &Config, strays: &[(IfName, usize)]) -> String {
         let uplink = &config.uplinks[*index].name;
         format!(
             "note: the file does not name {ifname}, which is in the network of uplink {uplink}: it is \
-             filtered as that uplink is\n"
+             filtered as that uplink is\n   = help: {STRAY_REMEDY}\n"
         )
     };
     match config.firewall.mode {

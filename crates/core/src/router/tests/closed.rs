@@ -1,0 +1,70 @@
+//! An interface that the file does not name is closed while the daemon runs, and people hear of it.
+
+use super::world::*;
+use super::*;
+use crate::config::FirewallMode;
+use crate::net::Prefix;
+use crate::state::Ownership;
+use crate::status::{Conflict, ConflictKind};
+
+/// What is told of closed interfaces.
+fn shown(world: &World) -> Vec<Conflict> {
+    let all = world.router.status(world.now).conflicts;
+    all.into_iter().filter(|conflict| conflict.kind == ConflictKind::Closed).collect()
+}
+
+/// Given a VPN that the file does not name, when it gets an address in the network of an uplink, of
+/// whatever length and whatever the health of the uplink, then status says that it is closed, and the
+/// log once; when the address goes again, or the file names the interface, the log says so, too.
+/// Without a filter of ours nothing is closed, and nothing told.
+#[test]
+fn a_closed_interface_is_told_and_so_is_an_opened_one() {
+    for (text, mode, is_down, is_closed) in [
+        ("100.64.2.9/32", FirewallMode::Basic, false, true),
+        ("100.64.2.9/32", FirewallMode::Basic, true, true),
+        ("100.64.2.9/24", FirewallMode::Basic, false, true),
+        ("100.64.9.9/32", FirewallMode::Basic, false, false),
+        ("100.64.2.9/32", FirewallMode::Off, false, false),
+        ("100.64.2.9/32", FirewallMode::External, false, false),
+    ] {
+        let mut config = uplinks(&[1, 1]);
+        config.firewall.mode = mode;
+        let mut world = World::new(config);
+        world.run(MS * 3000, all);
+        if is_down {
+            World::unplug(&mut world.state, &world.config, 1);
+            world.changed(Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES);
+        }
+        let vpn: IfName = "tailscale0".parse().unwrap();
+        let address: Prefix = text.parse().unwrap();
+        let since = world.notices.len();
+        let told = |world: &World, over: bool| {
+            let is_it = |(_, notice): &&(Instant, Notice)| {
+                let Notice::Conflict { owner, gone, .. } = notice else { return false };
+                owner == "interface tailscale0" && *gone == over
+            };
+            world.notices.iter().skip(since).filter(is_it).count()
+        };
+        world.state.addresses.insert((vpn, address), Ownership::Foreign);
+        world.changed(Scope::ADDRESSES);
+        world.run(MS * 100, all);
+        let count = usize::from(is_closed);
+        let sentences: Vec<_> = shown(&world).iter().map(Conflict::sentence).collect();
+        if is_closed {
+            let sentence = alloc::format!(
+                "interface tailscale0 is closed as uplink isp2 is: the file does not name it, and its \
+                 address {address} is in the uplink's network 100.64.2.0/24"
+            );
+            assert_eq!(sentences, [sentence]);
+            assert!(shown(&world)[0].concerns("isp2") && !shown(&world)[0].concerns("isp1"));
+        } else {
+            assert!(sentences.is_empty(), "{text}, {mode:?}: {sentences:?}");
+        }
+        assert_eq!((told(&world, false), told(&world, true)), (count, 0), "{text}, {mode:?}");
+        world.state.addresses.remove(&(vpn, address));
+        world.changed(Scope::ADDRESSES);
+        world.run(MS * 3000, all);
+        assert!(shown(&world).is_empty());
+        assert_eq!((told(&world, false), told(&world, true)), (count, count), "{text}, {mode:?}");
+    }
+}
