@@ -65,17 +65,18 @@ pub fn keep_trial(state_dir: &Path, trial: &Trial) -> io::Result<()> {
     })
 }
 
-/// Notes that a trial was confirmed, and then puts its text in the place of the configuration file.
+/// Notes that a trial was confirmed, and then puts its text in the place of the configuration file;
+/// returns where an edit of that file is now, as [`install_over`] does.
 ///
 /// # Errors
 /// Those of the file system; then it is on trial as before.
-pub fn confirm(state_dir: &Path, config: &Path, trial: &Trial) -> io::Result<()> {
+pub fn confirm(state_dir: &Path, config: &Path, trial: &Trial) -> io::Result<Option<PathBuf>> {
     let note = |is_confirmed| -> io::Result<()> {
         let trial = Trial { is_confirmed, ..trial.clone() };
         replace(&state_dir.join(TRIAL), &serde_json::to_vec(&trial)?)
     };
     note(true)?;
-    install(config, &trial.text).inspect_err(|_| {
+    install_over(config, &trial.text, &trial.back).inspect_err(|_| {
         // The disk that refused may refuse this, too.
         let _ = note(false);
     })
@@ -94,14 +95,38 @@ pub fn restore(state_dir: &Path, config: &Path, good: &str) -> io::Result<Option
     if read_up_to(config, MOST_BYTES).ok().as_deref() != Some(trial.text.as_bytes()) {
         return Ok(None);
     }
-    let path = fs::canonicalize(config)?;
-    let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
-    let mut rejected = path.into_os_string();
-    rejected.push(REJECTED);
-    let rejected = PathBuf::from(rejected);
-    replace_with_mode(&rejected, trial.text.as_bytes(), mode)?;
+    let rejected = keep_beside(config, REJECTED, trial.text.as_bytes())?;
     install(config, good)?;
     Ok(Some(rejected))
+}
+
+/// Puts a text in the place of the configuration file as [`install`] does. What stands there, if it
+/// is neither this text nor the loaded one, is somebody's edit that was never loaded: it is kept
+/// beside the file, and the path of that is returned.
+///
+/// # Errors
+/// Those of the file system; then the file is as it was.
+pub fn install_over(config: &Path, text: &str, loaded: &str) -> io::Result<Option<PathBuf>> {
+    let there = match read_up_to(config, MOST_BYTES) {
+        Ok(there) => there,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(e),
+    };
+    let is_edit = !there.is_empty() && there != text.as_bytes() && there != loaded.as_bytes();
+    let kept = is_edit.then(|| keep_beside(config, UNLOADED, &there)).transpose()?;
+    install(config, text)?;
+    Ok(kept)
+}
+
+/// Writes what the configuration file had beside it, with the mode of that.
+fn keep_beside(config: &Path, ending: &str, text: &[u8]) -> io::Result<PathBuf> {
+    let path = fs::canonicalize(config)?;
+    let mode = fs::metadata(&path)?.permissions().mode() & 0o7777;
+    let mut beside = path.into_os_string();
+    beside.push(ending);
+    let beside = PathBuf::from(beside);
+    replace_with_mode(&beside, text, mode)?;
+    Ok(beside)
 }
 
 /// Takes the note of a trial away. A disk that is full lets that happen.
@@ -156,6 +181,7 @@ const HISTORY: &str = "history.json";
 const TRIAL: &str = "trial.json";
 /// Behind the name of the configuration file.
 const REJECTED: &str = ".rejected";
+const UNLOADED: &str = ".unloaded";
 /// A text of 2 MB of nothing but quotes is twice that in JSON.
 const MOST_BYTES: u64 = 16 << 20;
 
@@ -224,12 +250,44 @@ mod tests {
         assert_eq!(fs::read_to_string(rejected).unwrap(), trial.text);
         fs::write(&file, "edited since").unwrap();
         assert_eq!(restore(&state, &file, "old").unwrap(), None);
-        confirm(&state, &file, &trial).unwrap();
+        let unloaded = confirm(&state, &file, &trial).unwrap().unwrap();
         assert_eq!(content(), trial.text);
+        assert_eq!(unloaded, dir.join("rail.toml.unloaded"));
+        assert_eq!(fs::read_to_string(unloaded).unwrap(), "edited since");
         assert!(load(&state).0.trial.unwrap().is_confirmed);
         assert_eq!(restore(&state, &file, &trial.text).unwrap(), None);
         assert!(confirm(&state, &dir.join("none/rail.toml"), &trial).is_err());
         assert_eq!(load(&state).0.trial, Some(trial));
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    /// Given a configuration file that was edited and never loaded, in whatever encoding, when another
+    /// text is installed, then the edit is kept beside it with its mode; what was loaded, the same text,
+    /// an empty file and a missing one leave nothing there. One that cannot be read stays.
+    #[test]
+    fn an_edit_that_was_never_loaded_is_kept() {
+        let dir = scratch("unloaded");
+        let (file, beside) = (dir.join("rail.toml"), dir.join("rail.toml.unloaded"));
+        assert_eq!(install_over(&file, "new", "old").unwrap(), None);
+        for (there, is_kept) in
+            [(&b"old"[..], false), (b"new", false), (b"", false), (b"edit", true), (b"\xff", true)]
+        {
+            fs::write(&file, there).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+            let kept = install_over(&file, "new", "old").unwrap();
+            assert_eq!(fs::read(&file).unwrap(), b"new");
+            assert_eq!(kept.is_some(), is_kept, "{there:?}");
+            assert_eq!(beside.exists(), is_kept);
+            if is_kept {
+                assert_eq!(fs::read(&beside).unwrap(), there);
+                assert_eq!(fs::metadata(&beside).unwrap().permissions().mode() & 0o7777, 0o640);
+                fs::remove_file(&beside).unwrap();
+            }
+        }
+        fs::write(&file, "edit").unwrap();
+        fs::create_dir(&beside).unwrap();
+        assert!(install_over(&file, "new", "old").is_err());
+        assert_eq!(fs::read(&file).unwrap(), b"edit");
         fs::remove_dir_all(dir).unwrap();
     }
 

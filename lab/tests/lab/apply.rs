@@ -210,6 +210,7 @@ fn a_configuration_is_applied_confirmed_and_rolled_back() {
         refused(apply(rail, &configs[3], &[]), "is on trial for");
         refused(rail.ask(&["reload"]).unwrap(), "is on trial for");
         assert!(told(&rail.ask(&["status"]).unwrap()).contains("on trial"));
+        assert!(told(&rail.ask(&["history"]).unwrap()).contains("on trial: apply by"));
         good(rail.ask(&["rollback"]).unwrap());
         assert_eq!(weight(rail), ("2".into(), 2));
         good(apply(rail, &configs[2], &["--confirm", "60s"]));
@@ -220,6 +221,22 @@ fn a_configuration_is_applied_confirmed_and_rolled_back() {
         good(rail.ask(&["rollback", "2"]).unwrap());
         assert_eq!(weight(rail), ("1".into(), 1));
         refused(rail.ask(&["rollback", "9"]).unwrap(), "the history goes back 3 steps");
+
+        // An edit that was never loaded: nothing is lost, whatever replaces the file.
+        let edit = format!("{}\n# mine\n", configs[0]);
+        rail.write_config(&edit).unwrap();
+        refused(rail.ask(&["rollback", "0"]).unwrap(), "by 0 steps changes nothing");
+        assert_eq!(fs::read_to_string(rail.config_path()).unwrap(), edit);
+        let beside = format!("{}.unloaded", rail.config_path().display());
+        for steps in [["rollback", "1"], ["rollback", "1"]] {
+            rail.write_config(&edit).unwrap();
+            let output = rail.ask(&steps).unwrap();
+            assert!(told(&output).contains("the edit is kept in"), "{}", told(&output));
+            good(output);
+            assert_eq!(fs::read_to_string(&beside).unwrap(), edit);
+            fs::remove_file(&beside).unwrap();
+        }
+        assert!(!told(&rail.ask(&["history"]).unwrap()).contains("on trial"));
 
         // A disk that is full: a trial could not be taken back after a crash, all else works.
         fill(rail);

@@ -74,7 +74,18 @@ pub(super) fn history(runtime_dir: &Path) -> ExitCode {
 }
 
 fn table(answer: &Value) -> String {
-    let mut out = format!("{:>4}  {:<24}  {:<8}  {}\n", "BACK", "WHEN", "HOW", "WHO");
+    let mut out = String::new();
+    let trial = &answer["on_trial"];
+    if trial.is_object() {
+        let word = |name: &str| clean(trial[name].as_str().unwrap_or("-"));
+        let (how, by) = (word("how"), word("by"));
+        let left = long(trial["left_s"].as_u64().unwrap_or_default());
+        let _ = writeln!(
+            out,
+            "on trial: {how} by {by}, for {left} more; `rail confirm` keeps it, else number 0 comes back"
+        );
+    }
+    let _ = writeln!(out, "{:>4}  {:<24}  {:<8}  {}", "BACK", "WHEN", "HOW", "WHO");
     for entry in answer["history"].as_array().into_iter().flatten() {
         let word = |name: &str| clean(entry[name].as_str().unwrap_or("-"));
         let (wall, how, by) = (word("wall"), word("how"), word("by"));
@@ -138,7 +149,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 mod tests {
     use super::*;
 
-    /// Given a history, when it is shown, then the screen is the expected one.
+    /// Given a history, when it is shown, then the screen is the expected one; what is on trial
+    /// stands before it.
     #[test]
     fn the_history_is_a_table() {
         let answer = json!({"history": [
@@ -150,6 +162,18 @@ mod tests {
              "size_bytes": 700},
         ]});
         style::golden("history.txt", include_str!("golden/history.txt"), &table(&answer));
+        let mut tried = answer;
+        tried["on_trial"] = json!({"wall": "2026-11-28T07:00:00.000Z", "how": "apply",
+            "by": "bob from 192.0.2.7", "size_bytes": 910, "left_s": 45});
+        let told = table(&tried);
+        assert_eq!(
+            told.lines().next(),
+            Some(
+                "on trial: apply by bob from 192.0.2.7, for 45 s more; `rail confirm` keeps it, else \
+                  number 0 comes back"
+            )
+        );
+        assert!(told.ends_with(&table(&json!({"history": tried["history"]}))));
     }
 
     /// Given times as people write them, then those with a unit and within the bounds are taken.

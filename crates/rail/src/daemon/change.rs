@@ -83,6 +83,17 @@ struct Past {
 struct PastAnswer {
     ok: bool,
     history: Vec<Past>,
+    /// What is in force instead of number 0 until it is confirmed or taken back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_trial: Option<OnTrial>,
+}
+
+#[derive(Serialize)]
+struct OnTrial {
+    #[serde(flatten)]
+    origin: Origin,
+    size_bytes: usize,
+    left_s: u64,
 }
 
 #[derive(Serialize)]
@@ -149,6 +160,9 @@ impl Daemon {
 
     /// Takes back what is on trial, or begins to take what was before.
     pub(super) fn roll_back(&mut self, id: ClientId, wish: Wish) {
+        if wish.steps == Some(0) {
+            return self.refuse(Some(id), NO_STEP);
+        }
         let is_on_trial = self.parts.revisions.on_trial().is_some();
         if !is_on_trial || self.is_changing || wish.steps.is_some() {
             return self.apply(id, wish);
@@ -166,7 +180,12 @@ impl Daemon {
             Past { back, origin, size_bytes }
         });
         let history = past.collect();
-        self.parts.api.answer(&self.parts.poller, id, &PastAnswer { ok: true, history });
+        let on_trial = self.parts.revisions.on_trial().map(|(trial, _)| OnTrial {
+            origin: trial.origin.clone(),
+            size_bytes: trial.text.len(),
+            left_s: trial.until.since(clock::now()).as_secs(),
+        });
+        self.parts.api.answer(&self.parts.poller, id, &PastAnswer { ok: true, history, on_trial });
     }
 
     /// The text that is in force.
@@ -187,10 +206,12 @@ impl Daemon {
                 (Then::Tried(asked, trial, judged), Done::Written(result)) => {
                     self.tried(&asked, *trial, *judged, result);
                 }
-                (Then::Installed(asked, judged), Done::Written(result)) => {
+                (Then::Installed(asked, judged), Done::Installed(result)) => {
                     self.installed(*asked, *judged, result);
                 }
-                (Then::Confirmed(id, by), Done::Written(result)) => self.confirmed(id, by, result),
+                (Then::Confirmed(id, by), Done::Installed(result)) => {
+                    self.confirmed(id, by, result);
+                }
                 (Then::Kept(answer), Done::Kept(result)) => self.kept(answer, result),
                 // An answer is of the kind of its task.
                 _ => {}
@@ -258,7 +279,11 @@ impl Daemon {
             );
             return self.not_changed(asked.id, &text);
         }
-        let task = Task::Install(self.options.config.clone(), judged.version.text.clone());
+        let task = Task::Install {
+            config: self.options.config.clone(),
+            text: judged.version.text.clone(),
+            loaded: self.parts.revisions.good().text.clone(),
+        };
         self.parts.keeper.ask(task, Then::Installed(asked, judged));
     }
 
@@ -289,16 +314,16 @@ impl Daemon {
         self.answer_good(Some(asked.id));
     }
 
-    fn installed(&mut self, asked: Asked, judged: Judged, result: Result<(), String>) {
+    fn installed(&mut self, asked: Asked, judged: Judged, result: Installed) {
         self.is_changing = false;
-        let warnings: Vec<String> = result
-            .err()
-            .map(|text| format!("{text}; the next start takes the file of before"))
-            .into_iter()
-            .collect();
-        for text in &warnings {
-            self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
-        }
+        let warnings = match result {
+            Ok(unloaded) => self.note_unloaded(unloaded),
+            Err(text) => {
+                let text = format!("{text}; the next start takes the file of before");
+                self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
+                vec![text]
+            }
+        };
         self.take(&judged);
         let Origin { by, how, .. } = asked.origin.clone();
         self.tell(&Notice::Installed { by, how });
@@ -306,18 +331,31 @@ impl Daemon {
         self.keep(Some(Answer { id: asked.id, warnings }));
     }
 
-    fn confirmed(&mut self, id: ClientId, by: String, result: Result<(), String>) {
+    /// Tells where an edit of the configuration file is that was never loaded.
+    fn note_unloaded(&mut self, unloaded: Option<PathBuf>) -> Vec<String> {
+        let Some(path) = unloaded else { return Vec::new() };
+        let (file, path) = (self.options.config.display(), path.display());
+        let text = format!("{file} had been edited and not loaded; the edit is kept in {path}");
+        self.tell(&Notice::Daemon { severity: Severity::Warn, text: text.clone() });
+        vec![text]
+    }
+
+    fn confirmed(&mut self, id: ClientId, by: String, result: Installed) {
         self.parts.revisions.hold(false);
-        if let Err(text) = result {
-            return self.not_changed(id, &format!("{text}; the configuration stays on trial"));
-        }
+        let unloaded = match result {
+            Ok(unloaded) => unloaded,
+            Err(text) => {
+                return self.not_changed(id, &format!("{text}; the configuration stays on trial"));
+            }
+        };
         self.is_changing = false;
+        let warnings = self.note_unloaded(unloaded);
         let trial = self.parts.revisions.on_trial().map(|(t, v)| (t.origin.clone(), v.clone()));
         if let Some((origin, version)) = trial {
             self.parts.revisions.taken(clock::now(), version, origin);
         }
         self.tell(&Notice::Confirmed { by });
-        self.keep(Some(Answer { id, warnings: Vec::new() }));
+        self.keep(Some(Answer { id, warnings }));
     }
 
     fn taken_back(&mut self, version: &Version, why: &str) {
@@ -422,4 +460,9 @@ fn origin(how: &str, by: &str) -> Origin {
     Origin { wall: clock::wall(), by: by.into(), how: how.into() }
 }
 
+/// The path of an edit that was never loaded, or why nothing was written.
+type Installed = Result<Option<PathBuf>, String>;
+
+const NO_STEP: &str = "a rollback by 0 steps changes nothing: write 1 or more, `rail history` shows how \
+                       many there are";
 const BUSY: &str = "another change of the configuration is under way; try again";

@@ -27,8 +27,8 @@ pub(super) enum Task {
     Judge(PathBuf, String),
     /// Write that a trial begins.
     Try(Box<Trial>),
-    /// Put a text in the place of the configuration file.
-    Install(PathBuf, String),
+    /// Put a text in the place of the configuration file, where `loaded` was the last that was taken.
+    Install { config: PathBuf, text: String, loaded: String },
     /// Note that the trial is confirmed, and put its text in the place of the configuration file.
     Confirm(PathBuf, Box<Trial>),
     /// Write what was taken last, and the history; without `trial`, there is none any more, and
@@ -43,7 +43,10 @@ pub(super) enum Done {
     Judged(Box<Result<Judged, Bad>>),
     /// To [`Task::Keep`]; the path of a text that had to leave the configuration file.
     Kept(Result<Option<PathBuf>, String>),
-    /// To all else.
+    /// To [`Task::Install`] and [`Task::Confirm`]; the path of an edit of the configuration file that
+    /// was never loaded.
+    Installed(Result<Option<PathBuf>, String>),
+    /// To [`Task::Try`].
     Written(Result<(), String>),
 }
 
@@ -151,10 +154,11 @@ fn perform(task: Task, state_dir: &Path) -> Done {
             revision::keep_trial(state_dir, &trial)
                 .map_err(|e| cannot("could not write the trial to", state_dir, e)),
         ),
-        Task::Install(path, text) => Done::Written(
-            revision::install(&path, &text).map_err(|e| cannot("could not write", &path, e)),
+        Task::Install { config, text, loaded } => Done::Installed(
+            revision::install_over(&config, &text, &loaded)
+                .map_err(|e| cannot("could not write", &config, e)),
         ),
-        Task::Confirm(path, trial) => Done::Written(
+        Task::Confirm(path, trial) => Done::Installed(
             revision::confirm(state_dir, &path, &trial)
                 .map_err(|e| cannot("could not write", &path, e)),
         ),
