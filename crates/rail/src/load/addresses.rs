@@ -38,6 +38,7 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     }
     edges(reader, uplink);
     routed(reader, index, parts);
+    is_outside(reader, uplink, parts.networks);
     if uplink.nat == Nat::Off {
         for (key, list) in [("no_nat", &uplink.no_nat), ("routed", &uplink.routed)] {
             if let Some(list) = list.as_ref().filter(|list| !list.value.is_empty()) {
@@ -98,6 +99,32 @@ pub(super) fn add_translated(uplinks: &mut [UplinkConfig], networks: &[Network])
     }
 }
 
+/// Notes a translation to a private address inside: nobody outside would answer it. One that `routed`
+/// names is said to be answered.
+fn is_outside(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
+    let Some(At { value, span }) = &uplink.translated else { return };
+    let address = IpAddr::V4(*value);
+    if uplink.has(*value) || !is_private(Prefix::host(address)) {
+        return;
+    }
+    let mut inside = networks.iter().filter_map(|network| network.address.as_ref());
+    if let Some(at) = inside.find(|at| at.value.contains(address)) {
+        let network = at.value.network();
+        let text = format!("`nat`: {value} is in {network}, which is private and inside");
+        reader
+            .error(span.clone(), text)
+            .also(&at.span, "the network inside")
+            .hint("nat = true takes the uplink's address");
+    }
+}
+
+fn is_private(prefix: Prefix) -> bool {
+    PRIVATE.iter().any(|(address, length)| {
+        let range = Prefix { address: IpAddr::V4(*address), length: *length };
+        range.meets(prefix)
+    })
+}
+
 /// Notes networks that no provider can route to this uplink: what is listed is not translated.
 fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     let uplink = &parts.uplinks[index];
@@ -105,10 +132,7 @@ fn routed(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     for prefix in &list.value {
         let mut earlier = parts.uplinks[..index].iter().filter_map(|u| u.routed.as_ref());
         let inside = parts.networks.iter().filter_map(|network| network.address.as_ref());
-        let private = PRIVATE.iter().any(|(address, length)| {
-            let range = Prefix { address: IpAddr::V4(*address), length: *length };
-            range.meets(*prefix)
-        });
+        let private = is_private(*prefix);
         if prefix.length == 0 {
             let text = format!("`routed`: {prefix} is every address");
             reader

@@ -6,6 +6,7 @@ use super::report::Problem;
 use super::uplink::Draft;
 use super::{addresses, forward, network};
 use rail_core::config::{Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
+use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use toml::Spanned;
@@ -41,6 +42,16 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             let text = format!("the target {} is the router's own address", target.value);
             reader.error(target.span.clone(), text).hint("it would always answer");
         }
+        let address = IpAddr::V4(target.value);
+        let routed = parts.uplinks.iter().filter_map(|u| u.routed.as_ref());
+        let is_it = |all: &&At<Vec<Prefix>>| all.value.iter().any(|p| is_in(*p, address));
+        if let Some(list) = routed.into_iter().find(is_it) {
+            let text = format!("the target {} is in a network that is routed to us", target.value);
+            reader
+                .error(target.span.clone(), text)
+                .also(&list.span, "the network")
+                .hint("it says nothing of an uplink; take addresses on the internet");
+        }
     }
     if parts.forwards.len() > MOST_FORWARDS {
         let text = format!("{} forwards are more than {MOST_FORWARDS}", parts.forwards.len());
@@ -56,6 +67,11 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         addresses::has_place(reader, forward, parts.uplinks);
         forward_twice(reader, forward, &parts.forwards[..index], parts.uplinks);
     }
+}
+
+/// True if a network has the address. One of everything is an error by itself.
+fn is_in(prefix: Prefix, address: IpAddr) -> bool {
+    prefix.length > 0 && prefix.contains(address)
 }
 
 /// Whether the ranges hold every uplink.
