@@ -27,6 +27,8 @@ pub struct View {
     pub forwards: bool,
     /// Mode `external`: the administrator loads the rules.
     pub external: bool,
+    /// What comes in by an uplink from a source that `main` leads inside is dropped.
+    pub drops_forged: bool,
     /// Enabled uplinks, with what the surroundings may spoil.
     pub lines: Vec<UplinkView>,
     /// All inside networks.
@@ -54,6 +56,7 @@ impl View {
             priorities: crate::render::rule_span(config),
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
+            drops_forged: config.firewall.mode != crate::config::FirewallMode::Off,
             lines: config.uplinks.iter().filter(|u| u.enabled).map(line).collect(),
             networks: config
                 .networks

@@ -20,9 +20,9 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     }
     let mut all: Vec<Conflict> = null_default(view, host).into_iter().collect();
     let refusing = host.routes.iter().filter(|route| route.refuses.is_some());
-    all.extend(covering(&refusing.collect::<Vec<_>>()));
+    all.extend(covering(view, &refusing.collect::<Vec<_>>()));
     let leading: Vec<&MainRoute> = host.routes.iter().filter(|r| r.refuses.is_none()).collect();
-    all.extend(covering(&leading));
+    all.extend(covering(view, &leading));
     all
 }
 
@@ -74,7 +74,7 @@ fn null_default(view: &View, host: &Host) -> Option<Conflict> {
 }
 
 /// Short prefixes, if they are half of all addresses together.
-fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
+fn covering(view: &View, routes: &[&MainRoute]) -> Option<Conflict> {
     let mut blocks = [false; 256];
     let mut short: Vec<&MainRoute> = Vec::new();
     for route in routes.iter().filter(|route| (1..=8).contains(&route.prefix.length)) {
@@ -118,10 +118,30 @@ fn covering(routes: &[&MainRoute]) -> Option<Conflict> {
     Some(tell(
         if widest.refuses.is_some() { ConflictKind::Refuses } else { ConflictKind::Diverts },
         format!("{} in the table main", routes),
-        format!("{}{more} {verb}{} {what} {whose}", names.join(", "), if one { "s" } else { "" }),
+        format!(
+            "{}{more} {verb}{} {what} {whose}{}",
+            names.join(", "),
+            if one { "s" } else { "" },
+            forged(view, &short)
+        ),
         remedy,
         Vec::new(),
     ))
+}
+
+/// What short routes over interfaces that the file names as networks do to what comes in by the
+/// uplinks: a source that is answered there is one of the inside.
+fn forged(view: &View, short: &[&MainRoute]) -> String {
+    let is_inside = |name: &str| view.networks.iter().any(|n| n.ifname.as_str() == name);
+    let over =
+        short.iter().filter_map(|route| route.device.as_deref()).find(|name| is_inside(name));
+    match over.filter(|_| view.drops_forged) {
+        Some(name) => format!(
+            "; {name} is a network of the file, so what those destinations begin by an uplink counts as \
+             forged and is dropped"
+        ),
+        None => String::new(),
+    }
 }
 
 /// As `ip route del` wants it.

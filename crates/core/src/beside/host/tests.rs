@@ -200,6 +200,16 @@ fn routes_that_take_everything_are_told() {
         "\"0.0.0.0/1 via 10.8.0.1 dev tun0\", \"128.0.0.0/1 via 10.8.0.1 dev tun0\" divert all";
     let remedy = "ip route del 0.0.0.0/1 dev tun0; ip route del 128.0.0.0/1 dev tun0";
     one(&view(), with(&[half("128.0.0.0/1"), half("0.0.0.0/1")]), [vpn, remedy], &[]);
+    // A VPN that the file names as a network.
+    let mut named = view();
+    named.networks.push(NetworkView { ifname: "tun0".parse().unwrap(), address: None });
+    let halves = || with(&[half("128.0.0.0/1"), half("0.0.0.0/1")]);
+    let sentence = |view: &View| told(view, halves()).concat();
+    assert!(!sentence(&named).contains("forged"), "without a filter");
+    named.drops_forged = true;
+    let forged = "what those destinations begin by an uplink counts as forged and is dropped";
+    one(&named, halves(), [vpn, forged], &[]);
+    assert!(!sentence(&View { drops_forged: true, ..view() }).contains("forged"), "unnamed");
     let one_half = "divert 50 % of all destinations from the uplinks";
     one(&view(), with(&[half("128.0.0.0/1")]), ["route in the table main", "diverts 50 %"], &[]);
     let quarters = ["0.0.0.0/2", "64.0.0.0/3", "96.0.0.0/3", "0.0.0.0/4"].map(half);
