@@ -31,7 +31,8 @@ pub(super) struct Pending {
     pub(super) purge: Purge,
     pub(super) pass: Pass,
     /// The uplink went silent at this moment. Those that carry now may have gone with it: until one of
-    /// them has answered a probe from after that, nothing is deleted, for nothing could move.
+    /// them has answered a probe from after that, nothing is deleted, for nothing could move. Without
+    /// such a moment one of them must have answered at all.
     pub(super) silent: Option<Instant>,
 }
 
@@ -120,9 +121,6 @@ impl Router {
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
             out.push(Output::Notice(Notice::Switched { active, took_us }));
         }
-        if !self.is_carried() {
-            return;
-        }
         let (due, waiting): (BTreeMap<_, _>, BTreeMap<_, _>) =
             core::mem::take(&mut self.pending_purges)
                 .into_iter()
@@ -136,12 +134,8 @@ impl Router {
         }
     }
 
-    /// An uplink is in use and lives.
-    pub(super) fn is_carried(&self) -> bool {
-        self.facts.uplinks.iter().any(|fact| fact.active && fact.is_serving())
-    }
-
-    /// One of those that carry has answered a probe that was sent after this moment.
+    /// One of those that carry has answered a probe that was sent after this moment: what was never
+    /// heard of may be dead.
     pub(super) fn is_carried_since(&self, at: Instant) -> bool {
         let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
         pairs.any(|(fact, line)| fact.active && fact.is_serving() && line.is_proven_since(at))
@@ -150,7 +144,8 @@ impl Router {
     /// Connections can move to an uplink that lives, and theirs has not begun to answer again.
     fn can_delete(&self, now: Instant, id: UplinkId, pending: &Pending) -> bool {
         let is_back = |line: &Line| line.id() == id && line.is_heard(now);
-        pending.silent.is_none_or(|at| self.is_carried_since(at) && !self.lines.iter().any(is_back))
+        let is_silent = pending.silent.is_none() || !self.lines.iter().any(is_back);
+        is_silent && self.is_carried_since(pending.silent.unwrap_or(Instant::ZERO))
     }
 
     /// What was given back is the administrator's again: from now on it is neither watched nor

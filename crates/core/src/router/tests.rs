@@ -430,5 +430,6 @@ mod ignored;
 mod names;
 mod originals;
 mod overrides;
+mod unproven;
 mod ways;
 mod world;

@@ -148,7 +148,7 @@ impl Router {
         let (due, later): (Vec<_>, Vec<_>) =
             core::mem::take(&mut self.refused).into_iter().partition(|(at, _)| *at <= now);
         self.refused = later;
-        let can_move = self.is_carried();
+        let can_move = self.is_carried_since(Instant::ZERO);
         for (_, deletion) in due {
             let id = deletion.purge.uplink;
             match &deletion.reason {

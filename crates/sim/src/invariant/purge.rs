@@ -1,5 +1,5 @@
 //! Connections are deleted only of an uplink that is not usable, only while another
-//! uplink is, and only those that can move.
+//! uplink is and has answered this process, and only those that can move.
 
 use super::{Happening, Law};
 use crate::kernel::Flow;
@@ -48,7 +48,8 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
         return Err(format!("connections of {name} are deleted, which is well"));
     }
     let carries = |(n, other): (usize, &Line)| {
-        n != i && other.role == Role::Active && other.health.is_alive()
+        let has_answered = scene.net.lines[n].last_arrival >= scene.excuses.started;
+        n != i && other.role == Role::Active && other.health.is_alive() && has_answered
     };
     if !scene.lines.iter().enumerate().any(carries) {
         return Err(format!("connections of {name} are deleted, and cannot move"));

@@ -1,6 +1,6 @@
 //! What others ask of a line.
 
-use super::{CheckConfig, Duration, Instant, Line, Quality, Verdict};
+use super::{CheckConfig, Duration, Instant, Line, Quality, Running, Verdict};
 use crate::check::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
 
@@ -58,9 +58,12 @@ impl Line {
             && self.last_arrival.is_some_and(|at| now.since(at) < patience)
     }
 
-    /// True if a probe was answered that was sent at this moment or later.
+    /// True if a probe was answered that was sent at this moment or later, and not before the line
+    /// began: what it was before an interruption, or in an earlier process, proves nothing.
     pub fn is_proven_since(&self, at: Instant) -> bool {
-        self.is_running() && self.proof.is_some_and(|(sent, _)| sent >= at)
+        let proves =
+            |running: Running| self.proof.is_some_and(|(sent, _)| sent >= at.max(running.started));
+        self.running.is_some_and(proves)
     }
 
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
