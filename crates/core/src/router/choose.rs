@@ -2,7 +2,8 @@
 //!
 //! With nobody usable the least bad is taken: an uplink that answers, held back or not, is better
 //! than one that is dead. Where nobody answers at all, the set from before stays, or nobody; if a
-//! reload has spread it over several tiers since, its lowest tier.
+//! reload has spread it over several tiers since, its lowest tier. Those of it that cannot send are
+//! left out while another uplink can.
 
 use crate::config::{NoUplink, Tier};
 use alloc::vec::Vec;
@@ -20,7 +21,9 @@ pub(super) enum Standing {
     Held,
     /// It is down, but something answers.
     Answering,
-    /// It cannot be used.
+    /// It does not answer, but what is sent by it may arrive.
+    Silent,
+    /// It cannot send.
     Gone,
 }
 
@@ -49,15 +52,22 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let active = match (best, mode) {
         (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
-        (Standing::Gone, NoUplink::Keep) => {
-            let tier = outbound().filter(|uplink| uplink.kept).map(|u| u.tier).min();
-            uplinks.iter().map(|uplink| uplink.kept && Some(uplink.tier) == tier).collect()
-        }
-        (Standing::Answering | Standing::Gone, NoUplink::Unreachable) => {
+        (Standing::Silent | Standing::Gone, NoUplink::Keep) => keep(uplinks, best),
+        (Standing::Answering | Standing::Silent | Standing::Gone, NoUplink::Unreachable) => {
             alloc::vec![false; uplinks.len()]
         }
     };
     (best, active)
+}
+
+/// Nobody answers: the set from before, as far as it stands best; else any that can send.
+fn keep(uplinks: &[Candidate], best: Standing) -> Vec<bool> {
+    let stays = |u: &Candidate| u.tier != Tier::Inbound && u.standing == best && u.kept;
+    let any = uplinks.iter().any(stays);
+    let may = |u: &Candidate| stays(u) || (!any && best == Standing::Silent && u.standing == best);
+    let outbound = uplinks.iter().filter(|u| u.tier != Tier::Inbound);
+    let tier = outbound.filter(|u| may(u)).map(|u| u.tier).min();
+    uplinks.iter().map(|u| may(u) && Some(u.tier) == tier).collect()
 }
 
 #[cfg(test)]
@@ -66,7 +76,7 @@ mod tests {
 
     /// Tier and standing of each uplink; which carry; whether one is usable.
     type Row<'a> = (&'a [(u32, Standing)], &'a [usize], bool);
-    use Standing::{Answering, Drained, Gone, Held, Probing, Proven};
+    use Standing::{Answering, Drained, Gone, Held, Probing, Proven, Silent};
 
     /// Given uplinks of these tiers (0: inbound) and standings, with the last two kept, then these
     /// carry in mode `keep`, and the same or nobody in mode `unreachable`.
@@ -93,6 +103,12 @@ mod tests {
             (&[(1, Drained), (1, Probing), (2, Probing)], &[0], true),
             (&[(1, Drained), (1, Drained), (2, Answering)], &[0, 1], true),
             (&[(0, Proven), (1, Gone), (2, Gone)], &[1], false),
+            (&[(1, Silent), (1, Silent), (1, Silent)], &[1, 2], false),
+            (&[(1, Silent), (1, Gone), (1, Silent)], &[2], false),
+            (&[(1, Silent), (1, Gone), (2, Silent)], &[2], false),
+            (&[(1, Silent), (1, Gone), (2, Gone)], &[0], false),
+            (&[(0, Silent), (1, Gone), (2, Gone)], &[1], false),
+            (&[(1, Silent), (1, Gone), (2, Answering)], &[2], false),
             (&[(1, Gone), (0, Proven), (2, Gone)], &[2], false),
             (&[(1, Gone), (0, Gone)], &[], false),
         ];

@@ -268,15 +268,18 @@ impl Router {
             .collect();
         let (standing, active) = choose(&candidates, self.config.router.no_uplink);
         let before: Vec<bool> = self.facts.uplinks.iter().map(|fact| fact.active).collect();
-        let fell = (0..active.len()).filter(|i| before[*i] && !active[*i]);
-        let silent = fell.filter_map(|index| self.lines[index].silent_since()).min();
+        let is_dead = |i: &usize| {
+            self.config.uplinks[*i].enabled && !self.facts.uplinks[*i].health.is_alive()
+        };
+        let fell = (0..active.len()).filter(|i| before[*i] && !active[*i]).filter(is_dead);
+        let died = fell.map(|index| self.lines[index].silent_since().unwrap_or(now)).min();
         if active != before {
             self.switch(&active, now);
         }
         for (line, active) in self.lines.iter_mut().zip(&active) {
             line.set_carrying(now, *active);
         }
-        let may_follow = silent.filter(|at| !self.is_carried_since(*at));
+        let may_follow = died.filter(|at| !self.is_carried_since(*at));
         self.cascade = cascade.or(may_follow.map(|at| (before, at)));
         self.tell_no_uplink(now, standing.carries(), out);
         self.refresh_roles(now, out);
@@ -293,8 +296,9 @@ impl Router {
             Health::Probing => Standing::Probing,
             Health::Held => Standing::Held,
             Health::Down if self.lines[index].is_heard(now) => Standing::Answering,
-            Health::Down | Health::NoWay | Health::NoAddress => Standing::Gone,
-            Health::NoCarrier | Health::Absent | Health::Disabled => Standing::Gone,
+            Health::Down => Standing::Silent,
+            Health::NoCarrier | Health::NoAddress | Health::NoWay => Standing::Gone,
+            Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
         Candidate { tier: uplink.tier, standing, kept: kept && uplink.enabled }

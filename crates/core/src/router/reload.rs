@@ -36,7 +36,7 @@ impl Router {
     pub(super) fn take_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let ignored = self.ignored();
-        self.cascade = None;
+        let cascade = self.cascade.take();
         let old = core::mem::replace(&mut self.config, config);
         let mut before: Vec<Option<(Line, Book, UplinkFacts)>> = core::mem::take(&mut self.lines)
             .into_iter()
@@ -44,12 +44,16 @@ impl Router {
             .zip(core::mem::take(&mut self.facts.uplinks))
             .map(|((line, book), fact)| Some((line, book, fact)))
             .collect();
+        let has_carried = |i: usize| cascade.as_ref().is_some_and(|(before, _)| before[i]);
+        let mut carried = Vec::new();
         self.saved.take(&self.config);
         for index in 0..self.config.uplinks.len() {
             let uplink = &self.config.uplinks[index];
             let id = self.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));
             let same = |o: &UplinkConfig| o.name == uplink.name && is_same_line(o, uplink);
-            let kept = old.uplinks.iter().position(same).and_then(|i| before[i].take());
+            let position = old.uplinks.iter().position(same);
+            carried.push(position.is_some_and(&has_carried));
+            let kept = position.and_then(|i| before[i].take());
             let (line, book, fact) = match kept {
                 Some((line, book, fact)) if fact.id == id && *line.check() == self.config.check => {
                     (line, book, fact)
@@ -64,6 +68,7 @@ impl Router {
             self.books.push(book);
             self.facts.uplinks.push(fact);
         }
+        self.cascade = cascade.filter(|_| carried.contains(&true)).map(|(_, at)| (carried, at));
         self.lines_dirty = alloc::vec![true; self.lines.len()];
         self.blamed = self.still_ignored(&ignored);
         self.saved.ignored = self.ignored();

@@ -1,9 +1,11 @@
 //! Every mark in the map of the buckets belongs to a usable uplink, or none is
-//! usable: whatever was chosen, and however, new connections go where they can.
+//! usable; then to one that can send at least, or none can: whatever was chosen,
+//! and however, new connections go where they can.
 
 use super::{Happening, Law, Share};
 use crate::scene::{Line, Scene};
 use rail_core::config::Tier;
+use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -17,10 +19,14 @@ impl Law for Marks {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Tick = what else { return Ok(()) };
         let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
-        let any = pairs().any(|(u, line)| u.tier != Tier::Inbound && line.health.is_usable());
+        let any = |is_it: fn(Health) -> bool| {
+            pairs().any(|(u, line)| u.tier != Tier::Inbound && is_it(line.health))
+        };
+        let is_fit: fn(Health) -> bool =
+            if any(Health::is_usable) { Health::is_usable } else { can_send };
         let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
-        let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
-        let Some((uplink, line)) = wrong.filter(|_| any && is_judged(scene)) else {
+        let wrong = pairs().find(|(_, line)| !is_fit(line.health) && is_used(line));
+        let Some((uplink, line)) = wrong.filter(|_| any(is_fit) && is_judged(scene)) else {
             self.wrong = None;
             return Ok(());
         };
@@ -39,6 +45,11 @@ impl Law for Marks {
         let judged = usize::from(is_judged(scene));
         Some(Share { judged, excused: 1 - judged })
     }
+}
+
+/// Link, address and way are there.
+const fn can_send(health: Health) -> bool {
+    health.is_alive() || matches!(health, Health::Down)
 }
 
 /// Nobody has edited the map since it was last in order.

@@ -1,13 +1,24 @@
 //! Uplinks that have not answered yet, or cannot send: what they may take, and what not.
 
-use super::world::{MS, World, all, uplinks};
+use super::world::{MS, START, World, all, kernel, uplinks};
 use super::*;
 use crate::status::Health;
 use alloc::vec;
 
+fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
+    None
+}
+
 /// The second uplink loses half of its packets, so that it is down and answers; the first is dead.
 fn half(uplink: u8, _: usize, n: u64) -> Option<Duration> {
     (uplink == 2 && n.is_multiple_of(2)).then_some(MS * 10)
+}
+
+impl World {
+    fn set_carrier(&mut self, index: usize, carrier: bool) {
+        self.link(index).carrier = carrier;
+        self.changed(Scope::LINKS);
+    }
 }
 
 /// Given an uplink that is down, answers and carries, when one appears that was never judged and is
@@ -35,4 +46,70 @@ fn nothing_is_deleted_in_favour_of_one_that_never_answered() {
     );
     assert_eq!(world.active(), [true, false]);
     assert!(world.moved(2, since) > 0);
+}
+
+/// Given an uplink that was down before a restart and carries, when one appears that was never
+/// judged and is dead, then the first one has everything back.
+#[test]
+fn one_that_never_answered_is_not_kept() {
+    let config = uplinks(&[1, 2]);
+    let mut state = kernel(&config);
+    let link = state.links.remove(&config.uplinks[0].ifname).unwrap();
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 20_000, all);
+    world.run(MS * 20_000, nothing);
+    world.router.saved.verdicts.remove("isp1");
+    let mut world = world.restart(|_| {});
+    world.run(MS * 2000, nothing);
+    assert_eq!(world.active(), [false, true]);
+    world.state.links.insert(world.config.uplinks[0].ifname, link);
+    world.changed(Scope::LINKS);
+    world.run(MS * 5000, nothing);
+    assert_eq!(world.health(), [Health::Down, Health::Down]);
+    assert_eq!(world.active(), [false, true]);
+}
+
+/// Given uplinks of which none answers, when one of those that are kept cannot send any more, then
+/// those that can carry without it, of whatever tier; and it is kept again when it can send.
+#[test]
+fn one_that_cannot_send_is_not_kept() {
+    for tiers in [[1, 1], [1, 2]] {
+        let mut world = World::new(uplinks(&tiers));
+        world.run(MS * 20_000, all);
+        world.run(MS * 20_000, nothing);
+        let kept = vec![true, tiers[1] == 1];
+        assert_eq!(world.active(), kept);
+        world.set_carrier(0, false);
+        world.run(MS * 100, nothing);
+        assert_eq!(world.active(), [false, true], "{tiers:?}");
+        world.set_carrier(1, false);
+        world.run(MS * 100, nothing);
+        assert!(world.active().contains(&true), "{tiers:?}");
+        world.set_carrier(0, true);
+        world.run(MS * 100, nothing);
+        assert_eq!(world.active(), [true, false], "{tiers:?}");
+        assert_eq!(world.purges, []);
+    }
+}
+
+/// Given an uplink that dies and one that takes over in vain, when a configuration is taken between
+/// both, then the first one is kept all the same.
+#[test]
+fn a_reload_forgets_nobody_who_carried_before() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 20_000, all);
+    let is_over = |world: &World| world.health()[0] == Health::Down;
+    while !is_over(&world) {
+        world.run(MS * 10, nothing);
+    }
+    assert_eq!(world.active(), [false, true]);
+    let mut config = world.config.clone();
+    config.uplinks.reverse();
+    world.input(Input::Reload(Box::new(config)));
+    world.run(MS * 20_000, nothing);
+    assert_eq!(world.health(), [Health::Down, Health::Down]);
+    assert_eq!(world.active(), [false, true]);
+    let names = world.router.config.uplinks.iter().map(|u| u.name.as_str());
+    assert_eq!(names.collect::<Vec<_>>(), ["isp2", "isp1"]);
+    assert_eq!(world.purges, []);
 }
