@@ -48,6 +48,11 @@ impl Health {
         self.is_usable() || matches!(self, Self::Held)
     }
 
+    /// True if the interface, its carrier or its address is not there.
+    pub const fn lacks_device(self) -> bool {
+        matches!(self, Self::Absent | Self::NoCarrier | Self::NoAddress)
+    }
+
     /// The word of the JSON form.
     pub const fn as_str(self) -> &'static str {
         match self {

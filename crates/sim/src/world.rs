@@ -279,9 +279,10 @@ impl World {
         let mut router = Router::new(config, saved, "boot".into(), key);
         self.scene.excuses.started = now;
         self.scene.is_running = true;
-        for line in &mut self.scene.lines {
+        for (line, uplink) in self.scene.lines.iter_mut().zip(&self.scene.config.uplinks) {
             line.health = Health::Absent;
-            line.role = Role::Standby;
+            let carried = self.node.disk.active.contains(&uplink.name);
+            line.role = if carried { Role::Active } else { Role::Standby };
         }
         self.note("the daemon starts".into());
         // Whoever stands in our place goes before the laws ask whether all is as desired.

@@ -3,12 +3,13 @@
 
 use super::{Book, Router};
 use crate::check::{Cause, Line, Verdict};
-use crate::config::{CheckConfig, Config};
+use crate::config::{CheckConfig, Config, FirewallMode};
 use crate::facts::UplinkFacts;
-use crate::net::UplinkId;
+use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Key;
 use crate::render;
 use crate::saved::Saved;
+use crate::state::{NFT_ELEMENTS, Nexthop, RouteKey, RouteValue};
 use crate::status::{Health, Role};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
@@ -30,14 +31,10 @@ const fn adopted(health: Health) -> Verdict {
         Health::Up | Health::Degraded => Verdict::Up,
         Health::Held => Verdict::Held(Cause::Adopted),
         Health::Down => Verdict::Down(Cause::Adopted),
-        // What a device lacked is looked at again, and the state is written a moment after what it
-        // tells of: of an uplink that has come up since, nothing is known.
-        Health::NoCarrier
-        | Health::NoAddress
-        | Health::Absent
-        | Health::NoWay
-        | Health::Probing
-        | Health::Disabled => Verdict::Probing,
+        // An outage that has not ended: it returns as in a process that goes on. The first reading of
+        // the kernel may tell otherwise.
+        Health::NoCarrier | Health::NoAddress | Health::Absent => Verdict::Down(Cause::Interrupted),
+        Health::NoWay | Health::Probing | Health::Disabled => Verdict::Probing,
     }
 }
 
@@ -48,8 +45,12 @@ impl Router {
             let name = &self.config.uplinks[index].name;
             let health = self.saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = self.saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let (line, book, mut fact) = self.fresh_uplink(now, id, adopted(health));
+            let (line, mut book, mut fact) = self.fresh_uplink(now, id, adopted(health));
             fact.active = self.saved.active.contains(name);
+            // Who loses it at the start is told of.
+            if fact.active {
+                book.role = Role::Active;
+            }
             self.lines.push(line);
             self.books.push(book);
             self.facts.uplinks.push(fact);
@@ -58,6 +59,38 @@ impl Router {
         self.note_drained();
         let ignored = self.saved.ignored.clone();
         self.blamed = self.still_ignored(&ignored);
+    }
+
+    /// The state is written a moment after what it tells of. Where new connections go by an uplink that
+    /// carried nothing by the state, it has come up since, and nothing is known of it.
+    pub(super) fn adopt_newcomers(&mut self) {
+        for index in 0..self.lines.len() {
+            let name = &self.config.uplinks[index].name;
+            let carried = self.saved.active.contains(name);
+            let lacked = self.saved.verdicts.get(name).is_some_and(|health| health.lacks_device());
+            if lacked && !carried && self.is_routed(index) {
+                self.lines[index].forget_verdict();
+            }
+        }
+    }
+
+    /// New connections go by this uplink, by what the kernel has.
+    fn is_routed(&self, index: usize) -> bool {
+        let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
+        if self.config.firewall.mode != FirewallMode::External {
+            let table = self.observed.firewall.as_ref();
+            let buckets = table.and_then(|table| table.slots.as_ref()).into_iter().flatten();
+            let mark = render::mark(&self.config, fact.id);
+            return buckets.into_iter().any(|(slot, of)| *slot < NFT_ELEMENTS && *of == mark);
+        }
+        let table = self.config.ranges.tables.0;
+        let prefix = Prefix::default_route(Family::V4);
+        let shared = self.observed.routes.get(&RouteKey { table, prefix, metric: 0 });
+        let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == Some(uplink.gateway);
+        match shared.and_then(|route| route.value.as_ref()) {
+            Some(RouteValue::Unicast { nexthops, .. }) => nexthops.iter().any(is_it),
+            _ => false,
+        }
     }
 
     /// Those of the targets that were left out of the count before; all of them cannot be.

@@ -123,8 +123,8 @@ pub struct Router {
     asked: Vec<void::Deletion>,
     /// Deletions that the kernel refused, and when they are asked for again.
     refused: Vec<(Instant, void::Deletion)>,
-    /// Who carried before an uplink went silent, and when it did, until one of those that carry now
-    /// has answered: they may all be dying.
+    /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
+    /// now has answered: they may all be dying.
     cascade: Option<(Vec<bool>, Instant)>,
     /// Since when a change of the active set waits for its verification.
     switching: Option<Instant>,
@@ -359,6 +359,7 @@ impl Router {
         let is_first = !self.knows_kernel && self.has_read && !self.looks_again();
         self.knows_kernel |= is_first;
         if is_first {
+            self.adopt_newcomers();
             self.purge_forgotten();
         }
         self.dirty |= changed || was_busy || is_first;
@@ -468,6 +469,7 @@ impl Router {
     /// The steps that a first pass would take; for `rail plan`. Needs one full observation.
     pub fn preview(&mut self, now: Instant) -> Plan {
         let mut ignored = Vec::new();
+        self.adopt_newcomers();
         self.refresh_links(now, &mut ignored);
         for fact in self.facts.uplinks.iter_mut().filter(|fact| fact.ifindex.is_some()) {
             // As it will be when the first steps are done: all of them in one list.

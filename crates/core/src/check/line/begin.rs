@@ -53,6 +53,11 @@ impl Line {
         self.verdict = Verdict::Probing;
     }
 
+    /// Nothing is known of it, whatever was adopted.
+    pub const fn forget_verdict(&mut self) {
+        self.verdict = Verdict::Probing;
+    }
+
     /// Stops probing: link or address have gone. An uplink that had been judged is down until it
     /// has proved itself again.
     pub fn stop(&mut self) {

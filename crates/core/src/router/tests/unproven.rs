@@ -1,6 +1,6 @@
 //! Uplinks that have not answered yet, or cannot send: what they may take, and what not.
 
-use super::world::{MS, START, World, all, kernel, uplinks};
+use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
 use super::*;
 use crate::status::Health;
 use alloc::vec;
@@ -19,6 +19,57 @@ impl World {
         self.link(index).carrier = carrier;
         self.changed(Scope::LINKS);
     }
+
+    /// Changes of the role of this uplink, since then.
+    fn roles(&self, name: &str, since: Instant) -> Vec<(Role, Role)> {
+        let role = |(at, notice): &(Instant, Notice)| match notice {
+            Notice::Role { uplink, from, to } if *at >= since && uplink == name => {
+                Some((*from, *to))
+            }
+            _ => None,
+        };
+        self.notices.iter().filter_map(role).collect()
+    }
+}
+
+/// Given an uplink without carrier and another one that is down and carries, when the carrier returns
+/// over a restart and nothing answers, then the other one carries on and keeps its connections.
+#[test]
+fn an_outage_that_a_restart_ends_takes_nothing() {
+    for before in [Health::NoCarrier, Health::NoAddress, Health::Absent] {
+        let mut world = World::new(uplinks(&[1, 2]));
+        world.run(MS * 20_000, all);
+        world.set_carrier(0, false);
+        world.run(MS * 5000, all);
+        world.run(MS * 20_000, nothing);
+        assert_eq!(world.health(), [Health::NoCarrier, Health::Down]);
+        assert_eq!(world.active(), [false, true]);
+        *world.router.saved.verdicts.get_mut("isp1").unwrap() = before;
+        let ifname = world.config.uplinks[0].ifname;
+        let mut world = world.restart(|state| state.links.get_mut(&ifname).unwrap().carrier = true);
+        for _ in 0..50 {
+            world.run(MS * 100, nothing);
+            assert_eq!(world.active(), [false, true], "{before}");
+        }
+        assert_eq!(world.moved(2, START), 0, "{before}: {:?}", world.purges);
+    }
+}
+
+/// Given an uplink without carrier over a restart, when the carrier returns, then it takes as many
+/// good rounds as without one.
+#[test]
+fn a_restart_shortens_no_return() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 20_000, all);
+    world.set_carrier(0, false);
+    world.run(MS * 5000, all);
+    let mut world = world.restart(|_| {});
+    world.run(MS * 3000, all);
+    world.set_carrier(0, true);
+    world.run(MS * 1500, all);
+    assert_eq!((world.health()[0], world.active()), (Health::Down, vec![false, true]));
+    world.run(MS * 3000, all);
+    assert_eq!(world.active(), [true, false]);
 }
 
 /// Given an uplink that is down, answers and carries, when one appears that was never judged and is
@@ -112,4 +163,21 @@ fn a_reload_forgets_nobody_who_carried_before() {
     let names = world.router.config.uplinks.iter().map(|u| u.name.as_str());
     assert_eq!(names.collect::<Vec<_>>(), ["isp2", "isp1"]);
     assert_eq!(world.purges, []);
+}
+
+/// Given an uplink that carried before a restart and has lost it at the start, then both changes are
+/// told, and nothing of one that carries on.
+#[test]
+fn roles_that_change_over_a_restart_are_told() {
+    let mut world = World::new(uplinks(&[1, 2]));
+    world.run(MS * 20_000, all);
+    let ifname = world.config.uplinks[0].ifname;
+    let mut world = world.restart(|state| state.links.get_mut(&ifname).unwrap().carrier = false);
+    world.run(MS * 3000, all);
+    assert_eq!(world.roles("isp1", START), [(Role::Active, Role::Standby)]);
+    assert_eq!(world.roles("isp2", START), [(Role::Standby, Role::Active)]);
+    let mut world = world.restart(|_| {});
+    world.run(MS * 3000, all);
+    assert_eq!(world.roles("isp2", START), []);
+    assert!(nobody_fell(&world.told(START)[1..]));
 }
