@@ -53,6 +53,8 @@ pub enum Notice {
     Repaired { object: String, took_us: u64, by: String },
     /// Somebody keeps changing an object of ours; we slow down.
     Contested { object: String, repairs: u32 },
+    /// That is over.
+    Uncontested { object: String },
     /// The kernel refused a change.
     Refused { object: String, error: String, retry_ms: u64 },
     /// A foreign object stands inside our ranges. It is left alone.
@@ -141,6 +143,7 @@ impl Notice {
             | Self::Purged { .. }
             | Self::Blamed { .. }
             | Self::Conflict { .. }
+            | Self::Uncontested { .. }
             | Self::Guard { .. }
             | Self::Named { .. }
             | Self::Installed { .. }
@@ -169,6 +172,7 @@ impl Notice {
             Self::Contested { .. } => {
                 "another program keeps changing this object; repairing less often"
             }
+            Self::Uncontested { .. } => "repairing this object at the usual pace again",
             Self::Refused { .. } => "failed to change an object",
             Self::Foreign { .. } => "object not created by rail inside its ranges; ignored",
             Self::Conflict { gone: true, .. } => "conflict resolved",
@@ -237,7 +241,9 @@ impl Notice {
                 ("errno", error.clone()),
                 ("retry_ms", retry_ms.to_string()),
             ],
-            Self::Foreign { object } => vec![("key", object.clone())],
+            Self::Foreign { object } | Self::Uncontested { object } => {
+                vec![("key", object.clone())]
+            }
             Self::Conflict { owner, object, effect, remedy, .. } => vec![
                 ("owner", owner.clone()),
                 ("key", object.clone()),

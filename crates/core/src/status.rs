@@ -398,7 +398,8 @@ pub struct Trouble {
     pub object: String,
     /// The kernel's words, or who fights.
     pub text: String,
-    /// Milliseconds until the next attempt; 0: none, somebody else's object stands in the place.
+    /// Milliseconds until the next attempt; 0: none, for somebody else's object stands in the place,
+    /// or a contested one is in place now.
     pub retry_ms: u64,
     /// Somebody else keeps changing it.
     pub contested: bool,

@@ -18,6 +18,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use lanes::{Interim, Transaction, join_slots, scope_of, switches_forwarding_on};
 
+mod fight;
 mod lanes;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -88,6 +89,7 @@ impl Engine {
         observed: &Observed,
         news: &mut Vec<Notice>,
     ) -> Plan {
+        let fought: Vec<Key> = self.contested.keys().cloned().collect();
         let (mut plan, conflicts) = diff(desired, observed, &self.memory);
         self.note_conflicts(conflicts, news);
         self.note_in_place(now, desired, observed, &plan, news);
@@ -100,6 +102,7 @@ impl Engine {
         self.let_slots_wait(observed, &mut plan);
         self.let_promotion_wait(&mut plan);
         let mut plan = self.choose(now, desired, observed, plan, news);
+        self.tell_ends(fought, news);
         self.note_overtaking(&plan);
         let stand_in = self.stand_in.clone();
         for step in &plan {
@@ -191,8 +194,7 @@ impl Engine {
         self.repairing.retain(|key, _| desired.contains_key(key));
         // A place that we have left is free for others.
         self.memory.routes.retain(|route| desired.contains_key(&Key::Route(route.clone())));
-        let is_quiet = |next: &Instant| now.since(*next) > FIGHT_WINDOW;
-        self.contested.retain(|key, next| plan.iter().any(|s| s.key == *key) || !is_quiet(next));
+        self.end_fights(now, plan);
         for (key, value) in desired {
             let is_unknown =
                 matches!(key, Key::Sysctl(path) if !observed.sysctls.contains_key(path));
@@ -259,31 +261,6 @@ impl Engine {
             self.held_back.insert(key.clone());
         }
         may_run
-    }
-
-    fn may_repair(&mut self, now: Instant, key: &Key, news: &mut Vec<Notice>) -> bool {
-        if self.contested.get(key).is_some_and(|next| *next > now) {
-            return false;
-        }
-        let repairs = self.repairs.entry(key.clone()).or_default();
-        while repairs.front().is_some_and(|at| now.since(*at) > FIGHT_WINDOW) {
-            repairs.pop_front();
-        }
-        let is_new_round = !self.repairing.contains_key(key);
-        if is_new_round {
-            repairs.push_back(now);
-        }
-        let count = repairs.len();
-        if count > FIGHT_REPAIRS {
-            if self.contested.insert(key.clone(), now + FIGHT_PACE).is_none() {
-                let repairs = u32::try_from(count).unwrap_or(u32::MAX);
-                news.push(Notice::Contested { object: key.to_string(), repairs });
-            }
-        } else {
-            self.contested.remove(key);
-        }
-        self.repairing.entry(key.clone()).or_insert(now);
-        true
     }
 
     /// True if the step under way for this key takes the object away.
@@ -431,7 +408,7 @@ impl Engine {
         failure.or_else(|| conflict.map(|conflict| conflict.text.clone())).or_else(fight)
     }
 
-    /// When a failed or contested object is due.
+    /// When a failed or contested object is due, or a fight is over.
     pub fn deadline(&self) -> Option<Instant> {
         if self.is_busy() {
             return None;
@@ -448,7 +425,7 @@ impl Engine {
                 && (self.repairing.contains_key(key) || self.held_back.contains(key))
         };
         let contested = self.contested.iter().filter(|(key, _)| is_waiting(key));
-        failed.chain(contested.map(|(_, next)| *next)).min()
+        failed.chain(contested.map(|(_, next)| *next)).chain(self.next_end()).min()
     }
 
     /// Objects that are not as we want them.
@@ -465,7 +442,8 @@ impl Engine {
         let fought = fought.map(|(key, next)| Trouble {
             object: key.to_string(),
             text: FOUGHT.into(),
-            retry_ms: wait(*next),
+            // None at all is for what is in place.
+            retry_ms: if self.held_back.contains(key) { wait(*next).max(1) } else { 0 },
             contested: true,
         });
         let conflicts = self.conflicts.iter().map(|c| Trouble {

@@ -214,11 +214,10 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         }
         let word = if trouble.contested { "contested" } else { "refused" };
         let text = format!("{}: {}", trouble.object, trouble.text);
-        let next = format!(
-            "next attempt in {}.{} s",
-            trouble.retry_ms / 1000,
-            trouble.retry_ms % 1000 / 100
-        );
+        let next = match trouble.retry_ms {
+            0 => "in place now".into(),
+            ms => format!("next attempt in {}.{} s", ms / 1000, ms % 1000 / 100),
+        };
         remark(out, &paint.paint(Colour::Red, &format!("{word:<10}")), &format!("{text}; {next}"));
     }
     for conflict in &status.conflicts {

@@ -126,6 +126,31 @@ fn a_rival_slows_us_down() {
     assert!(engine.trouble(START + MS * 60_000).iter().any(|t| t.contested));
 }
 
+/// Given a fight that has ended with our object in place, when nobody changes it any more, then the
+/// engine wakes a minute after the last repair, tells that it is over, and shows it no longer.
+#[test]
+fn a_fight_has_an_end() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    let mut now = START;
+    for _ in 0..8 {
+        kernel.pass(&mut engine, now);
+        kernel.pass(&mut engine, now);
+        kernel.observed.routes.clear();
+        now = now + MS * 10;
+    }
+    kernel.pass(&mut engine, now);
+    now = engine.deadline().unwrap();
+    kernel.pass(&mut engine, now);
+    kernel.pass(&mut engine, now);
+    assert_eq!(kernel.observed.routes.len(), 1);
+    let trouble = engine.trouble(now);
+    assert!(trouble.iter().all(|t| t.contested && t.retry_ms == 0) && !trouble.is_empty());
+    assert_eq!(engine.deadline(), Some(now + FIGHT_WINDOW));
+    let news = kernel.pass(&mut engine, now + FIGHT_WINDOW);
+    assert!(matches!(&news[..], [Notice::Uncontested { .. }]), "{news:?}");
+    assert!(engine.trouble(now + FIGHT_WINDOW).is_empty() && engine.deadline().is_none());
+}
+
 /// Given that the interface itself had gone, then putting its routes back is no repair.
 #[test]
 fn what_goes_with_its_interface_is_no_drift() {
