@@ -96,11 +96,17 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     if seed % 8 == 5 {
         rival::occupy(&mut scenario.kernel, &scenario.config, 1);
     }
-    let extends = seed % 16 == 10;
+    let (extends, in_turn) = (seed % 16 == 10, seed % 32 == 10);
     if extends {
         scenario.stand_by();
     }
+    if in_turn {
+        scenario.stand_by_in_turn();
+    }
     let mut world = World::new(dice, scenario);
+    if in_turn {
+        world.trouble.hang_permille = 500;
+    }
     world.stands_long = seed % 16 == 13;
     world.retiers = seed % 4 == 3;
     world.extends = extends;

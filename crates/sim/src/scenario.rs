@@ -70,6 +70,18 @@ impl Scenario {
         }
         self.mix.add(Fault::Reload);
     }
+
+    /// The first of several waits before the last, and little happens but that those between die while
+    /// reloads change the rules of the first.
+    pub fn stand_by_in_turn(&mut self) {
+        if let [first, _, .., last] = self.config.uplinks.as_mut_slice() {
+            (first.tier, last.tier) = (Tier::Number(2), Tier::Number(3));
+            self.mix = Mix::none();
+            for fault in [Fault::Reload, Fault::Carrier, Fault::Silent] {
+                self.mix.add(fault);
+            }
+        }
+    }
 }
 
 const MS: Duration = Duration::from_millis(1);

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// From a cut to the last failed connection, on a machine that has other work, too.
 const CARRIER: Duration = Duration::from_millis(300);
 
-/// An `nft` in a directory of its own, which waits long before each transaction if it is told to, and
-/// says when it has begun and ended.
+/// An `nft` in a directory of its own, which waits long before each transaction or refuses it, if it is
+/// told to, and says when it has begun and ended.
 struct Slow {
     directory: PathBuf,
 }
@@ -28,13 +28,15 @@ impl Slow {
              PATH=/usr/sbin:/usr/bin:/sbin:/bin\n\
              if test \"$1\" = -f && test -e {here}/hang; then\n\
              : > {here}/begun; sleep {}; nft \"$@\"; : > {here}/ended\n\
+             elif test \"$1\" = -f && test -e {here}/refuse; then\n\
+             : > {here}/begun; echo Error: no memory >&2; exit 1\n\
              else exec nft \"$@\"; fi\n",
             if long() { 10 } else { 5 }
         );
         let file = directory.join("nft");
         fs::write(&file, script).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-        for name in ["hang", "begun", "ended"] {
+        for name in ["hang", "refuse", "begun", "ended"] {
             // Of a run before this one.
             let _ = fs::remove_file(directory.join(name));
         }
@@ -46,12 +48,18 @@ impl Slow {
     }
 
     fn hang(&self) {
-        fs::write(self.directory.join("hang"), "").unwrap();
+        self.begin("hang");
+    }
+
+    fn begin(&self, what: &str) {
+        fs::write(self.directory.join(what), "").unwrap();
     }
 
     /// The next transaction goes at once; one that hangs goes on hanging.
     fn release(&self) {
-        fs::remove_file(self.directory.join("hang")).unwrap();
+        for what in ["hang", "refuse"] {
+            let _ = fs::remove_file(self.directory.join(what));
+        }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -132,6 +140,46 @@ fn a_switch_does_not_wait_for_a_reload_that_changes_the_number_of_buckets() {
             });
             let log = world.rail.log();
             assert!(!log.contains("failed to change"), "{log}");
+            assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn one_that_the_rules_do_not_know_leaves_the_buckets_to_another() {
+    timed(|| {
+        // given uplinks of tier 1 and 3, and a reload that adds one of tier 2, whose
+        // rules nft is slow to load or refuses / when the first dies / then new connections go by the third
+        // at once, and status says so; the second takes over when nft has loaded its rules
+        for what in ["hang", "refuse"] {
+            let text = ConfigText { tiers: vec!["1", "2", "3"], ..ConfigText::default() };
+            let (world, slow) = begin(&Plan::new(3), &text);
+            let all = world.topology.config(&text);
+            let parts: Vec<&str> = all.split("\n[[uplink]]").collect();
+            let (_, check) = parts[3].split_once("\n[check]").unwrap();
+            let third = parts[3].split("\n[check]").next().unwrap();
+            let two =
+                format!("{}\n[[uplink]]{}\n[[uplink]]{third}\n[check]{check}", parts[0], parts[1]);
+            world.rail.reload(&two).unwrap();
+            world.rail.wait_settled(Duration::from_secs(10)).unwrap();
+            slow.begin(what);
+            world.rail.reload(&all).unwrap();
+            world.rail.wait_health("isp2", "up", Duration::from_secs(5)).unwrap();
+            let roles = || {
+                let status = world.rail.status().unwrap();
+                let uplinks = status["uplinks"].as_array().unwrap().clone();
+                let of = |u: &serde_json::Value| format!("{} {}", u["role"], u["share"]);
+                uplinks.iter().map(of).collect::<Vec<String>>()
+            };
+            cut(&world, &slow);
+            let third = ["\"standby\" 0.0", "\"standby\" 0.0", "\"active\" 1.0"];
+            assert_eq!(roles(), third, "{what}");
+            slow.release();
+            eventually(Duration::from_secs(15), "the second", || {
+                let second = ["\"standby\" 0.0", "\"active\" 1.0", "\"standby\" 0.0"];
+                if roles() == second { Ok(()) } else { Err(format!("{:?}", roles())) }
+            });
+            world.rail.wait_settled(Duration::from_secs(15)).unwrap();
             assert_eq!(world.topology.wrong_sources().unwrap(), 0);
         }
     });

@@ -1,5 +1,8 @@
 //! Who carries new connections: those that stand best, and of these the lowest tier.
 //!
+//! One that the rules in the kernel do not know yet carries nothing as long as another one can: its
+//! buckets would have to stay where they are until `nft` has loaded its rules, if it ever does.
+//!
 //! With nobody usable the least bad is taken: an uplink that answers, held back or not, is better
 //! than one that is dead. Where nobody answers at all, the set from before stays, or nobody; if a
 //! reload has spread it over several tiers since, its lowest tier. Those of it that cannot send are
@@ -41,14 +44,24 @@ pub(super) struct Candidate {
     pub(super) standing: Standing,
     /// It carries if nobody answers: it did before the uplinks began to die.
     pub(super) kept: bool,
+    /// The rules in the kernel know its mark.
+    pub(super) known: bool,
+}
+
+impl Candidate {
+    fn can_take(&self) -> bool {
+        self.known && self.tier != Tier::Inbound && self.standing.carries()
+    }
 }
 
 /// The standing of those that carry, and for each uplink whether it does.
 pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bool>) {
-    let outbound = || uplinks.iter().filter(|uplink| uplink.tier != Tier::Inbound);
+    let are_some_known = uplinks.iter().any(Candidate::can_take);
+    let is_eligible = |uplink: &Candidate| uplink.known || !are_some_known;
+    let outbound = || uplinks.iter().filter(|u| u.tier != Tier::Inbound && is_eligible(u));
     let best = outbound().map(|uplink| uplink.standing).min().unwrap_or(Standing::Gone);
     let tier = outbound().filter(|uplink| uplink.standing == best).map(|u| u.tier).min();
-    let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier;
+    let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier && is_eligible(u);
     let active = match (best, mode) {
         (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
@@ -117,6 +130,7 @@ mod tests {
                 tier: if *tier == 0 { Tier::Inbound } else { Tier::Number(*tier) },
                 standing: *standing,
                 kept: i > 0,
+                known: true,
             };
             let all: Vec<Candidate> = uplinks.iter().enumerate().map(candidate).collect();
             let chosen = |mode| {
@@ -126,6 +140,36 @@ mod tests {
             assert_eq!(chosen(NoUplink::Keep), *carry, "row {row}");
             let wanted: &[usize] = if *always { carry } else { &[] };
             assert_eq!(chosen(NoUplink::Unreachable), wanted, "row {row}");
+        }
+    }
+
+    /// Given uplinks of these tiers and standings, of which the first one is unknown to the rules in the
+    /// kernel, then these carry.
+    #[test]
+    fn one_that_the_rules_do_not_know_waits_if_another_can() {
+        let table: &[(&[(u32, Standing)], &[usize])] = &[
+            (&[(1, Proven), (2, Proven)], &[1]),
+            (&[(1, Proven), (1, Proven), (2, Proven)], &[1]),
+            (&[(1, Proven), (2, Gone), (3, Proven)], &[2]),
+            (&[(1, Proven), (2, Held)], &[1]),
+            (&[(1, Proven), (2, Probing)], &[1]),
+            (&[(1, Proven), (2, Answering)], &[0]),
+            (&[(1, Proven), (2, Gone)], &[0]),
+            (&[(1, Proven), (0, Proven)], &[0]),
+            (&[(1, Proven)], &[0]),
+            (&[(1, Gone), (2, Gone)], &[1]),
+        ];
+        for (row, (uplinks, carry)) in table.iter().enumerate() {
+            let candidate = |(i, (tier, standing)): (usize, &(u32, Standing))| Candidate {
+                tier: if *tier == 0 { Tier::Inbound } else { Tier::Number(*tier) },
+                standing: *standing,
+                kept: i > 0,
+                known: i > 0,
+            };
+            let all: Vec<Candidate> = uplinks.iter().enumerate().map(candidate).collect();
+            let (_, active) = choose(&all, NoUplink::Keep);
+            let chosen: Vec<usize> = (0..all.len()).filter(|i| active[*i]).collect();
+            assert_eq!(chosen, *carry, "row {row}");
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::config::{NoUplink, Tier};
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
+use crate::render;
 use crate::state::Scope;
 use crate::status::{Health, Role};
 use crate::time::{Duration, Instant};
@@ -266,7 +267,7 @@ impl Router {
         let candidates: Vec<Candidate> = (0..self.lines.len())
             .map(|index| self.candidate(now, index, cascade.as_ref().map(|(kept, _)| kept)))
             .collect();
-        let (standing, active) = choose(&candidates, self.config.router.no_uplink);
+        let (standing, active) = self.choose(candidates);
         let before: Vec<bool> = self.facts.uplinks.iter().map(|fact| fact.active).collect();
         let is_dead = |i: &usize| {
             self.config.uplinks[*i].enabled && !self.facts.uplinks[*i].health.is_alive()
@@ -285,6 +286,27 @@ impl Router {
         self.refresh_roles(now, out);
     }
 
+    /// The best of these. Only if one of them has no buckets it is asked which the rules know.
+    fn choose(&mut self, mut candidates: Vec<Candidate>) -> (Standing, Vec<bool>) {
+        if self.rendered.is_none() {
+            self.desired();
+        }
+        let mode = self.config.router.no_uplink;
+        let best = choose(&candidates, mode);
+        let Some((_, desired)) = &self.rendered else { return best };
+        let is_known = |index: usize| {
+            let mark = render::mark(&self.config, self.facts.uplinks[index].id);
+            self.engine.knows(mark, desired, &self.observed)
+        };
+        if (0..candidates.len()).filter(|index| best.1[*index]).all(is_known) {
+            return best;
+        }
+        for (index, candidate) in candidates.iter_mut().enumerate() {
+            candidate.known = is_known(index);
+        }
+        choose(&candidates, mode)
+    }
+
     /// What counts for and against an uplink.
     fn candidate(&self, now: Instant, index: usize, before: Option<&Vec<bool>>) -> Candidate {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
@@ -301,7 +323,7 @@ impl Router {
             Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
-        Candidate { tier: uplink.tier, standing, kept: kept && uplink.enabled }
+        Candidate { tier: uplink.tier, standing, kept: kept && uplink.enabled, known: true }
     }
 
     fn switch(&mut self, active: &[bool], now: Instant) {

@@ -1,13 +1,14 @@
 //! A switch does not wait for a transaction: while an `nft` child runs, however long, the buckets
 //! leave an uplink that is not usable as soon as that is decided, if the rules that stand know another
-//! one: also while a reload changes how many buckets there are.
+//! one that is, of whatever tier: also while a reload changes how many buckets there are, or what the
+//! rules know of those that would come first.
 
 use super::settled::facts;
 use super::{Happening, Law};
 use crate::scene::{Line, Scene};
+use rail_core::config::{Tier, UplinkConfig};
 use rail_core::render;
 use rail_core::state::{Firewall, Key, Resource, Scope, Watch, firewall};
-use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
 use std::iter;
 
@@ -23,19 +24,19 @@ impl Law for Beside {
         let Happening::Tick = what else { return Ok(()) };
         let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
         let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
-        let carries = |line: &Line| line.health.is_usable() && line.role == Role::Active;
+        let carries = |(uplink, line): &(&UplinkConfig, &Line)| {
+            line.health.is_usable() && uplink.tier != Tier::Inbound
+        };
         let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
         let is_judged = scene.is_running && scene.is_writing && !scene.withdrawing;
-        let Some((uplink, line)) =
-            wrong.filter(|_| is_judged && pairs().any(|(_, line)| carries(line)))
-        else {
+        let can_take = |line: &Line| is_used(line) || do_rules_stand(scene, iter::once(line.mark));
+        let can_move = || pairs().filter(carries).any(|(_, line)| can_take(line));
+        let Some((uplink, line)) = wrong.filter(|_| is_judged && can_move()) else {
             self.wrong = None;
             return Ok(());
         };
         let since = *self.wrong.get_or_insert(scene.now);
-        let can_take = |line: &Line| is_used(line) || do_rules_stand(scene, iter::once(line.mark));
-        let mut lines = pairs().map(|(_, line)| line).filter(|line| carries(line));
-        if scene.excuses.is_overdue(scene.now, since, DECIDED) && lines.any(can_take) {
+        if scene.excuses.is_overdue_beside(scene.now, since, DECIDED) {
             let (name, health) = (&uplink.name, line.health);
             return Err(format!(
                 "{name} is {health} since {since}, and keeps its buckets while a transaction runs"

@@ -20,11 +20,10 @@ pub struct Excuses {
     pub resumed: Instant,
     /// The last thing that somebody else did, or will be told of.
     pub disturbed: Instant,
-    /// Time that passed while the router could not act, for pauses and slow operations: when each
-    /// began, and the sum of all before it.
-    lost: VecDeque<(Instant, Duration)>,
-    /// The sum of all.
-    lost_total: Duration,
+    /// Time that passed while the router could not act, for pauses and slow operations.
+    lost: Lost,
+    /// The same without transactions: it can act beside them.
+    lost_beside: Lost,
     refusals: BTreeMap<Key, (Instant, Instant)>,
     edits: VecDeque<Instant>,
 }
@@ -54,26 +53,23 @@ impl Excuses {
 
     /// True if `bound` has passed since `from`, but for the time that was lost meanwhile.
     pub(crate) fn has_passed(&self, now: Instant, from: Instant, bound: Duration) -> bool {
-        let due = from + bound;
-        // Mostly it is not due at all, or long past; what was lost since then need not be searched for.
-        now > due && (now > due + self.lost_total || now > due + self.lost_since(from))
+        self.lost.has_passed(now, from, bound)
+    }
+
+    /// As [`is_overdue`](Self::is_overdue), for what waits for no transaction.
+    pub fn is_overdue_beside(&self, now: Instant, at: Instant, bound: Duration) -> bool {
+        self.lost_beside.has_passed(now, self.after(at), bound)
     }
 
     /// Takes note of time that the router could not use.
     pub fn lose(&mut self, at: Instant, time: Duration) {
-        if time > Duration::from_millis(1) {
-            self.lost.push_back((at, self.lost_total));
-            self.lost_total += time;
-            while self.lost.len() > 4000 {
-                self.lost.pop_front();
-            }
-        }
+        self.lost.add(at, time);
+        self.lost_beside.add(at, time);
     }
 
-    /// Time that was lost since then.
-    pub(crate) fn lost_since(&self, from: Instant) -> Duration {
-        let first = self.lost.partition_point(|(at, _)| *at + LONGEST_LOSS < from);
-        self.lost.get(first).map_or(Duration::ZERO, |(_, before)| self.lost_total - *before)
+    /// Takes note of the time of a transaction for which some things had to wait.
+    pub fn lose_to_rules(&mut self, at: Instant, time: Duration) {
+        self.lost.add(at, time);
     }
 
     /// Takes note of a refusal: the wait doubles each time.
@@ -102,6 +98,36 @@ impl Excuses {
         if self.edits.len() > 3 {
             self.contested_until = now + Duration::from_secs(11);
         }
+    }
+}
+
+/// Time that was lost: when each loss began, and the sum of all before it; and the sum of all.
+#[derive(Clone, Debug, Default)]
+struct Lost {
+    losses: VecDeque<(Instant, Duration)>,
+    total: Duration,
+}
+
+impl Lost {
+    fn add(&mut self, at: Instant, time: Duration) {
+        if time > Duration::from_millis(1) {
+            self.losses.push_back((at, self.total));
+            self.total += time;
+            while self.losses.len() > 4000 {
+                self.losses.pop_front();
+            }
+        }
+    }
+
+    fn since(&self, from: Instant) -> Duration {
+        let first = self.losses.partition_point(|(at, _)| *at + LONGEST_LOSS < from);
+        self.losses.get(first).map_or(Duration::ZERO, |(_, before)| self.total - *before)
+    }
+
+    fn has_passed(&self, now: Instant, from: Instant, bound: Duration) -> bool {
+        let due = from + bound;
+        // Mostly it is not due at all, or long past; what was lost since then need not be searched for.
+        now > due && (now > due + self.total || now > due + self.since(from))
     }
 }
 

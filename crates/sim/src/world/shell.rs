@@ -75,7 +75,7 @@ impl World {
         let marks = self.scene.lines.iter().map(|line| line.mark);
         let is_drawn = self.scene.kernel.nft.as_ref().is_some_and(Table::asks_slots);
         if !is_drawn || !do_rules_stand(&self.scene, marks) {
-            self.scene.excuses.lose(self.scene.now, latency);
+            self.scene.excuses.lose_to_rules(self.scene.now, latency);
         }
         let until = self.scene.now + latency;
         self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(until);

@@ -69,6 +69,12 @@ impl Transaction {
 }
 
 impl Engine {
+    /// True if buckets can get this mark now: rules that are there know it, and so do those that a
+    /// transaction is making.
+    pub fn knows(&self, mark: u32, desired: &State, observed: &Observed) -> bool {
+        knows_mark(mark, desired, observed, self.transaction.as_ref())
+    }
+
     /// A change of the map makes a transaction fail that has elements in it.
     pub(super) fn note_overtaking(&mut self, plan: &Plan) {
         if let Some(transaction) = &mut self.transaction
