@@ -85,7 +85,7 @@ fn table(answer: &Value) -> String {
             "on trial: {how} by {by}, for {left} more; `rail confirm` keeps it, else number 0 comes back"
         );
     }
-    let _ = writeln!(out, "{:>4}  {:<24}  {:<8}  {}", "BACK", "WHEN", "HOW", "WHO");
+    let _ = writeln!(out, "{:>4}  {:<24}  {:<8}  WHO", "BACK", "WHEN", "HOW");
     for entry in answer["history"].as_array().into_iter().flatten() {
         let word = |name: &str| clean(entry[name].as_str().unwrap_or("-"));
         let (wall, how, by) = (word("wall"), word("how"), word("by"));
