@@ -59,6 +59,11 @@ impl IfName {
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or("?")
     }
+
+    /// Whether iptables takes it for all names that begin so.
+    pub fn is_wildcard(&self) -> bool {
+        self.as_str().ends_with('+')
+    }
 }
 
 impl FromStr for IfName {

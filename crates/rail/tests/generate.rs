@@ -77,3 +77,20 @@ fn an_index_of_another_boot_means_nothing() {
     }
     fs::remove_dir_all(dir).unwrap();
 }
+
+/// Given an interface whose name iptables takes for many, when rules are printed, then those for iptables
+/// are refused, and those for nft are not.
+#[test]
+fn a_wildcard_of_iptables_is_no_name() {
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let dir = place("wildcard", &boot_id, ("wan+", 107));
+    let links = "ip link add wan+ index 107 address 02:00:00:00:00:01 type veth";
+    for format in ["iptables", "ip6tables"] {
+        let rules = run(&dir, links, "0", &format!("generate firewall --format {format}"));
+        assert_eq!(rules.status.code(), Some(1), "{}", text(&rules.stdout));
+        assert!(text(&rules.stderr).contains("iptables takes wan+ for"), "{}", text(&rules.stderr));
+    }
+    let rules = run(&dir, links, "0", "generate firewall");
+    assert!(text(&rules.stdout).contains("\"wan+\" : goto from_isp1"), "{}", text(&rules.stderr));
+    fs::remove_dir_all(dir).unwrap();
+}

@@ -80,6 +80,13 @@ pub fn iptables(config: &Config, saved: &Saved, family: Family) -> String {
     tables.iter().map(|table| table(&rules)).collect()
 }
 
+/// A name that iptables takes for the beginning of many: it has no way to write it.
+pub fn wildcard(config: &Config) -> Option<IfName> {
+    let uplinks = config.uplinks.iter().flat_map(|u| iter::once(&u.ifname).chain(&u.others));
+    let networks = config.networks.iter().flat_map(|n| iter::once(&n.ifname).chain(&n.others));
+    uplinks.chain(networks).copied().find(IfName::is_wildcard)
+}
+
 type Table = fn(&Rules<'_>) -> String;
 
 struct Line<'a> {

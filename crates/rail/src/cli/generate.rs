@@ -57,6 +57,14 @@ pub(super) fn firewall(path: &Path, state_dir: &Path, format: Format) -> ExitCod
         complain(&format!("rail: {missing} on this machine, and the rules need its name\n"));
         return exit::ERROR.into();
     }
+    if let (Format::Iptables | Format::Ip6tables, Some(ifname)) =
+        (format, external::wildcard(&config))
+    {
+        complain(&format!(
+            "rail: iptables takes {ifname} for every interface whose name begins so; give it another name\n"
+        ));
+        return exit::ERROR.into();
+    }
     let text = match format {
         Format::Nft => external::nft(&config, &saved),
         Format::Iptables => external::iptables(&config, &saved, Family::V4),

@@ -243,6 +243,14 @@ pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Optio
             reader.error(node.span(), "the loopback interface `lo` cannot be used here");
             None
         }
+        Ok(name) if name.is_wildcard() => {
+            let text = format!("`{key}`: '+' cannot stand at the end of an interface name");
+            reader.error(node.span(), text).hint(
+                "iptables takes \"eth+\" for every interface whose name begins with \"eth\": give the \
+                 interface another name",
+            );
+            None
+        }
         Err(IfNameError::TooLong) if text.len() > LONGEST_ALTNAME => {
             let text = format!(
                 "`{key}`: an interface name has at most 15 characters, an alternative one \

@@ -233,3 +233,14 @@ fn what_hosts_inside_are_asked_leaves_by_no_uplink() {
         }
     }
 }
+
+/// Given an interface whose name iptables takes for many, whoever has it, then it is named.
+#[test]
+fn wildcards_of_iptables_are_found() {
+    let mut config = four_networks();
+    assert_eq!(external::wildcard(&config), None);
+    config.networks[1].others.push("eth+".parse().unwrap());
+    assert_eq!(external::wildcard(&config).unwrap().as_str(), "eth+");
+    config.uplinks[1].ifname = "wan+".parse().unwrap();
+    assert_eq!(external::wildcard(&config).unwrap().as_str(), "wan+");
+}
