@@ -33,30 +33,39 @@ fn world(keys: &str, rest: &str) -> World {
 fn no_answer_for_a_host_inside_goes_back_out() {
     isolated(|| {
         // given clients that are answered, one of them redirected by the administrator / when the
-        // network inside goes down meanwhile / then no answer leaves by an uplink
+        // network inside goes down meanwhile / then no answer leaves by an uplink, in either family
         let world = world("", "");
         let net = &world.topology;
+        net.add_ipv6().unwrap();
         let redirect =
             "*nat\n-A PREROUTING -i lan0 -d 192.0.2.99 -j DNAT --to 192.0.2.10\nCOMMIT\n";
         net.router.feed(Command::new("iptables-restore").arg("--noflush"), redirect).unwrap();
-        let host = net.internet.enter(|| UdpSocket::bind(("192.0.2.10", PORT))).unwrap();
-        host.set_read_timeout(Some(LIMIT)).unwrap();
-        let asked = ["192.0.2.10", "192.0.2.99"].map(|to| {
-            let client = net.client.enter(|| UdpSocket::bind("192.168.1.10:0")).unwrap();
+        let counted = "insert rule inet lab guard iifname \"acc\" ip6 saddr 2001:db8:2::1 counter name wrong\n";
+        net.line(1).isp.nft(counted).unwrap();
+        let server = |at: &str| net.internet.enter(|| UdpSocket::bind((at, PORT))).unwrap();
+        let (host, host6) = (server("192.0.2.10"), server("2001:db8:2::1"));
+        let asks = |client: &str, to: &str, host: &UdpSocket| {
+            let client = net.client.enter(|| UdpSocket::bind((client, 0))).unwrap();
             client.send_to(b"?", (to, PORT)).unwrap();
+            host.set_read_timeout(Some(LIMIT)).unwrap();
             let (_, from) = host.recv_from(&mut [0; 16]).expect("a question");
             host.send_to(b"!", from).unwrap();
             client.set_read_timeout(Some(LIMIT)).unwrap();
             client.recv_from(&mut [0; 16]).expect("an answer");
             from
-        });
+        };
+        let asked = [
+            (&host, asks("192.168.1.10", "192.0.2.10", &host)),
+            (&host, asks("192.168.1.10", "192.0.2.99", &host)),
+            (&host6, asks("2001:db8:1::10", "2001:db8:2::1", &host6)),
+        ];
         net.router.ip_batch("link set lan0 down\n").unwrap();
-        for from in asked.into_iter().cycle().take(10) {
+        for (host, from) in asked.into_iter().cycle().take(15) {
             host.send_to(b"!", from).unwrap();
             std::thread::sleep(Duration::from_millis(20));
         }
         let wrong = net.wrong_sources().unwrap();
-        figures(&format!("of 10 answers for hosts inside {wrong} went back out"));
+        figures(&format!("of 15 answers for hosts inside {wrong} went back out"));
         assert_eq!(wrong, 0, "{}", net.strange_packets());
     });
 }
