@@ -65,8 +65,6 @@ fn a_name_that_changes_while_it_runs_changes_nothing_else() {
         let router = world.topology.router.clone();
         let _door = Servers::tcp(&router, "0.0.0.0:22".parse().unwrap()).unwrap();
         works(&world, "at first");
-        // Until the daemon knows a name, the kernel's rules know only the old one.
-        world.topology.excuse_sources();
         let flows = world.flows(10, 10);
         let before = world.rail.uplink("isp1", "transitions").unwrap();
         router.ip_batch("link set wan1 name enp4s0\n").unwrap();
@@ -90,6 +88,29 @@ fn a_name_that_changes_while_it_runs_changes_nothing_else() {
             let there = router.sh(&format!("ip -4 -o address show dev {name}")).unwrap();
             assert_eq!(there.trim(), "", "an address is left on {name}");
         }
+    });
+}
+
+/// Given the same / when an interface gets another name and no daemon is there to tell the rules / then
+/// what leaves by it has no other source than before: what would begin there is dropped.
+#[test]
+fn a_device_that_was_renamed_leaks_nothing_meanwhile() {
+    isolated(|| {
+        let mut world = world();
+        works(&world, "at first");
+        let flows = world.flows(10, 10);
+        world.rail.kill().unwrap();
+        world.topology.router.ip_batch("link set wan1 name enp4s0\n").unwrap();
+        let report = world.connect(40).unwrap();
+        assert!(report.failed() > 0, "nothing began there: {:?}", report.by_source());
+        assert_eq!(
+            world.topology.wrong_sources().unwrap(),
+            0,
+            "{}",
+            world.topology.strange_packets()
+        );
+        let report = flows.stop().unwrap();
+        assert_eq!((report.broken(), report.mixed()), (0, 0));
     });
 }
 

@@ -51,6 +51,7 @@ pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
             rules.extend(by_interface(config, line.uplink.ifname, true));
         }
     }
+    rules.extend(renamed(config, lines));
     if config.firewall.mode == FirewallMode::Basic {
         let closed = closed(config).into_iter();
         rules.extend(closed.flat_map(|ifname| by_interface(config, ifname, false)));
@@ -138,6 +139,24 @@ fn by_gateway(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
     let beside = lines.iter().filter(|l| l.uplink.ifname == ifname && l.id != line.id);
     let others = any_of(set(beside.map(|l| l.uplink)))?;
     Some(format!("oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr {others} counter drop"))
+}
+
+/// What leaves by the gateway of an uplink that has it, but by an interface of another name: the device
+/// was renamed, and its routes went with it. Rules that know the new name are a moment away.
+fn renamed(config: &Config, lines: &[Line<'_>]) -> Option<String> {
+    let names = lines.iter().filter(|line| line.first);
+    let known = any_of(names.map(|line| format!("\"{}\"", line.uplink.ifname)).collect())?;
+    let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink);
+    let closed: Vec<_> = outside.filter(|uplink| uplink.nat != Nat::Off).collect();
+    let own = any_of(set(closed.iter().copied()))?;
+    let mut gateways: Vec<_> = closed.iter().map(|uplink| uplink.gateway.to_string()).collect();
+    gateways.sort();
+    gateways.dedup();
+    let (gateways, mask) = (any_of(gateways)?, config.ranges.mark_mask);
+    Some(format!(
+        "oifname != {known} rt ip nexthop {gateways} meta mark and {mask:#010x} != 0x00000000 \
+         ip saddr != {own} goto {STRANGE}"
+    ))
 }
 
 fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {

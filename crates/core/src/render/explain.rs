@@ -175,8 +175,8 @@ pub fn chain(name: &str) -> Option<&'static str> {
              disabled one too, goes to `wan_forward`, by a network that may not reach everything to `net_NAME`"
         }
         "egress" => {
-            "what leaves by an uplink, whoever sent it: a source that is not the uplink's goes to \
-             `foreign_source`"
+            "what leaves by an uplink, whoever sent it, or by its gateway through an interface that was \
+             renamed: a source that is not the uplink's goes to `foreign_source`"
         }
         "foreign_source" => {
             "further addresses of the interface, answers to what came in by the uplink and what IPsec \
