@@ -147,7 +147,8 @@ mod tests {
     /// kernel, then these carry.
     #[test]
     fn one_that_the_rules_do_not_know_waits_if_another_can() {
-        let table: &[(&[(u32, Standing)], &[usize])] = &[
+        type Row = (&'static [(u32, Standing)], &'static [usize]);
+        let table: &[Row] = &[
             (&[(1, Proven), (2, Proven)], &[1]),
             (&[(1, Proven), (1, Proven), (2, Proven)], &[1]),
             (&[(1, Proven), (2, Gone), (3, Proven)], &[2]),
