@@ -169,14 +169,20 @@ fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
     all
 }
 
-/// The addresses of uplinks elsewhere that the provider of this one does not take.
-fn taken(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
-    let elsewhere = config.uplinks.iter().filter(|u| u.ifname != uplink.ifname);
-    let outside = elsewhere.filter(|u| !config.is_inside(u)).flat_map(UplinkConfig::own_addresses);
-    let is_routed = |address: IpAddr| uplink.own_sources().any(|own| own.contains(address));
-    let taken = outside.filter(|address| address.is_ipv4() && !is_routed(*address));
-    let taken: BTreeSet<IpAddr> = taken.collect();
-    taken.iter().map(ToString::to_string).collect()
+/// The address of an uplink elsewhere is refused whoever asked for it by this interface, unless it is
+/// here as well, or routed to an uplink that is.
+fn taken(config: &Config, line: &Line<'_>) -> Option<String> {
+    let ifname = line.uplink.ifname;
+    let (here, elsewhere): (Vec<_>, Vec<_>) =
+        config.uplinks.iter().partition(|uplink| uplink.ifname == ifname);
+    let outside = elsewhere.into_iter().filter(|uplink| !config.is_inside(uplink));
+    let routed: Vec<Prefix> = here.into_iter().flat_map(UplinkConfig::own_sources).collect();
+    let is_routed = |address: &IpAddr| routed.iter().any(|own| own.contains(*address));
+    let taken = outside.flat_map(UplinkConfig::own_addresses).filter(IpAddr::is_ipv4);
+    let taken: BTreeSet<IpAddr> = taken.filter(|address| !is_routed(address)).collect();
+    let taken = any_of(taken.iter().map(ToString::to_string).collect())?;
+    let there = "fib saddr . oif type != local";
+    Some(format!("oifname \"{ifname}\" ct direction reply ip saddr {taken} {there} counter drop"))
 }
 
 /// The replies to neighbours of an uplink, the gateway among them: they may have asked for a host
@@ -202,10 +208,11 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
     let mut rules = vec!["rt ipsec exists accept".to_string()];
     // An answer for a host inside, while no route leads there: the default would send it back out.
-    let outside = lines.iter().filter(|line| !line.inside && line.first);
-    let outside = any_of(outside.map(|line| format!("\"{}\"", line.uplink.ifname)).collect());
-    rules.extend(outside.map(|outside| {
-        format!("iifname {outside} ct direction reply ct mark and {mask:#010x} != 0x00000000 counter drop")
+    let outside = || lines.iter().filter(|line| !line.inside);
+    let devices = outside().filter(|line| line.first);
+    let devices = any_of(devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect());
+    rules.extend(devices.map(|devices| {
+        format!("iifname {devices} ct direction reply ct mark and {mask:#010x} != 0x00000000 counter drop")
     }));
     // Answers to what an uplink translated on its way out go inside. One of the router itself that would
     // leave again answers a packet that came by another interface, for an address that was not here
@@ -214,16 +221,13 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
         "ct direction reply ct status and (snat | dnat) == snat fib saddr type local counter drop"
             .into(),
     );
+    rules.extend(outside().filter(|line| line.first).filter_map(|line| taken(config, line)));
     // Somebody asked for this address by this uplink: its provider routes it to us.
-    rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
+    rules.extend(outside().map(|line| {
         let (ifname, mark) = (line.uplink.ifname, mark(config, line.id));
-        let taken = any_of(taken(config, line.uplink));
-        let taken = taken.map_or_else(String::new, |taken| format!("ip saddr != {taken} "));
-        format!("oifname \"{ifname}\" {taken}ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
+        format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
     }));
-    rules.extend(
-        lines.iter().filter(|line| !line.inside).flat_map(|line| to_asker(config, lines, line)),
-    );
+    rules.extend(outside().flat_map(|line| to_asker(config, lines, line)));
     for uplink in lines.iter().map(|line| line.uplink) {
         let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
         let ifname = uplink.ifname;

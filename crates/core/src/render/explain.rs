@@ -205,9 +205,10 @@ pub fn chain(name: &str) -> Option<&'static str> {
         "own" => {
             "what the router sends from an address that is not one uplink's, an inside one for \
              example, says about a packet of an uplink, or answers into a VPN instead of the uplink, gets \
-             the mark of its connection, and what it says that uplink's address; a new one from an address \
-             that several uplinks have gets that of a usable uplink"
+             the mark of its connection; a new one from an address that several uplinks have gets that of a \
+             usable uplink"
         }
+        "said" => "ICMP errors of the router get the address of the uplink that they are about",
         _ if name.starts_with("on_") => {
             "what comes in by a device with several uplinks belongs to the uplink with that address, \
              else to the one whose gateway sent it, else to the first"

@@ -94,6 +94,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         chains.push(base("own_hairpin", ChainKind::Nat, Hook::Output, DSTNAT, own));
     }
     chains.push(departure::chain(config, &lines));
+    chains.extend(shared::said(config, &lines));
     let own = shared::own_packets(config, &lines, &restored(config, &lines));
     if !own.is_empty() {
         chains.push(base("own", ChainKind::Route, Hook::Output, MANGLE, own));

@@ -17,15 +17,18 @@ use super::{default_by, mark};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::IfName;
-use crate::render::firewall::{Line, any_of};
+use crate::render::firewall::{Line, any_of, plain};
 use crate::render::{egress, inside};
-use crate::state::RouteValue;
+use crate::state::{Chain, RouteValue};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+
+/// Where the router's own ICMP errors get their source.
+const SAID: &str = "said";
 
 /// The enabled uplinks on an interface, in the order of the file.
 fn on_interface(config: &Config, ifname: IfName) -> impl Iterator<Item = &UplinkConfig> {
@@ -205,16 +208,23 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
     homes
 }
 
-/// The source of what the router says about a packet of a connection of this uplink.
-fn said(config: &Config, line: &Line<'_>, uplinks: &str) -> Option<String> {
-    let (mask, mark, uplink) = (config.ranges.mark_mask, mark(config, line.id), line.uplink);
-    let mut own: BTreeSet<String> = line.own.iter().map(ToString::to_string).collect();
-    own.extend(egress::sources(uplink));
-    let own = any_of(own.into_iter().collect())?;
-    let about =
-        format!("meta l4proto icmp ct state related ct mark and {mask:#010x} == {mark:#010x}");
-    let source = uplink.address.address;
-    Some(format!("oifname {uplinks} {about} ip saddr != {own} ip saddr set {source}"))
+/// What the router says about a packet of an uplink's connection has an address of the interface that
+/// the packet came in by, and that may be another uplink's, or a modem's. It gets that of the uplink.
+///
+/// A chain of its own, so that the rule of an uplink stands while others come and go.
+pub(super) fn said(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
+    let mask = config.ranges.mark_mask;
+    let rules = lines.iter().filter(|line| !line.inside).filter_map(|line| {
+        let (mark, source) = (mark(config, line.id), line.uplink.address.address);
+        let mut own: BTreeSet<String> = line.own.iter().map(ToString::to_string).collect();
+        own.extend(egress::sources(line.uplink));
+        let own = any_of(own.into_iter().collect())?;
+        Some(format!(
+            "ct mark and {mask:#010x} == {mark:#010x} ip saddr != {own} ip saddr set {source}"
+        ))
+    });
+    let rules: Vec<String> = rules.collect();
+    (!rules.is_empty()).then(|| plain(SAID.into(), rules))
 }
 
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
@@ -228,20 +238,16 @@ fn said(config: &Config, line: &Line<'_>, uplinks: &str) -> Option<String> {
 ///   another uplink. It answers what came in by the uplink, for a socket that is bound to the address and begins
 ///   something itself goes where it will: its connection has no mark yet.
 ///
-/// What the router says has an address of the interface that the packet came in by, and that may be
-/// another uplink's, or a modem's. It gets that of the uplink of the connection.
-///
 /// `restored` gives a packet without a mark of ours the mark of its connection.
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
-    let outside = || lines.iter().filter(|line| !line.inside);
-    let devices = outside().filter(|line| line.first);
+    let devices = lines.iter().filter(|line| !line.inside && line.first);
     let devices = devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect();
     let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
     let told = any_of(told.map(|address| address.to_string()).collect());
     let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
     if let Some(uplinks) = any_of(devices) {
-        rules.extend(outside().filter_map(|line| said(config, line, &uplinks)));
+        rules.push(format!("oifname {uplinks} meta l4proto icmp ct state related jump {SAID}"));
         rules.push(format!("oifname {uplinks} {others} {restored}"));
         rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));
         for (devices, sources) in homes(lines) {

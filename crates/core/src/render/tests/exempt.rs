@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Translation;
+use crate::state::Chain;
 
 /// Two uplinks; the first has two further addresses, a network that is routed to it, and a VPN.
 fn special() -> Config {
@@ -96,7 +97,36 @@ fn what_is_let_in_goes_inside_and_answers_by_its_own_uplink() {
     ] {
         config.uplinks[1].routed = vec![routed.parse().unwrap()];
         let text = chains(&config, &facts(&config, &[0, 1]), &["foreign_source"]);
-        let rule = alloc::format!("oifname \"wan2\" ip saddr != {taken} ct direction reply");
+        let rule = alloc::format!("oifname \"wan2\" ct direction reply ip saddr {taken} fib saddr");
         assert!(text.contains(&rule), "{rule}{text}");
     }
+}
+
+/// Given an uplink, when another one goes or has one more address, then the rules with its mark are the
+/// same: or its buckets would wait for `nft` whenever others change. A rule that leads each mark to a
+/// chain is left out, as it is when the daemon compares.
+#[test]
+fn the_rules_of_an_uplink_do_not_change_with_others() {
+    let config = config(&[(1, Tier::Number(1)), (1, Tier::Number(2)), (1, Tier::Number(3))]);
+    let rules = |config: &Config| {
+        let facts = facts(config, &[1]);
+        let word = alloc::format!("{:#010x}", mark(config, facts.uplinks[1].id));
+        let state = render(config, &facts);
+        let Some(Resource::Firewall(table)) = state.get(&Key::Firewall) else { panic!("no rules") };
+        let of = |chain: &Chain| {
+            let rules = chain.rules.iter().filter(|rule| rule.contains(&word));
+            let rules = rules.filter(|rule| !rule.contains(&alloc::format!("{word} : goto ")));
+            rules.map(|rule| alloc::format!("{}: {rule}", chain.name)).collect::<Vec<_>>()
+        };
+        table.chains.iter().flat_map(of).collect::<Vec<_>>()
+    };
+    let before = rules(&config);
+    assert!(before.len() > 3, "{before:?}");
+    let mut without = config.clone();
+    without.uplinks[0].enabled = false;
+    assert_eq!(rules(&without), before);
+    let mut more = config.clone();
+    more.uplinks[2].addresses.push("100.64.3.9/32".parse().unwrap());
+    more.uplinks[2].routed.push("198.51.100.0/24".parse().unwrap());
+    assert_eq!(rules(&more), before);
 }
