@@ -1,10 +1,11 @@
 //! Every mark in the map of the buckets belongs to a usable uplink, or none is
-//! usable; then to one that can send at least, or none can: whatever was chosen,
-//! and however, new connections go where they can.
+//! usable; then to one that can send at least, or none can, unless the file wants
+//! that nobody carries: whatever was chosen, and however, new connections go where
+//! they can.
 
 use super::{Happening, Law, Share};
 use crate::scene::{Line, Scene};
-use rail_core::config::Tier;
+use rail_core::config::{NoUplink, Tier};
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
@@ -22,8 +23,11 @@ impl Law for Marks {
         let any = |is_it: fn(Health) -> bool| {
             pairs().any(|(u, line)| u.tier != Tier::Inbound && is_it(line.health))
         };
-        let is_fit: fn(Health) -> bool =
-            if any(Health::is_usable) { Health::is_usable } else { can_send };
+        let is_fit: fn(Health) -> bool = match scene.config.router.no_uplink {
+            _ if any(Health::is_usable) => Health::is_usable,
+            NoUplink::Keep => can_send,
+            NoUplink::Unreachable => |_| false,
+        };
         let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
         let wrong = pairs().find(|(_, line)| !is_fit(line.health) && is_used(line));
         let Some((uplink, line)) = wrong.filter(|_| any(is_fit) && is_judged(scene)) else {
