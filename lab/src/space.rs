@@ -30,8 +30,8 @@ use std::time::Duration;
 pub const EXIT_REFUSED: i32 = 77;
 
 const INSIDE: &str = "RAIL_LAB_INSIDE";
-/// Inside: the core that the test has to itself.
-const CORE: &str = "RAIL_LAB_CORE";
+/// Inside: what the test has to itself, by its label in proc_stat(5).
+const WATCHED: &str = "RAIL_LAB_WATCHED";
 /// Asks each test to say its kind instead of running.
 const TELL: &str = "RAIL_LAB_TELL";
 /// Begins that answer: `kind: timed module::test`.
@@ -84,7 +84,8 @@ pub fn timed<F: FnOnce()>(test: F) {
     run_test(Share::Core, test);
 }
 
-/// As [`isolated`], for a test that loads every core: nothing else of the laboratory runs.
+/// As [`isolated`], for a test that loads every core: nothing else of the laboratory runs. If it
+/// fails while others used the machine, it is run again as one that measures time.
 ///
 /// # Panics
 /// When the test fails, or when namespaces cannot be made.
@@ -122,12 +123,11 @@ pub fn isolate_program() -> Result<Option<ExitStatus>, LabError> {
 fn run_test<F: FnOnce()>(share: Share, test: F) {
     if is_inside() {
         watchdog();
-        let witness = std::env::var(CORE).ok().and_then(|core| core.parse().ok());
-        let witness = witness.map(Witness::start);
+        let witness = std::env::var(WATCHED).ok().map(Witness::start);
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
         if let Err(panic) = result {
             if let Some(foreign) = witness.and_then(|w| w.stall()) {
-                println!("{STALLED}others used the core for {foreign:?} of 250 ms");
+                println!("{STALLED}others used the processor for {foreign:?} in 250 ms");
             }
             std::panic::resume_unwind(panic);
         }
@@ -139,10 +139,16 @@ fn run_test<F: FnOnce()>(share: Share, test: F) {
         return;
     }
     let slot = Slot::take(share).unwrap_or_else(|e| panic!("{e}"));
+    let watched = match share {
+        Share::Shared => None,
+        Share::Core => slot.core().map(|core| format!("cpu{core}")),
+        Share::Machine => Some("cpu".into()),
+    };
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let (status, output) = rerun_test(path, slot.core()).unwrap_or_else(|e| panic!("{e}"));
+        let (status, output) =
+            rerun_test(path, slot.core(), watched.as_deref()).unwrap_or_else(|e| panic!("{e}"));
         let stalled = output.lines().find_map(|line| line.split_once(STALLED));
         match stalled {
             _ if status.success() => return,
@@ -160,11 +166,13 @@ fn tell(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-fn rerun_test(path: &str, core: Option<usize>) -> Result<(ExitStatus, String), LabError> {
+fn rerun_test(
+    path: &str,
+    core: Option<usize>,
+    watched: Option<&str>,
+) -> Result<(ExitStatus, String), LabError> {
     let mut command = again()?;
-    if let Some(core) = core {
-        command.env(CORE, core.to_string());
-    }
+    command.envs(watched.map(|label| (WATCHED, label)));
     command.args([path, "--exact", "--nocapture", "--test-threads=1", "--include-ignored"]);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = start(&mut command, core)?;
