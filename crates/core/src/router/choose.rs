@@ -26,6 +26,8 @@ pub(super) enum Standing {
     Answering,
     /// It does not answer, but what is sent by it may arrive.
     Silent,
+    /// Its own way is not there; the shared route may lead by it nevertheless.
+    Astray,
     /// It cannot send.
     Gone,
 }
@@ -65,10 +67,10 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let active = match (best, mode) {
         (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
         | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
-        (Standing::Silent | Standing::Gone, NoUplink::Keep) => keep(uplinks, best),
-        (Standing::Answering | Standing::Silent | Standing::Gone, NoUplink::Unreachable) => {
-            alloc::vec![false; uplinks.len()]
+        (Standing::Silent | Standing::Astray | Standing::Gone, NoUplink::Keep) => {
+            keep(uplinks, best)
         }
+        (_, NoUplink::Unreachable) => alloc::vec![false; uplinks.len()],
     };
     (best, active)
 }
@@ -77,7 +79,7 @@ pub(super) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
 fn keep(uplinks: &[Candidate], best: Standing) -> Vec<bool> {
     let stays = |u: &Candidate| u.tier != Tier::Inbound && u.standing == best && u.kept;
     let any = uplinks.iter().any(stays);
-    let may = |u: &Candidate| stays(u) || (!any && best == Standing::Silent && u.standing == best);
+    let may = |u: &Candidate| stays(u) || (!any && best != Standing::Gone && u.standing == best);
     let outbound = uplinks.iter().filter(|u| u.tier != Tier::Inbound);
     let tier = outbound.filter(|u| may(u)).map(|u| u.tier).min();
     uplinks.iter().map(|u| may(u) && Some(u.tier) == tier).collect()
@@ -89,7 +91,7 @@ mod tests {
 
     /// Tier and standing of each uplink; which carry; whether one is usable.
     type Row<'a> = (&'a [(u32, Standing)], &'a [usize], bool);
-    use Standing::{Answering, Drained, Gone, Held, Probing, Proven, Silent};
+    use Standing::{Answering, Astray, Drained, Gone, Held, Probing, Proven, Silent};
 
     /// Given uplinks of these tiers (0: inbound) and standings, with the last two kept, then these
     /// carry in mode `keep`, and the same or nobody in mode `unreachable`.
@@ -122,6 +124,8 @@ mod tests {
             (&[(1, Silent), (1, Gone), (2, Gone)], &[0], false),
             (&[(0, Silent), (1, Gone), (2, Gone)], &[1], false),
             (&[(1, Silent), (1, Gone), (2, Answering)], &[2], false),
+            (&[(1, Astray), (1, Gone), (1, Gone)], &[0], false),
+            (&[(1, Gone), (1, Astray), (2, Silent)], &[2], false),
             (&[(1, Gone), (0, Proven), (2, Gone)], &[2], false),
             (&[(1, Gone), (0, Gone)], &[], false),
         ];

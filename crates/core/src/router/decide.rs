@@ -319,7 +319,8 @@ impl Router {
             Health::Held => Standing::Held,
             Health::Down if self.lines[index].is_heard(now) => Standing::Answering,
             Health::Down => Standing::Silent,
-            Health::NoCarrier | Health::NoAddress | Health::NoWay => Standing::Gone,
+            Health::NoWay => Standing::Astray,
+            Health::NoCarrier | Health::NoAddress => Standing::Gone,
             Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
