@@ -383,10 +383,10 @@ fn replacing_a_route_loses_no_lookup() {
         let (done, failed) = lookups.join().unwrap();
         eprintln!("{replaced} replacements, {done} lookups, {failed} failed");
         assert!(done > 1000 && replaced > 100);
-        // Under 35,000 replacements a second one lookup in three million fails, on a busy machine one
-        // in 27,000: likely it holds the old entry while the kernel marks it dead, and goes on behind
-        // it. A delete and an add would lose a fifth of them.
-        assert!(failed <= done / 1000, "{failed} of {done} lookups failed");
+        // Of seventy runs, with up to 120,000 replacements a second, most lost one lookup in three million,
+        // and the worst two one in 25,000: likely it held the old entry while the kernel marked it dead,
+        // and went on behind it. A delete and an add would lose a fifth of them.
+        assert!(failed <= done / 10_000, "{failed} of {done} lookups failed");
     });
 }
 
