@@ -21,7 +21,7 @@
 
 use crate::config::{Config, FirewallMode, Nat, UplinkConfig};
 use crate::net::{Family, IfName, Prefix};
-use crate::render::firewall::{Line, any_of, closed, plain};
+use crate::render::firewall::{Line, any_of, closed, devices, plain};
 use crate::render::mark;
 use crate::state::{Base, Chain, ChainKind, Hook};
 use alloc::collections::BTreeSet;
@@ -144,8 +144,7 @@ fn by_gateway(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
 /// What leaves by the gateway of an uplink that has it, but by an interface of another name: the device
 /// was renamed, and its routes went with it. Rules that know the new name are a moment away.
 fn renamed(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    let names = lines.iter().filter(|line| line.first);
-    let known = any_of(names.map(|line| format!("\"{}\"", line.uplink.ifname)).collect())?;
+    let known = devices(lines.iter())?;
     let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink);
     let closed: Vec<_> = outside.filter(|uplink| uplink.nat != Nat::Off).collect();
     let own = any_of(set(closed.iter().copied()))?;
@@ -169,17 +168,22 @@ fn set<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> Vec<String> {
     all
 }
 
-/// The address of an uplink elsewhere is refused whoever asked for it by this interface, unless it is
-/// here as well, or routed to an uplink that is.
-fn taken(config: &Config, line: &Line<'_>) -> Option<String> {
-    let ifname = line.uplink.ifname;
+/// The addresses of uplinks elsewhere that no provider of this interface routes to us.
+pub(super) fn elsewhere(config: &Config, ifname: IfName) -> BTreeSet<IpAddr> {
     let (here, elsewhere): (Vec<_>, Vec<_>) =
         config.uplinks.iter().partition(|uplink| uplink.ifname == ifname);
     let outside = elsewhere.into_iter().filter(|uplink| !config.is_inside(uplink));
     let routed: Vec<Prefix> = here.into_iter().flat_map(UplinkConfig::own_sources).collect();
     let is_routed = |address: &IpAddr| routed.iter().any(|own| own.contains(*address));
-    let taken = outside.flat_map(UplinkConfig::own_addresses).filter(IpAddr::is_ipv4);
-    let taken: BTreeSet<IpAddr> = taken.filter(|address| !is_routed(address)).collect();
+    let addresses = outside.flat_map(UplinkConfig::own_addresses).filter(IpAddr::is_ipv4);
+    addresses.filter(|address| !is_routed(address)).collect()
+}
+
+/// The address of an uplink elsewhere is refused whoever asked for it by this interface, unless it is
+/// here as well.
+fn taken(config: &Config, line: &Line<'_>) -> Option<String> {
+    let ifname = line.uplink.ifname;
+    let taken = elsewhere(config, ifname);
     let taken = any_of(taken.iter().map(ToString::to_string).collect())?;
     let there = "fib saddr . oif type != local";
     Some(format!("oifname \"{ifname}\" ct direction reply ip saddr {taken} {there} counter drop"))
@@ -209,9 +213,7 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let mut rules = vec!["rt ipsec exists accept".to_string()];
     // An answer for a host inside, while no route leads there: the default would send it back out.
     let outside = || lines.iter().filter(|line| !line.inside);
-    let devices = outside().filter(|line| line.first);
-    let devices = any_of(devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect());
-    rules.extend(devices.map(|devices| {
+    rules.extend(devices(outside()).map(|devices| {
         format!("iifname {devices} ct direction reply ct mark and {mask:#010x} != 0x00000000 counter drop")
     }));
     // Answers to what an uplink translated on its way out go inside. One of the router itself that would

@@ -252,6 +252,12 @@ pub(super) fn inside(config: &Config) -> Option<String> {
     networks::interfaces(config, |_| true)
 }
 
+/// The interfaces of these uplinks, each once, as nft writes them; `None` without any.
+pub(super) fn devices<'a>(lines: impl Iterator<Item = &'a Line<'a>>) -> Option<String> {
+    let first = lines.filter(|line| line.first);
+    any_of(first.map(|line| format!("\"{}\"", line.uplink.ifname)).collect())
+}
+
 /// One or several values as nft writes them; `None` without any.
 pub(super) fn any_of(mut values: Vec<String>) -> Option<String> {
     match values.len() {

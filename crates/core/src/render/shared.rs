@@ -17,7 +17,7 @@ use super::{default_by, mark};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::IfName;
-use crate::render::firewall::{Line, any_of, plain};
+use crate::render::firewall::{Line, any_of, devices, plain};
 use crate::render::{egress, inside};
 use crate::state::{Chain, RouteValue};
 use alloc::collections::BTreeSet;
@@ -241,12 +241,10 @@ pub(super) fn said(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
 /// `restored` gives a packet without a mark of ours the mark of its connection.
 pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
-    let devices = lines.iter().filter(|line| !line.inside && line.first);
-    let devices = devices.map(|line| format!("\"{}\"", line.uplink.ifname)).collect();
     let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
     let told = any_of(told.map(|address| address.to_string()).collect());
     let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
-    if let Some(uplinks) = any_of(devices) {
+    if let Some(uplinks) = devices(lines.iter().filter(|line| !line.inside)) {
         rules.push(format!("oifname {uplinks} meta l4proto icmp ct state related jump {SAID}"));
         rules.push(format!("oifname {uplinks} {others} {restored}"));
         rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));

@@ -4,13 +4,12 @@
 use super::{Line, Rules, WRAPPED};
 use crate::config::{Nat, UplinkConfig};
 use crate::net::{Family, IfName};
-use crate::render::egress::sources;
+use crate::render::egress::{elsewhere, sources};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// The interfaces of uplinks outside, each once.
 pub(super) fn outside(rules: &Rules<'_>) -> BTreeSet<IfName> {
@@ -79,10 +78,7 @@ pub(super) fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Ve
 /// Somebody asked for this address by this uplink: its provider routes it to us, but for the addresses
 /// of other uplinks.
 fn asked(rules: &Rules<'_>, chain: &str, line: &Line<'_>) -> Vec<String> {
-    let is_routed = |address: IpAddr| line.uplink.own_sources().any(|own| own.contains(address));
-    let taken = others(rules, line).flat_map(UplinkConfig::own_addresses);
-    let taken: BTreeSet<IpAddr> =
-        taken.filter(|address| address.is_ipv4() && !is_routed(*address)).collect();
+    let taken = elsewhere(rules.config, line.uplink.ifname);
     let reply = format!("{chain} -m conntrack --ctdir REPLY");
     let mut out: Vec<String> =
         taken.iter().map(|at| format!("{reply} --ctorigdst {at} -g rail-foreign")).collect();
