@@ -69,7 +69,7 @@ impl Router {
             let carried = self.saved.active.contains(name);
             let lacked = self.saved.verdicts.get(name).is_some_and(|health| health.lacks_device());
             if lacked && !carried && self.is_routed(index) {
-                self.lines[index].forget_verdict();
+                self.lines[index].retire();
             }
         }
     }

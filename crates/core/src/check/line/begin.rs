@@ -47,14 +47,10 @@ impl Line {
         };
     }
 
-    /// Stops probing, because nobody wants the uplink: what it was is no matter when it is wanted again.
+    /// Stops probing and forgets the verdict: nobody wants the uplink, or what was adopted says nothing
+    /// of it any more.
     pub fn retire(&mut self) {
         self.stop();
-        self.verdict = Verdict::Probing;
-    }
-
-    /// Nothing is known of it, whatever was adopted.
-    pub const fn forget_verdict(&mut self) {
         self.verdict = Verdict::Probing;
     }
 
