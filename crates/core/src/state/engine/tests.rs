@@ -126,20 +126,26 @@ fn a_rival_slows_us_down() {
     assert!(engine.trouble(START + MS * 60_000).iter().any(|t| t.contested));
 }
 
-/// Given a fight that has ended with our object in place, when nobody changes it any more, then the
-/// engine wakes a minute after the last repair, tells that it is over, and shows it no longer.
-#[test]
-fn a_fight_has_an_end() {
+/// Somebody has taken our object away until it was contested; the moment when its repair is due.
+fn fought() -> (Engine, Kernel, Instant) {
     let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
     let mut now = START;
-    for _ in 0..8 {
+    while kernel.changes <= FIGHT_REPAIRS + 1 {
         kernel.pass(&mut engine, now);
         kernel.pass(&mut engine, now);
         kernel.observed.routes.clear();
         now = now + MS * 10;
     }
     kernel.pass(&mut engine, now);
-    now = engine.deadline().unwrap();
+    let due = engine.deadline().unwrap();
+    (engine, kernel, due)
+}
+
+/// Given a fight that has ended with our object in place, when nobody changes it any more, then the
+/// engine wakes a minute after the last repair, tells that it is over, and shows it no longer.
+#[test]
+fn a_fight_has_an_end() {
+    let (mut engine, mut kernel, now) = fought();
     kernel.pass(&mut engine, now);
     kernel.pass(&mut engine, now);
     assert_eq!(kernel.observed.routes.len(), 1);
@@ -201,16 +207,7 @@ fn what_is_held_back_has_its_turn() {
 /// tried again as soon as any other: what was refused was no repair.
 #[test]
 fn a_refusal_uses_up_no_turn() {
-    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
-    let mut now = START;
-    while kernel.changes <= FIGHT_REPAIRS + 1 {
-        kernel.pass(&mut engine, now);
-        kernel.pass(&mut engine, now);
-        kernel.observed.routes.clear();
-        now = now + MS * 10;
-    }
-    kernel.pass(&mut engine, now);
-    now = engine.deadline().unwrap();
+    let (mut engine, mut kernel, now) = fought();
     kernel.refuse = true;
     kernel.pass(&mut engine, now);
     kernel.refuse = false;
