@@ -158,21 +158,25 @@ fn what_the_router_says_leaves_by_the_uplink_that_it_is_about() {
     });
 }
 
+/// The same world, with rules that the administrator loads.
+fn administered(format: &str) -> World {
+    let world = world(ROUTED, &format!("{ALLOW}mode = \"external\"\n"));
+    let text = world.rail.generate_firewall(format).unwrap();
+    let router = &world.topology.router;
+    if format == "iptables" {
+        // starts: iptables-restore
+        router.feed(Command::new("iptables-restore").arg("--noflush"), &text).unwrap();
+    } else {
+        router.nft(&text).unwrap();
+    }
+    world
+}
+
 #[test]
 fn so_it_does_with_rules_of_the_administrator() {
     isolated(|| {
-        for iptables in [false, true] {
-            let rest = format!("{ALLOW}mode = \"external\"\n");
-            let world = world(ROUTED, &rest);
-            let router = &world.topology.router;
-            if iptables {
-                let text = world.rail.generate_firewall("iptables").unwrap();
-                // starts: iptables-restore
-                router.feed(Command::new("iptables-restore").arg("--noflush"), &text).unwrap();
-            } else {
-                router.nft(&world.rail.generate_firewall("nft").unwrap()).unwrap();
-            }
-            all_are_heard(&world, if iptables { "iptables" } else { "nft" });
+        for format in ["nft", "iptables"] {
+            all_are_heard(&administered(format), format);
         }
     });
 }
@@ -227,17 +231,20 @@ fn a_question_for_a_host_inside_does_not_go_back_out() {
     isolated(|| {
         // given a host that may be asked from outside, and a network inside that is down / when it is
         // asked, and its network returns / then nothing remembers the question, and the next one from
-        // the same port is heard as it was asked
-        let world = world(ROUTED, ALLOW);
-        let net = &world.topology;
-        net.router.ip_batch("link set lan0 down\n").unwrap();
-        let asker = net.internet.enter(|| UdpSocket::bind("192.0.2.50:0")).unwrap();
-        assert_eq!(ask(&world, &asker), None);
-        let known = net.router.sh(&format!("conntrack -L -p udp -d {PUBLIC} 2>/dev/null")).unwrap();
-        assert_eq!(known, "");
-        net.router.ip_batch("link set lan0 up\n").unwrap();
-        net.wait_for_carrier().unwrap();
-        net.router.sh(&format!("ip route add {PUBLIC} via 192.168.1.10 dev lan0")).unwrap();
-        assert_eq!(ask(&world, &asker), Some("192.0.2.50".parse().unwrap()));
+        // the same port is heard as it was asked, whoever loads the rules
+        let worlds: [fn() -> World; 2] = [|| world(ROUTED, ALLOW), || administered("iptables")];
+        for begin in worlds {
+            let world = begin();
+            let net = &world.topology;
+            net.router.ip_batch("link set lan0 down\n").unwrap();
+            let asker = net.internet.enter(|| UdpSocket::bind("192.0.2.50:0")).unwrap();
+            assert_eq!(ask(&world, &asker), None);
+            let known = format!("conntrack -L -p udp -d {PUBLIC} 2>/dev/null");
+            assert_eq!(net.router.sh(&known).unwrap(), "");
+            net.router.ip_batch("link set lan0 up\n").unwrap();
+            net.wait_for_carrier().unwrap();
+            net.router.sh(&format!("ip route add {PUBLIC} via 192.168.1.10 dev lan0")).unwrap();
+            assert_eq!(ask(&world, &asker), Some("192.0.2.50".parse().unwrap()));
+        }
     });
 }
