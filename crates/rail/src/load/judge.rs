@@ -1,6 +1,7 @@
 //! Whether the parts of a configuration agree with each other, and what is legal
 //! but probably not meant.
 
+use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::uplink::Draft;
@@ -36,30 +37,14 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
         }
     }
     network::agree(reader, parts.networks, parts.uplinks, parts.mode);
-    let own = own_addresses(parts);
-    for target in parts.targets {
-        if own.contains(&IpAddr::V4(target.value)) {
-            let text = format!("the target {} is the router's own address", target.value);
-            reader.error(target.span.clone(), text).hint("it would always answer");
-        }
-        let address = IpAddr::V4(target.value);
-        let routed = parts.uplinks.iter().filter_map(|u| u.routed.as_ref());
-        let is_it = |all: &&At<Vec<Prefix>>| all.value.iter().any(|p| is_in(*p, address));
-        if let Some(list) = routed.into_iter().find(is_it) {
-            let text = format!("the target {} is in a network that is routed to us", target.value);
-            reader
-                .error(target.span.clone(), text)
-                .also(&list.span, "the network")
-                .hint("it says nothing of an uplink; take addresses on the internet");
-        }
-    }
+    targets(reader, parts);
     if parts.forwards.len() > MOST_FORWARDS {
         let text = format!("{} forwards are more than {MOST_FORWARDS}", parts.forwards.len());
         reader.error(file.place("forward"), text);
         return;
     }
     for (index, forward) in parts.forwards.iter().enumerate() {
-        if own.contains(&forward.value.to.ip()) {
+        if own_addresses(parts).any(|own| own.value.address == forward.value.to.ip()) {
             let text = format!("`to`: {} is the router's own address", forward.value.to.ip());
             reader.error(forward.to.clone(), text).hint("name a host inside");
         }
@@ -173,10 +158,35 @@ fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
 }
 
 /// The addresses that the router sets on itself.
-fn own_addresses(parts: &Parts<'_>) -> Vec<IpAddr> {
+/// Targets that answer whatever an uplink does: the default ones count when none is named.
+fn targets(reader: &mut Reader, parts: &Parts<'_>) {
+    let named = parts.targets.iter().map(|target| (target.value, Some(&target.span)));
+    let defaults = DEFAULT_TARGETS.iter().map(|target| (*target, None));
+    let defaults = defaults.filter(|_| parts.targets.is_empty());
+    for (target, span) in named.chain(defaults) {
+        let address = IpAddr::V4(target);
+        let word = if span.is_some() { "target" } else { "default target" };
+        if let Some(own) = own_addresses(parts).find(|own| own.value.address == address) {
+            let text = format!("the {word} {target} is the router's own address");
+            let place = span.unwrap_or(&own.span).clone();
+            reader.error(place, text).hint("it would always answer");
+        }
+        let mut routed = parts.uplinks.iter().filter_map(|u| u.routed.as_ref());
+        if let Some(list) = routed.find(|all| all.value.iter().any(|p| is_in(*p, address))) {
+            let text = format!("the {word} {target} is in a network that is routed to us");
+            let problem = reader.error(span.unwrap_or(&list.span).clone(), text);
+            if span.is_some() {
+                problem.also(&list.span, "the network");
+            }
+            problem.hint("it says nothing of an uplink; take addresses on the internet");
+        }
+    }
+}
+
+fn own_addresses<'a>(parts: &Parts<'a>) -> impl Iterator<Item = &'a At<Prefix>> {
     let outside = parts.uplinks.iter().flat_map(|u| u.address.iter().chain(&u.addresses));
     let inside = parts.networks.iter().filter_map(|n| n.address.as_ref());
-    outside.chain(inside).map(|a| a.value.address).collect()
+    outside.chain(inside)
 }
 
 fn forward_twice(
