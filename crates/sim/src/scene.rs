@@ -257,10 +257,23 @@ impl Scene {
 
     /// True if another uplink than `but` can carry new connections, and the router must know.
     pub fn has_alternative(&self, but: Option<usize>) -> bool {
+        self.is_alternative(but, Excuses::is_overdue)
+    }
+
+    /// The same where it does not matter whether notifications come.
+    pub fn has_alternative_though_blind(&self, but: usize) -> bool {
+        self.is_alternative(Some(but), Excuses::is_overdue_though_blind)
+    }
+
+    fn is_alternative(
+        &self,
+        but: Option<usize>,
+        is_overdue: fn(&Excuses, Instant, Instant, Duration) -> bool,
+    ) -> bool {
         let carries = |i: usize| self.config.uplinks[i].tier != Tier::Inbound;
         let is_well = |line: &Line| {
             line.class == Class::Perfect
-                && self.excuses.is_overdue(self.now, line.since, self.return_bound())
+                && is_overdue(&self.excuses, self.now, line.since, self.return_bound())
         };
         let mut lines = self.lines.iter().enumerate();
         lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(line))

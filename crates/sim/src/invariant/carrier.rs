@@ -19,7 +19,7 @@ impl Law for Carrier {
             let both = line.unplugged_since.zip(line.carrying_since);
             let Some(since) = both.map(|(out, carrying)| out.max(carrying)) else { continue };
             let is_late = scene.excuses.is_overdue_though_blind(scene.now, since, CARRIER);
-            if is_late && scene.has_alternative(Some(i)) {
+            if is_late && scene.has_alternative_though_blind(i) {
                 let name = &scene.config.uplinks[i].name;
                 return Err(format!("{name} has no carrier since {since} and still gets connections"));
             }
