@@ -112,7 +112,10 @@ pub fn install_over(config: &Path, text: &str, loaded: &str) -> io::Result<Optio
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(e) => return Err(e),
     };
-    let is_edit = !there.is_empty() && there != text.as_bytes() && there != loaded.as_bytes();
+    if there == text.as_bytes() {
+        return Ok(None);
+    }
+    let is_edit = !there.is_empty() && there != loaded.as_bytes();
     let kept = is_edit.then(|| keep_beside(config, UNLOADED, &there)).transpose()?;
     install(config, text)?;
     Ok(kept)

@@ -263,6 +263,30 @@ fn an_edited_file_on_trial_goes_back() {
     assert!(!is_on_trial(&bench) && !rejected.exists());
 }
 
+/// Given a configuration file that cannot be replaced, when another text is applied, then it is in
+/// use, and nobody says that it was installed; when that is rolled back, then nothing is to be said,
+/// for the file has that text.
+#[test]
+fn what_could_not_be_installed_is_not_said_to_be() {
+    let mut bench = Bench::new("install");
+    let file = bench.dir.join("rail.toml");
+    let name = file.display();
+    bench.start(&format!("mount --bind {name} {name} && mount -o remount,ro,bind {name}"), &[]);
+    let edited = CONFIG.replace("isp2", "cable");
+    let command = serde_json::json!({
+        "command": "apply", "text": edited, "name": file, "by": "me",
+    });
+    let answer = bench.ask("rail.sock", &command.to_string());
+    let told = "is in use, but the next start takes the file of before";
+    assert!(answer.starts_with("{\"ok\":true") && answer.contains(told), "{answer}");
+    assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("cable"));
+    assert!(!bench.log().contains("installed a configuration"), "{}", bench.log());
+    let answer = bench.ask("rail.sock", r#"{"command":"rollback","by":"me"}"#);
+    assert!(answer.starts_with("{\"ok\":true") && !answer.contains("next start"), "{answer}");
+    assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("isp2"));
+    assert_eq!(fs::read_to_string(&file).unwrap(), CONFIG);
+}
+
 /// Given a state directory whose files of before are damaged, or whose disk takes nothing, when a
 /// daemon starts, then it works.
 #[test]

@@ -316,17 +316,22 @@ impl Daemon {
 
     fn installed(&mut self, asked: Asked, judged: Judged, result: Installed) {
         self.is_changing = false;
+        self.take(&judged);
         let warnings = match result {
-            Ok(unloaded) => self.note_unloaded(unloaded),
+            Ok(unloaded) => {
+                let warnings = self.note_unloaded(unloaded);
+                let Origin { by, how, .. } = asked.origin.clone();
+                self.tell(&Notice::Installed { by, how });
+                warnings
+            }
             Err(text) => {
-                let text = format!("{text}; the next start takes the file of before");
+                let text = format!(
+                    "{text}; the configuration is in use, but the next start takes the file of before"
+                );
                 self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
                 vec![text]
             }
         };
-        self.take(&judged);
-        let Origin { by, how, .. } = asked.origin.clone();
-        self.tell(&Notice::Installed { by, how });
         self.parts.revisions.taken(clock::now(), judged.version, asked.origin);
         self.keep(Some(Answer { id: asked.id, warnings }));
     }
