@@ -4,7 +4,7 @@ use super::choose::{Candidate, Standing, choose};
 use super::void::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
-use crate::config::{NoUplink, Tier};
+use crate::config::Tier;
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
@@ -345,7 +345,7 @@ impl Router {
             return;
         }
         if !any && !self.lost_all {
-            let kept = self.config.router.no_uplink == NoUplink::Keep;
+            let kept = self.facts.uplinks.iter().any(|fact| fact.active);
             out.push(Output::Notice(Notice::NoUplink { kept }));
         }
         self.lost_all = !any;

@@ -137,7 +137,11 @@ impl Router {
         match self.facts.uplinks[index].health {
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled if self.file.uplinks[index].enabled => {
-                "when its time is over, or by `rail enable`".into()
+                let over = self.saved.overrides.get(&self.file.uplinks[index].name);
+                match over.and_then(|over| over.until) {
+                    Some(_) => "when its time is over, or by `rail enable`".into(),
+                    None => "by `rail enable`".into(),
+                }
             }
             Health::Disabled => "when it is enabled in the configuration".into(),
             Health::Absent => "when the interface appears".into(),

@@ -9,6 +9,10 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
     if status.uplinks.iter().all(|u| u.health == Health::Disabled) {
         return (Colour::Red, "NO USABLE UPLINK: all are disabled".into());
     }
+    let is_idle = |u: &UplinkStatus| u.health == Health::Disabled || u.role == Role::Inbound;
+    if !has_usable_uplink(status) && status.uplinks.iter().all(is_idle) {
+        return (Colour::Red, "NO USABLE UPLINK: only inbound ones are enabled".into());
+    }
     if !has_usable_uplink(status) {
         return (Colour::Red, no_usable_uplink(status));
     }
@@ -94,5 +98,11 @@ mod tests {
         assert_eq!(headline(&status).1, "NO USABLE UPLINK for 2 s; new connections are refused");
         status.uplinks[0].health = Health::Disabled;
         assert_eq!(headline(&status).1, "NO USABLE UPLINK: all are disabled");
+        let mut inbound = status.uplinks[0].clone();
+        (inbound.health, inbound.role) = (Health::Up, Role::Inbound);
+        status.uplinks.push(inbound);
+        assert_eq!(headline(&status).1, "NO USABLE UPLINK: only inbound ones are enabled");
+        status.uplinks.remove(0);
+        assert_eq!(headline(&status).1, "1 uplink: 1 inbound");
     }
 }

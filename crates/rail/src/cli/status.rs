@@ -60,7 +60,8 @@ fn as_lines(value: &Value, compact: bool) -> String {
 /// True if an uplink can carry new connections; where all are inbound, if one of those can.
 pub(super) fn has_usable_uplink(status: &Status) -> bool {
     let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
-    let only_inbound = enabled().all(|u| u.role == Role::Inbound);
+    // If the file has others, and they are disabled, then nothing carries new connections.
+    let only_inbound = status.uplinks.iter().all(|u| u.role == Role::Inbound);
     enabled().any(|u| (only_inbound || u.role != Role::Inbound) && u.health.is_usable())
 }
 

@@ -83,6 +83,7 @@ fn a_disabled_uplink_returns_at_its_time() {
     let uplink = world.router.status(world.now).uplinks[1].clone();
     assert_eq!(uplink.cause, "disabled by alice until 12:00");
     assert_eq!(uplink.said.unwrap().left_s, Some(1));
+    assert_eq!(uplink.returns, "when its time is over, or by `rail enable`");
     world.run(MS * 6000, all);
     assert_eq!(world.health(), [Health::Up, Health::Up]);
     assert_eq!(world.active(), [true, true]);
@@ -90,6 +91,24 @@ fn a_disabled_uplink_returns_at_its_time() {
     // It begins like one that is new: nothing was wrong with it.
     let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
     assert!(!world.notices.iter().any(|(_, notice)| is_down(notice)));
+}
+
+/// Given uplinks that are all disabled by command, then none is kept, and the news says so; each
+/// returns by command alone.
+#[test]
+fn where_all_are_disabled_nothing_is_kept() {
+    let mut world = World::new(uplinks(&[1, 1]));
+    world.run(MS * 3000, all);
+    for uplink in ["isp1", "isp2"] {
+        say(&mut world, uplink, Action::Disable, None);
+    }
+    world.run(MS * 100, all);
+    assert_eq!(world.active(), [false, false]);
+    let is_none = |n: &Notice| matches!(n, Notice::NoUplink { kept: false });
+    assert!(world.notices.iter().any(|(_, notice)| is_none(notice)));
+    for uplink in world.router.status(world.now).uplinks {
+        assert_eq!(uplink.returns, "by `rail enable`");
+    }
 }
 
 /// Given what was said of uplinks, when the machine boots, then what has a time is over; when a
