@@ -103,6 +103,8 @@ pub struct Purge {
     /// Connections whose original destination lies here stay: they came in by this uplink
     /// (its own address), or go to the inside.
     pub keep_destinations: Vec<Prefix>,
+    /// [`Output::Spare`] calls it off: these connections go because the uplink is dead.
+    pub yields: bool,
 }
 
 /// No uplink has this number: the purge of connections that belong to none.

@@ -46,6 +46,7 @@ fn first_uplink() -> Purge {
         which: Which::Movable,
         keep_sources: vec!["192.0.2.9".parse().unwrap()],
         keep_destinations: vec!["192.0.2.9/32".parse().unwrap(), "10.8.0.0/16".parse().unwrap()],
+        yields: true,
     }
 }
 

@@ -57,6 +57,7 @@ pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge
         which: Which::Movable,
         keep_sources: outside.map(|(_, prefix)| prefix.address).chain(configured).collect(),
         keep_destinations,
+        yields: true,
     }
 }
 

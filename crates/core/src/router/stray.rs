@@ -32,6 +32,7 @@ impl Router {
             which: Which::All,
             keep_sources: Vec::new(),
             keep_destinations: Vec::new(),
+            yields: false,
         };
         self.strays_asked = true;
         out.push(Output::Purge(purge));

@@ -68,7 +68,7 @@ impl Router {
         for void in new {
             let keep = settle::purge(&self.config, &self.observed, void.uplink);
             let (mark, mask, which) = (void.mark, void.mask, void.which);
-            let purge = Purge { mark, mask, which, ..keep };
+            let purge = Purge { mark, mask, which, yields: false, ..keep };
             self.ask_for(Deletion { purge, reason: Reason::Void(void), refusals: 0 }, out);
         }
     }

@@ -217,6 +217,7 @@ mod tests {
             which: Which::Movable,
             keep_sources: vec!["192.0.2.9".parse().unwrap()],
             keep_destinations: vec!["192.0.2.9/32".parse().unwrap()],
+            yields: true,
         };
         let moves = |c: &Connection, p: &Purge| is_meant(c, p);
         assert!(moves(&connection("10.0.0.2", "198.51.100.7", 0), &purge));
@@ -240,6 +241,7 @@ mod tests {
                 which,
                 keep_sources: Vec::new(),
                 keep_destinations: Vec::new(),
+                yields: false,
             };
             is_meant(&connection(source, destination, status), &purge)
         };

@@ -15,7 +15,7 @@ use rail_core::beside::Findings;
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
 use rail_core::time::Duration;
-use rail_core::{Purge, Saved, Which};
+use rail_core::{Purge, Saved};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::collections::BTreeMap;
@@ -134,9 +134,10 @@ impl Workers {
 
     /// Hands in a purge.
     pub(super) fn purge(&mut self, purge: Purge) {
-        let called_off = match purge.which {
-            Which::Movable => CalledOff::clone(self.called_off.entry(purge.uplink).or_default()),
-            Which::From(_) | Which::At(_) | Which::All => CalledOff::default(),
+        let called_off = if purge.yields {
+            CalledOff::clone(self.called_off.entry(purge.uplink).or_default())
+        } else {
+            CalledOff::default()
         };
         if let Some(purges) = &self.purges {
             // As above.

@@ -11,7 +11,7 @@ use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
 use rail_core::state::{Neighbour, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
-use rail_core::{Input, Output, Purge, Which};
+use rail_core::{Input, Output, Purge};
 use std::net::{IpAddr, Ipv4Addr};
 
 impl World {
@@ -311,10 +311,7 @@ impl World {
 
     /// Calls off the deletions of an uplink's connections that have not begun.
     fn spare(&mut self, uplink: UplinkId) {
-        let is_spared = |event: &Event| {
-            matches!(event, Event::Purge(_, purge)
-                if purge.uplink == uplink && purge.which == Which::Movable)
-        };
+        let is_spared = |event: &Event| matches!(event, Event::Purge(_, purge) if purge.uplink == uplink && purge.yields);
         let count = self.events.len();
         self.events.retain(|_, event| !is_spared(event));
         for _ in self.events.len()..count {
