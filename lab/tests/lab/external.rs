@@ -1,11 +1,13 @@
 //! Mode `external`: rules that the real tools have loaded do what our own table does.
 
+use crate::ways::{FAR, beside_a_vpn, client, far};
 use rail_lab::flows::{Protocol, spread};
+use rail_lab::traffic::UDP_PORT;
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, ConnectorReport, Fault, Flows, Plan, Servers, World,
-    figures, long, timed, topology,
+    eventually, figures, isolated, long, timed, topology,
 };
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -163,5 +165,58 @@ fn iptables_rules_serve() {
                 assert_eq!(rules(), before);
             }
         });
+    });
+}
+
+/// Conversations of a host inside with one behind a VPN, and the other way round.
+fn outlive_their_vpn(format: &str) {
+    let world = beside_a_vpn("[firewall]\nmode = \"external\"\n");
+    let net = &world.topology;
+    let text = world.rail.generate_firewall(format).unwrap();
+    if format == "nft" {
+        net.router.nft(&text).unwrap();
+    } else {
+        let mut program = Command::new("iptables-restore");
+        net.router.feed(program.arg("--noflush"), &text).unwrap();
+    }
+    let vpn = &net.network("vpn").node;
+    let _far = far(vpn);
+    net.router.sh(&format!("ip route add {FAR} via 10.8.1.10 dev vpn0")).unwrap();
+    let host = |port| {
+        let socket = net.client.enter(|| UdpSocket::bind((client(), port))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        socket
+    };
+    let (asks, answers) = (host(5060), host(5070));
+    let peer = vpn.enter(|| UdpSocket::bind((FAR, 6666))).unwrap();
+    peer.send_to(b"?", (client(), 5070)).unwrap();
+    answers.recv(&mut [0; 8]).unwrap();
+    let seen = || {
+        answers.send_to(b"!", (FAR, 6666)).unwrap();
+        asks.send_to(b"register", (FAR, UDP_PORT)).unwrap();
+        let mut reply = [0; 64];
+        let length = asks.recv(&mut reply).unwrap_or(8).max(8);
+        String::from_utf8_lossy(&reply[8..length]).into_owned()
+    };
+    eventually(Duration::from_secs(5), "an answer through the VPN", || {
+        let seen = seen();
+        if seen == client().to_string() { Ok(()) } else { Err(seen) }
+    });
+    net.router.sh(&format!("ip route del {FAR}")).unwrap();
+    eventually(Duration::from_secs(15), "an answer by an uplink", || {
+        let seen = seen();
+        if seen.starts_with("100.64.") { Ok(()) } else { Err(seen) }
+    });
+    assert_eq!(net.wrong_sources().unwrap(), 0, "{format}: {}", net.strange_packets());
+}
+
+#[test]
+fn conversations_go_on_by_an_uplink_when_their_vpn_goes() {
+    isolated(|| {
+        // given conversations through a VPN that never pause, begun inside and beyond it / when the VPN
+        // goes / then they go on by an uplink, and nothing leaves by it untranslated, whoever's the rules are
+        for format in ["nft", "iptables"] {
+            outlive_their_vpn(format);
+        }
     });
 }

@@ -11,12 +11,12 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
 /// A server that the VPN reaches, too.
-const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
+pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 50);
 const FORWARD: &str = "[firewall]\nallow = [\"tcp 2222\"]\n\
     [[forward]]\nprotocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
 
 /// Two uplinks, and a VPN that the configuration does not name: `vpn0`, its other end 10.8.1.10.
-fn beside_a_vpn(rest: &str) -> World {
+pub(crate) fn beside_a_vpn(rest: &str) -> World {
     let text = ConfigText { rest: rest.into(), ..ConfigText::default() };
     let plan = Plan { networks: vec!["vpn"], ..Plan::new(2) };
     let topology = Topology::build(&plan).unwrap();
@@ -46,12 +46,12 @@ fn seen(from: &Node, source: Ipv4Addr, to: &str) -> Result<Ipv4Addr, String> {
 }
 
 /// Servers behind a VPN, with an address that the internet has, too.
-fn far(vpn: &Node) -> Servers {
+pub(crate) fn far(vpn: &Node) -> Servers {
     vpn.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
     Servers::start(vpn, &[FAR]).unwrap()
 }
 
-fn client() -> Ipv4Addr {
+pub(crate) fn client() -> Ipv4Addr {
     Ipv4Addr::new(192, 168, 1, 10)
 }
 

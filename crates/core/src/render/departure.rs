@@ -26,6 +26,9 @@ pub(super) fn chain(config: &Config, lines: &[Line<'_>]) -> Chain {
     let mut rules = Vec::new();
     if !lines.is_empty() {
         rules.push("rt ipsec exists accept".into());
+        // One that began before this table, and has no answer yet, cannot be translated any more. With the
+        // mark of an uplink it would be refused as long as it sends.
+        rules.push("ct status confirmed accept".into());
     }
     rules.extend(lines.iter().flat_map(|line| to_gateway(config, line)));
     let outside = || lines.iter().filter(|line| !line.inside);

@@ -123,6 +123,11 @@ fn mangle(rules: &Rules<'_>) -> String {
     out.push(format!("rail-restore -m mark ! --mark 0x0/{mask} -j RETURN"));
     out.push(format!("rail-restore {UNWRAPPED} -j RETURN"));
     out.extend(forged(rules));
+    // Only a first packet says whose its connection is. With the mark of an uplink a connection that began
+    // elsewhere, through a VPN for example, could leave untranslated, or be refused as long as it sends.
+    for chain in ["rail-restore", "rail-pin"] {
+        out.push(format!("{chain} -m conntrack --ctstatus CONFIRMED -j RETURN"));
+    }
     out.push(format!("rail-pin {WRAPPED} -j RETURN"));
     for line in rules.lines {
         let (ifname, mark) = (line.uplink.ifname, &line.mark);

@@ -244,3 +244,24 @@ fn wildcards_of_iptables_are_found() {
     config.uplinks[1].ifname = "wan+".parse().unwrap();
     assert_eq!(external::wildcard(&config).unwrap().as_str(), "wan+");
 }
+
+/// Given uplinks, then no rules give a connection that is known an uplink's mark.
+#[test]
+fn first_packets_alone_are_pinned() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    let text = chains(&config, &facts(&config, &[0]), &["translate"]);
+    let known = text.find("    ct status confirmed accept\n").expect("known connections pass");
+    assert!(known < text.find("ct mark set").unwrap(), "{text}");
+    config.firewall.mode = FirewallMode::External;
+    for family in [Family::V4, Family::V6] {
+        let text = external::iptables(&config, &Saved::default(), family);
+        for chain in ["rail-restore", "rail-pin"] {
+            let own = alloc::format!("-A {chain} ");
+            let rules: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix(&*own)).collect();
+            let known = |rule: &&str| *rule == "-m conntrack --ctstatus CONFIRMED -j RETURN";
+            let known = rules.iter().position(known).expect("known connections return");
+            let pin = rules.iter().position(|rule| rule.contains("CONNMARK --set-xmark"));
+            assert!(known < pin.unwrap(), "{text}");
+        }
+    }
+}
