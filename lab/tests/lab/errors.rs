@@ -2,6 +2,7 @@
 //! hosts that are asked by their own address: by which uplink they leave, and with whose source.
 
 use crate::shared::{ONE_PORT, put_on_one_switch};
+use crate::ways::beside_a_vpn;
 
 use rail_lab::{
     ConfigText, Plan, Rail, Servers, Topology, World, figures, isolated, topology, try_eventually,
@@ -196,6 +197,32 @@ fn what_the_router_says_has_no_other_address_of_the_port() {
         topology.router.sh("ip addr add 192.168.100.2/24 dev wan1").unwrap();
         let text = config(&topology, ROUTED, ALLOW);
         all_are_heard(&begin(topology, &text), "a modem");
+    });
+}
+
+#[test]
+fn what_the_router_says_keeps_the_source_that_a_route_names() {
+    isolated(|| {
+        // given a route of others by an uplink with an inside source, as IPsec's policies have, and
+        // packets from there that no uplink brings / when they come to their end at the router / then what
+        // the router says has that source, or it would miss the policy
+        let world = beside_a_vpn("");
+        let net = &world.topology;
+        net.router.set("net/ipv4/conf/vpn0/rp_filter", "0").unwrap();
+        net.router.ip_batch("rule add priority 220 lookup 220\n").unwrap();
+        let way = "10.9.9.0/24 via 100.64.1.1 dev wan1 src 192.168.1.1 table 220";
+        net.router.sh(&format!("ip route add {way}")).unwrap();
+        net.router
+            .nft(
+                "table inet heard {\n set from {\n type ipv4_addr\n flags dynamic\n }\n chain c {\n\
+                 type filter hook output priority 0\n icmp type time-exceeded add @from { ip saddr }\n }\n}\n",
+            )
+            .unwrap();
+        let remote = &net.network("vpn").node;
+        remote.ip_batch("addr add 10.9.9.9/32 dev lo\n").unwrap();
+        let _ = remote.sh("ping -n -q -c 3 -i 0.2 -W 1 -t 1 -I 10.9.9.9 192.168.1.10");
+        let said = net.router.sh("nft list set inet heard from").unwrap();
+        assert!(said.contains("elements = { 192.168.1.1 }"), "{said}");
     });
 }
 

@@ -133,8 +133,8 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
                 "nobody that we know of",
             ),
             "net/ipv4/icmp_errors_use_inbound_ifaddr" => (
-                "what the router says about a packet has an address of the interface that the packet came \
-                 in by, and so leaves by that uplink",
+                "in mode `external`: what the router says about a packet has an address of the interface that \
+                 the packet came in by, and so leaves by that uplink",
                 "nobody that we know of",
             ),
             "net/ipv4/fib_multipath_hash_policy" => (

@@ -208,8 +208,9 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
     homes
 }
 
-/// What the router says about a packet of an uplink's connection has an address of the interface that
-/// the packet came in by, and that may be another uplink's, or a modem's. It gets that of the uplink.
+/// What the router says about a packet of an uplink's connection has the source that a route without a
+/// mark gives, of any uplink or a modem's network. It gets that of the uplink, but where IPsec will wrap
+/// it: with another source it would miss its policy.
 ///
 /// A chain of its own, so that the rule of an uplink stands while others come and go.
 pub(super) fn said(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
@@ -223,8 +224,12 @@ pub(super) fn said(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
             "ct mark and {mask:#010x} == {mark:#010x} ip saddr != {own} ip saddr set {source}"
         ))
     });
-    let rules: Vec<String> = rules.collect();
-    (!rules.is_empty()).then(|| plain(SAID.into(), rules))
+    let mut rules: Vec<String> = rules.collect();
+    if rules.is_empty() {
+        return None;
+    }
+    rules.insert(0, "rt ipsec exists accept".into());
+    Some(plain(SAID.into(), rules))
 }
 
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:

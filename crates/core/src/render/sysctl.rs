@@ -21,9 +21,6 @@ const GLOBAL: &[Setting] = &[
     // packet's mark: a mark leads outside before `main` is asked, and a host inside would never
     // hear of it. What is for the outside gets the mark of its connection in the chain `own`.
     Setting { path: "net/ipv4/fwmark_reflect", value: "0" },
-    // And it must bear an address of the interface that the packet came in by. Without this the source
-    // comes from a route that knows no mark, and is that of any uplink.
-    Setting { path: "net/ipv4/icmp_errors_use_inbound_ifaddr", value: "1" },
     // Most packets of a router are not for its own sockets: asking those first costs every
     // forwarded packet a lookup (kernel: Documentation/networking/ip-sysctl.rst).
     Setting { path: "net/ipv4/ip_early_demux", value: "0" },
@@ -32,6 +29,12 @@ const GLOBAL: &[Setting] = &[
     // A router forwards. It comes last, after filter, routes and rules are in.
     Setting { path: FORWARDING, value: "1" },
 ];
+
+/// Where rules for iptables may stand. What the router says takes its source from a route that knows no
+/// mark, and so from any uplink, unless it has an address of the interface that the packet came in by. The chain
+/// `said` of the nft rules needs none of this, and what IPsec will wrap must not have it: with another source it would
+/// miss its policy, and leave in the clear.
+const EXTERNAL: Setting = Setting { path: "net/ipv4/icmp_errors_use_inbound_ifaddr", value: "1" };
 
 /// Settings of each uplink's interface.
 const PER_UPLINK: &[Setting] = &[
@@ -79,7 +82,7 @@ pub fn is_known(path: &str) -> bool {
     let is_device =
         |(ifname, key): (&str, &str)| ifname.parse::<IfName>().is_ok() && of_device(key);
     path == MULTIPATH_HASH
-        || GLOBAL.iter().any(|setting| setting.path == path)
+        || GLOBAL.iter().chain([&EXTERNAL]).any(|setting| setting.path == path)
         || device.is_some_and(is_device)
 }
 
@@ -114,7 +117,8 @@ fn wanted(
     if config.uplinks.iter().any(silent) {
         all.push((format!("net/ipv4/conf/all/{REDIRECTS}"), "0".into()));
     }
-    all.extend(GLOBAL.iter().map(|s| (s.path.into(), s.value.into())));
+    let external = (config.firewall.mode == FirewallMode::External).then_some(&EXTERNAL);
+    all.extend(external.into_iter().chain(GLOBAL).map(|s| (s.path.into(), s.value.into())));
     all
 }
 

@@ -85,3 +85,31 @@ fn addresses_of_others_are_kept_until_ours_is_gone() {
     assert!(given_back.unwrap() > gone, "{steps:?}");
     assert_eq!((state.sysctls[path].as_str(), state.addresses.len()), ("0", 0));
 }
+
+/// Given a setting that an earlier version changed, and this one does not with such a firewall, then it is
+/// read, and what stood there before is put back.
+#[test]
+fn a_setting_that_is_needed_no_more_goes_back() {
+    let path = "net/ipv4/icmp_errors_use_inbound_ifaddr";
+    let mut config = uplinks(&[1, 1]);
+    assert!(sysctl_paths(&config).iter().any(|known| known == path));
+    config.firewall.mode = crate::config::FirewallMode::Basic;
+    assert!(sysctl_paths(&config).iter().all(|known| known != path));
+    let mut state = kernel(&config);
+    state.sysctls = sysctl_paths(&config).into_iter().map(|path| (path, "1".into())).collect();
+    state.sysctls.insert(path.into(), "1".into());
+    let mut saved = Saved { boot_id: "boot".into(), ..Saved::default() };
+    saved.sysctls.insert(path.into(), "0".into());
+    let mut router = Router::new(config, saved, "boot".into(), [3; 16]);
+    let mut out = Vec::new();
+    router.start(START, &mut out);
+    let watched = out.iter().filter_map(|output| match output {
+        Output::Watch(watch) => Some(&watch.sysctls),
+        _ => None,
+    });
+    assert!(watched.last().unwrap().iter().any(|known| known == path));
+    let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
+    router.handle(START, seen, &mut Vec::new());
+    passes(&mut router, &mut state);
+    assert_eq!(state.sysctls[path], "0");
+}
