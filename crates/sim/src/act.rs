@@ -62,6 +62,7 @@ impl World {
                 self.note("reload".into());
                 self.retier();
                 self.extend();
+                self.extend_last();
                 let config = Box::new(self.scene.config.clone());
                 self.deliver(Input::Reload(config));
             }
@@ -107,6 +108,32 @@ impl World {
             first.addresses.push(further);
         }
         let text = format!("FAULT {} has {} more addresses", first.name, first.addresses.len());
+        self.note(text);
+        self.touch();
+    }
+
+    /// In some worlds each reload gives the last uplink, which stands by, one more address or exemption:
+    /// its own rules change, and it stays the same uplink.
+    fn extend_last(&mut self) {
+        let is_heard = self.node.router.is_some() && !self.node.is_paused;
+        let Some(last) =
+            self.scene.config.uplinks.last_mut().filter(|_| self.extends_last && is_heard)
+        else {
+            return;
+        };
+        let (addresses, exemptions) = (last.addresses.len(), last.no_nat.len());
+        if addresses + exemptions >= MOST_FURTHER {
+            return;
+        }
+        if addresses > exemptions {
+            last.no_nat.push(prefix(&format!("198.18.{exemptions}.0/24")));
+        } else {
+            last.addresses.push(prefix(&format!("100.64.9.{}/32", 10 + addresses)));
+        }
+        let text = format!(
+            "FAULT {} has one more address or exemption: {addresses} {exemptions}",
+            last.name
+        );
         self.note(text);
         self.touch();
     }

@@ -97,19 +97,21 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
         rival::occupy(&mut scenario.kernel, &scenario.config, 1);
     }
     let (extends, in_turn) = (seed % 16 == 10, seed % 32 == 10);
-    if extends {
+    let extends_last = seed % 16 == 14;
+    if extends || extends_last {
         scenario.stand_by();
     }
     if in_turn {
         scenario.stand_by_in_turn();
     }
     let mut world = World::new(dice, scenario);
-    if in_turn {
+    if in_turn || extends_last {
         world.trouble.hang_permille = 500;
     }
     world.stands_long = seed % 16 == 13;
     world.retiers = seed % 4 == 3;
     world.extends = extends;
+    world.extends_last = extends_last;
     if let Some(kept) = kept {
         world.trace.kept = kept;
     }

@@ -234,6 +234,8 @@ pub struct Scene {
     pub withdrawing: bool,
     /// An `nft` child of ours runs.
     pub is_writing: bool,
+    /// The last one was refused.
+    pub are_rules_refused: bool,
     /// The state that is on the disk.
     pub disk: Saved,
 }

@@ -93,6 +93,8 @@ pub struct World {
     pub(crate) retiers: bool,
     /// Reloads give the first uplink further addresses.
     pub(crate) extends: bool,
+    /// Reloads give the last uplink further addresses and exemptions.
+    pub(crate) extends_last: bool,
     events: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     laws: Laws,
@@ -129,6 +131,7 @@ impl World {
             is_damaged: false,
             withdrawing: false,
             is_writing: false,
+            are_rules_refused: false,
             disk: Saved::default(),
         };
         let mut world = Self {
@@ -147,6 +150,7 @@ impl World {
             stands_long: false,
             retiers: false,
             extends: false,
+            extends_last: false,
             events: BTreeMap::new(),
             sequence: 0,
             laws: Laws::all(),
@@ -310,6 +314,7 @@ impl World {
         }
         self.node.kill();
         self.scene.is_writing = false;
+        self.scene.are_rules_refused = false;
         self.scene.is_running = false;
         self.scene.sockets.clear();
         self.note("the daemon is killed".into());

@@ -184,3 +184,33 @@ fn one_that_the_rules_do_not_know_leaves_the_buckets_to_another() {
         }
     });
 }
+
+#[test]
+fn a_standby_whose_own_rules_change_takes_over_by_the_old_ones() {
+    timed(|| {
+        // given a standby, one more address on its interface or a reload that exempts destinations, and
+        // an nft that is slow to load its new rules or refuses them / when the first uplink dies / then new
+        // connections go by the standby at once, translated; the rules are as wanted when nft goes on
+        for (what, is_reload) in [("hang", false), ("refuse", false), ("refuse", true)] {
+            let text = ConfigText { tiers: vec!["1", "2"], ..ConfigText::default() };
+            let (world, slow) = begin(&Plan::new(2), &text);
+            slow.begin(what);
+            if is_reload {
+                let name = "name = \"isp2\"\n";
+                let exempting = format!("{name}no_nat = [\"10.77.0.0/16\"]\n");
+                let config = world.topology.config(&text);
+                assert!(config.contains(name), "{config}");
+                world.rail.reload(&config.replace(name, &exempting)).unwrap();
+            } else {
+                // starts: ip
+                world.topology.router.sh("ip addr add 100.64.2.77/24 dev wan2").unwrap();
+            }
+            cut(&world, &slow);
+            let status = world.rail.status().unwrap();
+            assert_eq!(status["uplinks"][1]["share"], 1.0, "{what}: {status}");
+            slow.release();
+            world.rail.wait_settled(Duration::from_secs(20)).unwrap();
+            assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+        }
+    });
+}

@@ -11,7 +11,7 @@
 use super::firewall::{Line, base, by, set_mark};
 use super::{exempt, forward, inside as beside, mark, shared};
 use crate::config::{Config, Nat, UplinkConfig};
-use crate::state::{Chain, ChainKind, Hook};
+use crate::state::{Chain, ChainKind, Hook, Sender};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -81,6 +81,21 @@ fn to_neighbours(line: &Line<'_>) -> Option<String> {
 fn elsewhere(line: &Line<'_>) -> Option<String> {
     let is_translated = source(line.uplink).is_some();
     is_translated.then(|| format!("{} meta nfproto ipv4 masquerade", by(line)))
+}
+
+/// The mark of an uplink, and what leaves under it.
+pub(super) fn sender(config: &Config, line: &Line<'_>) -> (u32, Sender) {
+    let uplink = line.uplink;
+    let sender = Sender {
+        ifname: uplink.ifname,
+        gateway: uplink.gateway,
+        address: uplink.address.address,
+        nat: uplink.nat,
+        mask: config.ranges.mark_mask,
+        own: uplink.own_sources().collect(),
+        exempt: uplink.no_nat.clone(),
+    };
+    (mark(config, line.id), sender)
 }
 
 /// The source of what leaves; `None`: any.

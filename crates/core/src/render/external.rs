@@ -38,7 +38,7 @@ fn ids(config: &Config, saved: &Saved) -> Vec<UplinkId> {
 /// One table for `nft -f`; loaded again it replaces itself.
 pub fn nft(config: &Config, saved: &Saved) -> String {
     let uplinks = ids(config, saved).into_iter().map(UplinkFacts::new).collect();
-    let Firewall { chains } = firewall::render(config, &Facts { uplinks, ..Facts::default() });
+    let Firewall { chains, .. } = firewall::render(config, &Facts { uplinks, ..Facts::default() });
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n");
     text += &format!("table inet {TABLE} {{\n");
     for chain in &chains {

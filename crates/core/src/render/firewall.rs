@@ -111,7 +111,8 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
     }
     chains.push(forward(config, facts, &lines));
     chains.extend(egress::chains(config, &lines));
-    Firewall { chains }
+    let senders = lines.iter().map(|line| departure::sender(config, line));
+    Firewall { chains, senders: senders.collect() }
 }
 
 pub(super) fn base(

@@ -6,8 +6,8 @@
 //! transaction may outlast its pass: see `lanes`.
 
 use super::{
-    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource,
-    RouteValue, Scope, State, Step, diff,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Firewall, Key, Memory, Observed, OpError, Plan,
+    Resource, RouteValue, Scope, State, Step, diff,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -44,6 +44,10 @@ pub struct Engine {
     pub memory: Memory,
     /// Values that were in place once; a difference from them that we did not want is drift.
     in_place: BTreeMap<Key, Resource>,
+    /// The rules that were last seen in place, and those that the last transaction was to make: whichever
+    /// of them stand still serve while others are wanted.
+    stood: Option<Firewall>,
+    made: Option<Firewall>,
     failures: BTreeMap<Key, Failure>,
     conflicts: Vec<Conflict>,
     repairs: BTreeMap<Key, VecDeque<Instant>>,
@@ -121,8 +125,8 @@ impl Engine {
                 self.unverified.insert(step.key.clone(), (wish.cloned(), 0));
             }
         }
-        let leaving = lanes::evacuate(desired, observed, &mut plan);
-        let is_joined = join_slots(desired, observed, &mut plan);
+        let leaving = lanes::evacuate(&self.known(desired, observed), &mut plan);
+        let is_joined = join_slots(&self.known(desired, observed), &mut plan);
         plan.splice(0..0, leaving);
         if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
             let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
@@ -139,7 +143,7 @@ impl Engine {
     /// The steps that lead to the desired state if nothing is refused, all of them in one list.
     pub fn preview(&self, desired: &State, observed: &Observed) -> Plan {
         let (mut plan, _) = diff(desired, observed, &self.memory);
-        join_slots(desired, observed, &mut plan);
+        join_slots(&self.known(desired, observed), &mut plan);
         plan
     }
 
@@ -221,6 +225,9 @@ impl Engine {
                 self.in_place.insert(key.clone(), value.clone());
                 if let Key::Route(route) = key {
                     self.memory.routes.insert(route.clone());
+                }
+                if let Resource::Firewall(rules) = value {
+                    self.stood = Some(rules.clone());
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! The order of [`Key`] *is* the dependency order: creates and replaces run
 //! forward, deletes backward and last.
 
+use crate::config::Nat;
 use crate::net::{Family, IfName, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -177,6 +178,39 @@ impl Rule {
 pub struct Firewall {
     /// Chains; a chain stands after those it jumps to.
     pub chains: Vec<Chain>,
+    /// What leaves under each mark by these rules; it is in their text already.
+    pub senders: BTreeMap<u32, Sender>,
+}
+
+/// How packets leave that bear the mark of an uplink, and with which sources.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sender {
+    /// The uplink's interface.
+    pub ifname: IfName,
+    /// The next hop.
+    pub gateway: IpAddr,
+    /// The uplink's address.
+    pub address: IpAddr,
+    /// What is translated.
+    pub nat: Nat,
+    /// The bits of a mark that are ours.
+    pub mask: u32,
+    /// All sources that are the uplink's.
+    pub own: Vec<Prefix>,
+    /// Destinations that any source may go to.
+    pub exempt: Vec<Prefix>,
+}
+
+impl Sender {
+    /// True if older rules of the uplink let nothing out that these would not: the uplink is the same
+    /// one, and has lost no source and no exemption since.
+    pub fn covers(&self, older: &Self) -> bool {
+        let way = |s: &Self| (s.ifname, s.gateway, s.address, s.nat, s.mask);
+        let holds = |new: &[Prefix], old: &[Prefix]| old.iter().all(|prefix| new.contains(prefix));
+        way(self) == way(older)
+            && holds(&self.own, &older.own)
+            && holds(&self.exempt, &older.exempt)
+    }
 }
 
 /// One chain.

@@ -24,6 +24,8 @@ pub struct Excuses {
     lost: Lost,
     /// The same without transactions: it can act beside them.
     lost_beside: Lost,
+    /// As `refused_until`, but for the rules: a switch does not wait for them.
+    refused_beside_until: Instant,
     refusals: BTreeMap<Key, (Instant, Instant)>,
     edits: VecDeque<Instant>,
 }
@@ -58,7 +60,9 @@ impl Excuses {
 
     /// As [`is_overdue`](Self::is_overdue), for what waits for no transaction.
     pub fn is_overdue_beside(&self, now: Instant, at: Instant, bound: Duration) -> bool {
-        self.lost_beside.has_passed(now, self.after(at), bound)
+        let from = at.max(self.started).max(self.blind_until);
+        let from = from.max(self.refused_beside_until).max(self.contested_until);
+        self.lost_beside.has_passed(now, from, bound)
     }
 
     /// Takes note of time that the router could not use.
@@ -81,7 +85,11 @@ impl Excuses {
         }
         entry.1 = now;
         let until = now + entry.1.since(entry.0) * 2 + Duration::from_secs(1);
-        self.refused_until = self.refused_until.max(until.min(now + Duration::from_secs(61)));
+        let until = until.min(now + Duration::from_secs(61));
+        self.refused_until = self.refused_until.max(until);
+        if *key != Key::Firewall {
+            self.refused_beside_until = self.refused_beside_until.max(until);
+        }
     }
 
     /// When somebody edited our objects last.

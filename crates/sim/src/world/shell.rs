@@ -9,7 +9,7 @@ use crate::node::Work;
 use crate::scene::{Deed, Way};
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
-use rail_core::state::{Neighbour, Observed, Op, Scope, Step};
+use rail_core::state::{Key, Neighbour, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge};
 use std::net::{IpAddr, Ipv4Addr};
@@ -98,6 +98,9 @@ impl World {
         let Some(step) = self.node.transaction.take() else { return };
         self.scene.is_writing = false;
         let result = self.change(&step);
+        if step.key == Key::Firewall {
+            self.scene.are_rules_refused = result.is_err();
+        }
         self.deliver(Input::Applied(step.key, result));
     }
 

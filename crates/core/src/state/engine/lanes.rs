@@ -9,9 +9,8 @@
 //! nothing else does.
 
 use super::super::{
-    Chain, Firewall, Key, MainDefault, NFT_ELEMENTS, NFT_SLOTS, Observed, ObservedFirewall, Op,
-    OpError, PROMOTE_SECONDARIES, PROTOCOL, Plan, Resource, RouteValue, Rule, Scope, State, Step,
-    firewall, is_forwarding,
+    Key, MainDefault, NFT_ELEMENTS, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL, Plan,
+    Resource, RouteValue, Rule, Scope, State, Step, firewall, is_forwarding,
 };
 use super::Engine;
 use crate::net::IfName;
@@ -19,10 +18,11 @@ use crate::notice::Notice;
 use crate::state::table::MAIN;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use known::Known;
+
+mod known;
 
 /// A transaction that was not answered yet.
 #[derive(Clone, Debug)]
@@ -47,21 +47,6 @@ pub(super) enum Interim {
 }
 
 impl Transaction {
-    /// True if the rules that it makes know this mark as the wanted ones do.
-    fn makes(&self, want: &Firewall, word: &str) -> bool {
-        let Some(Resource::Firewall(made)) = &self.rules else { return true };
-        know(want, word, |chain, rule| {
-            let there = made.chains.iter().find(|there| there.name == chain.name);
-            there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
-        })
-    }
-
-    /// True if the rules that it makes know this mark, perhaps as it was wanted before.
-    fn keeps(&self, word: &str) -> bool {
-        let Some(Resource::Firewall(made)) = &self.rules else { return true };
-        made.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.contains(word))
-    }
-
     /// True if it was refused for a map that has changed. A child that did not end has other reasons.
     pub(super) const fn was_overtaken(&self, error: &OpError) -> bool {
         self.is_overtaken && error.errno == 0
@@ -72,7 +57,14 @@ impl Engine {
     /// True if buckets can get this mark now: rules that are there know it, and so do those that a
     /// transaction is making.
     pub fn knows(&self, mark: u32, desired: &State, observed: &Observed) -> bool {
-        knows_mark(mark, desired, observed, self.transaction.as_ref())
+        self.known(desired, observed).has(mark)
+    }
+
+    /// What the rules know.
+    pub(super) fn known<'a>(&'a self, desired: &'a State, observed: &'a Observed) -> Known<'a> {
+        let transaction = self.transaction.as_ref();
+        let older = [self.stood.as_ref(), self.made.as_ref()];
+        Known { desired, observed, transaction, older }
     }
 
     /// A change of the map makes a transaction fail that has elements in it.
@@ -87,6 +79,9 @@ impl Engine {
     /// What a transaction made is our own change, also if something else is wanted by now and was in
     /// place while it ran.
     pub(super) fn note_ended(&mut self, ended: &Transaction) {
+        if let (Key::Firewall, Some(Resource::Firewall(made))) = (&ended.key, &ended.rules) {
+            self.made = Some(made.clone());
+        }
         let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];
         for (key, made) in made {
             let is_made = ended.key == Key::Firewall && made.is_some();
@@ -123,9 +118,10 @@ impl Engine {
         let mut chosen = Plan::new();
         for step in rest {
             let joins = step.key == Key::Slots && text.is_some();
-            let fits = joins || may_run_beside(&step, desired, observed);
+            let known = self.known(desired, observed);
+            let fits = joins || may_run_beside(&step, &known);
             // Also while rules are refused and not tried again yet.
-            let is_known = joins || knows_marks(&step, desired, observed, under_way.as_ref());
+            let is_known = joins || known.has_all(&step);
             let hangs = hangs_on(&step, &self.memory.unsaved);
             // Rules that are refused still draw from what they drew from.
             let is_early = is_writing
@@ -157,7 +153,7 @@ impl Engine {
     ) -> Option<Step> {
         let is_slots = step.key == Key::Slots;
         let have = observed.firewall.as_ref().and_then(|table| table.slots.as_ref());
-        let left = vacated(desired, observed, self.transaction.as_ref()).filter(|_| is_slots);
+        let left = vacated(&self.known(desired, observed)).filter(|_| is_slots);
         let (Some(have), Some(left)) = (have, left) else {
             self.waiting.insert(step.key);
             return None;
@@ -201,7 +197,8 @@ pub(super) const fn is_text(step: &Step) -> bool {
 }
 
 /// True if a step may run while a transaction does: it is right before it and after it.
-pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) -> bool {
+pub(super) fn may_run_beside(step: &Step, known: &Known<'_>) -> bool {
+    let Known { desired, observed, .. } = *known;
     match &step.op {
         // A route that is there has its new way in any case.
         Op::SetRoute { replace: true, .. } => true,
@@ -211,7 +208,7 @@ pub(super) fn may_run_beside(step: &Step, desired: &State, observed: &Observed) 
         // What is wanted comes first, and it may hang on the transaction.
         Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
         Op::SetSysctl(_) => !switches_forwarding_on(step),
-        Op::Slots { .. } => fits_rules(step, desired, observed),
+        Op::Slots { .. } => known.fits(step),
         // Without a filter nothing new is let through.
         _ => has_map(observed),
     }
@@ -292,88 +289,16 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>) -> bool {
         }
 }
 
-/// True if the rules that are there can do with the slots as they are to be: each mark is in use
-/// already, or known to them, and the rules that draw a slot draw from as many.
-fn fits_rules(step: &Step, desired: &State, observed: &Observed) -> bool {
-    let Op::Slots { del, add } = &step.op else { return false };
-    let Some(have) = observed.firewall.as_ref() else { return false };
-    let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
-    let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
-    let word = format!("@{NFT_SLOTS}");
-    (is_number_equal || have_all(want, &word, |chain, rule| is_in_place(have, chain, rule)))
-        && knows_marks(step, desired, observed, None)
-}
-
-/// True if each mark that a step brings into the map is in use already, or known to the rules that are
-/// there, and to those that a transaction is making. Any other step brings none.
-fn knows_marks(
-    step: &Step,
-    desired: &State,
-    observed: &Observed,
-    transaction: Option<&Transaction>,
-) -> bool {
-    let Op::Slots { add, .. } = &step.op else { return true };
-    let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
-    marks.iter().all(|mark| knows_mark(*mark, desired, observed, transaction))
-}
-
-/// The same for one mark.
-fn knows_mark(
-    mark: u32,
-    desired: &State,
-    observed: &Observed,
-    transaction: Option<&Transaction>,
-) -> bool {
-    let Some(have) = observed.firewall.as_ref() else { return false };
-    let Some(slots) = &have.slots else { return false };
-    let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return false };
-    let word = mark_word(mark);
-    // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
-    let is_in_use = slots.values().any(|used| *used == mark);
-    (is_in_use || know(want, &word, |chain, rule| is_in_place(have, chain, rule)))
-        && transaction.is_none_or(|transaction| {
-            transaction.makes(want, &word) || (is_in_use && transaction.keeps(&word))
-        })
-}
-
-/// A mark as rules write it.
-fn mark_word(mark: u32) -> String {
-    format!("{mark:#010x}")
-}
-
-/// True if a wanted rule is in place.
-fn is_in_place(have: &ObservedFirewall, chain: &Chain, rule: &str) -> bool {
-    let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
-    let stamp = Some(firewall::stamp(&chain.name, rule));
-    there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
-}
-
-/// True if rules know a mark as the wanted ones do. A rule that leads each mark to a chain of its own
-/// changes with every other uplink, and says nothing of this one: the chain itself does, for both
-/// come and go in one transaction.
-fn know(want: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
-    let leads = format!("{word} : goto ");
-    have_all(want, word, |chain, rule| rule.contains(&leads) || is_there(chain, rule))
-}
-
-/// True if all wanted rules with this word are there.
-fn have_all(want: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
-    want.chains.iter().all(|chain| {
-        let mut rules = chain.rules.iter().filter(|rule| rule.contains(word));
-        rules.all(|rule| is_there(chain, rule))
-    })
-}
-
 /// Slots that do not fit the rules as they are change with them in one transaction: between the two
 /// a new connection would get the mark of an uplink that the rules do not know. The transaction comes
 /// last in the plan, so the routes of a new uplink are in place by then. True if they are joined.
-pub(super) fn join_slots(desired: &State, observed: &Observed, plan: &mut Plan) -> bool {
+pub(super) fn join_slots(known: &Known<'_>, plan: &mut Plan) -> bool {
     let place = |key: Key| plan.iter().position(|step| step.key == key);
     let (Some(rules), Some(slots)) = (place(Key::Firewall), place(Key::Slots)) else {
         return false;
     };
     let Op::Slots { del, add } = &plan[slots].op else { return false };
-    if !has_map(observed) || fits_rules(&plan[slots], desired, observed) {
+    if !has_map(known.observed) || known.fits(&plan[slots]) {
         return false;
     }
     let script = firewall::slots_script(del, add);
@@ -386,15 +311,15 @@ pub(super) fn join_slots(desired: &State, observed: &Observed, plan: &mut Plan) 
 /// Before a transaction takes away an uplink, the others get its slots: a first packet that meets the
 /// old rules at its beginning and the new ones at its end would leave by it untranslated. The step
 /// that does so; that of the plan then goes on from there.
-pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) -> Option<Step> {
+pub(super) fn evacuate(known: &Known<'_>, plan: &mut Plan) -> Option<Step> {
     if !plan.iter().any(|step| step.key == Key::Firewall) {
         return None;
     }
     let step = plan.iter_mut().find(|step| step.key == Key::Slots)?;
-    let have = observed.firewall.as_ref()?.slots.as_ref()?;
-    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
-    let left = vacated(desired, observed, None)?;
-    if left == *have || fits_rules(step, desired, observed) {
+    let have = known.observed.firewall.as_ref()?.slots.as_ref()?;
+    let Some(Resource::Slots(want)) = known.desired.get(&Key::Slots) else { return None };
+    let left = vacated(known)?;
+    if left == *have || known.fits(step) {
         return None;
     }
     let (del, add) = firewall::slots_delta(want, Some(&left));
@@ -405,17 +330,12 @@ pub(super) fn evacuate(desired: &State, observed: &Observed, plan: &mut Plan) ->
 
 /// The map as it is, but with each slot of an uplink that is to have none given to those that are to
 /// have some, by their shares, if the rules know them; `None` if there is none to give it to.
-fn vacated(
-    desired: &State,
-    observed: &Observed,
-    transaction: Option<&Transaction>,
-) -> Option<BTreeMap<u32, u32>> {
-    let have = observed.firewall.as_ref()?.slots.as_ref()?;
-    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return None };
+fn vacated(known: &Known<'_>) -> Option<BTreeMap<u32, u32>> {
+    let have = known.observed.firewall.as_ref()?.slots.as_ref()?;
+    let Some(Resource::Slots(want)) = known.desired.get(&Key::Slots) else { return None };
     let wanted: BTreeSet<u32> = slots_of(want).collect();
-    let is_known = |mark: &&u32| knows_mark(**mark, desired, observed, transaction);
-    let known: BTreeSet<u32> = wanted.iter().filter(is_known).copied().collect();
-    let mut others = slots_of(want).filter(|mark| known.contains(mark)).cycle();
+    let heirs: BTreeSet<u32> = wanted.iter().filter(|mark| known.has(**mark)).copied().collect();
+    let mut others = slots_of(want).filter(|mark| heirs.contains(mark)).cycle();
     let mut left = have.clone();
     for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !wanted.contains(mark)) {
         *mark = others.next()?;

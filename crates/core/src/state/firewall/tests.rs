@@ -15,6 +15,7 @@ fn desired() -> Firewall {
             Chain { name: "other".into(), base: None, rules: vec!["drop".into()] },
             Chain { name: "forward".into(), base: Some(base), rules },
         ],
+        ..Firewall::default()
     }
 }
 

@@ -1,7 +1,13 @@
 //! What the engine takes for a mark that the rules know.
 
 use super::*;
-use crate::state::{Base, ChainKind, Hook, ObservedChain, ObservedNftRule, OpError};
+use crate::config::Nat;
+use crate::state::{
+    Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall, ObservedNftRule,
+    OpError, Sender,
+};
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -24,7 +30,30 @@ fn rules(sources: &[(u32, &str)]) -> Firewall {
         plain(&format!("mark_isp{id}"), vec![format!("meta mark set {id:#010x}")])
     };
     chains.extend(sources.iter().map(mark));
-    Firewall { chains }
+    let sender = |(id, source): &(u32, &str)| {
+        let sender = Sender {
+            ifname: format!("wan{id}").parse().unwrap(),
+            gateway: "192.0.2.254".parse().unwrap(),
+            address: source.parse().unwrap(),
+            nat: Nat::On,
+            mask: 0xff,
+            own: Vec::new(),
+            exempt: Vec::new(),
+        };
+        (*id, sender)
+    };
+    Firewall { chains, senders: sources.iter().map(sender).collect() }
+}
+
+/// The same, with exemptions of the second uplink, whose packets keep their source.
+fn exempting(destinations: &[&str]) -> Firewall {
+    let mut rules = rules(&[(1, "192.0.2.1"), (2, "192.0.2.2")]);
+    let there = destinations.join(", ");
+    let rule = format!("oifname \"wan2\" ip daddr {{ {there} }} ct mark set 0x00000002 accept");
+    rules.chains[1].rules.extend((!there.is_empty()).then_some(rule));
+    let sender = rules.senders.get_mut(&2).unwrap();
+    sender.exempt = destinations.iter().map(|there| there.parse().unwrap()).collect();
+    rules
 }
 
 /// A kernel that has these rules, and slots of the first uplink alone.
@@ -103,4 +132,73 @@ fn one_that_has_slots_takes_more_whatever_is_wanted_of_it() {
     let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
     let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
     assert_eq!(keys, [&Key::Slots], "{plan:?}");
+}
+
+/// Given a standby whose own rules are to change and that run, or are refused, when the first uplink
+/// dies, then the standby takes its slots by the rules that stand, if they let out nothing that the
+/// wanted ones would not; but not if they are damaged.
+#[test]
+fn a_standby_serves_by_its_older_rules() {
+    let moved = |source| rules(&[(1, "192.0.2.1"), (2, source)]);
+    let table: &[(Firewall, Firewall, bool)] = &[
+        (exempting(&[]), exempting(&["10.0.0.0/8"]), true),
+        (exempting(&["10.0.0.0/8"]), exempting(&["10.0.0.0/8", "172.16.0.0/12"]), true),
+        (exempting(&["10.0.0.0/8"]), exempting(&["172.16.0.0/12"]), false),
+        (moved("192.0.2.2"), moved("192.0.2.9"), false),
+        (rules(&[(1, "192.0.2.1")]), moved("192.0.2.2"), false),
+    ];
+    for (row, (old, new, serves)) in table.iter().enumerate() {
+        for (is_refused, is_damaged) in [(false, false), (true, false), (false, true)] {
+            let mut observed = kernel(old);
+            let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
+            let mut desired = State::from([
+                (Key::Firewall, Resource::Firewall(old.clone())),
+                (Key::Slots, slots(1)),
+            ]);
+            let mut engine = Engine::default();
+            let plan = |engine: &mut Engine, desired: &State, observed: &Observed| {
+                let plan = engine.plan(NOW, desired, observed, &mut Vec::new());
+                plan.into_iter().map(|step| step.key).collect::<Vec<Key>>()
+            };
+            assert_eq!(plan(&mut engine, &desired, &observed), []);
+            desired.insert(Key::Firewall, Resource::Firewall(new.clone()));
+            assert_eq!(plan(&mut engine, &desired, &observed), [Key::Firewall]);
+            if is_refused {
+                let error = OpError { errno: 1, text: "refused".into() };
+                engine.applied(NOW, &Key::Firewall, Err(error), &mut Vec::new());
+                engine.observed(Scope::FIREWALL);
+            }
+            if is_damaged && old.senders.contains_key(&2) {
+                let table = observed.firewall.as_mut().unwrap();
+                table.chains.get_mut("translate").unwrap().rules.remove(1);
+            }
+            desired.insert(Key::Slots, slots(2));
+            let expected = if *serves && !is_damaged { vec![Key::Slots] } else { vec![] };
+            assert_eq!(engine.knows(2, &desired, &observed), *serves && !is_damaged);
+            assert_eq!(plan(&mut engine, &desired, &observed), expected, "row {row}");
+        }
+    }
+}
+
+/// Given rules that were never seen in place as wanted, for the wish went on while they were made, when
+/// the first uplink dies during the next transaction, then the standby serves by them.
+#[test]
+fn rules_that_were_overtaken_by_a_newer_wish_serve() {
+    let mut observed = kernel(&exempting(&[]));
+    let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
+    let mut desired =
+        State::from([(Key::Firewall, Resource::Firewall(exempting(&[]))), (Key::Slots, slots(1))]);
+    let mut engine = Engine::default();
+    let (first, second) = (["10.0.0.0/8"], ["10.0.0.0/8", "172.16.0.0/12"]);
+    engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    desired.insert(Key::Firewall, Resource::Firewall(exempting(&first)));
+    engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    desired.insert(Key::Firewall, Resource::Firewall(exempting(&second)));
+    engine.applied(NOW, &Key::Firewall, Ok(()), &mut Vec::new());
+    engine.observed(Scope::FIREWALL);
+    observed.firewall = kernel(&exempting(&first)).firewall;
+    assert_eq!(engine.plan(NOW, &desired, &observed, &mut Vec::new()).len(), 1);
+    desired.insert(Key::Slots, slots(2));
+    let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    assert!(matches!(plan.as_slice(), [Step { key: Key::Slots, .. }]), "{plan:?}");
 }

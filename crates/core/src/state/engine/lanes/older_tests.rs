@@ -3,7 +3,10 @@
 use super::*;
 use crate::net::{Family, Prefix};
 use crate::state::table::MAIN;
-use crate::state::{MainDefault, ObservedRoute, ObservedRule, PROTOCOL, Refused, RouteKey, Rule};
+use crate::state::{
+    Chain, Firewall, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, PROTOCOL, Refused,
+    RouteKey, Rule,
+};
 use alloc::vec;
 
 const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -12,7 +15,10 @@ const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 fn bench() -> (State, Observed) {
     let chain = Chain { name: "new".into(), base: None, rules: vec!["drop".into()] };
     let desired = State::from([
-        (Key::Firewall, Resource::Firewall(Firewall { chains: vec![chain] })),
+        (
+            Key::Firewall,
+            Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() }),
+        ),
         (Key::Slots, Resource::Slots(BTreeMap::new())),
     ]);
     let slots = Some(BTreeMap::new());

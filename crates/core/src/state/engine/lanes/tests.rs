@@ -1,13 +1,14 @@
 //! The engine while an `nft` transaction runs.
 
 use super::super::super::{
-    Chain, Nexthop, ObservedChain, ObservedNftRule, ObservedRoute, OpError, Plan, RouteKey,
-    RouteValue, Rule, Scope,
+    Chain, Firewall, Nexthop, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
+    OpError, Plan, RouteKey, RouteValue, Rule, Scope,
 };
 use super::*;
 use crate::net::{Family, Prefix};
 use crate::time::Duration;
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 
@@ -33,7 +34,10 @@ fn way(ifname: &str) -> RouteValue {
 
 fn firewall_with(rules: &[&str]) -> Resource {
     let rules = rules.iter().map(ToString::to_string).collect();
-    Resource::Firewall(Firewall { chains: vec![Chain { name: "new".into(), base: None, rules }] })
+    Resource::Firewall(Firewall {
+        chains: vec![Chain { name: "new".into(), base: None, rules }],
+        ..Firewall::default()
+    })
 }
 
 fn slots(marks: [u32; 2]) -> BTreeMap<u32, u32> {

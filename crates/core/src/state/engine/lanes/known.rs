@@ -1,0 +1,133 @@
+//! Which marks buckets can get now: those that the rules in the kernel know.
+//!
+//! The rules that stand may be older than the wanted ones for as long as a transaction takes, or for
+//! ever if it is refused. A mark that they know as it was wanted before leads out by its uplink, too,
+//! as it did until now. That is enough, unless the uplink has become another one since: then packets
+//! would leave with the source of before.
+
+use super::super::super::{
+    Chain, Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Resource, State, Step,
+    firewall,
+};
+use super::Transaction;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+
+/// What the rules know.
+#[derive(Copy, Clone)]
+pub(in super::super) struct Known<'a> {
+    pub(super) desired: &'a State,
+    pub(super) observed: &'a Observed,
+    pub(super) transaction: Option<&'a Transaction>,
+    /// Rules that were wanted before and may still stand.
+    pub(super) older: [Option<&'a Firewall>; 2],
+}
+
+impl Known<'_> {
+    /// True if the rules that are there can do with the slots as they are to be: each mark is in use
+    /// already, or known to them, and the rules that draw a slot draw from as many.
+    pub(super) fn fits(&self, step: &Step) -> bool {
+        let Op::Slots { del, add } = &step.op else { return false };
+        let Some(have) = self.observed.firewall.as_ref() else { return false };
+        let Some(want) = self.wanted() else { return false };
+        let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
+        let word = format!("@{NFT_SLOTS}");
+        (is_number_equal || have_all(want, &word, |chain, rule| is_in_place(have, chain, rule)))
+            && self.has_all(step)
+    }
+
+    /// True if each mark that a step brings into the map is in use already, or known to the rules that
+    /// are there, and to those that a transaction is making. Any other step brings none.
+    pub(super) fn has_all(&self, step: &Step) -> bool {
+        let Op::Slots { add, .. } = &step.op else { return true };
+        let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
+        marks.iter().all(|mark| self.has(*mark))
+    }
+
+    /// The same for one mark.
+    pub(super) fn has(&self, mark: u32) -> bool {
+        let Some(have) = self.observed.firewall.as_ref() else { return false };
+        let Some(slots) = &have.slots else { return false };
+        let Some(want) = self.wanted() else { return false };
+        let word = mark_word(mark);
+        // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
+        let is_in_use = slots.values().any(|used| *used == mark);
+        let stand =
+            |rules: &Firewall| know(rules, &word, |chain, rule| is_in_place(have, chain, rule));
+        let mut older = self.older.iter().flatten();
+        let is_known = is_in_use
+            || stand(want)
+            || older.any(|rules| is_same_sender(mark, want, rules) && stand(rules));
+        is_known
+            && self.transaction.and_then(Transaction::made).is_none_or(|made| {
+                makes(made, want, &word)
+                    || (is_in_use && mentions(made, &word))
+                    || is_same_sender(mark, want, made)
+            })
+    }
+
+    fn wanted(&self) -> Option<&Firewall> {
+        match self.desired.get(&Key::Firewall) {
+            Some(Resource::Firewall(want)) => Some(want),
+            _ => None,
+        }
+    }
+}
+
+impl Transaction {
+    /// The rules as they will be.
+    const fn made(&self) -> Option<&Firewall> {
+        match &self.rules {
+            Some(Resource::Firewall(made)) => Some(made),
+            _ => None,
+        }
+    }
+}
+
+/// A mark as rules write it.
+fn mark_word(mark: u32) -> String {
+    format!("{mark:#010x}")
+}
+
+/// True if older rules let out under this mark nothing that the wanted ones would not.
+fn is_same_sender(mark: u32, want: &Firewall, older: &Firewall) -> bool {
+    let senders = want.senders.get(&mark).zip(older.senders.get(&mark));
+    senders.is_some_and(|(new, old)| new.covers(old))
+}
+
+/// True if a transaction makes rules that know this mark as the wanted ones do.
+fn makes(made: &Firewall, want: &Firewall, word: &str) -> bool {
+    know(want, word, |chain, rule| {
+        let there = made.chains.iter().find(|there| there.name == chain.name);
+        there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
+    })
+}
+
+/// True if it makes rules that know this mark, perhaps as it was wanted before.
+fn mentions(made: &Firewall, word: &str) -> bool {
+    made.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.contains(word))
+}
+
+/// True if a wanted rule is in place.
+fn is_in_place(have: &ObservedFirewall, chain: &Chain, rule: &str) -> bool {
+    let there = have.chains.get(&chain.name).filter(|there| there.base == chain.base);
+    let stamp = Some(firewall::stamp(&chain.name, rule));
+    there.is_some_and(|there| there.rules.iter().any(|have| have.stamp == stamp))
+}
+
+/// True if rules know a mark as these do. A rule that leads each mark to a chain of its own
+/// changes with every other uplink, and says nothing of this one: the chain itself does, for both
+/// come and go in one transaction.
+fn know(rules: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
+    let leads = format!("{word} : goto ");
+    have_all(rules, word, |chain, rule| rule.contains(&leads) || is_there(chain, rule))
+}
+
+/// True if all of these rules with this word are there.
+fn have_all(rules: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
+    rules.chains.iter().all(|chain| {
+        let mut rules = chain.rules.iter().filter(|rule| rule.contains(word));
+        rules.all(|rule| is_there(chain, rule))
+    })
+}
