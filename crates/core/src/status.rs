@@ -303,7 +303,7 @@ pub struct UplinkStatus {
     pub neighbour: String,
     /// Targets.
     pub targets: Vec<TargetStatus>,
-    /// What must happen before it returns; empty when usable.
+    /// What must happen before it carries connections; empty when it can.
     pub returns: String,
     /// What was decided and done, newest last, at most 16 entries.
     pub history: Vec<Deed>,

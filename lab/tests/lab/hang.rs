@@ -171,6 +171,8 @@ fn one_that_the_rules_do_not_know_leaves_the_buckets_to_another() {
                 let of = |u: &serde_json::Value| format!("{} {}", u["role"], u["share"]);
                 uplinks.iter().map(of).collect::<Vec<String>>()
             };
+            let waiting = world.rail.status().unwrap()["uplinks"][1]["returns"].clone();
+            assert_eq!(waiting, "when nft has loaded its rules", "{what}");
             cut(&world, &slow);
             let third = ["\"standby\" 0.0", "\"standby\" 0.0", "\"active\" 1.0"];
             assert_eq!(roles(), third, "{what}");

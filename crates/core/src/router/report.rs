@@ -130,11 +130,23 @@ impl Router {
         }
     }
 
+    /// No bucket can be given to the uplink: the rules in the kernel do not know it.
+    fn waits_for_rules(&self, index: usize) -> bool {
+        let Some((_, desired)) = &self.rendered else { return false };
+        let mark = render::mark(&self.config, self.facts.uplinks[index].id);
+        self.config.uplinks[index].tier != Tier::Inbound
+            && desired.contains_key(&Key::Firewall)
+            && !self.engine.knows(mark, desired, &self.observed)
+    }
+
     /// What must happen before the uplink carries connections again.
     fn returns(&self, now: Instant, index: usize) -> String {
         let line = &self.lines[index];
         let check = line.check();
         match self.facts.uplinks[index].health {
+            Health::Probing | Health::Up | Health::Degraded if self.waits_for_rules(index) => {
+                "when nft has loaded its rules".into()
+            }
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled if self.file.uplinks[index].enabled => {
                 let over = self.saved.overrides.get(&self.file.uplinks[index].name);

@@ -1,6 +1,6 @@
 //! The first line of `rail status`: all uplinks in one sentence.
 
-use super::status::has_usable_uplink;
+use super::status::{has_usable_uplink, share};
 use super::style::{Colour, clean, long};
 use rail_core::status::{Health, Role, Status, UplinkStatus};
 
@@ -29,7 +29,11 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
         parts.push(format!("{disabled} disabled"));
     }
     let is_good = failed.is_empty() && usable.iter().all(|u| u.health != Health::Degraded);
-    let colour = if is_good { Colour::Green } else { Colour::Yellow };
+    let colour = match is_good {
+        _ if failed.iter().any(|u| keeps_buckets(u)) => Colour::Red,
+        true => Colour::Green,
+        false => Colour::Yellow,
+    };
     let count = status.uplinks.len();
     let noun = if count == 1 { "uplink" } else { "uplinks" };
     (colour, format!("{count} {noun}: {}", parts.join(", ")))
@@ -49,7 +53,17 @@ fn in_use(role: Role, uplinks: &[&UplinkStatus]) -> String {
 /// `dsl down for 3 m 12 s`.
 fn missing(uplink: &UplinkStatus) -> String {
     let (name, health) = (clean(&uplink.name), uplink.health.as_str());
-    format!("{name} {health} for {}", long(uplink.since_s))
+    let kept = if keeps_buckets(uplink) {
+        format!(" and still takes {} of new connections", share(uplink.share))
+    } else {
+        String::new()
+    };
+    format!("{name} {health} for {}{kept}", long(uplink.since_s))
+}
+
+/// Its buckets are to go to others, and cannot yet.
+fn keeps_buckets(uplink: &UplinkStatus) -> bool {
+    uplink.role != Role::Active && uplink.share > 0.0
 }
 
 fn no_usable_uplink(status: &Status) -> String {
@@ -86,6 +100,11 @@ mod tests {
              lte absent for 5 s, 1 disabled"
         );
         assert!(colour == Colour::Yellow);
+        let dead = status.uplinks.iter_mut().find(|u| u.name == "dsl").unwrap();
+        (dead.role, dead.share) = (Role::Standby, 0.4);
+        let (colour, text) = headline(&status);
+        assert!(text.contains(", dsl down for 3 m 12 s and still takes 40% of new connections, "));
+        assert!(colour == Colour::Red);
         status.uplinks.truncate(1);
         assert_eq!(headline(&status).1, "1 uplink: 1 active");
         assert!(headline(&status).0 == Colour::Green);

@@ -78,7 +78,8 @@ fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> 
         page.layer(name, Fact::Plain, &format!("{ago} ago: {}", deed.text));
     }
     if !uplink.returns.is_empty() {
-        page.layer("returns", Fact::Plain, &uplink.returns);
+        let name = if uplink.health.is_usable() { "carries" } else { "returns" };
+        page.layer(name, Fact::Plain, &uplink.returns);
     }
     page.out
 }
