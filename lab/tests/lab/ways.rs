@@ -87,6 +87,31 @@ fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
 }
 
 #[test]
+fn a_flow_that_began_before_the_first_start_begins_anew() {
+    isolated(|| {
+        // given a router that tracks connections and translates nothing, and a flow that nobody answers
+        // / when rail starts / then it goes on by an uplink, translated, though it never pauses
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let router = &topology.router;
+        router.nft("table inet own {\n chain c {\n type filter hook forward priority 0\n ct state new accept\n }\n}\n").unwrap();
+        router.set("net/ipv4/ip_forward", "1").unwrap();
+        router.sh("ip addr add 100.64.1.2/24 dev wan1").unwrap();
+        router.sh("ip route add default via 100.64.1.1 dev wan1").unwrap();
+        let socket = topology.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let ask = || {
+            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
+            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
+        };
+        assert!(ask().is_err());
+        topology.excuse_sources();
+        let world = World::begin(topology, &ConfigText::default()).unwrap();
+        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        eventually(Duration::from_secs(15), "an answer", ask);
+    });
+}
+
+#[test]
 fn replies_leave_by_their_uplink_whatever_routes_a_vpn_brings() {
     isolated(|| {
         // given a port forward and an allowed port / when a VPN puts routes into main that cover
