@@ -1,6 +1,6 @@
 //! What outlives the process: the state file.
 
-use crate::config::{Config, Devices, Nat, UplinkConfig};
+use crate::config::{Config, Devices, Nat, Outside, UplinkConfig};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::output::Which;
 use crate::render;
@@ -37,6 +37,9 @@ pub struct Saved {
     pub routes: Vec<RouteKey>,
     /// Devices that were seen, by their index: each is set up once, if it is down at first.
     pub links_seen: BTreeMap<IfName, u32>,
+    /// The devices that uplinks have had outside, by index, while they are there and the file does
+    /// not call them a network: whatever such a device is called now, the provider is behind it.
+    pub outside: Outside,
     /// The devices that the file meant by something else than their names.
     pub devices: Devices,
     /// Uplinks that left the configuration, until their connections are deleted.

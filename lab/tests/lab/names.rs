@@ -114,6 +114,86 @@ fn a_device_that_was_renamed_leaks_nothing_meanwhile() {
     });
 }
 
+/// Given an uplink by its plain name, its address set by rail or by others / when its interface gets
+/// another name while the daemon runs / then it stays closed in both families and lets no inside
+/// source out, after a restart as well; status says what it may be and what to do; when the file says
+/// so, the uplink is back on it.
+#[test]
+fn an_uplinks_device_stays_closed_under_another_name() {
+    for is_ours in [true, false] {
+        isolated(move || {
+            let topology = Topology::build(&Plan::new(2)).unwrap();
+            if !is_ours {
+                topology.router.ip_batch("addr add 100.64.1.2/24 dev wan1\n").unwrap();
+            }
+            let mut world = World::begin(topology, &ConfigText::default()).unwrap();
+            world.rail.wait_all_up(PATIENCE).unwrap();
+            world.topology.add_ipv6().unwrap();
+            let isp = &world.topology.line(1).isp;
+            isp.ip_batch("route add 192.168.1.0/24 via 100.64.1.2\n").unwrap();
+            let server = |node, to: &str| Servers::tcp(node, to.parse().unwrap()).unwrap();
+            let _doors = ["[2001:db8:1::10]:80", "192.168.1.10:80"]
+                .map(|to| server(&world.topology.client, to));
+            let _own = server(&world.topology.router, "[::]:22");
+            is_closed(&world.topology, "at first");
+            world.topology.router.ip_batch("link set wan1 name wanx\n").unwrap();
+            tells_of_wanx(&world.rail);
+            is_closed(&world.topology, "renamed");
+            let state = world.rail.config_path().with_file_name("state");
+            let state = state.to_str().unwrap();
+            let config = path(&world.rail);
+            let check = text(&world.rail, &["check", "--config", &config, "--state-dir", state]);
+            assert!(check.contains("write `interface = \"wanx\"` there"), "{check}");
+            assert!(!check.contains("name it as a [[network]]"), "{check}");
+            world.rail.kill().unwrap();
+            world.rail.start().unwrap();
+            tells_of_wanx(&world.rail);
+            is_closed(&world.topology, "restarted");
+            let file = world.topology.config(&ConfigText::default()).replace("wan1", "wanx");
+            world.rail.reload(&file).unwrap();
+            world.rail.wait_all_up(PATIENCE).unwrap();
+            is_closed(&world.topology, "named");
+            assert!(!screen(&world.rail).contains("is closed as uplink"));
+        });
+    }
+}
+
+/// From the first provider nothing opens, and to its host leaves no inside source.
+fn is_closed(net: &Topology, when: &str) {
+    let open = net.line(1).isp.open_of(&[
+        "[2001:db8:1::10]:80",
+        "[2001:db8:f::2]:22",
+        "192.168.1.10:80",
+        "100.64.1.2:22",
+    ]);
+    assert!(open.is_empty(), "{when}: {open:?} is open");
+    net.client.enter(|| {
+        let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+        (0..10).for_each(|_| drop(socket.send_to(b"x", "100.64.1.1:53")));
+    });
+    assert_eq!(net.wrong_sources().unwrap(), 0, "{when}: {}", net.strange_packets());
+}
+
+fn screen(rail: &Rail) -> String {
+    let output = rail.ask(&["status"]).unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Waits until status says what `wanx` is, and for whatever the daemon does after that.
+fn tells_of_wanx(rail: &Rail) {
+    eventually(PATIENCE, "the hint", || {
+        let status = screen(rail);
+        let words = [
+            "wanx, which the file does not name, was its interface: renumbered?",
+            "interface wanx is closed as uplink isp1 is",
+            "write `interface = \"wanx\"` there",
+        ];
+        let plain = status.split_whitespace().collect::<Vec<_>>().join(" ");
+        if words.iter().all(|word| plain.contains(word)) { Ok(()) } else { Err(status) }
+    });
+    std::thread::sleep(Duration::from_secs(1));
+}
+
 /// Given the same / when the names are exchanged while no daemon runs / then it starts with each
 /// uplink on its own card; the plan of a start says nothing of a change.
 #[test]

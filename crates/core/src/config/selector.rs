@@ -179,6 +179,15 @@ impl fmt::Display for Selector {
     }
 }
 
+/// What devices outside were called when uplinks had them, and which uplinks these were, by index.
+pub type Outside = BTreeMap<u32, (IfName, String)>;
+
+/// The uplink that had this device, if it was called otherwise then.
+pub fn renamed_outside<'a>(outside: &'a Outside, ifname: IfName, link: &Link) -> Option<&'a str> {
+    let (name, uplink) = outside.get(&link.index)?;
+    (*name != ifname).then_some(uplink)
+}
+
 impl Config {
     /// What the file says of interfaces, and what each is called here: networks first, in the order
     /// of the file, each word once.
@@ -309,28 +318,63 @@ impl Config {
 
     /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers
     /// ports, and the provider's cable is then where nobody looks for it. Networks that overlap are
-    /// one network here, for whoever set the address there may know another length.
+    /// one network here, for whoever set the address there may know another length. A device that an
+    /// uplink had keeps its index when it gets another name, whatever addresses are left on it.
     pub fn strays(
         &self,
+        links: &Links,
+        outside: &Outside,
         addresses: impl IntoIterator<Item = (IfName, Prefix)>,
     ) -> Vec<(IfName, usize)> {
         let is_named = |ifname: IfName| {
             self.uplinks.iter().any(|u| u.ifname == ifname)
                 || self.networks.iter().any(|network| network.ifname == ifname)
         };
+        let position = |is_its: &dyn Fn(&UplinkConfig) -> bool| {
+            self.uplinks.iter().position(|u| is_its(u) && !self.is_inside(u))
+        };
+        let renamed = links.iter().filter_map(|(ifname, link)| {
+            let uplink = renamed_outside(outside, *ifname, link)?;
+            Some((*ifname, position(&|u| u.name == uplink)?))
+        });
+        let nearby = addresses.into_iter().filter_map(|(ifname, prefix)| {
+            Some((ifname, position(&|u| u.network_of(prefix).is_some())?))
+        });
         let mut found: Vec<(IfName, usize)> = Vec::new();
-        for (ifname, prefix) in addresses {
-            let is_its = |u: &UplinkConfig| u.network_of(prefix).is_some() && !self.is_inside(u);
+        for (ifname, index) in renamed.chain(nearby) {
             let is_candidate = !is_named(ifname) && ifname.as_str() != "lo";
-            let is_new = found.iter().all(|(known, _)| *known != ifname);
-            if is_candidate
-                && is_new
-                && let Some(index) = self.uplinks.iter().position(is_its)
-            {
+            if is_candidate && found.iter().all(|(known, _)| *known != ifname) {
                 found.push((ifname, index));
             }
         }
         found
+    }
+
+    /// Notes which devices uplinks have outside, by index, and forgets those that are gone or a
+    /// network's now.
+    pub fn note_outside(&self, links: &Links, outside: &mut Outside) {
+        // Of several uplinks on one device, the first.
+        for uplink in self.uplinks.iter().rev().filter(|uplink| !self.is_inside(uplink)) {
+            if let Some(link) = links.get(&uplink.ifname) {
+                outside.insert(link.index, (uplink.ifname, uplink.name.clone()));
+            }
+        }
+        let is_inside = |ifname: &IfName| self.networks.iter().any(|n| n.ifname == *ifname);
+        let is_there = |index| links.iter().any(|(n, l)| l.index == index && !is_inside(n));
+        outside.retain(|index, _| is_there(*index));
+    }
+
+    /// What to do about an interface that the file does not name and that is closed as this uplink is.
+    /// Who called it a network while it is the uplink's own would open the LAN to the provider.
+    pub fn stray_remedy(&self, links: &Links, stray: IfName, uplink: &UplinkConfig) -> String {
+        if links.contains_key(&uplink.ifname) {
+            return STRAY_REMEDY.into();
+        }
+        format!(
+            "it may be the interface of uplink {} under another name: write `interface = \"{stray}\"` \
+             there",
+            uplink.name
+        )
     }
 
     /// Why an interface is not found, or which others fit as well.
@@ -365,8 +409,9 @@ impl Config {
     }
 }
 
-/// What to do about an interface that is closed though the file does not name it.
-pub const STRAY_REMEDY: &str = "name it as a [[network]] if it is yours, or narrow the prefix length of \
+/// What to do about an interface that is closed though the file does not name it, while the uplink has
+/// its own.
+const STRAY_REMEDY: &str = "name it as a [[network]] if it is yours, or narrow the prefix length of \
                                 the uplink's address";
 
 #[cfg(test)]

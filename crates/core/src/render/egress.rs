@@ -20,8 +20,9 @@
 //! Left out: IPv6, and boxes inside the LAN, where all sources are right.
 
 use crate::config::{Config, FirewallMode, Nat, UplinkConfig};
+use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
-use crate::render::firewall::{Line, any_of, closed, devices, plain};
+use crate::render::firewall::{Line, any_of, closed_as, devices, plain};
 use crate::render::mark;
 use crate::state::{Base, Chain, ChainKind, Hook};
 use alloc::collections::BTreeSet;
@@ -43,18 +44,19 @@ pub(crate) const fn nobody(config: &Config) -> u32 {
 }
 
 /// The chain at the hook, behind the one it leads to; none without an uplink to guard.
-pub(super) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
+pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<Chain> {
     let mut rules = Vec::new();
     for line in lines.iter().filter(|line| !line.inside) {
         rules.extend(by_gateway(lines, line));
         if line.first {
-            rules.extend(by_interface(config, line.uplink.ifname, true));
+            let ifname = line.uplink.ifname;
+            rules.extend(by_interface(config, ifname, ifname, true));
         }
     }
     rules.extend(renamed(config, lines));
     if config.firewall.mode == FirewallMode::Basic {
-        let closed = closed(config).into_iter();
-        rules.extend(closed.flat_map(|ifname| by_interface(config, ifname, false)));
+        let closed = closed_as(config, facts).into_iter();
+        rules.extend(closed.flat_map(|(ifname, own)| by_interface(config, ifname, own, false)));
     }
     if rules.is_empty() {
         return Vec::new();
@@ -82,10 +84,11 @@ pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
     own
 }
 
-/// What leaves by an interface of uplinks. Without translation an uplink may carry any source but
-/// those of the others; beside one that translates, only what goes its way may.
-fn by_interface(config: &Config, ifname: IfName, enabled: bool) -> Vec<String> {
-    let here = |u: &&UplinkConfig| u.ifname == ifname && (u.enabled || !enabled);
+/// What leaves by an interface that is, or may be, the `own` one of uplinks. Without translation an
+/// uplink may carry any source but those of the others; beside one that translates, only what goes its
+/// way may.
+fn by_interface(config: &Config, ifname: IfName, own: IfName, enabled: bool) -> Vec<String> {
+    let here = |u: &&UplinkConfig| u.ifname == own && (u.enabled || !enabled);
     let is_open = |u: &&UplinkConfig| u.nat == Nat::Off;
     let own = set(config.uplinks.iter().filter(here));
     let others = config.uplinks.iter().filter(|u| !here(u) && !config.is_inside(u));

@@ -13,7 +13,7 @@ use crate::render::{
     networks, shared,
 };
 use crate::state::{Base, Chain, ChainKind, Firewall, Hook};
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -110,7 +110,7 @@ pub(super) fn render(config: &Config, facts: &Facts) -> Firewall {
         }));
     }
     chains.push(forward(config, facts, &lines));
-    chains.extend(egress::chains(config, &lines));
+    chains.extend(egress::chains(config, facts, &lines));
     let senders = lines.iter().map(|line| departure::sender(config, line));
     Firewall { chains, senders: senders.collect() }
 }
@@ -164,9 +164,17 @@ pub(super) fn closed(config: &Config) -> Vec<IfName> {
 /// They, and the interfaces that nobody names and that stand in the network of an uplink, or may be
 /// its own.
 pub(super) fn closed_devices(config: &Config, facts: &Facts) -> BTreeSet<IfName> {
-    let strays = facts.strays.iter().map(|(ifname, _)| *ifname);
-    let others = config.maybe_outside().map(|(ifname, _)| ifname);
-    closed(config).into_iter().chain(strays).chain(others).collect()
+    closed_as(config, facts).into_keys().collect()
+}
+
+/// They, each with the interface of its uplink.
+pub(super) fn closed_as(config: &Config, facts: &Facts) -> BTreeMap<IfName, IfName> {
+    let idle = closed(config).into_iter().map(|ifname| (ifname, ifname));
+    let others = config.maybe_outside().map(|(ifname, uplink)| (ifname, uplink.ifname));
+    let strays = facts.strays.iter();
+    let strays = strays.filter_map(|(n, index)| Some((*n, config.uplinks.get(*index)?.ifname)));
+    // Of several words for one interface the surest comes last.
+    strays.chain(others).chain(idle).collect()
 }
 
 /// The gates of them all.

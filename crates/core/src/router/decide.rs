@@ -152,9 +152,11 @@ impl Router {
             Health::Absent => {
                 let stray = self.facts.strays.iter().find(|(_, position)| *position == index);
                 let renumbered = stray.map_or_else(String::new, |(stray, _)| {
-                    format!(
-                        "; {stray}, which the file does not name, is in its network: renumbered?"
-                    )
+                    let why = match self.was_uplinks(*stray) {
+                        true => "was its interface",
+                        false => "is in its network",
+                    };
+                    format!("; {stray}, which the file does not name, {why}: renumbered?")
                 });
                 let why = self.config.why_missing(&uplink.interface, &self.observed.links);
                 format!("{why}{renumbered}")

@@ -26,7 +26,7 @@ impl Router {
         let copies = self.copies(now, out);
         self.dirty |= copies != self.facts.copies;
         self.facts.copies = copies;
-        let strays = self.config.strays(self.observed.addresses.keys().copied());
+        let strays = self.strays();
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;
         self.note_unnamed(out);
@@ -44,6 +44,16 @@ impl Router {
             self.sockets.clone_from(&sockets);
             out.push(Output::Sockets(sockets));
         }
+    }
+
+    /// Interfaces that are closed though the file does not name them.
+    fn strays(&mut self) -> Vec<(IfName, usize)> {
+        let (links, mut outside) = (&self.observed.links, self.saved.outside.clone());
+        self.config.note_outside(links, &mut outside);
+        self.save_due |= outside != self.saved.outside;
+        self.saved.outside = outside;
+        let addresses = self.observed.addresses.keys().copied();
+        self.config.strays(links, &self.saved.outside, addresses)
     }
 
     fn refresh_link(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {

@@ -6,8 +6,8 @@
 
 use super::{Router, overrides};
 use crate::config::{
-    Config, Device, Devices, FirewallMode, Links, Named, Network, STRAY_REMEDY, Selector,
-    UplinkConfig,
+    Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, UplinkConfig,
+    renamed_outside,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -202,21 +202,31 @@ impl Router {
         // Between a reload and the next look the uplink may be gone.
         let uplink = self.config.uplinks.get(uplink)?;
         let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
-        let (address, network) =
-            here.map(|(_, address)| address).find_map(|a| Some((a, uplink.network_of(*a)?)))?;
+        let nearby = here.map(|(_, address)| address).find_map(|address| {
+            let network = uplink.network_of(*address)?;
+            Some(alloc::format!("its address {address} is in the uplink's network {network}"))
+        });
+        let why = if self.was_uplinks(ifname) {
+            "the uplink had it under another name".into()
+        } else {
+            nearby?
+        };
+        let effect = alloc::format!(
+            "is closed as uplink {} is: the file does not name it, and {why}",
+            uplink.name
+        );
+        let uplinks = alloc::vec![uplink.name.clone()];
         Some(Conflict {
             kind: ConflictKind::Closed,
-            remedy: STRAY_REMEDY.into(),
-            ..conflict(
-                alloc::format!("interface {ifname}"),
-                alloc::format!(
-                    "is closed as uplink {} is: the file does not name it, and its address {address} is \
-                     in the uplink's network {network}",
-                    uplink.name
-                ),
-                alloc::vec![uplink.name.clone()],
-            )
+            remedy: self.config.stray_remedy(&self.observed.links, ifname, uplink),
+            ..conflict(alloc::format!("interface {ifname}"), effect, uplinks)
         })
+    }
+
+    /// True for a device that an uplink had under another name.
+    pub(super) fn was_uplinks(&self, ifname: IfName) -> bool {
+        let link = self.observed.links.get(&ifname);
+        link.is_some_and(|link| renamed_outside(&self.saved.outside, ifname, link).is_some())
     }
 
     /// What more is filtered, for it may be the interface as well.

@@ -4,7 +4,7 @@ use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
 use rail_core::config::{
-    Config, FirewallMode, Links, Network, Reach, STRAY_REMEDY, Selector, Tier, UplinkConfig,
+    Config, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
 };
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
@@ -27,12 +27,14 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     let links = rail_linux::netlink::links(config.has_paths()).unwrap_or_default();
     // Only root may read which devices the daemon uses.
     let (saved, _) = rail_linux::file::load_saved(state_dir);
-    let devices = saved.of_boot(rail_linux::clock::boot_id()).devices;
-    let named = config.clone().with_names(&config.names(&links, &devices));
+    let mut saved = saved.of_boot(rail_linux::clock::boot_id());
+    let named = config.clone().with_names(&config.names(&links, &saved.devices));
+    named.note_outside(&links, &mut saved.outside);
     complain(&missing(&named, &links));
     complain(&others(&named));
-    let strays = named.strays(rail_linux::netlink::addresses().unwrap_or_default());
-    complain(&closed(&named, &strays));
+    let addresses = rail_linux::netlink::addresses().unwrap_or_default();
+    let strays = named.strays(&links, &saved.outside, addresses);
+    complain(&closed(&named, &links, &strays));
     complain(&unnamed(&named, &strays));
     let (holders, conflicts) = (beside(&named), conflicts(&named));
     complain(&holders);
@@ -67,13 +69,16 @@ fn others(config: &Config) -> String {
     config.maybe_outside().map(uplink).chain(config.maybe_closed().map(network)).collect()
 }
 
-/// Interfaces that the file does not name and that are filtered, for they are in the network of an uplink.
-fn closed(config: &Config, strays: &[(IfName, usize)]) -> String {
+/// Interfaces that the file does not name and that are filtered: they are in the network of an uplink,
+/// or were its own.
+fn closed(config: &Config, links: &Links, strays: &[(IfName, usize)]) -> String {
     let told = |(ifname, index): &(IfName, usize)| {
-        let uplink = &config.uplinks[*index].name;
+        let uplink = &config.uplinks[*index];
         format!(
-            "note: the file does not name {ifname}, which is in the network of uplink {uplink}: it is \
-             filtered as that uplink is\n   = help: {STRAY_REMEDY}\n"
+            "note: the file does not name {ifname}, which is in the network of uplink {name}, or was its \
+             interface: it is filtered as that uplink is\n   = help: {remedy}\n",
+            name = uplink.name,
+            remedy = config.stray_remedy(links, *ifname, uplink)
         )
     };
     match config.firewall.mode {

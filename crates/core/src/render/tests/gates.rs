@@ -162,13 +162,33 @@ fn one_without_translation_opens_its_own_way_alone() {
     assert!(text.contains("rt ip nexthop != 100.64.1.254 ip saddr != {"), "{text}");
 }
 
+/// Given an uplink's device under another name, and one that only may be an uplink's, then what leaves
+/// by each has the uplink's sources, as on the uplink itself.
+#[test]
+fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    config.uplinks[1].others.push("eth7".parse().unwrap());
+    let mut facts = facts(&config, &[0, 1]);
+    facts.strays = vec![("wanx".parse().unwrap(), 0)];
+    let text = chains(&config, &facts, &["egress"]);
+    for rule in [
+        "oifname \"wan1\" ip saddr != 100.64.1.2 goto foreign_source",
+        "oifname \"wanx\" ip saddr != 100.64.1.2 goto foreign_source",
+        "oifname \"eth7\" ip saddr != 100.64.2.2 goto foreign_source",
+    ] {
+        assert_eq!(text.matches(rule).count(), 1, "{rule}: {text}");
+    }
+}
+
 /// Given interfaces that the file does not name, then those are in the network of an uplink whose
 /// network overlaps it, whatever its length; no other, and none that has everything.
 #[test]
 fn networks_that_overlap_are_one() {
     let config = config(&[(1, Tier::Number(1)); 2]);
     let strays = |address: &str| {
-        config.strays([("enp4s0".parse().unwrap(), address.parse::<Prefix>().unwrap())])
+        let (links, outside) = (BTreeMap::new(), BTreeMap::new());
+        let addresses = [("enp4s0".parse().unwrap(), address.parse::<Prefix>().unwrap())];
+        config.strays(&links, &outside, addresses)
     };
     for inside in
         ["100.64.2.77/24", "100.64.2.77/25", "100.64.2.200/25", "100.64.0.9/16", "100.64.2.9/32"]

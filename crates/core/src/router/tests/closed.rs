@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::config::FirewallMode;
+use crate::config::{FirewallMode, Selector};
 use crate::net::Prefix;
 use crate::state::Ownership;
 use crate::status::{Conflict, ConflictKind};
@@ -66,5 +66,63 @@ fn a_closed_interface_is_told_and_so_is_an_opened_one() {
         world.run(MS * 3000, all);
         assert!(shown(&world).is_empty());
         assert_eq!((told(&world, false), told(&world, true)), (count, count), "{text}, {mode:?}");
+    }
+}
+
+/// Given an uplink by a plain name, when its device gets another name, while the daemon runs or while
+/// none does, then it stays closed though no address is left on it, until the file names it or it is
+/// gone; a new boot, and another device of that name, know nothing of it.
+#[test]
+fn the_device_of_an_uplink_is_closed_under_any_name() {
+    let (old, new): (IfName, IfName) = ("wan1".parse().unwrap(), "wanx".parse().unwrap());
+    let rename = |state: &mut Observed| {
+        let link = state.links.remove(&old).unwrap();
+        state.links.insert(new, link);
+        state.addresses.retain(|(ifname, _), _| *ifname != old);
+    };
+    for runs in [true, false] {
+        let mut config = uplinks(&[1, 1]);
+        config.firewall.mode = FirewallMode::Basic;
+        let mut world = World::new(config);
+        world.run(MS * 3000, all);
+        if runs {
+            rename(&mut world.state);
+            world.changed(Scope::LINKS | Scope::ADDRESSES);
+        } else {
+            world = world.restart(rename);
+        }
+        world.run(MS * 3000, all);
+        let sentence = "interface wanx is closed as uplink isp1 is: the file does not name it, and the \
+                        uplink had it under another name";
+        let sentences =
+            |world: &World| shown(world).iter().map(Conflict::sentence).collect::<Vec<_>>();
+        assert_eq!(sentences(&world), [sentence], "{runs}");
+        let remedy = shown(&world).remove(0).remedy;
+        assert!(remedy.contains("write `interface = \"wanx\"` there"), "{remedy}");
+        assert!(!remedy.contains("[[network]]"), "{remedy}");
+        assert_eq!(world.router.facts.strays, [(new, 0)]);
+        // Another device has the name now, and the uplink.
+        let link = world.state.links[&new].clone();
+        world.state.links.insert(old, Link { index: 77, ..link });
+        world.changed(Scope::LINKS);
+        world.run(MS * 1000, all);
+        assert_eq!(world.router.facts.strays, [(new, 0)]);
+        assert_eq!(sentences(&world), [sentence], "{runs}");
+        let booted = world.router.saved.clone().of_boot("another".into());
+        assert!(booted.outside.is_empty());
+        world.state.links.remove(&old);
+        world.state.addresses.retain(|(ifname, _), _| *ifname != old);
+        world.changed(Scope::LINKS | Scope::ADDRESSES);
+        let mut named = world.config.clone();
+        if runs {
+            (named.uplinks[0].ifname, named.uplinks[0].interface) =
+                (new, Selector::Name("wanx".into()));
+            world.input(Input::Reload(Box::new(named)));
+        } else {
+            world.state.links.remove(&new);
+            world.changed(Scope::LINKS);
+        }
+        world.run(MS * 1000, all);
+        assert_eq!(sentences(&world), [""; 0], "{runs}");
     }
 }
