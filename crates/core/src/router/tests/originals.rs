@@ -103,11 +103,11 @@ fn a_setting_that_is_needed_no_more_goes_back() {
     let mut router = Router::new(config, saved, "boot".into(), [3; 16]);
     let mut out = Vec::new();
     router.start(START, &mut out);
-    let watched = out.iter().filter_map(|output| match output {
+    let mut watched = out.iter().filter_map(|output| match output {
         Output::Watch(watch) => Some(&watch.sysctls),
         _ => None,
     });
-    assert!(watched.last().unwrap().iter().any(|known| known == path));
+    assert!(watched.next_back().unwrap().iter().any(|known| known == path));
     let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
     router.handle(START, seen, &mut Vec::new());
     passes(&mut router, &mut state);
