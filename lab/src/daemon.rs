@@ -110,8 +110,10 @@ impl Rail {
             match self.status() {
                 Ok(_) => return Ok(()),
                 Err(error) if start.elapsed() > limit || self.ended().is_some() => {
-                    let log = self.log();
-                    let text = format!("the daemon did not become ready: {error}\n{log}");
+                    let (log, waited, ended) = (self.log(), start.elapsed(), self.ended());
+                    let text = format!(
+                        "the daemon did not become ready in {waited:.1?} (end: {ended:?}): {error}\n{log}"
+                    );
                     return Err(LabError::Late(text));
                 }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
