@@ -44,10 +44,10 @@ pub struct Engine {
     pub memory: Memory,
     /// Values that were in place once; a difference from them that we did not want is drift.
     in_place: BTreeMap<Key, Resource>,
-    /// The rules that were last seen in place, and those that the last transaction was to make: whichever
+    /// The rules that stood last, and those of the last transaction whose end is not known: whichever
     /// of them stand still serve while others are wanted.
     stood: Option<Firewall>,
-    made: Option<Firewall>,
+    may_stand: Option<Firewall>,
     failures: BTreeMap<Key, Failure>,
     conflicts: Vec<Conflict>,
     repairs: BTreeMap<Key, VecDeque<Instant>>,
@@ -294,7 +294,7 @@ impl Engine {
         };
         self.awaiting |= scope;
         if let Some(ended) = &ended {
-            self.note_ended(ended);
+            self.note_ended(ended, &result);
         }
         match result {
             Ok(()) => {

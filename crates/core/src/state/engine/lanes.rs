@@ -63,7 +63,7 @@ impl Engine {
     /// What the rules know.
     pub(super) fn known<'a>(&'a self, desired: &'a State, observed: &'a Observed) -> Known<'a> {
         let transaction = self.transaction.as_ref();
-        let older = [self.stood.as_ref(), self.made.as_ref()];
+        let older = [self.stood.as_ref(), self.may_stand.as_ref()];
         Known { desired, observed, transaction, older }
     }
 
@@ -78,9 +78,14 @@ impl Engine {
 
     /// What a transaction made is our own change, also if something else is wanted by now and was in
     /// place while it ran.
-    pub(super) fn note_ended(&mut self, ended: &Transaction) {
+    pub(super) fn note_ended(&mut self, ended: &Transaction, result: &Result<(), OpError>) {
         if let (Key::Firewall, Some(Resource::Firewall(made))) = (&ended.key, &ended.rules) {
-            self.made = Some(made.clone());
+            match result {
+                Ok(()) => self.stood = Some(made.clone()),
+                // Refused: what stood before still does.
+                Err(error) if error.errno == 0 => {}
+                Err(_) => self.may_stand = Some(made.clone()),
+            }
         }
         let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];
         for (key, made) in made {

@@ -6,6 +6,7 @@ use crate::state::{
     Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall, ObservedNftRule,
     OpError, Sender,
 };
+use crate::time::Duration;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -181,24 +182,34 @@ fn a_standby_serves_by_its_older_rules() {
 }
 
 /// Given rules that were never seen in place as wanted, for the wish went on while they were made, when
-/// the first uplink dies during the next transaction, then the standby serves by them.
+/// the next transaction is refused, and the first uplink dies during the one after that, then the standby
+/// serves by them.
 #[test]
 fn rules_that_were_overtaken_by_a_newer_wish_serve() {
-    let mut observed = kernel(&exempting(&[]));
+    let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"];
+    let [before, first, second, third] = [1, 2, 3, 4].map(|count| &all[..count]);
+    let mut observed = kernel(&exempting(before));
     let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
-    let mut desired =
-        State::from([(Key::Firewall, Resource::Firewall(exempting(&[]))), (Key::Slots, slots(1))]);
+    let mut desired = State::from([
+        (Key::Firewall, Resource::Firewall(exempting(before))),
+        (Key::Slots, slots(1)),
+    ]);
     let mut engine = Engine::default();
-    let (first, second) = (["10.0.0.0/8"], ["10.0.0.0/8", "172.16.0.0/12"]);
     engine.plan(NOW, &desired, &observed, &mut Vec::new());
-    desired.insert(Key::Firewall, Resource::Firewall(exempting(&first)));
+    desired.insert(Key::Firewall, Resource::Firewall(exempting(first)));
     engine.plan(NOW, &desired, &observed, &mut Vec::new());
-    desired.insert(Key::Firewall, Resource::Firewall(exempting(&second)));
+    desired.insert(Key::Firewall, Resource::Firewall(exempting(second)));
     engine.applied(NOW, &Key::Firewall, Ok(()), &mut Vec::new());
     engine.observed(Scope::FIREWALL);
-    observed.firewall = kernel(&exempting(&first)).firewall;
+    observed.firewall = kernel(&exempting(first)).firewall;
     assert_eq!(engine.plan(NOW, &desired, &observed, &mut Vec::new()).len(), 1);
+    let refusal = OpError { errno: 0, text: "nft: exit 1".into() };
+    engine.applied(NOW, &Key::Firewall, Err(refusal), &mut Vec::new());
+    engine.observed(Scope::FIREWALL);
+    desired.insert(Key::Firewall, Resource::Firewall(exempting(third)));
+    let later = NOW + Duration::from_secs(1);
+    assert_eq!(engine.plan(later, &desired, &observed, &mut Vec::new()).len(), 1);
     desired.insert(Key::Slots, slots(2));
-    let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
+    let plan = engine.plan(later, &desired, &observed, &mut Vec::new());
     assert!(matches!(plan.as_slice(), [Step { key: Key::Slots, .. }]), "{plan:?}");
 }
