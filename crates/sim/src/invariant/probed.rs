@@ -1,5 +1,6 @@
 //! Usable implies probed: an uplink that is not asked is not used. Who cannot be
-//! probed, because the kernel refuses its way, says so instead.
+//! probed, because the kernel refuses its way, says so instead. Nothing is claimed while rules are being
+//! loaded and no filter is there: no new way is let in then.
 
 use super::{Happening, Law, Often, Share};
 use crate::scene::Scene;
@@ -31,7 +32,8 @@ impl Law for Probed {
             Happening::Tick => {
                 let bound = scene.config.check.interval * 11 + SLACK;
                 for (i, (last, line)) in self.last.iter_mut().zip(&scene.lines).enumerate() {
-                    if !scene.is_running || scene.withdrawing || !line.health.is_usable() {
+                    let is_idle = !scene.is_running || scene.withdrawing || waits_for_filter(scene);
+                    if is_idle || !line.health.is_usable() {
                         *last = scene.now;
                     }
                     let from = (*last).max(excuses.started).max(excuses.resumed);
@@ -48,8 +50,14 @@ impl Law for Probed {
 
     fn share(&self, scene: &Scene) -> Option<Share> {
         let usable = scene.lines.iter().filter(|line| line.health.is_usable()).count();
-        Some(Share { judged: if scene.is_running { usable } else { 0 }, excused: 0 })
+        let usable = if scene.is_running { usable } else { 0 };
+        let excused = if waits_for_filter(scene) { usable } else { 0 };
+        Some(Share { judged: usable - excused, excused })
     }
+}
+
+fn waits_for_filter(scene: &Scene) -> bool {
+    scene.is_writing && scene.kernel.nft.is_none()
 }
 
 /// For the loop, and for a way that is being put in.
