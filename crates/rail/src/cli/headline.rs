@@ -10,7 +10,8 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
         return (Colour::Red, "NO USABLE UPLINK: all are disabled".into());
     }
     let is_idle = |u: &UplinkStatus| u.health == Health::Disabled || u.role == Role::Inbound;
-    if !has_usable_uplink(status) && status.uplinks.iter().all(is_idle) {
+    let usable_inbound = status.uplinks.iter().any(|u| u.health.is_usable() && is_idle(u));
+    if !has_usable_uplink(status) && usable_inbound && status.uplinks.iter().all(is_idle) {
         return (Colour::Red, "NO USABLE UPLINK: only inbound ones are enabled".into());
     }
     if !has_usable_uplink(status) {

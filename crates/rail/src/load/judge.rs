@@ -157,7 +157,6 @@ fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
     }
 }
 
-/// The addresses that the router sets on itself.
 /// Targets that answer whatever an uplink does: the default ones count when none is named.
 fn targets(reader: &mut Reader, parts: &Parts<'_>) {
     let named = parts.targets.iter().map(|target| (target.value, Some(&target.span)));
@@ -183,6 +182,7 @@ fn targets(reader: &mut Reader, parts: &Parts<'_>) {
     }
 }
 
+/// The addresses that the router sets on itself.
 fn own_addresses<'a>(parts: &Parts<'a>) -> impl Iterator<Item = &'a At<Prefix>> {
     let outside = parts.uplinks.iter().flat_map(|u| u.address.iter().chain(&u.addresses));
     let inside = parts.networks.iter().filter_map(|n| n.address.as_ref());
