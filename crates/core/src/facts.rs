@@ -1,8 +1,8 @@
 //! What we believe now. Facts, with the configuration, are all that the desired
 //! state is made from.
 
-use crate::config::UplinkConfig;
-use crate::net::{IfName, Mac, Prefix, UplinkId};
+use crate::config::{Stray, UplinkConfig};
+use crate::net::{Mac, Prefix, UplinkId};
 use crate::state::{MainDefault, Rule};
 use crate::status::Health;
 use alloc::vec::Vec;
@@ -85,8 +85,8 @@ pub struct Facts {
     /// none, or we have no address on it.
     pub networks: Vec<Option<u32>>,
     /// Interfaces that the file does not name and that bear an uplink's address or share its
-    /// network, with the position of the uplink: its port under another name, most likely.
-    pub strays: Vec<(IfName, usize)>,
+    /// network: its port under another name, most likely.
+    pub strays: Vec<Stray>,
     /// Copies of policy rules of others that stand behind ours.
     pub copies: Vec<Rule>,
     /// What `main` does with what it has no route for.

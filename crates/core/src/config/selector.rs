@@ -182,10 +182,26 @@ impl fmt::Display for Selector {
 /// What devices outside were called when uplinks had them, and which uplinks these were, by index.
 pub type Outside = BTreeMap<u32, (IfName, String)>;
 
-/// The uplink that had this device, if it was called otherwise then.
-pub fn renamed_outside<'a>(outside: &'a Outside, ifname: IfName, link: &Link) -> Option<&'a str> {
+/// The name that this device had as an uplink's, and the uplink, if it was called otherwise then.
+pub fn renamed_outside<'a>(
+    outside: &'a Outside,
+    ifname: IfName,
+    link: &Link,
+) -> Option<(IfName, &'a str)> {
     let (name, uplink) = outside.get(&link.index)?;
-    (*name != ifname).then_some(uplink)
+    (*name != ifname).then_some((*name, uplink))
+}
+
+/// An interface that the file does not name and that is closed as an uplink is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Stray {
+    /// The interface.
+    pub ifname: IfName,
+    /// Position of the uplink.
+    pub uplink: usize,
+    /// It has the uplink's cable, for all we know: it was the uplink's device, or has its address. Any
+    /// other may be a tunnel or a network of the administrator, and hosts inside go there as they are.
+    pub has_cable: bool,
 }
 
 impl Config {
@@ -325,7 +341,7 @@ impl Config {
         links: &Links,
         outside: &Outside,
         addresses: impl IntoIterator<Item = (IfName, Prefix)>,
-    ) -> Vec<(IfName, usize)> {
+    ) -> Vec<Stray> {
         let is_named = |ifname: IfName| {
             self.uplinks.iter().any(|u| u.ifname == ifname)
                 || self.networks.iter().any(|network| network.ifname == ifname)
@@ -334,17 +350,25 @@ impl Config {
             self.uplinks.iter().position(|u| is_its(u) && !self.is_inside(u))
         };
         let renamed = links.iter().filter_map(|(ifname, link)| {
-            let uplink = renamed_outside(outside, *ifname, link)?;
-            Some((*ifname, position(&|u| u.name == uplink)?))
+            let (before, name) = renamed_outside(outside, *ifname, link)?;
+            // The uplink may have got another name in the file meanwhile, or be gone from the device.
+            let uplink =
+                position(&|u| u.name == name).or_else(|| position(&|u| u.ifname == before))?;
+            Some(Stray { ifname: *ifname, uplink, has_cable: true })
         });
         let nearby = addresses.into_iter().filter_map(|(ifname, prefix)| {
-            Some((ifname, position(&|u| u.network_of(prefix).is_some())?))
+            let own = position(&|u| u.own_addresses().any(|own| own == prefix.address));
+            let uplink = own.or_else(|| position(&|u| u.network_of(prefix).is_some()))?;
+            Some(Stray { ifname, uplink, has_cable: own.is_some() })
         });
-        let mut found: Vec<(IfName, usize)> = Vec::new();
-        for (ifname, index) in renamed.chain(nearby) {
-            let is_candidate = !is_named(ifname) && ifname.as_str() != "lo";
-            if is_candidate && found.iter().all(|(known, _)| *known != ifname) {
-                found.push((ifname, index));
+        let mut found: Vec<Stray> = Vec::new();
+        for stray in renamed.chain(nearby) {
+            let is_candidate = !is_named(stray.ifname) && stray.ifname.as_str() != "lo";
+            match found.iter_mut().find(|known| known.ifname == stray.ifname) {
+                // Of several addresses the uplink's own says most.
+                Some(known) if stray.has_cable && !known.has_cable => *known = stray,
+                None if is_candidate => found.push(stray),
+                Some(_) | None => {}
             }
         }
         found

@@ -55,7 +55,8 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
     }
     rules.extend(renamed(config, lines));
     if config.firewall.mode == FirewallMode::Basic {
-        let closed = closed_as(config, facts).into_iter();
+        let free = |ifname| facts.strays.iter().any(|s| s.ifname == ifname && !s.has_cable);
+        let closed = closed_as(config, facts).into_iter().filter(|(ifname, _)| !free(*ifname));
         rules.extend(closed.flat_map(|(ifname, own)| by_interface(config, ifname, own, false)));
     }
     if rules.is_empty() {

@@ -172,7 +172,7 @@ pub(super) fn closed_as(config: &Config, facts: &Facts) -> BTreeMap<IfName, IfNa
     let idle = closed(config).into_iter().map(|ifname| (ifname, ifname));
     let others = config.maybe_outside().map(|(ifname, uplink)| (ifname, uplink.ifname));
     let strays = facts.strays.iter();
-    let strays = strays.filter_map(|(n, index)| Some((*n, config.uplinks.get(*index)?.ifname)));
+    let strays = strays.filter_map(|s| Some((s.ifname, config.uplinks.get(s.uplink)?.ifname)));
     // Of several words for one interface the surest comes last.
     strays.chain(others).chain(idle).collect()
 }

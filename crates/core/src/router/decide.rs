@@ -150,9 +150,10 @@ impl Router {
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
             Health::Absent => {
-                let stray = self.facts.strays.iter().find(|(_, position)| *position == index);
-                let renumbered = stray.map_or_else(String::new, |(stray, _)| {
-                    let why = match self.was_uplinks(*stray) {
+                let stray = self.facts.strays.iter().find(|stray| stray.uplink == index);
+                let renumbered = stray.map_or_else(String::new, |stray| {
+                    let stray = stray.ifname;
+                    let why = match self.was_uplinks(stray) {
                         true => "was its interface",
                         false => "is in its network",
                     };

@@ -2,7 +2,7 @@
 //! interfaces of networks.
 
 use super::Router;
-use crate::config::UplinkConfig;
+use crate::config::{Stray, UplinkConfig};
 use crate::facts::WIDE_MTU;
 use crate::net::{IfName, Prefix};
 use crate::output::{Output, ProbeSocket};
@@ -47,7 +47,7 @@ impl Router {
     }
 
     /// Interfaces that are closed though the file does not name them.
-    fn strays(&mut self) -> Vec<(IfName, usize)> {
+    fn strays(&mut self) -> Vec<Stray> {
         let (links, mut outside) = (&self.observed.links, self.saved.outside.clone());
         self.config.note_outside(links, &mut outside);
         self.save_due |= outside != self.saved.outside;

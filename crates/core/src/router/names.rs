@@ -158,7 +158,7 @@ impl Router {
     pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
         let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
         let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
-        let strays = self.facts.strays.iter().filter_map(|(n, i)| self.closed_stray(*n, *i));
+        let strays = self.facts.strays.iter().filter_map(|s| self.closed_stray(s.ifname, s.uplink));
         let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));

@@ -4,7 +4,7 @@ use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::beside::View;
 use rail_core::config::{
-    Config, FirewallMode, Links, Network, Reach, Selector, Tier, UplinkConfig,
+    Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
 };
 use rail_core::net::IfName;
 use rail_core::status::Conflict;
@@ -71,14 +71,14 @@ fn others(config: &Config) -> String {
 
 /// Interfaces that the file does not name and that are filtered: they are in the network of an uplink,
 /// or were its own.
-fn closed(config: &Config, links: &Links, strays: &[(IfName, usize)]) -> String {
-    let told = |(ifname, index): &(IfName, usize)| {
-        let uplink = &config.uplinks[*index];
+fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
+    let told = |stray: &Stray| {
+        let (ifname, uplink) = (stray.ifname, &config.uplinks[stray.uplink]);
         format!(
             "note: the file does not name {ifname}, which is in the network of uplink {name}, or was its \
              interface: it is filtered as that uplink is\n   = help: {remedy}\n",
             name = uplink.name,
-            remedy = config.stray_remedy(links, *ifname, uplink)
+            remedy = config.stray_remedy(links, ifname, uplink)
         )
     };
     match config.firewall.mode {
@@ -89,7 +89,7 @@ fn closed(config: &Config, links: &Links, strays: &[(IfName, usize)]) -> String 
 
 /// Interfaces of this machine that the file does not name: they forward freely. If it names none that
 /// is here, the file is for another machine.
-fn unnamed(config: &Config, strays: &[(IfName, usize)]) -> String {
+fn unnamed(config: &Config, strays: &[Stray]) -> String {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
     let outside = config.uplinks.iter().map(|uplink| uplink.ifname);
     let inside = config.networks.iter().map(|network| network.ifname);
@@ -109,7 +109,7 @@ fn unnamed(config: &Config, strays: &[(IfName, usize)]) -> String {
         here |= is_named(&name);
         // What is a port of something else forwards nothing by itself.
         let is_port = place.join("master").exists();
-        let is_closed = strays.iter().any(|(stray, _)| stray.as_str() == name);
+        let is_closed = strays.iter().any(|stray| stray.ifname.as_str() == name);
         if name != "lo" && !is_named(&name) && !is_closed && !is_port && is_up(&place) {
             free.push(name);
         }

@@ -1,6 +1,7 @@
 //! What is closed.
 
 use super::*;
+use crate::config::Stray;
 
 /// Given disabled uplinks, alone, beside an enabled one, and inside, then the filter closes the
 /// interface that nobody else has, in every form and in both families; without a filter of ours
@@ -67,7 +68,7 @@ fn what_may_be_theirs_is_filtered_as_they_are() {
 fn an_unnamed_interface_in_the_network_of_an_uplink_is_closed() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![("enp4s0".parse().unwrap(), 0)];
+    facts.strays = vec![stray("enp4s0", true)];
     let text = chains(&config, &facts, &["input", "forward"]);
     assert!(text.contains("\"enp4s0\" : goto wan_input"), "{text}");
     assert!(text.contains("\"enp4s0\" : goto wan_forward"), "{text}");
@@ -96,7 +97,7 @@ fn closed_interfaces_reach_no_forward() {
     config.uplinks[1].enabled = false;
     config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
     let mut facts = facts(&config, &[0]);
-    facts.strays = vec![("enp4s0".parse().unwrap(), 0)];
+    facts.strays = vec![stray("enp4s0", true)];
     let text = chains(&config, &facts, &["classify", "own_hairpin"]);
     let classify = "    ip daddr 100.64.1.2 iifname != { \"enp4s0\", \"wan2\" } goto hairpin\n";
     assert!(text.contains(classify), "{text}");
@@ -169,7 +170,7 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     config.uplinks[1].others.push("eth7".parse().unwrap());
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![("wanx".parse().unwrap(), 0)];
+    facts.strays = vec![stray("wanx", true)];
     let text = chains(&config, &facts, &["egress"]);
     for rule in [
         "oifname \"wan1\" ip saddr != 100.64.1.2 goto foreign_source",
@@ -178,6 +179,13 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
     ] {
         assert_eq!(text.matches(rule).count(), 1, "{rule}: {text}");
     }
+    // A tunnel whose address happens to lie in the uplink's network takes what hosts inside send.
+    facts.strays = vec![stray("wanx", false)];
+    assert!(!chains(&config, &facts, &["egress"]).contains("wanx"));
+}
+
+fn stray(ifname: &str, has_cable: bool) -> Stray {
+    Stray { ifname: ifname.parse().unwrap(), uplink: 0, has_cable }
 }
 
 /// Given interfaces that the file does not name, then those are in the network of an uplink whose
@@ -188,16 +196,15 @@ fn networks_that_overlap_are_one() {
     let strays = |address: &str| {
         let (links, outside) = (BTreeMap::new(), BTreeMap::new());
         let addresses = [("enp4s0".parse().unwrap(), address.parse::<Prefix>().unwrap())];
-        config.strays(&links, &outside, addresses)
+        let strays = config.strays(&links, &outside, addresses);
+        strays.iter().map(|s| (s.uplink, s.has_cable)).collect::<Vec<_>>()
     };
     for inside in
         ["100.64.2.77/24", "100.64.2.77/25", "100.64.2.200/25", "100.64.0.9/16", "100.64.2.9/32"]
     {
-        assert_eq!(
-            strays(inside),
-            [("enp4s0".parse().unwrap(), usize::from(inside != "100.64.0.9/16"))]
-        );
+        assert_eq!(strays(inside), [(usize::from(inside != "100.64.0.9/16"), false)]);
     }
+    assert_eq!(strays("100.64.2.2/32"), [(1, true)]);
     for outside in ["100.64.9.77/24", "100.64.9.77/0"] {
         assert_eq!(strays(outside), []);
     }

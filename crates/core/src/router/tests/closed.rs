@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::config::{FirewallMode, Selector};
+use crate::config::{FirewallMode, Selector, Stray};
 use crate::net::Prefix;
 use crate::state::Ownership;
 use crate::status::{Conflict, ConflictKind};
@@ -80,6 +80,7 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         state.links.insert(new, link);
         state.addresses.retain(|(ifname, _), _| *ifname != old);
     };
+    let stray = Stray { ifname: new, uplink: 0, has_cable: true };
     for runs in [true, false] {
         let mut config = uplinks(&[1, 1]);
         config.firewall.mode = FirewallMode::Basic;
@@ -100,13 +101,21 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         let remedy = shown(&world).remove(0).remedy;
         assert!(remedy.contains("write `interface = \"wanx\"` there"), "{remedy}");
         assert!(!remedy.contains("[[network]]"), "{remedy}");
-        assert_eq!(world.router.facts.strays, [(new, 0)]);
+        assert_eq!(world.router.facts.strays, [stray]);
+        // The file calls the uplink otherwise now.
+        let mut called = world.config.clone();
+        called.uplinks[0].name = "fiber".into();
+        world.input(Input::Reload(Box::new(called)));
+        world.run(MS * 1000, all);
+        assert_eq!(world.router.facts.strays, [stray]);
+        world.input(Input::Reload(Box::new(world.config.clone())));
+        world.run(MS * 1000, all);
         // Another device has the name now, and the uplink.
         let link = world.state.links[&new].clone();
         world.state.links.insert(old, Link { index: 77, ..link });
         world.changed(Scope::LINKS);
         world.run(MS * 1000, all);
-        assert_eq!(world.router.facts.strays, [(new, 0)]);
+        assert_eq!(world.router.facts.strays, [stray]);
         assert_eq!(sentences(&world), [sentence], "{runs}");
         let booted = world.router.saved.clone().of_boot("another".into());
         assert!(booted.outside.is_empty());
