@@ -5,6 +5,7 @@
 
 use crate::LabError;
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// How often a condition is asked.
@@ -45,5 +46,15 @@ pub fn eventually<T, E: Display>(
     match try_eventually(limit, what, ask) {
         Ok(value) => value,
         Err(error) => panic!("{error}"),
+    }
+}
+
+/// Tells a thread of a scope to end, when this goes out of use: a scope whose body panics waits for its
+/// threads before anybody hears of the panic.
+pub struct Ends<'a>(pub &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

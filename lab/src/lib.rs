@@ -43,7 +43,7 @@ pub mod world;
 
 pub use daemon::Rail;
 pub use error::LabError;
-pub use eventually::{eventually, try_eventually};
+pub use eventually::{Ends, eventually, try_eventually};
 pub use fault::{Fault, Injected};
 pub use flows::{FlowReport, Flows, FlowsReport};
 pub use network::Network;

@@ -1,7 +1,7 @@
 //! Somebody changes what is ours: it is repaired, and what is theirs stays.
 
 use rail_lab::{
-    ConfigText, Plan, Rail, Topology, World, eventually, figures, isolated, normal, timed,
+    ConfigText, Ends, Plan, Rail, Topology, World, eventually, figures, isolated, normal, timed,
 };
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -195,6 +195,7 @@ fn a_rival_is_shown_as_contested_and_slows_us_down() {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
+            let ends = Ends(&stop);
             let contested = rail_lab::try_eventually(Duration::from_secs(20), "contested", || {
                 let status = world.rail.status().map_err(|e| e.to_string())?;
                 let mut trouble = status["trouble"].as_array().into_iter().flatten();
@@ -205,7 +206,7 @@ fn a_rival_is_shown_as_contested_and_slows_us_down() {
             std::thread::sleep(Duration::from_secs(3));
             let slow = wins.load(Ordering::Relaxed) - before;
             let report = world.connect(200);
-            stop.store(true, Ordering::Relaxed);
+            drop(ends);
             let contested = contested.unwrap();
             figures(&format!("{before} fights, then {slow} in 3 s; {}", contested["text"]));
             assert!(slow <= 3, "{slow} repairs in 3 s");

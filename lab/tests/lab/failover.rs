@@ -3,8 +3,8 @@
 use rail_lab::flows::{Protocol, spread};
 use rail_lab::topology::servers;
 use rail_lab::{
-    ConfigText, Connector, ConnectorPlan, Fault, Flows, FlowsReport, Node, Plan, World, figures,
-    isolated, long, timed,
+    ConfigText, Connector, ConnectorPlan, Ends, Fault, Flows, FlowsReport, Node, Plan, World,
+    figures, isolated, long, timed,
 };
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -157,9 +157,8 @@ fn cut_cable_while_links_change_elsewhere() {
                     other.sh("ip link delete eth0").unwrap();
                 }
             });
-            let times = (0..cuts(8)).map(|cut| one_cut(&world, cut % 2 + 1)).collect();
-            stop.store(true, Ordering::Relaxed);
-            times
+            let _ends = Ends(&stop);
+            (0..cuts(8)).map(|cut| one_cut(&world, cut % 2 + 1)).collect()
         });
         judge(times);
     });

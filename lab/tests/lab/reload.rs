@@ -1,7 +1,8 @@
 //! A new configuration is taken whole or not at all.
 
 use rail_lab::{
-    ConfigText, Plan, Rail, Random, Topology, World, eventually, figures, isolated, long, normal,
+    ConfigText, Ends, Plan, Rail, Random, Topology, World, eventually, figures, isolated, long,
+    normal,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -228,6 +229,7 @@ fn a_file_that_is_written_while_it_is_read_is_never_taken_by_half() {
                     }
                 }
             });
+            let _ends = Ends(&stop);
             for n in 0..if long() { 1000 } else { 60 } {
                 attempt.fetch_add(1, Ordering::Relaxed);
                 // The writer is surely at rest in some of them.
@@ -249,7 +251,6 @@ fn a_file_that_is_written_while_it_is_read_is_never_taken_by_half() {
                 };
                 assert!(whole, "{} {weights:?}", status["router"]);
             }
-            stop.store(true, Ordering::Relaxed);
         });
         figures(&format!("{taken} taken, {refused} refused"));
         assert!(taken > 0 && refused > 0, "{taken} taken, {refused} refused");
