@@ -9,17 +9,16 @@
 //! nothing else does.
 
 use super::super::{
-    Key, MainDefault, NFT_ELEMENTS, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL, Plan,
-    Resource, RouteValue, Rule, Scope, State, Step, firewall, is_forwarding,
+    Key, MainDefault, NFT_ELEMENTS, Nexthop, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL,
+    Plan, Resource, RouteValue, Rule, Scope, State, Step, firewall, is_forwarding,
 };
 use super::Engine;
-use crate::net::IfName;
+use crate::net::{IfName, Prefix};
 use crate::notice::Notice;
 use crate::state::table::MAIN;
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use core::net::IpAddr;
 use known::Known;
 
 mod known;
@@ -127,7 +126,7 @@ impl Engine {
             let fits = joins || may_run_beside(&step, &known);
             // Also while rules are refused and not tried again yet.
             let is_known = joins || known.has_all(&step);
-            let hangs = hangs_on(&step, &self.memory.unsaved);
+            let hangs = hangs_on(&step, &self.memory.unsaved, observed);
             // Rules that are refused still draw from what they drew from.
             let is_early = is_writing
                 || takes_slots(&step)
@@ -276,18 +275,25 @@ fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool 
 }
 
 /// True if a step has to wait until what stood in these places is on the disk: it changes one of them,
-/// needs an address among them, or comes after all that is wanted.
-fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>) -> bool {
-    let is_coming = |name: IfName, source: Option<IpAddr>| {
+/// needs an address among them, or comes after all that is wanted. A route needs the address that is its
+/// source, and one in whose network its gateway is, if the interface has none yet.
+fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> bool {
+    let is_coming = |needs: &dyn Fn(IfName, Prefix) -> bool| {
         unsaved.keys().any(|key| match key {
-            Key::Address { ifname, prefix } => *ifname == name || source == Some(prefix.address),
+            Key::Address { ifname, prefix } => needs(*ifname, *prefix),
             _ => false,
         })
+    };
+    let has_network = |hop: &Nexthop| {
+        let mut there = observed.addresses.keys().filter(|(name, _)| *name == hop.ifname);
+        hop.onlink || there.any(|(_, own)| hop.via.is_none_or(|via| own.contains(via)))
     };
     !unsaved.is_empty()
         && match &step.op {
             Op::SetRoute { value: RouteValue::Unicast { nexthops, source }, .. } => {
-                nexthops.iter().any(|hop| is_coming(hop.ifname, *source))
+                let without = nexthops.iter().filter(|hop| !has_network(hop));
+                let without: Vec<IfName> = without.map(|hop| hop.ifname).collect();
+                is_coming(&|ifname, own| *source == Some(own.address) || without.contains(&ifname))
             }
             Op::DelAddress | Op::DelRoute | Op::DelRule => true,
             _ => unsaved.contains_key(&step.key) || switches_forwarding_on(step),

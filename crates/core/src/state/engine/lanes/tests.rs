@@ -421,3 +421,34 @@ fn only_first_changes_wait_for_the_disk() {
     bench.engine.memory.unsaved.clear();
     assert_eq!(bench.keys(), [address, way3, setting, forwarding, Key::Route(old)]);
 }
+
+/// Given a further address of an uplink whose original is not on the disk, then the uplink's route does
+/// not wait for it: its gateway and its source have the address that is there.
+#[test]
+fn a_route_waits_for_its_own_address_alone() {
+    let wan3: IfName = "wan3".parse().unwrap();
+    let address = |text: &str| (wan3, text.parse::<Prefix>().unwrap());
+    for (there, coming, waits) in [
+        (Some("100.64.3.2/24"), "100.64.9.1/32", false),
+        (Some("100.64.3.2/24"), "100.64.3.9/24", false),
+        (Some("100.64.9.1/32"), "100.64.3.2/24", true),
+        (None, "100.64.3.2/24", true),
+    ] {
+        let mut bench = Bench::new();
+        let way3 = Key::Route(RouteKey { table: 20003, ..shared() });
+        let (ifname, prefix) = address(coming);
+        let coming = Key::Address { ifname, prefix };
+        bench
+            .observed
+            .addresses
+            .extend(there.map(|there| (address(there), crate::state::Ownership::Ours)));
+        bench.desired.insert(coming.clone(), Resource::Address);
+        let hop =
+            Nexthop { ifname, via: Some("100.64.3.1".parse().unwrap()), weight: 1, onlink: false };
+        let source = Some("100.64.3.2".parse().unwrap());
+        let route = RouteValue::Unicast { nexthops: vec![hop], source };
+        bench.desired.insert(way3.clone(), Resource::Route(route));
+        bench.engine.memory.unsaved = BTreeMap::from([(coming, 1)]);
+        assert_eq!(bench.keys().contains(&way3), !waits, "{there:?}");
+    }
+}
