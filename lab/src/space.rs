@@ -41,6 +41,8 @@ const KIND: &str = "kind: ";
 const ATTEMPTS: usize = 3;
 /// Marks the line of a failing test that says how the machine stalled.
 const STALLED: &str = "stalled: ";
+/// How a test ends that takes too long.
+const TOO_LONG: i32 = 124;
 const INCONCLUSIVE: &str = "inconclusive";
 
 /// Marks a line of figures, which is shown even when the test passes.
@@ -122,12 +124,12 @@ pub fn isolate_program() -> Result<Option<ExitStatus>, LabError> {
 
 fn run_test<F: FnOnce()>(share: Share, test: F) {
     if is_inside() {
-        watchdog();
         let witness = std::env::var(WATCHED).ok().map(Witness::start);
+        watchdog(witness.clone());
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test));
         if let Err(panic) = result {
             if let Some(foreign) = witness.and_then(|w| w.stall()) {
-                println!("{STALLED}others used the processor for {foreign:?} in 250 ms");
+                println!("{}", stalled(foreign));
             }
             std::panic::resume_unwind(panic);
         }
@@ -153,7 +155,8 @@ fn run_test<F: FnOnce()>(share: Share, test: F) {
         match stalled {
             _ if status.success() => return,
             None => panic!("{path} failed with {status}:\n{output}"),
-            Some((_, why)) if attempt == ATTEMPTS => {
+            // A machine that stalls for minutes does so again.
+            Some((_, why)) if attempt == ATTEMPTS || status.code() == Some(TOO_LONG) => {
                 return tell(&format!("    {path}: {INCONCLUSIVE}: {why}\n{output}"));
             }
             Some((_, why)) => tell(&format!("    {path}: once more: {why}\n")),
@@ -207,14 +210,20 @@ fn read_all(mut pipe: impl Read) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Others used the processor: the test may have failed for it.
+fn stalled(foreign: Duration) -> String {
+    format!("\n{STALLED}others used the processor for {foreign:?} in 250 ms\n")
+}
+
 /// A test that hangs must not hang the machine.
-fn watchdog() {
+fn watchdog(witness: Option<Witness>) {
     let given = std::env::var("RAIL_LAB_LIMIT").ok().and_then(|v| v.parse().ok());
     let limit = Duration::from_secs(given.unwrap_or(if long() { 7200 } else { 300 }));
     thread::spawn(move || {
         thread::sleep(limit);
-        eprintln!("the test took longer than {} s", limit.as_secs());
-        std::process::exit(124);
+        let why = witness.as_ref().and_then(Witness::stall).map_or_else(String::new, stalled);
+        eprintln!("the test took longer than {} s{why}", limit.as_secs());
+        std::process::exit(TOO_LONG);
     });
 }
 

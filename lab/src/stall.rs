@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_millis(250);
 const LIMIT: Duration = Duration::from_millis(75);
 
 /// Watches one core, or all, for as long as the process lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Witness {
     worst_us: Arc<AtomicUsize>,
 }
