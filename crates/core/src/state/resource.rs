@@ -203,7 +203,8 @@ pub struct Sender {
 
 impl Sender {
     /// True if older rules of the uplink let nothing out that these would not: the uplink is the same
-    /// one, and has lost no source and no exemption since.
+    /// one, and has lost no source and no exemption since. (Of one without translation they do not know
+    /// the sources that other uplinks have got since.)
     pub fn covers(&self, older: &Self) -> bool {
         let way = |s: &Self| (s.ifname, s.gateway, s.address, s.nat, s.mask);
         let holds = |new: &[Prefix], old: &[Prefix]| old.iter().all(|prefix| new.contains(prefix));
