@@ -97,6 +97,7 @@ impl Engine {
         let (mut plan, conflicts) = diff(desired, observed, &self.memory);
         self.note_conflicts(conflicts, news);
         self.note_in_place(now, desired, observed, &plan, news);
+        self.note_marks(desired, observed);
         self.let_forwarding_wait(desired, &mut plan);
         let differs: BTreeSet<&Key> = plan.iter().map(|step| &step.key).collect();
         self.failures.retain(|key, _| differs.contains(key));

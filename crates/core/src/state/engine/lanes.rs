@@ -59,6 +59,15 @@ impl Engine {
         self.known(desired, observed).has(mark)
     }
 
+    /// Rules of which every mark stands serve later, though others of them may never have stood: a process
+    /// that finds such a table must know it when the wish goes on.
+    pub(super) fn note_marks(&mut self, desired: &State, observed: &Observed) {
+        let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return };
+        if self.stood.as_ref() != Some(want) && self.known(desired, observed).all_stand() {
+            self.stood = Some(want.clone());
+        }
+    }
+
     /// What the rules know.
     pub(super) fn known<'a>(&'a self, desired: &'a State, observed: &'a Observed) -> Known<'a> {
         let transaction = self.transaction.as_ref();

@@ -67,6 +67,16 @@ impl Known<'_> {
             })
     }
 
+    /// True if the wanted rules of every uplink stand.
+    pub(super) fn all_stand(&self) -> bool {
+        let (Some(have), Some(want)) = (self.observed.firewall.as_ref(), self.wanted()) else {
+            return false;
+        };
+        want.senders
+            .keys()
+            .all(|mark| know(want, &mark_word(*mark), |chain, rule| is_in_place(have, chain, rule)))
+    }
+
     fn wanted(&self) -> Option<&Firewall> {
         match self.desired.get(&Key::Firewall) {
             Some(Resource::Firewall(want)) => Some(want),
