@@ -227,9 +227,6 @@ impl Engine {
                 if let Key::Route(route) = key {
                     self.memory.routes.insert(route.clone());
                 }
-                if let Resource::Firewall(rules) = value {
-                    self.stood = Some(rules.clone());
-                }
             }
         }
     }
