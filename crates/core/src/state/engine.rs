@@ -44,8 +44,8 @@ pub struct Engine {
     pub memory: Memory,
     /// Values that were in place once; a difference from them that we did not want is drift.
     in_place: BTreeMap<Key, Resource>,
-    /// The rules that stood last, and those of the last transaction whose end is not known: whichever
-    /// of them stand still serve while others are wanted.
+    /// The rules that stood last, and those of the last transaction that failed: whichever of them stand
+    /// still serve while others are wanted.
     stood: Option<Firewall>,
     may_stand: Option<Firewall>,
     failures: BTreeMap<Key, Failure>,

@@ -90,8 +90,7 @@ impl Engine {
         if let (Key::Firewall, Some(Resource::Firewall(made))) = (&ended.key, &ended.rules) {
             match result {
                 Ok(()) => self.stood = Some(made.clone()),
-                // Refused: what stood before still does.
-                Err(error) if error.errno == 0 => {}
+                // A child may fail after the kernel has taken what it was to make.
                 Err(_) => self.may_stand = Some(made.clone()),
             }
         }
