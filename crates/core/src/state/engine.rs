@@ -6,8 +6,8 @@
 //! transaction may outlast its pass: see `lanes`.
 
 use super::{
-    ACCEPT_REDIRECTS, Conflict, FORWARDING, Firewall, Key, Memory, Observed, OpError, Plan,
-    Resource, RouteValue, Scope, State, Step, diff,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource,
+    RouteValue, Scope, State, Step, diff,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use lanes::{Interim, Transaction, join_slots, scope_of, switches_forwarding_on};
+use lanes::{Interim, Stood, Transaction, join_slots, scope_of, switches_forwarding_on};
 
 mod fight;
 mod lanes;
@@ -44,10 +44,8 @@ pub struct Engine {
     pub memory: Memory,
     /// Values that were in place once; a difference from them that we did not want is drift.
     in_place: BTreeMap<Key, Resource>,
-    /// The rules that stood last, and those of the last transaction that failed: whichever of them stand
-    /// still serve while others are wanted.
-    stood: Option<Firewall>,
-    may_stand: Option<Firewall>,
+    /// Rules that may still stand, the last ones first, and serve while others are wanted.
+    stood: Stood,
     failures: BTreeMap<Key, Failure>,
     conflicts: Vec<Conflict>,
     repairs: BTreeMap<Key, VecDeque<Instant>>,

@@ -21,6 +21,8 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use known::Known;
 
+pub(super) use known::Stood;
+
 mod known;
 
 /// A transaction that was not answered yet.
@@ -63,16 +65,15 @@ impl Engine {
     /// that finds such a table must know it when the wish goes on.
     pub(super) fn note_marks(&mut self, desired: &State, observed: &Observed) {
         let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return };
-        if self.stood.as_ref() != Some(want) && self.known(desired, observed).all_stand() {
-            self.stood = Some(want.clone());
+        if !self.stood.is(want) && self.known(desired, observed).all_stand() {
+            self.stood.set(want);
         }
     }
 
     /// What the rules know.
     pub(super) fn known<'a>(&'a self, desired: &'a State, observed: &'a Observed) -> Known<'a> {
         let transaction = self.transaction.as_ref();
-        let older = [self.stood.as_ref(), self.may_stand.as_ref()];
-        Known { desired, observed, transaction, older }
+        Known { desired, observed, transaction, stood: &self.stood }
     }
 
     /// A change of the map makes a transaction fail that has elements in it.
@@ -89,9 +90,8 @@ impl Engine {
     pub(super) fn note_ended(&mut self, ended: &Transaction, result: &Result<(), OpError>) {
         if let (Key::Firewall, Some(Resource::Firewall(made))) = (&ended.key, &ended.rules) {
             match result {
-                Ok(()) => self.stood = Some(made.clone()),
-                // A child may fail after the kernel has taken what it was to make.
-                Err(_) => self.may_stand = Some(made.clone()),
+                Ok(()) => self.stood.set(made),
+                Err(_) => self.stood.add(made),
             }
         }
         let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];

@@ -13,6 +13,7 @@ use super::Transaction;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// What the rules know.
 #[derive(Copy, Clone)]
@@ -20,8 +21,41 @@ pub(in super::super) struct Known<'a> {
     pub(super) desired: &'a State,
     pub(super) observed: &'a Observed,
     pub(super) transaction: Option<&'a Transaction>,
-    /// Rules that were wanted before and may still stand.
-    pub(super) older: [Option<&'a Firewall>; 2],
+    pub(super) stood: &'a Stood,
+}
+
+/// Rules that were wanted before and may still stand: those that stood last, and those of each
+/// transaction that failed since, for a child may fail after the kernel has taken what it was to make.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Stood {
+    /// In the order in which they were made.
+    rules: Vec<Firewall>,
+}
+
+impl Stood {
+    /// Rules kept at most. Of more failures in a row the first are forgotten, never what stood before.
+    const KEPT: usize = 8;
+
+    /// These stand, and no others do.
+    pub(super) fn set(&mut self, rules: &Firewall) {
+        self.rules.clear();
+        self.rules.push(rules.clone());
+    }
+
+    /// These may stand now.
+    pub(super) fn add(&mut self, rules: &Firewall) {
+        if !self.rules.contains(rules) {
+            self.rules.push(rules.clone());
+        }
+        if self.rules.len() > Self::KEPT {
+            self.rules.remove(1);
+        }
+    }
+
+    /// True if these stand, and no others may.
+    pub(super) fn is(&self, rules: &Firewall) -> bool {
+        matches!(&self.rules[..], [alone] if alone == rules)
+    }
 }
 
 impl Known<'_> {
@@ -55,7 +89,7 @@ impl Known<'_> {
         let is_in_use = slots.values().any(|used| *used == mark);
         let stand =
             |rules: &Firewall| know(rules, &word, |chain, rule| is_in_place(have, chain, rule));
-        let mut older = self.older.iter().flatten();
+        let mut older = self.stood.rules.iter();
         let is_known = is_in_use
             || stand(want)
             || older.any(|rules| is_same_sender(mark, want, rules) && stand(rules));

@@ -181,35 +181,45 @@ fn a_standby_serves_by_its_older_rules() {
     }
 }
 
-/// Given rules that were never seen in place as wanted, for the wish went on while they were made, when
-/// the next transaction is refused, and the first uplink dies during the one after that, then the standby
-/// serves by them.
+/// Given rules that were never seen in place as wanted, for the wish went on while they were made, by a
+/// transaction that succeeded, or that failed after the kernel had taken it, when many others are refused
+/// after it, and the first uplink dies during the next one, then the standby serves by them.
 #[test]
 fn rules_that_were_overtaken_by_a_newer_wish_serve() {
-    let all = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"];
-    let [before, first, second, third] = [1, 2, 3, 4].map(|count| &all[..count]);
-    let mut observed = kernel(&exempting(before));
-    let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
-    let mut desired = State::from([
-        (Key::Firewall, Resource::Firewall(exempting(before))),
-        (Key::Slots, slots(1)),
-    ]);
-    let mut engine = Engine::default();
-    engine.plan(NOW, &desired, &observed, &mut Vec::new());
-    desired.insert(Key::Firewall, Resource::Firewall(exempting(first)));
-    engine.plan(NOW, &desired, &observed, &mut Vec::new());
-    desired.insert(Key::Firewall, Resource::Firewall(exempting(second)));
-    engine.applied(NOW, &Key::Firewall, Ok(()), &mut Vec::new());
-    engine.observed(Scope::FIREWALL);
-    observed.firewall = kernel(&exempting(first)).firewall;
-    assert_eq!(engine.plan(NOW, &desired, &observed, &mut Vec::new()).len(), 1);
-    let refusal = OpError { errno: 0, text: "nft: exit 1".into() };
-    engine.applied(NOW, &Key::Firewall, Err(refusal), &mut Vec::new());
-    engine.observed(Scope::FIREWALL);
-    desired.insert(Key::Firewall, Resource::Firewall(exempting(third)));
-    let later = NOW + Duration::from_secs(1);
-    assert_eq!(engine.plan(later, &desired, &observed, &mut Vec::new()).len(), 1);
-    desired.insert(Key::Slots, slots(2));
-    let plan = engine.plan(later, &desired, &observed, &mut Vec::new());
-    assert!(matches!(plan.as_slice(), [Step { key: Key::Slots, .. }]), "{plan:?}");
+    for (does_fail, refused) in [(false, 1), (false, 20), (true, 1), (true, 6)] {
+        let networks: Vec<String> = (0..=24).map(|i| format!("10.{i}.0.0/16")).collect();
+        let wishes: Vec<Firewall> = (1..=24)
+            .map(|count| {
+                exempting(&networks[..count].iter().map(String::as_str).collect::<Vec<_>>())
+            })
+            .collect();
+        let mut engine = Engine::default();
+        let mut observed = kernel(&wishes[0]);
+        let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
+        let mut desired = State::from([(Key::Slots, slots(1))]);
+        let wish = |desired: &mut State, at: usize| {
+            desired.insert(Key::Firewall, Resource::Firewall(wishes[at].clone()));
+        };
+        let refusal = || OpError { errno: 0, text: "nft: exit 1".into() };
+        wish(&mut desired, 0);
+        assert!(engine.plan(NOW, &desired, &observed, &mut Vec::new()).is_empty());
+        let mut now = NOW;
+        for at in 1..=refused + 1 {
+            wish(&mut desired, at);
+            assert_eq!(engine.plan(now, &desired, &observed, &mut Vec::new()).len(), 1);
+            wish(&mut desired, at + 1);
+            let is_first = at == 1;
+            if is_first {
+                observed.firewall = kernel(&wishes[1]).firewall;
+            }
+            let result = if is_first && !does_fail { Ok(()) } else { Err(refusal()) };
+            engine.applied(now, &Key::Firewall, result, &mut Vec::new());
+            engine.observed(Scope::FIREWALL);
+            now = now + Duration::from_secs(100);
+        }
+        assert_eq!(engine.plan(now, &desired, &observed, &mut Vec::new()).len(), 1);
+        desired.insert(Key::Slots, slots(2));
+        let plan = engine.plan(now, &desired, &observed, &mut Vec::new());
+        assert!(matches!(plan.as_slice(), [Step { key: Key::Slots, .. }]), "{refused}: {plan:?}");
+    }
 }
