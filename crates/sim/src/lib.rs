@@ -96,10 +96,7 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     if seed % 8 == 5 {
         rival::occupy(&mut scenario.kernel, &scenario.config, 1);
     }
-    let (extends, in_turn) = (seed % 16 == 10, seed % 32 == 10);
-    // Of those that are drawn afresh some still break a law: nft hangs from the first moment of a process
-    // that finds rules on their way.
-    let extends_last = seed % 16 == 14 && seed < 10_000;
+    let (extends, in_turn, extends_last) = (seed % 16 == 10, seed % 32 == 10, seed % 16 == 14);
     if extends || extends_last {
         scenario.stand_by();
     }

@@ -5,6 +5,7 @@ use super::{Happening, Law};
 use crate::kernel::{Kernel, Outcome, Table};
 use crate::scene::{Line, Scene};
 use rail_core::state::{MainDefault, Scope, Watch};
+use rail_core::time::Duration;
 
 /// See the module.
 #[derive(Default)]
@@ -21,9 +22,11 @@ impl Law for Unattended {
             Happening::Quiet(status) => self.good = status.settled,
             Happening::Deed(_) => self.good = false,
             Happening::Started => self.left = None,
-            // What happened in `main` while notifications were lost it may not know yet.
-            Happening::Killed if self.good && scene.excuses.blind_until <= scene.now => {
-                self.left = Some(main_default(&scene.kernel));
+            // What happened in `main` just now, or while notifications were lost, it may not know yet.
+            Happening::Killed if self.good => {
+                let excuses = &scene.excuses;
+                let is_known = excuses.is_overdue(scene.now, excuses.disturbed, NOTICED);
+                self.left = is_known.then(|| main_default(&scene.kernel));
             }
             Happening::Tick if !scene.is_running && !scene.is_damaged => return self.begins(scene),
             _ => {}
@@ -62,3 +65,6 @@ impl Unattended {
 fn main_default(kernel: &Kernel) -> MainDefault {
     kernel.observe(Scope::MAIN, &Watch::default()).main
 }
+
+/// From somebody's change to the answer.
+const NOTICED: Duration = Duration::from_millis(200);
