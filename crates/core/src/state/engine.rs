@@ -44,7 +44,7 @@ pub struct Engine {
     pub memory: Memory,
     /// Values that were in place once; a difference from them that we did not want is drift.
     in_place: BTreeMap<Key, Resource>,
-    /// Rules that may still stand, the last ones first, and serve while others are wanted.
+    /// Rules that may still stand, and serve while others are wanted.
     stood: Stood,
     failures: BTreeMap<Key, Failure>,
     conflicts: Vec<Conflict>,
@@ -131,6 +131,9 @@ impl Engine {
             let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
             let rules = desired.get(&Key::Firewall).cloned();
             let key = step.key.clone();
+            if let (Key::Firewall, Some(Resource::Firewall(made))) = (&key, &rules) {
+                self.stood.add(made, observed.firewall.as_ref());
+            }
             self.transaction = Some(Transaction { key, slots, rules, is_overtaken: false });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
@@ -290,7 +293,7 @@ impl Engine {
         };
         self.awaiting |= scope;
         if let Some(ended) = &ended {
-            self.note_ended(ended, &result);
+            self.note_ended(ended);
         }
         match result {
             Ok(()) => {

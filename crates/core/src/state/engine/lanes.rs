@@ -65,8 +65,8 @@ impl Engine {
     /// that finds such a table must know it when the wish goes on.
     pub(super) fn note_marks(&mut self, desired: &State, observed: &Observed) {
         let Some(Resource::Firewall(want)) = desired.get(&Key::Firewall) else { return };
-        if !self.stood.is(want) && self.known(desired, observed).all_stand() {
-            self.stood.set(want);
+        if !self.stood.is_last(want) && self.known(desired, observed).all_stand() {
+            self.stood.add(want, observed.firewall.as_ref());
         }
     }
 
@@ -87,13 +87,7 @@ impl Engine {
 
     /// What a transaction made is our own change, also if something else is wanted by now and was in
     /// place while it ran.
-    pub(super) fn note_ended(&mut self, ended: &Transaction, result: &Result<(), OpError>) {
-        if let (Key::Firewall, Some(Resource::Firewall(made))) = (&ended.key, &ended.rules) {
-            match result {
-                Ok(()) => self.stood.set(made),
-                Err(_) => self.stood.add(made),
-            }
-        }
+    pub(super) fn note_ended(&mut self, ended: &Transaction) {
         let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];
         for (key, made) in made {
             let is_made = ended.key == Key::Firewall && made.is_some();

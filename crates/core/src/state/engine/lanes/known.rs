@@ -6,11 +6,11 @@
 //! would leave with the source of before.
 
 use super::super::super::{
-    Chain, Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Resource, State, Step,
+    Chain, Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Resource, Sender, State, Step,
     firewall,
 };
 use super::Transaction;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -24,38 +24,69 @@ pub(in super::super) struct Known<'a> {
     pub(super) stood: &'a Stood,
 }
 
-/// Rules that were wanted before and may still stand: those that stood last, and those of each
-/// transaction that failed since, for a child may fail after the kernel has taken what it was to make.
+/// What rules that were wanted before had of each mark, some of which may still stand. What became of a
+/// transaction is not asked here: a child may fail after the kernel has taken what it was to make, or
+/// succeed for nothing. The kernel's table tells which of them stand.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Stood {
-    /// In the order in which they were made.
-    rules: Vec<Firewall>,
+    /// By mark, in the order in which they were wanted.
+    parts: BTreeMap<u32, Vec<Firewall>>,
+    /// The rules that came last.
+    last: Option<Firewall>,
 }
 
 impl Stood {
-    /// Rules kept at most. Of more failures in a row the first are forgotten, never what stood before.
-    const KEPT: usize = 8;
+    /// Kept of one mark at most.
+    const KEPT: usize = 4;
 
-    /// These stand, and no others do.
-    pub(super) fn set(&mut self, rules: &Firewall) {
-        self.rules.clear();
-        self.rules.push(rules.clone());
-    }
-
-    /// These may stand now.
-    pub(super) fn add(&mut self, rules: &Firewall) {
-        if !self.rules.contains(rules) {
-            self.rules.push(rules.clone());
+    /// These stand, or may from now on. Of too many the first is forgotten that is not in this table.
+    pub(in super::super) fn add(&mut self, rules: &Firewall, have: Option<&ObservedFirewall>) {
+        if self.is_last(rules) {
+            return;
         }
-        if self.rules.len() > Self::KEPT {
-            self.rules.remove(1);
+        for (mark, sender) in &rules.senders {
+            let part = part(rules, *mark, sender);
+            let known = self.parts.entry(*mark).or_default();
+            if known.contains(&part) {
+                continue;
+            }
+            if known.len() >= Self::KEPT {
+                let stands = |part: &Firewall| have.is_some_and(|have| stands(part, *mark, have));
+                let gone = known.iter().position(|part| !stands(part));
+                known.remove(gone.unwrap_or(0));
+            }
+            known.push(part);
         }
+        self.last = Some(rules.clone());
     }
 
-    /// True if these stand, and no others may.
-    pub(super) fn is(&self, rules: &Firewall) -> bool {
-        matches!(&self.rules[..], [alone] if alone == rules)
+    /// True if these came last.
+    pub(super) fn is_last(&self, rules: &Firewall) -> bool {
+        self.last.as_ref() == Some(rules)
     }
+
+    /// True if older rules stand that let out nothing that the wanted ones would not. Some of them may
+    /// be a part of others: those with the most rules let out the most.
+    fn serves(&self, mark: u32, want: &Firewall, have: &ObservedFirewall) -> bool {
+        let known = self.parts.get(&mark).into_iter().flatten();
+        let standing = known.filter(|part| stands(part, mark, have));
+        let count =
+            |part: &Firewall| part.chains.iter().map(|chain| chain.rules.len()).sum::<usize>();
+        let most = standing.map(|part| (count(part), is_same_sender(mark, want, part))).max();
+        most.is_some_and(|(_, is_same)| is_same)
+    }
+}
+
+/// What rules have of one mark, but for the way to the chains of all marks.
+fn part(rules: &Firewall, mark: u32, sender: &Sender) -> Firewall {
+    let (word, leads) = (mark_word(mark), leads(&mark_word(mark)));
+    let is_its = |rule: &&String| rule.contains(&word) && !rule.contains(&leads);
+    let chains = rules.chains.iter().map(|chain| Chain {
+        rules: chain.rules.iter().filter(is_its).cloned().collect(),
+        ..chain.clone()
+    });
+    let chains = chains.filter(|chain| !chain.rules.is_empty()).collect();
+    Firewall { chains, senders: BTreeMap::from([(mark, sender.clone())]) }
 }
 
 impl Known<'_> {
@@ -87,12 +118,7 @@ impl Known<'_> {
         let word = mark_word(mark);
         // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
         let is_in_use = slots.values().any(|used| *used == mark);
-        let stand =
-            |rules: &Firewall| know(rules, &word, |chain, rule| is_in_place(have, chain, rule));
-        let mut older = self.stood.rules.iter();
-        let is_known = is_in_use
-            || stand(want)
-            || older.any(|rules| is_same_sender(mark, want, rules) && stand(rules));
+        let is_known = is_in_use || stands(want, mark, have) || self.stood.serves(mark, want, have);
         is_known
             && self.transaction.and_then(Transaction::made).is_none_or(|made| {
                 makes(made, want, &word)
@@ -106,9 +132,7 @@ impl Known<'_> {
         let (Some(have), Some(want)) = (self.observed.firewall.as_ref(), self.wanted()) else {
             return false;
         };
-        want.senders
-            .keys()
-            .all(|mark| know(want, &mark_word(*mark), |chain, rule| is_in_place(have, chain, rule)))
+        want.senders.keys().all(|mark| stands(want, *mark, have))
     }
 
     fn wanted(&self) -> Option<&Firewall> {
@@ -164,8 +188,18 @@ fn is_in_place(have: &ObservedFirewall, chain: &Chain, rule: &str) -> bool {
 /// changes with every other uplink, and says nothing of this one: the chain itself does, for both
 /// come and go in one transaction.
 fn know(rules: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
-    let leads = format!("{word} : goto ");
+    let leads = leads(word);
     have_all(rules, word, |chain, rule| rule.contains(&leads) || is_there(chain, rule))
+}
+
+/// True if what these rules have of a mark is in place.
+fn stands(rules: &Firewall, mark: u32, have: &ObservedFirewall) -> bool {
+    know(rules, &mark_word(mark), |chain, rule| is_in_place(have, chain, rule))
+}
+
+/// How a rule that leads each mark to a chain of its own writes this one.
+fn leads(word: &str) -> String {
+    format!("{word} : goto ")
 }
 
 /// True if all of these rules with this word are there.
