@@ -6,7 +6,7 @@ use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
     LossLimits, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
-    Router as RouterConfig, Stray, Tier, UplinkConfig,
+    Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
 };
 use rail_core::facts::{Facts, UplinkFacts};
 use rail_core::net::{Family, IfName, Prefix, UplinkId};
@@ -30,7 +30,8 @@ pub fn diff(data: &[u8]) {
     let config = config(dice);
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
-    let stray = Stray { ifname: ifname("eth", 7), uplink: 0, has_cable: dice.one_in(2) };
+    let causes = [StrayCause::Device, StrayCause::Address, StrayCause::Network];
+    let stray = Stray { ifname: ifname("eth", 7), uplink: 0, cause: causes[usize::from(dice.below(3))] };
     let strays = if dice.one_in(4) { vec![stray] } else { Vec::new() };
     let one = || vec![Prefix::host(Ipv4Addr::LOCALHOST.into())];
     let refuses = |others, networks, is_whole| MainDefault::Refuses {

@@ -3,7 +3,7 @@
 
 mod selector;
 
-pub use selector::{Device, Devices, Links, Named, Outside, Selector, Stray, renamed_outside};
+pub use selector::{Device, Devices, Links, Named, Outside, Selector, Stray, StrayCause};
 
 use crate::net::{IfName, Prefix};
 use crate::time::Duration;

@@ -14,6 +14,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// What `interface` says.
@@ -183,7 +184,7 @@ impl fmt::Display for Selector {
 pub type Outside = BTreeMap<u32, (IfName, String)>;
 
 /// The name that this device had as an uplink's, and the uplink, if it was called otherwise then.
-pub fn renamed_outside<'a>(
+fn renamed_outside<'a>(
     outside: &'a Outside,
     ifname: IfName,
     link: &Link,
@@ -199,9 +200,27 @@ pub struct Stray {
     pub ifname: IfName,
     /// Position of the uplink.
     pub uplink: usize,
-    /// It has the uplink's cable, for all we know: it was the uplink's device, or has its address. Any
-    /// other may be a tunnel or a network of the administrator, and hosts inside go there as they are.
-    pub has_cable: bool,
+    /// Why it is closed.
+    pub cause: StrayCause,
+}
+
+/// Why an interface that the file does not name is closed, the strongest reason first.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum StrayCause {
+    /// It was the uplink's device, under another name.
+    Device,
+    /// It has an address of the uplink that the uplink's interface has not.
+    Address,
+    /// It has another address in the uplink's network, or borrows one of the uplink's, as a tunnel may.
+    Network,
+}
+
+impl Stray {
+    /// It has the uplink's cable, for all we know. Any other may be a tunnel or a network of the
+    /// administrator, and hosts inside go there as they are.
+    pub fn has_cable(&self) -> bool {
+        self.cause != StrayCause::Network
+    }
 }
 
 impl Config {
@@ -354,19 +373,27 @@ impl Config {
             // The uplink may have got another name in the file meanwhile, or be gone from the device.
             let uplink =
                 position(&|u| u.name == name).or_else(|| position(&|u| u.ifname == before))?;
-            Some(Stray { ifname: *ifname, uplink, has_cable: true })
+            Some(Stray { ifname: *ifname, uplink, cause: StrayCause::Device })
         });
-        let nearby = addresses.into_iter().filter_map(|(ifname, prefix)| {
+        let addresses: Vec<(IfName, Prefix)> = addresses.into_iter().collect();
+        let is_at_home = |uplink: usize, address: IpAddr| {
+            let home = self.uplinks[uplink].ifname;
+            addresses.iter().any(|(ifname, prefix)| *ifname == home && prefix.address == address)
+        };
+        let nearby = addresses.iter().filter_map(|(ifname, prefix)| {
             let own = position(&|u| u.own_addresses().any(|own| own == prefix.address));
-            let uplink = own.or_else(|| position(&|u| u.network_of(prefix).is_some()))?;
-            Some(Stray { ifname, uplink, has_cable: own.is_some() })
+            let uplink = own.or_else(|| position(&|u| u.network_of(*prefix).is_some()))?;
+            let cause = match own {
+                Some(uplink) if !is_at_home(uplink, prefix.address) => StrayCause::Address,
+                _ => StrayCause::Network,
+            };
+            Some(Stray { ifname: *ifname, uplink, cause })
         });
         let mut found: Vec<Stray> = Vec::new();
         for stray in renamed.chain(nearby) {
             let is_candidate = !is_named(stray.ifname) && stray.ifname.as_str() != "lo";
             match found.iter_mut().find(|known| known.ifname == stray.ifname) {
-                // Of several addresses the uplink's own says most.
-                Some(known) if stray.has_cable && !known.has_cable => *known = stray,
+                Some(known) if stray.cause < known.cause => *known = stray,
                 None if is_candidate => found.push(stray),
                 Some(_) | None => {}
             }
@@ -375,11 +402,12 @@ impl Config {
     }
 
     /// Notes which devices uplinks have outside, by index, and forgets those that are gone or a
-    /// network's now.
+    /// network's now. One that never had a carrier under this name may have had it by chance: a new card
+    /// is called something else until udev has seen it.
     pub fn note_outside(&self, links: &Links, outside: &mut Outside) {
         // Of several uplinks on one device, the first.
         for uplink in self.uplinks.iter().rev().filter(|uplink| !self.is_inside(uplink)) {
-            if let Some(link) = links.get(&uplink.ifname) {
+            if let Some(link) = links.get(&uplink.ifname).filter(|link| link.carrier) {
                 outside.insert(link.index, (uplink.ifname, uplink.name.clone()));
             }
         }
@@ -390,15 +418,20 @@ impl Config {
 
     /// What to do about an interface that the file does not name and that is closed as this uplink is.
     /// Who called it a network while it is the uplink's own would open the LAN to the provider.
-    pub fn stray_remedy(&self, links: &Links, stray: IfName, uplink: &UplinkConfig) -> String {
-        if links.contains_key(&uplink.ifname) {
-            return STRAY_REMEDY.into();
+    pub fn stray_remedy(&self, links: &Links, stray: Stray, uplink: &UplinkConfig) -> String {
+        let (UplinkConfig { name, ifname, .. }, stray, cause) = (uplink, stray.ifname, stray.cause);
+        match (cause, links.contains_key(ifname)) {
+            (StrayCause::Network, true) => STRAY_REMEDY.into(),
+            (StrayCause::Device, true) => format!(
+                "uplink {name} has another interface now: if the provider's cable is still in {stray}, \
+                 write `interface = \"{stray}\"` there; if {ifname} stands on it (a bridge, a VLAN), \
+                 nothing is to be done"
+            ),
+            _ => format!(
+                "it may be the interface of uplink {name} under another name: write `interface = \
+                 \"{stray}\"` there"
+            ),
         }
-        format!(
-            "it may be the interface of uplink {} under another name: write `interface = \"{stray}\"` \
-             there",
-            uplink.name
-        )
     }
 
     /// Why an interface is not found, or which others fit as well.

@@ -19,7 +19,7 @@
 //!
 //! Left out: IPv6, and boxes inside the LAN, where all sources are right.
 
-use crate::config::{Config, FirewallMode, Nat, UplinkConfig};
+use crate::config::{Config, FirewallMode, Nat, Stray, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
 use crate::render::firewall::{Line, any_of, closed_as, devices, plain};
@@ -55,7 +55,9 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
     }
     rules.extend(renamed(config, lines));
     if config.firewall.mode == FirewallMode::Basic {
-        let free = |ifname| facts.strays.iter().any(|s| s.ifname == ifname && !s.has_cable);
+        let may_be = |ifname| config.maybe_outside().any(|(other, _)| other == ifname);
+        let is_free = |s: &Stray| !s.has_cable() && !may_be(s.ifname);
+        let free = |ifname| facts.strays.iter().any(|s| s.ifname == ifname && is_free(s));
         let closed = closed_as(config, facts).into_iter().filter(|(ifname, _)| !free(*ifname));
         rules.extend(closed.flat_map(|(ifname, own)| by_interface(config, ifname, own, false)));
     }

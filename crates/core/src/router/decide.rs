@@ -4,7 +4,7 @@ use super::choose::{Candidate, Standing, choose};
 use super::void::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
-use crate::config::Tier;
+use crate::config::{StrayCause, Tier};
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::output::Output;
@@ -152,11 +152,11 @@ impl Router {
             Health::Absent => {
                 let stray = self.facts.strays.iter().find(|stray| stray.uplink == index);
                 let renumbered = stray.map_or_else(String::new, |stray| {
-                    let stray = stray.ifname;
-                    let why = match self.was_uplinks(stray) {
-                        true => "was its interface",
-                        false => "is in its network",
+                    let why = match stray.cause {
+                        StrayCause::Device => "was its interface",
+                        StrayCause::Address | StrayCause::Network => "is in its network",
                     };
+                    let stray = stray.ifname;
                     format!("; {stray}, which the file does not name, {why}: renumbered?")
                 });
                 let why = self.config.why_missing(&uplink.interface, &self.observed.links);

@@ -47,7 +47,7 @@ impl Router {
     }
 
     /// Interfaces that are closed though the file does not name them.
-    fn strays(&mut self) -> Vec<Stray> {
+    pub(super) fn strays(&mut self) -> Vec<Stray> {
         let (links, mut outside) = (&self.observed.links, self.saved.outside.clone());
         self.config.note_outside(links, &mut outside);
         self.save_due |= outside != self.saved.outside;

@@ -6,8 +6,8 @@
 
 use super::{Router, overrides};
 use crate::config::{
-    Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, UplinkConfig,
-    renamed_outside,
+    Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, Stray, StrayCause,
+    UplinkConfig,
 };
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -156,9 +156,11 @@ impl Router {
     /// What people must know of interfaces that are not found, or not for certain, and of those that
     /// are closed though the file does not name them. That an uplink has none is told by its health.
     pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
+        // Those of the last look have positions of an older file, after a reload.
+        let strays = self.strays();
         let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
         let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
-        let strays = self.facts.strays.iter().filter_map(|s| self.closed_stray(s.ifname, s.uplink));
+        let strays = strays.into_iter().filter_map(|stray| self.closed_stray(stray));
         let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
@@ -193,23 +195,20 @@ impl Router {
         Some(conflict(alloc::format!("uplink {}", uplink.name), effect, uplinks))
     }
 
-    /// An interface that the file does not name, filtered as the uplink with whose network one of its
-    /// addresses overlaps.
-    fn closed_stray(&self, ifname: IfName, uplink: usize) -> Option<Conflict> {
+    /// An interface that the file does not name, filtered as an uplink.
+    fn closed_stray(&self, stray: Stray) -> Option<Conflict> {
         if self.config.firewall.mode != FirewallMode::Basic {
             return None;
         }
-        // Between a reload and the next look the uplink may be gone.
-        let uplink = self.config.uplinks.get(uplink)?;
+        let (ifname, uplink) = (stray.ifname, self.config.uplinks.get(stray.uplink)?);
         let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
         let nearby = here.map(|(_, address)| address).find_map(|address| {
             let network = uplink.network_of(*address)?;
             Some(alloc::format!("its address {address} is in the uplink's network {network}"))
         });
-        let why = if self.was_uplinks(ifname) {
-            "the uplink had it under another name".into()
-        } else {
-            nearby?
+        let why = match stray.cause {
+            StrayCause::Device => "the uplink had it under another name".into(),
+            StrayCause::Address | StrayCause::Network => nearby?,
         };
         let effect = alloc::format!(
             "is closed as uplink {} is: the file does not name it, and {why}",
@@ -218,15 +217,9 @@ impl Router {
         let uplinks = alloc::vec![uplink.name.clone()];
         Some(Conflict {
             kind: ConflictKind::Closed,
-            remedy: self.config.stray_remedy(&self.observed.links, ifname, uplink),
+            remedy: self.config.stray_remedy(&self.observed.links, stray, uplink),
             ..conflict(alloc::format!("interface {ifname}"), effect, uplinks)
         })
-    }
-
-    /// True for a device that an uplink had under another name.
-    pub(super) fn was_uplinks(&self, ifname: IfName) -> bool {
-        let link = self.observed.links.get(&ifname);
-        link.is_some_and(|link| renamed_outside(&self.saved.outside, ifname, link).is_some())
     }
 
     /// What more is filtered, for it may be the interface as well.

@@ -78,7 +78,7 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
             "note: the file does not name {ifname}, which is in the network of uplink {name}, or was its \
              interface: it is filtered as that uplink is\n   = help: {remedy}\n",
             name = uplink.name,
-            remedy = config.stray_remedy(links, ifname, uplink)
+            remedy = config.stray_remedy(links, *stray, uplink)
         )
     };
     match config.firewall.mode {

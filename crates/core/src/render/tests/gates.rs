@@ -1,7 +1,7 @@
 //! What is closed.
 
 use super::*;
-use crate::config::Stray;
+use crate::config::{Stray, StrayCause};
 
 /// Given disabled uplinks, alone, beside an enabled one, and inside, then the filter closes the
 /// interface that nobody else has, in every form and in both families; without a filter of ours
@@ -68,7 +68,7 @@ fn what_may_be_theirs_is_filtered_as_they_are() {
 fn an_unnamed_interface_in_the_network_of_an_uplink_is_closed() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![stray("enp4s0", true)];
+    facts.strays = vec![stray("enp4s0", StrayCause::Address)];
     let text = chains(&config, &facts, &["input", "forward"]);
     assert!(text.contains("\"enp4s0\" : goto wan_input"), "{text}");
     assert!(text.contains("\"enp4s0\" : goto wan_forward"), "{text}");
@@ -97,7 +97,7 @@ fn closed_interfaces_reach_no_forward() {
     config.uplinks[1].enabled = false;
     config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
     let mut facts = facts(&config, &[0]);
-    facts.strays = vec![stray("enp4s0", true)];
+    facts.strays = vec![stray("enp4s0", StrayCause::Address)];
     let text = chains(&config, &facts, &["classify", "own_hairpin"]);
     let classify = "    ip daddr 100.64.1.2 iifname != { \"enp4s0\", \"wan2\" } goto hairpin\n";
     assert!(text.contains(classify), "{text}");
@@ -170,7 +170,7 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     config.uplinks[1].others.push("eth7".parse().unwrap());
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![stray("wanx", true)];
+    facts.strays = vec![stray("wanx", StrayCause::Device)];
     let text = chains(&config, &facts, &["egress"]);
     for rule in [
         "oifname \"wan1\" ip saddr != 100.64.1.2 goto foreign_source",
@@ -180,12 +180,15 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
         assert_eq!(text.matches(rule).count(), 1, "{rule}: {text}");
     }
     // A tunnel whose address happens to lie in the uplink's network takes what hosts inside send.
-    facts.strays = vec![stray("wanx", false)];
+    facts.strays = vec![stray("wanx", StrayCause::Network)];
     assert!(!chains(&config, &facts, &["egress"]).contains("wanx"));
+    // One that may be the uplink's is guarded whatever other address it has there.
+    facts.strays = vec![stray("eth7", StrayCause::Network)];
+    assert!(chains(&config, &facts, &["egress"]).contains("oifname \"eth7\""));
 }
 
-fn stray(ifname: &str, has_cable: bool) -> Stray {
-    Stray { ifname: ifname.parse().unwrap(), uplink: 0, has_cable }
+fn stray(ifname: &str, cause: StrayCause) -> Stray {
+    Stray { ifname: ifname.parse().unwrap(), uplink: 0, cause }
 }
 
 /// Given interfaces that the file does not name, then those are in the network of an uplink whose
@@ -193,18 +196,25 @@ fn stray(ifname: &str, has_cable: bool) -> Stray {
 #[test]
 fn networks_that_overlap_are_one() {
     let config = config(&[(1, Tier::Number(1)); 2]);
-    let strays = |address: &str| {
+    let beside = |here: &[(&str, &str)]| {
         let (links, outside) = (BTreeMap::new(), BTreeMap::new());
-        let addresses = [("enp4s0".parse().unwrap(), address.parse::<Prefix>().unwrap())];
+        let addresses = here
+            .iter()
+            .map(|(ifname, address)| (ifname.parse().unwrap(), address.parse::<Prefix>().unwrap()));
         let strays = config.strays(&links, &outside, addresses);
-        strays.iter().map(|s| (s.uplink, s.has_cable)).collect::<Vec<_>>()
+        strays.iter().map(|s| (s.uplink, s.has_cable())).collect::<Vec<_>>()
     };
+    let strays = |address| beside(&[("enp4s0", address)]);
     for inside in
         ["100.64.2.77/24", "100.64.2.77/25", "100.64.2.200/25", "100.64.0.9/16", "100.64.2.9/32"]
     {
         assert_eq!(strays(inside), [(usize::from(inside != "100.64.0.9/16"), false)]);
     }
     assert_eq!(strays("100.64.2.2/32"), [(1, true)]);
+    // A tunnel borrows the address of the uplink, which has it.
+    let (tunnel, home) = (("gre1", "100.64.2.2/32"), ("wan2", "100.64.2.2/24"));
+    assert_eq!(beside(&[tunnel, home]), [(1, false)]);
+    assert_eq!(beside(&[tunnel, ("wan2", "100.64.2.9/24")]), [(1, true)]);
     for outside in ["100.64.9.77/24", "100.64.9.77/0"] {
         assert_eq!(strays(outside), []);
     }

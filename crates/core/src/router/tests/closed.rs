@@ -2,7 +2,7 @@
 
 use super::world::*;
 use super::*;
-use crate::config::{FirewallMode, Selector, Stray};
+use crate::config::{FirewallMode, Selector, Stray, StrayCause};
 use crate::net::Prefix;
 use crate::state::Ownership;
 use crate::status::{Conflict, ConflictKind};
@@ -80,7 +80,7 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         state.links.insert(new, link);
         state.addresses.retain(|(ifname, _), _| *ifname != old);
     };
-    let stray = Stray { ifname: new, uplink: 0, has_cable: true };
+    let stray = Stray { ifname: new, uplink: 0, cause: StrayCause::Device };
     for runs in [true, false] {
         let mut config = uplinks(&[1, 1]);
         config.firewall.mode = FirewallMode::Basic;
@@ -117,6 +117,9 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         world.run(MS * 1000, all);
         assert_eq!(world.router.facts.strays, [stray]);
         assert_eq!(sentences(&world), [sentence], "{runs}");
+        let remedy = shown(&world).remove(0).remedy;
+        assert!(remedy.contains("write `interface = \"wanx\"` there"), "{remedy}");
+        assert!(!remedy.contains("[[network]]") && !remedy.contains("prefix"), "{remedy}");
         let booted = world.router.saved.clone().of_boot("another".into());
         assert!(booted.outside.is_empty());
         world.state.links.remove(&old);
@@ -134,4 +137,51 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         world.run(MS * 1000, all);
         assert_eq!(sentences(&world), [""; 0], "{runs}");
     }
+}
+
+/// Given three uplinks, the device of the second under another name, when the file loses the first, then
+/// the log tells of no other uplink meanwhile, and status names the same one as before.
+#[test]
+fn a_reload_that_moves_uplinks_accuses_no_other() {
+    let (old, new): (IfName, IfName) = ("wan2".parse().unwrap(), "wanx".parse().unwrap());
+    let mut config = uplinks(&[1, 1, 1]);
+    config.firewall.mode = FirewallMode::Basic;
+    let mut world = World::new(config);
+    world.run(MS * 3000, all);
+    let link = world.state.links.remove(&old).unwrap();
+    world.state.links.insert(new, link);
+    world.changed(Scope::LINKS);
+    world.run(MS * 3000, all);
+    let before = shown(&world);
+    assert!(before[0].sentence().contains("uplink isp2"), "{before:?}");
+    let since = world.notices.len();
+    let mut without = world.config.clone();
+    without.uplinks.remove(0);
+    world.input(Input::Reload(Box::new(without)));
+    world.run(MS * 3000, all);
+    assert_eq!(shown(&world), before);
+    let is_told = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Conflict { owner, .. } if owner.contains("wanx"));
+    assert!(!world.notices.iter().skip(since).any(is_told), "{:?}", &world.notices[since..]);
+}
+
+/// Given an uplink whose device is away, when a new card is called like it until udev has seen it, then
+/// the card is not taken for the uplink's device later.
+#[test]
+fn a_new_card_that_had_the_name_for_a_moment_is_open() {
+    let (name, card): (IfName, IfName) = ("wan1".parse().unwrap(), "enx1".parse().unwrap());
+    let mut config = uplinks(&[1, 1]);
+    config.firewall.mode = FirewallMode::Basic;
+    let mut world = World::new(config);
+    world.state.links.remove(&name);
+    world.run(MS * 3000, all);
+    let link = Link { index: 77, up: true, mtu: 1500, ..Link::default() };
+    world.state.links.insert(name, link.clone());
+    world.changed(Scope::LINKS);
+    world.run(MS * 100, all);
+    world.state.links.remove(&name);
+    world.state.links.insert(card, Link { carrier: true, ..link });
+    world.state.addresses.retain(|(ifname, _), _| *ifname != name);
+    world.changed(Scope::LINKS | Scope::ADDRESSES);
+    world.run(MS * 3000, all);
+    assert_eq!(shown(&world), []);
 }
