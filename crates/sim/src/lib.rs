@@ -85,8 +85,8 @@ pub fn run_guarded(seed: u64, faulty: Duration, law: Option<&str>) -> Outcome {
 }
 
 /// The same, with the whole timeline kept.
-pub fn replay(seed: u64, faulty: Duration) -> Outcome {
-    run_keeping(seed, faulty, Some(usize::MAX), None)
+pub fn replay(seed: u64, faulty: Duration, law: Option<&str>) -> Outcome {
+    run_keeping(seed, faulty, Some(usize::MAX), law)
 }
 
 fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&str>) -> Outcome {

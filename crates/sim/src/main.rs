@@ -26,7 +26,7 @@ struct Options {
 impl Options {
     fn run(&self, seed: u64) -> Outcome {
         match self.law {
-            _ if self.is_replay => replay(seed, self.faulty),
+            law if self.is_replay => replay(seed, self.faulty, law),
             // They have something to see only behind a closed guard, and where the filter is refused.
             Some("guard" | "forwarding") => run_guarded(seed, self.faulty, self.law),
             Some(law) => run_by(law, seed, self.faulty),
