@@ -31,7 +31,8 @@ pub fn diff(data: &[u8]) {
     let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
     let causes = [StrayCause::Device, StrayCause::Address, StrayCause::Network];
-    let stray = Stray { ifname: ifname("eth", 7), uplink: 0, cause: causes[usize::from(dice.below(3))] };
+    let stray =
+        Stray { ifname: ifname("eth", 7), uplink: 0, cause: causes[usize::from(dice.below(3))] };
     let strays = if dice.one_in(4) { vec![stray] } else { Vec::new() };
     let one = || vec![Prefix::host(Ipv4Addr::LOCALHOST.into())];
     let refuses = |others, networks, is_whole| MainDefault::Refuses {
