@@ -73,20 +73,33 @@ pub fn run_by(law: &str, seed: u64, faulty: Duration) -> Outcome {
 /// The same from a boot with the guard closed, and with a kernel that refuses some of the first
 /// changes.
 pub fn run_guarded(seed: u64, faulty: Duration, law: Option<&str>) -> Outcome {
+    run_guarded_keeping(seed, faulty, None, law)
+}
+
+fn run_guarded_keeping(
+    seed: u64,
+    faulty: Duration,
+    kept: Option<usize>,
+    law: Option<&str>,
+) -> Outcome {
     let mut dice = Dice::new(seed);
     let mut scenario = Scenario::draw(seed, &mut dice);
     scenario.kernel.close();
     let mut world = World::new(dice, scenario);
-    if let Some(law) = law {
-        world.judge_by(law);
-    }
+    world.judge_by(law, kept);
     world.inject(Fault::Refuse);
     run_faults(seed, faulty, world)
 }
 
-/// The same, with the whole timeline kept.
+/// True for laws that have something to see only behind a closed guard, and where the filter is refused.
+pub fn is_guarded(law: &str) -> bool {
+    matches!(law, "guard" | "forwarding")
+}
+
+/// A seed as it is judged by this law alone, or by all, with the whole timeline kept.
 pub fn replay(seed: u64, faulty: Duration, law: Option<&str>) -> Outcome {
-    run_keeping(seed, faulty, Some(usize::MAX), law)
+    let run = if law.is_some_and(is_guarded) { run_guarded_keeping } else { run_keeping };
+    run(seed, faulty, Some(usize::MAX), law)
 }
 
 fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&str>) -> Outcome {
@@ -111,12 +124,7 @@ fn run_keeping(seed: u64, faulty: Duration, kept: Option<usize>, law: Option<&st
     world.retiers = seed % 4 == 3;
     world.extends = extends;
     world.extends_last = extends_last;
-    if let Some(kept) = kept {
-        world.trace.kept = kept;
-    }
-    if let Some(law) = law {
-        world.judge_by(law);
-    }
+    world.judge_by(law, kept);
     world.run_for(Duration::from_secs(2));
     run_faults(seed, faulty, world)
 }

@@ -3,7 +3,7 @@
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
 use rail_sim::invariant::{Judged, NAMES};
-use rail_sim::{Outcome, replay, run, run_by, run_guarded};
+use rail_sim::{Outcome, is_guarded, replay, run, run_by, run_guarded};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +27,7 @@ impl Options {
     fn run(&self, seed: u64) -> Outcome {
         match self.law {
             law if self.is_replay => replay(seed, self.faulty, law),
-            // They have something to see only behind a closed guard, and where the filter is refused.
-            Some("guard" | "forwarding") => run_guarded(seed, self.faulty, self.law),
+            Some(law) if is_guarded(law) => run_guarded(seed, self.faulty, self.law),
             Some(law) => run_by(law, seed, self.faulty),
             None => run(seed, self.faulty),
         }

@@ -234,9 +234,14 @@ impl World {
         self.events.insert((self.scene.now + wait, self.sequence), event);
     }
 
-    /// From now on only this law is asked.
-    pub(crate) fn judge_by(&mut self, law: &str) {
-        self.laws.keep(law);
+    /// From now on only this law is asked, if one is named, and so much of the timeline is kept.
+    pub(crate) fn judge_by(&mut self, law: Option<&str>, kept: Option<usize>) {
+        if let Some(law) = law {
+            self.laws.keep(law);
+        }
+        if let Some(kept) = kept {
+            self.trace.kept = kept;
+        }
     }
 
     /// Asks all laws.

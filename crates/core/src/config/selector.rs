@@ -14,7 +14,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// What `interface` says.
@@ -209,9 +208,10 @@ pub struct Stray {
 pub enum StrayCause {
     /// It was the uplink's device, under another name.
     Device,
-    /// It has an address of the uplink that the uplink's interface has not.
+    /// It has an address of the uplink.
     Address,
-    /// It has another address in the uplink's network, or borrows one of the uplink's, as a tunnel may.
+    /// It has another address in the uplink's network, or borrows one from the uplink's interface, as a
+    /// tunnel may.
     Network,
 }
 
@@ -375,19 +375,21 @@ impl Config {
                 position(&|u| u.name == name).or_else(|| position(&|u| u.ifname == before))?;
             Some(Stray { ifname: *ifname, uplink, cause: StrayCause::Device })
         });
-        let addresses: Vec<(IfName, Prefix)> = addresses.into_iter().collect();
-        let is_at_home = |uplink: usize, address: IpAddr| {
-            let home = self.uplinks[uplink].ifname;
-            addresses.iter().any(|(ifname, prefix)| *ifname == home && prefix.address == address)
+        // A tunnel borrows an address alone, and none of its neighbours.
+        let is_borrowed = |uplink: usize, prefix: Prefix| {
+            let uplink = &self.uplinks[uplink];
+            uplink.enabled
+                && links.contains_key(&uplink.ifname)
+                && prefix == Prefix::host(prefix.address)
         };
-        let nearby = addresses.iter().filter_map(|(ifname, prefix)| {
+        let nearby = addresses.into_iter().filter_map(|(ifname, prefix)| {
             let own = position(&|u| u.own_addresses().any(|own| own == prefix.address));
-            let uplink = own.or_else(|| position(&|u| u.network_of(*prefix).is_some()))?;
+            let uplink = own.or_else(|| position(&|u| u.network_of(prefix).is_some()))?;
             let cause = match own {
-                Some(uplink) if !is_at_home(uplink, prefix.address) => StrayCause::Address,
+                Some(uplink) if !is_borrowed(uplink, prefix) => StrayCause::Address,
                 _ => StrayCause::Network,
             };
-            Some(Stray { ifname: *ifname, uplink, cause })
+            Some(Stray { ifname, uplink, cause })
         });
         let mut found: Vec<Stray> = Vec::new();
         for stray in renamed.chain(nearby) {
@@ -407,7 +409,9 @@ impl Config {
     pub fn note_outside(&self, links: &Links, outside: &mut Outside) {
         // Of several uplinks on one device, the first.
         for uplink in self.uplinks.iter().rev().filter(|uplink| !self.is_inside(uplink)) {
-            if let Some(link) = links.get(&uplink.ifname).filter(|link| link.carrier) {
+            let Some(link) = links.get(&uplink.ifname) else { continue };
+            let is_known = outside.get(&link.index).is_some_and(|(name, _)| *name == uplink.ifname);
+            if link.carrier || is_known {
                 outside.insert(link.index, (uplink.ifname, uplink.name.clone()));
             }
         }

@@ -1,7 +1,8 @@
 //! What is closed.
 
 use super::*;
-use crate::config::{Stray, StrayCause};
+use crate::config::{Links, Stray, StrayCause};
+use crate::state::Link;
 
 /// Given disabled uplinks, alone, beside an enabled one, and inside, then the filter closes the
 /// interface that nobody else has, in every form and in both families; without a filter of ours
@@ -196,25 +197,22 @@ fn stray(ifname: &str, cause: StrayCause) -> Stray {
 #[test]
 fn networks_that_overlap_are_one() {
     let config = config(&[(1, Tier::Number(1)); 2]);
-    let beside = |here: &[(&str, &str)]| {
-        let (links, outside) = (BTreeMap::new(), BTreeMap::new());
-        let addresses = here
-            .iter()
-            .map(|(ifname, address)| (ifname.parse().unwrap(), address.parse::<Prefix>().unwrap()));
-        let strays = config.strays(&links, &outside, addresses);
+    let beside = |here: &str, address: &str, links: &Links| {
+        let addresses = [(here.parse().unwrap(), address.parse::<Prefix>().unwrap())];
+        let strays = config.strays(links, &BTreeMap::new(), addresses);
         strays.iter().map(|s| (s.uplink, s.has_cable())).collect::<Vec<_>>()
     };
-    let strays = |address| beside(&[("enp4s0", address)]);
+    let strays = |address| beside("enp4s0", address, &BTreeMap::new());
     for inside in
         ["100.64.2.77/24", "100.64.2.77/25", "100.64.2.200/25", "100.64.0.9/16", "100.64.2.9/32"]
     {
         assert_eq!(strays(inside), [(usize::from(inside != "100.64.0.9/16"), false)]);
     }
     assert_eq!(strays("100.64.2.2/32"), [(1, true)]);
-    // A tunnel borrows the address of the uplink, which has it.
-    let (tunnel, home) = (("gre1", "100.64.2.2/32"), ("wan2", "100.64.2.2/24"));
-    assert_eq!(beside(&[tunnel, home]), [(1, false)]);
-    assert_eq!(beside(&[tunnel, ("wan2", "100.64.2.9/24")]), [(1, true)]);
+    // A tunnel borrows the address from the uplink's interface; a bridge above it has the network as well.
+    let there = BTreeMap::from([("wan2".parse().unwrap(), Link::default())]);
+    assert_eq!(beside("gre1", "100.64.2.2/32", &there), [(1, false)]);
+    assert_eq!(beside("br0", "100.64.2.2/24", &there), [(1, true)]);
     for outside in ["100.64.9.77/24", "100.64.9.77/0"] {
         assert_eq!(strays(outside), []);
     }

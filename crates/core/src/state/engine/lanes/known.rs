@@ -81,11 +81,12 @@ impl Stood {
 fn part(rules: &Firewall, mark: u32, sender: &Sender) -> Firewall {
     let (word, leads) = (mark_word(mark), leads(&mark_word(mark)));
     let is_its = |rule: &&String| rule.contains(&word) && !rule.contains(&leads);
-    let chains = rules.chains.iter().map(|chain| Chain {
-        rules: chain.rules.iter().filter(is_its).cloned().collect(),
-        ..chain.clone()
-    });
-    let chains = chains.filter(|chain| !chain.rules.is_empty()).collect();
+    let of_chain = |chain: &Chain| {
+        let rules: Vec<String> = chain.rules.iter().filter(is_its).cloned().collect();
+        let (name, base) = (chain.name.clone(), chain.base);
+        (!rules.is_empty()).then_some(Chain { name, base, rules })
+    };
+    let chains = rules.chains.iter().filter_map(of_chain).collect();
     Firewall { chains, senders: BTreeMap::from([(mark, sender.clone())]) }
 }
 
