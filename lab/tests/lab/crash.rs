@@ -24,15 +24,18 @@ fn connections_do_not_notice_a_crash_and_a_restart() {
         world.wait_for(&connector, dead).unwrap();
         let dead_for = killed.elapsed();
         let record = Record::start(&world.topology.router);
+        let recording = killed.elapsed() - dead_for;
+        let begin = Instant::now();
         world.rail.start().unwrap();
         world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        let up = begin.elapsed();
         world.wait_for(&connector, 200).unwrap();
         let changes = record.stop();
         let report = connector.stop().unwrap();
         let flows = flows.stop().unwrap();
         figures(&format!(
-            "dead for {dead_for:?}: {} of {} connections failed, {} of {} UDP lost, {} flows \
-             broken, {} changes at the restart",
+            "dead for {dead_for:?}, recorded after {recording:?}, up {up:?} after the start: {} of {} \
+             connections failed, {} of {} UDP lost, {} flows broken, {} changes at the restart",
             report.failed(),
             report.attempts.len(),
             flows.udp_lost(),
