@@ -62,9 +62,7 @@ impl Rail {
     /// As [`Rail::run`].
     pub fn start(&mut self) -> Result<Instant, LabError> {
         let at = self.launch()?;
-        // What a start takes is measured elsewhere; a kernel in which many namespaces end at once can
-        // let it wait for seconds.
-        self.wait_ready(Duration::from_secs(20))?;
+        self.wait_ready(Duration::from_secs(5))?;
         Ok(at)
     }
 

@@ -105,7 +105,7 @@ fn a_crash_at_any_moment_of_a_failover_heals() {
         let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1, 1]) };
         let mut world = World::start(&Plan::new(3), &text).unwrap();
         let first = normal::state(&world.topology.router).unwrap();
-        let limit = Duration::from_secs(30);
+        let limit = Duration::from_secs(10);
         for kill in 0..kills {
             let flows = world.flows(0, 12);
             let connector = world.connector();
