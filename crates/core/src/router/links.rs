@@ -2,7 +2,7 @@
 //! interfaces of networks.
 
 use super::Router;
-use crate::config::{Stray, UplinkConfig};
+use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
 use crate::net::{IfName, Prefix};
 use crate::output::{Output, ProbeSocket};
@@ -26,9 +26,6 @@ impl Router {
         let copies = self.copies(now, out);
         self.dirty |= copies != self.facts.copies;
         self.facts.copies = copies;
-        let strays = self.strays();
-        self.dirty |= strays != self.facts.strays;
-        self.facts.strays = strays;
         self.note_unnamed(out);
         let mut sockets = Vec::new();
         for index in 0..self.config.uplinks.len() {
@@ -46,14 +43,16 @@ impl Router {
         }
     }
 
-    /// Interfaces that are closed though the file does not name them.
-    pub(super) fn strays(&mut self) -> Vec<Stray> {
+    /// Looks which interfaces are closed though the file does not name them.
+    pub(super) fn refresh_strays(&mut self) {
         let (links, mut outside) = (&self.observed.links, self.saved.outside.clone());
         self.config.note_outside(links, &mut outside);
         self.save_due |= outside != self.saved.outside;
         self.saved.outside = outside;
         let addresses = self.observed.addresses.keys().copied();
-        self.config.strays(links, &self.saved.outside, addresses)
+        let strays = self.config.strays(links, &self.saved.outside, addresses);
+        self.dirty |= strays != self.facts.strays;
+        self.facts.strays = strays;
     }
 
     fn refresh_link(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {

@@ -156,11 +156,11 @@ impl Router {
     /// What people must know of interfaces that are not found, or not for certain, and of those that
     /// are closed though the file does not name them. That an uplink has none is told by its health.
     pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
-        // Those of the last look have positions of an older file, after a reload.
-        let strays = self.strays();
+        // After a reload those of the last look have positions of an older file.
+        self.refresh_strays();
         let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
         let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
-        let strays = strays.into_iter().filter_map(|stray| self.closed_stray(stray));
+        let strays = self.facts.strays.iter().filter_map(|stray| self.closed_stray(*stray));
         let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
