@@ -66,5 +66,5 @@ fn main_default(kernel: &Kernel) -> MainDefault {
     kernel.observe(Scope::MAIN, &Watch::default()).main
 }
 
-/// From somebody's change to the answer.
-const NOTICED: Duration = Duration::from_millis(200);
+/// From the news of somebody's change to the answer.
+const NOTICED: Duration = Duration::from_millis(50);
