@@ -140,11 +140,12 @@ impl Net {
             arrivals.push(Arrival { after, from: to, bytes, is_valid: false });
             return arrivals;
         }
+        // Of two that arrive at once the router takes the first.
+        arrivals.push(Arrival { after, from: to, bytes: bytes.clone(), is_valid: true });
         if dice.permille(self.duplicate_permille) {
             let after = after + dice.between(Duration::ZERO, condition.rtt);
-            arrivals.push(Arrival { after, from: to, bytes: bytes.clone(), is_valid: false });
+            arrivals.push(Arrival { after, from: to, bytes, is_valid: false });
         }
-        arrivals.push(Arrival { after, from: to, bytes, is_valid: true });
         arrivals
     }
 }
