@@ -7,10 +7,11 @@
 //! connection tracking cannot place, or must not see, is not translated either. So this chain
 //! stands behind the translation and asks the packet itself.
 //!
-//! A known packet meets one comparison for each uplink. What fails it is looked at again, in a
-//! chain of its own: further addresses of the interface are the uplink's, too. So are addresses that
-//! were asked for by it. What goes to destinations that the file exempts passes, and what IPsec will
-//! wrap, for the wrapped packet comes by here with a source of its own.
+//! Nearly every packet has its uplink's source, and is let go by the first rule that knows its
+//! interface. What fails is looked at again, in a chain of its own: further addresses of the interface
+//! are the uplink's, too. So are addresses that were asked for by it. What goes to destinations that
+//! the file exempts passes, and what IPsec will wrap, for the wrapped packet comes by here with a source
+//! of its own.
 //!
 //! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
 //! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated. Rules
@@ -45,8 +46,9 @@ pub(crate) const fn nobody(config: &Config) -> u32 {
 
 /// The chain at the hook, behind the one it leads to; none without an uplink to guard.
 pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<Chain> {
-    let mut rules = Vec::new();
-    for line in lines.iter().filter(|line| !line.inside) {
+    let outside = || lines.iter().filter(|line| !line.inside);
+    let mut rules: Vec<_> = outside().filter_map(|line| own_source(lines, line)).collect();
+    for line in outside() {
         rules.extend(by_gateway(lines, line));
         if line.first {
             let ifname = line.uplink.ifname;
@@ -85,6 +87,15 @@ pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
         }
     }
     own
+}
+
+/// What leaves by the interface of one uplink alone, with that uplink's source: no other rule here is
+/// for it, and asking them all would cost each packet more than everything else that it meets.
+fn own_source(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
+    let ifname = line.uplink.ifname;
+    let is_alone = lines.iter().filter(|other| other.uplink.ifname == ifname).count() == 1;
+    let own = any_of(sources(line.uplink)).filter(|_| is_alone && line.uplink.nat != Nat::Off)?;
+    Some(format!("oifname \"{ifname}\" ip saddr {own} accept"))
 }
 
 /// What leaves by an interface that is, or may be, the `own` one of uplinks. Without translation an
@@ -159,7 +170,7 @@ fn renamed(config: &Config, lines: &[Line<'_>]) -> Option<String> {
     gateways.dedup();
     let (gateways, mask) = (any_of(gateways)?, config.ranges.mark_mask);
     Some(format!(
-        "oifname != {known} rt ip nexthop {gateways} meta mark and {mask:#010x} != 0x00000000 \
+        "rt ip nexthop {gateways} oifname != {known} meta mark and {mask:#010x} != 0x00000000 \
          ip saddr != {own} goto {STRANGE}"
     ))
 }

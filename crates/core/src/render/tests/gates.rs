@@ -164,6 +164,19 @@ fn one_without_translation_opens_its_own_way_alone() {
     assert!(text.contains("rt ip nexthop != 100.64.1.254 ip saddr != {"), "{text}");
 }
 
+/// Given an uplink that has its interface for itself and translates, then what has its source is let go
+/// before anything else is asked; on one port with others, or without translation, more is to be asked.
+#[test]
+fn the_source_of_an_uplink_alone_is_let_go_first() {
+    let mut config = config(&[(1, Tier::Number(1)); 4]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[2].nat = Nat::Off;
+    let text = chains(&config, &facts(&config, &[0, 1, 2, 3]), &["egress"]);
+    let let_go: Vec<_> = text.lines().filter(|line| line.ends_with(" accept")).collect();
+    assert_eq!(let_go, ["    oifname \"wan4\" ip saddr 100.64.4.2 accept"]);
+    assert_eq!(text.lines().nth(2), let_go.first().copied(), "{text}");
+}
+
 /// Given an uplink's device under another name, and one that only may be an uplink's, then what leaves
 /// by each has the uplink's sources, as on the uplink itself.
 #[test]
