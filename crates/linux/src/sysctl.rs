@@ -7,8 +7,11 @@
 
 use rail_core::state::OpError;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::PathBuf;
+
+/// No setting that we read or write is longer.
+const LONGEST: usize = 4096;
 
 /// Reads a setting without its line end; several values are separated by a tab.
 ///
@@ -16,8 +19,12 @@ use std::path::PathBuf;
 /// A bad path, or the kernel's refusal.
 pub fn read(path: &str) -> Result<String, OpError> {
     let full = full_path(path)?;
-    let text = fs::read_to_string(full).map_err(|e| op_error(path, &e))?;
-    Ok(text.trim_end().into())
+    // The kernel gives a setting as a whole to the first reading. All are read four times a second, so
+    // neither the size is asked for nor the end.
+    let mut text = [0; LONGEST];
+    let length = fs::File::open(full).and_then(|mut file| file.read(&mut text));
+    let length = length.map_err(|e| op_error(path, &e))?;
+    Ok(String::from_utf8_lossy(&text[..length]).trim_end().into())
 }
 
 /// Writes a setting unless it has that value already.
@@ -29,7 +36,7 @@ pub fn write(path: &str, value: &str) -> Result<(), OpError> {
         return Ok(());
     }
     let full = full_path(path)?;
-    if value.len() > 4096 || value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
+    if value.len() > LONGEST || value.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
         return Err(bad("the value of a setting is one line of text"));
     }
     let written = fs::OpenOptions::new()
