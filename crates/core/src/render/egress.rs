@@ -47,14 +47,17 @@ pub(crate) const fn nobody(config: &Config) -> u32 {
 /// The chain at the hook, behind the one it leads to; none without an uplink to guard.
 pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<Chain> {
     let outside = || lines.iter().filter(|line| !line.inside);
-    let mut rules: Vec<_> = outside().filter_map(|line| own_source(lines, line)).collect();
+    let simple = || outside().filter(|line| is_simple(lines, line));
+    let mut rules: Vec<_> = simple().filter_map(own_source).collect();
     for line in outside() {
-        rules.extend(by_gateway(lines, line));
-        if line.first {
+        rules.extend(by_gateway(config, line));
+        if line.first && !is_simple(lines, line) {
             let ifname = line.uplink.ifname;
             rules.extend(by_interface(config, ifname, ifname, true));
         }
     }
+    let rest = |devices| format!("oifname {devices} meta nfproto ipv4 goto {STRANGE}");
+    rules.extend(devices(simple()).map(rest));
     rules.extend(renamed(config, lines));
     if config.firewall.mode == FirewallMode::Basic {
         let may_be = |ifname| config.maybe_outside().any(|(other, _)| other == ifname);
@@ -89,13 +92,17 @@ pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
     own
 }
 
-/// What leaves by the interface of one uplink alone, with that uplink's source: no other rule here is
-/// for it, and asking them all would cost each packet more than everything else that it meets.
-fn own_source(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
-    let ifname = line.uplink.ifname;
-    let is_alone = lines.iter().filter(|other| other.uplink.ifname == ifname).count() == 1;
-    let own = any_of(sources(line.uplink)).filter(|_| is_alone && line.uplink.nat != Nat::Off)?;
-    Some(format!("oifname \"{ifname}\" ip saddr {own} accept"))
+/// The uplink has its interface for itself, and translates.
+fn is_simple(lines: &[Line<'_>], line: &Line<'_>) -> bool {
+    let here = lines.iter().filter(|other| other.uplink.ifname == line.uplink.ifname);
+    here.count() == 1 && line.uplink.nat != Nat::Off
+}
+
+/// What leaves by such an interface with its uplink's source. No other rule here is for it, and all
+/// of them would cost each packet more than whatever else it meets.
+fn own_source(line: &Line<'_>) -> Option<String> {
+    let own = any_of(sources(line.uplink))?;
+    Some(format!("oifname \"{}\" ip saddr {own} accept", line.uplink.ifname))
 }
 
 /// What leaves by an interface that is, or may be, the `own` one of uplinks. Without translation an
@@ -150,11 +157,12 @@ fn ways(open: &[&UplinkConfig], closed: &[&UplinkConfig]) -> Vec<String> {
     ways
 }
 
-/// What leaves by the gateway of an uplink that shares its interface, with the source of another one there.
-fn by_gateway(lines: &[Line<'_>], line: &Line<'_>) -> Option<String> {
-    let (ifname, gateway) = (line.uplink.ifname, line.uplink.gateway);
-    let beside = lines.iter().filter(|l| l.uplink.ifname == ifname && l.id != line.id);
-    let others = any_of(set(beside.map(|l| l.uplink)))?;
+/// What leaves by the gateway of an uplink that shares its interface, with the source of another one
+/// there. A disabled one may have left its address.
+fn by_gateway(config: &Config, line: &Line<'_>) -> Option<String> {
+    let (ifname, gateway, own) = (line.uplink.ifname, line.uplink.gateway, sources(line.uplink));
+    let beside = config.uplinks.iter().filter(|u| u.ifname == ifname);
+    let others = any_of(set(beside).into_iter().filter(|source| !own.contains(source)).collect())?;
     Some(format!("oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr {others} counter drop"))
 }
 

@@ -66,5 +66,6 @@ fn main_default(kernel: &Kernel) -> MainDefault {
     kernel.observe(Scope::MAIN, &Watch::default()).main
 }
 
-/// From the news of somebody's change to the answer.
-const NOTICED: Duration = Duration::from_millis(50);
+/// From the news of somebody's change to the answer: a large `main` is read ten times a second, and then
+/// there is a switch.
+const NOTICED: Duration = Duration::from_millis(150);

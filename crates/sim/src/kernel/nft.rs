@@ -22,6 +22,17 @@ pub struct Table {
     next_handle: u64,
 }
 
+/// The value, or the set of them, that a text begins with, and what follows it.
+fn first_value(text: &str) -> Option<(&str, &str)> {
+    let end = if text.starts_with('{') { text.find('}')? + 1 } else { text.find(' ')? };
+    Some((&text[..end], text[end..].trim_start()))
+}
+
+/// One value, or those of a set.
+fn values(text: &str) -> impl Iterator<Item = &str> {
+    text.trim_matches([' ', '{', '}']).split(", ")
+}
+
 /// A chain.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct NftChain {
@@ -71,20 +82,38 @@ impl Table {
         self.hooked_rules(Hook::Prerouting).any(|text| text.contains("meta mark set ct mark"))
     }
 
-    /// What leaves by an uplink is compared with its address, behind the translation.
+    /// What leaves by an uplink is compared with its address, behind the translation: a rule leads away
+    /// what has another source, and none before it lets such a packet go.
     pub fn guards_sources(&self, uplink: &UplinkConfig) -> bool {
-        let (ifname, source) = (uplink.ifname, uplink.address.address);
-        let starts = [
-            format!("oifname \"{ifname}\" ip saddr != "),
-            // Beside an uplink without translation.
-            format!("oifname \"{ifname}\" rt ip nexthop != "),
-        ];
-        let is_it = |text: &str| {
-            starts.iter().any(|start| text.starts_with(start))
-                && text.contains("ip saddr != ")
-                && text.contains(&source.to_string())
-        };
-        self.hooked_rules(Hook::Postrouting).any(is_it)
+        let device = format!("\"{}\"", uplink.ifname);
+        let own: Vec<String> = uplink.own_sources().map(|own| own.network().to_string()).collect();
+        let is_own = |one: &str| own.iter().any(|own| own == one || *own == format!("{one}/32"));
+        for text in self.hooked_rules(Hook::Postrouting) {
+            let Some((devices, rest)) = text.strip_prefix("oifname ").and_then(first_value) else {
+                continue;
+            };
+            if !values(devices).any(|one| one == device) {
+                continue;
+            }
+            if let Some(sources) = rest.strip_suffix(" accept") {
+                let named = sources.strip_prefix("ip saddr ");
+                if named.is_some_and(|list| !values(list).all(is_own)) {
+                    return false;
+                }
+            } else if let Some(rest) = rest.strip_suffix("goto foreign_source") {
+                let rest = rest.strip_prefix("meta nfproto ipv4 ").unwrap_or(rest);
+                // Beside an uplink without translation its own way is compared with fewer.
+                let other_way = rest.strip_prefix("rt ip nexthop != ").and_then(first_value);
+                let rest = other_way.map_or(rest, |(_, rest)| rest);
+                let compared = rest.strip_prefix("ip saddr != ");
+                let is_it =
+                    |list: &str| values(list).any(|one| one == uplink.address.address.to_string());
+                if rest.is_empty() || compared.is_some_and(is_it) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn hooked_rules(&self, hook: Hook) -> impl Iterator<Item = &str> {

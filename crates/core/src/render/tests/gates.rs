@@ -165,7 +165,8 @@ fn one_without_translation_opens_its_own_way_alone() {
 }
 
 /// Given an uplink that has its interface for itself and translates, then what has its source is let go
-/// before anything else is asked; on one port with others, or without translation, more is to be asked.
+/// before anything else is asked, and the rest of IPv4 is looked at again; on one port with others, or
+/// without translation, more is to be asked.
 #[test]
 fn the_source_of_an_uplink_alone_is_let_go_first() {
     let mut config = config(&[(1, Tier::Number(1)); 4]);
@@ -175,6 +176,25 @@ fn the_source_of_an_uplink_alone_is_let_go_first() {
     let let_go: Vec<_> = text.lines().filter(|line| line.ends_with(" accept")).collect();
     assert_eq!(let_go, ["    oifname \"wan4\" ip saddr 100.64.4.2 accept"]);
     assert_eq!(text.lines().nth(2), let_go.first().copied(), "{text}");
+    let rest = "    oifname \"wan4\" meta nfproto ipv4 goto foreign_source\n";
+    assert!(text.contains(rest) && !text.contains("oifname \"wan1\" meta nfproto"), "{text}");
+}
+
+/// Given a disabled uplink on the port of another one, whose address stands there still, then what has
+/// that address does not leave by the other one's gateway, whoever loads the rules.
+#[test]
+fn the_address_of_a_disabled_uplink_leaves_by_no_gateway_beside_it() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[1].enabled = false;
+    let text = chains(&config, &facts(&config, &[0]), &["egress"]);
+    let rule = "oifname \"wan1\" rt ip nexthop 100.64.1.1 ip saddr 100.64.2.2 counter drop";
+    let (at, rest) = (text.find(rule), text.find("goto foreign_source"));
+    assert!(at.is_some() && at < rest, "{text}");
+    config.firewall.mode = FirewallMode::External;
+    let text = external::iptables(&config, &Saved::default(), Family::V4);
+    let rule = "-A rail-out-wan1 -m conntrack --ctstate INVALID,UNTRACKED -s 100.64.2.2 -j DROP\n";
+    assert!(text.contains(rule), "{text}");
 }
 
 /// Given an uplink's device under another name, and one that only may be an uplink's, then what leaves
@@ -187,7 +207,7 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
     facts.strays = vec![stray("wanx", StrayCause::Device)];
     let text = chains(&config, &facts, &["egress"]);
     for rule in [
-        "oifname \"wan1\" ip saddr != 100.64.1.2 goto foreign_source",
+        "oifname { \"wan1\", \"wan2\" } meta nfproto ipv4 goto foreign_source",
         "oifname \"wanx\" ip saddr != 100.64.1.2 goto foreign_source",
         "oifname \"eth7\" ip saddr != 100.64.2.2 goto foreign_source",
     ] {
