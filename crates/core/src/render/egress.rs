@@ -37,7 +37,13 @@ use core::net::IpAddr;
 const LAST: i32 = 250;
 
 /// Where packets go whose source is not the uplink's first address.
-pub const STRANGE: &str = "foreign_source";
+pub(crate) const STRANGE: &str = "foreign_source";
+
+/// Where packets go with the source of another uplink of the same interface.
+const BESIDE: &str = "foreign_beside";
+
+/// The chains that drop what has a foreign source.
+pub const FOREIGN: [&str; 2] = [STRANGE, BESIDE];
 
 /// The mark of connections that belong to no uplink and must begin anew.
 pub(crate) const fn nobody(config: &Config) -> u32 {
@@ -70,10 +76,12 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
         return Vec::new();
     }
     let base = Base { kind: ChainKind::Filter, hook: Hook::Postrouting, priority: LAST };
-    vec![
-        plain(STRANGE.into(), strange(config, lines)),
-        Chain { name: "egress".into(), base: Some(base), rules },
-    ]
+    let mut chains = vec![plain(STRANGE.into(), strange(config, lines))];
+    if rules.iter().any(|rule| rule.ends_with(BESIDE)) {
+        chains.push(plain(BESIDE.into(), beside(config, lines)));
+    }
+    chains.push(Chain { name: "egress".into(), base: Some(base), rules });
+    chains
 }
 
 /// The sources that belong to an uplink.
@@ -158,12 +166,21 @@ fn ways(open: &[&UplinkConfig], closed: &[&UplinkConfig]) -> Vec<String> {
 }
 
 /// What leaves by the gateway of an uplink that shares its interface, with the source of another one
-/// there. A disabled one may have left its address.
+/// there. A disabled one may have left its addresses.
 fn by_gateway(config: &Config, line: &Line<'_>) -> Option<String> {
     let (ifname, gateway, own) = (line.uplink.ifname, line.uplink.gateway, sources(line.uplink));
-    let beside = config.uplinks.iter().filter(|u| u.ifname == ifname);
-    let others = any_of(set(beside).into_iter().filter(|source| !own.contains(source)).collect())?;
-    Some(format!("oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr {others} counter drop"))
+    let beside =
+        || config.uplinks.iter().filter(|u| u.ifname == ifname && u.name != line.uplink.name);
+    let mut others = set(beside().filter(|u| u.enabled));
+    for left in beside().filter(|u| !u.enabled).flat_map(UplinkConfig::own_addresses) {
+        if left.is_ipv4() && !others.contains(&left.to_string()) {
+            others.push(left.to_string());
+        }
+    }
+    let (own, others) = (any_of(own)?, any_of(others)?);
+    Some(format!(
+        "oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr != {own} ip saddr {others} goto {BESIDE}"
+    ))
 }
 
 /// What leaves by the gateway of an uplink that has it, but by an interface of another name: the device
@@ -234,7 +251,7 @@ fn to_asker(config: &Config, lines: &[Line<'_>], line: &Line<'_>) -> Vec<String>
 /// What may leave nevertheless; the rest is dropped, and its connection condemned if no uplink has
 /// it. One of another uplink went astray for a moment: it goes on when its way is back.
 fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
-    let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
+    let mask = config.ranges.mark_mask;
     let mut rules = vec!["rt ipsec exists accept".to_string()];
     // An answer for a host inside, while no route leads there: the default would send it back out.
     let outside = || lines.iter().filter(|line| !line.inside);
@@ -255,20 +272,36 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
         format!("oifname \"{ifname}\" ct direction reply ct mark and {mask:#010x} == {mark:#010x} accept")
     }));
     rules.extend(outside().flat_map(|line| to_asker(config, lines, line)));
-    for uplink in lines.iter().map(|line| line.uplink) {
-        let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
-        let ifname = uplink.ifname;
-        rules.extend(there.map(|there| format!("oifname \"{ifname}\" ip daddr {there} accept")));
-    }
+    rules.extend(exempt(lines));
     rules.extend([
         "fib saddr . oif type local accept".into(),
         // The router itself, before it has an address.
         "ip saddr 0.0.0.0 accept".into(),
-        format!(
-            "ct mark and {mask:#010x} == 0x00000000 ct mark set ct mark and {keep:#010x} or {:#010x}",
-            nobody(config)
-        ),
-        "counter drop".into(),
     ]);
+    rules.extend(refused(config));
     rules
+}
+
+/// The same for the source of another uplink of the same interface, which is an address of that
+/// interface in any case.
+fn beside(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
+    let mut rules = vec!["rt ipsec exists accept".to_string()];
+    rules.extend(exempt(lines));
+    rules.extend(refused(config));
+    rules
+}
+
+/// What goes to destinations that the file exempts from translation.
+fn exempt(lines: &[Line<'_>]) -> impl Iterator<Item = String> {
+    lines.iter().filter_map(|Line { uplink, .. }| {
+        let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect())?;
+        Some(format!("oifname \"{}\" ip daddr {there} accept", uplink.ifname))
+    })
+}
+
+/// The end of a packet that may not leave, and of its connection, if no uplink has it.
+fn refused(config: &Config) -> [String; 2] {
+    let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
+    let condemned = format!("ct mark set ct mark and {keep:#010x} or {:#010x}", nobody(config));
+    [format!("ct mark and {mask:#010x} == 0x00000000 {condemned}"), "counter drop".into()]
 }

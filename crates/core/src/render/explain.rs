@@ -178,6 +178,10 @@ pub fn chain(name: &str) -> Option<&'static str> {
             "what leaves by an uplink, whoever sent it, or by its gateway through an interface that was \
              renamed: a source that is not the uplink's goes to `foreign_source`"
         }
+        "foreign_beside" => {
+            "the same for a source of another uplink on the same interface, which may leave by its own \
+             gateway alone: IPsec and exempt destinations excepted it is dropped and counted"
+        }
         "foreign_source" => {
             "further addresses of the interface, answers to what came in by the uplink and what IPsec \
              will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked to be deleted, so that it \

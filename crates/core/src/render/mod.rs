@@ -22,7 +22,7 @@ mod shared;
 mod sysctl;
 
 pub(crate) use departure::SRCNAT;
-pub use egress::STRANGE as FOREIGN_SOURCE;
+pub use egress::FOREIGN;
 pub(crate) use egress::nobody;
 pub use ladder::rule_span;
 pub(crate) use shared::shares_interface;

@@ -26,7 +26,7 @@ pub use kernel::Kernel;
 use kernel::Monitors;
 use rail_core::net::IfName;
 use rail_core::notice::{Notice, Severity};
-use rail_core::render::FOREIGN_SOURCE;
+use rail_core::render::FOREIGN;
 use rail_core::state::{Key, Op, OpError, Scope, Step, Watch};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, NOBODY, Output};
@@ -283,7 +283,9 @@ impl Shell {
             Output::Observe(scope) => self.observe(scope),
             // A look for connections of no uplink is a change only if it finds some.
             Output::Purge(purge) if purge.is_routine() => {
-                if self.strays.is_due(clock::now(), self.kernel.packets(FOREIGN_SOURCE)) {
+                let dropped = FOREIGN.iter().filter_map(|chain| self.kernel.packets(chain));
+                let dropped = dropped.reduce(u64::wrapping_add);
+                if self.strays.is_due(clock::now(), dropped) {
                     self.workers.purge(purge);
                 } else {
                     let nothing = Input::Purged { uplink: purge.uplink, result: Ok(0) };

@@ -129,11 +129,6 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
              -m addrtype --src-type LOCAL -j DROP"
         ),
     ];
-    // A disabled uplink may have left its address on the interface.
-    let disabled = rules.config.uplinks.iter().filter(|u| u.ifname == ifname && !u.enabled);
-    for source in disabled.flat_map(sources) {
-        out.extend(from(&source).map(|packets| format!("{chain} {packets} -j DROP")));
-    }
     for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
         out.extend(asked(rules, chain, line));
         // Neighbours are reached directly; what they asked for bears no mark.

@@ -187,14 +187,20 @@ fn the_address_of_a_disabled_uplink_leaves_by_no_gateway_beside_it() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     config.uplinks[1].ifname = config.uplinks[0].ifname;
     config.uplinks[1].enabled = false;
+    config.uplinks[0].no_nat = vec!["10.9.0.0/16".parse().unwrap()];
     let text = chains(&config, &facts(&config, &[0]), &["egress"]);
-    let rule = "oifname \"wan1\" rt ip nexthop 100.64.1.1 ip saddr 100.64.2.2 counter drop";
+    let rule =
+        "rt ip nexthop 100.64.1.1 ip saddr != 100.64.1.2 ip saddr 100.64.2.2 goto foreign_beside";
     let (at, rest) = (text.find(rule), text.find("goto foreign_source"));
     assert!(at.is_some() && at < rest, "{text}");
-    config.firewall.mode = FirewallMode::External;
-    let text = external::iptables(&config, &Saved::default(), Family::V4);
-    let rule = "-A rail-out-wan1 -m conntrack --ctstate INVALID,UNTRACKED -s 100.64.2.2 -j DROP\n";
-    assert!(text.contains(rule), "{text}");
+    let text = chains(&config, &facts(&config, &[0]), &["foreign_beside"]);
+    let rules: Vec<_> = text.lines().skip(2).map(str::trim).collect();
+    assert_eq!(rules.first().copied(), Some("rt ipsec exists accept"), "{text}");
+    assert_eq!(rules[1], "oifname \"wan1\" ip daddr 10.9.0.0/16 accept", "{text}");
+    assert!(rules[2].ends_with("or 0x7f000000") && rules[3] == "counter drop", "{text}");
+    // A port that an uplink has for itself needs no such chain.
+    config.uplinks.truncate(1);
+    assert!(!chains(&config, &facts(&config, &[0]), &["egress"]).contains("foreign_beside"));
 }
 
 /// Given an uplink's device under another name, and one that only may be an uplink's, then what leaves

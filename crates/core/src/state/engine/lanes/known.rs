@@ -65,15 +65,15 @@ impl Stood {
         self.last.as_ref() == Some(rules)
     }
 
-    /// True if older rules stand that let out nothing that the wanted ones would not. Some of them may
-    /// be a part of others: those with the most rules let out the most.
-    fn serves(&self, mark: u32, want: &Firewall, have: &ObservedFirewall) -> bool {
+    /// Whether the rules that stand let out nothing that the wanted ones would not, if any of these stand.
+    /// Some may be a part of others: those with the most rules let out the most.
+    fn serves(&self, mark: u32, want: &Firewall, have: &ObservedFirewall) -> Option<bool> {
         let known = self.parts.get(&mark).into_iter().flatten();
         let standing = known.filter(|part| stands(part, mark, have));
         let count =
             |part: &Firewall| part.chains.iter().map(|chain| chain.rules.len()).sum::<usize>();
         let most = standing.map(|part| (count(part), is_same_sender(mark, want, part))).max();
-        most.is_some_and(|(_, is_same)| is_same)
+        most.map(|(_, is_same)| is_same)
     }
 }
 
@@ -119,7 +119,10 @@ impl Known<'_> {
         let word = mark_word(mark);
         // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
         let is_in_use = slots.values().any(|used| *used == mark);
-        let is_known = is_in_use || stands(want, mark, have) || self.stood.serves(mark, want, have);
+        // That the wanted rules stand says nothing of others that were to go and still let more out.
+        let serves =
+            || self.stood.serves(mark, want, have).unwrap_or_else(|| stands(want, mark, have));
+        let is_known = is_in_use || serves();
         is_known
             && self.transaction.and_then(Transaction::made).is_none_or(|made| {
                 makes(made, want, &word)

@@ -257,7 +257,7 @@ fn a_standby_that_was_out_serves_by_its_older_rules() {
 }
 
 /// Given older rules all of which are among those that stand now, which let out more, then the latter
-/// decide whether a standby may serve while others are wanted.
+/// decide whether a standby may serve while others are wanted, also if those all stand, as a part of them.
 #[test]
 fn rules_that_let_out_more_decide() {
     let mut news = Vec::new();
@@ -270,9 +270,12 @@ fn rules_that_let_out_more_decide() {
     engine.observed(Scope::FIREWALL);
     let observed = kernel(&more);
     assert!(engine.plan(NOW, &wish(&more), &observed, &mut news).is_empty());
-    for (wanted, serves) in
-        [(&["172.16.0.0/12"][..], false), (&["10.0.0.0/8", "172.16.0.0/12"], true)]
-    {
+    for (wanted, serves) in [
+        (&["172.16.0.0/12"][..], false),
+        (&[], false),
+        (&["10.0.0.0/8", "172.16.0.0/12"], true),
+        (&["10.0.0.0/8"], true),
+    ] {
         assert_eq!(engine.knows(2, &wish(&exempting(wanted)), &observed), serves, "{wanted:?}");
     }
 }
