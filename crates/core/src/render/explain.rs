@@ -176,16 +176,17 @@ pub fn chain(name: &str) -> Option<&'static str> {
         }
         "egress" => {
             "what leaves by an uplink, whoever sent it, or by its gateway through an interface that was \
-             renamed: a source that is not the uplink's goes to `foreign_source`"
-        }
-        "foreign_beside" => {
-            "the same for a source of another uplink on the same interface, which may leave by its own \
-             gateway alone: IPsec and exempt destinations excepted it is dropped and counted"
+             renamed: a source that is not the uplink's goes to `foreign_source`, one of another uplink on the \
+             same interface to `foreign_beside`"
         }
         "foreign_source" => {
             "further addresses of the interface, answers to what came in by the uplink and what IPsec \
              will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked to be deleted, so that it \
              begins anew"
+        }
+        "foreign_beside" => {
+            "the source of another uplink on the same interface: what IPsec will wrap, and what goes to \
+             exempt destinations, may leave; the rest as in `foreign_source`"
         }
         "wan_input" => {
             "what an uplink may open towards the router; the rest is dropped and counted"
@@ -201,9 +202,6 @@ pub fn chain(name: &str) -> Option<&'static str> {
             "what the hosts of a network of kind `dmz` or `guest` may ask of the router; the rest is \
              dropped and counted"
         }
-        _ if name.starts_with("net_") => {
-            "what the hosts of this network may reach; the rest is dropped and counted"
-        }
         "hairpin" => "port forwards for clients inside, by an uplink's own address",
         "own_hairpin" => "the router itself reaches port forwards by an uplink's address, too",
         "own" => {
@@ -213,6 +211,16 @@ pub fn chain(name: &str) -> Option<&'static str> {
              usable uplink"
         }
         "said" => "ICMP errors of the router get the address of the uplink that they are about",
+        _ => return named_chain(name),
+    })
+}
+
+/// One that bears the name of an uplink or of a network.
+fn named_chain(name: &str) -> Option<&'static str> {
+    Some(match name {
+        _ if name.starts_with("net_") => {
+            "what the hosts of this network may reach; the rest is dropped and counted"
+        }
         _ if name.starts_with("on_") => {
             "what comes in by a device with several uplinks belongs to the uplink with that address, \
              else to the one whose gateway sent it, else to the first"
