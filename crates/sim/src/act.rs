@@ -288,6 +288,7 @@ impl World {
             Heal::Place => {
                 if rival::vacate(&mut self.scene.kernel, &self.scene.config) {
                     self.note("heals: the place of our route is free".into());
+                    self.scene.excuses.edited(self.scene.now);
                     self.kernel_changed(Scope::ROUTES);
                 }
             }

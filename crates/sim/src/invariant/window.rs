@@ -16,8 +16,11 @@ pub(super) struct Window;
 impl Law for Window {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Deed(deed) = what else { return Ok(()) };
-        let is_blind = scene.now < scene.excuses.blind_until;
-        if scene.withdrawing || !deed.done || scene.is_damaged || is_blind {
+        let excuses = &scene.excuses;
+        // What somebody did while this change was under way is not known yet.
+        let is_read = scene.now >= excuses.blind_until
+            && excuses.has_passed(scene.now, excuses.last_edit(), DECIDED);
+        if scene.withdrawing || !deed.done || scene.is_damaged || !is_read {
             return Ok(());
         }
         let had_none = deed.ways_before.fresh.iter().any(|way| way.outcome == Outcome::Lost);
@@ -30,12 +33,12 @@ impl Law for Window {
             && scene.lines.iter().all(|line| {
                 // The change may have been decided a moment ago.
                 line.role != Role::Active
-                    || !scene.excuses.is_overdue(scene.now, line.role_since, DECIDED)
+                    || !excuses.is_overdue(scene.now, line.role_since, DECIDED)
             });
         let any_firm = (0..scene.lines.len()).any(|line| scene.is_firm(line));
         match lost {
             Some(way) if !had_none && any_firm && !is_wanted => {
-                Err(format!("{}: after {:?} a new connection has no route ({way:?})", deed.key, deed.op))
+                Err(format!("{}: after its change a new connection has no route ({way:?})", deed.key))
             }
             _ => Ok(()),
         }
