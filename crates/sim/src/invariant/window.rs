@@ -5,7 +5,7 @@
 use super::{Happening, Law};
 use crate::kernel::Outcome;
 use crate::scene::Scene;
-use rail_core::config::NoUplink;
+use rail_core::config::{NoUplink, Tier};
 use rail_core::status::Role;
 use rail_core::time::Duration;
 
@@ -35,7 +35,12 @@ impl Law for Window {
                 line.role != Role::Active
                     || !excuses.is_overdue(scene.now, line.role_since, DECIDED)
             });
-        let any_firm = (0..scene.lines.len()).any(|line| scene.is_firm(line));
+        // Nothing leads out by an uplink without carrier, and no new connection by an inbound one.
+        let carries = |line: &usize| {
+            scene.config.uplinks[*line].tier != Tier::Inbound
+                && scene.lines[*line].unplugged_since.is_none()
+        };
+        let any_firm = (0..scene.lines.len()).filter(carries).any(|line| scene.is_firm(line));
         match lost {
             Some(way) if !had_none && any_firm && !is_wanted => {
                 Err(format!("{}: after its change a new connection has no route ({way:?})", deed.key))
