@@ -23,7 +23,7 @@
 use crate::config::{Config, FirewallMode, Nat, Stray, UplinkConfig};
 use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
-use crate::render::firewall::{Line, any_of, closed_as, devices, plain};
+use crate::render::firewall::{Line, any_of, closed_as, devices, plain, set_mark};
 use crate::render::mark;
 use crate::state::{Base, Chain, ChainKind, Hook};
 use alloc::collections::BTreeSet;
@@ -50,14 +50,14 @@ pub(crate) const fn nobody(config: &Config) -> u32 {
     config.ranges.mark_mask
 }
 
-/// The chain at the hook, behind the one it leads to; none without an uplink to guard.
+/// The chain at the hook, behind those it leads to; none without an uplink to guard.
 pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<Chain> {
     let outside = || lines.iter().filter(|line| !line.inside);
-    let simple = || outside().filter(|line| is_simple(lines, line));
+    let simple = || outside().filter(|line| is_simple(line));
     let mut rules: Vec<_> = simple().filter_map(own_source).collect();
     for line in outside() {
         rules.extend(by_gateway(config, line));
-        if line.first && !is_simple(lines, line) {
+        if line.first && !is_simple(line) {
             let ifname = line.uplink.ifname;
             rules.extend(by_interface(config, ifname, ifname, true));
         }
@@ -101,13 +101,12 @@ pub(super) fn sources(uplink: &UplinkConfig) -> Vec<String> {
 }
 
 /// The uplink has its interface for itself, and translates.
-fn is_simple(lines: &[Line<'_>], line: &Line<'_>) -> bool {
-    let here = lines.iter().filter(|other| other.uplink.ifname == line.uplink.ifname);
-    here.count() == 1 && line.uplink.nat != Nat::Off
+fn is_simple(line: &Line<'_>) -> bool {
+    !line.shared && line.uplink.nat != Nat::Off
 }
 
-/// What leaves by such an interface with its uplink's source. No other rule here is for it, and all
-/// of them would cost each packet more than whatever else it meets.
+/// What leaves by such an interface with its uplink's source. No other rule here is for it, and to ask
+/// them all costs more than a hundredth of the new connections that can be made.
 fn own_source(line: &Line<'_>) -> Option<String> {
     let own = any_of(sources(line.uplink))?;
     Some(format!("oifname \"{}\" ip saddr {own} accept", line.uplink.ifname))
@@ -169,15 +168,13 @@ fn ways(open: &[&UplinkConfig], closed: &[&UplinkConfig]) -> Vec<String> {
 /// there. A disabled one may have left its addresses.
 fn by_gateway(config: &Config, line: &Line<'_>) -> Option<String> {
     let (ifname, gateway, own) = (line.uplink.ifname, line.uplink.gateway, sources(line.uplink));
-    let beside =
-        || config.uplinks.iter().filter(|u| u.ifname == ifname && u.name != line.uplink.name);
-    let mut others = set(beside().filter(|u| u.enabled));
-    for left in beside().filter(|u| !u.enabled).flat_map(UplinkConfig::own_addresses) {
-        if left.is_ipv4() && !others.contains(&left.to_string()) {
-            others.push(left.to_string());
-        }
-    }
-    let (own, others) = (any_of(own)?, any_of(others)?);
+    let beside = config.uplinks.iter().filter(|u| u.ifname == ifname && u.name != line.uplink.name);
+    let theirs = |u: &UplinkConfig| match u.enabled {
+        true => sources(u),
+        false => u.own_addresses().filter(IpAddr::is_ipv4).map(|own| own.to_string()).collect(),
+    };
+    let others: BTreeSet<String> = beside.flat_map(theirs).collect();
+    let (own, others) = (any_of(own)?, any_of(others.into_iter().collect())?);
     Some(format!(
         "oifname \"{ifname}\" rt ip nexthop {gateway} ip saddr != {own} ip saddr {others} goto {BESIDE}"
     ))
@@ -301,7 +298,6 @@ fn exempt(lines: &[Line<'_>]) -> impl Iterator<Item = String> {
 
 /// The end of a packet that may not leave, and of its connection, if no uplink has it.
 fn refused(config: &Config) -> [String; 2] {
-    let (mask, keep) = (config.ranges.mark_mask, !config.ranges.mark_mask);
-    let condemned = format!("ct mark set ct mark and {keep:#010x} or {:#010x}", nobody(config));
+    let (mask, condemned) = (config.ranges.mark_mask, set_mark(config, "ct", nobody(config)));
     [format!("ct mark and {mask:#010x} == 0x00000000 {condemned}"), "counter drop".into()]
 }
