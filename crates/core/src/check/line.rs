@@ -428,7 +428,7 @@ impl Line {
 
     /// The silence that is death: `fail_after` intervals, and half of one (at most 100 ms) more.
     /// An uplink whose round-trip time jumps to three intervals is silent for exactly four.
-    fn patience(&self) -> Duration {
+    pub fn patience(&self) -> Duration {
         let interval = self.check.interval;
         interval * self.check.fail_after + (interval / 2).min(Duration::from_millis(100))
     }

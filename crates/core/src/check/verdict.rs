@@ -55,7 +55,7 @@ impl fmt::Display for Cause {
             Self::Loss(permille) => write!(f, "loss {}.{} %", permille / 10, permille % 10),
             Self::Latency(d) => write!(f, "round-trip time {} ms", d.as_millis()),
             Self::Jitter(d) => write!(f, "jitter {} ms", d.as_millis()),
-            Self::Interrupted => f.write_str("the link was interrupted"),
+            Self::Interrupted => f.write_str("the link or its address was gone"),
             Self::Adopted => f.write_str("it was down before the restart"),
         }
     }

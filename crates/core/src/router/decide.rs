@@ -232,12 +232,13 @@ impl Router {
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
             let purge = settle::purge(&self.config, &self.observed, id);
             let silent = self.lines[index].silent_since();
-            let pending = settle::Pending { purge, pass: settle::Pass::First, silent };
+            let lost = (to == Health::NoAddress).then(|| settle::Lost::at(now));
+            let pending = settle::Pending { purge, pass: settle::Pass::First, silent, lost };
             self.pending_purges.insert(id, pending);
         }
     }
 
-    /// The interface is as useless as before, but for another reason.
+    /// The uplink is as useless as before, but for another reason.
     fn set_cause(&mut self, now: Instant, index: usize, out: &mut Vec<Output>) {
         let health = self.facts.uplinks[index].health;
         let by_link = matches!(
@@ -248,11 +249,16 @@ impl Router {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link {
+        if !by_link && health != Health::Degraded {
             return;
         }
         let cause = self.cause(index, health);
         if self.books[index].cause == cause {
+            return;
+        }
+        // First lossy, then slow: no news, but what it says of itself is to be true.
+        if !by_link {
+            self.books[index].cause = cause;
             return;
         }
         self.books[index].cause.clone_from(&cause);

@@ -313,7 +313,7 @@ impl Router {
         let main = self.main_is_due.then_some(self.next_main);
         let polls = [self.next_sysctl_poll, self.next_full].into_iter().chain(main);
         let engine = self.engine.deadline().filter(|_| may_plan);
-        let ways = [self.way_deadline(), self.copies_deadline()];
+        let ways = [self.way_deadline(), self.copies_deadline(), self.return_deadline()];
         let ways = ways.into_iter().flatten().filter(|_| !self.withdrawing);
         let said = self.override_deadline().filter(|_| !self.withdrawing);
         lines.chain(sweeps).chain(polls).chain(engine).chain(ways).chain(said).min()

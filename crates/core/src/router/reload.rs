@@ -74,6 +74,8 @@ impl Router {
         self.saved.ignored = self.ignored();
         self.saved.verdicts.retain(|name, _| self.config.uplinks.iter().any(|u| u.name == *name));
         self.note_drained();
+        // What was refused of the old one says nothing about the new one.
+        self.engine.retry_now(now);
         self.rendered = None;
         self.links_dirty = true;
         self.dirty = true;
@@ -99,7 +101,8 @@ impl Router {
 
     fn purge_later(&mut self, id: UplinkId) {
         let purge = settle::purge(&self.config, &self.observed, id);
-        let pending = settle::Pending { purge, pass: settle::Pass::First, silent: None };
+        let pass = settle::Pass::First;
+        let pending = settle::Pending { purge, pass, silent: None, lost: None };
         self.pending_purges.insert(id, pending);
     }
 

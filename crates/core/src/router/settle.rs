@@ -2,7 +2,7 @@
 //! the switch, and the removal of connections that can move. Route first, then marks,
 //! verified, and only then are connections deleted, so that none forms again on the dead uplink.
 
-use super::{Router, SWEEP_AFTER};
+use super::{Router, SWEEP_AFTER, way};
 use crate::check::Line;
 use crate::config::{Config, Network, UplinkConfig};
 use crate::net::{Family, Prefix, UplinkId};
@@ -34,6 +34,22 @@ pub(super) struct Pending {
     /// them has answered a probe from after that, nothing is deleted, for nothing could move. Without
     /// such a moment one of them must have answered at all.
     pub(super) silent: Option<Instant>,
+    /// Its address went. Put back at once, it costs no connection.
+    pub(super) lost: Option<Lost>,
+}
+
+/// The loss of an address that may be put back.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Lost {
+    at: Instant,
+    /// Until then nothing is deleted.
+    until: Instant,
+}
+
+impl Lost {
+    pub(super) fn at(at: Instant) -> Self {
+        Self { at, until: at + way::GRACE }
+    }
 }
 
 /// Which connections of an uplink can move: not the router's own from an address of lines, to which
@@ -108,9 +124,10 @@ impl Router {
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
         for (_, purge) in due {
-            let sweep = |purge| Pending { purge, pass: Pass::Sweep, silent: None };
+            let sweep = |purge| Pending { purge, pass: Pass::Sweep, silent: None, lost: None };
             self.pending_purges.entry(purge.uplink).or_insert_with(|| sweep(purge));
         }
+        self.await_return(now);
         let waits = self.switching.is_some() || !self.pending_purges.is_empty();
         if !waits || !self.is_quiet() || !self.balance_is_in_place() {
             return;
@@ -146,7 +163,31 @@ impl Router {
     fn can_delete(&self, now: Instant, id: UplinkId, pending: &Pending) -> bool {
         let is_back = |line: &Line| line.id() == id && line.is_heard(now);
         let is_silent = pending.silent.is_none() || !self.lines.iter().any(is_back);
-        is_silent && self.is_carried_since(pending.silent.unwrap_or(Instant::ZERO))
+        pending.lost.is_none()
+            && is_silent
+            && self.is_carried_since(pending.silent.unwrap_or(Instant::ZERO))
+    }
+
+    /// What lost its address keeps its connections while the address may be put back, then as long as
+    /// the uplink may still show that it works again, and then as long as it does.
+    fn await_return(&mut self, now: Instant) {
+        for (id, pending) in &mut self.pending_purges {
+            let due = |lost: &&mut Lost| lost.until <= now;
+            let Some(lost) = pending.lost.as_mut().filter(due) else { continue };
+            let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
+            let found = pairs.find(|(fact, _)| fact.id == *id && fact.has_address);
+            let next = found.and_then(|(_, line)| {
+                let first = lost.at + line.patience();
+                let works = line.is_proven_since(lost.at) && line.has_heard(now);
+                if works { Some(now + line.patience()) } else { Some(first).filter(|at| *at > now) }
+            });
+            pending.lost = next.map(|until| Lost { until, ..*lost });
+        }
+    }
+
+    /// When that is asked next.
+    pub(super) fn return_deadline(&self) -> Option<Instant> {
+        self.pending_purges.values().filter_map(|pending| Some(pending.lost?.until)).min()
     }
 
     /// What was given back is the administrator's again: from now on it is neither watched nor

@@ -4,7 +4,7 @@
 //! first start. The last chain of our table drops their packets, and gives them a mark that no
 //! uplink has. The kernel asks for a translation only once for each connection, so they are
 //! deleted here: the next packet begins a new one, which is translated as any other. The shell walks
-//! the connection table only if that chain has counted something.
+//! the connection table at the start, now and then, and whenever these chains have counted something.
 
 use super::Router;
 use crate::notice::Notice;

@@ -12,7 +12,7 @@ use alloc::format;
 use alloc::string::String;
 
 /// A way that is lost for this long is not being repaired; one refusal may be tried again in it.
-const GRACE: Duration = Duration::from_millis(200);
+pub(super) const GRACE: Duration = Duration::from_millis(200);
 
 /// What is known of the way of an uplink that has link and address.
 #[derive(Clone, Debug, Default)]

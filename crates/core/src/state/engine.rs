@@ -169,8 +169,9 @@ impl Engine {
         let early = lanes::early_settings(plan);
         plan.retain(|step| !early.contains(&step.key));
         for key in &early {
-            // As with forwarding.
+            // As with forwarding; nor is it tried while it waits.
             self.contested.remove(key);
+            self.failures.remove(key);
         }
     }
 
@@ -342,7 +343,7 @@ impl Engine {
         }
     }
 
-    /// The surroundings changed: what failed may work now.
+    /// The surroundings or the configuration changed: what failed may work now.
     pub fn retry_now(&mut self, now: Instant) {
         for failure in self.failures.values_mut() {
             failure.next_try = failure.next_try.min(now);

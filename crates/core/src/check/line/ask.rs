@@ -55,7 +55,12 @@ impl Line {
     pub fn is_heard(&self, now: Instant) -> bool {
         let patience = self.patience();
         self.running.is_some_and(|running| now.since(running.started) >= patience)
-            && self.last_arrival.is_some_and(|at| now.since(at) < patience)
+            && self.has_heard(now)
+    }
+
+    /// The same of one that may have just begun.
+    pub fn has_heard(&self, now: Instant) -> bool {
+        self.last_arrival.is_some_and(|at| now.since(at) < self.patience())
     }
 
     /// True if a probe was answered that was sent at this moment or later, and not before the line

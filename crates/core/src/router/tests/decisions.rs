@@ -1,6 +1,6 @@
 //! Which uplinks carry, what is told, and whose connections are deleted.
 
-use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
+use super::world::{MS, START, World, all, default_of, kernel, nobody_fell, uplinks};
 use super::*;
 use crate::config::NoUplink;
 use crate::status::Health;
@@ -255,4 +255,64 @@ fn a_start_over_a_state_from_before_the_uplinks_came_up_keeps_the_routing() {
         assert_eq!((world.active(), &world.state.routes), (vec![true, true], &routes), "{before}");
         assert!(nobody_fell(&world.told(now)), "{before}: {:?}", world.told(now));
     }
+}
+
+/// Given a configuration that the kernel refused for a long time, when another one comes, then it is
+/// tried at once.
+#[test]
+fn another_configuration_does_not_wait_for_the_one_before() {
+    let mut world = World::new(uplinks(&[1, 1]));
+    world.run(MS * 3000, all);
+    world.refuses = |key| matches!(key, Key::Route(route) if route.table == 20003);
+    let config = uplinks(&[1, 1, 1]);
+    let third = Link { index: 3, up: true, carrier: true, mtu: 1500, ..Link::default() };
+    world.state.links.insert(config.uplinks[2].ifname, third);
+    world.input(Input::Reload(Box::new(config.clone())));
+    world.run(MS * 100_000, all);
+    assert!(!world.state.routes.contains_key(&default_of(20003)));
+    world.refuses = |_| false;
+    world.input(Input::Reload(Box::new(config)));
+    world.run(MS * 100, all);
+    assert!(world.state.routes.contains_key(&default_of(20003)));
+}
+
+/// Given an uplink whose address somebody takes away, then it keeps its connections if the address is
+/// put back at once and the uplink goes on working, and not otherwise.
+#[test]
+fn an_address_that_is_put_back_costs_no_connection() {
+    let take = |world: &mut World| {
+        let ifname = world.config.uplinks[0].ifname;
+        world.state.addresses.retain(|(name, _), _| *name != ifname);
+        world.state.routes.remove(&default_of(20001));
+        world.changed(Scope::ADDRESSES | Scope::ROUTES);
+    };
+    let is_address = |key: &Key| matches!(key, Key::Address { .. });
+    let settled = || {
+        let mut world = World::new(uplinks(&[1, 1]));
+        world.run(MS * 3000, all);
+        world
+    };
+    let mut world = settled();
+    take(&mut world);
+    world.run(MS * 60_000, all);
+    assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
+    // It does not work any more.
+    let mut world = settled();
+    take(&mut world);
+    world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    assert!(world.moved(1, START) > 0);
+    // It works for a while.
+    let mut world = settled();
+    take(&mut world);
+    world.run(MS * 1000, all);
+    world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    assert!(world.moved(1, START) > 0);
+    // The address does not come back.
+    let mut world = settled();
+    world.refuses = is_address;
+    take(&mut world);
+    world.run(MS * 150, all);
+    assert_eq!(world.moved(1, START), 0);
+    world.run(MS * 350, all);
+    assert!(world.moved(1, START) > 0);
 }
