@@ -141,8 +141,11 @@ pub fn at_start(
     let choice = |source, text: &str, over| Choice { source, text: text.into(), back: None, over };
     if let Some(trial) = kept.trial.as_ref() {
         let is_file = file == Some(&trial.text);
-        if trial.is_confirmed && is_file {
-            return Some(choice(Source::File, &trial.text, Some(Over::Confirmed)));
+        // It was written into the file, and perhaps edited since.
+        let is_later = |text: &&str| *text != trial.back && is_whole(text);
+        let confirmed = file.filter(|text| is_file || is_later(text));
+        if let Some(text) = confirmed.filter(|_| trial.is_confirmed) {
+            return Some(choice(Source::File, text, Some(Over::Confirmed)));
         }
         // Who edited the file itself and tried that did not confirm it by editing.
         let file = file.filter(|_| !is_file).filter(is_whole);

@@ -119,6 +119,9 @@ fn a_start_keeps_the_time_of_a_trial() {
     assert_eq!(chosen(Some("new"), noted(100)).3, Some(Over::Confirmed));
     let confirmed = chosen(Some("new"), noted(101));
     assert_eq!(confirmed, (Source::File, "new".into(), None, Some(Over::Confirmed)));
+    // Confirmed and written, and edited before the next start.
+    let edited = (Source::File, "file".into(), None, Some(Over::Confirmed));
+    assert_eq!(chosen(Some("file"), noted(101)), edited);
     // What it would go back to is good no more: the file is.
     let back_is_bad = Trial { back: "bad".into(), ..trial("new", 101) };
     assert_eq!(chosen(Some("file"), back_is_bad).2.as_deref(), Some("file"));

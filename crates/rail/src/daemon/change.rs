@@ -11,10 +11,10 @@
 //!   has what was before, for we did not touch the file.
 //! * confirm: the trial is noted as confirmed, the file is replaced, then the note
 //!   goes. A crash: the trial counts as confirmed if it is noted so and the file
-//!   has its text. The text alone says nothing: somebody may have edited the file
-//!   itself and tried that.
+//!   has its text, or a later one. The text alone says nothing: somebody may have
+//!   edited the file itself and tried that.
 //! * roll back: the router takes what was before, from memory; no disk can
-//!   hinder it. Then the file, if somebody gave it the text of the trial, gets
+//!   hinder it, but for one that does not answer to a confirmation. Then the file, if somebody gave it the text of the trial, gets
 //!   back what was before, and the note goes. A crash: as above, its time is over.
 
 use super::api::ClientId;
