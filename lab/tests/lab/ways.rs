@@ -87,6 +87,55 @@ fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
 }
 
 #[test]
+fn a_conversation_begins_anew_when_its_exemption_goes() {
+    isolated(|| {
+        // given a UDP conversation to a destination that is exempt from translation, where nobody answers
+        // to inside addresses / when a reload takes the exemption away / then it goes on translated,
+        // though it never pauses
+        let world = World::start(&Plan::new(1), &ConfigText::default()).unwrap();
+        let net = &world.topology;
+        net.excuse_sources();
+        let (config, gateway) = (net.config(&ConfigText::default()), "gateway = \"100.64.1.1\"\n");
+        let exempting = config.replace(gateway, &format!("{gateway}no_nat = [\"{FAR}\"]\n"));
+        world.rail.reload(&exempting).unwrap();
+        world.rail.wait_settled(Duration::from_secs(5)).unwrap();
+        let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let ask = || {
+            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
+            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
+        };
+        assert!(ask().is_err());
+        world.rail.reload(&config).unwrap();
+        eventually(Duration::from_secs(15), "an answer", ask);
+    });
+}
+
+#[test]
+fn a_forged_answer_leaves_by_no_uplink() {
+    isolated(|| {
+        // given a host inside that has begun something / when it answers itself in the name of whom it
+        // asked / then that leaves by no uplink, and is counted
+        let world = World::start(&Plan::new(1), &ConfigText::default()).unwrap();
+        let net = &world.topology;
+        let bound = |address: Ipv4Addr, port| {
+            net.client.enter(|| UdpSocket::bind((address, port))).unwrap()
+        };
+        bound(client(), 5060).send_to(b"question", (FAR, 5061)).unwrap();
+        net.client.ip_batch(&format!("addr add {FAR}/32 dev lo\n")).unwrap();
+        let dropped = || {
+            bound(FAR, 5061).send_to(b"answer", (Ipv4Addr::new(100, 64, 1, 2), 5060)).unwrap();
+            let chain = net.router.sh("nft list chain inet rail foreign_source").unwrap();
+            let is_it = |rule: &&str| rule.contains("ct reply ip daddr");
+            let rule = chain.lines().find(is_it).unwrap_or_default().trim().to_string();
+            if rule.contains("packets 0 ") { Err(rule) } else { Ok(()) }
+        };
+        eventually(Duration::from_secs(5), "it is dropped", dropped);
+        assert_eq!(net.wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
 fn a_flow_that_began_before_the_first_start_begins_anew() {
     isolated(|| {
         // given a router that tracks connections and translates nothing, and a flow that nobody answers

@@ -8,8 +8,8 @@
 //! What IPsec will wrap is left alone: with another source it would miss its policy, and leave in
 //! the clear.
 
-use super::firewall::{Line, base, by, set_mark};
-use super::{exempt, forward, inside as beside, mark, shared};
+use super::firewall::{Line, any_of, base, by, set_mark};
+use super::{egress, exempt, forward, inside as beside, mark, shared};
 use crate::config::{Config, Nat, UplinkConfig};
 use crate::state::{Chain, ChainKind, Hook, Sender};
 use alloc::format;
@@ -48,11 +48,18 @@ fn to_gateway(config: &Config, line: &Line<'_>) -> Vec<String> {
     };
     let pin = set_mark(config, "ct", mark(config, line.id));
     let mut rules = exempt::nft(config, line, &leaves, &pin);
-    rules.push(match source(line.uplink) {
-        Some(source) => format!("{leaves} {pin} snat ip to {source}"),
-        // Nor may a later rule for its interface see it.
-        None => format!("{leaves} {pin} accept"),
-    });
+    if let Some(source) = source(line.uplink) {
+        rules.push(format!("{leaves} {pin} snat ip to {source}"));
+        return rules;
+    }
+    // Any source may leave, but for those that providers of other uplinks route to us.
+    let others = any_of(egress::sources_beside(config, line.uplink)).filter(|_| !line.inside);
+    let address = line.uplink.address.address;
+    rules.extend(
+        others.map(|others| format!("{leaves} ip saddr {others} {pin} snat ip to {address}")),
+    );
+    // Nor may a later rule for its interface see it.
+    rules.push(format!("{leaves} {pin} accept"));
     rules
 }
 

@@ -13,10 +13,10 @@
 //! the file exempts passes, and what IPsec will wrap, for the wrapped packet comes by here with a source
 //! of its own.
 //!
-//! A connection that no uplink has, and whose packets are dropped here, gets the mark that is
-//! nobody's. The daemon deletes it, and its next packet begins a new one, which is translated. Rules
-//! alone cannot do that: nothing in a ruleset ends a connection that is known, and each packet, though
-//! it is refused, keeps it alive.
+//! A connection whose packets are dropped here, and of which no way of another uplink can be back soon,
+//! gets the mark that is nobody's. The daemon deletes it, and its next packet begins a new one, which is
+//! translated. Rules alone cannot do that: nothing in a ruleset ends a connection that is known, and each
+//! packet, though it is refused, keeps it alive.
 //!
 //! Left out: IPv6, and boxes inside the LAN, where all sources are right.
 
@@ -55,6 +55,7 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
     let outside = || lines.iter().filter(|line| !line.inside);
     let simple = || outside().filter(|line| is_simple(line));
     let mut rules: Vec<_> = simple().filter_map(own_source).collect();
+    rules.extend(inward(config));
     for line in outside() {
         rules.extend(by_gateway(config, line));
         if line.first && !is_simple(line) {
@@ -72,7 +73,7 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
         let closed = closed_as(config, facts).into_iter().filter(|(ifname, _)| !free(*ifname));
         rules.extend(closed.flat_map(|(ifname, own)| by_interface(config, ifname, own, false)));
     }
-    if rules.is_empty() {
+    if rules.iter().all(|rule| rule.ends_with("accept")) {
         return Vec::new();
     }
     let base = Base { kind: ChainKind::Filter, hook: Hook::Postrouting, priority: LAST };
@@ -106,10 +107,30 @@ fn is_simple(line: &Line<'_>) -> bool {
 }
 
 /// What leaves by such an interface with its uplink's source. No other rule here is for it, and to ask
-/// them all costs more than a hundredth of the new connections that can be made.
+/// them all costs more than a hundredth of the new connections that can be made. The source comes first
+/// because a name takes longer to compare.
 fn own_source(line: &Line<'_>) -> Option<String> {
     let own = any_of(sources(line.uplink))?;
-    Some(format!("oifname \"{}\" ip saddr {own} accept", line.uplink.ifname))
+    Some(format!("ip saddr {own} oifname \"{}\" accept", line.uplink.ifname))
+}
+
+/// What goes inside, for which there is no rule here either.
+fn inward(config: &Config) -> Option<String> {
+    let is_uplink = |ifname: IfName| {
+        let has = |u: &UplinkConfig| u.ifname == ifname || u.others.contains(&ifname);
+        config.uplinks.iter().any(has)
+    };
+    let inside = config.networks.iter().map(|network| network.ifname);
+    let inside: BTreeSet<String> =
+        inside.filter(|ifname| !is_uplink(*ifname)).map(|ifname| format!("\"{ifname}\"")).collect();
+    Some(format!("oifname {} accept", any_of(inside.into_iter().collect())?))
+}
+
+/// Sources that are other uplinks' and not this one's.
+pub(super) fn sources_beside(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
+    let own = sources(uplink);
+    let others = config.uplinks.iter().filter(|u| u.name != uplink.name && !config.is_inside(u));
+    set(others).into_iter().filter(|other| !own.contains(other)).collect()
 }
 
 /// What leaves by an interface that is, or may be, the `own` one of uplinks. Without translation an
@@ -245,8 +266,7 @@ fn to_asker(config: &Config, lines: &[Line<'_>], line: &Line<'_>) -> Vec<String>
     rules.into_iter().flatten().collect()
 }
 
-/// What may leave nevertheless; the rest is dropped, and its connection condemned if no uplink has
-/// it. One of another uplink went astray for a moment: it goes on when its way is back.
+/// What may leave nevertheless; the rest is dropped.
 fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let mask = config.ranges.mark_mask;
     let mut rules = vec!["rt ipsec exists accept".to_string()];
@@ -262,6 +282,7 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
         "ct direction reply ct status and (snat | dnat) == snat fib saddr type local counter drop"
             .into(),
     );
+    rules.extend(answers(lines));
     rules.extend(outside().filter(|line| line.first).filter_map(|line| taken(config, line)));
     // Somebody asked for this address by this uplink: its provider routes it to us.
     rules.extend(outside().map(|line| {
@@ -275,29 +296,74 @@ fn strange(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
         // The router itself, before it has an address.
         "ip saddr 0.0.0.0 accept".into(),
     ]);
-    rules.extend(refused(config));
+    rules.extend(refused(config, lines));
     rules
 }
 
-/// The same for the source of another uplink of the same interface, which is an address of that
-/// interface in any case.
+/// The same for the source of another uplink of the same interface: its address, which is one of that
+/// interface, or a network that is routed to it.
 fn beside(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let mut rules = vec!["rt ipsec exists accept".to_string()];
+    // A gateway may ask for the address of the uplink beside its own, and is answered directly.
+    let shared = lines.iter().filter(|line| line.shared && line.first && !line.inside);
+    rules.extend(shared.filter_map(|line| to_asker(config, lines, line).into_iter().next()));
     rules.extend(exempt(lines));
-    rules.extend(refused(config));
+    rules.extend(refused(config, lines));
     rules
 }
 
-/// What goes to destinations that the file exempts from translation.
-fn exempt(lines: &[Line<'_>]) -> impl Iterator<Item = String> {
-    lines.iter().filter_map(|Line { uplink, .. }| {
-        let there = any_of(uplink.no_nat.iter().map(ToString::to_string).collect())?;
-        Some(format!("oifname \"{}\" ip daddr {there} accept", uplink.ifname))
-    })
+/// An answer to what went out, from a host inside that forged it: it goes inside, or nowhere.
+fn answers(lines: &[Line<'_>]) -> Option<String> {
+    let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink);
+    let own = any_of(set(outside))?;
+    Some(format!("ct direction reply ct reply ip daddr {own} counter drop"))
 }
 
-/// The end of a packet that may not leave, and of its connection, if no uplink has it.
-fn refused(config: &Config) -> [String; 2] {
+/// What goes to destinations that the file exempts from translation, by the uplink that exempts them.
+fn exempt(lines: &[Line<'_>]) -> Vec<String> {
+    let mut rules = Vec::new();
+    for line in lines {
+        let there = any_of(line.uplink.no_nat.iter().map(ToString::to_string).collect());
+        let accept = |way: String| {
+            there.as_ref().map(|there| {
+                format!("oifname \"{}\"{way} ip daddr {there} accept", line.uplink.ifname)
+            })
+        };
+        if line.shared {
+            let here = lines.iter().filter(|other| other.uplink.ifname == line.uplink.ifname);
+            let all = any_of(here.map(|other| other.uplink.gateway.to_string()).collect());
+            rules.extend(accept(format!(" rt ip nexthop {}", line.uplink.gateway)));
+            rules.extend(all.and_then(|all| accept(format!(" rt ip nexthop != {all}"))));
+        } else {
+            rules.extend(accept(String::new()));
+        }
+    }
+    rules
+}
+
+/// The end of a packet that may not leave, and of its connection, which would be refused as long as it
+/// sends. But one of another uplink went astray: it goes on when its way is back.
+fn refused(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let (mask, condemned) = (config.ranges.mark_mask, set_mark(config, "ct", nobody(config)));
-    [format!("ct mark and {mask:#010x} == 0x00000000 {condemned}"), "counter drop".into()]
+    let is = |mark: u32| format!("ct mark and {mask:#010x} == {mark:#010x}");
+    // What an error says about a connection has another source than the connection.
+    let begun = "ct direction original ct state != related";
+    let mut rules = vec![format!("{} {condemned}", is(0))];
+    // It leaves by its own uplink, but as that one had it before: something was exempt, for example.
+    rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
+        let way = if line.shared {
+            format!(" rt ip nexthop {}", line.uplink.gateway)
+        } else {
+            String::new()
+        };
+        let (ifname, its) = (line.uplink.ifname, is(mark(config, line.id)));
+        format!("oifname \"{ifname}\"{way} {begun} {its} {condemned}")
+    }));
+    // A socket of the router that is bound to an address: `main` led elsewhere when it began, and now
+    // its address leads to the uplink that has it.
+    rules.push(format!(
+        "meta mark and {mask:#010x} == 0x00000000 {begun} ct mark and {mask:#010x} != 0x00000000 {condemned}"
+    ));
+    rules.push("counter drop".into());
+    rules
 }

@@ -9,7 +9,7 @@
 mod leaving;
 
 use super::forward::{is_on, public};
-use super::{allow, exempt, firewall, mark, networks};
+use super::{allow, egress, exempt, firewall, mark, networks};
 use crate::config::{Config, Forward, Nat, Network, Reach, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, IfName, UplinkId};
@@ -233,7 +233,14 @@ fn nat(rules: &Rules<'_>) -> String {
         let source = match line.uplink.nat {
             Nat::On => line.uplink.address.address.to_string(),
             Nat::To(address) => address.to_string(),
-            Nat::Off => continue,
+            Nat::Off => {
+                let others = egress::sources_beside(rules.config, line.uplink);
+                let (ifname, address) = (line.uplink.ifname, line.uplink.address.address);
+                out.extend(others.iter().map(|other| {
+                    format!("rail-snat -o {ifname} -s {other} -j SNAT --to-source {address}")
+                }));
+                continue;
+            }
         };
         out.push(format!("rail-snat -o {} -j SNAT --to-source {source}", line.uplink.ifname));
     }

@@ -89,15 +89,16 @@ impl Table {
         let own: Vec<String> = uplink.own_sources().map(|own| own.network().to_string()).collect();
         let is_own = |one: &str| own.iter().any(|own| own == one || *own == format!("{one}/32"));
         for text in self.hooked_rules(Hook::Postrouting) {
-            let Some((devices, rest)) = text.strip_prefix("oifname ").and_then(first_value) else {
+            let compared = text.strip_prefix("ip saddr ").and_then(first_value);
+            let (sources, rest) = compared.map_or((None, text), |(list, rest)| (Some(list), rest));
+            let Some((devices, rest)) = rest.strip_prefix("oifname ").and_then(first_value) else {
                 continue;
             };
             if !values(devices).any(|one| one == device) {
                 continue;
             }
-            if let Some(sources) = rest.strip_suffix(" accept") {
-                let named = sources.strip_prefix("ip saddr ");
-                if named.is_some_and(|list| !values(list).all(is_own)) {
+            if rest == "accept" {
+                if sources.is_none_or(|list| !values(list).all(is_own)) {
                     return false;
                 }
             } else if let Some(rest) = rest.strip_suffix("goto foreign_source") {

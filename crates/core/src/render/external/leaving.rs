@@ -68,12 +68,19 @@ pub(super) fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Ve
     out.push(format!("rail-foreign {WRAPPED} -j RETURN"));
     out.push("rail-foreign -m addrtype --src-type LOCAL --limit-iface-out -j RETURN".into());
     out.push("rail-foreign -s 0.0.0.0/32 -j RETURN".into());
-    out.push(format!(
-        "rail-foreign -m connmark --mark 0x0/{mask} -j CONNMARK --set-xmark {mask}/{mask}"
-    ));
+    for whose in [
+        format!("-m connmark --mark 0x0/{mask}"),
+        // A socket of the router that is bound to an address: `main` led elsewhere when it began.
+        format!("{BEGUN} -m mark --mark 0x0/{mask} -m connmark ! --mark 0x0/{mask}"),
+    ] {
+        out.push(format!("rail-foreign {whose} -j CONNMARK --set-xmark {mask}/{mask}"));
+    }
     out.push("rail-foreign -j DROP".into());
     chains
 }
+
+/// Packets of whoever began the connection, and no errors about it.
+const BEGUN: &str = "-m conntrack --ctstate NEW,ESTABLISHED --ctdir ORIGINAL";
 
 /// Somebody asked for this address by this uplink: its provider routes it to us, but for the addresses
 /// of other uplinks.
@@ -129,6 +136,18 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
              -m addrtype --src-type LOCAL -j DROP"
         ),
     ];
+    // An answer to what went out, from a host inside that forged it.
+    let own: BTreeSet<String> = rules
+        .config
+        .uplinks
+        .iter()
+        .filter(|u| !rules.config.is_inside(u))
+        .flat_map(sources)
+        .collect();
+    out.extend(
+        own.iter()
+            .map(|own| format!("{chain} -m conntrack --ctdir REPLY --ctrepldst {own} -j DROP")),
+    );
     for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
         out.extend(asked(rules, chain, line));
         // Neighbours are reached directly; what they asked for bears no mark.
@@ -142,6 +161,13 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
         for source in sources(line.uplink) {
             out.extend(from(&source).map(|packets| format!("{chain} {packets} -j RETURN")));
         }
+    }
+    // It leaves by its own uplink, but as that one had it before.
+    for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
+        let mark = &line.mark;
+        out.push(format!(
+            "{chain} {BEGUN} -m connmark --mark {mark} -j CONNMARK --set-xmark {mask}/{mask}"
+        ));
     }
     out.push(format!("{chain} -j rail-foreign"));
     out

@@ -165,8 +165,8 @@ fn one_without_translation_opens_its_own_way_alone() {
 }
 
 /// Given an uplink that has its interface for itself and translates, then what has its source is let go
-/// before anything else is asked, and the rest of IPv4 is looked at again; on one port with others, or
-/// without translation, more is to be asked.
+/// before anything else is asked, as is what goes inside, and the rest of IPv4 is looked at again; on one
+/// port with others, or without translation, more is to be asked.
 #[test]
 fn the_source_of_an_uplink_alone_is_let_go_first() {
     let mut config = config(&[(1, Tier::Number(1)); 4]);
@@ -174,14 +174,15 @@ fn the_source_of_an_uplink_alone_is_let_go_first() {
     config.uplinks[2].nat = Nat::Off;
     let text = chains(&config, &facts(&config, &[0, 1, 2, 3]), &["egress"]);
     let let_go: Vec<_> = text.lines().filter(|line| line.ends_with(" accept")).collect();
-    assert_eq!(let_go, ["    oifname \"wan4\" ip saddr 100.64.4.2 accept"]);
-    assert_eq!(text.lines().nth(2), let_go.first().copied(), "{text}");
+    let first = ["    ip saddr 100.64.4.2 oifname \"wan4\" accept", "    oifname \"lan0\" accept"];
+    assert_eq!(let_go, first);
+    assert!(text.lines().skip(2).take(2).eq(first), "{text}");
     let rest = "    oifname \"wan4\" meta nfproto ipv4 goto foreign_source\n";
     assert!(text.contains(rest) && !text.contains("oifname \"wan1\" meta nfproto"), "{text}");
 }
 
 /// Given a disabled uplink on the port of another one, whose address stands there still, then what has
-/// that address does not leave by the other one's gateway, whoever loads the rules.
+/// that address does not leave by the other one's gateway.
 #[test]
 fn the_address_of_a_disabled_uplink_leaves_by_no_gateway_beside_it() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
@@ -196,11 +197,90 @@ fn the_address_of_a_disabled_uplink_leaves_by_no_gateway_beside_it() {
     let text = chains(&config, &facts(&config, &[0]), &["foreign_beside"]);
     let rules: Vec<_> = text.lines().skip(2).map(str::trim).collect();
     assert_eq!(rules.first().copied(), Some("rt ipsec exists accept"), "{text}");
-    assert_eq!(rules[1], "oifname \"wan1\" ip daddr 10.9.0.0/16 accept", "{text}");
-    assert!(rules[2].ends_with("or 0x7f000000") && rules[3] == "counter drop", "{text}");
+    assert_eq!(rules.last().copied(), Some("counter drop"), "{text}");
     // A port that an uplink has for itself needs no such chain.
     config.uplinks.truncate(1);
     assert!(!chains(&config, &facts(&config, &[0]), &["egress"]).contains("foreign_beside"));
+}
+
+/// Given two uplinks on one port, one of which exempts a network, then what goes there keeps its source
+/// by the gateway of that one and by neighbours, and not by the other's gateway.
+#[test]
+fn an_exemption_is_that_of_its_uplink() {
+    let mut config = config(&[(1, Tier::Number(1)); 3]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    config.uplinks[0].no_nat = vec!["10.9.0.0/16".parse().unwrap()];
+    config.uplinks[2].no_nat = vec!["10.8.0.0/16".parse().unwrap()];
+    for chain in ["foreign_source", "foreign_beside"] {
+        let text = chains(&config, &facts(&config, &[0, 1, 2]), &[chain]);
+        for rule in [
+            "oifname \"wan1\" rt ip nexthop 100.64.1.1 ip daddr 10.9.0.0/16 accept\n",
+            "oifname \"wan1\" rt ip nexthop != { 100.64.1.1, 100.64.2.1 } ip daddr 10.9.0.0/16 accept\n",
+            "    oifname \"wan3\" ip daddr 10.8.0.0/16 accept\n",
+        ] {
+            assert_eq!(text.matches(rule).count(), 1, "{rule}: {text}");
+        }
+        assert_eq!(text.matches("10.9.0.0/16").count(), 2, "{text}");
+    }
+}
+
+/// Given what may not leave, then its connection begins anew where its own uplink sent it out, or where
+/// a socket of the router lost the uplink it began by; an error about it ends none. An answer to what went
+/// out leaves by nobody, and the gateway of an uplink may ask for an address beside its own.
+#[test]
+fn what_is_refused_for_good_begins_anew() {
+    let mut config = config(&[(1, Tier::Number(1)); 3]);
+    config.uplinks[1].ifname = config.uplinks[0].ifname;
+    let condemned = "ct mark set ct mark and 0x80ffffff or 0x7f000000\n";
+    let begun = "ct direction original ct state != related";
+    let mark = |n: u8| alloc::format!("ct mark and 0x7f000000 == 0x0{n}000000");
+    for chain in ["foreign_source", "foreign_beside"] {
+        let text = chains(&config, &facts(&config, &[0, 1, 2]), &[chain]);
+        let answered = "ct direction reply ct mark and 0x7f000000 == 0x00000000 ip daddr \
+                        { 100.64.1.1, 100.64.2.1 } accept\n";
+        for rule in [
+            alloc::format!("oifname \"wan1\" {answered}"),
+            alloc::format!("    {} {condemned}", mark(0)),
+            alloc::format!("\"wan1\" rt ip nexthop 100.64.1.1 {begun} {} {condemned}", mark(1)),
+            alloc::format!("\"wan1\" rt ip nexthop 100.64.2.1 {begun} {} {condemned}", mark(2)),
+            alloc::format!("oifname \"wan3\" {begun} {} {condemned}", mark(3)),
+            alloc::format!(
+                "meta mark and 0x7f000000 == 0x00000000 {begun} ct mark and 0x7f000000 != \
+                 0x00000000 {condemned}"
+            ),
+        ] {
+            assert_eq!(text.matches(rule.as_str()).count(), 1, "{rule}: {text}");
+        }
+        assert_eq!(text.matches(condemned).count(), 5, "{text}");
+    }
+    let text = chains(&config, &facts(&config, &[0, 1, 2]), &["foreign_source"]);
+    let forged =
+        "ct direction reply ct reply ip daddr { 100.64.1.2, 100.64.2.2, 100.64.3.2 } counter drop";
+    let (at, accepts) = (text.find(forged), text.find("0x01000000 accept"));
+    assert!(at.is_some() && at < accepts, "{text}");
+}
+
+/// Given an uplink without translation beside one with a network of its own, then what has the other's
+/// sources gets this one's address, and everything else keeps its own, whoever loads the rules.
+#[test]
+fn one_without_translation_takes_no_source_of_another() {
+    let mut config = config(&[(1, Tier::Number(1)); 2]);
+    config.uplinks[0].nat = Nat::Off;
+    config.uplinks[1].routed = vec!["198.51.100.128/28".parse().unwrap()];
+    let text = chains(&config, &facts(&config, &[0, 1]), &["translate"]);
+    let pin = "oifname \"wan1\" rt ip nexthop 100.64.1.1";
+    let mark = "ct mark set ct mark and 0x80ffffff or 0x01000000";
+    let others = "ip saddr { 100.64.2.2, 198.51.100.128/28 }";
+    let taken =
+        alloc::format!("{pin} {others} {mark} snat ip to 100.64.1.2\n    {pin} {mark} accept");
+    assert!(text.contains(&taken), "{text}");
+    config.firewall.mode = FirewallMode::External;
+    let text = external::iptables(&config, &Saved::default(), Family::V4);
+    for other in ["100.64.2.2", "198.51.100.128/28"] {
+        let rule =
+            alloc::format!("-A rail-snat -o wan1 -s {other} -j SNAT --to-source 100.64.1.2\n");
+        assert_eq!(text.matches(rule.as_str()).count(), 1, "{text}");
+    }
 }
 
 /// Given an uplink's device under another name, and one that only may be an uplink's, then what leaves
