@@ -91,6 +91,8 @@ pub struct Facts {
     pub copies: Vec<Rule>,
     /// What `main` does with what it has no route for.
     pub main: MainDefault,
+    /// The loopback is up, so that a route can lead there.
+    pub loopback: bool,
     /// No interface that is up is narrower than [`WIDE_MTU`].
     pub all_wide: bool,
 }

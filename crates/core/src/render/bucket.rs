@@ -6,9 +6,11 @@
 //! whatever else the clients do in between.
 //!
 //! What an error route of `main` refuses (a kill switch for the time when a VPN is down) takes none
-//! either, and so stays refused. The kernel has one answer for "no route" and for "refused"; so it
-//! is asked twice: without a mark, as the router's own traffic, it must find a way, and with the
-//! mark of nobody, which leads to `main` alone, none. Where `main` refuses everything the ladder sees
+//! either, and so stays refused. With the mark of nobody `main` alone is asked, and behind it the
+//! loopback answers for all that has no route there: one look, for nearly every connection. What is left,
+//! and all where there is no loopback, is asked twice, for the kernel has one answer for "no route" and
+//! for "refused": without a mark, as the router's own traffic, it must find a way, and with the mark of
+//! nobody none. Where `main` refuses everything the ladder sees
 //! to it that the first question is not refused for that alone. If it cannot, for want of rules, the
 //! networks that have an error route are named, as many of them as are known. What begins to them
 //! gets the mark of nobody, unless `main` has a way for it: without a mark it would take the way of
@@ -20,6 +22,7 @@
 //! one of an uplink, the packet is dropped: the next one of its connection asks again.
 
 use super::firewall::{any_of, set_mark};
+use super::ladder::{self, LOOPBACK};
 use super::{egress, slot_count};
 use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
@@ -59,11 +62,14 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
         ));
     }
     // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
-    rules.push(format!(
-        "meta nfproto ipv4 meta mark 0x00000000 fib daddr type unicast{way} \
-         meta mark set {asks:#010x} \
-         fib daddr . mark oif missing meta mark set {number} map @{NFT_SLOTS} accept"
-    ));
+    let asks_main = format!("meta mark set {asks:#010x} fib daddr . mark oif");
+    let draws = format!("meta mark set {number} map @{NFT_SLOTS} accept");
+    let mut fresh = "meta nfproto ipv4 meta mark 0x00000000".to_string();
+    if asks_once(config, facts) {
+        rules.push(format!("{fresh} {asks_main} \"{LOOPBACK}\" {draws}"));
+        fresh = format!("meta nfproto ipv4 meta mark {asks:#010x} meta mark set 0x00000000");
+    }
+    rules.push(format!("{fresh} fib daddr type unicast{way} {asks_main} missing {draws}"));
     if matches!(facts.main, MainDefault::Refuses { others: Some(_), .. }) {
         rules.extend(unread(config));
     }
@@ -73,6 +79,13 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
         Some(_) => format!("{} {}", bears(asks), set_mark(config, "meta", 0)),
     });
     rules
+}
+
+/// The loopback answers for what `main` has no route for. (While that has an error route for everything,
+/// nothing is left for it.)
+pub(super) fn asks_once(config: &Config, facts: &Facts) -> bool {
+    let has_table = ladder::nowhere_table(config).is_some();
+    config.firewall.mode != FirewallMode::External && facts.loopback && has_table
 }
 
 /// For what bears the mark of nobody since `main` has a way for it.

@@ -26,7 +26,7 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         Key::Address { .. } => "the uplink's address, added if it is not there",
         Key::Route(route) if route.table == shared && SPARE_METRICS.contains(&route.metric) => {
             "while no daemon runs: the kernel deletes the route above with the device of any uplink in it, \
-             and without a route no new connection takes a bucket"
+             and without a route the router itself has no way out"
         }
         Key::Route(route) if route.table == shared && route.metric != 0 => {
             "sockets that are bound to a device with several uplinks take its first usable uplink"
@@ -34,6 +34,9 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         Key::Route(route) if route.table == shared => {
             "the router's own traffic, over the active \
              uplinks by weight; `unreachable` or absent while no uplink is usable"
+        }
+        Key::Route(route) if Some(route.table) == ladder::nowhere_table(config) => {
+            "what `main` has no route for, in questions of our own rules; nothing is sent there"
         }
         Key::Route(route) if route.metric == LAST_METRIC => {
             "while the uplink's device is down its \
@@ -67,6 +70,9 @@ const fn rung(number: u32) -> Option<&'static str> {
         }
         ladder::step::MAIN_ASKED => {
             "asks whether `main` has a route of its own, also one that rail has not read yet"
+        }
+        ladder::step::NOWHERE => {
+            "answers our own rules where `main` has no route; nothing is sent by it"
         }
         ladder::step::NOBODY => {
             "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"

@@ -12,19 +12,26 @@
 //! Where `main` has an error route for everything it is asked only for the destinations that it has
 //! other routes for, each by a rule of its own, or nothing that begins now would get past it.
 //!
+//! Behind `main`, for questions of our own rules alone, the mark of nobody leads to the loopback: so one
+//! look tells a destination without a route there from one that has a route or is refused (`bucket`).
+//!
 //! Then come the sockets of the router and its other traffic. What is left of the inside is
 //! refused: the default route of `main` is not for it, by whatever device it leads.
 //!
 //! A box inside the LAN is the exception. Its mark is put on packets that connection tracking
 //! cannot place, before anybody asked where they go, and so `main` is asked first.
 
-use super::{default_key, egress, mark, shared, shares_interface, table};
+use super::{bucket, default_key, egress, mark, shared, shares_interface, table};
 use crate::config::{Config, UplinkConfig};
-use crate::facts::UplinkFacts;
-use crate::net::{Family, Prefix, UplinkId};
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::table::MAIN;
-use crate::state::{Key, MainDefault, REFUSED, Resource, Rule, State};
+use crate::state::{
+    Key, MainDefault, Nexthop, REFUSED, Resource, RouteKey, RouteValue, Rule, State,
+};
+use alloc::vec;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 /// Distances from the first rung.
 pub(super) mod step {
@@ -40,6 +47,8 @@ pub(super) mod step {
     pub(in crate::render) const MAIN_TO: u32 = 251;
     /// The mark of nobody, while `main` is asked for some destinations alone.
     pub(in crate::render) const MAIN_ASKED: u32 = 252;
+    /// The mark of nobody, in questions of our rules.
+    pub(in crate::render) const NOWHERE: u32 = 255;
     /// The mark of nobody.
     pub(in crate::render) const NOBODY: u32 = 260;
     /// The marks of boxes inside the LAN; all at this one.
@@ -53,6 +62,16 @@ pub(super) mod step {
     /// What came from the inside; the last rung.
     pub(in crate::render) const GUARD: u32 = 900;
 }
+
+/// The device that nothing is sent through to anybody else.
+pub(crate) const LOOPBACK: &str = "lo";
+
+/// All that connections can be made to, without multicast and what is reserved.
+const UNICAST: [(Ipv4Addr, u8); 3] = [
+    (Ipv4Addr::UNSPECIFIED, 1),
+    (Ipv4Addr::new(128, 0, 0, 0), 2),
+    (Ipv4Addr::new(192, 0, 0, 0), 3),
+];
 
 /// Priorities of the first and the last rung of the ladder.
 pub const fn rule_span(config: &Config) -> (u32, u32) {
@@ -100,11 +119,14 @@ pub(super) fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFact
 }
 
 /// The rungs that are nobody's own.
-pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
+pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
+    if let Some(table) = nowhere_table(config).filter(|_| bucket::asks_once(config, facts)) {
+        nowhere(state, config, table);
+    }
     let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
     let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(config, step, MAIN) };
     let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
-    match main {
+    match &facts.main {
         MainDefault::Refuses { others: Some(networks), .. } => {
             for to in networks {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
@@ -121,5 +143,28 @@ pub(super) fn render(state: &mut State, config: &Config, main: &MainDefault) {
     for network in &config.networks {
         let iif = Some(network.ifname);
         add(Rule { iif, ..rung(config, step::GUARD, REFUSED) });
+    }
+}
+
+/// The table of the mark of nobody, behind those of all uplinks that there can be; none if the range ends
+/// before it.
+pub(super) fn nowhere_table(config: &Config) -> Option<u32> {
+    let (first, last) = config.ranges.tables;
+    Some(first + u32::from(config.ranges.highest_id()) + 1).filter(|table| *table <= last)
+}
+
+/// Where the mark of nobody leads behind `main`, if one of our own rules asks: its questions are those of
+/// the router itself, and packets from elsewhere are refused as ever.
+fn nowhere(state: &mut State, config: &Config, table: u32) {
+    let Ok(loopback) = LOOPBACK.parse::<IfName>() else { return };
+    let rule = rung(config, step::NOWHERE, table);
+    let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
+    let iif = Some(loopback);
+    state.insert(Key::Rule(Rule { iif, fwmark, ..rule }), Resource::Rule);
+    for (address, length) in UNICAST {
+        let prefix = Prefix { address: address.into(), length };
+        let hop = Nexthop { ifname: loopback, via: None, weight: 1, onlink: false };
+        let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+        state.insert(Key::Route(RouteKey { table, prefix, metric: 0 }), Resource::Route(value));
     }
 }

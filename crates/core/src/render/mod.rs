@@ -24,6 +24,7 @@ mod sysctl;
 pub(crate) use departure::SRCNAT;
 pub use egress::FOREIGN;
 pub(crate) use egress::nobody;
+pub(crate) use ladder::LOOPBACK;
 pub use ladder::rule_span;
 pub(crate) use shared::shares_interface;
 pub use sysctl::is_known as is_known_setting;
@@ -98,7 +99,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
             state.insert(Key::Rule(rule), Resource::Rule);
         }
     }
-    ladder::render(&mut state, config, &facts.main);
+    ladder::render(&mut state, config, facts);
     for copy in &facts.copies {
         state.insert(Key::Rule(copy.clone()), Resource::Rule);
     }

@@ -87,6 +87,7 @@ fn facts(config: &Config, active: &[usize]) -> Facts {
         strays: Vec::new(),
         copies: Vec::new(),
         main: MainDefault::default(),
+        loopback: true,
         all_wide: true,
     }
 }

@@ -18,6 +18,10 @@ impl Router {
         let all_wide = self.observed.links.values().all(|link| !link.up || link.mtu >= WIDE_MTU);
         self.dirty |= all_wide != self.facts.all_wide;
         self.facts.all_wide = all_wide;
+        let is_loopback = |name: &IfName| name.as_str() == render::LOOPBACK;
+        let loopback = self.observed.links.iter().any(|(name, link)| is_loopback(name) && link.up);
+        self.dirty |= loopback != self.facts.loopback;
+        self.facts.loopback = loopback;
         if self.observed.main != self.facts.main {
             self.facts.main.clone_from(&self.observed.main);
             self.dirty = true;

@@ -169,6 +169,7 @@ fn all_well(config: &Config) -> Facts {
         strays: Vec::new(),
         copies: Vec::new(),
         main: MainDefault::default(),
+        loopback: true,
         all_wide: true,
     }
 }
@@ -207,10 +208,10 @@ fn as_ip(key: &Key) -> String {
 fn as_ip_route(key: &Key, value: &Resource) -> String {
     let (Key::Route(key), Resource::Route(route)) = (key, value) else { return String::new() };
     let metric = if key.metric == 0 { String::new() } else { format!(" metric {}", key.metric) };
-    assert_eq!(key.prefix.length, 0, "routes other than defaults need their destination here");
+    let to = if key.prefix.length == 0 { "default".into() } else { key.prefix.to_string() };
     match route {
-        RouteValue::Unicast { .. } => format!("default {route}{metric}"),
-        RouteValue::Unreachable => format!("unreachable default{metric}"),
+        RouteValue::Unicast { .. } => format!("{to} {route}{metric}"),
+        RouteValue::Unreachable => format!("unreachable {to}{metric}"),
     }
 }
 

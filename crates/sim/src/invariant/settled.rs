@@ -80,6 +80,7 @@ pub(super) fn facts(scene: &Scene) -> Facts {
         strays: Vec::new(),
         copies: Vec::new(),
         main: scene.kernel.observe(Scope::MAIN, &Watch::default()).main,
+        loopback: scene.kernel.links.iter().any(|(name, link)| name.as_str() == "lo" && link.up),
         all_wide: true,
     }
 }

@@ -94,7 +94,7 @@ impl Kernel {
             ("net/ipv4/icmp_errors_use_inbound_ifaddr", "0"),
         ];
         Self {
-            links: BTreeMap::new(),
+            links: loopback().into_iter().collect(),
             addresses: BTreeMap::new(),
             routes: BTreeMap::new(),
             rules: Vec::new(),
@@ -285,3 +285,9 @@ const LINK: Scope = Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0)
 
 #[cfg(test)]
 mod tests;
+
+/// The device that every machine has from the start.
+fn loopback() -> Option<(IfName, Link)> {
+    let link = Link { index: 1, up: true, carrier: true, mtu: 65_536, ..Link::default() };
+    Some(("lo".parse().ok()?, link))
+}

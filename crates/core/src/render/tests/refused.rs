@@ -61,8 +61,35 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
             Key::Rule(rule) => Some(rule).filter(is_rung).map(ToString::to_string),
             _ => None,
         });
-        assert_eq!(rungs.collect::<Vec<_>>(), rules);
+        let nowhere = "20255: from all fwmark 0x7f000000/0x7f000000 iif lo lookup 20127";
+        assert_eq!(rungs.collect::<Vec<_>>(), [rules, vec![nowhere]].concat());
         let classify = chains(&config, &facts, &["classify"]);
         assert!(classify.contains(asks), "{classify}");
+    }
+}
+
+/// Given a loopback, then one look there says that a connection takes a bucket, before the two that are
+/// asked otherwise, whatever `main` refuses; without one, or a table for it, nothing leads to it.
+#[test]
+fn the_loopback_answers_for_what_main_has_no_route_for() {
+    let config = config(&[(1, Tier::Number(1)); 2]);
+    let passable = facts(&config, &[0, 1]);
+    let text = chains(&config, &passable, &["classify"]);
+    let one = "meta mark set 0x7f000000 fib daddr . mark oif \"lo\" meta mark set numgen";
+    let (once, twice) = (text.find(one), text.find("fib daddr oif exists"));
+    assert!(once.is_some() && once < twice, "{text}");
+    let mut narrow = config.clone();
+    narrow.ranges.tables = (20000, 20002);
+    let mut external = config.clone();
+    external.firewall.mode = FirewallMode::External;
+    for (config, facts) in [
+        (&config, Facts { loopback: false, ..passable.clone() }),
+        (&narrow, passable.clone()),
+        (&external, passable),
+    ] {
+        let state = render(config, &facts);
+        let text = super::text(&state);
+        assert!(!text.contains("\"lo\" meta mark set") && !text.contains("dev lo\n"), "{text}");
+        assert!(!text.contains("rule 20255"), "{text}");
     }
 }
