@@ -112,6 +112,43 @@ fn a_conversation_begins_anew_when_its_exemption_goes() {
 }
 
 #[test]
+fn connections_are_shared_without_a_loopback_as_with_one() {
+    isolated(|| {
+        // given two uplinks / when the loopback of the router goes down, and comes up / then both carry
+        // new connections all the time, and nothing is missing once rail has seen it
+        let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+        let net = &world.topology;
+        let shared = |when: &str| {
+            let plan = ConnectorPlan {
+                count: Some(40),
+                period: Duration::from_millis(2),
+                ..ConnectorPlan::new(vec![client()], &topology::servers())
+            };
+            let report = Connector::start(&net.client, plan).finish().unwrap();
+            let by = report.by_source();
+            figures(&format!("{when}: {by:?}"));
+            // A rule that comes in its place counts anew.
+            assert!(by.len() == 2 && by.values().all(|count| *count >= 15), "{when}: {by:?}");
+        };
+        let leads = || net.router.sh("ip route show table 20127").unwrap().lines().count();
+        shared("with it");
+        assert_eq!(leads(), 3);
+        net.router.sh("ip link set lo down").unwrap();
+        shared("without it");
+        world.rail.wait_settled(Duration::from_secs(5)).unwrap();
+        shared("without it, and settled");
+        assert_eq!(leads(), 0);
+        net.router.sh("ip link set lo up").unwrap();
+        eventually(Duration::from_secs(5), "the loopback is used again", || match leads() {
+            3 => Ok(()),
+            other => Err(other),
+        });
+        world.rail.wait_settled(Duration::from_secs(5)).unwrap();
+        shared("with it again");
+    });
+}
+
+#[test]
 fn a_forged_answer_leaves_by_no_uplink() {
     isolated(|| {
         // given a host inside that has begun something / when it answers itself in the name of whom it
