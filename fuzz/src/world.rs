@@ -45,8 +45,15 @@ pub fn diff(data: &[u8]) {
         2 => refuses(Some(one()), Vec::new(), true),
         _ => MainDefault::Passable,
     };
-    let facts =
-        Facts { uplinks, networks, strays, copies: Vec::new(), main, all_wide: dice.one_in(2) };
+    let facts = Facts {
+        uplinks,
+        networks,
+        strays,
+        copies: Vec::new(),
+        main,
+        loopback: dice.one_in(2),
+        all_wide: dice.one_in(2),
+    };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
 mod addresses;
+mod anew;
 mod apply;
 mod attackers;
 mod beside;

@@ -2,7 +2,7 @@
 //! routes of others in `main`, hosts that ask the router itself. In each of them no provider sees a
 //! source that is not its own; the drawing judges that at the end of every test.
 
-use rail_lab::traffic::{TCP_PORT, UDP_PORT};
+use rail_lab::traffic::TCP_PORT;
 use rail_lab::{
     ConfigText, Connector, ConnectorPlan, Node, Plan, Servers, Topology, World, eventually,
     figures, isolated, topology,
@@ -53,62 +53,6 @@ pub(crate) fn far(vpn: &Node) -> Servers {
 
 pub(crate) fn client() -> Ipv4Addr {
     Ipv4Addr::new(192, 168, 1, 10)
-}
-
-#[test]
-fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
-    isolated(|| {
-        // given a UDP conversation through a VPN, without translation / when the VPN goes / then it
-        // goes on by an uplink, translated, though it never pauses
-        let world = beside_a_vpn("");
-        let net = &world.topology;
-        let vpn = &net.network("vpn").node;
-        let _far = far(vpn);
-        net.router.sh(&format!("ip route add {FAR} via 10.8.1.10 dev vpn0")).unwrap();
-        let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            let mut reply = [0; 64];
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            let length = socket.recv(&mut reply).unwrap_or(8).max(8);
-            String::from_utf8_lossy(&reply[8..length]).into_owned()
-        };
-        eventually(Duration::from_secs(5), "an answer through the VPN", || {
-            let seen = ask();
-            if seen == client().to_string() { Ok(()) } else { Err(seen) }
-        });
-        net.router.sh("ip link set vpn0 down").unwrap();
-        eventually(Duration::from_secs(15), "an answer by an uplink", || {
-            let seen = ask();
-            if seen.starts_with("100.64.") { Ok(()) } else { Err(seen) }
-        });
-        assert!(net.router.sh("nft list chain inet rail foreign_source").unwrap().contains("drop"));
-    });
-}
-
-#[test]
-fn a_conversation_begins_anew_when_its_exemption_goes() {
-    isolated(|| {
-        // given a UDP conversation to a destination that is exempt from translation, where nobody answers
-        // to inside addresses / when a reload takes the exemption away / then it goes on translated,
-        // though it never pauses
-        let world = World::start(&Plan::new(1), &ConfigText::default()).unwrap();
-        let net = &world.topology;
-        net.excuse_sources();
-        let (config, gateway) = (net.config(&ConfigText::default()), "gateway = \"100.64.1.1\"\n");
-        let exempting = config.replace(gateway, &format!("{gateway}no_nat = [\"{FAR}\"]\n"));
-        world.rail.reload(&exempting).unwrap();
-        world.rail.wait_settled(Duration::from_secs(5)).unwrap();
-        let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
-        };
-        assert!(ask().is_err());
-        world.rail.reload(&config).unwrap();
-        eventually(Duration::from_secs(15), "an answer", ask);
-    });
 }
 
 #[test]
@@ -169,31 +113,6 @@ fn a_forged_answer_leaves_by_no_uplink() {
         };
         eventually(Duration::from_secs(5), "it is dropped", dropped);
         assert_eq!(net.wrong_sources().unwrap(), 0);
-    });
-}
-
-#[test]
-fn a_flow_that_began_before_the_first_start_begins_anew() {
-    isolated(|| {
-        // given a router that tracks connections and translates nothing, and a flow that nobody answers
-        // / when rail starts / then it goes on by an uplink, translated, though it never pauses
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let router = &topology.router;
-        router.nft("table inet own {\n chain c {\n type filter hook forward priority 0\n ct state new accept\n }\n}\n").unwrap();
-        router.set("net/ipv4/ip_forward", "1").unwrap();
-        router.sh("ip addr add 100.64.1.2/24 dev wan1").unwrap();
-        router.sh("ip route add default via 100.64.1.1 dev wan1").unwrap();
-        let socket = topology.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
-        };
-        assert!(ask().is_err());
-        topology.excuse_sources();
-        let world = World::begin(topology, &ConfigText::default()).unwrap();
-        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
-        eventually(Duration::from_secs(15), "an answer", ask);
     });
 }
 
