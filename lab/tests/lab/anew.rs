@@ -2,9 +2,9 @@
 
 use crate::ways::{FAR, beside_a_vpn, client, far};
 use rail_lab::traffic::UDP_PORT;
-use rail_lab::{ConfigText, Plan, Topology, World, eventually, isolated};
-use std::net::UdpSocket;
-use std::time::Duration;
+use rail_lab::{ConfigText, Plan, Servers, Topology, World, eventually, isolated};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
 
 #[test]
 fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
@@ -84,5 +84,41 @@ fn a_flow_that_began_before_the_first_start_begins_anew() {
         let world = World::begin(topology, &ConfigText::default()).unwrap();
         world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
         eventually(Duration::from_secs(15), "an answer", ask);
+    });
+}
+
+#[test]
+fn a_forward_outlives_a_moment_without_its_route() {
+    isolated(|| {
+        // given a conversation through a port forward / when the route inside goes for some seconds, in
+        // which it goes on / then it is the same one afterwards
+        let rest = format!(
+            "[[forward]]\nprotocol = \"udp\"\nport = {UDP_PORT}\nto = \"192.168.1.10:{UDP_PORT}\"\n"
+        );
+        let text = ConfigText { rest, ..ConfigText::default() };
+        let world = World::start(&Plan::new(2), &text).unwrap();
+        let net = &world.topology;
+        let _inside = Servers::start(&net.client, &[client()]).unwrap();
+        let outside = Ipv4Addr::new(192, 0, 2, 60);
+        let socket = net.internet.enter(|| UdpSocket::bind((outside, 5060))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let ask = || {
+            let mut reply = [0; 64];
+            socket.send_to(b"register", (Ipv4Addr::new(100, 64, 1, 2), UDP_PORT)).unwrap();
+            let length = socket.recv(&mut reply).unwrap_or(8).max(8);
+            match String::from_utf8_lossy(&reply[8..length]) {
+                seen if seen == outside.to_string() => Ok(()),
+                seen => Err(seen.into_owned()),
+            }
+        };
+        eventually(Duration::from_secs(5), "an answer", ask);
+        net.router.sh("ip route del 192.168.1.0/24 dev lan0").unwrap();
+        // Longer than it takes to find and delete what is to begin anew.
+        let until = Instant::now() + Duration::from_secs(7);
+        while Instant::now() < until {
+            ask().unwrap_err();
+        }
+        net.router.sh("ip route add 192.168.1.0/24 dev lan0 src 192.168.1.1").unwrap();
+        eventually(Duration::from_secs(5), "the same conversation", ask);
     });
 }

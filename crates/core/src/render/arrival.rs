@@ -6,8 +6,8 @@
 //! network, a route by another gateway there), the reply follows that route, and the connection
 //! bears no mark.
 //!
-//! `main` is asked through the mark that is nobody's: behind `main`, without its default, that mark
-//! is refused, so an answer is always one of `main`.
+//! `main` is asked through the mark that is nobody's: behind `main`, without its default, it leads to the
+//! loopback at most, so an answer that names another device is always one of `main`.
 
 use super::egress::nobody;
 use super::firewall::{Line, inside, plain, set_mark};

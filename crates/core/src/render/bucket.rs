@@ -7,15 +7,14 @@
 //!
 //! What an error route of `main` refuses (a kill switch for the time when a VPN is down) takes none
 //! either, and so stays refused. With the mark of nobody `main` alone is asked, and behind it the
-//! loopback answers for all that has no route there: one look, for nearly every connection. What is left,
-//! and all where there is no loopback, is asked twice, for the kernel has one answer for "no route" and
-//! for "refused": without a mark, as the router's own traffic, it must find a way, and with the mark of
-//! nobody none. Where `main` refuses everything the ladder sees
-//! to it that the first question is not refused for that alone. If it cannot, for want of rules, the
-//! networks that have an error route are named, as many of them as are known. What begins to them
-//! gets the mark of nobody, unless `main` has a way for it: without a mark it would take the way of
-//! the router's other traffic. Nothing that outsiders can have somebody write into `main` may end all
-//! that begins.
+//! loopback answers for all that has no route there: one look, for nearly every connection. What is
+//! left, and all where there is no loopback, is asked twice, for the kernel has one answer for "no
+//! route" and for "refused": without a mark, as the router's own traffic, it must find a way, and with
+//! the mark of nobody none. Where `main` refuses everything, the ladder sees to it that the first
+//! question is not refused for that alone. If it cannot, for want of rules, the networks that have an
+//! error route are named, as many of them as are known. What begins to them gets the mark of nobody,
+//! unless `main` has a way for it: without a mark it would take the way of the router's other traffic.
+//! Nothing that outsiders can have somebody write into `main` may end all that begins.
 //!
 //! There the ladder names the networks of `main`, and one that was not read yet would miss its
 //! route. The mark of nobody finds it. So if `main` leads by a device of no uplink, and the ladder by
@@ -61,7 +60,7 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
             "{none} ip daddr {refused} fib daddr type unicast {set} fib daddr . mark oif missing accept"
         ));
     }
-    // While `main` is asked the packet bears the mark that is nobody's, which no other table answers.
+    // While `main` is asked the packet bears the mark that is nobody's: beside `main` only the loopback answers it.
     let asks_main = format!("meta mark set {asks:#010x} fib daddr . mark oif");
     let draws = format!("meta mark set {number} map @{NFT_SLOTS} accept");
     let mut fresh = "meta nfproto ipv4 meta mark 0x00000000".to_string();
@@ -81,8 +80,8 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     rules
 }
 
-/// The loopback answers for what `main` has no route for. (While that has an error route for everything,
-/// nothing is left for it.)
+/// The loopback answers for what `main` has no route for. (While `main` has an error route for
+/// everything, nothing is left for it.)
 pub(super) fn asks_once(config: &Config, facts: &Facts) -> bool {
     let has_table = ladder::nowhere_table(config).is_some();
     config.firewall.mode != FirewallMode::External && facts.loopback && has_table

@@ -34,6 +34,12 @@ pub(super) fn chain(config: &Config, lines: &[Line<'_>]) -> Chain {
     let outside = || lines.iter().filter(|line| !line.inside);
     rules.extend(outside().flat_map(|line| exempt_elsewhere(config, line)));
     let has_subnet = |line: &&Line<'_>| !shared::is_subnet_taken(config, line.uplink);
+    let open = outside().filter(|line| line.uplink.nat == Nat::Off);
+    rules.extend(open.filter_map(|line| {
+        let all = format!("{} ", by(line));
+        let there = format!("{all}rt ip nexthop {} ", line.uplink.address.network());
+        of_others(config, line, if line.shared { &there } else { &all }, "")
+    }));
     rules.extend(outside().filter(has_subnet).filter_map(to_neighbours));
     rules.extend(outside().filter(|line| line.first).filter_map(elsewhere));
     rules.extend(forward::out_of_hairpin(config, lines));
@@ -52,12 +58,7 @@ fn to_gateway(config: &Config, line: &Line<'_>) -> Vec<String> {
         rules.push(format!("{leaves} {pin} snat ip to {source}"));
         return rules;
     }
-    // Any source may leave, but for those that providers of other uplinks route to us.
-    let others = any_of(egress::sources_beside(config, line.uplink)).filter(|_| !line.inside);
-    let address = line.uplink.address.address;
-    rules.extend(
-        others.map(|others| format!("{leaves} ip saddr {others} {pin} snat ip to {address}")),
-    );
+    rules.extend(of_others(config, line, &format!("{leaves} "), &format!("{pin} ")));
     // Nor may a later rule for its interface see it.
     rules.push(format!("{leaves} {pin} accept"));
     rules
@@ -70,6 +71,13 @@ fn exempt_elsewhere(config: &Config, line: &Line<'_>) -> Vec<String> {
         if line.first { by(line) } else { format!("{} rt ip nexthop {network}", by(line)) };
     let rules = exempt::nft(config, line, &leaves, "");
     rules.iter().map(|rule| rule.replace("  ", " ")).collect()
+}
+
+/// Without translation any source may leave, but for those that providers of other uplinks route to us.
+fn of_others(config: &Config, line: &Line<'_>, leaves: &str, pin: &str) -> Option<String> {
+    let others = any_of(egress::sources_beside(config, line.uplink)).filter(|_| !line.inside)?;
+    let address = line.uplink.address.address;
+    Some(format!("{leaves}ip saddr {others} {pin}snat ip to {address}"))
 }
 
 /// What goes to a neighbour in the uplink's own network, or by one.

@@ -42,6 +42,12 @@ pub(crate) const STRANGE: &str = "foreign_source";
 /// Where packets go with the source of another uplink of the same interface.
 const BESIDE: &str = "foreign_beside";
 
+/// Where a connection is condemned by the uplink that it has.
+const GIVEN_UP: &str = "given_up";
+
+/// Packets of whoever began the connection. What an error says about one has another source than it.
+const BEGUN: &str = "ct direction original ct state != related";
+
 /// The chains that drop what has a foreign source.
 pub const FOREIGN: [&str; 2] = [STRANGE, BESIDE];
 
@@ -77,7 +83,8 @@ pub(super) fn chains(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Vec<
         return Vec::new();
     }
     let base = Base { kind: ChainKind::Filter, hook: Hook::Postrouting, priority: LAST };
-    let mut chains = vec![plain(STRANGE.into(), strange(config, lines))];
+    let strange = plain(STRANGE.into(), strange(config, lines));
+    let mut chains = vec![given_up(config, lines), strange];
     if rules.iter().any(|rule| rule.ends_with(BESIDE)) {
         chains.push(plain(BESIDE.into(), beside(config, lines)));
     }
@@ -143,7 +150,9 @@ fn by_interface(config: &Config, ifname: IfName, own: IfName, enabled: bool) -> 
     let others = config.uplinks.iter().filter(|u| !here(u) && !config.is_inside(u));
     let others = set(others).into_iter().filter(|other| !own.contains(other)).collect();
     let foreign = any_of(own).map(|own| format!("ip saddr != {own}"));
-    let taken = any_of(others).map(|others| format!("ip saddr {others}"));
+    // A network of its own may lie within one of theirs.
+    let but_own = foreign.clone().unwrap_or_default();
+    let taken = any_of(others).map(|others| format!("{but_own} ip saddr {others}"));
     let open: Vec<_> = config.uplinks.iter().filter(here).filter(is_open).collect();
     let closed: Vec<_> = config.uplinks.iter().filter(here).filter(|u| !is_open(u)).collect();
     let guards = if open.is_empty() {
@@ -314,9 +323,15 @@ fn beside(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
 
 /// An answer to what went out, from a host inside that forged it: it goes inside, or nowhere.
 fn answers(lines: &[Line<'_>]) -> Option<String> {
-    let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink);
-    let own = any_of(set(outside))?;
-    Some(format!("ct direction reply ct reply ip daddr {own} counter drop"))
+    let outside = || lines.iter().filter(|line| !line.inside);
+    let (inside, own) = (from_inside(lines)?, any_of(set(outside().map(|line| line.uplink)))?);
+    Some(format!("{inside} ct direction reply ct reply ip daddr {own} counter drop"))
+}
+
+/// What came in by no uplink: from a host inside, or the router itself.
+fn from_inside(lines: &[Line<'_>]) -> Option<String> {
+    let outside = devices(lines.iter().filter(|line| !line.inside));
+    outside.map(|devices| format!("iifname != {devices}"))
 }
 
 /// What goes to destinations that the file exempts from translation, by the uplink that exempts them.
@@ -344,26 +359,31 @@ fn exempt(lines: &[Line<'_>]) -> Vec<String> {
 /// The end of a packet that may not leave, and of its connection, which would be refused as long as it
 /// sends. But one of another uplink went astray: it goes on when its way is back.
 fn refused(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
-    let (mask, condemned) = (config.ranges.mark_mask, set_mark(config, "ct", nobody(config)));
-    let is = |mark: u32| format!("ct mark and {mask:#010x} == {mark:#010x}");
-    // What an error says about a connection has another source than the connection.
-    let begun = "ct direction original ct state != related";
-    let mut rules = vec![format!("{} {condemned}", is(0))];
-    // It leaves by its own uplink, but as that one had it before: something was exempt, for example.
-    rules.extend(lines.iter().filter(|line| !line.inside).map(|line| {
-        let way = if line.shared {
-            format!(" rt ip nexthop {}", line.uplink.gateway)
-        } else {
-            String::new()
-        };
-        let (ifname, its) = (line.uplink.ifname, is(mark(config, line.id)));
-        format!("oifname \"{ifname}\"{way} {begun} {its} {condemned}")
-    }));
+    let mask = config.ranges.mark_mask;
+    let condemned = set_mark(config, "ct", nobody(config));
+    let has = |what: &str| format!("ct mark and {mask:#010x} {what} 0x00000000 {condemned}");
+    let mut rules = vec![has("==")];
+    // What came in by an uplink was asked of a host inside, and only lacks its route for a moment.
+    rules.extend(from_inside(lines).map(|inside| format!("{inside} {BEGUN} jump {GIVEN_UP}")));
     // A socket of the router that is bound to an address: `main` led elsewhere when it began, and now
     // its address leads to the uplink that has it.
-    rules.push(format!(
-        "meta mark and {mask:#010x} == 0x00000000 {begun} ct mark and {mask:#010x} != 0x00000000 {condemned}"
-    ));
+    rules.push(format!("meta mark and {mask:#010x} == 0x00000000 {BEGUN} {}", has("!=")));
     rules.push("counter drop".into());
     rules
+}
+
+/// What leaves by its own uplink, but as that one had it before: something was exempt, for example. A chain
+/// of its own, so that the rule of an uplink stands while others come and go.
+fn given_up(config: &Config, lines: &[Line<'_>]) -> Chain {
+    let (mask, condemned) = (config.ranges.mark_mask, set_mark(config, "ct", nobody(config)));
+    let rule = |line: &Line<'_>| {
+        let (uplink, mark) = (line.uplink, mark(config, line.id));
+        let by_gateway = format!(" rt ip nexthop {}", uplink.gateway);
+        let way = if line.shared { by_gateway } else { String::new() };
+        format!(
+            "oifname \"{}\"{way} ct mark and {mask:#010x} == {mark:#010x} {condemned}",
+            uplink.ifname
+        )
+    };
+    plain(GIVEN_UP.into(), lines.iter().filter(|line| !line.inside).map(rule).collect())
 }

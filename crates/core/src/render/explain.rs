@@ -187,8 +187,12 @@ pub fn chain(name: &str) -> Option<&'static str> {
         }
         "foreign_source" => {
             "further addresses of the interface, answers to what came in by the uplink and what IPsec \
-             will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked to be deleted, so that it \
-             begins anew"
+             will wrap may leave; the rest is dropped and counted, and a connection that no uplink has is marked \
+             to be deleted, so that it begins anew; see `given_up`"
+        }
+        "given_up" => {
+            "a connection that leaves by its own uplink with a source that is no longer that uplink's is marked \
+             to be deleted, so that it begins anew"
         }
         "foreign_beside" => {
             "the source of another uplink on the same interface: what IPsec will wrap, and what goes to \

@@ -142,7 +142,8 @@ pub fn at_start(
     if let Some(trial) = kept.trial.as_ref() {
         let is_file = file == Some(&trial.text);
         // It was written into the file, and perhaps edited since.
-        let is_later = |text: &&str| *text != trial.back && is_whole(text);
+        let is_cut = |text: &str| is_torn(text, &trial.text);
+        let is_later = |text: &&str| *text != trial.back && is_whole(text) && !is_cut(text);
         let confirmed = file.filter(|text| is_file || is_later(text));
         if let Some(text) = confirmed.filter(|_| trial.is_confirmed) {
             return Some(choice(Source::File, text, Some(Over::Confirmed)));

@@ -122,6 +122,8 @@ fn a_start_keeps_the_time_of_a_trial() {
     // Confirmed and written, and edited before the next start.
     let edited = (Source::File, "file".into(), None, Some(Over::Confirmed));
     assert_eq!(chosen(Some("file"), noted(101)), edited);
+    // Of its text a part was written: that is none.
+    assert_eq!(chosen(Some("ne"), noted(101)).0, Source::Trial);
     // What it would go back to is good no more: the file is.
     let back_is_bad = Trial { back: "bad".into(), ..trial("new", 101) };
     assert_eq!(chosen(Some("file"), back_is_bad).2.as_deref(), Some("file"));

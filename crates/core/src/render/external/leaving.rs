@@ -113,7 +113,9 @@ fn from(source: &str) -> [String; 3] {
 fn open(rules: &Rules<'_>, chain: &str, line: &Line<'_>) -> Vec<String> {
     let own = sources(line.uplink);
     let taken: BTreeSet<String> = others(rules, line).flat_map(sources).collect();
-    let mut out = asked(rules, chain, line);
+    // The first packet: the sources of other uplinks are translated next.
+    let mut out = vec![format!("{chain} -m conntrack ! --ctstatus CONFIRMED -j RETURN")];
+    out.extend(asked(rules, chain, line));
     let there = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
     out.extend(there.map(|there| format!("{chain} -d {there} -j RETURN")));
     let taken = taken.iter().filter(|source| !own.contains(source));
@@ -136,19 +138,16 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
              -m addrtype --src-type LOCAL -j DROP"
         ),
     ];
-    // An answer to what went out, from a host inside that forged it.
-    let own: BTreeSet<String> = rules
-        .config
-        .uplinks
-        .iter()
-        .filter(|u| !rules.config.is_inside(u))
-        .flat_map(sources)
-        .collect();
-    out.extend(
-        own.iter()
-            .map(|own| format!("{chain} -m conntrack --ctdir REPLY --ctrepldst {own} -j DROP")),
-    );
-    for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
+    // An answer to what went out goes inside: who sends it here has forged it. But what was asked of an
+    // address of this uplink, and of whom it was translated to, may be anywhere.
+    let here = || rules.lines.iter().filter(|other| other.uplink.ifname == ifname);
+    let reply = format!("{chain} -m conntrack --ctdir REPLY");
+    let asked_here: BTreeSet<String> = here().flat_map(|line| sources(line.uplink)).collect();
+    out.extend(asked_here.iter().map(|own| format!("{reply} --ctorigdst {own} -j RETURN")));
+    let outside = rules.config.uplinks.iter().filter(|u| !rules.config.is_inside(u));
+    let own: BTreeSet<String> = outside.flat_map(sources).collect();
+    out.extend(own.iter().map(|own| format!("{reply} --ctrepldst {own} -j DROP")));
+    for line in here() {
         out.extend(asked(rules, chain, line));
         // Neighbours are reached directly; what they asked for bears no mark.
         let network = line.uplink.address.network();
@@ -161,13 +160,6 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
         for source in sources(line.uplink) {
             out.extend(from(&source).map(|packets| format!("{chain} {packets} -j RETURN")));
         }
-    }
-    // It leaves by its own uplink, but as that one had it before.
-    for line in rules.lines.iter().filter(|other| other.uplink.ifname == ifname) {
-        let mark = &line.mark;
-        out.push(format!(
-            "{chain} {BEGUN} -m connmark --mark {mark} -j CONNMARK --set-xmark {mask}/{mask}"
-        ));
     }
     out.push(format!("{chain} -j rail-foreign"));
     out
