@@ -34,12 +34,7 @@ pub(super) fn chain(config: &Config, lines: &[Line<'_>]) -> Chain {
     let outside = || lines.iter().filter(|line| !line.inside);
     rules.extend(outside().flat_map(|line| exempt_elsewhere(config, line)));
     let has_subnet = |line: &&Line<'_>| !shared::is_subnet_taken(config, line.uplink);
-    let open = outside().filter(|line| line.uplink.nat == Nat::Off);
-    rules.extend(open.filter_map(|line| {
-        let all = format!("{} ", by(line));
-        let there = format!("{all}rt ip nexthop {} ", line.uplink.address.network());
-        of_others(config, line, if line.shared { &there } else { &all }, "")
-    }));
+    rules.extend(outside().filter_map(|line| of_others_elsewhere(config, line)));
     rules.extend(outside().filter(has_subnet).filter_map(to_neighbours));
     rules.extend(outside().filter(|line| line.first).filter_map(elsewhere));
     rules.extend(forward::out_of_hairpin(config, lines));
@@ -58,7 +53,7 @@ fn to_gateway(config: &Config, line: &Line<'_>) -> Vec<String> {
         rules.push(format!("{leaves} {pin} snat ip to {source}"));
         return rules;
     }
-    rules.extend(of_others(config, line, &format!("{leaves} "), &format!("{pin} ")));
+    rules.extend(of_others(config, line, &leaves, &pin));
     // Nor may a later rule for its interface see it.
     rules.push(format!("{leaves} {pin} accept"));
     rules
@@ -75,9 +70,21 @@ fn exempt_elsewhere(config: &Config, line: &Line<'_>) -> Vec<String> {
 
 /// Without translation any source may leave, but for those that providers of other uplinks route to us.
 fn of_others(config: &Config, line: &Line<'_>, leaves: &str, pin: &str) -> Option<String> {
-    let others = any_of(egress::sources_beside(config, line.uplink)).filter(|_| !line.inside)?;
+    let others =
+        any_of(egress::of_others(config, line.uplink, |_| true)).filter(|_| !line.inside)?;
     let address = line.uplink.address.address;
-    Some(format!("{leaves}ip saddr {others} {pin}snat ip to {address}"))
+    Some(format!("{leaves} ip saddr {others} {pin} snat ip to {address}"))
+}
+
+/// The same for what goes elsewhere by the interface. Those of uplinks beside it may be meant there.
+fn of_others_elsewhere(config: &Config, line: &Line<'_>) -> Option<String> {
+    let uplink = line.uplink;
+    let elsewhere = |other: &UplinkConfig| other.ifname != uplink.ifname;
+    let others = any_of(egress::of_others(config, uplink, elsewhere))?;
+    let (by, network, address) = (by(line), uplink.address.network(), uplink.address.address);
+    let there = if line.shared { format!("{by} rt ip nexthop {network}") } else { by };
+    let is_empty = uplink.nat != Nat::Off || (line.shared && network.length == 32);
+    (!is_empty).then(|| format!("{there} ip saddr {others} snat ip to {address}"))
 }
 
 /// What goes to a neighbour in the uplink's own network, or by one.

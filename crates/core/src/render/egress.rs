@@ -133,10 +133,15 @@ fn inward(config: &Config) -> Option<String> {
     Some(format!("oifname {} accept", any_of(inside.into_iter().collect())?))
 }
 
-/// Sources that are other uplinks' and not this one's.
-pub(super) fn sources_beside(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
+/// Sources of other uplinks outside that are not this one's.
+pub(super) fn of_others(
+    config: &Config,
+    uplink: &UplinkConfig,
+    is_meant: impl Fn(&UplinkConfig) -> bool,
+) -> Vec<String> {
     let own = sources(uplink);
-    let others = config.uplinks.iter().filter(|u| u.name != uplink.name && !config.is_inside(u));
+    let is_other = |u: &&UplinkConfig| u.name != uplink.name && !config.is_inside(u) && is_meant(u);
+    let others = config.uplinks.iter().filter(is_other);
     set(others).into_iter().filter(|other| !own.contains(other)).collect()
 }
 
@@ -321,17 +326,11 @@ fn beside(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     rules
 }
 
-/// An answer to what went out, from a host inside that forged it: it goes inside, or nowhere.
+/// An answer to what went out goes inside, or nowhere: a host inside may have forged it.
 fn answers(lines: &[Line<'_>]) -> Option<String> {
-    let outside = || lines.iter().filter(|line| !line.inside);
-    let (inside, own) = (from_inside(lines)?, any_of(set(outside().map(|line| line.uplink)))?);
-    Some(format!("{inside} ct direction reply ct reply ip daddr {own} counter drop"))
-}
-
-/// What came in by no uplink: from a host inside, or the router itself.
-fn from_inside(lines: &[Line<'_>]) -> Option<String> {
-    let outside = devices(lines.iter().filter(|line| !line.inside));
-    outside.map(|devices| format!("iifname != {devices}"))
+    let outside = lines.iter().filter(|line| !line.inside).map(|line| line.uplink);
+    let own = any_of(set(outside))?;
+    Some(format!("ct direction reply ct reply ip daddr {own} counter drop"))
 }
 
 /// What goes to destinations that the file exempts from translation, by the uplink that exempts them.
@@ -362,9 +361,15 @@ fn refused(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
     let mask = config.ranges.mark_mask;
     let condemned = set_mark(config, "ct", nobody(config));
     let has = |what: &str| format!("ct mark and {mask:#010x} {what} 0x00000000 {condemned}");
-    let mut rules = vec![has("==")];
-    // What came in by an uplink was asked of a host inside, and only lacks its route for a moment.
-    rules.extend(from_inside(lines).map(|inside| format!("{inside} {BEGUN} jump {GIVEN_UP}")));
+    let mut rules = Vec::new();
+    let outside = devices(lines.iter().filter(|line| !line.inside));
+    // What was forwarded inside lacks its route for a moment, and goes on.
+    rules.extend(
+        outside.as_ref().map(|there| format!("iifname {there} ct status dnat counter drop")),
+    );
+    rules.push(has("=="));
+    // Only what a host inside or the router sends: the rest lacks its route inside as well.
+    rules.extend(outside.map(|there| format!("iifname != {there} {BEGUN} jump {GIVEN_UP}")));
     // A socket of the router that is bound to an address: `main` led elsewhere when it began, and now
     // its address leads to the uplink that has it.
     rules.push(format!("meta mark and {mask:#010x} == 0x00000000 {BEGUN} {}", has("!=")));
@@ -378,11 +383,9 @@ fn given_up(config: &Config, lines: &[Line<'_>]) -> Chain {
     let (mask, condemned) = (config.ranges.mark_mask, set_mark(config, "ct", nobody(config)));
     let rule = |line: &Line<'_>| {
         let (uplink, mark) = (line.uplink, mark(config, line.id));
-        let by_gateway = format!(" rt ip nexthop {}", uplink.gateway);
-        let way = if line.shared { by_gateway } else { String::new() };
         format!(
-            "oifname \"{}\"{way} ct mark and {mask:#010x} == {mark:#010x} {condemned}",
-            uplink.ifname
+            "oifname \"{}\" rt ip nexthop {} ct mark and {mask:#010x} == {mark:#010x} {condemned}",
+            uplink.ifname, uplink.gateway
         )
     };
     plain(GIVEN_UP.into(), lines.iter().filter(|line| !line.inside).map(rule).collect())

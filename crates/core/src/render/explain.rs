@@ -191,8 +191,9 @@ pub fn chain(name: &str) -> Option<&'static str> {
              to be deleted, so that it begins anew; see `given_up`"
         }
         "given_up" => {
-            "a connection that leaves by its own uplink with a source that is no longer that uplink's is marked \
-             to be deleted, so that it begins anew"
+            "asked about refused packets of a host inside or of the router: a connection that leaves by its own \
+             uplink, but with a source that is not that uplink's any more, is marked to be deleted, so that it \
+             begins anew"
         }
         "foreign_beside" => {
             "the source of another uplink on the same interface: what IPsec will wrap, and what goes to \

@@ -234,7 +234,7 @@ fn nat(rules: &Rules<'_>) -> String {
             Nat::On => line.uplink.address.address.to_string(),
             Nat::To(address) => address.to_string(),
             Nat::Off => {
-                let others = egress::sources_beside(rules.config, line.uplink);
+                let others = egress::of_others(rules.config, line.uplink, |_| true);
                 let (ifname, address) = (line.uplink.ifname, line.uplink.address.address);
                 out.extend(others.iter().map(|other| {
                     format!("rail-snat -o {ifname} -s {other} -j SNAT --to-source {address}")

@@ -124,6 +124,10 @@ fn a_start_keeps_the_time_of_a_trial() {
     assert_eq!(chosen(Some("file"), noted(101)), edited);
     // Of its text a part was written: that is none.
     assert_eq!(chosen(Some("ne"), noted(101)).0, Source::Trial);
+    let of_another_boot = Trial { boot_id: "other".into(), ..noted(101) };
+    for over in [noted(100), of_another_boot] {
+        assert_eq!(chosen(Some("ne"), over).0, Source::LastGood);
+    }
     // What it would go back to is good no more: the file is.
     let back_is_bad = Trial { back: "bad".into(), ..trial("new", 101) };
     assert_eq!(chosen(Some("file"), back_is_bad).2.as_deref(), Some("file"));

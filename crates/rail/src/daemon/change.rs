@@ -14,8 +14,9 @@
 //!   has its text, or a later one. The text alone says nothing: somebody may have
 //!   edited the file itself and tried that.
 //! * roll back: the router takes what was before, from memory; no disk can
-//!   hinder it, unless a confirmation still waits for one. Then the file, if somebody gave it the text of the trial, gets
-//!   back what was before, and the note goes. A crash: as above, its time is over.
+//!   hinder it, unless a confirmation is still waiting for one. After that the
+//!   file, if somebody gave it the text of the trial, gets back what was before,
+//!   and the note goes. A crash: as above, its time is over.
 
 use super::api::ClientId;
 use super::client::Wish;

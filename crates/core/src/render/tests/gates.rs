@@ -243,6 +243,8 @@ fn what_is_refused_for_good_begins_anew() {
                 .into(),
             alloc::format!("    ct mark and 0x7f000000 == 0x00000000 {condemned}"),
             alloc::format!("    {inside} {begun} jump given_up\n"),
+            "    iifname { \"wan1\", \"wan3\" } ct status dnat counter drop\n    ct mark and"
+                .into(),
             alloc::format!(
                 "meta mark and 0x7f000000 == 0x00000000 {begun} ct mark and 0x7f000000 != \
                  0x00000000 {condemned}"
@@ -255,7 +257,7 @@ fn what_is_refused_for_good_begins_anew() {
     for (way, mark) in [
         ("\"wan1\" rt ip nexthop 100.64.1.1", 1),
         ("\"wan1\" rt ip nexthop 100.64.2.1", 2),
-        ("\"wan3\"", 3),
+        ("\"wan3\" rt ip nexthop 100.64.3.1", 3),
     ] {
         let rule =
             alloc::format!("oifname {way} ct mark and 0x7f000000 == 0x0{mark}000000 {condemned}");
@@ -263,8 +265,7 @@ fn what_is_refused_for_good_begins_anew() {
     }
     let text = text("foreign_source");
     let own = "{ 100.64.1.2, 100.64.2.2, 100.64.3.2 }";
-    let forged =
-        alloc::format!("    {inside} ct direction reply ct reply ip daddr {own} counter drop\n");
+    let forged = alloc::format!("    ct direction reply ct reply ip daddr {own} counter drop\n");
     let (at, accepts) = (text.find(forged.as_str()), text.find("0x01000000 accept"));
     assert!(at.is_some() && at < accepts, "{text}");
 }
