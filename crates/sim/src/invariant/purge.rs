@@ -64,11 +64,11 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
 fn goes_there(scene: &Scene, line: usize) -> bool {
     let goes = scene.ways.fresh.iter().any(|way| way.line == Some(line));
     // A process that was paused reads what it was told meanwhile; and one whose address somebody took,
-    // routes and all, reads that some 20 ms later.
+    // routes and all, reads that some 20 ms later, if no slow reading is under way.
     let excuses = &scene.excuses;
-    let told =
-        excuses.blind_until.max(excuses.resumed + READ).max(excuses.last_edit() + READ);
-    goes && !scene.is_damaged && scene.now > told
+    let is_told = scene.now > excuses.blind_until.max(excuses.resumed + READ)
+        && excuses.has_passed(scene.now, excuses.last_edit(), READ);
+    goes && !scene.is_damaged && is_told
 }
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
