@@ -2,9 +2,37 @@
 
 use crate::ways::{FAR, beside_a_vpn, client, far};
 use rail_lab::traffic::UDP_PORT;
-use rail_lab::{ConfigText, Plan, Servers, Topology, World, eventually, isolated};
+use rail_lab::{ConfigText, Node, Plan, Servers, Topology, World, eventually, isolated};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
+
+/// One side of a UDP conversation, from a port of its own.
+struct Talk {
+    socket: UdpSocket,
+    to: Ipv4Addr,
+}
+
+impl Talk {
+    fn begin(node: &Node, from: Ipv4Addr, to: Ipv4Addr) -> Self {
+        let socket = node.enter(|| UdpSocket::bind((from, 5060))).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        Self { socket, to }
+    }
+
+    /// Says something; the source that the other side saw, if it answered.
+    fn say(&self) -> Result<String, String> {
+        let mut reply = [0; 64];
+        self.socket.send_to(b"register", (self.to, UDP_PORT)).unwrap();
+        let length = self.socket.recv(&mut reply).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&reply[8..length.max(8)]).into_owned())
+    }
+
+    /// The same; another source, or no answer, is an error.
+    fn seen_as(&self, is_meant: impl Fn(&str) -> bool) -> Result<(), String> {
+        let seen = self.say()?;
+        if is_meant(&seen) { Ok(()) } else { Err(seen) }
+    }
+}
 
 #[test]
 fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
@@ -16,23 +44,13 @@ fn a_conversation_goes_on_by_an_uplink_when_its_vpn_goes() {
         let vpn = &net.network("vpn").node;
         let _far = far(vpn);
         net.router.sh(&format!("ip route add {FAR} via 10.8.1.10 dev vpn0")).unwrap();
-        let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            let mut reply = [0; 64];
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            let length = socket.recv(&mut reply).unwrap_or(8).max(8);
-            String::from_utf8_lossy(&reply[8..length]).into_owned()
-        };
-        eventually(Duration::from_secs(5), "an answer through the VPN", || {
-            let seen = ask();
-            if seen == client().to_string() { Ok(()) } else { Err(seen) }
-        });
+        let talk = Talk::begin(&net.client, client(), FAR);
+        let inside = client().to_string();
+        let by_vpn = || talk.seen_as(|seen| seen == inside);
+        eventually(Duration::from_secs(5), "an answer through the VPN", by_vpn);
         net.router.sh("ip link set vpn0 down").unwrap();
-        eventually(Duration::from_secs(15), "an answer by an uplink", || {
-            let seen = ask();
-            if seen.starts_with("100.64.") { Ok(()) } else { Err(seen) }
-        });
+        let by_uplink = || talk.seen_as(|seen| seen.starts_with("100.64."));
+        eventually(Duration::from_secs(15), "an answer by an uplink", by_uplink);
         assert!(net.router.sh("nft list chain inet rail foreign_source").unwrap().contains("drop"));
     });
 }
@@ -50,15 +68,10 @@ fn a_conversation_begins_anew_when_its_exemption_goes() {
         let exempting = config.replace(gateway, &format!("{gateway}no_nat = [\"{FAR}\"]\n"));
         world.rail.reload(&exempting).unwrap();
         world.rail.wait_settled(Duration::from_secs(5)).unwrap();
-        let socket = net.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
-        };
-        assert!(ask().is_err());
+        let talk = Talk::begin(&net.client, client(), FAR);
+        assert!(talk.say().is_err());
         world.rail.reload(&config).unwrap();
-        eventually(Duration::from_secs(15), "an answer", ask);
+        eventually(Duration::from_secs(15), "an answer", || talk.say());
     });
 }
 
@@ -73,17 +86,12 @@ fn a_flow_that_began_before_the_first_start_begins_anew() {
         router.set("net/ipv4/ip_forward", "1").unwrap();
         router.sh("ip addr add 100.64.1.2/24 dev wan1").unwrap();
         router.sh("ip route add default via 100.64.1.1 dev wan1").unwrap();
-        let socket = topology.client.enter(|| UdpSocket::bind((client(), 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            socket.send_to(b"register", (FAR, UDP_PORT)).unwrap();
-            socket.recv(&mut [0; 64]).map_err(|error| error.to_string())
-        };
-        assert!(ask().is_err());
+        let talk = Talk::begin(&topology.client, client(), FAR);
+        assert!(talk.say().is_err());
         topology.excuse_sources();
         let world = World::begin(topology, &ConfigText::default()).unwrap();
         world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
-        eventually(Duration::from_secs(15), "an answer", ask);
+        eventually(Duration::from_secs(15), "an answer", || talk.say());
     });
 }
 
@@ -100,25 +108,17 @@ fn a_forward_outlives_a_moment_without_its_route() {
         let net = &world.topology;
         let _inside = Servers::start(&net.client, &[client()]).unwrap();
         let outside = Ipv4Addr::new(192, 0, 2, 60);
-        let socket = net.internet.enter(|| UdpSocket::bind((outside, 5060))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        let ask = || {
-            let mut reply = [0; 64];
-            socket.send_to(b"register", (Ipv4Addr::new(100, 64, 1, 2), UDP_PORT)).unwrap();
-            let length = socket.recv(&mut reply).unwrap_or(8).max(8);
-            match String::from_utf8_lossy(&reply[8..length]) {
-                seen if seen == outside.to_string() => Ok(()),
-                seen => Err(seen.into_owned()),
-            }
-        };
-        eventually(Duration::from_secs(5), "an answer", ask);
+        let talk = Talk::begin(&net.internet, outside, Ipv4Addr::new(100, 64, 1, 2));
+        let itself = outside.to_string();
+        let is_itself = || talk.seen_as(|seen| seen == itself);
+        eventually(Duration::from_secs(5), "an answer", is_itself);
         net.router.sh("ip route del 192.168.1.0/24 dev lan0").unwrap();
         // Longer than it takes to find and delete what is to begin anew.
         let until = Instant::now() + Duration::from_secs(7);
         while Instant::now() < until {
-            ask().unwrap_err();
+            is_itself().unwrap_err();
         }
         net.router.sh("ip route add 192.168.1.0/24 dev lan0 src 192.168.1.1").unwrap();
-        eventually(Duration::from_secs(5), "the same conversation", ask);
+        eventually(Duration::from_secs(5), "the same conversation", is_itself);
     });
 }
