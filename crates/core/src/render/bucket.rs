@@ -60,7 +60,8 @@ pub(super) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
             "{none} ip daddr {refused} fib daddr type unicast {set} fib daddr . mark oif missing accept"
         ));
     }
-    // While `main` is asked the packet bears the mark that is nobody's: beside `main` only the loopback answers it.
+    // While `main` is asked the packet bears the mark that is nobody's: beside `main` only the loopback
+    // answers it.
     let asks_main = format!("meta mark set {asks:#010x} fib daddr . mark oif");
     let draws = format!("meta mark set {number} map @{NFT_SLOTS} accept");
     let mut fresh = "meta nfproto ipv4 meta mark 0x00000000".to_string();

@@ -78,13 +78,15 @@ fn of_others(config: &Config, line: &Line<'_>, leaves: &str, pin: &str) -> Optio
 
 /// The same for what goes elsewhere by the interface. Those of uplinks beside it may be meant there.
 fn of_others_elsewhere(config: &Config, line: &Line<'_>) -> Option<String> {
-    let uplink = line.uplink;
+    let (uplink, network) = (line.uplink, line.uplink.address.network());
+    if uplink.nat != Nat::Off || (line.shared && network.length == 32) {
+        return None;
+    }
+    let there =
+        if line.shared { format!("{} rt ip nexthop {network}", by(line)) } else { by(line) };
     let elsewhere = |other: &UplinkConfig| other.ifname != uplink.ifname;
     let others = any_of(egress::of_others(config, uplink, elsewhere))?;
-    let (by, network, address) = (by(line), uplink.address.network(), uplink.address.address);
-    let there = if line.shared { format!("{by} rt ip nexthop {network}") } else { by };
-    let is_empty = uplink.nat != Nat::Off || (line.shared && network.length == 32);
-    (!is_empty).then(|| format!("{there} ip saddr {others} snat ip to {address}"))
+    Some(format!("{there} ip saddr {others} snat ip to {}", uplink.address.address))
 }
 
 /// What goes to a neighbour in the uplink's own network, or by one.

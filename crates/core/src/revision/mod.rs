@@ -141,15 +141,15 @@ pub fn at_start(
     let choice = |source, text: &str, over| Choice { source, text: text.into(), back: None, over };
     if let Some(trial) = kept.trial.as_ref() {
         let is_file = file == Some(&trial.text);
-        // It was written into the file, and perhaps edited since.
+        // What was confirmed was written into the file, perhaps in part, and perhaps edited since.
         let is_cut = |text: &str| is_torn(text, &trial.text) && is_good(&trial.text);
-        let is_later = |text: &&str| *text != trial.back && is_whole(text) && !is_cut(text);
+        let is_whole = |text: &&str| is_whole(text) && !(trial.is_confirmed && is_cut(text));
+        let is_later = |text: &&str| *text != trial.back && is_whole(text);
         let confirmed = file.filter(|text| is_file || is_later(text));
         if let Some(text) = confirmed.filter(|_| trial.is_confirmed) {
             return Some(choice(Source::File, text, Some(Over::Confirmed)));
         }
         // Who edited the file itself and tried that did not confirm it by editing.
-        let is_whole = |text: &&str| is_whole(text) && !(trial.is_confirmed && is_cut(text));
         let file = file.filter(|_| !is_file).filter(is_whole);
         let back = Some(trial.back.as_str()).filter(|text| is_good(text));
         if !trial.is_over(now, boot_id) && is_good(&trial.text) {

@@ -101,9 +101,7 @@ impl Router {
 
     fn purge_later(&mut self, id: UplinkId) {
         let purge = settle::purge(&self.config, &self.observed, id);
-        let pass = settle::Pass::First;
-        let pending = settle::Pending { purge, pass, silent: None, lost: None };
-        self.pending_purges.insert(id, pending);
+        self.pending_purges.insert(id, settle::Pending::new(purge, settle::Pass::First));
     }
 
     /// Connections of uplinks that went away earlier: the process that took the configuration may

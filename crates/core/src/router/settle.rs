@@ -38,6 +38,13 @@ pub(super) struct Pending {
     pub(super) lost: Option<Lost>,
 }
 
+impl Pending {
+    /// They have nothing to wait for but an uplink that carries.
+    pub(super) const fn new(purge: Purge, pass: Pass) -> Self {
+        Self { purge, pass, silent: None, lost: None }
+    }
+}
+
 /// The loss of an address that may be put back.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct Lost {
@@ -124,8 +131,8 @@ impl Router {
             core::mem::take(&mut self.sweeps).into_iter().partition(|(at, _)| *at <= now);
         self.sweeps = later;
         for (_, purge) in due {
-            let sweep = |purge| Pending { purge, pass: Pass::Sweep, silent: None, lost: None };
-            self.pending_purges.entry(purge.uplink).or_insert_with(|| sweep(purge));
+            let entry = self.pending_purges.entry(purge.uplink);
+            entry.or_insert_with(|| Pending::new(purge, Pass::Sweep));
         }
         self.await_return(now);
         let waits = self.switching.is_some() || !self.pending_purges.is_empty();

@@ -155,8 +155,7 @@ impl Router {
                 Reason::Void(void) if !self.saved.void.contains(void) => {}
                 Reason::Movable(_) if self.is_alive(id) => {}
                 Reason::Movable(pass) if !can_move => {
-                    let (purge, pass) = (deletion.purge, *pass);
-                    let again = settle::Pending { purge, pass, silent: None, lost: None };
+                    let again = settle::Pending::new(deletion.purge, *pass);
                     self.pending_purges.entry(id).or_insert(again);
                 }
                 Reason::Movable(_) | Reason::Void(_) => self.ask_for(deletion, out),

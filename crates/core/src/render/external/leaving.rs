@@ -158,7 +158,9 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
         let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
         out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
         for source in sources(line.uplink) {
-            out.extend(from(&source).map(|packets| format!("{chain} {packets} -j RETURN")));
+            // Answers were let go above.
+            let [begun, _, unknown] = from(&source);
+            out.extend([begun, unknown].map(|packets| format!("{chain} {packets} -j RETURN")));
         }
     }
     out.push(format!("{chain} -j rail-foreign"));
