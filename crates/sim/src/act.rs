@@ -147,6 +147,9 @@ impl World {
         let (name, address) =
             (self.scene.config.uplinks[line].ifname, self.scene.config.uplinks[line].address);
         self.note(format!("FAULT {fault:?} {name}"));
+        if matches!(fault, Fault::AdminDown | Fault::Unplug) {
+            self.scene.excuses.taken(self.scene.now);
+        }
         let kernel = &mut self.scene.kernel;
         let (scope, heal) = match fault {
             Fault::Carrier => (kernel.set_carrier(name, false), Heal::Carrier(name)),

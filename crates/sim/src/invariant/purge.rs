@@ -67,7 +67,7 @@ fn goes_there(scene: &Scene, line: usize) -> bool {
     // routes and all, reads that some 20 ms later, if no slow reading is under way.
     let excuses = &scene.excuses;
     let is_told = scene.now > excuses.blind_until.max(excuses.resumed + READ)
-        && excuses.has_passed(scene.now, excuses.last_edit(), READ);
+        && excuses.has_passed(scene.now, excuses.last_loss(), READ);
     goes && !scene.is_damaged && is_told
 }
 

@@ -19,7 +19,7 @@ impl Law for Window {
         let excuses = &scene.excuses;
         // What somebody did while this change was under way is not known yet.
         let is_read = scene.now >= excuses.blind_until
-            && excuses.has_passed(scene.now, excuses.last_edit(), DECIDED);
+            && excuses.has_passed(scene.now, excuses.last_loss(), DECIDED);
         if scene.withdrawing || !deed.done || scene.is_damaged || !is_read {
             return Ok(());
         }

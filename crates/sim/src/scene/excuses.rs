@@ -28,6 +28,8 @@ pub struct Excuses {
     refused_beside_until: Instant,
     refusals: BTreeMap<Key, (Instant, Instant)>,
     edits: VecDeque<Instant>,
+    /// When the kernel last took routes away with a device.
+    taken: Instant,
 }
 
 impl Excuses {
@@ -92,9 +94,14 @@ impl Excuses {
         }
     }
 
-    /// When somebody edited our objects last.
-    pub(crate) fn last_edit(&self) -> Instant {
-        self.edits.back().copied().unwrap_or(Instant::ZERO)
+    /// When objects of ours last went: somebody edited them, or the kernel took them with a device.
+    pub(crate) fn last_loss(&self) -> Instant {
+        self.edits.back().copied().unwrap_or(Instant::ZERO).max(self.taken)
+    }
+
+    /// Takes note that the kernel took routes away with a device.
+    pub(crate) const fn taken(&mut self, now: Instant) {
+        self.taken = now;
     }
 
     /// Takes note that somebody edited our objects.
