@@ -71,8 +71,11 @@ pub fn keep_trial(state_dir: &Path, trial: &Trial) -> io::Result<()> {
 /// # Errors
 /// Those of the file system; then it is on trial as before.
 pub fn confirm(state_dir: &Path, config: &Path, trial: &Trial) -> io::Result<Option<PathBuf>> {
+    let there = read_up_to(config, MOST_BYTES).ok().and_then(|there| String::from_utf8(there).ok());
+    let replaced = there.filter(|there| *there != trial.text);
     let note = |is_confirmed| -> io::Result<()> {
-        let trial = Trial { is_confirmed, ..trial.clone() };
+        let replaced = replaced.clone().filter(|_| is_confirmed);
+        let trial = Trial { is_confirmed, replaced, ..trial.clone() };
         replace(&state_dir.join(TRIAL), &serde_json::to_vec(&trial)?)
     };
     note(true)?;
@@ -208,6 +211,7 @@ mod tests {
             boot_id: "b".into(),
             until: Instant::from_nanos(7),
             is_confirmed: false,
+            replaced: None,
         }
     }
 
@@ -257,7 +261,9 @@ mod tests {
         assert_eq!(content(), trial.text);
         assert_eq!(unloaded, dir.join("rail.toml.unloaded"));
         assert_eq!(fs::read_to_string(unloaded).unwrap(), "edited since");
-        assert!(load(&state).0.trial.unwrap().is_confirmed);
+        let noted = load(&state).0.trial.unwrap();
+        assert!(noted.is_confirmed);
+        assert_eq!(noted.replaced.as_deref(), Some("edited since"));
         assert_eq!(restore(&state, &file, &trial.text).unwrap(), None);
         assert!(confirm(&state, &dir.join("none/rail.toml"), &trial).is_err());
         assert_eq!(load(&state).0.trial, Some(trial));

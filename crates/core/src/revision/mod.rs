@@ -75,6 +75,10 @@ pub struct Trial {
     /// Somebody confirmed it: noted before its text replaces the configuration file.
     #[serde(default)]
     pub is_confirmed: bool,
+    /// What the configuration file held then, if that was another text: perhaps an edit that was never
+    /// loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<String>,
 }
 
 /// What the state directory holds.
@@ -144,7 +148,8 @@ pub fn at_start(
         // What was confirmed was written into the file, perhaps in part, and perhaps edited since.
         let is_cut = |text: &str| is_torn(text, &trial.text) && is_good(&trial.text);
         let is_whole = |text: &&str| is_whole(text) && !(trial.is_confirmed && is_cut(text));
-        let is_later = |text: &&str| *text != trial.back && is_whole(text);
+        let is_older = |text: &str| text == trial.back || trial.replaced.as_deref() == Some(text);
+        let is_later = |text: &&str| !is_older(text) && is_whole(text);
         let confirmed = file.filter(|text| is_file || is_later(text));
         if let Some(text) = confirmed.filter(|_| trial.is_confirmed) {
             return Some(choice(Source::File, text, Some(Over::Confirmed)));

@@ -26,6 +26,7 @@ fn trial(text: &str, until: u64) -> Trial {
         boot_id: "boot".into(),
         until: at(until),
         is_confirmed: false,
+        replaced: None,
     }
 }
 
@@ -122,6 +123,11 @@ fn a_start_keeps_the_time_of_a_trial() {
     // Confirmed and written, and edited before the next start.
     let edited = (Source::File, "file".into(), None, Some(Over::Confirmed));
     assert_eq!(chosen(Some("file"), noted(101)), edited);
+    // It was noted, and the file still has what somebody had edited before, and never loaded.
+    let over_an_edit = |until| Trial { replaced: Some("file".into()), ..noted(until) };
+    assert_eq!(chosen(Some("file"), over_an_edit(101)), goes_on);
+    let edited_again = (Source::File, "other".into(), None, Some(Over::Confirmed));
+    assert_eq!(chosen(Some("other"), over_an_edit(101)), edited_again);
     // Of its text a part was written: that is none.
     assert_eq!(chosen(Some("ne"), noted(101)).0, Source::Trial);
     let of_another_boot = Trial { boot_id: "other".into(), ..noted(101) };
