@@ -184,7 +184,7 @@ impl Router {
             let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
             let found = pairs.find(|(fact, _)| fact.id == *id && fact.has_address);
             let next = found.and_then(|(_, line)| {
-                let first = lost.at + line.patience();
+                let first = lost.at + line.patience().max(way::GRACE * 2);
                 let works = line.is_proven_since(lost.at) && line.has_heard(now);
                 if works { Some(now + line.patience()) } else { Some(first).filter(|at| *at > now) }
             });

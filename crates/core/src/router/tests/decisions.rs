@@ -296,6 +296,21 @@ fn an_address_that_is_put_back_costs_no_connection() {
     take(&mut world);
     world.run(MS * 60_000, all);
     assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
+    // It comes back late, and has little time to answer.
+    let mut hasty = uplinks(&[1, 1]);
+    hasty.check.interval = MS * 10;
+    let mut world = World::new(hasty);
+    let slow = |_: u8, _: usize, _: u64| Some(MS * 60);
+    world.run(MS * 3000, slow);
+    let addresses = world.state.addresses.clone();
+    world.refuses = is_address;
+    take(&mut world);
+    world.run(MS * 150, slow);
+    world.state.addresses = addresses;
+    world.refuses = |_| false;
+    world.changed(Scope::ADDRESSES);
+    world.run(MS * 60_000, slow);
+    assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
     // It does not work any more.
     let mut world = settled();
     take(&mut world);
