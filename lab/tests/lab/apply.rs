@@ -211,6 +211,8 @@ fn a_configuration_is_applied_confirmed_and_rolled_back() {
         refused(rail.ask(&["reload"]).unwrap(), "is on trial for");
         assert!(told(&rail.ask(&["status"]).unwrap()).contains("on trial"));
         assert!(told(&rail.ask(&["history"]).unwrap()).contains("on trial: apply by"));
+        refused(rail.ask(&["rollback", "--confirm", "60s"]).unwrap(), "leave out --confirm");
+        assert_eq!(weight(rail), ("3".into(), 2));
         good(rail.ask(&["rollback"]).unwrap());
         assert_eq!(weight(rail), ("2".into(), 2));
         good(apply(rail, &configs[2], &["--confirm", "60s"]));

@@ -146,17 +146,6 @@ const BLOWS: [(&str, usize, Blow); 8] = [
     ("200 clients fill the backlog", 200, idles),
 ];
 
-/// Processor time of the threads of a process, to the nanosecond: in a second a tick of the usual
-/// files is a hundredth.
-fn used(pid: u32) -> Duration {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let time = |thread: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    };
-    Duration::from_nanos(threads.filter_map(time).sum())
-}
-
 /// How far a program comes that has nothing to do with the router, on the daemon's core, in this
 /// time.
 fn speed(pid: u32, time: Duration) -> u64 {
@@ -219,10 +208,11 @@ fn attack(rail: &Rail, start: impl FnOnce() -> Attack, time: Duration) -> Damage
     let attack = start();
     // The burst that everybody has.
     std::thread::sleep(Duration::from_millis(500));
-    let (begun, before) = (Instant::now(), used(pid));
+    let (begun, before) = (Instant::now(), rail.processor_time().unwrap());
     let busy = speed(pid, time / 2);
     std::thread::sleep(time / 2);
-    let share = (used(pid) - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+    let share =
+        (rail.processor_time().unwrap() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
     let answer = answer_time(rail);
     drop(attack);
     let again = speed(pid, time / 2);
@@ -280,10 +270,11 @@ fn root_is_answered_when_no_descriptor_is_left() {
         let before = prlimit(process, Resource::Nofile, limit).unwrap();
         let attack = Attack::start(4, &socket, idles);
         std::thread::sleep(Duration::from_millis(500));
-        let (begun, used_before) = (Instant::now(), used(pid));
+        let (begun, used_before) = (Instant::now(), rail.processor_time().unwrap());
         let answers: Vec<Duration> = (0..3).map(|_| answer_time(rail)).collect();
         std::thread::sleep(Duration::from_secs(1));
-        let share = (used(pid) - used_before).as_secs_f64() / begun.elapsed().as_secs_f64();
+        let share = (rail.processor_time().unwrap() - used_before).as_secs_f64()
+            / begun.elapsed().as_secs_f64();
         figures(&format!("root after {answers:.1?}, daemon {:.1} % of a core", share * 100.0));
         let best = answers.iter().min().unwrap();
         assert!(*best <= Duration::from_millis(200), "{answers:?}");

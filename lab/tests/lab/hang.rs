@@ -1,7 +1,8 @@
 //! A program that we start does not end: nothing but its own work waits for it.
 
 use rail_lab::{
-    ConfigText, Connector, ConnectorPlan, Fault, Plan, World, eventually, figures, long, timed,
+    ConfigText, Connector, ConnectorPlan, Fault, Plan, World, eventually, figures, isolated, long,
+    timed,
 };
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -214,5 +215,36 @@ fn a_standby_whose_own_rules_change_takes_over_by_the_old_ones() {
             world.rail.wait_settled(Duration::from_secs(20)).unwrap();
             assert_eq!(world.topology.wrong_sources().unwrap(), 0);
         }
+    });
+}
+
+#[test]
+fn a_withdrawal_rests_while_it_waits() {
+    isolated(|| {
+        // given the last good configuration in force, whose file is looked at every 2 s, and an nft that
+        // hangs / when everything is withdrawn / then the daemon does not work while it waits
+        let (mut world, slow) = begin(&Plan::new(2), &ConfigText::weights(&[1, 1]));
+        world.rail.kill().unwrap();
+        world.rail.write_config("").unwrap();
+        world.rail.launch_with(&[("PATH", &slow.path())]).unwrap();
+        world.rail.wait_ready(Duration::from_secs(5)).unwrap();
+        world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+        slow.hang();
+        thread::scope(|scope| {
+            let withdrawal = scope.spawn(|| world.rail.ask(&["stop", "--withdraw"]).unwrap());
+            eventually(Duration::from_secs(5), "a transaction", || {
+                if slow.has("begun") { Ok(()) } else { Err("nft was not started".to_owned()) }
+            });
+            // Until the file is due.
+            thread::sleep(Duration::from_millis(2500));
+            let before = world.rail.processor_time().unwrap();
+            thread::sleep(Duration::from_secs(1));
+            let share = (world.rail.processor_time().unwrap() - before).as_secs_f64();
+            assert!(!slow.has("ended"), "that was too late");
+            figures(&format!("{:.1} % of a core while a withdrawal waits", share * 100.0));
+            assert!(share < 0.3, "{share}");
+            let output = withdrawal.join().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        });
     });
 }

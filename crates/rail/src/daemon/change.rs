@@ -26,7 +26,7 @@ use super::stop::Ending;
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
 use rail_core::revision::{Deed, Origin, Trial, Version, cut, ssh_path};
-use rail_core::time::Duration;
+use rail_core::time::{Duration, Instant};
 use rail_linux::clock;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -168,6 +168,9 @@ impl Daemon {
         if !is_on_trial || self.is_changing || wish.steps.is_some() {
             return self.apply(id, wish);
         }
+        if wish.confirm.is_some() {
+            return self.refuse(Some(id), NO_SECOND_TRIAL);
+        }
         let version = self.parts.revisions.take_back(clock::now());
         self.taken_back(&version, &format!("{} asked for it", wish.by));
         self.keep(Some(Answer { id, warnings: Vec::new() }));
@@ -220,9 +223,14 @@ impl Daemon {
         }
     }
 
+    /// When [`Self::keep_time`] has something to do.
+    pub(super) fn change_deadline(&self) -> Option<Instant> {
+        self.parts.revisions.deadline().filter(|_| matches!(self.ending, Ending::No))
+    }
+
     /// Does what the time asks for.
     pub(super) fn keep_time(&mut self) {
-        if !matches!(self.ending, Ending::No) {
+        if self.change_deadline().is_none_or(|at| at > clock::now()) {
             return;
         }
         for deed in self.parts.revisions.due(clock::now()) {
@@ -243,7 +251,7 @@ impl Daemon {
     /// Why nothing can be changed now.
     fn hindrance(&self) -> Option<String> {
         if !matches!(self.ending, Ending::No) {
-            return Some("the daemon is ending".into());
+            return Some(ENDING.into());
         }
         if self.is_changing {
             return Some(BUSY.into());
@@ -270,6 +278,7 @@ impl Daemon {
                 boot_id: clock::boot_id(),
                 until: clock::now() + limit,
                 is_confirmed: false,
+                replaced: None,
             });
             let task = Task::Try(trial.clone());
             return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
@@ -471,4 +480,7 @@ type Installed = Result<Option<PathBuf>, String>;
 
 const NO_STEP: &str = "a rollback by 0 steps changes nothing: write 1 or more, `rail history` shows how \
                        many there are";
+const NO_SECOND_TRIAL: &str = "a configuration is on trial, and `rail rollback` takes it back for good: \
+                               leave out --confirm";
+pub(super) const ENDING: &str = "the daemon is ending";
 const BUSY: &str = "another change of the configuration is under way; try again";

@@ -238,7 +238,7 @@ impl Daemon {
             self.ending.deadline(),
             self.realtime_again,
             self.parts.api.deadline(),
-            self.parts.revisions.deadline(),
+            self.change_deadline(),
             Some(self.ready_by).filter(|_| !self.is_ready),
         ];
         own.into_iter().flatten().min()

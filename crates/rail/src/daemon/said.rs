@@ -1,8 +1,10 @@
 //! What somebody says of an uplink by command: disable, enable, drain, prefer.
 
 use super::api::ClientId;
+use super::change::ENDING;
 use super::client::Said;
 use super::pass::Daemon;
+use super::stop::Ending;
 use crate::load;
 use rail_core::config::{Config, Tier};
 use rail_core::revision::{cut, ssh_path};
@@ -14,8 +16,10 @@ impl Daemon {
     pub(super) fn say(&mut self, id: ClientId, said: Said) {
         let running = &self.parts.revisions.running().config;
         let is_overridden = self.parts.router.is_overridden(&said.uplink);
-        if let Err(text) =
-            judge(running, is_overridden, &said).and_then(|()| self.keeps_author(&said))
+        if let Err(text) = self
+            .is_staying()
+            .and_then(|()| judge(running, is_overridden, &said))
+            .and_then(|()| self.keeps_author(&said))
         {
             return self.refuse(Some(id), &text);
         }
@@ -25,6 +29,11 @@ impl Daemon {
         let wanted = action.map(|action| Override { action, by, until, until_wall });
         self.handle(Input::Override(uplink, wanted));
         self.answer_good(Some(id));
+    }
+
+    /// What is said while it ends would be for the next start, which may be far off.
+    fn is_staying(&self) -> Result<(), String> {
+        if matches!(self.ending, Ending::No) { Ok(()) } else { Err(ENDING.into()) }
     }
 
     /// To be cut off for a while is bearable, for ever is not.
