@@ -124,7 +124,12 @@ impl Notice {
             Self::OnTrial { .. } | Self::TakenBack { .. } => Severity::Warn,
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
             Self::Health {
-                to: Health::Down | Health::NoCarrier | Health::Absent | Health::NoWay,
+                to:
+                    Health::Down
+                    | Health::NoCarrier
+                    | Health::NoAddress
+                    | Health::Absent
+                    | Health::NoWay,
                 ..
             }
             | Self::Unusable { .. }

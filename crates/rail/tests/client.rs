@@ -47,6 +47,24 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// Given a file whose name is not UTF-8, when it is applied, then its text and its name go to the
+/// daemon.
+#[test]
+fn a_file_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = directory("anyname");
+    let file = dir.join(std::ffi::OsStr::from_bytes(b"a\xff.toml"));
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good/addresses.toml"), &file)
+        .expect("copied");
+    let asked = serve(&dir, "rail.sock", "{\"ok\":true,\"warnings\":[]}\n");
+    let mut apply = Command::new(env!("CARGO_BIN_EXE_rail"));
+    let output = apply.arg("apply").arg(&file).arg("--runtime-dir").arg(&dir).output();
+    let output = output.expect("rail starts");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(asked.join().expect("asked").contains("a\u{fffd}.toml"));
+    fs::remove_dir_all(dir).expect("removed");
+}
+
 /// Given no daemon, when a verb needs one, then the exit code is 3 and the socket is named.
 #[test]
 fn without_a_daemon_the_exit_code_is_3() {

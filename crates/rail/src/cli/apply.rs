@@ -28,7 +28,7 @@ pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) 
         complain(warning.render(style::stderr_has_colour()));
     }
     let command = json!({
-        "command": "apply", "text": text, "name": file, "by": author(),
+        "command": "apply", "text": text, "name": file.to_string_lossy(), "by": author(),
         "ssh": ssh_connection().unwrap_or_default(), "confirm_ms": confirm.map(millis),
     });
     match ask_once(runtime_dir, Access::Write, &command, PATIENCE) {
@@ -143,7 +143,7 @@ pub(super) fn millis(time: Duration) -> u64 {
 }
 
 /// The disk may take its time.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

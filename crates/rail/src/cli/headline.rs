@@ -1,6 +1,6 @@
 //! The first line of `rail status`: all uplinks in one sentence.
 
-use super::status::{has_usable_uplink, share};
+use super::status::{can_carry, has_usable_uplink, share};
 use super::style::{Colour, clean, long};
 use rail_core::status::{Health, Role, Status, UplinkStatus};
 
@@ -18,7 +18,7 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
         return (Colour::Red, no_usable_uplink(status));
     }
     let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
-    let (usable, failed): (Vec<_>, Vec<_>) = enabled().partition(|u| u.health.is_usable());
+    let (usable, failed): (Vec<_>, Vec<_>) = enabled().partition(|u| can_carry(u));
     let mut parts = Vec::new();
     for role in [Role::Active, Role::Standby, Role::Inbound] {
         let here: Vec<_> = usable.iter().filter(|u| u.role == role).copied().collect();
@@ -29,7 +29,8 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
     if disabled > 0 {
         parts.push(format!("{disabled} disabled"));
     }
-    let is_good = failed.is_empty() && usable.iter().all(|u| u.health != Health::Degraded);
+    let is_flawed = |u: &&UplinkStatus| matches!(u.health, Health::Degraded | Health::Held);
+    let is_good = failed.is_empty() && !usable.iter().any(is_flawed);
     let colour = match is_good {
         _ if failed.iter().any(|u| keeps_buckets(u)) => Colour::Red,
         true => Colour::Green,
@@ -75,12 +76,15 @@ fn no_usable_uplink(status: &Status) -> String {
         .map(|u| u.since_s)
         .min();
     let since = since.map_or(String::new(), |seconds| format!(" for {}", long(seconds)));
-    let kept: Vec<String> =
-        status.uplinks.iter().filter(|u| u.role == Role::Active).map(|u| clean(&u.name)).collect();
-    let outcome = if kept.is_empty() {
+    let active = || status.uplinks.iter().filter(|u| u.role == Role::Active);
+    let names = active().map(|u| clean(&u.name)).collect::<Vec<_>>().join(", ");
+    // One that is heard now and then takes all, whoever carried before.
+    let outcome = if names.is_empty() {
         "new connections are refused".to_owned()
+    } else if active().any(|u| u.targets.iter().any(|t| t.answering)) {
+        format!("new connections take the least bad ({names})")
     } else {
-        format!("keeping the last routing ({})", kept.join(", "))
+        format!("keeping the last routing ({names})")
     };
     format!("NO USABLE UPLINK{since}; {outcome}")
 }
@@ -111,9 +115,18 @@ mod tests {
         assert!(headline(&status).0 == Colour::Green);
         status.uplinks[0].health = Health::Down;
         status.uplinks[0].since_s = 2;
+        status.uplinks[0].targets.iter_mut().for_each(|target| target.answering = false);
         let (colour, text) = headline(&status);
         assert_eq!(text, "NO USABLE UPLINK for 2 s; keeping the last routing (fibre)");
         assert!(colour == Colour::Red);
+        status.uplinks[0].targets[0].answering = true;
+        let text = "NO USABLE UPLINK for 2 s; new connections take the least bad (fibre)";
+        assert_eq!(headline(&status).1, text);
+        // Held back, it carries all the same while nothing better can.
+        status.uplinks[0].health = Health::Held;
+        assert_eq!(headline(&status).1, "1 uplink: 1 active (fibre held)");
+        assert!(headline(&status).0 == Colour::Yellow);
+        status.uplinks[0].health = Health::Down;
         status.uplinks[0].role = Role::Standby;
         assert_eq!(headline(&status).1, "NO USABLE UPLINK for 2 s; new connections are refused");
         status.uplinks[0].health = Health::Disabled;

@@ -135,7 +135,7 @@ enum Verb {
         /// Name of the uplink
         uplink: String,
     },
-    /// Give no new connection to an uplink; those there are stay
+    /// Give no new connection to an uplink while another one is up; existing ones stay
     Drain {
         /// Name of the uplink
         uplink: String,

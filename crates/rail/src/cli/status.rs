@@ -57,12 +57,18 @@ fn as_lines(value: &Value, compact: bool) -> String {
     format!("{}\n", text.unwrap_or_else(|_| value.to_string()))
 }
 
+/// True if it can carry new connections: it is usable or, as the least bad, carries them all.
+pub(super) fn can_carry(uplink: &UplinkStatus) -> bool {
+    let is_least_bad = uplink.health == Health::Held && uplink.role == Role::Active;
+    uplink.health.is_usable() || is_least_bad
+}
+
 /// True if an uplink can carry new connections; where all are inbound, if one of those can.
 pub(super) fn has_usable_uplink(status: &Status) -> bool {
     let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
     // If the file has others, and they are disabled, then nothing carries new connections.
     let only_inbound = status.uplinks.iter().all(|u| u.role == Role::Inbound);
-    enabled().any(|u| (only_inbound || u.role != Role::Inbound) && u.health.is_usable())
+    enabled().any(|u| (only_inbound || u.role != Role::Inbound) && can_carry(u))
 }
 
 /// 0 all good, 1 degraded, 2 no usable uplink.
@@ -210,7 +216,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
     for trouble in &status.trouble {
         if trouble.retry_ms == 0 && !trouble.contested {
             let text = format!("{}: {}; left alone until it goes", trouble.object, trouble.text);
-            remark(out, &paint.paint(Colour::Red, "conflict  "), &text);
+            remark(out, &paint.paint(Colour::Red, "occupied  "), &text);
             continue;
         }
         let word = if trouble.contested { "contested" } else { "refused" };

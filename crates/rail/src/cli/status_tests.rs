@@ -78,7 +78,7 @@ fn the_exit_code_tells_scripts() {
     // What is not tried again does not claim that it is.
     status.trouble[0].retry_ms = 0;
     let screen = render(&status, Paint(false), &Columns::default());
-    assert!(screen.contains("conflict   rule: EPERM; left alone until it goes"), "{screen}");
+    assert!(screen.contains("occupied   rule: EPERM; left alone until it goes"), "{screen}");
     assert!(!screen.contains("next attempt"), "{screen}");
     status.trouble.clear();
     status.guarded = true;
@@ -91,6 +91,10 @@ fn the_exit_code_tells_scripts() {
         uplink.health = Health::Down;
     }
     assert_eq!(exit_code(&status), 2, "only the inbound line is up");
+    status.uplinks[0].health = Health::Held;
+    assert_eq!(exit_code(&status), 1, "it carries all, held back or not");
+    status.uplinks[0].role = Role::Standby;
+    assert_eq!(exit_code(&status), 2, "held back, and nothing carries");
     status.uplinks[0].health = Health::Degraded;
     assert_eq!(exit_code(&status), 1);
 }

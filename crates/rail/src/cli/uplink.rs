@@ -1,6 +1,6 @@
 //! `rail disable`, `enable`, `drain` and `prefer`.
 
-use super::apply::{author, millis};
+use super::apply::{PATIENCE, author, millis};
 use super::client::{Access, ask_once};
 use super::say;
 use super::style::clean;
@@ -35,5 +35,3 @@ pub(super) fn run(
         Err(failure) => failure.tell(),
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(5);

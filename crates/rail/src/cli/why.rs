@@ -250,7 +250,9 @@ fn conflicts<'a>(
 /// Where the fault is, as far as it can be seen from here.
 fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
     match uplink.health {
-        Health::Disabled if uplink.said.is_some() => "disabled by command",
+        Health::Disabled if uplink.said.as_ref().is_some_and(|s| s.text == uplink.cause) => {
+            "disabled by command"
+        }
         Health::Disabled => "disabled in the configuration",
         Health::Up => "the uplink is good",
         Health::Held => "good again; held down until it has proved itself",
@@ -261,7 +263,9 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "the interface was set down on this system"
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
-        Health::NoAddress => "the address was removed from the interface on this system",
+        Health::NoAddress => {
+            "the address is not on the interface: removed on this system, or never set"
+        }
         Health::NoWay => {
             "the kernel lacks a route or rule of this uplink, or another program has it"
         }

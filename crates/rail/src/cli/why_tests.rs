@@ -34,4 +34,11 @@ fn a_command_is_named_and_not_the_configuration() {
     let screen = render(&status, uplink, 992_000, Paint(false));
     assert!(screen.contains("by command") && screen.contains("disabled by alice"), "{screen}");
     assert!(!screen.contains("in the configuration"), "{screen}");
+
+    // What was said is not why, if the configuration disables it by now.
+    let uplink = status.uplinks.iter_mut().find(|u| u.name == "spare").expect("there");
+    uplink.cause = "disabled in the configuration".into();
+    let uplink = status.uplinks.iter().find(|u| u.name == "spare").expect("there");
+    let screen = render(&status, uplink, 992_000, Paint(false));
+    assert!(!screen.contains("disabled by command"), "{screen}");
 }
