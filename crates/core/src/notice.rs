@@ -124,12 +124,7 @@ impl Notice {
             Self::OnTrial { .. } | Self::TakenBack { .. } => Severity::Warn,
             Self::Contested { .. } | Self::Refused { .. } | Self::Foreign { .. } => Severity::Warn,
             Self::Health {
-                to:
-                    Health::Down
-                    | Health::NoCarrier
-                    | Health::NoAddress
-                    | Health::Absent
-                    | Health::NoWay,
+                to: Health::Down | Health::NoCarrier | Health::Absent | Health::NoWay,
                 ..
             }
             | Self::Unusable { .. }
@@ -138,6 +133,8 @@ impl Notice {
             | Self::Overrun { .. }
             | Self::Conflict { gone: false, .. }
             | Self::Repaired { .. } => Severity::Warn,
+            // Each first start finds uplinks whose address is not set yet.
+            Self::Health { from, to: Health::NoAddress, .. } if from.is_alive() => Severity::Warn,
             Self::Round { .. } | Self::Changed { .. } => Severity::Debug,
             Self::Daemon { severity, .. } => *severity,
             Self::Started { .. }
@@ -307,5 +304,24 @@ impl Notice {
             | Self::Round { uplink, .. } => Some(uplink),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given an uplink without an address, then it is a warning if it had one, and none at a first start.
+    #[test]
+    fn a_lost_address_is_a_warning() {
+        let health = |from| Notice::Health {
+            uplink: "isp1".into(),
+            from,
+            to: Health::NoAddress,
+            cause: String::new(),
+        };
+        assert_eq!(health(Health::Up).severity(), Severity::Warn);
+        assert_eq!(health(Health::Absent).severity(), Severity::Info);
+        assert_eq!(health(Health::NoCarrier).severity(), Severity::Info);
     }
 }
