@@ -72,7 +72,9 @@ pub fn keep_trial(state_dir: &Path, trial: &Trial) -> io::Result<()> {
 /// Those of the file system; then it is on trial as before.
 pub fn confirm(state_dir: &Path, config: &Path, trial: &Trial) -> io::Result<Option<PathBuf>> {
     let there = read_up_to(config, MOST_BYTES).ok().and_then(|there| String::from_utf8(there).ok());
-    let replaced = there.filter(|there| *there != trial.text);
+    // What goes back is in the note already, and what is too large was never good.
+    let is_news = |there: &String| *there != trial.text && *there != trial.back;
+    let replaced = there.filter(|there| is_news(there) && there.len() <= MOST_TO_NOTE);
     let note = |is_confirmed| -> io::Result<()> {
         let replaced = replaced.clone().filter(|_| is_confirmed);
         let trial = Trial { is_confirmed, replaced, ..trial.clone() };
@@ -190,6 +192,8 @@ const REJECTED: &str = ".rejected";
 const UNLOADED: &str = ".unloaded";
 /// A text of 2 MB of nothing but quotes is twice that in JSON.
 const MOST_BYTES: u64 = 16 << 20;
+/// A configuration is no larger.
+const MOST_TO_NOTE: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {
