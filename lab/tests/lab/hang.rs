@@ -222,7 +222,8 @@ fn a_standby_whose_own_rules_change_takes_over_by_the_old_ones() {
 fn a_withdrawal_rests_while_it_waits() {
     isolated(|| {
         // given the last good configuration in force, whose file is looked at every 2 s, and an nft that
-        // hangs / when everything is withdrawn / then the daemon does not work while it waits
+        // hangs / when everything is withdrawn / then the daemon does not work while it waits,
+        // and is told nothing that would be for the next start
         let (mut world, slow) = begin(&Plan::new(2), &ConfigText::weights(&[1, 1]));
         world.rail.kill().unwrap();
         world.rail.write_config("").unwrap();
@@ -240,6 +241,8 @@ fn a_withdrawal_rests_while_it_waits() {
             let before = world.rail.processor_time().unwrap();
             thread::sleep(Duration::from_secs(1));
             let share = (world.rail.processor_time().unwrap() - before).as_secs_f64();
+            let refused = world.rail.ask(&["drain", "isp1"]).unwrap();
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("is ending"), "{refused:?}");
             assert!(!slow.has("ended"), "that was too late");
             figures(&format!("{:.1} % of a core while a withdrawal waits", share * 100.0));
             assert!(share < 0.3, "{share}");

@@ -22,7 +22,6 @@ use super::api::ClientId;
 use super::client::Wish;
 use super::keeper::{Bad, Done, Judged, Task};
 use super::pass::Daemon;
-use super::stop::Ending;
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
 use rail_core::revision::{Deed, Origin, Trial, Version, cut, ssh_path};
@@ -225,12 +224,12 @@ impl Daemon {
 
     /// When [`Self::keep_time`] has something to do.
     pub(super) fn change_deadline(&self) -> Option<Instant> {
-        self.parts.revisions.deadline().filter(|_| matches!(self.ending, Ending::No))
+        self.parts.revisions.deadline().filter(|_| !self.is_ending())
     }
 
     /// Does what the time asks for.
     pub(super) fn keep_time(&mut self) {
-        if self.change_deadline().is_none_or(|at| at > clock::now()) {
+        if self.is_ending() {
             return;
         }
         for deed in self.parts.revisions.due(clock::now()) {
@@ -250,7 +249,7 @@ impl Daemon {
 
     /// Why nothing can be changed now.
     fn hindrance(&self) -> Option<String> {
-        if !matches!(self.ending, Ending::No) {
+        if self.is_ending() {
             return Some(ENDING.into());
         }
         if self.is_changing {
@@ -465,7 +464,7 @@ impl Daemon {
 
     fn run_with(&mut self, version: &Version) {
         self.parts.log.configure(&version.config.log);
-        if matches!(self.ending, Ending::No) {
+        if !self.is_ending() {
             self.handle(Input::Reload(Box::new(version.config.clone())));
         }
     }

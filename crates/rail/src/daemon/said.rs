@@ -4,7 +4,6 @@ use super::api::ClientId;
 use super::change::ENDING;
 use super::client::Said;
 use super::pass::Daemon;
-use super::stop::Ending;
 use crate::load;
 use rail_core::config::{Config, Tier};
 use rail_core::revision::{cut, ssh_path};
@@ -33,7 +32,7 @@ impl Daemon {
 
     /// What is said while it ends would be for the next start, which may be far off.
     fn is_staying(&self) -> Result<(), String> {
-        if matches!(self.ending, Ending::No) { Ok(()) } else { Err(ENDING.into()) }
+        if self.is_ending() { Err(ENDING.into()) } else { Ok(()) }
     }
 
     /// To be cut off for a while is bearable, for ever is not.

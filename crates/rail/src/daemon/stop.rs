@@ -162,6 +162,11 @@ impl Daemon {
         }
     }
 
+    /// True from the moment on at which somebody had it end.
+    pub(super) const fn is_ending(&self) -> bool {
+        !matches!(self.ending, Ending::No)
+    }
+
     /// True when the loop must end.
     pub(super) const fn has_ended(&self) -> bool {
         matches!(self.ending, Ending::Now)
