@@ -124,12 +124,15 @@ struct Total {
     faults: [u64; Fault::ALL.len()],
     violations: Vec<(u64, &'static str, String)>,
     judged: BTreeMap<&'static str, Judged>,
+    /// The hashes of all traces, in no order.
+    traces: u64,
 }
 
 impl Total {
     fn add(&mut self, outcome: &Outcome) {
         self.seeds += 1;
         self.ops += outcome.ops;
+        self.traces = self.traces.wrapping_add(outcome.hash.wrapping_mul(outcome.seed | 1));
         self.virtual_time += outcome.virtual_time;
         for (sum, count) in self.faults.iter_mut().zip(outcome.faults) {
             *sum += count;
@@ -162,5 +165,6 @@ impl Total {
             self.ops,
             self.violations.len(),
         );
+        println!("traces {:016x}", self.traces);
     }
 }
