@@ -5,16 +5,15 @@
 #![no_std]
 extern crate alloc;
 
-pub mod balance;
-pub mod beside;
 pub mod check;
+pub mod coexist;
 pub mod config;
 pub mod facts;
-mod input;
+mod io;
 pub mod net;
 pub mod notice;
-mod output;
 pub mod random;
+pub mod reconcile;
 pub mod render;
 pub mod revision;
 mod router;
@@ -22,8 +21,8 @@ mod saved;
 pub mod state;
 pub mod status;
 pub mod time;
+mod uplink;
 
-pub use input::Input;
-pub use output::{NOBODY, Output, ProbeSocket, Purge, Which};
+pub use io::{Input, NOBODY, Output, ProbeSocket, Purge, Which};
 pub use router::{Action, Override, Overrides, Router};
 pub use saved::Saved;

@@ -3,8 +3,8 @@
 //! reports what happened; it has no opinions.
 
 mod author;
-pub mod beside;
 pub mod clock;
+pub mod coexist;
 pub mod conntrack;
 pub mod device_path;
 pub mod file;

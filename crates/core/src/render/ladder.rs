@@ -21,7 +21,8 @@
 //! A box inside the LAN is the exception. Its mark is put on packets that connection tracking
 //! cannot place, before anybody asked where they go, and so `main` is asked first.
 
-use super::{bucket, default_key, egress, mark, shared, shares_interface, table};
+use super::firewall::{bucket, egress};
+use super::{default_key, mark, shared, shares_interface, table};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, IfName, Prefix, UplinkId};

@@ -4,33 +4,23 @@
 //! `unreachable` of the highest metric, so that a pinned packet never falls through
 //! to another uplink when its own interface goes down.
 
-mod allow;
-mod arrival;
+pub mod balance;
 pub(crate) mod behind;
-mod bucket;
-mod departure;
-pub(crate) mod egress;
-mod exempt;
 pub mod explain;
 pub mod external;
-mod firewall;
-mod forward;
-mod inside;
+pub(crate) mod firewall;
 mod ladder;
-mod networks;
+mod setting;
 mod shared;
-mod sysctl;
 
-pub(crate) use departure::SRCNAT;
-pub use egress::FOREIGN;
-pub(crate) use egress::nobody;
+pub use firewall::FOREIGN;
+pub(crate) use firewall::{SRCNAT, nobody};
 pub(crate) use ladder::LOOPBACK;
 pub use ladder::rule_span;
+pub use setting::is_known as is_known_setting;
+pub use setting::paths as sysctl_paths;
 pub(crate) use shared::shares_interface;
-pub use sysctl::is_known as is_known_setting;
-pub use sysctl::paths as sysctl_paths;
 
-use crate::balance::{self, Member};
 use crate::config::{Config, FirewallMode, NoUplink, Tier, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
@@ -40,6 +30,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+use balance::Member;
 use core::ops::RangeInclusive;
 
 /// Metric of the `unreachable` route that ends each uplink's table.
@@ -76,7 +67,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     if config.firewall.mode != FirewallMode::External {
         state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
         let mut elements = slots(config, facts);
-        elements.extend(inside::elements(config, facts));
+        elements.extend(firewall::elements(config, facts));
         elements.extend(shared::elements(config, facts));
         state.insert(Key::Slots, Resource::Slots(elements));
     }
@@ -107,8 +98,8 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
     }
-    networks::render(&mut state, config, facts);
-    sysctl::render(&mut state, config, facts);
+    firewall::networks::render(&mut state, config, facts);
+    setting::render(&mut state, config, facts);
     state
 }
 

@@ -18,7 +18,7 @@ use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::IfName;
 use crate::render::firewall::{Line, any_of, devices, plain};
-use crate::render::{egress, inside};
+use crate::render::firewall::{egress, on_lan};
 use crate::state::{Chain, RouteValue};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -179,7 +179,7 @@ pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
         let (_, first) = group.first()?;
         let usable = group.iter().filter(|(_, f)| f.is_routable() && f.is_serving());
         let (_, taken) = usable.min_by_key(|(_, f)| !f.active)?;
-        Some((inside::element(first.id), mark(config, taken.id)))
+        Some((on_lan::element(first.id), mark(config, taken.id)))
     };
     twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
 }
@@ -268,7 +268,7 @@ pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -
         let mut there = vec!["\"lo\"".to_string()];
         there.extend(group.iter().map(|line| format!("\"{}\"", line.uplink.ifname)));
         let there = any_of(there).unwrap_or_default();
-        let set = inside::from_element(first.id);
+        let set = on_lan::from_element(first.id);
         rules.push(format!("{from} oifname != {there} meta mark 0x00000000 {set}"));
     }
     rules

@@ -341,7 +341,7 @@ fn a_box_keeps_its_connections_while_it_is_usable() {
     let mut config = config(&[(1, Tier::Number(2)), (1, Tier::Number(1))]);
     inside(&mut config.uplinks[0]);
     let mut facts = facts(&config, &[1]);
-    let kept = |facts: &Facts| inside::elements(&config, facts).collect::<Vec<_>>();
+    let kept = |facts: &Facts| firewall::elements(&config, facts).collect::<Vec<_>>();
     assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
     (facts.uplinks[0].health, facts.uplinks[0].active) = (Health::Held, true);
     assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);

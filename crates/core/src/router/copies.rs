@@ -6,9 +6,9 @@
 //! A copy that went together with rules of ours is put back with them at once.
 
 use super::Router;
+use crate::io::Output;
 use crate::net::Prefix;
 use crate::notice::{Notice, Severity};
-use crate::output::Output;
 use crate::render::behind;
 use crate::state::{Observed, ObservedRule, PROTOCOL, Rule, Scope};
 use crate::time::{Duration, Instant};

@@ -1,17 +1,17 @@
 //! Probes, verdicts, and who carries new connections.
 
-use super::choose::{Candidate, Standing, choose};
 use super::void::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
 use crate::config::{StrayCause, Tier};
+use crate::io::Output;
 use crate::net::IfName;
 use crate::notice::Notice;
-use crate::output::Output;
 use crate::render;
 use crate::state::Scope;
 use crate::status::{Health, Role};
 use crate::time::{Duration, Instant};
+use crate::uplink::choose::{Candidate, Standing, choose};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -4,8 +4,8 @@
 use super::Router;
 use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
+use crate::io::{Output, ProbeSocket};
 use crate::net::{IfName, Prefix};
-use crate::output::{Output, ProbeSocket};
 use crate::render;
 use crate::state::Neighbour;
 use crate::time::Instant;

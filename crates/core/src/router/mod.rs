@@ -5,7 +5,6 @@
 //! takes its own sleep for a dead peer.
 
 mod adopt;
-mod choose;
 mod copies;
 mod decide;
 mod links;
@@ -23,20 +22,19 @@ mod way;
 
 pub use overrides::{Action, Override, Overrides};
 
-use crate::beside::Findings;
 use crate::check::Line;
+use crate::coexist::Findings;
 use crate::config::{Config, Devices};
 use crate::facts::Facts;
-use crate::input::Input;
+use crate::io::Input;
+use crate::io::{Output, ProbeSocket, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::output::{Output, ProbeSocket, Purge};
 use crate::random::Key as RandomKey;
+use crate::reconcile::{DUMPED, Doubts, Engine};
 use crate::render;
 use crate::saved::Saved;
-use crate::state::{
-    DUMPED, Doubts, Engine, Key, Observed, Plan, Resource, Rule, Scope, State, Watch, describe,
-};
+use crate::state::{Key, Observed, Plan, Resource, Rule, Scope, State, Watch, describe};
 use crate::status::{Conflict, Counters, Deed, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -249,7 +247,7 @@ impl Router {
             }
             Input::Observed(scope, observed) => self.take_observation(now, scope, *observed, out),
             Input::Applied(key, result) => self.take_applied(now, &key, result, out),
-            Input::Purged { uplink: crate::output::NOBODY, result } => {
+            Input::Purged { uplink: crate::io::NOBODY, result } => {
                 self.take_strays(now, result, out)
             }
             Input::Purged { uplink, result } => self.take_purged(now, uplink, result, out),

@@ -9,9 +9,9 @@ use crate::config::{
     Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, Stray, StrayCause,
     UplinkConfig,
 };
+use crate::io::Output;
 use crate::net::IfName;
 use crate::notice::Notice;
-use crate::output::Output;
 use crate::state::{Observed, Scope};
 use crate::status::{Conflict, ConflictKind};
 use crate::time::Instant;

@@ -5,7 +5,7 @@
 //! none.
 
 use super::Router;
-use crate::output::Output;
+use crate::io::Output;
 use crate::state::{ACCEPT_REDIRECTS, FORWARDING, Key, Resource, State};
 use alloc::vec::Vec;
 

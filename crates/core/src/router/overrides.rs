@@ -8,8 +8,8 @@
 
 use super::Router;
 use crate::config::{Config, Tier};
+use crate::io::Output;
 use crate::notice::Notice;
-use crate::output::Output;
 use crate::status::OverrideStatus;
 use crate::time::Instant;
 use alloc::collections::BTreeMap;

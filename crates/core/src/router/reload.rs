@@ -5,9 +5,9 @@ use super::{Book, Router};
 use crate::check::{Line, Verdict};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::UplinkFacts;
+use crate::io::Output;
 use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::output::Output;
 use crate::time::Instant;
 use alloc::vec::Vec;
 

@@ -5,9 +5,9 @@
 use super::{Router, SWEEP_AFTER, way};
 use crate::check::Line;
 use crate::config::{Config, Network, UplinkConfig};
+use crate::io::{Output, Purge, Which};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
-use crate::output::{Output, Purge, Which};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::firewall::has_ours;

@@ -7,8 +7,8 @@
 //! the connection table at the start, now and then, and whenever these chains have counted something.
 
 use super::Router;
+use crate::io::{NOBODY, Output, Purge, Which};
 use crate::notice::Notice;
-use crate::output::{NOBODY, Output, Purge, Which};
 use crate::render;
 use crate::state::OpError;
 use crate::time::{Duration, Instant};

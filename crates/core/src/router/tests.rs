@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::config::Tier;
+use crate::io::Which;
 use crate::net::IfName;
-use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{
     ACCEPT_REDIRECTS, FORWARDING, Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL,

@@ -11,9 +11,9 @@
 
 use super::settle::{self, Pass};
 use super::{FIRST_RETRY, LAST_RETRY, Router};
+use crate::io::{Output, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::output::{Output, Purge};
 use crate::saved::Void;
 use crate::state::{Key, OpError};
 use crate::time::{Duration, Instant};

@@ -1,9 +1,9 @@
 //! What the shell is to look at: from the configuration, the numbers of uplinks and what is wanted.
 
 use super::Router;
-use crate::beside::View;
+use crate::coexist::View;
+use crate::io::Output;
 use crate::net::IfName;
-use crate::output::Output;
 use crate::render;
 use crate::state::{Key, Scope, Watch};
 use crate::time::{Duration, Instant};

@@ -2,16 +2,12 @@
 //! ([`Observed`]), and the way from one to the other ([`Plan`]).
 
 mod diff;
-mod doubt;
-mod engine;
 pub mod firewall;
 mod main_default;
 mod observed;
 mod resource;
 
 pub use diff::{Conflict, Memory, describe, diff, foreign, is_forwarding, is_met};
-pub use doubt::{DUMPED, Doubts};
-pub use engine::Engine;
 pub use main_default::{MainDefault, MainReading, Refused};
 pub use observed::*;
 pub use resource::*;

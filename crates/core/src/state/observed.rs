@@ -4,7 +4,7 @@
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
 use super::{Base, MainDefault, PROTOCOL, RouteKey, RouteValue, Rule};
-use crate::beside::View;
+use crate::coexist::View;
 use crate::net::{Family, IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -5,7 +5,7 @@
 use super::observe::of;
 use super::request::RequestSocket;
 use crate::sysctl;
-use rail_core::beside::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
+use rail_core::coexist::{Device, ForeignRoute, Host, MainRoute, PolicyRule, RuleAction};
 use rail_core::net::{Family, Prefix};
 use rail_core::state::table::MAIN;
 use rail_core::state::{

@@ -1,7 +1,7 @@
 //! When other software is looked at: after its rules changed, once a minute, and
 //! never more often than it is worth.
 
-use rail_core::beside::View;
+use rail_core::coexist::View;
 use rail_core::time::{Duration, Instant};
 
 /// A look that is due.

@@ -6,12 +6,12 @@
 //! written. On drop what was handed in is still written, if the disk answers.
 
 use super::survey::Look;
-use crate::beside::Surveyor;
 use crate::clock;
+use crate::coexist::Surveyor;
 use crate::conntrack;
 use crate::file;
 use crate::process::Spawner;
-use rail_core::beside::Findings;
+use rail_core::coexist::Findings;
 use rail_core::net::UplinkId;
 use rail_core::state::OpError;
 use rail_core::time::Duration;

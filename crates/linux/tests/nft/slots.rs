@@ -62,7 +62,7 @@ fn a_large_map_moves_in_one_transaction() {
         let mut kernel = Nft::open().unwrap();
         mend(&mut kernel, &desired());
         for mark in [0x0100_0000, 0x0200_0000, 0x0100_0000] {
-            let keys = (0..rail_core::balance::slot_count(126)).chain(60_001..60_127);
+            let keys = (0..rail_core::render::balance::slot_count(126)).chain(60_001..60_127);
             set(&mut kernel, &keys.map(|key| (key, mark)).collect());
         }
         set(&mut kernel, &BTreeMap::new());

@@ -2,7 +2,7 @@
 
 use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
-use rail_core::beside::View;
+use rail_core::coexist::View;
 use rail_core::config::{
     Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
 };
@@ -172,7 +172,7 @@ fn conflicts(config: &Config) -> String {
         Ok(spawner) => spawner,
         Err(e) => return format!("note: other software was not looked at: {e}\n\n"),
     };
-    let findings = rail_linux::beside::look(&View::of(config), &mut spawner);
+    let findings = rail_linux::coexist::look(&View::of(config), &mut spawner);
     let mut out = String::new();
     for conflict in &findings.conflicts {
         let Conflict { certain, owner, object, effect, remedy, .. } = conflict;

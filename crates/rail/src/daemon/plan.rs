@@ -62,7 +62,7 @@ pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, Stri
 /// What of other software is in our way.
 fn beside(watch: &Watch) -> Result<Vec<String>, String> {
     let mut spawner = Spawner::start().map_err(|e| format!("cannot start a process: {e}"))?;
-    let findings = rail_linux::beside::look(&watch.beside, &mut spawner);
+    let findings = rail_linux::coexist::look(&watch.beside, &mut spawner);
     let unread = findings.unread.iter().map(|what| format!("# not looked at: {what}"));
     Ok(conflicts(&findings.conflicts).chain(unread).collect())
 }

@@ -145,13 +145,13 @@ macro_rules! laws {
     };
 }
 
-pub(crate) use beside::do_rules_stand;
+pub(crate) use coexist::do_rules_stand;
 
 laws! {
     adopt => Adopt,
-    beside => Beside,
     carrier => Carrier,
     churn => Churn,
+    coexist => Coexist,
     dead_line => DeadLine,
     default_route => DefaultRoute,
     egress => Egress,

@@ -4,7 +4,7 @@
 use super::{Line, Rules, WRAPPED};
 use crate::config::{Nat, UplinkConfig};
 use crate::net::{Family, IfName};
-use crate::render::egress::{elsewhere, sources};
+use crate::render::firewall::egress::{elsewhere, sources};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;

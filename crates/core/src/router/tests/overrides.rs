@@ -1,7 +1,7 @@
 //! What is said of an uplink by command.
 
 use super::world::{MS, World, all, kernel, uplinks};
-use crate::input::Input;
+use crate::io::Input;
 use crate::notice::Notice;
 use crate::router::{Action, Override, Router};
 use crate::saved::Saved;

@@ -3,8 +3,8 @@
 
 use super::super::*;
 use crate::config::Tier;
+use crate::io::Which;
 use crate::net::IfName;
-use crate::output::Which;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;

@@ -1,0 +1,59 @@
+//! The configuration as plain values, one file for each section. Reading the file and
+//! validating it is the binary's job (`rail::load`); what stands here is complete and
+//! consistent.
+
+mod balance;
+mod check;
+mod firewall;
+mod forward;
+mod network;
+mod protocol;
+mod ranges;
+mod router;
+mod selector;
+mod uplink;
+
+pub use balance::*;
+pub use check::*;
+pub use firewall::*;
+pub use forward::*;
+pub use network::*;
+pub use protocol::*;
+pub use ranges::*;
+pub use router::*;
+pub use selector::{Device, Devices, Links, Named, Outside, Selector, Stray, StrayCause};
+pub use uplink::*;
+
+use alloc::vec::Vec;
+
+/// Everything the administrator said, defaults filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// `[router]`.
+    pub router: Router,
+    /// `[log]`.
+    pub log: Log,
+    /// The inside: `[lan] interfaces`, and `[[network]]` in the order of the file.
+    pub networks: Vec<Network>,
+    /// `[firewall]`.
+    pub firewall: FirewallConfig,
+    /// `[balance] by`.
+    pub balance: BalanceBy,
+    /// `[ranges]`.
+    pub ranges: Ranges,
+    /// `[check]`.
+    pub check: CheckConfig,
+    /// `[[uplink]]`, in the order of the file.
+    pub uplinks: Vec<UplinkConfig>,
+    /// `[[nat]]`, in the order of the file: the first that names a source is for it.
+    pub translations: Vec<Translation>,
+    /// `[[forward]]`, in the order of the file.
+    pub forwards: Vec<Forward>,
+}
+
+impl Config {
+    /// True if the uplink is on an inside interface: its box stands among the hosts.
+    pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
+        self.networks.iter().any(|network| network.ifname == uplink.ifname)
+    }
+}

@@ -1,0 +1,100 @@
+//! `[[uplink]]`.
+
+use super::Selector;
+use crate::net::{IfName, Prefix};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// `[[uplink]]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UplinkConfig {
+    /// Unique name: letters, digits, `-`, `_`, `.`; at most 32 characters.
+    pub name: String,
+    /// Free text, shown in status.
+    pub description: String,
+    /// The interface as the file says it.
+    pub interface: Selector,
+    /// Its name now; see [`Config::names`].
+    pub ifname: IfName,
+    /// Interfaces that fit as well: their packets are filtered like those of this one.
+    pub others: Vec<IfName>,
+    /// Static address with its prefix length.
+    pub address: Prefix,
+    /// Gateway; lies in the prefix, unless it is on link without one.
+    pub gateway: IpAddr,
+    /// `gateway_onlink`: the gateway is a neighbour, whatever the prefix says.
+    pub gateway_onlink: bool,
+    /// Share within the tier, 1 to 255.
+    pub weight: u8,
+    /// Tier.
+    pub tier: Tier,
+    /// Source translation.
+    pub nat: Nat,
+    /// Further addresses of ours on the interface, with their prefix lengths.
+    pub addresses: Vec<Prefix>,
+    /// Destinations for which nothing is translated: a VPN's other side.
+    pub no_nat: Vec<Prefix>,
+    /// Networks that the provider routes to this uplink: hosts inside keep such an address.
+    pub routed: Vec<Prefix>,
+    /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
+    pub redirects: bool,
+    /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
+    pub enabled: bool,
+}
+
+impl UplinkConfig {
+    /// Every address of ours on the interface with its prefix length, the first one first.
+    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
+        core::iter::once(self.address).chain(self.addresses.iter().copied())
+    }
+
+    /// The network of this uplink that overlaps the one of an address, whatever their lengths. A
+    /// network of everything says nothing about whose it is.
+    pub fn network_of(&self, address: Prefix) -> Option<Prefix> {
+        let own = self.prefixes().find(|own| own.meets(address) && address.length > 0);
+        own.map(|own| own.network())
+    }
+
+    /// Every address of ours on the interface, the first one first.
+    pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
+        self.prefixes().map(|prefix| prefix.address)
+    }
+
+    /// Every source that this uplink's provider takes from us, or is meant to: what we have, what
+    /// we translate to, and what is routed to us. (With `nat = false` any other may be, too.)
+    pub fn own_sources(&self) -> impl Iterator<Item = Prefix> + '_ {
+        let translated = match self.nat {
+            Nat::To(address) => Some(Prefix::host(address.into())),
+            Nat::On | Nat::Off => None,
+        };
+        let hosts = self.own_addresses().map(Prefix::host);
+        hosts.chain(translated).chain(self.routed.iter().copied())
+    }
+
+    /// True if forwards and `[[nat]]` may use the address on this uplink.
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.own_addresses().any(|own| own == address)
+            || self.routed.iter().any(|prefix| prefix.contains(address))
+    }
+}
+
+/// `tier`: the lowest tier with a usable uplink carries new connections.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Tier {
+    /// 1 is used first.
+    Number(u32),
+    /// `"none"`: never for new outbound connections, inbound only.
+    Inbound,
+}
+
+/// `nat`.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Nat {
+    /// SNAT to the uplink's address (default).
+    On,
+    /// SNAT to this address.
+    To(Ipv4Addr),
+    /// None.
+    Off,
+}

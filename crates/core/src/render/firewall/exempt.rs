@@ -1,0 +1,70 @@
+//! What leaves by an uplink and has another source than the others, or keeps its own: in the
+//! order in which it is asked.
+//!
+//! 1. Destinations of `no_nat`: nothing is translated for them.
+//! 2. Further addresses of the uplink (a program is bound to one), and networks that the provider
+//!    routes to it: they keep their source. On any other uplink they are translated as all are.
+//! 3. Hosts that `[[nat]]` names.
+//!
+//! An uplink without any of these has no rule for them.
+
+use super::{Line, any_of};
+use crate::config::{Config, Translation, UplinkConfig};
+use crate::net::Prefix;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// For nft; `leaves` says which packets are the uplink's, `pin` what is done with each of them.
+pub(in crate::render) fn nft(
+    config: &Config,
+    line: &Line<'_>,
+    leaves: &str,
+    pin: &str,
+) -> Vec<String> {
+    let (uplink, mut rules) = (line.uplink, Vec::new());
+    let asked = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
+    rules.extend(asked.map(|there| format!("{leaves} ip daddr {there} {pin} accept")));
+    let kept = any_of(kept(uplink, &line.own).map(|source| written(&source)).collect());
+    rules.extend(kept.map(|sources| format!("{leaves} ip saddr {sources} {pin} accept")));
+    for Translation { from, to } in translations(config, uplink) {
+        let from = any_of(from.iter().map(written).collect());
+        rules.extend(from.map(|from| format!("{leaves} ip saddr {from} {pin} snat ip to {to}")));
+    }
+    rules
+}
+
+/// For the chain of iptables that translates what leaves by an uplink.
+pub(in crate::render) fn iptables(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
+    let out = format!("-o {}", uplink.ifname);
+    let asked = uplink.no_nat.iter().map(|there| format!("{out} -d {there} -j RETURN"));
+    let mut rules: Vec<String> = asked.collect();
+    let own: Vec<IpAddr> = uplink.own_addresses().collect();
+    rules.extend(kept(uplink, &own).map(|source| format!("{out} -s {source} -j RETURN")));
+    for Translation { from, to } in translations(config, uplink) {
+        rules.extend(from.iter().map(|from| format!("{out} -s {from} -j SNAT --to-source {to}")));
+    }
+    rules
+}
+
+/// Sources that stay as they are.
+fn kept<'a>(uplink: &'a UplinkConfig, own: &'a [IpAddr]) -> impl Iterator<Item = Prefix> + 'a {
+    let further = own.iter().skip(1).map(|address| Prefix::host(*address));
+    further.chain(uplink.routed.iter().copied())
+}
+
+fn translations<'a>(
+    config: &'a Config,
+    uplink: &'a UplinkConfig,
+) -> impl Iterator<Item = &'a Translation> {
+    config.translations.iter().filter(|translation| uplink.has(translation.to.into()))
+}
+
+/// A single address stands by itself.
+fn written(prefix: &Prefix) -> String {
+    match *prefix == Prefix::host(prefix.address) {
+        true => prefix.address.to_string(),
+        false => prefix.to_string(),
+    }
+}

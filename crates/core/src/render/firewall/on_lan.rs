@@ -1,0 +1,86 @@
+//! An uplink on an inside interface: the provider's box stands in the LAN, beside the hosts.
+//!
+//! Packets to it leave by the interface they came in by, without translation, and the box
+//! answers the hosts *directly*. So we see one direction only, and connection tracking, which
+//! waits for the other one, cannot place what follows:
+//!
+//! * the second packet of a TCP connection is `invalid`, and bears no connection mark;
+//! * the entry of a TCP connection ends with the patience for an unanswered SYN (two minutes);
+//!   the packet after that makes a new entry, in the middle of the stream;
+//! * UDP is only ever `new`, but keeps its entry, and with it the mark.
+//!
+//! Both kinds of TCP packets must go on to the box, or a connection would change its uplink. From a
+//! host beside the box nothing else has a claim to them: a connection by another uplink is
+//! translated, so both of its directions pass here and it is placed. The exception are streams
+//! whose entry got lost, by a restart of the router for one. They are sent to the box and end
+//! there with a reset, as they mostly do by any other uplink.
+//!
+//! Arrivals need no pinning. Which of the hosts' packets come from the box cannot be told by
+//! interface, and need not: what the box lets in for a host beside it does not pass here, and the
+//! host's reply is the `invalid` packet from above. What it lets in for the router itself is
+//! answered from our address on this interface, which has a rule of its own.
+//!
+//! Left out: UDP that the box lets in, where the reply looks like a new connection, and what it
+//! lets in for other inside interfaces. The box has to put its own address on those.
+
+use crate::config::{Config, UplinkConfig};
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::UplinkId;
+use crate::render::mark;
+use crate::state::{NFT_ELEMENTS, NFT_SLOTS};
+use alloc::format;
+use alloc::string::String;
+
+/// The element of the slot map that says whether the box of an uplink can be used, or which of the
+/// lines with one address. It lies behind all slots, so that a failover changes elements here, too,
+/// and no rule.
+pub(in crate::render) const fn element(id: UplinkId) -> u32 {
+    NFT_ELEMENTS + id.0 as u32
+}
+
+/// The elements of the boxes that can be used. A standby counts: its connections go on.
+pub(in crate::render) fn elements(
+    config: &Config,
+    facts: &Facts,
+) -> impl Iterator<Item = (u32, u32)> {
+    let usable = |(uplink, fact): &(&UplinkConfig, &UplinkFacts)| {
+        uplink.enabled && config.is_inside(uplink) && fact.is_serving()
+    };
+    let pairs = config.uplinks.iter().zip(&facts.uplinks).filter(usable);
+    pairs.map(|(_, fact)| (element(fact.id), mark(config, fact.id)))
+}
+
+/// For packets that connection tracking cannot place.
+pub(in crate::render) fn unplaced(uplink: &UplinkConfig, id: UplinkId) -> String {
+    format!(
+        "iifname \"{}\" ct state invalid meta mark 0x00000000 {}",
+        uplink.ifname,
+        from_element(id)
+    )
+}
+
+/// For streams that are met in the middle.
+pub(in crate::render) fn midway(uplink: &UplinkConfig, id: UplinkId) -> String {
+    let ifname = uplink.ifname;
+    format!(
+        "iifname \"{ifname}\" meta mark 0x00000000 tcp flags & syn == 0x0 {} accept",
+        from_element(id)
+    )
+}
+
+/// Without the element the rule ends here, and the packet is treated as any other.
+pub(in crate::render) fn from_element(id: UplinkId) -> String {
+    format!("meta mark set numgen inc mod 1 offset {} map @{NFT_SLOTS}", element(id))
+}
+
+/// Which of the packets that leave by the interface go to the box: the slot alone does not say,
+/// for a packet from one host to another has got one before its way was known.
+pub(in crate::render) fn departure(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> String {
+    let mask = config.ranges.mark_mask;
+    format!(
+        "oifname \"{}\" rt ip nexthop {} meta mark and {mask:#010x} == {:#010x}",
+        uplink.ifname,
+        uplink.gateway,
+        mark(config, id)
+    )
+}

@@ -1,0 +1,3 @@
+//! The uplinks: who of them carries new connections.
+
+pub(crate) mod choose;
