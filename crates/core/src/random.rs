@@ -5,18 +5,18 @@
 
 /// A secret key.
 #[derive(Copy, Clone, PartialEq, Eq)]
-pub struct Key {
+pub struct Secret {
     k0: u64,
     k1: u64,
 }
 
-impl core::fmt::Debug for Key {
+impl core::fmt::Debug for Secret {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Key(..)")
+        f.write_str("Secret(..)")
     }
 }
 
-impl Key {
+impl Secret {
     /// A key from 16 bytes.
     pub const fn new(seed: [u8; 16]) -> Self {
         let seed = u128::from_le_bytes(seed);
@@ -62,7 +62,7 @@ struct Sip {
 }
 
 impl Sip {
-    const fn new(key: Key) -> Self {
+    const fn new(key: Secret) -> Self {
         Self {
             v: [
                 key.k0 ^ 0x736f_6d65_7073_6575,
@@ -117,7 +117,7 @@ mod tests {
         for (i, b) in seed.iter_mut().enumerate() {
             *b = u8::try_from(i).unwrap();
         }
-        let key = Key::new(seed);
+        let key = Secret::new(seed);
         let message: [u8; 15] = core::array::from_fn(|i| u8::try_from(i).unwrap());
         assert_eq!(key.hash_bytes(&message), 0xa129_ca61_49be_45e5);
         assert_eq!(key.hash_bytes(&[]), 0x726f_db47_dd0e_0e31);

@@ -306,7 +306,7 @@ pub struct UplinkStatus {
     /// What must happen before it carries connections; empty when it can.
     pub returns: String,
     /// What was decided and done, newest last, at most 16 entries.
-    pub history: Vec<Deed>,
+    pub history: Vec<HistoryEntry>,
     /// What was said of it by command.
     #[serde(default, rename = "override")]
     pub said: Option<OverrideStatus>,
@@ -384,7 +384,7 @@ pub struct RefusedCounters {
 
 /// Something that was decided or done.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Deed {
+pub struct HistoryEntry {
     /// Milliseconds since boot.
     pub at_ms: u64,
     /// One sentence, past tense.

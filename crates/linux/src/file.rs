@@ -202,7 +202,7 @@ mod tests {
         let text = format!(r#"{{"imprints": {{"isp1": {print}}}, "void": [{void}]}}"#);
         fs::write(dir.join(STATE_FILE), text).unwrap();
         let (saved, problem) = load_saved(&dir);
-        assert_eq!((saved.imprints.len(), saved.void.len(), problem), (1, 1, None));
+        assert_eq!((saved.bindings.len(), saved.stale.len(), problem), (1, 1, None));
         save(&dir, &saved).unwrap();
         assert_eq!(load_saved(&dir), (saved, None));
         fs::remove_dir_all(dir).unwrap();
@@ -220,7 +220,7 @@ mod tests {
             "later": true}"#;
         fs::write(dir.join(STATE_FILE), text).unwrap();
         let (saved, problem) = load_saved(&dir);
-        assert_eq!((saved.ids.len(), saved.sysctls.len(), saved.void.len()), (2, 1, 1));
+        assert_eq!((saved.ids.len(), saved.sysctls.len(), saved.stale.len()), (2, 1, 1));
         assert_eq!(saved.verdicts.into_iter().collect::<Vec<_>>(), [("isp1".into(), Health::Down)]);
         let problem = problem.unwrap().at_start();
         for part in ["`verdicts`", "`generation`", "`void`"] {

@@ -38,12 +38,12 @@ pub struct SocketCounters {
 #[derive(Debug)]
 pub struct ProbeSockets {
     first_token: u64,
-    open: BTreeMap<UplinkId, Slot>,
+    open: BTreeMap<UplinkId, Bucket>,
     counters: SocketCounters,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Bucket {
     wanted: ProbeSocket,
     /// Not yet, while the device or the source address is missing; tried again at each send.
     fd: Option<OwnedFd>,
@@ -58,27 +58,27 @@ impl ProbeSockets {
 
     /// Has exactly these open from now on. One that is the same stays, with what waits in it.
     pub fn set(&mut self, poller: &Poller, wanted: Vec<ProbeSocket>) {
-        self.open.retain(|_, slot| wanted.contains(&slot.wanted));
+        self.open.retain(|_, bucket| wanted.contains(&bucket.wanted));
         for wanted in wanted {
             let first_token = self.first_token;
-            let slot = self.open.entry(wanted.uplink).or_insert(Slot { wanted, fd: None });
-            if slot.fd.is_none() {
-                self.counters.open_errors += u64::from(!slot.try_open(poller, first_token));
+            let bucket = self.open.entry(wanted.uplink).or_insert(Bucket { wanted, fd: None });
+            if bucket.fd.is_none() {
+                self.counters.open_errors += u64::from(!bucket.try_open(poller, first_token));
             }
         }
     }
 
     /// Sends an ICMP message; a failure is counted, and its time-out tells the rest.
     pub fn send(&mut self, poller: &Poller, uplink: UplinkId, to: Ipv4Addr, bytes: &[u8]) {
-        let Some(slot) = self.open.get_mut(&uplink) else {
+        let Some(bucket) = self.open.get_mut(&uplink) else {
             self.counters.send_errors += 1;
             return;
         };
-        if slot.fd.is_none() && !slot.try_open(poller, self.first_token) {
+        if bucket.fd.is_none() && !bucket.try_open(poller, self.first_token) {
             self.counters.open_errors += 1;
         }
         let to = SocketAddrV4::new(to, 0);
-        let sent = slot.fd.as_ref().map(|fd| sendto(fd, bytes, SendFlags::DONTWAIT, &to));
+        let sent = bucket.fd.as_ref().map(|fd| sendto(fd, bytes, SendFlags::DONTWAIT, &to));
         if !matches!(sent, Some(Ok(_))) {
             self.counters.send_errors += 1;
         }
@@ -88,9 +88,10 @@ impl ProbeSockets {
     /// more may wait.
     pub fn drain(&mut self, token: u64, inputs: &mut Vec<Input>) -> bool {
         let uplink = token.checked_sub(self.first_token).and_then(|n| u8::try_from(n).ok());
-        let slot = uplink
-            .and_then(|n| self.open.iter_mut().find_map(|(id, slot)| (id.0 == n).then_some(slot)));
-        let Some(Slot { wanted, fd: Some(fd) }) = slot else { return false };
+        let bucket = uplink.and_then(|n| {
+            self.open.iter_mut().find_map(|(id, bucket)| (id.0 == n).then_some(bucket))
+        });
+        let Some(Bucket { wanted, fd: Some(fd) }) = bucket else { return false };
         let mut buffer = [0; 2048];
         for _ in 0..PER_PASS {
             let (length, device, age) = match receive(fd, &mut buffer) {
@@ -118,7 +119,7 @@ impl ProbeSockets {
     }
 }
 
-impl Slot {
+impl Bucket {
     fn try_open(&mut self, poller: &Poller, first_token: u64) -> bool {
         let token = first_token + u64::from(self.wanted.uplink.0);
         let opened = open(&self.wanted)

@@ -25,7 +25,7 @@ pub(crate) fn damage(
         }
         4 => edit_chain(kernel, dice, false),
         5 => edit_chain(kernel, dice, true),
-        6 => edit_slots(kernel, dice),
+        6 => edit_buckets(kernel, dice),
         7 => change_setting(kernel, dice),
         8 => {
             let shared = config.ranges.tables.0;
@@ -95,15 +95,15 @@ fn edit_chain(kernel: &mut Kernel, dice: &mut Dice, all: bool) -> Option<(Scope,
     Some((Scope::FIREWALL, format!("deletes a rule of chain {name}")))
 }
 
-fn edit_slots(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
-    let slots = kernel.nft.as_mut()?.slots.as_mut()?;
-    let marks: Vec<u32> = slots.values().copied().collect();
+fn edit_buckets(kernel: &mut Kernel, dice: &mut Dice) -> Option<(Scope, String)> {
+    let buckets = kernel.nft.as_mut()?.buckets.as_mut()?;
+    let marks: Vec<u32> = buckets.values().copied().collect();
     let mark = *marks.get(dice.below(marks.len()))?;
-    let keys: Vec<u32> = slots.keys().copied().collect();
+    let keys: Vec<u32> = buckets.keys().copied().collect();
     for key in keys {
         match dice.below(4) {
-            0 => drop(slots.remove(&key)),
-            1 => drop(slots.insert(key, mark)),
+            0 => drop(buckets.remove(&key)),
+            1 => drop(buckets.insert(key, mark)),
             _ => {}
         }
     }

@@ -122,7 +122,7 @@ impl Line {
 /// A way that a new connection takes.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Way {
-    /// The line it is meant for, by its slot or by the shared default; `None`: for no line.
+    /// The line it is meant for, by its bucket or by the shared default; `None`: for no line.
     pub line: Option<usize>,
     /// Where it goes.
     pub outcome: Outcome,
@@ -133,8 +133,8 @@ pub struct Way {
 pub struct Ways {
     /// New connections, each way once.
     pub fresh: Vec<Way>,
-    /// Mark of each slot.
-    pub slots: Vec<u32>,
+    /// Mark of each bucket.
+    pub buckets: Vec<u32>,
     /// Of each uplink's pinned connections.
     pub pinned: Vec<Outcome>,
     /// Of each uplink's probes.
@@ -155,9 +155,9 @@ impl Ways {
     /// Asks the kernel.
     pub fn of(kernel: &Kernel, config: &Config, marks: &[u32]) -> Self {
         let lookup = |mark| kernel.lookup(Query { mark, ..Query::default() });
-        let slots = kernel.new_connection_marks(render::slot_count(config));
+        let buckets = kernel.new_connection_marks(render::bucket_count(config));
         let mut fresh = Vec::new();
-        let mut seen = if kernel.takes_no_slot() { Vec::new() } else { slots.clone() };
+        let mut seen = if kernel.takes_no_bucket() { Vec::new() } else { buckets.clone() };
         seen.push(0);
         seen.sort_unstable();
         seen.dedup();
@@ -180,13 +180,13 @@ impl Ways {
             Outcome::single(&kernel.lookup(Query { mark: *mark, from, oif }))
         };
         let probes = marks.iter().zip(&config.uplinks).map(probe).collect();
-        Self { fresh, slots, pinned, probes }
+        Self { fresh, buckets, pinned, probes }
     }
 }
 
 /// A change that the router makes.
 #[derive(Clone, Debug)]
-pub struct Deed {
+pub struct Change {
     /// The object.
     pub key: Key,
     /// The change.

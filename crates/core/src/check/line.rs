@@ -11,7 +11,7 @@ use super::rounds::{Round, Rounds, Run};
 use super::{Cause, IDENT_PREFIX, Verdict, quorum_window, slow_interval};
 use crate::config::CheckConfig;
 use crate::net::UplinkId;
-use crate::random::Key;
+use crate::random::Secret;
 use crate::status::{ProbeCounters, RefusedCounters};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -58,7 +58,7 @@ struct Running {
 pub struct Line {
     id: UplinkId,
     check: CheckConfig,
-    key: Key,
+    key: Secret,
     ident: u16,
     targets: Vec<Target>,
     rounds: Rounds,
@@ -83,7 +83,7 @@ impl Line {
         now: Instant,
         id: UplinkId,
         check: CheckConfig,
-        (key, prefix): (Key, u16),
+        (key, prefix): (Secret, u16),
         verdict: Verdict,
     ) -> Self {
         let target = |address: &Ipv4Addr| Target {

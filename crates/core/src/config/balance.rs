@@ -3,7 +3,7 @@
 /// `[balance] by`: what decides the uplink of a new connection.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub enum BalanceBy {
-    /// Each connection on its own, round robin over the slots (default).
+    /// Each connection on its own, round robin over the buckets (default).
     #[default]
     Connection,
     /// A hash of the client's address.

@@ -7,7 +7,7 @@
 
 use super::{Config, Network, UplinkConfig};
 use crate::net::{IfName, Mac, Prefix};
-use crate::random::Key;
+use crate::random::Secret;
 use crate::state::Link;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -69,7 +69,7 @@ impl Selector {
     }
 
     fn nowhere(&self) -> IfName {
-        let hash = Key::new([0; 16]).hash_bytes(self.to_string().as_bytes()) & 0xffff_ffff_ffff;
+        let hash = Secret::new([0; 16]).hash_bytes(self.to_string().as_bytes()) & 0xffff_ffff_ffff;
         format!(":{hash:012x}").parse().expect("13 plain characters are a name")
     }
 

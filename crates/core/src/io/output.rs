@@ -35,7 +35,7 @@ pub enum Output {
     /// Delete no more connections of this uplink because they can move: it is usable again. Performed
     /// before what follows, so that no connection is deleted that is made from then on; what was
     /// asked for is answered nevertheless.
-    Spare(UplinkId),
+    CancelPurge(UplinkId),
     /// Send this neighbour another ARP request: while an uplink's ends wake up, the first may have been
     /// lost, or our answer to its own. Each end alone would repeat it only after a second.
     Resolve(IfName, IpAddr),
@@ -103,7 +103,7 @@ pub struct Purge {
     /// Connections whose original destination lies here stay: they came in by this uplink
     /// (its own address), or go to the inside.
     pub keep_destinations: Vec<Prefix>,
-    /// [`Output::Spare`] calls it off: these connections go because the uplink is dead.
+    /// [`Output::CancelPurge`] calls it off: these connections go because the uplink is dead.
     pub yields: bool,
 }
 

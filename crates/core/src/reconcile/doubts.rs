@@ -77,7 +77,7 @@ impl Doubts {
                 Key::Rule(rule) => {
                     (Scope::RULES, newer.rules.iter().any(|r| r.rule.as_ref() == Some(rule)))
                 }
-                Key::Guard | Key::Firewall | Key::Slots | Key::Sysctl(_) => return false,
+                Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) => return false,
             };
             let is_read = scope.has(kind);
             missed |= asked(kind, is_there || !is_read);
@@ -107,7 +107,7 @@ impl Observed {
                 };
                 self.rules.retain(|r| !is_it(r));
             }
-            Key::Guard | Key::Firewall | Key::Slots | Key::Sysctl(_) => {}
+            Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) => {}
         }
     }
 }

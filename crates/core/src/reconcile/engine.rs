@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use lanes::{Interim, Stood, Transaction, join_slots, scope_of, switches_forwarding_on};
+use lanes::{Interim, Stood, Transaction, join_buckets, scope_of, switches_forwarding_on};
 
 mod fight;
 mod lanes;
@@ -102,7 +102,7 @@ impl Engine {
         // What was deleted and is gone has been verified by that.
         self.unverified.retain(|key, _| differs.contains(key));
         self.held_back.clear();
-        self.let_slots_wait(observed, &mut plan);
+        self.let_buckets_wait(observed, &mut plan);
         self.let_promotion_wait(&mut plan);
         let mut plan = self.choose(now, desired, observed, plan, news);
         self.tell_ends(fought, news);
@@ -110,7 +110,7 @@ impl Engine {
         let stand_in = self.stand_in.clone();
         for step in &plan {
             // Our own change to another value: what was in place before is so no more.
-            let wish = stand_in.as_ref().filter(|_| step.key == Key::Slots);
+            let wish = stand_in.as_ref().filter(|_| step.key == Key::Buckets);
             let wish = wish.or_else(|| desired.get(&step.key));
             if self.in_place.get(&step.key) != wish {
                 self.in_place.remove(&step.key);
@@ -125,16 +125,16 @@ impl Engine {
             }
         }
         let leaving = lanes::evacuate(&self.known(desired, observed), &mut plan);
-        let is_joined = join_slots(&self.known(desired, observed), &mut plan);
+        let is_joined = join_buckets(&self.known(desired, observed), &mut plan);
         plan.splice(0..0, leaving);
         if let Some(step) = plan.last().filter(|step| lanes::is_text(step)) {
-            let slots = desired.get(&Key::Slots).filter(|_| is_joined).cloned();
+            let buckets = desired.get(&Key::Buckets).filter(|_| is_joined).cloned();
             let rules = desired.get(&Key::Firewall).cloned();
             let key = step.key.clone();
             if let (Key::Firewall, Some(Resource::Firewall(made))) = (&key, &rules) {
                 self.stood.add(made, observed.firewall.as_ref());
             }
-            self.transaction = Some(Transaction { key, slots, rules, is_overtaken: false });
+            self.transaction = Some(Transaction { key, buckets, rules, is_overtaken: false });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
         self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));
@@ -145,7 +145,7 @@ impl Engine {
     /// The steps that lead to the desired state if nothing is refused, all of them in one list.
     pub fn preview(&self, desired: &State, observed: &Observed) -> Plan {
         let (mut plan, _) = diff(desired, observed, &self.memory);
-        join_slots(&self.known(desired, observed), &mut plan);
+        join_buckets(&self.known(desired, observed), &mut plan);
         plan
     }
 
@@ -175,12 +175,12 @@ impl Engine {
         }
     }
 
-    /// The slots cannot go before their table was read back.
-    fn let_slots_wait(&mut self, observed: &Observed, plan: &mut Plan) {
+    /// The buckets cannot go before their table was read back.
+    fn let_buckets_wait(&mut self, observed: &Observed, plan: &mut Plan) {
         if !lanes::has_map(observed) {
-            plan.retain(|step| step.key != Key::Slots);
-            self.failures.remove(&Key::Slots);
-            self.contested.remove(&Key::Slots);
+            plan.retain(|step| step.key != Key::Buckets);
+            self.failures.remove(&Key::Buckets);
+            self.contested.remove(&Key::Buckets);
         }
     }
 

@@ -1,13 +1,13 @@
-//! Which slot of the sharing table carries which uplink.
+//! Which bucket of the sharing table carries which uplink.
 //!
-//! Every slot ranks the uplinks by a hash of the uplink's *name* and the slot
+//! Every bucket ranks the uplinks by a hash of the uplink's *name* and the bucket
 //! (rendezvous hashing), and takes the first that still has room in its exact
-//! quota. So shares are exact to one slot, two routers with the same
-//! configuration agree, and the death of one uplink moves only its own slots.
+//! quota. So shares are exact to one bucket, two routers with the same
+//! configuration agree, and the death of one uplink moves only its own buckets.
 //! With several uplinks dead at once, the table is the one that results when
 //! they die in the order of their names.
 
-use crate::random::Key;
+use crate::random::Secret;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -22,30 +22,30 @@ pub struct Member<'a> {
     pub usable: bool,
 }
 
-/// The most slots that there can be. Half of what the map holds: it has elements besides the slots,
+/// The most buckets that there can be. Half of what the map holds: it has elements besides the buckets,
 /// of boxes inside and of addresses that several uplinks have.
 const MOST: u32 = 2048;
 
-/// Number of slots for a configuration of this many balanced uplinks: a power of two,
+/// Number of buckets for a configuration of this many balanced uplinks: a power of two,
 /// fine enough that rounding stays below half a per cent up to eight uplinks.
-pub fn slot_count(uplinks: usize) -> u32 {
+pub fn bucket_count(uplinks: usize) -> u32 {
     let wanted = u32::try_from(uplinks.saturating_mul(64)).unwrap_or(MOST);
     wanted.clamp(64, MOST).next_power_of_two()
 }
 
-/// The index of the member that each slot carries; empty when no member is usable.
-pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
+/// The index of the member that each bucket carries; empty when no member is usable.
+pub fn fill(members: &[Member<'_>], buckets: u32) -> Vec<usize> {
     if !members.iter().any(|m| m.usable) {
         return Vec::new();
     }
-    let hash = Key::new(*b"rail slot table!");
+    let hash = Secret::new(*b"rail slot table!");
     let names: Vec<u64> = members.iter().map(|m| hash.hash_bytes(m.name.as_bytes())).collect();
-    let rank = |slot: u32, member: usize| hash.hash(&[names[member], u64::from(slot)]);
+    let rank = |bucket: u32, member: usize| hash.hash(&[names[member], u64::from(bucket)]);
 
-    // The slots choose in a shuffled order: those that choose last have less to choose from, and
+    // The buckets choose in a shuffled order: those that choose last have less to choose from, and
     // must not be neighbours, or connections in turn would come in bursts.
-    let mut order: Vec<u32> = (0..slots).collect();
-    order.sort_by_cached_key(|slot| hash.hash(&[u64::from(*slot)]));
+    let mut order: Vec<u32> = (0..buckets).collect();
+    order.sort_by_cached_key(|bucket| hash.hash(&[u64::from(*bucket)]));
 
     let mut alive: Vec<bool> = vec![true; members.len()];
     let mut table: Vec<Option<usize>> = vec![None; order.len()];
@@ -55,8 +55,8 @@ pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
     dead.sort_by_key(|i| members[*i].name);
     for gone in dead {
         alive[gone] = false;
-        for slot in table.iter_mut().filter(|slot| **slot == Some(gone)) {
-            *slot = None;
+        for bucket in table.iter_mut().filter(|bucket| **bucket == Some(gone)) {
+            *bucket = None;
         }
         if alive.iter().any(|a| *a) {
             place(&mut table, members, &alive, &order, &rank);
@@ -65,7 +65,7 @@ pub fn fill(members: &[Member<'_>], slots: u32) -> Vec<usize> {
     table.into_iter().flatten().collect()
 }
 
-/// Gives each empty slot to the best-ranked living member that is below its quota.
+/// Gives each empty bucket to the best-ranked living member that is below its quota.
 fn place(
     table: &mut [Option<usize>],
     members: &[Member<'_>],
@@ -79,7 +79,8 @@ fn place(
     }
     let living: Vec<usize> = (0..members.len()).filter(|i| alive[*i]).collect();
     for number in order {
-        let Some(entry) = usize::try_from(*number).ok().and_then(|slot| table.get_mut(slot)) else {
+        let Some(entry) = usize::try_from(*number).ok().and_then(|bucket| table.get_mut(bucket))
+        else {
             continue;
         };
         if entry.is_none() {
@@ -134,7 +135,7 @@ mod tests {
         weights.iter().map(member).collect()
     }
 
-    /// Given weights 1:2:3, when all live, then each has its share to one slot.
+    /// Given weights 1:2:3, when all live, then each has its share to one bucket.
     #[test]
     fn shares_are_exact() {
         let table = fill(&members(&[("a", 1, true), ("b", 2, true), ("c", 3, true)]), 256);
@@ -143,36 +144,36 @@ mod tests {
         assert_eq!((count(0), count(1), count(2)), (43, 85, 128));
     }
 
-    /// Given any number of uplinks, then the slots are a power of two and as many as wanted, up to
+    /// Given any number of uplinks, then the buckets are a power of two and as many as wanted, up to
     /// half of what the map holds; the most uplinks that there can be still share evenly.
     #[test]
-    fn slots_for_any_number_of_uplinks() {
-        let counts = [0, 1, 2, 3, 8, 32, 33, 126, usize::MAX].map(slot_count);
+    fn buckets_for_any_number_of_uplinks() {
+        let counts = [0, 1, 2, 3, 8, 32, 33, 126, usize::MAX].map(bucket_count);
         assert_eq!(counts, [64, 64, 128, 256, 512, 2048, 2048, 2048, 2048]);
         let names: Vec<alloc::string::String> = (0..126).map(|i| alloc::format!("{i}")).collect();
         let all: Vec<_> = names.iter().map(|name| (name.as_str(), 1, true)).collect();
-        let table = fill(&members(&all), slot_count(126));
+        let table = fill(&members(&all), bucket_count(126));
         assert!((0..126).all(|i| matches!(table.iter().filter(|s| **s == i).count(), 16 | 17)));
     }
 
-    /// Given a weight that rounds to less than one slot, then it has one, and no slot is added.
+    /// Given a weight that rounds to less than one bucket, then it has one, and no bucket is added.
     #[test]
-    fn the_smallest_weight_has_a_slot() {
+    fn the_smallest_weight_has_a_bucket() {
         for all in [
             members(&[("a", 255, true), ("b", 1, true)]),
             members(&[("a", 1, true), ("b", 255, true), ("c", 255, true)]),
         ] {
-            let table = fill(&all, slot_count(all.len()));
-            assert_eq!(table.len() as u32, slot_count(all.len()));
+            let table = fill(&all, bucket_count(all.len()));
+            assert_eq!(table.len() as u32, bucket_count(all.len()));
             for (i, member) in all.iter().enumerate().filter(|(_, m)| m.weight == 1) {
                 assert_eq!(table.iter().filter(|s| **s == i).count(), 1, "{}", member.name);
             }
         }
     }
 
-    /// Given any one death, then only the dead uplink's slots move, and shares stay exact.
+    /// Given any one death, then only the dead uplink's buckets move, and shares stay exact.
     #[test]
-    fn a_death_moves_only_its_own_slots() {
+    fn a_death_moves_only_its_own_buckets() {
         let names = ["fibre", "cable", "lte", "dsl"];
         let all: Vec<_> = names.iter().zip([3, 2, 1, 1]).map(|(n, w)| (*n, w, true)).collect();
         let before = fill(&members(&all), 256);
@@ -180,11 +181,11 @@ mod tests {
             let mut some = all.clone();
             some[dead].2 = false;
             let after = fill(&members(&some), 256);
-            for (slot, owner) in before.iter().enumerate() {
+            for (bucket, owner) in before.iter().enumerate() {
                 if *owner == dead {
-                    assert_ne!(after[slot], dead);
+                    assert_ne!(after[bucket], dead);
                 } else {
-                    assert_eq!(after[slot], *owner, "slot {slot}");
+                    assert_eq!(after[bucket], *owner, "slot {bucket}");
                 }
             }
             let living: usize = some.iter().filter(|m| m.2).map(|m| usize::from(m.1)).sum();
@@ -195,7 +196,7 @@ mod tests {
         }
     }
 
-    /// Given another order of the file, then the same uplink has the same slots.
+    /// Given another order of the file, then the same uplink has the same buckets.
     #[test]
     fn order_of_the_file_does_not_matter() {
         let one = members(&[("a", 1, true), ("b", 2, true), ("c", 3, false)]);
@@ -208,10 +209,10 @@ mod tests {
 
     /// Given connections in turn, then no uplink waits long for its next one.
     #[test]
-    fn the_slots_of_an_uplink_are_spread() {
+    fn the_buckets_of_an_uplink_are_spread() {
         let table = fill(&members(&[("a", 3, true), ("b", 2, true), ("c", 1, true)]), 256);
         for (uplink, weight) in [(0, 3), (1, 2), (2, 1)] {
-            let at: Vec<usize> = (0..256).filter(|slot| table[*slot] == uplink).collect();
+            let at: Vec<usize> = (0..256).filter(|bucket| table[*bucket] == uplink).collect();
             let gap = at.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
             assert!(gap <= 60 / weight, "{uplink}: {gap}");
         }

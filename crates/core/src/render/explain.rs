@@ -12,7 +12,7 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
     Some(match key {
         Key::Guard => "forwards nothing from boot to the first verified state",
         Key::Firewall => "marks, translation, port forwards and filter; its chains are below",
-        Key::Slots => {
+        Key::Buckets => {
             "which uplink each share of the new connections takes; a failover changes its elements"
         }
         Key::Address { ifname, prefix }
@@ -249,7 +249,7 @@ fn named_chain(name: &str) -> Option<&'static str> {
 /// What `rail stop --withdraw` does to an object of this kind.
 pub const fn at_withdrawal(key: &Key) -> &'static str {
     match key {
-        Key::Guard | Key::Firewall | Key::Slots => {
+        Key::Guard | Key::Firewall | Key::Buckets => {
             "removed with the whole table; if others have put rules into it, ours alone"
         }
         Key::Address { .. } => "removed, if rail added it; one that was there before stays",

@@ -66,10 +66,10 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
     if config.firewall.mode != FirewallMode::External {
         state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
-        let mut elements = slots(config, facts);
+        let mut elements = buckets(config, facts);
         elements.extend(firewall::elements(config, facts));
         elements.extend(shared::elements(config, facts));
-        state.insert(Key::Slots, Resource::Slots(elements));
+        state.insert(Key::Buckets, Resource::Buckets(elements));
     }
     for (uplink, fact) in pairs() {
         for prefix in addresses(uplink, fact) {
@@ -169,17 +169,17 @@ fn spare_default(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> 
     (is_carrying && shared::has_other_device(config, uplink)).then(|| default_by(uplink))
 }
 
-/// The number of slots: it depends on the configuration alone.
-pub fn slot_count(config: &Config) -> u32 {
+/// The number of buckets: it depends on the configuration alone.
+pub fn bucket_count(config: &Config) -> u32 {
     let balanced = |u: &&UplinkConfig| u.enabled && u.tier != Tier::Inbound;
-    balance::slot_count(config.uplinks.iter().filter(balanced).count())
+    balance::bucket_count(config.uplinks.iter().filter(balanced).count())
 }
 
-/// The slot map: slot number to mark.
+/// The bucket map: bucket number to mark.
 ///
 /// All members of the tier take part in the placing, dead ones too, so that the
-/// living keep their slots.
-fn slots(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
+/// living keep their buckets.
+fn buckets(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
     let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
     let Some(tier) = pairs().filter(|(_, f)| f.active).map(|(u, _)| u.tier).min() else {
         return BTreeMap::new();
@@ -188,20 +188,20 @@ fn slots(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
         .filter(|(u, _)| u.tier == tier)
         .map(|(u, f)| (Member { name: &u.name, weight: u.weight, usable: f.active }, f.id))
         .unzip();
-    let table = balance::fill(&members, slot_count(config));
-    (0..).zip(table).map(|(slot, member)| (slot, mark(config, ids[member]))).collect()
+    let table = balance::fill(&members, bucket_count(config));
+    (0..).zip(table).map(|(bucket, member)| (bucket, mark(config, ids[member]))).collect()
 }
 
-/// The share of each uplink in this map of slots, in the order of the configuration; without one, in
+/// The share of each uplink in this map of buckets, in the order of the configuration; without one, in
 /// that which is wanted by these facts.
 pub fn shares(config: &Config, facts: &Facts, map: Option<&BTreeMap<u32, u32>>) -> Vec<f64> {
-    let made = map.map_or_else(|| slots(config, facts), |_| BTreeMap::new());
-    // Behind the slots stand elements of another kind.
-    let slots = map.unwrap_or(&made).range(..NFT_ELEMENTS);
-    let total = slots.clone().count().max(1);
+    let made = map.map_or_else(|| buckets(config, facts), |_| BTreeMap::new());
+    // Behind the buckets stand elements of another kind.
+    let buckets = map.unwrap_or(&made).range(..NFT_ELEMENTS);
+    let total = buckets.clone().count().max(1);
     let share = |fact: &UplinkFacts| {
         let mine = mark(config, fact.id);
-        let count = slots.clone().filter(|(_, m)| **m == mine).count();
+        let count = buckets.clone().filter(|(_, m)| **m == mine).count();
         ratio(count, total)
     };
     facts.uplinks.iter().map(share).collect()

@@ -125,7 +125,7 @@ fn wanted(
 const MULTIPATH_HASH: &str = "net/ipv4/fib_multipath_hash_policy";
 
 /// Connections to one server spread by port (1), not by the addresses alone (0): the router's own,
-/// and all of them where no slots share them.
+/// and all of them where no buckets share them.
 fn multipath_hash(config: &Config) -> &'static str {
     let by_address = config.balance == BalanceBy::ClientServer;
     if by_address && config.firewall.mode == FirewallMode::External { "0" } else { "1" }

@@ -3,7 +3,7 @@
 //! * **One interface, several uplinks.** What arrives belongs to the uplink whose address was asked
 //!   for; what asks for none of them (a network routed to us) to the uplink whose gateway sent it,
 //!   by its hardware address, else to the first. What leaves belongs to the uplink whose gateway is
-//!   the next hop, not to the slot: the router's own packets have none.
+//!   the next hop, not to the bucket: the router's own packets have none.
 //! * **One subnet, several interfaces.** Each interface answers ARP for its own address only.
 //! * **One address on several interfaces** ("twins": two USB sticks of one make). Arrivals are
 //!   told by interface. A source address says nothing here, so twins have no rule by source: the
@@ -171,7 +171,7 @@ fn twins<'a, T>(
     groups
 }
 
-/// The element of the slot map for each address of several lines: the line that the router's own
+/// The element of the bucket map for each address of several lines: the line that the router's own
 /// new connections from that address take, an active one before a standby.
 pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
     let pairs: Vec<_> = config.uplinks.iter().zip(&facts.uplinks).collect();

@@ -104,10 +104,10 @@ fn text(state: &State) -> String {
                 }
             }
             Resource::Route(route) => writeln!(text, "{key}: {route}").unwrap(),
-            Resource::Slots(slots) => {
+            Resource::Buckets(buckets) => {
                 let mut count = BTreeMap::<u32, usize>::new();
-                slots.values().for_each(|mark| *count.entry(*mark).or_default() += 1);
-                writeln!(text, "{key}: {count:x?} of {}", slots.len()).unwrap();
+                buckets.values().for_each(|mark| *count.entry(*mark).or_default() += 1);
+                writeln!(text, "{key}: {count:x?} of {}", buckets.len()).unwrap();
             }
             Resource::Sysctl(value) => writeln!(text, "{key} = {value}").unwrap(),
             Resource::Guard | Resource::Address | Resource::Rule => {
@@ -424,7 +424,7 @@ fn a_death_among_lines_with_something_in_common_changes_no_rule() {
         let differ: Vec<&Key> =
             before.iter().filter(|(k, v)| after.get(k) != Some(v)).map(|(k, _)| k).collect();
         let moves = |k: &&Key| matches!(k, Key::Route(route) if route.table == 20000);
-        assert!(differ.iter().all(|k| **k == Key::Slots || moves(k)), "{what}: {differ:?}");
+        assert!(differ.iter().all(|k| **k == Key::Buckets || moves(k)), "{what}: {differ:?}");
         let elements = |facts: &Facts| shared::elements(&config, facts);
         let by_device = |state: &State| state.get(&default_key(20000, 1)).cloned();
         if what == "twins" {
@@ -474,14 +474,14 @@ fn a_line_without_translation_keeps_its_pin_on_a_common_port() {
 }
 
 /// Given no uplink that carries anything and `no_uplink = "unreachable"`, then the shared
-/// default says so and the slots are empty.
+/// default says so and the buckets are empty.
 #[test]
 fn nobody_carries() {
     let mut config = config(&[(1, Tier::Number(1))]);
     config.router.no_uplink = NoUplink::Unreachable;
     let state = render(&config, &facts(&config, &[]));
     assert_eq!(state[&default_key(20000, 0)].clone(), Resource::Route(RouteValue::Unreachable));
-    assert_eq!(state[&Key::Slots], Resource::Slots(BTreeMap::new()));
+    assert_eq!(state[&Key::Buckets], Resource::Buckets(BTreeMap::new()));
     assert!(default_key(20000, 0).to_string().contains("default table 20000"));
 }
 

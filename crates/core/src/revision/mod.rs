@@ -209,7 +209,7 @@ impl History {
 
 /// What is due.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Deed {
+pub enum Due {
     /// Nobody confirmed: this comes back.
     TakeBack(Box<Version>),
     /// Read the configuration file again.
@@ -271,20 +271,20 @@ impl Revisions {
     }
 
     /// What is due now; each is told once, and again after its time.
-    pub fn due(&mut self, now: Instant) -> Vec<Deed> {
+    pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut deeds = Vec::new();
         if !self.is_held && self.trial.as_ref().is_some_and(|(trial, _)| trial.until <= now) {
-            deeds.push(Deed::TakeBack(Box::new(self.take_back(now))));
+            deeds.push(Due::TakeBack(Box::new(self.take_back(now))));
         }
         let is_on_trial = self.trial.is_some();
         if let Some(lapse) = self.lapse.as_mut().filter(|lapse| lapse.look_at <= now) {
             lapse.look_at = now + LOOK_EVERY;
             // What is tried is not taken away by a file.
-            deeds.extend((!is_on_trial).then_some(Deed::Look));
+            deeds.extend((!is_on_trial).then_some(Due::Look));
         }
         if self.keep_at.is_some_and(|at| at <= now) {
             self.keep_at = Some(now + KEEP_AGAIN);
-            deeds.push(Deed::Keep);
+            deeds.push(Due::Keep);
         }
         deeds
     }

@@ -34,7 +34,7 @@ fn running(problem: Option<&str>) -> Revisions {
     let problem = problem.map(ToString::to_string);
     let mut all =
         Revisions::begin(at(10), version("old"), origin("start"), History::default(), problem);
-    assert_eq!(all.due(at(10)), [Deed::Keep]);
+    assert_eq!(all.due(at(10)), [Due::Keep]);
     all.kept(at(10), true);
     all
 }
@@ -148,17 +148,17 @@ fn a_trial_ends_at_its_time() {
     assert_eq!((all.running().text.as_str(), all.deadline()), ("new", Some(at(70))));
     assert_eq!(all.status(at(30)).trial, Some(TrialStatus { left_s: 40 }));
     assert_eq!(all.due(at(69)), []);
-    assert_eq!(all.due(at(70)), [Deed::TakeBack(Box::new(version("old"))), Deed::Keep]);
+    assert_eq!(all.due(at(70)), [Due::TakeBack(Box::new(version("old"))), Due::Keep]);
     assert_eq!((all.running().text.as_str(), all.on_trial()), ("old", None));
     all.kept(at(71), false);
     assert_eq!(all.deadline(), Some(at(71) + KEEP_AGAIN));
-    assert_eq!(all.due(at(71) + KEEP_AGAIN), [Deed::Keep]);
+    assert_eq!(all.due(at(71) + KEEP_AGAIN), [Due::Keep]);
     all.kept(at(102), true);
     assert_eq!((all.deadline(), all.history().entries.len()), (None, 1));
 
     all.tried(trial("new", 170), version("new"));
     all.taken(at(120), version("new"), origin("apply"));
-    assert_eq!(all.due(at(200)), [Deed::Keep]);
+    assert_eq!(all.due(at(200)), [Due::Keep]);
     assert_eq!(all.running().text, "new");
     assert_eq!(all.history().entries.len(), 2);
     assert_eq!(all.history().back(1).unwrap().text, "old");
@@ -171,7 +171,7 @@ fn a_mended_file_is_taken_when_it_is_whole() {
     let mut all = running(Some("line 3"));
     assert_eq!(all.status(at(11)).problem.as_deref(), Some("line 3"));
     assert_eq!(all.status(at(11)).source, Source::LastGood);
-    assert_eq!(all.due(at(10) + LOOK_EVERY), [Deed::Look]);
+    assert_eq!(all.due(at(10) + LOOK_EVERY), [Due::Look]);
     assert_eq!(all.looked(Err("line 4".into())), None);
     assert_eq!(all.status(at(11)).problem.as_deref(), Some("line 4"));
     assert_eq!(all.looked(Ok(version("half"))), None);
@@ -181,7 +181,7 @@ fn a_mended_file_is_taken_when_it_is_whole() {
     let taken = all.looked(Ok(version("whole"))).unwrap();
     all.taken(at(20), taken, origin("start"));
     assert_eq!(all.status(at(20)).source, Source::File);
-    assert_eq!(all.due(at(500)), [Deed::Keep]);
+    assert_eq!(all.due(at(500)), [Due::Keep]);
     // Nobody waits for the file any more.
     assert_eq!(all.looked(Ok(version("whole"))), None);
 }

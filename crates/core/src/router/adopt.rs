@@ -6,7 +6,7 @@ use crate::check::{Cause, Line, Verdict};
 use crate::config::{CheckConfig, Config, FirewallMode};
 use crate::facts::UplinkFacts;
 use crate::net::{Family, Prefix, UplinkId};
-use crate::random::Key;
+use crate::random::Secret;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{NFT_ELEMENTS, Nexthop, RouteKey, RouteValue};
@@ -79,9 +79,9 @@ impl Router {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         if self.config.firewall.mode != FirewallMode::External {
             let table = self.observed.firewall.as_ref();
-            let buckets = table.and_then(|table| table.slots.as_ref()).into_iter().flatten();
+            let buckets = table.and_then(|table| table.buckets.as_ref()).into_iter().flatten();
             let mark = render::mark(&self.config, fact.id);
-            return buckets.into_iter().any(|(slot, of)| *slot < NFT_ELEMENTS && *of == mark);
+            return buckets.into_iter().any(|(bucket, of)| *bucket < NFT_ELEMENTS && *of == mark);
         }
         let table = self.config.ranges.tables.0;
         let prefix = Prefix::default_route(Family::V4);
@@ -127,13 +127,13 @@ impl Router {
     }
 
     /// The key of a line, and the prefix of the identifiers of all.
-    fn line_key(&self, id: UplinkId, now: Instant) -> (Key, u16) {
+    fn line_key(&self, id: UplinkId, now: Instant) -> (Secret, u16) {
         let word = |n| self.key.hash(&[u64::from(id.0), now.as_nanos(), n]).to_le_bytes();
         let mut seed = [0; 16];
         let (low, high) = seed.split_at_mut(8);
         low.copy_from_slice(&word(0));
         high.copy_from_slice(&word(1));
         let prefix = u16::try_from(self.key.hash(&[]) & 0xffff).unwrap_or(0);
-        (Key::new(seed), prefix)
+        (Secret::new(seed), prefix)
     }
 }

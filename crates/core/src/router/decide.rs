@@ -1,6 +1,6 @@
 //! Probes, verdicts, and who carries new connections.
 
-use super::void::Deletion;
+use super::stale::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
 use crate::config::{StrayCause, Tier};
@@ -211,7 +211,7 @@ impl Router {
         book.transitions += 1;
         let uplink = self.config.uplinks[index].name.clone();
         let text = if cause.is_empty() { to.to_string() } else { format!("{to}: {cause}") };
-        self.note_deed(now, index, format!("became {text}"));
+        self.note_history(now, index, format!("became {text}"));
         self.saved.verdicts.insert(uplink.clone(), to);
         self.save_due = true;
         out.push(Output::Notice(Notice::Health { uplink, from, to, cause }));
@@ -227,7 +227,7 @@ impl Router {
             self.refused.retain(|(_, refused)| !is_it(refused));
             // A large table takes a while: without this its new connections would be deleted.
             if self.asked.iter().any(is_it) {
-                out.push(Output::Spare(id));
+                out.push(Output::CancelPurge(id));
             }
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
             let purge = settle::purge(&self.config, &self.observed, id);
@@ -262,7 +262,7 @@ impl Router {
             return;
         }
         self.books[index].cause.clone_from(&cause);
-        self.note_deed(now, index, format!("is {health}: {cause}"));
+        self.note_history(now, index, format!("is {health}: {cause}"));
         let uplink = self.config.uplinks[index].name.clone();
         out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
     }
@@ -370,7 +370,7 @@ impl Router {
             let from = core::mem::replace(&mut self.books[index].role, role);
             if from != role {
                 let uplink = self.config.uplinks[index].name.clone();
-                self.note_deed(now, index, format!("role is now {}", role.as_str()));
+                self.note_history(now, index, format!("role is now {}", role.as_str()));
                 out.push(Output::Notice(Notice::Role { uplink, from, to: role }));
             }
         }

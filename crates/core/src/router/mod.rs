@@ -15,8 +15,8 @@ mod packets;
 mod reload;
 mod report;
 mod settle;
+mod stale;
 mod stray;
-mod void;
 mod watch;
 mod way;
 
@@ -30,12 +30,12 @@ use crate::io::Input;
 use crate::io::{Output, ProbeSocket, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::random::Key as RandomKey;
+use crate::random::Secret;
 use crate::reconcile::{DUMPED, Doubts, Engine};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{Key, Observed, Plan, Resource, Rule, Scope, State, Watch, describe};
-use crate::status::{Conflict, Counters, Deed, Role};
+use crate::status::{Conflict, Counters, HistoryEntry, Role};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::collections::btree_map::Entry;
@@ -64,7 +64,7 @@ struct Book {
     since: Instant,
     cause: String,
     role: Role,
-    history: VecDeque<Deed>,
+    history: VecDeque<HistoryEntry>,
     transitions: u64,
     /// People know its health from this process.
     is_told: bool,
@@ -81,7 +81,7 @@ pub struct Router {
     /// As it is meant now: with what was said of uplinks by command.
     config: Config,
     saved: Saved,
-    key: RandomKey,
+    key: Secret,
     started: Instant,
     lines: Vec<Line>,
     books: Vec<Book>,
@@ -118,9 +118,9 @@ pub struct Router {
     pending_purges: BTreeMap<UplinkId, settle::Pending>,
     sweeps: Vec<(Instant, Purge)>,
     /// Deletions that were not answered yet.
-    asked: Vec<void::Deletion>,
+    asked: Vec<stale::Deletion>,
     /// Deletions that the kernel refused, and when they are asked for again.
-    refused: Vec<(Instant, void::Deletion)>,
+    refused: Vec<(Instant, stale::Deletion)>,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.
     cascade: Option<(Vec<bool>, Instant)>,
@@ -163,7 +163,7 @@ impl Router {
         let saved = adopt::prepare(saved, boot_id, &file);
         let config = overrides::effective(&file, &saved.overrides);
         let mut router = Self {
-            key: RandomKey::new(seed),
+            key: Secret::new(seed),
             started: Instant::ZERO,
             lines: Vec::new(),
             books: Vec::new(),
@@ -483,13 +483,13 @@ impl Router {
         out.push(Output::Save { saved: Box::new(self.saved.clone()), durable });
     }
 
-    fn note_deed(&mut self, now: Instant, index: usize, text: String) {
+    fn note_history(&mut self, now: Instant, index: usize, text: String) {
         let at_ms = now.as_nanos() / 1_000_000;
         let history = &mut self.books[index].history;
         while history.len() >= HISTORY {
             history.pop_front();
         }
-        history.push_back(Deed { at_ms, text });
+        history.push_back(HistoryEntry { at_ms, text });
     }
 }
 

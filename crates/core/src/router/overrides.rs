@@ -114,7 +114,7 @@ impl Router {
         let config = self.meant(&self.file);
         self.take_config(now, config, out);
         if let Some(index) = self.config.uplinks.iter().position(|u| u.name == uplink) {
-            self.note_deed(now, index, text);
+            self.note_history(now, index, text);
         }
     }
 

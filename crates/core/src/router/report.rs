@@ -32,12 +32,12 @@ impl Router {
         let is_known = |(known, _): &&(Facts, Arc<State>)| *known == facts;
         let rendered = self.rendered.as_ref().filter(is_known).map(|(_, state)| &**state);
         // What the kernel has, where the wanted map waits or is refused.
-        let there = self.observed.firewall.as_ref().and_then(|table| table.slots.as_ref());
-        let wanted = rendered.and_then(|state| match state.get(&Key::Slots) {
-            Some(Resource::Slots(map)) => Some(map),
+        let there = self.observed.firewall.as_ref().and_then(|table| table.buckets.as_ref());
+        let wanted = rendered.and_then(|state| match state.get(&Key::Buckets) {
+            Some(Resource::Buckets(map)) => Some(map),
             _ => None,
         });
-        let map = there.filter(|_| self.engine.is_held(&Key::Slots)).or(wanted);
+        let map = there.filter(|_| self.engine.is_held(&Key::Buckets)).or(wanted);
         let shares = render::shares(&self.config, &self.facts, map);
         Status {
             router: self.config.router.name.clone(),

@@ -116,7 +116,7 @@ impl Router {
         self.dirty = true;
     }
 
-    /// Once routes and slots are verified: tells of the switch, deletes what can move, sweeps later.
+    /// Once routes and buckets are verified: tells of the switch, deletes what can move, sweeps later.
     pub(super) fn after_settling(&mut self, now: Instant, out: &mut Vec<Output>) {
         if self.withdrawing {
             self.finish_withdrawal(out);
@@ -124,7 +124,7 @@ impl Router {
         }
         self.verify_first_state(out);
         self.forget_given_back(out);
-        self.delete_void(out);
+        self.delete_stale(out);
         self.ask_again(now, out);
         self.forget_old_tables(out);
         let (due, later): (Vec<_>, Vec<_>) =
@@ -249,7 +249,7 @@ impl Router {
         // What is copied from somebody else's rule protects nothing.
         let copies = self.facts.copies.clone();
         let protects = |key: &Key| match key {
-            Key::Firewall | Key::Slots => true,
+            Key::Firewall | Key::Buckets => true,
             Key::Rule(rule) => !copies.contains(rule),
             _ => false,
         };
@@ -300,13 +300,13 @@ impl Router {
         all.all(|(key, value)| self.engine.is_in_place(key, value))
     }
 
-    /// The slot map and the shared default are as desired, or the map at least without the slots of
+    /// The bucket map and the shared default are as desired, or the map at least without the buckets of
     /// uplinks that are to have none: those wait for no rules.
     fn balance_is_in_place(&mut self) -> bool {
         let (shared, spares) = (self.config.ranges.tables.0, render::SPARE_METRICS);
         let has_left = self.engine.has_left();
         self.are_in_place(|key| match key {
-            Key::Slots => !has_left,
+            Key::Buckets => !has_left,
             // A spare carries nothing, and one that is refused holds nothing up.
             Key::Route(route) => {
                 route.table == shared

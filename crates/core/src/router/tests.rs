@@ -278,10 +278,10 @@ fn a_line_with_another_address_loses_its_old_connections() {
     config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config.clone())), &mut out);
-    assert_eq!(router.saved.void.len(), 2);
+    assert_eq!(router.saved.stale.len(), 2);
     kernel.settle(&mut router, now, out);
     assert_eq!(exact(&kernel), [(1, Which::From(old)), (1, Which::At(old))]);
-    assert!(router.saved.void.is_empty() && router.asked.is_empty());
+    assert!(router.saved.stale.is_empty() && router.asked.is_empty());
     let mut out = Vec::new();
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
     kernel.settle(&mut router, now, out);

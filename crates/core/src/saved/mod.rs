@@ -47,10 +47,12 @@ pub struct Saved {
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.
-    pub imprints: BTreeMap<String, Imprint>,
+    #[serde(rename = "imprints")]
+    pub bindings: BTreeMap<String, NatBinding>,
     /// Connections that lead nowhere since an uplink became another one, until they are deleted:
     /// the process that took the configuration may die before.
-    pub void: Vec<Void>,
+    #[serde(rename = "void")]
+    pub stale: Vec<Stale>,
     /// First and last of our routing tables.
     pub tables: Option<(u32, u32)>,
     /// Ranges of tables that were ours before, until nothing of ours is left in them.
@@ -76,23 +78,23 @@ impl Saved {
     /// Numbers the uplinks of a configuration, and notes which connections lead nowhere under it.
     pub fn take(&mut self, config: &Config) {
         self.number(config);
-        let print = |u: &UplinkConfig| {
-            self.ids.get(&u.name).map(|id| (u.name.clone(), Imprint::of(config, u, *id)))
+        let binding = |u: &UplinkConfig| {
+            self.ids.get(&u.name).map(|id| (u.name.clone(), NatBinding::of(config, u, *id)))
         };
-        let new = config.uplinks.iter().filter_map(print).collect();
-        let old = core::mem::replace(&mut self.imprints, new);
-        let gone = old.iter().filter(|(name, _)| !self.imprints.contains_key(*name));
-        self.leaving.extend(gone.map(|(_, print)| print.uplink));
-        self.leaving.retain(|id| self.imprints.values().all(|print| print.uplink != *id));
+        let new = config.uplinks.iter().filter_map(binding).collect();
+        let old = core::mem::replace(&mut self.bindings, new);
+        let gone = old.iter().filter(|(name, _)| !self.bindings.contains_key(*name));
+        self.leaving.extend(gone.map(|(_, binding)| binding.uplink));
+        self.leaving.retain(|id| self.bindings.values().all(|binding| binding.uplink != *id));
         self.leaving.sort_unstable();
         self.leaving.dedup();
         for (name, old) in old {
-            self.void.extend(old.void_under(self.imprints.get(&name)));
+            self.stale.extend(old.stale_under(self.bindings.get(&name)));
         }
         // What came back in the meantime is good again.
-        self.void.retain(|void| !self.imprints.values().any(|print| print.explains(void)));
-        self.void.sort_by_key(|void| (void.uplink, void.mark));
-        self.void.dedup();
+        self.stale.retain(|stale| !self.bindings.values().any(|binding| binding.explains(stale)));
+        self.stale.sort_by_key(|stale| (stale.uplink, stale.mark));
+        self.stale.dedup();
         let tables = config.ranges.tables;
         let before = self.tables.replace(tables);
         self.old_tables.extend(before.filter(|before| *before != tables));
@@ -128,7 +130,7 @@ impl Saved {
 /// What an uplink leaves in the connection table of the kernel: by it the kernel treats a known
 /// connection for its whole life, whatever the rules say by then.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Imprint {
+pub struct NatBinding {
     /// The uplink.
     pub uplink: UplinkId,
     /// Connection mark.
@@ -146,7 +148,7 @@ pub struct Imprint {
 
 /// Connections to delete, however well the uplink of their number is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Void {
+pub struct Stale {
     /// The uplink they were made by; its number may have another owner by now.
     pub uplink: UplinkId,
     /// Connection mark.
@@ -157,7 +159,7 @@ pub struct Void {
     pub which: Which,
 }
 
-impl Imprint {
+impl NatBinding {
     fn of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Self {
         let address = uplink.address.address;
         let source = match uplink.nat {
@@ -172,7 +174,7 @@ impl Imprint {
 
     /// The connections that are lost when the uplink becomes this one, or goes. Interface and
     /// gateway are no matter: routes are looked up anew for every packet.
-    fn void_under(&self, new: Option<&Self>) -> impl Iterator<Item = Void> {
+    fn stale_under(&self, new: Option<&Self>) -> impl Iterator<Item = Stale> {
         // A narrower mask that still gives the number is as good; a wider one reads foreign bits.
         let new = new.filter(|new| new.mark == self.mark && new.mask & !self.mask == 0);
         let translated = match self.source {
@@ -191,19 +193,19 @@ impl Imprint {
         let further = further.flat_map(|own| [Which::At(*own), Which::From(*own)]);
         let Self { uplink, mark, mask, .. } = *self;
         let all = which.into_iter().flatten().chain(further);
-        all.map(move |which| Void { uplink, mark, mask, which })
+        all.map(move |which| Stale { uplink, mark, mask, which })
     }
 
     /// True if such connections are this uplink's as it is now.
-    fn explains(&self, void: &Void) -> bool {
-        (self.mark, self.mask) == (void.mark, void.mask)
-            && match void.which {
+    fn explains(&self, stale: &Stale) -> bool {
+        (self.mark, self.mask) == (stale.mark, stale.mask)
+            && match stale.which {
                 Which::From(source) => {
                     self.source == Some(source) || self.further.contains(&source)
                 }
                 Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
-                // Nothing void is.
+                // Nothing stale is.
                 Which::All => false,
             }
     }

@@ -1,4 +1,4 @@
-//! Numbers of uplinks, and what is void under a new configuration.
+//! Numbers of uplinks, and what is stale under a new configuration.
 
 use super::*;
 use crate::config::Tier;
@@ -9,15 +9,15 @@ fn three() -> Config {
     config(&[(1, Tier::Number(1)); 3])
 }
 
-/// The first configuration, then a change of it; what is void is left.
+/// The first configuration, then a change of it; what is stale is left.
 fn void_after(change: impl Fn(&mut Config)) -> Vec<(u8, u32, u32, Which)> {
     let (mut config, mut saved) = (three(), Saved::default());
     saved.take(&config);
     saved.take(&config);
-    assert_eq!(saved.void, []);
+    assert_eq!(saved.stale, []);
     change(&mut config);
     saved.take(&config);
-    saved.void.iter().map(|v| (v.uplink.0, v.mark >> 24, v.mask >> 24, v.which)).collect()
+    saved.stale.iter().map(|v| (v.uplink.0, v.mark >> 24, v.mask >> 24, v.which)).collect()
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -25,7 +25,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// Given an uplink of the same name with another address or translation, then what bears the old one
-/// is void, and nothing else; interface and gateway change nothing.
+/// is stale, and nothing else; interface and gateway change nothing.
 #[test]
 fn a_line_that_becomes_another_one_leaves_void_connections() {
     let old = ip("100.64.2.2");
@@ -42,7 +42,7 @@ fn a_line_that_becomes_another_one_leaves_void_connections() {
     assert_eq!(void_after(|c| drop(c.uplinks.remove(1))), moved);
 }
 
-/// Given an uplink that begins to translate, then what was not translated is void.
+/// Given an uplink that begins to translate, then what was not translated is stale.
 #[test]
 fn what_was_not_translated_is_void_when_it_should_be() {
     let (mut config, mut saved) = (three(), Saved::default());
@@ -50,15 +50,15 @@ fn what_was_not_translated_is_void_when_it_should_be() {
     saved.take(&config);
     config.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
     saved.take(&config);
-    let which: Vec<Which> = saved.void.iter().map(|v| v.which).collect();
+    let which: Vec<Which> = saved.stale.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::At(ip("100.64.1.2"))]);
     config.uplinks[0].nat = Nat::On;
     saved.take(&config);
-    assert!(saved.void.iter().any(|v| v.which == Which::Movable));
+    assert!(saved.stale.iter().any(|v| v.which == Which::Movable));
 }
 
-/// Given other bits for marks, then what has the old ones is void, with the old mask; fewer
-/// bits that hold the same numbers at the same place make nothing void.
+/// Given other bits for marks, then what has the old ones is stale, with the old mask; fewer
+/// bits that hold the same numbers at the same place make nothing stale.
 #[test]
 fn other_marks_leave_void_connections() {
     let all = void_after(|c| c.ranges.mark_mask = 0x00ff_0000);
@@ -78,7 +78,7 @@ fn what_came_back_is_not_void() {
     saved.take(&second);
     saved.take(&first);
     let new = ip("100.64.9.2");
-    let which: Vec<Which> = saved.void.iter().map(|v| v.which).collect();
+    let which: Vec<Which> = saved.stale.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::From(new), Which::At(new)]);
 }
 
@@ -96,11 +96,11 @@ fn numbers_stay_within_the_tables() {
     };
     assert_eq!(tables(&saved, &config), [1001, 1002, 1003]);
     // Mark and address are those of the uplink under its old name.
-    assert_eq!(saved.void, []);
+    assert_eq!(saved.stale, []);
 }
 
 /// Given numbers from a wider range, when it becomes narrow, then those beyond are given anew, and
-/// the connections of the old ones are void.
+/// the connections of the old ones are stale.
 #[test]
 fn numbers_beyond_the_range_are_given_anew() {
     let (config, mut saved) = (three(), Saved::default());
@@ -112,7 +112,7 @@ fn numbers_beyond_the_range_are_given_anew() {
     saved.take(&narrow);
     let ids: Vec<u8> = narrow.uplinks.iter().map(|u| saved.ids[&u.name].0).collect();
     assert_eq!(ids, [2, 1, 3]);
-    assert_eq!(saved.void.iter().map(|v| v.uplink.0).collect::<Vec<_>>(), [9, 9]);
+    assert_eq!(saved.stale.iter().map(|v| v.uplink.0).collect::<Vec<_>>(), [9, 9]);
     assert_eq!(narrow.ranges.highest_id(), 3);
     assert_eq!(crate::config::Ranges::default().highest_id(), 126);
 }

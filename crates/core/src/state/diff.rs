@@ -59,7 +59,7 @@ pub fn diff(desired: &State, observed: &Observed, memory: &Memory) -> (Plan, Vec
 pub fn describe(op: &Op) -> String {
     match op {
         Op::Nft(script) => alloc::format!("nft transaction of {} lines", script.lines().count()),
-        Op::Slots { del, add } => alloc::format!("{} buckets out, {} in", del.len(), add.len()),
+        Op::Buckets { del, add } => alloc::format!("{} buckets out, {} in", del.len(), add.len()),
         Op::AddAddress | Op::AddRule => "added".into(),
         Op::DelAddress | Op::DelRoute | Op::DelRule => "deleted".into(),
         Op::SetRoute { value, replace: false } => alloc::format!("created {value}"),
@@ -84,10 +84,10 @@ fn wanted(
         (Key::Firewall, Resource::Firewall(want)) => {
             firewall::script(want, observed.firewall.as_ref()).map(Op::Nft)
         }
-        (Key::Slots, Resource::Slots(want)) => {
-            let have = observed.firewall.as_ref().and_then(|f| f.slots.as_ref());
-            let (del, add) = firewall::slots_delta(want, have);
-            (!del.is_empty() || !add.is_empty()).then_some(Op::Slots { del, add })
+        (Key::Buckets, Resource::Buckets(want)) => {
+            let have = observed.firewall.as_ref().and_then(|f| f.buckets.as_ref());
+            let (del, add) = firewall::buckets_delta(want, have);
+            (!del.is_empty() || !add.is_empty()).then_some(Op::Buckets { del, add })
         }
         (Key::Address { ifname, prefix }, Resource::Address) => {
             (!observed.addresses.contains_key(&(*ifname, *prefix))).then_some(Op::AddAddress)

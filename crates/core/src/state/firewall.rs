@@ -7,7 +7,7 @@
 //! unless somebody hooked its chain elsewhere, which only a new chain can mend.
 
 use super::{
-    Base, Chain, ChainKind, Firewall, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, ObservedChain,
+    Base, Chain, ChainKind, Firewall, Hook, NFT_BUCKETS, NFT_GUARD, NFT_TABLE, ObservedChain,
     ObservedFirewall,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -37,13 +37,13 @@ pub fn script(desired: &Firewall, observed: Option<&ObservedFirewall>) -> Option
         // Without flags it wakes a table that is there.
         line(&mut text, format_args!("add table inet {NFT_TABLE}"));
     }
-    if have.slots.is_none() {
+    if have.buckets.is_none() {
         // The type of the key is the same for every way to compute it and every modulus. With a
         // size it is a plain hash table: the fastest to ask, and never half-way through growing.
         line(
             &mut text,
             format_args!(
-                "add map inet {NFT_TABLE} {NFT_SLOTS} {{ typeof numgen inc mod 65536 : meta mark; size 4096; }}"
+                "add map inet {NFT_TABLE} {NFT_BUCKETS} {{ typeof numgen inc mod 65536 : meta mark; size 4096; }}"
             ),
         );
     }
@@ -120,20 +120,21 @@ pub fn has_ours(observed: &ObservedFirewall) -> bool {
     rules.clone().any(|rule| rule.stamp.is_some()) || rules.next().is_none()
 }
 
-/// An element of the slot map: slot and mark.
-pub type Slot = (u32, u32);
+/// An element of the bucket map: bucket and mark.
+pub type Bucket = (u32, u32);
 
 /// Elements to remove and to add.
-pub fn slots_delta(
+pub fn buckets_delta(
     desired: &BTreeMap<u32, u32>,
     observed: Option<&BTreeMap<u32, u32>>,
-) -> (Vec<Slot>, Vec<Slot>) {
+) -> (Vec<Bucket>, Vec<Bucket>) {
     let empty = BTreeMap::new();
     let have = observed.unwrap_or(&empty);
     if have == desired {
         return (Vec::new(), Vec::new());
     }
-    let missing = |from: &BTreeMap<u32, u32>, slot: &u32, mark: &u32| from.get(slot) != Some(mark);
+    let missing =
+        |from: &BTreeMap<u32, u32>, bucket: &u32, mark: &u32| from.get(bucket) != Some(mark);
     let pairs = |map: &BTreeMap<u32, u32>, other: &BTreeMap<u32, u32>| {
         map.iter().filter(|(s, m)| missing(other, s, m)).map(|(s, m)| (*s, *m)).collect()
     };
@@ -143,15 +144,15 @@ pub fn slots_delta(
 /// The same as lines of a transaction. The kernel deletes an element by its key and does not look at
 /// the value, but it refuses to add one that is there with another value. So each element to remove
 /// is added first: the transaction fails if the map changed since it was made.
-pub fn slots_script(del: &[Slot], add: &[Slot]) -> String {
+pub fn buckets_script(del: &[Bucket], add: &[Bucket]) -> String {
     let mut text = String::new();
-    for (verb, slots) in [("add", del), ("delete", del), ("add", add)] {
+    for (verb, buckets) in [("add", del), ("delete", del), ("add", add)] {
         let elements: Vec<String> =
-            slots.iter().map(|(slot, mark)| format!("{slot} : {mark:#010x}")).collect();
+            buckets.iter().map(|(bucket, mark)| format!("{bucket} : {mark:#010x}")).collect();
         if !elements.is_empty() {
             let elements = elements.join(", ");
             let words =
-                format_args!("{verb} element inet {NFT_TABLE} {NFT_SLOTS} {{ {elements} }}");
+                format_args!("{verb} element inet {NFT_TABLE} {NFT_BUCKETS} {{ {elements} }}");
             line(&mut text, words);
         }
     }

@@ -27,7 +27,7 @@ impl Scope {
     pub const ROUTES: Self = Self(4);
     /// Policy rules.
     pub const RULES: Self = Self(8);
-    /// Our nftables table: chains, rules and the slot map; and the boot guard.
+    /// Our nftables table: chains, rules and the bucket map; and the boot guard.
     pub const FIREWALL: Self = Self(16);
     /// The watched settings.
     pub const SYSCTLS: Self = Self(32);
@@ -229,8 +229,8 @@ pub struct ObservedRule {
 pub struct ObservedFirewall {
     /// Chains by name.
     pub chains: BTreeMap<String, ObservedChain>,
-    /// The slot map; `None` if it does not exist.
-    pub slots: Option<BTreeMap<u32, u32>>,
+    /// The bucket map; `None` if it does not exist.
+    pub buckets: Option<BTreeMap<u32, u32>>,
     /// Somebody switched the table off (`flags dormant`).
     pub dormant: bool,
 }

@@ -20,10 +20,10 @@ pub const NFT_TABLE: &str = "rail";
 /// Name of the table of the boot guard (family inet); see [`firewall::guard`](super::firewall::guard).
 pub const NFT_GUARD: &str = "rail_guard";
 
-/// Name of the slot map inside our nftables table.
-pub const NFT_SLOTS: &str = "slots";
+/// Name of the bucket map inside our nftables table.
+pub const NFT_BUCKETS: &str = "slots";
 
-/// Elements of that map from here on are no slots.
+/// Elements of that map from here on are no buckets.
 pub const NFT_ELEMENTS: u32 = 60_000;
 
 /// The setting that makes a router of the machine.
@@ -70,8 +70,8 @@ pub enum Key {
     Route(RouteKey),
     /// A policy rule; its selectors are its identity.
     Rule(Rule),
-    /// Elements of the slot map: which slot carries which mark.
-    Slots,
+    /// Elements of the bucket map: which bucket carries which mark.
+    Buckets,
     /// A kernel setting, by its path below `/proc/sys`, such as `net/ipv4/ip_forward`.
     Sysctl(String),
 }
@@ -89,8 +89,8 @@ pub enum Resource {
     Route(RouteValue),
     /// For [`Key::Rule`].
     Rule,
-    /// For [`Key::Slots`]: slot number to mark (already shifted into the mask).
-    Slots(BTreeMap<u32, u32>),
+    /// For [`Key::Buckets`]: bucket number to mark (already shifted into the mask).
+    Buckets(BTreeMap<u32, u32>),
     /// For [`Key::Sysctl`]: the text, without the line end.
     Sysctl(String),
 }
@@ -279,8 +279,8 @@ pub struct Step {
 pub enum Op {
     /// Run this text through `nft -f -` (one transaction).
     Nft(String),
-    /// Change elements of the slot map in one batch: first `del`, then `add`, as (slot, mark).
-    Slots {
+    /// Change elements of the bucket map in one batch: first `del`, then `add`, as (bucket, mark).
+    Buckets {
         /// Elements to remove.
         del: Vec<(u32, u32)>,
         /// Elements to add.
@@ -330,7 +330,7 @@ impl fmt::Display for Key {
             Self::Address { ifname, prefix } => write!(f, "address {prefix} dev {ifname}"),
             Self::Route(key) => write!(f, "route {key}"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
-            Self::Slots => write!(f, "nft map inet {NFT_TABLE} {NFT_SLOTS}"),
+            Self::Buckets => write!(f, "nft map inet {NFT_TABLE} {NFT_BUCKETS}"),
             Self::Sysctl(path) => write!(f, "sysctl {}", path.replace('/', ".")),
         }
     }

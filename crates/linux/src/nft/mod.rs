@@ -1,4 +1,4 @@
-//! Our nftables table: read back, slots changed in one batch, changes noticed.
+//! Our nftables table: read back, buckets changed in one batch, changes noticed.
 //!
 //! The request socket stays open: a transaction that deletes costs its sender
 //! milliseconds at `close`, and a failover cannot wait for that.
@@ -8,7 +8,7 @@ mod socket;
 use crate::author::Author;
 use crate::netlink::Counters;
 use rail_core::state::{
-    Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, ObservedChain, ObservedFirewall,
+    Base, ChainKind, Hook, NFT_BUCKETS, NFT_GUARD, NFT_TABLE, ObservedChain, ObservedFirewall,
     ObservedNftRule, OpError, Scope, firewall::STAMP_PREFIX,
 };
 use rail_wire::netlink::{self as wire};
@@ -131,7 +131,7 @@ impl Nft {
                 chain.rules.push(ObservedNftRule { handle: rule.handle, stamp });
             }
         }
-        Ok(Some(ObservedFirewall { chains, slots: self.slots(table)?, dormant }))
+        Ok(Some(ObservedFirewall { chains, buckets: self.buckets(table)?, dormant }))
     }
 
     /// How many packets the rules of a chain of our table have counted; `None` without the chain.
@@ -153,10 +153,10 @@ impl Nft {
         }
     }
 
-    fn slots(&mut self, table: &str) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
-        let dump = nft::dump_elements(table, NFT_SLOTS);
-        let found = self.socket.dump(&dump, BTreeMap::new, |slots, message| {
-            slots.extend(nft::elements(message));
+    fn buckets(&mut self, table: &str) -> Result<Option<BTreeMap<u32, u32>>, OpError> {
+        let dump = nft::dump_elements(table, NFT_BUCKETS);
+        let found = self.socket.dump(&dump, BTreeMap::new, |buckets, message| {
+            buckets.extend(nft::elements(message));
         });
         match found {
             Err(error) if error.errno == libc::ENOENT => Ok(None),
@@ -164,21 +164,24 @@ impl Nft {
         }
     }
 
-    /// Removes and adds elements of the slot map in one transaction, as (slot, mark). If the map
+    /// Removes and adds elements of the bucket map in one transaction, as (bucket, mark). If the map
     /// is not what the caller thought, what is there is read and the same end is reached from it.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn set_slots(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
+    pub fn set_buckets(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
         match self.change(del, add) {
             Err(error) if [libc::ENOENT, libc::EEXIST, libc::EBUSY].contains(&error.errno) => {
-                let have = self.slots(NFT_TABLE)?.ok_or(error)?;
-                let touched: BTreeSet<u32> = del.iter().chain(add).map(|(slot, _)| *slot).collect();
+                let have = self.buckets(NFT_TABLE)?.ok_or(error)?;
+                let touched: BTreeSet<u32> =
+                    del.iter().chain(add).map(|(bucket, _)| *bucket).collect();
                 let want: BTreeMap<u32, u32> = add.iter().copied().collect();
                 let del: Vec<_> = have
                     .iter()
-                    .filter(|(slot, mark)| touched.contains(slot) && want.get(slot) != Some(mark))
-                    .map(|(slot, mark)| (*slot, *mark))
+                    .filter(|(bucket, mark)| {
+                        touched.contains(bucket) && want.get(bucket) != Some(mark)
+                    })
+                    .map(|(bucket, mark)| (*bucket, *mark))
                     .collect();
                 self.change(&del, add)
             }
@@ -188,7 +191,7 @@ impl Nft {
 
     fn change(&mut self, del: &[(u32, u32)], add: &[(u32, u32)]) -> Result<(), OpError> {
         let first = self.socket.next_sequence();
-        let (bytes, acks) = nft::change_elements(first, NFT_TABLE, NFT_SLOTS, del, add);
+        let (bytes, acks) = nft::change_elements(first, NFT_TABLE, NFT_BUCKETS, del, add);
         for _ in 0..=acks {
             self.socket.next_sequence();
         }

@@ -100,7 +100,7 @@ impl Kernel {
     /// The kernel's refusal.
     pub fn apply(&mut self, key: &Key, op: &Op) -> Result<(), OpError> {
         match op {
-            Op::Slots { del, add } => self.nft.set_slots(del, add),
+            Op::Buckets { del, add } => self.nft.set_buckets(del, add),
             Op::SetSysctl(value) => match key {
                 Key::Sysctl(path) => sysctl::write(path, value),
                 _ => Err(mismatch()),

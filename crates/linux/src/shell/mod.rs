@@ -297,7 +297,7 @@ impl Shell {
                 self.workers.purge(purge);
                 self.record.at(Moment::During);
             }
-            Output::Spare(uplink) => self.workers.spare(uplink),
+            Output::CancelPurge(uplink) => self.workers.cancel_purge(uplink),
             Output::LinkUp(ifname) => self.set_link(ifname, true),
             Output::LinkDown(ifname) => self.set_link(ifname, false),
             Output::Save { saved, durable } => {

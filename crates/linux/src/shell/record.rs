@@ -92,7 +92,7 @@ fn crash_in(text: &str) -> Option<(Moment, u64)> {
 pub(super) fn word(op: &Op) -> &'static str {
     match op {
         Op::Nft(_) => "nft",
-        Op::Slots { .. } => "buckets",
+        Op::Buckets { .. } => "buckets",
         Op::AddAddress | Op::AddRule | Op::SetRoute { replace: false, .. } => "add",
         Op::SetRoute { replace: true, .. } => "replace",
         Op::DelAddress | Op::DelRoute | Op::DelRule => "delete",
@@ -114,7 +114,7 @@ mod tests {
         let value = RouteValue::Unreachable;
         for op in [
             Op::Nft(String::new()),
-            Op::Slots { del: Vec::new(), add: Vec::new() },
+            Op::Buckets { del: Vec::new(), add: Vec::new() },
             Op::AddRule,
             Op::SetRoute { value, replace: true },
             Op::DelRule,

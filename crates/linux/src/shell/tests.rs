@@ -370,7 +370,7 @@ fn a_line_that_returns_keeps_its_connections() {
                 Purge { uplink, mark, mask, which, keep_sources, keep_destinations, yields };
             bench.shell.perform(Output::Apply(vec![nft("table inet rail {\n}\n")]));
             bench.shell.perform(Output::Purge(purge));
-            bench.shell.perform(Output::Spare(uplink));
+            bench.shell.perform(Output::CancelPurge(uplink));
             bench.until_purged()
         };
         assert_eq!(delete(true), 0);

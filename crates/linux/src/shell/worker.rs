@@ -146,7 +146,7 @@ impl Workers {
     }
 
     /// Calls off what was handed in of connections that can move.
-    pub(super) fn spare(&mut self, uplink: UplinkId) {
+    pub(super) fn cancel_purge(&mut self, uplink: UplinkId) {
         if let Some(called_off) = self.called_off.remove(&uplink) {
             called_off.store(true, Ordering::Release);
         }

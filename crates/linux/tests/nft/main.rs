@@ -4,8 +4,8 @@
 //! network namespace of its own, which ends with its thread. Needs root.
 #![expect(clippy::unwrap_used, reason = "a test")]
 
+mod buckets;
 mod monitor;
-mod slots;
 mod tables;
 
 use rail_core::state::{
@@ -58,7 +58,7 @@ fn plain(name: &str, rules: &[&str]) -> Chain {
     Chain { name: name.into(), base: None, rules: rules.iter().map(|r| (*r).into()).collect() }
 }
 
-/// Every form of rule that the core renders, and every way to look a slot up.
+/// Every form of rule that the core renders, and every way to look a bucket up.
 fn desired() -> Firewall {
     let hash = "meta mark set jhash";
     let chains = vec![

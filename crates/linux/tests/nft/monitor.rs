@@ -1,6 +1,6 @@
 //! Notifications: others are heard, and only as the kernel tells it.
 
-use super::slots::set;
+use super::buckets::set;
 use super::*;
 
 fn heard(monitor: &mut Monitor) -> bool {

@@ -8,7 +8,7 @@ fn from_nothing_and_nothing_twice() {
         let mut kernel = Nft::open().unwrap();
         assert_eq!(kernel.observe().unwrap(), None);
         let made = mend(&mut kernel, &desired());
-        assert_eq!(made.slots, Some(BTreeMap::new()));
+        assert_eq!(made.buckets, Some(BTreeMap::new()));
         assert_eq!(made.chains.len(), desired().chains.len());
         // The oracle shows each handle with its stamp, in this order.
         let listed = nft("list table inet rail");

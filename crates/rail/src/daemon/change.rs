@@ -24,7 +24,7 @@ use super::keeper::{Bad, Done, Judged, Task};
 use super::pass::Daemon;
 use rail_core::Input;
 use rail_core::notice::{Notice, Severity};
-use rail_core::revision::{Deed, Origin, Trial, Version, cut, ssh_path};
+use rail_core::revision::{Due, Origin, Trial, Version, cut, ssh_path};
 use rail_core::time::{Duration, Instant};
 use rail_linux::clock;
 use serde::Serialize;
@@ -234,15 +234,15 @@ impl Daemon {
         }
         for deed in self.parts.revisions.due(clock::now()) {
             match deed {
-                Deed::TakeBack(version) => {
+                Due::TakeBack(version) => {
                     self.taken_back(&version, "nobody confirmed it in time");
                 }
-                Deed::Look if self.parts.keeper.is_idle() => {
+                Due::Look if self.parts.keeper.is_idle() => {
                     let task = Task::Read(self.options.config.clone());
                     self.parts.keeper.ask(task, Then::Look);
                 }
-                Deed::Look => {}
-                Deed::Keep => self.keep(None),
+                Due::Look => {}
+                Due::Keep => self.keep(None),
             }
         }
     }

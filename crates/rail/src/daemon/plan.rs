@@ -113,7 +113,7 @@ impl Before {
                 let gone = count("delete rule ") + count("delete chain ");
                 format!("~ {key}: {chains} chains and {rules} rules added, {gone} removed")
             }
-            Op::Slots { del, add } => format!("~ {key}: buckets {}", self.buckets(del, add)),
+            Op::Buckets { del, add } => format!("~ {key}: buckets {}", self.buckets(del, add)),
         }
     }
 
@@ -125,12 +125,12 @@ impl Before {
 
     /// `85 -> 43 for isp1, 43 -> 85 for isp2`.
     fn buckets(&self, del: &[(u32, u32)], add: &[(u32, u32)]) -> String {
-        let old = self.observed.firewall.as_ref().and_then(|f| f.slots.as_ref());
+        let old = self.observed.firewall.as_ref().and_then(|f| f.buckets.as_ref());
         let uplinks = self.config.uplinks.iter().zip(&self.ids);
         let counts = uplinks.filter_map(|(uplink, id)| {
             let mark = render::mark(&self.config, *id);
             let count = |list: &[(u32, u32)]| list.iter().filter(|(_, m)| *m == mark).count();
-            let before = old.map_or(0, |slots| slots.values().filter(|m| **m == mark).count());
+            let before = old.map_or(0, |buckets| buckets.values().filter(|m| **m == mark).count());
             let after = (before + count(add)).saturating_sub(count(del));
             (before != after).then(|| format!("{before} -> {after} for {}", uplink.name))
         });
@@ -153,9 +153,10 @@ fn details(op: &Op) -> Vec<String> {
         Op::Nft(text) => {
             text.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("    {l}")).collect()
         }
-        Op::Slots { del, add } => {
-            let gone = del.iter().map(|(slot, mark)| format!("    -{slot}:{mark:#010x}"));
-            gone.chain(add.iter().map(|(slot, mark)| format!("    +{slot}:{mark:#010x}"))).collect()
+        Op::Buckets { del, add } => {
+            let gone = del.iter().map(|(bucket, mark)| format!("    -{bucket}:{mark:#010x}"));
+            gone.chain(add.iter().map(|(bucket, mark)| format!("    +{bucket}:{mark:#010x}")))
+                .collect()
         }
         _ => Vec::new(),
     }

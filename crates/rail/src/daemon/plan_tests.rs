@@ -40,10 +40,11 @@ fn a_step_is_one_line_with_its_sign() {
 fn buckets_are_counted_by_uplink() {
     let mut before = before();
     let (one, two) = (0x0100_0000, 0x0200_0000);
-    let slots = [(0, one), (1, one), (2, two)].into_iter().collect();
-    before.observed.firewall = Some(ObservedFirewall { slots: Some(slots), ..Default::default() });
-    let op = Op::Slots { del: vec![(1, one)], add: vec![(1, two)] };
-    let line = before.line(&Step { key: Key::Slots, op: op.clone() });
+    let buckets = [(0, one), (1, one), (2, two)].into_iter().collect();
+    before.observed.firewall =
+        Some(ObservedFirewall { buckets: Some(buckets), ..Default::default() });
+    let op = Op::Buckets { del: vec![(1, one)], add: vec![(1, two)] };
+    let line = before.line(&Step { key: Key::Buckets, op: op.clone() });
     assert_eq!(line, "~ nft map inet rail slots: buckets 2 -> 1 for isp1, 1 -> 2 for isp2");
     assert_eq!(details(&op), ["    -1:0x01000000", "    +1:0x02000000"]);
 }

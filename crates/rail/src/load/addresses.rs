@@ -1,8 +1,8 @@
 //! Whether the further addresses of uplinks fit everything else.
 
-use super::judge::Parts;
 use super::reader::{At, Reader};
 use super::uplink::{Draft, edge};
+use super::validate::Parts;
 use super::{forward, network};
 use rail_core::config::{Forward, Nat, Network, UplinkConfig};
 use rail_core::net::Prefix;

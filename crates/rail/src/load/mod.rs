@@ -10,7 +10,6 @@ mod allow;
 mod check;
 mod effective;
 mod forward;
-mod judge;
 mod keys;
 mod network;
 mod reader;
@@ -19,12 +18,13 @@ mod router;
 mod translation;
 mod unit;
 mod uplink;
+mod validate;
 
 pub(crate) use effective::effective;
-pub(crate) use judge::{ProbeCost, probe_cost};
 pub(crate) use keys::nearest;
 pub(crate) use report::{Report, Warning};
 pub(crate) use unit::parse_duration;
+pub(crate) use validate::{ProbeCost, probe_cost};
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
@@ -132,7 +132,7 @@ pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), 
     problems.retain(|problem| !problem.yields || !spans.contains(&problem.span));
     match config {
         Some(config) if problems.is_empty() => {
-            judge::advise(&config, &file, &mut reader.warnings);
+            validate::advise(&config, &file, &mut reader.warnings);
             Ok((config, report::warnings(&name, source, &reader.warnings)))
         }
         _ => Err(Report::new(&name, source, &problems)),
@@ -153,10 +153,10 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     let check = check::check(reader, file);
     let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
-    judge::agree(
+    validate::agree(
         reader,
         file,
-        &judge::Parts {
+        &validate::Parts {
             networks: &networks,
             mode: firewall.mode,
             ranges: &ranges,

@@ -1,5 +1,5 @@
 //! `[[uplink]]`: each block by itself. How the blocks fit each other is judged
-//! in [`judge`](super::judge).
+//! in [`validate`](super::validate).
 
 use super::allow::prefixes;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};

@@ -186,8 +186,8 @@ fn lines(config: &Config, facts: &Facts, state: &State) -> Vec<String> {
                     lines.extend(chain.rules.iter().map(|rule| format!("nft {name}: {rule}")));
                 }
             }
-            Resource::Slots(slots) => {
-                lines.push(format!("{key}: {}", shares(config, facts, slots)))
+            Resource::Buckets(buckets) => {
+                lines.push(format!("{key}: {}", shares(config, facts, buckets)))
             }
             Resource::Route(_) => {
                 let Key::Route(route) = key else { continue };
@@ -215,16 +215,16 @@ fn as_ip_route(key: &Key, value: &Resource) -> String {
     }
 }
 
-/// How many slots each line has.
-fn shares(config: &Config, facts: &Facts, slots: &BTreeMap<u32, u32>) -> String {
+/// How many buckets each line has.
+fn shares(config: &Config, facts: &Facts, buckets: &BTreeMap<u32, u32>) -> String {
     let mut parts = Vec::new();
     for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
         let own = mark(config, fact.id);
-        let of = |is_slot: fn(u32) -> bool| {
-            slots.iter().filter(|(slot, mark)| is_slot(**slot) && **mark == own).count()
+        let of = |is_bucket: fn(u32) -> bool| {
+            buckets.iter().filter(|(bucket, mark)| is_bucket(**bucket) && **mark == own).count()
         };
-        parts.push(format!("{} for {} ({own:#010x})", of(|slot| slot < 60_000), uplink.name));
-        if of(|slot| slot >= 60_000) > 0 {
+        parts.push(format!("{} for {} ({own:#010x})", of(|bucket| bucket < 60_000), uplink.name));
+        if of(|bucket| bucket >= 60_000) > 0 {
             parts.push(format!("usable ({})", uplink.name));
         }
     }
@@ -286,8 +286,8 @@ fn made() -> String {
     for (key, value) in &state {
         match value {
             Resource::Firewall(table) => nftables(&mut page, reason(&config, key), table),
-            Resource::Slots(slots) => {
-                let shares = shares(&config, &facts, slots);
+            Resource::Buckets(buckets) => {
+                let shares = shares(&config, &facts, buckets);
                 let _ = writeln!(page, "\nThe map `slots`: {}: {shares}.", reason(&config, key));
             }
             _ => {}
@@ -311,7 +311,7 @@ const fn kind(key: &Key) -> &'static str {
     match key {
         Key::Guard => "nftables: the boot guard",
         Key::Firewall => "nftables: chains and rules",
-        Key::Slots => "nftables: elements of the map `slots`",
+        Key::Buckets => "nftables: elements of the map `slots`",
         Key::Address { .. } => "address",
         Key::Route(_) => "route",
         Key::Rule(_) => "policy rule",

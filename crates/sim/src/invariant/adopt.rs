@@ -29,14 +29,14 @@ impl Law for Adopt {
             }
             Happening::Started => self.good = None,
             Happening::Said(Notice::Health { from: Health::Down, .. }) => self.adopting = None,
-            Happening::Deed(deed) => {
+            Happening::Change(change) => {
                 self.good = None;
                 let Some(at) = self.adopting else { return Ok(()) };
                 let undisturbed = scene.excuses.disturbed < at;
                 let fresh = FRESH.min(scene.config.check.timeout);
                 let is_fresh = scene.now < scene.excuses.started + fresh;
                 if undisturbed && is_fresh && scene.excuses.started > at && !scene.withdrawing {
-                    return Err(format!("after a restart {} was changed: {:?}", deed.key, deed.op));
+                    return Err(format!("after a restart {} was changed: {:?}", change.key, change.op));
                 }
             }
             _ => {}

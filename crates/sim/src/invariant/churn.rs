@@ -2,7 +2,7 @@
 
 use super::{Happening, Law};
 use crate::kernel::Kernel;
-use crate::scene::{Deed, Scene};
+use crate::scene::{Change, Scene};
 use rail_core::state::{
     Key, MainDefault, Nexthop, Op, PROTOCOL, RouteValue, Rule, Scope, Watch,
 };
@@ -14,13 +14,13 @@ pub(super) struct Churn;
 
 impl Law for Churn {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Deed(deed) = what else { return Ok(()) };
+        let Happening::Change(change) = what else { return Ok(()) };
         if scene.withdrawing {
             return Ok(());
         }
-        let pointless = match (&deed.key, &deed.op) {
+        let pointless = match (&change.key, &change.op) {
             (Key::Route(key), Op::SetRoute { value, .. }) => {
-                deed.before.routes.get(key).is_some_and(|route| {
+                change.before.routes.get(key).is_some_and(|route| {
                     let same = route.protocol == PROTOCOL && route.value == *value;
                     same && route.dead.is_empty() && is_firm(scene, value)
                 })
@@ -29,16 +29,16 @@ impl Law for Churn {
                 let of = |name: &str| path.split('/').any(|part| part == name);
                 let mut lines = scene.config.uplinks.iter().enumerate();
                 let is_new = lines.any(|(i, u)| of(u.ifname.as_str()) && !scene.is_firm(i));
-                !is_new && deed.before.sysctls.get(path) == Some(value)
+                !is_new && change.before.sysctls.get(path) == Some(value)
             }
-            (Key::Rule(rule), Op::AddRule) => deed.before.rules.iter().any(|r| r.rule == *rule),
+            (Key::Rule(rule), Op::AddRule) => change.before.rules.iter().any(|r| r.rule == *rule),
             (Key::Address { ifname, prefix }, Op::AddAddress) => {
-                deed.before.addresses.contains_key(&(*ifname, *prefix))
+                change.before.addresses.contains_key(&(*ifname, *prefix))
             }
-            (Key::Slots, Op::Slots { del, add }) => add.iter().any(|e| del.contains(e)),
-            (Key::Firewall, _) => has_churned(&deed.before, &scene.kernel),
+            (Key::Buckets, Op::Buckets { del, add }) => add.iter().any(|e| del.contains(e)),
+            (Key::Firewall, _) => has_churned(&change.before, &scene.kernel),
             (Key::Rule(rule), Op::DelRule) => {
-                deed.done && !asks_main(scene, rule) && rule_is_wanted(scene, deed)
+                change.done && !asks_main(scene, rule) && rule_is_wanted(scene, change)
             }
             (Key::Address { ifname, prefix }, Op::DelAddress) => {
                 scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address == *prefix)
@@ -46,7 +46,7 @@ impl Law for Churn {
             _ => false,
         };
         if pointless {
-            return Err(format!("{} was good, and changed: {:?}", deed.key, deed.op));
+            return Err(format!("{} was good, and changed: {:?}", change.key, change.op));
         }
         Ok(())
     }
@@ -67,8 +67,8 @@ fn asks_main(scene: &Scene, rule: &Rule) -> bool {
 }
 
 /// The other rules of the ladder depend on the configuration alone: none is ever deleted.
-fn rule_is_wanted(scene: &Scene, deed: &Deed) -> bool {
-    deed.before.rules.len() > scene.kernel.rules.len()
+fn rule_is_wanted(scene: &Scene, change: &Change) -> bool {
+    change.before.rules.len() > scene.kernel.rules.len()
 }
 
 /// A rule with the same stamp has another handle than before.

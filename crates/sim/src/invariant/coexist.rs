@@ -31,7 +31,7 @@ impl Law for Coexist {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Tick => {}
-            Happening::Deed(deed) if deed.key == Key::Firewall && deed.done => {
+            Happening::Change(change) if change.key == Key::Firewall && change.done => {
                 self.note(scene);
                 return Ok(());
             }
@@ -47,7 +47,7 @@ impl Law for Coexist {
             _ => return Ok(()),
         }
         let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
-        let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
+        let is_used = |line: &Line| scene.ways.buckets.contains(&line.mark);
         let carries = |(uplink, line): &(&UplinkConfig, &Line)| {
             line.health.is_usable() && uplink.tier != Tier::Inbound
         };

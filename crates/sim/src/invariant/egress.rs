@@ -14,7 +14,7 @@ pub(super) struct Egress;
 impl Law for Egress {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let before = match what {
-            Happening::Deed(deed) if !scene.is_damaged => &deed.before,
+            Happening::Change(change) if !scene.is_damaged => &change.before,
             // What a rival took is put back by then.
             Happening::Quiet(_) | Happening::Ended(_) if scene.is_configured => &scene.kernel,
             _ => return Ok(()),
@@ -22,7 +22,7 @@ impl Law for Egress {
         if scene.withdrawing || !forwards(&scene.kernel) {
             return Ok(());
         }
-        // A reload brings new uplinks: what the table had before the deed it must still have.
+        // A reload brings new uplinks: what the table had before the change it must still have.
         let had = |uplink: &&UplinkConfig| !forwards(before) || guards(before, uplink);
         let mut wanted = scene.config.uplinks.iter().filter(|u| is_guarded(scene, u)).filter(had);
         match wanted.find(|uplink| !guards(&scene.kernel, uplink)) {

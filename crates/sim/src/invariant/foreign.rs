@@ -20,10 +20,10 @@ impl Law for Foreign {
         if matches!(what, Happening::Killed) {
             self.left.extend(scene.disk.routes.iter().cloned());
         }
-        let Happening::Deed(deed) = what else { return Ok(()) };
-        let (before, after) = (objects(&deed.before, &self.left), objects(&scene.kernel, &self.left));
+        let Happening::Change(change) = what else { return Ok(()) };
+        let (before, after) = (objects(&change.before, &self.left), objects(&scene.kernel, &self.left));
         match before.iter().find(|object| !after.contains(object)) {
-            Some(object) => Err(format!("{} removed {object}", deed.key)),
+            Some(object) => Err(format!("{} removed {object}", change.key)),
             None => Ok(()),
         }
     }

@@ -12,18 +12,18 @@ pub(super) struct Guard;
 impl Law for Guard {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Deed(deed) => {
-                let before = &deed.before;
+            Happening::Change(change) => {
+                let before = &change.before;
                 let opens = before.guard.is_some() && scene.kernel.guard.is_none();
                 if scene.kernel.guard.is_some() && before.guard.is_none() {
                     return Err("the router closed the boot guard".into());
                 }
-                // What somebody else takes between the look and the deed, nobody can know.
+                // What somebody else takes between the look and the change, nobody can know.
                 if !opens || scene.withdrawing || scene.is_damaged {
                     return Ok(());
                 }
                 let table = before.nft.as_ref();
-                if !table.is_some_and(|t| t.asks_slots() && t.restores_marks()) {
+                if !table.is_some_and(|t| t.asks_buckets() && t.restores_marks()) {
                     return Err("the boot guard went before our table was there".into());
                 }
                 let mut lines = scene.config.uplinks.iter().zip(&scene.lines);

@@ -28,7 +28,7 @@ impl Law for Marks {
             NoUplink::Keep => can_send,
             NoUplink::Unreachable => |_| false,
         };
-        let is_used = |line: &Line| scene.ways.slots.contains(&line.mark);
+        let is_used = |line: &Line| scene.ways.buckets.contains(&line.mark);
         let wrong = pairs().find(|(_, line)| !is_fit(line.health) && is_used(line));
         let Some((uplink, line)) = wrong.filter(|_| any(is_fit) && is_judged(scene)) else {
             self.wrong = None;

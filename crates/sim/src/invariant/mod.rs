@@ -2,7 +2,7 @@
 //! wrong; it never looks into the router.
 
 use crate::kernel::Flow;
-use crate::scene::{Deed, Scene};
+use crate::scene::{Change, Scene};
 use crate::world::Violation;
 use rail_core::Purge;
 use rail_core::net::UplinkId;
@@ -24,7 +24,7 @@ pub enum Happening<'a> {
     /// The daemon was killed.
     Killed,
     /// The router changed the kernel, or tried to.
-    Deed(&'a Deed),
+    Change(&'a Change),
     /// The router said something.
     Said(&'a Notice),
     /// The router sent a probe.
@@ -172,7 +172,7 @@ laws! {
     settled => Settled,
     shares => Shares,
     sleep => Sleep,
-    slots => Slots,
+    buckets => Buckets,
     start => Start,
     unattended => Unattended,
     window => Window,

@@ -10,8 +10,8 @@ pub(super) struct Originals;
 
 impl Law for Originals {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Deed(deed) = what else { return Ok(()) };
-        let is_known = match (&deed.key, &deed.op) {
+        let Happening::Change(change) = what else { return Ok(()) };
+        let is_known = match (&change.key, &change.op) {
             (Key::Sysctl(path), Op::SetSysctl(_)) => scene.disk.sysctls.contains_key(path),
             (Key::Address { ifname, prefix }, Op::AddAddress) => {
                 scene.disk.addresses.contains(&(*ifname, *prefix))
@@ -21,6 +21,6 @@ impl Law for Originals {
         if is_known {
             return Ok(());
         }
-        Err(format!("{} was changed, and the disk does not know what it was", deed.key))
+        Err(format!("{} was changed, and the disk does not know what it was", change.key))
     }
 }

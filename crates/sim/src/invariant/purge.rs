@@ -96,7 +96,7 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
 
 /// From a return to the end of the deletions.
 const SPARED: Duration = Duration::from_millis(50);
-/// From the end of a pause, or from somebody's deed, to the end of the first reading.
+/// From the end of a pause, or from somebody's change, to the end of the first reading.
 const READ: Duration = Duration::from_millis(50);
 /// Loss that was is counted for a minute.
 const WINDOW: Duration = Duration::from_secs(62);

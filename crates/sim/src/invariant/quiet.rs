@@ -17,10 +17,10 @@ impl Law for Quiet {
             Happening::Said(Notice::Health { .. } | Notice::Role { .. }) => {
                 self.decided = Some(scene.now);
             }
-            Happening::Deed(deed) => {
+            Happening::Change(change) => {
                 let since = scene.excuses.disturbed.max(self.decided.unwrap_or_default());
                 if scene.excuses.is_overdue(scene.now, since, AFTER) && !scene.withdrawing {
-                    return Err(format!("{} was changed without a cause: {:?}", deed.key, deed.op));
+                    return Err(format!("{} was changed without a cause: {:?}", change.key, change.op));
                 }
             }
             _ => {}

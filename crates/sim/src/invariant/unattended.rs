@@ -20,7 +20,7 @@ impl Law for Unattended {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Quiet(status) => self.good = status.settled,
-            Happening::Deed(_) => self.good = false,
+            Happening::Change(_) => self.good = false,
             Happening::Started => self.left = None,
             // What happened in `main` just now, or while notifications were lost, it may not know yet.
             Happening::Killed if self.good => {
@@ -42,7 +42,7 @@ impl Unattended {
             let table = scene.kernel.nft.as_ref();
             let buckets = table.and_then(Table::draws).unwrap_or(0);
             // What no bucket has is behind them: a box inside, an address that several uplinks have.
-            let map = table.and_then(|table| table.slots.as_ref());
+            let map = table.and_then(|table| table.buckets.as_ref());
             map.is_some_and(|map| map.range(..buckets).any(|(_, mark)| *mark == line.mark))
         };
         for (i, line) in scene.lines.iter().enumerate() {

@@ -15,15 +15,15 @@ pub(super) struct Window;
 
 impl Law for Window {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Deed(deed) = what else { return Ok(()) };
+        let Happening::Change(change) = what else { return Ok(()) };
         let excuses = &scene.excuses;
         // What somebody did while this change was under way is not known yet.
         let is_read = scene.now >= excuses.blind_until
             && excuses.has_passed(scene.now, excuses.last_loss(), DECIDED);
-        if scene.withdrawing || !deed.done || scene.is_damaged || !is_read {
+        if scene.withdrawing || !change.done || scene.is_damaged || !is_read {
             return Ok(());
         }
-        let had_none = deed.ways_before.fresh.iter().any(|way| way.outcome == Outcome::Lost);
+        let had_none = change.ways_before.fresh.iter().any(|way| way.outcome == Outcome::Lost);
         // What the kernel took with a device is gone already; a way that leads to it is no way.
         let lost = scene.ways.fresh.iter().find(|way| {
             way.outcome == Outcome::Lost && way.line.is_none_or(|line| scene.is_firm(line))
@@ -43,7 +43,7 @@ impl Law for Window {
         let any_firm = (0..scene.lines.len()).filter(carries).any(|line| scene.is_firm(line));
         match lost {
             Some(way) if !had_none && any_firm && !is_wanted => {
-                Err(format!("{}: after its change a new connection has no route ({way:?})", deed.key))
+                Err(format!("{}: after its change a new connection has no route ({way:?})", change.key))
             }
             _ => Ok(()),
         }

@@ -73,18 +73,18 @@ impl Kernel {
 
     /// True if no new connection takes a bucket, whatever the map says: the rule asks first whether
     /// there is a way without a mark, and there is none.
-    pub fn takes_no_slot(&self) -> bool {
+    pub fn takes_no_bucket(&self) -> bool {
         let asks_way = self.nft.as_ref().is_some_and(Table::asks_way);
         asks_way && self.lookup(Query::default()) == [Outcome::Lost]
     }
 
-    /// The mark that a new connection from the LAN gets in each slot: from the rule that asks
-    /// the slot map, if it is there and hooked in. 0: none. So many slots are shown if there is none.
-    pub fn new_connection_marks(&self, slots: u32) -> Vec<u32> {
-        let table = self.nft.as_ref().filter(|table| table.asks_slots());
-        let map = table.and_then(|table| table.slots.as_ref());
-        let slots = table.and_then(Table::draws).unwrap_or(slots);
-        (0..slots).map(|slot| map.and_then(|m| m.get(&slot)).copied().unwrap_or(0)).collect()
+    /// The mark that a new connection from the LAN gets in each bucket: from the rule that asks
+    /// the bucket map, if it is there and hooked in. 0: none. So many buckets are shown if there is none.
+    pub fn new_connection_marks(&self, buckets: u32) -> Vec<u32> {
+        let table = self.nft.as_ref().filter(|table| table.asks_buckets());
+        let map = table.and_then(|table| table.buckets.as_ref());
+        let buckets = table.and_then(Table::draws).unwrap_or(buckets);
+        (0..buckets).map(|bucket| map.and_then(|m| m.get(&bucket)).copied().unwrap_or(0)).collect()
     }
 }
 

@@ -118,7 +118,7 @@ impl Kernel {
     pub fn apply(&mut self, step: &Step) -> Result<(), OpError> {
         match (&step.key, &step.op) {
             (_, Op::Nft(text)) => self.run_nft(text),
-            (_, Op::Slots { del, add }) => self.set_slots(del, add),
+            (_, Op::Buckets { del, add }) => self.set_buckets(del, add),
             (Key::Address { ifname, prefix }, Op::AddAddress) => {
                 self.add_address(*ifname, *prefix, PROTOCOL)
             }

@@ -1,13 +1,13 @@
 //! The small part of nftables that our scripts use: a table, chains, rules by
-//! handle and position, and the slot map. A script is one transaction.
+//! handle and position, and the bucket map. A script is one transaction.
 //!
 //! The text of a rule is kept as it is; of its meaning the fake knows what it
-//! refers to (chains, the map) and whether it asks the slot map.
+//! refers to (chains, the map) and whether it asks the bucket map.
 
 use super::{EBUSY, EEXIST, ENOENT, Kernel, error};
 use rail_core::config::UplinkConfig;
 use rail_core::state::firewall::STAMP_PREFIX;
-use rail_core::state::{Base, ChainKind, Hook, NFT_GUARD, NFT_SLOTS, NFT_TABLE, OpError};
+use rail_core::state::{Base, ChainKind, Hook, NFT_BUCKETS, NFT_GUARD, NFT_TABLE, OpError};
 use std::collections::BTreeMap;
 
 /// A table of ours.
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 pub struct Table {
     /// Chains by name.
     pub chains: BTreeMap<String, NftChain>,
-    /// The slot map.
-    pub slots: Option<BTreeMap<u32, u32>>,
+    /// The bucket map.
+    pub buckets: Option<BTreeMap<u32, u32>>,
     /// Somebody switched it off.
     pub dormant: bool,
     next_handle: u64,
@@ -56,14 +56,15 @@ pub struct NftRule {
 }
 
 impl Table {
-    /// A rule in a hooked chain asks the slot map.
-    pub fn asks_slots(&self) -> bool {
-        self.hooked_rules(Hook::Prerouting).any(|text| text.contains(&format!("map @{NFT_SLOTS}")))
+    /// A rule in a hooked chain asks the bucket map.
+    pub fn asks_buckets(&self) -> bool {
+        self.hooked_rules(Hook::Prerouting)
+            .any(|text| text.contains(&format!("map @{NFT_BUCKETS}")))
     }
 
-    /// From how many slots that rule draws, if it says so.
+    /// From how many buckets that rule draws, if it says so.
     pub fn draws(&self) -> Option<u32> {
-        let asks = |text: &&str| text.contains(&format!("map @{NFT_SLOTS}"));
+        let asks = |text: &&str| text.contains(&format!("map @{NFT_BUCKETS}"));
         let rule = self.hooked_rules(Hook::Prerouting).find(asks)?;
         let (_, number) = rule.split_once(" mod ")?;
         number.split(' ').next()?.parse().ok()
@@ -72,7 +73,7 @@ impl Table {
     /// That rule draws a bucket only where a route is found without a mark.
     pub fn asks_way(&self) -> bool {
         let asks = |text: &str| {
-            text.contains(&format!("map @{NFT_SLOTS}")) && text.contains("fib daddr oif exists")
+            text.contains(&format!("map @{NFT_BUCKETS}")) && text.contains("fib daddr oif exists")
         };
         self.hooked_rules(Hook::Prerouting).any(asks)
     }
@@ -142,7 +143,7 @@ impl Table {
                 return Err(format!("no chain {target} to go to"));
             }
         }
-        if text.contains(&format!("@{NFT_SLOTS}")) && self.slots.is_none() {
+        if text.contains(&format!("@{NFT_BUCKETS}")) && self.buckets.is_none() {
             return Err("no such map".into());
         }
         let handle = self.handle();
@@ -186,20 +187,20 @@ impl Kernel {
         Ok(())
     }
 
-    /// Changes elements of the slot map in one batch.
-    pub(super) fn set_slots(
+    /// Changes elements of the bucket map in one batch.
+    pub(super) fn set_buckets(
         &mut self,
         del: &[(u32, u32)],
         add: &[(u32, u32)],
     ) -> Result<(), OpError> {
         let missing = || error(ENOENT, "No such file or directory");
-        let map = self.nft.as_mut().and_then(|t| t.slots.as_mut()).ok_or_else(missing)?;
+        let map = self.nft.as_mut().and_then(|t| t.buckets.as_mut()).ok_or_else(missing)?;
         let mut next = map.clone();
-        for (slot, mark) in del {
-            change_element(&mut next, false, *slot, *mark).map_err(|_| missing())?;
+        for (bucket, mark) in del {
+            change_element(&mut next, false, *bucket, *mark).map_err(|_| missing())?;
         }
-        for (slot, mark) in add {
-            change_element(&mut next, true, *slot, *mark)
+        for (bucket, mark) in add {
+            change_element(&mut next, true, *bucket, *mark)
                 .map_err(|_| error(EEXIST, "File exists"))?;
         }
         *map = next;
@@ -228,16 +229,16 @@ fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
     let table = table.as_mut().ok_or("no such table")?;
     let (object, rest) = rest.split_once(' ').unwrap_or((rest, ""));
     match (verb, what) {
-        ("add", "map") if object == NFT_SLOTS => {
-            table.slots.get_or_insert_with(BTreeMap::new);
+        ("add", "map") if object == NFT_BUCKETS => {
+            table.buckets.get_or_insert_with(BTreeMap::new);
             Ok(())
         }
-        ("add" | "delete", "element") if object == NFT_SLOTS => {
-            let map = table.slots.as_mut().ok_or("no such map")?;
+        ("add" | "delete", "element") if object == NFT_BUCKETS => {
+            let map = table.buckets.as_mut().ok_or("no such map")?;
             let list = rest.trim_matches(['{', '}', ' ']).split(", ");
             list.map(parse_element).try_for_each(|element| {
-                let (slot, mark) = element?;
-                change_element(map, verb == "add", slot, mark)
+                let (bucket, mark) = element?;
+                change_element(map, verb == "add", bucket, mark)
             })
         }
         ("add", "chain") if rest == "{ policy accept; }" => {
@@ -275,30 +276,30 @@ fn perform(table: &mut Option<Table>, line: &str) -> Result<(), String> {
 }
 
 fn parse_element(text: &str) -> Result<(u32, u32), String> {
-    let (slot, mark) = text.split_once(" : 0x").ok_or("syntax error")?;
-    let slot = slot.parse().map_err(|_| "not a number")?;
-    Ok((slot, u32::from_str_radix(mark, 16).map_err(|_| "not a number")?))
+    let (bucket, mark) = text.split_once(" : 0x").ok_or("syntax error")?;
+    let bucket = bucket.parse().map_err(|_| "not a number")?;
+    Ok((bucket, u32::from_str_radix(mark, 16).map_err(|_| "not a number")?))
 }
 
 fn change_element(
     map: &mut BTreeMap<u32, u32>,
     add: bool,
-    slot: u32,
+    bucket: u32,
     mark: u32,
 ) -> Result<(), String> {
-    let old = map.get(&slot).copied();
+    let old = map.get(&bucket).copied();
     match (add, old) {
-        (true, Some(old)) if old != mark => Err(format!("errno {EEXIST}: slot {slot} is taken")),
+        (true, Some(old)) if old != mark => Err(format!("errno {EEXIST}: slot {bucket} is taken")),
         (true, _) => {
-            map.insert(slot, mark);
+            map.insert(bucket, mark);
             Ok(())
         }
         // By its key alone.
         (false, Some(_)) => {
-            map.remove(&slot);
+            map.remove(&bucket);
             Ok(())
         }
-        (false, None) => Err(format!("errno {ENOENT}: no such element {slot}")),
+        (false, None) => Err(format!("errno {ENOENT}: no such element {bucket}")),
     }
 }
 

@@ -75,5 +75,5 @@ fn observe_table(table: &Table) -> ObservedFirewall {
             .collect(),
     };
     let chains = table.chains.iter().map(|(name, c)| (name.clone(), chain(c))).collect();
-    ObservedFirewall { chains, slots: table.slots.clone(), dormant: table.dormant }
+    ObservedFirewall { chains, buckets: table.buckets.clone(), dormant: table.dormant }
 }

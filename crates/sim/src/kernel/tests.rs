@@ -104,18 +104,18 @@ fn a_script_is_a_transaction() {
 /// Given a map, when a batch names an element that is not there, or adds one with another value, then
 /// nothing changes.
 #[test]
-fn slots_change_in_one_batch() {
+fn buckets_change_in_one_batch() {
     let mut kernel = Kernel::new(true);
-    assert_eq!(kernel.set_slots(&[], &[(0, 1)]).unwrap_err().errno, ENOENT);
+    assert_eq!(kernel.set_buckets(&[], &[(0, 1)]).unwrap_err().errno, ENOENT);
     kernel.run_nft("add table inet rail\nadd map inet rail slots { typeof x; }").unwrap();
-    kernel.set_slots(&[], &[(0, 1), (1, 2)]).unwrap();
-    assert_eq!(kernel.set_slots(&[(0, 1), (2, 9)], &[]).unwrap_err().errno, ENOENT);
-    assert_eq!(kernel.set_slots(&[], &[(0, 5)]).unwrap_err().errno, EEXIST);
+    kernel.set_buckets(&[], &[(0, 1), (1, 2)]).unwrap();
+    assert_eq!(kernel.set_buckets(&[(0, 1), (2, 9)], &[]).unwrap_err().errno, ENOENT);
+    assert_eq!(kernel.set_buckets(&[], &[(0, 5)]).unwrap_err().errno, EEXIST);
     let stale = "add element inet rail slots { 0 : 0x00000009 }\n\
                  delete element inet rail slots { 0 : 0x00000009 }";
     assert!(kernel.run_nft(stale).is_err());
     // The kernel asks for the key alone.
-    kernel.set_slots(&[(0, 9)], &[(0, 5)]).unwrap();
+    kernel.set_buckets(&[(0, 9)], &[(0, 5)]).unwrap();
     assert_eq!(kernel.new_connection_marks(2), [0, 0]);
     kernel
         .run_nft(

@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::invariant::{Happening, do_rules_stand};
 use crate::kernel::{Flow, Table};
 use crate::node::Work;
-use crate::scene::{Deed, Way};
+use crate::scene::{Change, Way};
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
 use rail_core::state::{Key, Neighbour, Observed, Op, Scope, Step};
@@ -73,7 +73,7 @@ impl World {
         // Before the table is there, all that depends on its filter has to wait, and buckets wait for
         // an uplink that the rules do not know. Rules may draw from fewer buckets, or from more.
         let marks = self.scene.lines.iter().map(|line| line.mark);
-        let is_drawn = self.scene.kernel.nft.as_ref().is_some_and(Table::asks_slots);
+        let is_drawn = self.scene.kernel.nft.as_ref().is_some_and(Table::asks_buckets);
         if !is_drawn || !do_rules_stand(&self.scene, marks) {
             self.scene.excuses.lose_to_rules(self.scene.now, latency);
         }
@@ -124,7 +124,7 @@ impl World {
                 self.node.purged_until = at;
                 self.after(at.since(self.scene.now), Event::Purge(self.node.life, purge));
             }
-            Output::Spare(uplink) => self.spare(uplink),
+            Output::CancelPurge(uplink) => self.cancel_purge(uplink),
             Output::LinkUp(ifname) => {
                 self.note(format!("sets {ifname} up"));
                 let scope = self.scene.kernel.set_up(ifname, true);
@@ -208,7 +208,7 @@ impl World {
         }
         self.scene.refresh_ways();
         let (key, op) = (step.key.clone(), step.op.clone());
-        self.judge(&Happening::Deed(&Deed { key, op, done, before, ways_before }));
+        self.judge(&Happening::Change(&Change { key, op, done, before, ways_before }));
         result
     }
 
@@ -313,7 +313,7 @@ impl World {
     }
 
     /// Calls off the deletions of an uplink's connections that have not begun.
-    fn spare(&mut self, uplink: UplinkId) {
+    fn cancel_purge(&mut self, uplink: UplinkId) {
         let is_spared = |event: &Event| matches!(event, Event::Purge(_, purge) if purge.uplink == uplink && purge.yields);
         let count = self.events.len();
         self.events.retain(|_, event| !is_spared(event));

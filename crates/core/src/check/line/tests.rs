@@ -39,7 +39,7 @@ struct World {
 impl World {
     fn new(check: CheckConfig, verdict: Verdict) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
-        let key = Key::new([7; 16]);
+        let key = Secret::new([7; 16]);
         let blamed = vec![false; check.targets.len()];
         let mut line = Line::new(now, UplinkId(1), check, (key, 0x1200), verdict);
         line.start(now);
@@ -86,7 +86,7 @@ fn reply(request: &[u8]) -> Vec<u8> {
 
 /// Pseudo-random loss of `pct` per cent.
 fn lossy(pct: u64) -> impl FnMut(usize, u64) -> Option<Duration> {
-    let dice = Key::new([9; 16]);
+    let dice = Secret::new([9; 16]);
     move |_, n| (dice.hash(&[n]) % 100 >= pct).then_some(MS * 10)
 }
 
@@ -362,7 +362,7 @@ fn probes_are_counted_by_what_became_of_them() {
 fn an_answer_of_another_line_is_known() {
     let mut w = World::new(check(), Verdict::Probing);
     let mut other =
-        Line::new(w.now, UplinkId(2), check(), (Key::new([8; 16]), 0x1234), Verdict::Up);
+        Line::new(w.now, UplinkId(2), check(), (Secret::new([8; 16]), 0x1234), Verdict::Up);
     other.start(w.now);
     w.line.send(w.now);
     let (to, request) = other.send(w.now).remove(0);

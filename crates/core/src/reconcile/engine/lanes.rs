@@ -30,8 +30,8 @@ mod known;
 pub(super) struct Transaction {
     /// What it changes.
     pub(super) key: Key,
-    /// The slots that are in it, if they are.
-    pub(super) slots: Option<Resource>,
+    /// The buckets that are in it, if they are.
+    pub(super) buckets: Option<Resource>,
     /// The rules as they will be.
     pub(super) rules: Option<Resource>,
     /// The map changed after it was made.
@@ -79,16 +79,16 @@ impl Engine {
     /// A change of the map makes a transaction fail that has elements in it.
     pub(super) fn note_overtaking(&mut self, plan: &Plan) {
         if let Some(transaction) = &mut self.transaction
-            && transaction.slots.is_some()
+            && transaction.buckets.is_some()
         {
-            transaction.is_overtaken |= plan.iter().any(|step| step.key == Key::Slots);
+            transaction.is_overtaken |= plan.iter().any(|step| step.key == Key::Buckets);
         }
     }
 
     /// What a transaction made is our own change, also if something else is wanted by now and was in
     /// place while it ran.
     pub(super) fn note_ended(&mut self, ended: &Transaction) {
-        let made = [(Key::Firewall, &ended.rules), (Key::Slots, &ended.slots)];
+        let made = [(Key::Firewall, &ended.rules), (Key::Buckets, &ended.buckets)];
         for (key, made) in made {
             let is_made = ended.key == Key::Firewall && made.is_some();
             if is_made && self.in_place.get(&key) != made.as_ref() {
@@ -118,12 +118,12 @@ impl Engine {
         let is_writing = under_way.is_some() || text.is_some();
         let are_refused = are_old && self.failures.contains_key(&Key::Firewall);
         let is_in_it = |step: &Step| {
-            let slots = under_way.as_ref().and_then(|transaction| transaction.slots.as_ref());
-            step.key == Key::Slots && slots.is_some() && slots == desired.get(&Key::Slots)
+            let buckets = under_way.as_ref().and_then(|transaction| transaction.buckets.as_ref());
+            step.key == Key::Buckets && buckets.is_some() && buckets == desired.get(&Key::Buckets)
         };
         let mut chosen = Plan::new();
         for step in rest {
-            let joins = step.key == Key::Slots && text.is_some();
+            let joins = step.key == Key::Buckets && text.is_some();
             let known = self.known(desired, observed);
             let fits = joins || may_run_beside(&step, &known);
             // Also while rules are refused and not tried again yet.
@@ -131,7 +131,7 @@ impl Engine {
             let hangs = hangs_on(&step, &self.memory.unsaved, observed);
             // Rules that are refused still draw from what they drew from.
             let is_early = is_writing
-                || takes_slots(&step)
+                || takes_buckets(&step)
                 || (are_refused && is_used_by_rules(&step, observed))
                 || (are_old && changes_main_rung(&step, desired, observed));
             if hangs || !is_known || (is_early && !fits) || is_in_it(&step) {
@@ -157,9 +157,9 @@ impl Engine {
         observed: &Observed,
         news: &mut Vec<Notice>,
     ) -> Option<Step> {
-        let is_slots = step.key == Key::Slots;
-        let have = observed.firewall.as_ref().and_then(|table| table.slots.as_ref());
-        let left = vacated(&self.known(desired, observed)).filter(|_| is_slots);
+        let is_buckets = step.key == Key::Buckets;
+        let have = observed.firewall.as_ref().and_then(|table| table.buckets.as_ref());
+        let left = vacated(&self.known(desired, observed)).filter(|_| is_buckets);
         let (Some(have), Some(left)) = (have, left) else {
             self.waiting.insert(step.key);
             return None;
@@ -169,11 +169,11 @@ impl Engine {
             self.waiting.insert(step.key);
             return None;
         }
-        let (del, add) = firewall::slots_delta(&left, Some(have));
-        let left = Resource::Slots(left);
+        let (del, add) = firewall::buckets_delta(&left, Some(have));
+        let left = Resource::Buckets(left);
         let may_run = self.may_run(now, Some(&left), &step.key, news);
         self.stand_in = Some(left);
-        may_run.then_some(Step { key: step.key, op: Op::Slots { del, add } })
+        may_run.then_some(Step { key: step.key, op: Op::Buckets { del, add } })
     }
 
     /// The first of these transactions that may run, unless all have to wait.
@@ -214,7 +214,7 @@ pub(super) fn may_run_beside(step: &Step, known: &Known<'_>) -> bool {
         // What is wanted comes first, and it may hang on the transaction.
         Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
         Op::SetSysctl(_) => !switches_forwarding_on(step),
-        Op::Slots { .. } => known.fits(step),
+        Op::Buckets { .. } => known.fits(step),
         // Without a filter nothing new is let through.
         _ => has_map(observed),
     }
@@ -302,53 +302,53 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> b
         }
 }
 
-/// Slots that do not fit the rules as they are change with them in one transaction: between the two
+/// Buckets that do not fit the rules as they are change with them in one transaction: between the two
 /// a new connection would get the mark of an uplink that the rules do not know. The transaction comes
 /// last in the plan, so the routes of a new uplink are in place by then. True if they are joined.
-pub(super) fn join_slots(known: &Known<'_>, plan: &mut Plan) -> bool {
+pub(super) fn join_buckets(known: &Known<'_>, plan: &mut Plan) -> bool {
     let place = |key: Key| plan.iter().position(|step| step.key == key);
-    let (Some(rules), Some(slots)) = (place(Key::Firewall), place(Key::Slots)) else {
+    let (Some(rules), Some(buckets)) = (place(Key::Firewall), place(Key::Buckets)) else {
         return false;
     };
-    let Op::Slots { del, add } = &plan[slots].op else { return false };
-    if !has_map(known.observed) || known.fits(&plan[slots]) {
+    let Op::Buckets { del, add } = &plan[buckets].op else { return false };
+    if !has_map(known.observed) || known.fits(&plan[buckets]) {
         return false;
     }
-    let script = firewall::slots_script(del, add);
+    let script = firewall::buckets_script(del, add);
     let Op::Nft(text) = &mut plan[rules].op else { return false };
     text.push_str(&script);
-    plan.remove(slots);
+    plan.remove(buckets);
     true
 }
 
-/// Before a transaction takes away an uplink, the others get its slots: a first packet that meets the
+/// Before a transaction takes away an uplink, the others get its buckets: a first packet that meets the
 /// old rules at its beginning and the new ones at its end would leave by it untranslated. The step
 /// that does so; that of the plan then goes on from there.
 pub(super) fn evacuate(known: &Known<'_>, plan: &mut Plan) -> Option<Step> {
     if !plan.iter().any(|step| step.key == Key::Firewall) {
         return None;
     }
-    let step = plan.iter_mut().find(|step| step.key == Key::Slots)?;
-    let have = known.observed.firewall.as_ref()?.slots.as_ref()?;
-    let Some(Resource::Slots(want)) = known.desired.get(&Key::Slots) else { return None };
+    let step = plan.iter_mut().find(|step| step.key == Key::Buckets)?;
+    let have = known.observed.firewall.as_ref()?.buckets.as_ref()?;
+    let Some(Resource::Buckets(want)) = known.desired.get(&Key::Buckets) else { return None };
     let left = vacated(known)?;
     if left == *have || known.fits(step) {
         return None;
     }
-    let (del, add) = firewall::slots_delta(want, Some(&left));
-    step.op = Op::Slots { del, add };
-    let (del, add) = firewall::slots_delta(&left, Some(have));
-    Some(Step { key: Key::Slots, op: Op::Slots { del, add } })
+    let (del, add) = firewall::buckets_delta(want, Some(&left));
+    step.op = Op::Buckets { del, add };
+    let (del, add) = firewall::buckets_delta(&left, Some(have));
+    Some(Step { key: Key::Buckets, op: Op::Buckets { del, add } })
 }
 
-/// The map as it is, but with each slot of an uplink that is to have none given to those that are to
+/// The map as it is, but with each bucket of an uplink that is to have none given to those that are to
 /// have some, by their shares, if the rules know them; `None` if there is none to give it to.
 fn vacated(known: &Known<'_>) -> Option<BTreeMap<u32, u32>> {
-    let have = known.observed.firewall.as_ref()?.slots.as_ref()?;
-    let Some(Resource::Slots(want)) = known.desired.get(&Key::Slots) else { return None };
-    let wanted: BTreeSet<u32> = slots_of(want).collect();
+    let have = known.observed.firewall.as_ref()?.buckets.as_ref()?;
+    let Some(Resource::Buckets(want)) = known.desired.get(&Key::Buckets) else { return None };
+    let wanted: BTreeSet<u32> = buckets_of(want).collect();
     let heirs: BTreeSet<u32> = wanted.iter().filter(|mark| known.has(**mark)).copied().collect();
-    let mut others = slots_of(want).filter(|mark| heirs.contains(mark)).cycle();
+    let mut others = buckets_of(want).filter(|mark| heirs.contains(mark)).cycle();
     let mut left = have.clone();
     for (_, mark) in left.range_mut(..NFT_ELEMENTS).filter(|(_, mark)| !wanted.contains(mark)) {
         *mark = others.next()?;
@@ -358,26 +358,26 @@ fn vacated(known: &Known<'_>) -> Option<BTreeMap<u32, u32>> {
 
 /// How far such a map is.
 fn interim(have: &BTreeMap<u32, u32>, desired: &State) -> Interim {
-    let Some(Resource::Slots(want)) = desired.get(&Key::Slots) else { return Interim::Left };
-    let marks = |map| slots_of(map).collect::<BTreeSet<u32>>();
+    let Some(Resource::Buckets(want)) = desired.get(&Key::Buckets) else { return Interim::Left };
+    let marks = |map| buckets_of(map).collect::<BTreeSet<u32>>();
     if marks(have) == marks(want) { Interim::Moved } else { Interim::Left }
 }
 
-/// True if a step takes slots away that the rules may draw.
-fn takes_slots(step: &Step) -> bool {
-    let Op::Slots { del, add } = &step.op else { return false };
-    let kept: BTreeSet<u32> = add.iter().map(|(slot, _)| *slot).collect();
-    del.iter().any(|(slot, _)| !kept.contains(slot))
+/// True if a step takes buckets away that the rules may draw.
+fn takes_buckets(step: &Step) -> bool {
+    let Op::Buckets { del, add } = &step.op else { return false };
+    let kept: BTreeSet<u32> = add.iter().map(|(bucket, _)| *bucket).collect();
+    del.iter().any(|(bucket, _)| !kept.contains(bucket))
 }
 
-/// The marks of slots alone, in order.
-fn slots_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> + Clone {
+/// The marks of buckets alone, in order.
+fn buckets_of(map: &BTreeMap<u32, u32>) -> impl Iterator<Item = u32> + Clone {
     map.range(..NFT_ELEMENTS).map(|(_, mark)| *mark)
 }
 
-/// The map of slots is there, and so are the rules around it.
+/// The map of buckets is there, and so are the rules around it.
 pub(super) fn has_map(observed: &Observed) -> bool {
-    observed.firewall.as_ref().is_some_and(|table| table.slots.is_some())
+    observed.firewall.as_ref().is_some_and(|table| table.buckets.is_some())
 }
 
 /// Settings that would no longer keep the addresses of others when an address of ours goes, which is
@@ -408,7 +408,7 @@ pub(super) fn switches_forwarding_on(step: &Step) -> bool {
 /// Which observation shows an object.
 pub(super) const fn scope_of(key: &Key) -> Scope {
     match key {
-        Key::Guard | Key::Firewall | Key::Slots => Scope::FIREWALL,
+        Key::Guard | Key::Firewall | Key::Buckets => Scope::FIREWALL,
         Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
         Key::Route(_) => Scope::ROUTES,
         Key::Rule(_) => Scope::RULES,

@@ -288,8 +288,8 @@ fn forwarding_waits_for_the_filter() {
         assert!(due > now);
         now = due;
     }
-    let slots = Some(BTreeMap::new());
-    let mut table = ObservedFirewall { slots, ..ObservedFirewall::default() };
+    let buckets = Some(BTreeMap::new());
+    let mut table = ObservedFirewall { buckets, ..ObservedFirewall::default() };
     table.chains.insert("forward".into(), ObservedChain::default());
     observed.firewall = Some(table);
     let plan = engine.plan(now, &desired, &observed, &mut news);
@@ -299,28 +299,28 @@ fn forwarding_waits_for_the_filter() {
     assert_eq!(Engine::default().plan(now, &alone, &observed, &mut news), plan);
 }
 
-/// Given rules that change, then slots that suit the rules as they are change before them, and others
+/// Given rules that change, then buckets that suit the rules as they are change before them, and others
 /// with them in one step, after those that stay have taken over those of an uplink that leaves.
 #[test]
-fn slots_change_with_their_rules() {
+fn buckets_change_with_their_rules() {
     let rule = |text: &str| (text.to_string(), firewall::stamp("new", text));
     let known = rule("mark 0x00000001");
     let new = rule("mark 0x00000003");
     let chain = Chain { name: "new".into(), base: None, rules: vec![known.0, new.0] };
     let rules = Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() });
-    let slots = Some(BTreeMap::from([(0, 1), (1, 2)]));
+    let buckets = Some(BTreeMap::from([(0, 1), (1, 2)]));
     let rule = ObservedNftRule { handle: 7, stamp: Some(known.1) };
     let chain = ObservedChain { rules: vec![rule], ..ObservedChain::default() };
     let chains = BTreeMap::from([("new".to_string(), chain)]);
-    let table = ObservedFirewall { slots, chains, dormant: false };
+    let table = ObservedFirewall { buckets, chains, dormant: false };
     let observed = Observed { firewall: Some(table), ..Observed::default() };
     let plan = |mark| {
-        let slots = Resource::Slots(BTreeMap::from([(0, 1), (1, mark)]));
-        let desired = State::from([(Key::Firewall, rules.clone()), (Key::Slots, slots)]);
+        let buckets = Resource::Buckets(BTreeMap::from([(0, 1), (1, mark)]));
+        let desired = State::from([(Key::Firewall, rules.clone()), (Key::Buckets, buckets)]);
         Engine::default().plan(START, &desired, &observed, &mut Vec::new())
     };
     let apart = plan(1);
-    assert_eq!(apart[0].op, Op::Slots { del: vec![(1, 2)], add: vec![(1, 1)] });
+    assert_eq!(apart[0].op, Op::Buckets { del: vec![(1, 2)], add: vec![(1, 1)] });
     assert!(apart.len() == 2 && apart[1].key == Key::Firewall, "{apart:?}");
     let together = plan(3);
     assert_eq!(together.len(), 2, "{together:?}");

@@ -1,4 +1,4 @@
-//! How a new connection gets its uplink: the mark of a slot, its share of the whole.
+//! How a new connection gets its uplink: the mark of a bucket, its share of the whole.
 //!
 //! Only what the uplinks are for takes one. What `main` has a route of its own for (connected,
 //! static, VPN) goes there and bears no mark; nor do connections to the router itself, multicast
@@ -24,25 +24,25 @@ use super::egress;
 use super::{any_of, set_mark};
 use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
+use crate::render::bucket_count;
 use crate::render::ladder::{self, LOOPBACK};
-use crate::render::slot_count;
-use crate::state::{MainDefault, NFT_SLOTS};
+use crate::state::{MainDefault, NFT_BUCKETS};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// For packets without a mark of anybody: the first finds the slot and ends the matter, the last is
+/// For packets without a mark of anybody: the first finds the bucket and ends the matter, the last is
 /// for what takes none. In mode `external` the kernel's multipath route shares.
 pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     if config.firewall.mode == FirewallMode::External {
         return Vec::new();
     }
-    let (slots, asks) = (slot_count(config), egress::nobody(config));
+    let (buckets, asks) = (bucket_count(config), egress::nobody(config));
     // A fixed seed: both routers of a pair, and every restart, agree.
     let number = match config.balance {
-        BalanceBy::Connection => format!("numgen inc mod {slots}"),
-        BalanceBy::Client => format!("jhash ip saddr mod {slots} seed {SEED}"),
-        BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {slots} seed {SEED}"),
+        BalanceBy::Connection => format!("numgen inc mod {buckets}"),
+        BalanceBy::Client => format!("jhash ip saddr mod {buckets} seed {SEED}"),
+        BalanceBy::ClientServer => format!("jhash ip saddr . ip daddr mod {buckets} seed {SEED}"),
     };
     // An answer to a packet without a mark says that `main` does not refuse it; where `main` as a whole
     // refuses that packet, there is none.
@@ -64,7 +64,7 @@ pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     // While `main` is asked the packet bears the mark that is nobody's: beside `main` only the loopback
     // answers it.
     let asks_main = format!("meta mark set {asks:#010x} fib daddr . mark oif");
-    let draws = format!("meta mark set {number} map @{NFT_SLOTS} accept");
+    let draws = format!("meta mark set {number} map @{NFT_BUCKETS} accept");
     let mut fresh = "meta nfproto ipv4 meta mark 0x00000000".to_string();
     if asks_once(config, facts) {
         rules.push(format!("{fresh} {asks_main} \"{LOOPBACK}\" {draws}"));

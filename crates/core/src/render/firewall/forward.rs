@@ -1,7 +1,7 @@
 //! Port forwards: destination translation for what comes in by an uplink, and
 //! for clients inside that use the public address ("hairpin").
 //!
-//! A hairpin connection stays inside: it takes no slot and no mark, and its
+//! A hairpin connection stays inside: it takes no bucket and no mark, and its
 //! source becomes the router's own address there. Without that the server would
 //! answer its neighbour directly, from an address the neighbour never asked.
 
@@ -42,14 +42,14 @@ pub(in crate::render) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<
 
 /// The rule that sends them there. The address comes first: it ends the rule for nearly every
 /// new connection from the inside, which shall not pay for more. What is not forwarded is for
-/// the router itself, and needs no slot either.
+/// the router itself, and needs no bucket either.
 pub(in crate::render) fn into_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
     let (publics, inside) = (hairpin_publics(config, lines)?, inside(config)?);
     Some(format!("ip daddr {publics} iifname {inside} goto {CHAIN}"))
 }
 
 /// The rule for what comes from nowhere that the configuration names: an interface of containers, a
-/// VPN. Behind the map of uplinks, and in front of the slots, it costs the others nothing. What
+/// VPN. Behind the map of uplinks, and in front of the buckets, it costs the others nothing. What
 /// comes by a closed interface is from outside, though no uplink is there now.
 pub(in crate::render) fn elsewhere(
     config: &Config,

@@ -3,7 +3,7 @@
 //! What is decided once for each connection stands in chains of type nat, which
 //! the kernel runs for the first packet only; a known packet meets one mark
 //! restore and one verdict. A failover changes no rule, only elements of the
-//! slot map.
+//! bucket map.
 
 pub(super) mod allow;
 mod arrival;
@@ -242,13 +242,13 @@ fn restored(config: &Config, lines: &[Line<'_>]) -> String {
     )
 }
 
-/// New connections: those from an uplink belong to it, the others get a slot. Those from the
+/// New connections: those from an uplink belong to it, the others get a bucket. Those from the
 /// inside, which are most, are asked for first: one comparison is cheaper than a map of devices.
 /// Only what a closed network forges, and what asks for one of our own addresses, comes before it,
-/// and takes no slot. What came out of
+/// and takes no bucket. What came out of
 /// an IPsec tunnel is from no uplink, though its interface says so.
 fn classify(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
-    let slot = bucket::rules(config, facts);
+    let bucket = bucket::rules(config, facts);
     let mut rules = Vec::new();
     if config.firewall.mode != FirewallMode::Off {
         rules.extend(networks::into_forged(config, lines));
@@ -256,15 +256,15 @@ fn classify(config: &Config, facts: &Facts, lines: &[Line<'_>]) -> Chain {
     rules.extend(forward::into_hairpin(config, lines));
     rules.extend(lines.iter().filter(|l| l.inside).map(|l| on_lan::midway(l.uplink, l.id)));
     if let Some(inside) = inside(config) {
-        rules.extend(slot.iter().map(|rule| format!("iifname {inside} {rule}")));
-        rules.extend((!slot.is_empty()).then(|| format!("iifname {inside} accept")));
+        rules.extend(bucket.iter().map(|rule| format!("iifname {inside} {rule}")));
+        rules.extend((!bucket.is_empty()).then(|| format!("iifname {inside} accept")));
     }
     if let Some(arrivals) = by_device(lines, Vec::new(), arrivals) {
         rules.push(format!("{UNWRAPPED} accept"));
         rules.push(arrivals);
     }
     rules.extend(forward::elsewhere(config, facts, lines));
-    rules.extend(slot);
+    rules.extend(bucket);
     base("classify", ChainKind::Nat, Hook::Prerouting, DSTNAT, rules)
 }
 

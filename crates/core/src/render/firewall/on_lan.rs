@@ -27,12 +27,12 @@ use crate::config::{Config, UplinkConfig};
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::UplinkId;
 use crate::render::mark;
-use crate::state::{NFT_ELEMENTS, NFT_SLOTS};
+use crate::state::{NFT_BUCKETS, NFT_ELEMENTS};
 use alloc::format;
 use alloc::string::String;
 
-/// The element of the slot map that says whether the box of an uplink can be used, or which of the
-/// lines with one address. It lies behind all slots, so that a failover changes elements here, too,
+/// The element of the bucket map that says whether the box of an uplink can be used, or which of the
+/// lines with one address. It lies behind all buckets, so that a failover changes elements here, too,
 /// and no rule.
 pub(in crate::render) const fn element(id: UplinkId) -> u32 {
     NFT_ELEMENTS + id.0 as u32
@@ -70,10 +70,10 @@ pub(in crate::render) fn midway(uplink: &UplinkConfig, id: UplinkId) -> String {
 
 /// Without the element the rule ends here, and the packet is treated as any other.
 pub(in crate::render) fn from_element(id: UplinkId) -> String {
-    format!("meta mark set numgen inc mod 1 offset {} map @{NFT_SLOTS}", element(id))
+    format!("meta mark set numgen inc mod 1 offset {} map @{NFT_BUCKETS}", element(id))
 }
 
-/// Which of the packets that leave by the interface go to the box: the slot alone does not say,
+/// Which of the packets that leave by the interface go to the box: the bucket alone does not say,
 /// for a packet from one host to another has got one before its way was known.
 pub(in crate::render) fn departure(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> String {
     let mask = config.ranges.mark_mask;

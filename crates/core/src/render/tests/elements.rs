@@ -1,21 +1,23 @@
-//! The elements of the slot map, and that there is room for all of them.
+//! The elements of the bucket map, and that there is room for all of them.
 
 use super::*;
 use crate::state::Firewall;
 
 /// Given forty uplinks in pairs of one address, and as many as there can be, then their elements and
-/// all slots fit the map.
+/// all buckets fit the map.
 #[test]
-fn slots_and_elements_fit_the_map() {
+fn buckets_and_elements_fit_the_map() {
     for lines in [40, 126] {
         let mut config = config(&vec![(1, Tier::Number(1)); lines]);
         for pair in config.uplinks.chunks_mut(2) {
             pair[1].address = pair[0].address;
         }
         let facts = facts(&config, &(0..lines).collect::<Vec<_>>());
-        let Resource::Slots(slots) = &render(&config, &facts)[&Key::Slots] else { unreachable!() };
-        assert_eq!(slots.len(), 2048 + lines / 2);
+        let Resource::Buckets(buckets) = &render(&config, &facts)[&Key::Buckets] else {
+            unreachable!()
+        };
+        assert_eq!(buckets.len(), 2048 + lines / 2);
         let table = crate::state::firewall::script(&Firewall::default(), None).unwrap();
-        assert!(table.contains("size 4096;") && slots.len() <= 4096, "{table}");
+        assert!(table.contains("size 4096;") && buckets.len() <= 4096, "{table}");
     }
 }

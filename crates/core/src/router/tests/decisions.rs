@@ -100,7 +100,7 @@ fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
 /// Given an uplink that loses half of its packets and one that is dead, then the first one carries.
 #[test]
 fn an_uplink_that_answers_is_better_than_a_dead_one() {
-    let half = |n: u64| (RandomKey::new([9; 16]).hash(&[n]) % 100 < 50).then_some(MS * 10);
+    let half = |n: u64| (Secret::new([9; 16]).hash(&[n]) % 100 < 50).then_some(MS * 10);
     let mut world = World::new(uplinks(&[1, 2]));
     world.run(MS * 20_000, all);
     world.run(MS * 60_000, move |uplink, _, n| if uplink == 2 { all(2, 0, n) } else { half(n) });
@@ -166,12 +166,12 @@ fn a_refused_deletion_is_asked_for_again() {
     world.run(MS * 10_000, all);
     let asked = world.purges.len();
     assert!((20..60).contains(&asked), "{asked}");
-    assert_eq!(world.router.saved.void.len(), 2);
+    assert_eq!(world.router.saved.stale.len(), 2);
     let told = |(_, n): &&(Instant, Notice)| matches!(n, Notice::Refused { .. });
     assert!(world.notices.iter().filter(told).count() <= 6);
     world.refuses_purges = false;
     world.run(MS * 70_000, all);
-    assert!(world.router.saved.void.is_empty() && world.router.refused.is_empty());
+    assert!(world.router.saved.stale.is_empty() && world.router.refused.is_empty());
     let after = world.purges.len();
     world.run(MS * 70_000, all);
     assert_eq!(world.purges.len(), after);

@@ -33,7 +33,7 @@ fn in_place() -> ObservedFirewall {
             ObservedChain { base: chain.base, rules: rules.collect(), drops: false },
         );
     }
-    ObservedFirewall { chains, slots: Some(BTreeMap::new()), dormant: false }
+    ObservedFirewall { chains, buckets: Some(BTreeMap::new()), dormant: false }
 }
 
 /// Given no table, then all of it is made, chains before the rules that jump to them.
@@ -144,14 +144,14 @@ fn switches_are_set_back() {
     assert_eq!(script(&desired(), Some(&have)).as_deref(), Some(expected));
 }
 
-/// Given slots that changed, then only these are named.
+/// Given buckets that changed, then only these are named.
 #[test]
-fn slots_differ() {
+fn buckets_differ() {
     let want = BTreeMap::from([(0, 1), (1, 2), (2, 2)]);
     let have = BTreeMap::from([(0, 1), (1, 1), (3, 3)]);
-    let delta = slots_delta(&want, Some(&have));
+    let delta = buckets_delta(&want, Some(&have));
     assert_eq!(delta, (vec![(1, 1), (3, 3)], vec![(1, 2), (2, 2)]));
-    assert_eq!(slots_delta(&want, None).1.len(), 3);
+    assert_eq!(buckets_delta(&want, None).1.len(), 3);
 }
 
 /// Given three thousand rules, when they are equal, then nothing is compared twice; when one of them

@@ -7,8 +7,8 @@
 
 use super::Transaction;
 use crate::state::{
-    Chain, Firewall, Key, NFT_SLOTS, Observed, ObservedFirewall, Op, Resource, Sender, State, Step,
-    firewall,
+    Chain, Firewall, Key, NFT_BUCKETS, Observed, ObservedFirewall, Op, Resource, Sender, State,
+    Step, firewall,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -91,14 +91,15 @@ fn part(rules: &Firewall, mark: u32, sender: &Sender) -> Firewall {
 }
 
 impl Known<'_> {
-    /// True if the rules that are there can do with the slots as they are to be: each mark is in use
-    /// already, or known to them, and the rules that draw a slot draw from as many.
+    /// True if the rules that are there can do with the buckets as they are to be: each mark is in use
+    /// already, or known to them, and the rules that draw a bucket draw from as many.
     pub(super) fn fits(&self, step: &Step) -> bool {
-        let Op::Slots { del, add } = &step.op else { return false };
+        let Op::Buckets { del, add } = &step.op else { return false };
         let Some(have) = self.observed.firewall.as_ref() else { return false };
         let Some(want) = self.wanted() else { return false };
-        let is_number_equal = del.iter().map(|(slot, _)| slot).eq(add.iter().map(|(slot, _)| slot));
-        let word = format!("@{NFT_SLOTS}");
+        let is_number_equal =
+            del.iter().map(|(bucket, _)| bucket).eq(add.iter().map(|(bucket, _)| bucket));
+        let word = format!("@{NFT_BUCKETS}");
         (is_number_equal || have_all(want, &word, |chain, rule| is_in_place(have, chain, rule)))
             && self.has_all(step)
     }
@@ -106,7 +107,7 @@ impl Known<'_> {
     /// True if each mark that a step brings into the map is in use already, or known to the rules that
     /// are there, and to those that a transaction is making. Any other step brings none.
     pub(super) fn has_all(&self, step: &Step) -> bool {
-        let Op::Slots { add, .. } = &step.op else { return true };
+        let Op::Buckets { add, .. } = &step.op else { return true };
         let marks: BTreeSet<u32> = add.iter().map(|(_, mark)| *mark).collect();
         marks.iter().all(|mark| self.has(*mark))
     }
@@ -114,11 +115,11 @@ impl Known<'_> {
     /// The same for one mark.
     pub(super) fn has(&self, mark: u32) -> bool {
         let Some(have) = self.observed.firewall.as_ref() else { return false };
-        let Some(slots) = &have.slots else { return false };
+        let Some(buckets) = &have.buckets else { return false };
         let Some(want) = self.wanted() else { return false };
         let word = mark_word(mark);
         // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
-        let is_in_use = slots.values().any(|used| *used == mark);
+        let is_in_use = buckets.values().any(|used| *used == mark);
         // That the wanted rules stand says nothing of others that were to go and still let more out.
         let serves =
             || self.stood.serves(mark, want, have).unwrap_or_else(|| stands(want, mark, have));

@@ -57,7 +57,7 @@ fn exempting(destinations: &[&str]) -> Firewall {
     rules
 }
 
-/// A kernel that has these rules, and slots of the first uplink alone.
+/// A kernel that has these rules, and buckets of the first uplink alone.
 fn kernel(rules: &Firewall) -> Observed {
     let chains = rules.chains.iter().map(|chain| {
         let stamped = (1..).zip(&chain.rules).map(|(handle, text)| {
@@ -71,13 +71,13 @@ fn kernel(rules: &Firewall) -> Observed {
         };
         (chain.name.clone(), there)
     });
-    let slots = Some(BTreeMap::from([(0, 1)]));
-    let table = ObservedFirewall { chains: chains.collect(), slots, dormant: false };
+    let buckets = Some(BTreeMap::from([(0, 1)]));
+    let table = ObservedFirewall { chains: chains.collect(), buckets, dormant: false };
     Observed { firewall: Some(table), ..Observed::default() }
 }
 
-/// Given two uplinks in the kernel, the first with all slots, and rules that are to change and that
-/// run, or are refused, when the first uplink dies, then another one takes its slots if the rules
+/// Given two uplinks in the kernel, the first with all buckets, and rules that are to change and that
+/// run, or are refused, when the first uplink dies, then another one takes its buckets if the rules
 /// know it, whatever happens to the others.
 #[test]
 fn a_standby_needs_the_rules_of_its_own_mark() {
@@ -96,7 +96,7 @@ fn a_standby_needs_the_rules_of_its_own_mark() {
             let mut engine = Engine::default();
             let mut desired = State::from([
                 (Key::Firewall, Resource::Firewall(rules(new))),
-                (Key::Slots, Resource::Slots(BTreeMap::from([(0, 1)]))),
+                (Key::Buckets, Resource::Buckets(BTreeMap::from([(0, 1)]))),
             ]);
             let first = engine.plan(NOW, &desired, &observed, &mut Vec::new());
             assert!(first.iter().all(|step| step.key == Key::Firewall), "{what}: {first:?}");
@@ -105,38 +105,39 @@ fn a_standby_needs_the_rules_of_its_own_mark() {
                 engine.applied(NOW, &Key::Firewall, Err(error), &mut Vec::new());
                 engine.observed(Scope::FIREWALL);
             }
-            desired.insert(Key::Slots, Resource::Slots(BTreeMap::from([(0, *heir)])));
+            desired.insert(Key::Buckets, Resource::Buckets(BTreeMap::from([(0, *heir)])));
             let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
             let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
-            let expected = if *moves { vec![&Key::Slots] } else { vec![] };
+            let expected = if *moves { vec![&Key::Buckets] } else { vec![] };
             assert_eq!(keys, expected, "{what}, refused: {is_refused}");
         }
     }
 }
 
-/// Given two uplinks with slots, and a transaction that runs while a newer one is wanted for the second,
-/// when the first dies, then the second takes its slots, for it has some already.
+/// Given two uplinks with buckets, and a transaction that runs while a newer one is wanted for the second,
+/// when the first dies, then the second takes its buckets, for it has some already.
 #[test]
-fn one_that_has_slots_takes_more_whatever_is_wanted_of_it() {
-    let slots = |marks: [u32; 2]| Resource::Slots(BTreeMap::from([(0, marks[0]), (1, marks[1])]));
+fn one_that_has_buckets_takes_more_whatever_is_wanted_of_it() {
+    let buckets =
+        |marks: [u32; 2]| Resource::Buckets(BTreeMap::from([(0, marks[0]), (1, marks[1])]));
     let first = "192.0.2.1";
     let mut observed = kernel(&rules(&[(1, first), (2, "192.0.2.2")]));
-    observed.firewall.as_mut().unwrap().slots = Some(BTreeMap::from([(0, 1), (1, 2)]));
+    observed.firewall.as_mut().unwrap().buckets = Some(BTreeMap::from([(0, 1), (1, 2)]));
     let wanted = |second| Resource::Firewall(rules(&[(1, first), (2, second)]));
     let mut desired =
-        State::from([(Key::Firewall, wanted("192.0.2.3")), (Key::Slots, slots([1, 2]))]);
+        State::from([(Key::Firewall, wanted("192.0.2.3")), (Key::Buckets, buckets([1, 2]))]);
     let mut engine = Engine::default();
     let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
     assert!(plan.iter().all(|step| step.key == Key::Firewall) && !plan.is_empty(), "{plan:?}");
     desired.insert(Key::Firewall, wanted("192.0.2.4"));
-    desired.insert(Key::Slots, slots([2, 2]));
+    desired.insert(Key::Buckets, buckets([2, 2]));
     let plan = engine.plan(NOW, &desired, &observed, &mut Vec::new());
     let keys: Vec<&Key> = plan.iter().map(|step| &step.key).collect();
-    assert_eq!(keys, [&Key::Slots], "{plan:?}");
+    assert_eq!(keys, [&Key::Buckets], "{plan:?}");
 }
 
 /// Given a standby whose own rules are to change and that run, or are refused, when the first uplink
-/// dies, then the standby takes its slots by the rules that stand, if they let out nothing that the
+/// dies, then the standby takes its buckets by the rules that stand, if they let out nothing that the
 /// wanted ones would not; but not if they are damaged.
 #[test]
 fn a_standby_serves_by_its_older_rules() {
@@ -151,10 +152,10 @@ fn a_standby_serves_by_its_older_rules() {
     for (row, (old, new, serves)) in table.iter().enumerate() {
         for (is_refused, is_damaged) in [(false, false), (true, false), (false, true)] {
             let mut observed = kernel(old);
-            let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
+            let buckets = |mark| Resource::Buckets(BTreeMap::from([(0, mark)]));
             let mut desired = State::from([
                 (Key::Firewall, Resource::Firewall(old.clone())),
-                (Key::Slots, slots(1)),
+                (Key::Buckets, buckets(1)),
             ]);
             let mut engine = Engine::default();
             let plan = |engine: &mut Engine, desired: &State, observed: &Observed| {
@@ -173,8 +174,8 @@ fn a_standby_serves_by_its_older_rules() {
                 let table = observed.firewall.as_mut().unwrap();
                 table.chains.get_mut("translate").unwrap().rules.remove(1);
             }
-            desired.insert(Key::Slots, slots(2));
-            let expected = if *serves && !is_damaged { vec![Key::Slots] } else { vec![] };
+            desired.insert(Key::Buckets, buckets(2));
+            let expected = if *serves && !is_damaged { vec![Key::Buckets] } else { vec![] };
             assert_eq!(engine.knows(2, &desired, &observed), *serves && !is_damaged);
             assert_eq!(plan(&mut engine, &desired, &observed), expected, "row {row}");
         }
@@ -195,8 +196,8 @@ fn rules_that_were_overtaken_by_a_newer_wish_serve() {
             .collect();
         let mut engine = Engine::default();
         let mut observed = kernel(&wishes[0]);
-        let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
-        let mut desired = State::from([(Key::Slots, slots(1))]);
+        let buckets = |mark| Resource::Buckets(BTreeMap::from([(0, mark)]));
+        let mut desired = State::from([(Key::Buckets, buckets(1))]);
         let wish = |desired: &mut State, at: usize| {
             desired.insert(Key::Firewall, Resource::Firewall(wishes[at].clone()));
         };
@@ -218,9 +219,9 @@ fn rules_that_were_overtaken_by_a_newer_wish_serve() {
             now = now + Duration::from_secs(100);
         }
         assert_eq!(engine.plan(now, &desired, &observed, &mut Vec::new()).len(), 1);
-        desired.insert(Key::Slots, slots(2));
+        desired.insert(Key::Buckets, buckets(2));
         let plan = engine.plan(now, &desired, &observed, &mut Vec::new());
-        assert!(matches!(plan.as_slice(), [Step { key: Key::Slots, .. }]), "{refused}: {plan:?}");
+        assert!(matches!(plan.as_slice(), [Step { key: Key::Buckets, .. }]), "{refused}: {plan:?}");
     }
 }
 
@@ -231,10 +232,10 @@ fn rules_that_were_overtaken_by_a_newer_wish_serve() {
 fn a_standby_that_was_out_serves_by_its_older_rules() {
     let alone = rules(&[(1, "192.0.2.1")]);
     let [before, after] = [1, 2].map(|count| exempting(&["10.0.0.0/8", "172.16.0.0/12"][..count]));
-    let slots = |mark| Resource::Slots(BTreeMap::from([(0, mark)]));
+    let buckets = |mark| Resource::Buckets(BTreeMap::from([(0, mark)]));
     let wish = |rules: &Firewall, mark| {
         let rules = Resource::Firewall(rules.clone());
-        State::from([(Key::Firewall, rules), (Key::Slots, slots(mark))])
+        State::from([(Key::Firewall, rules), (Key::Buckets, buckets(mark))])
     };
     let mut news = Vec::new();
     let mut observed = kernel(&before);

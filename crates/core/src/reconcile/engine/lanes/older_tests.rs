@@ -19,10 +19,10 @@ fn bench() -> (State, Observed) {
             Key::Firewall,
             Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() }),
         ),
-        (Key::Slots, Resource::Slots(BTreeMap::new())),
+        (Key::Buckets, Resource::Buckets(BTreeMap::new())),
     ]);
-    let slots = Some(BTreeMap::new());
-    let firewall = Some(ObservedFirewall { slots, ..ObservedFirewall::default() });
+    let buckets = Some(BTreeMap::new());
+    let firewall = Some(ObservedFirewall { buckets, ..ObservedFirewall::default() });
     (desired, Observed { firewall, ..Observed::default() })
 }
 

@@ -40,7 +40,7 @@ fn firewall_with(rules: &[&str]) -> Resource {
     })
 }
 
-fn slots(marks: [u32; 2]) -> BTreeMap<u32, u32> {
+fn buckets(marks: [u32; 2]) -> BTreeMap<u32, u32> {
     (0..).zip(marks).collect()
 }
 
@@ -49,7 +49,7 @@ impl Bench {
         let desired = State::from([
             (Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "drop"])),
             (Key::Route(shared()), Resource::Route(way("wan1"))),
-            (Key::Slots, Resource::Slots(slots([1, 1]))),
+            (Key::Buckets, Resource::Buckets(buckets([1, 1]))),
         ]);
         let mut observed = Observed::default();
         let rule = |(i, text): (usize, &&str)| ObservedNftRule {
@@ -60,7 +60,7 @@ impl Bench {
         let chain = ObservedChain { rules, ..ObservedChain::default() };
         observed.firewall = Some(ObservedFirewall {
             chains: BTreeMap::from([("new".into(), chain)]),
-            slots: Some(slots([1, 1])),
+            buckets: Some(buckets([1, 1])),
             dormant: false,
         });
         let route = ObservedRoute { value: Some(way("wan1")), protocol: PROTOCOL, dead: false };
@@ -83,11 +83,11 @@ impl Bench {
     /// The first uplink died.
     fn switch(&mut self, marks: [u32; 2]) {
         self.desired.insert(Key::Route(shared()), Resource::Route(way("wan2")));
-        self.desired.insert(Key::Slots, Resource::Slots(slots(marks)));
+        self.desired.insert(Key::Buckets, Resource::Buckets(buckets(marks)));
     }
 }
 
-/// Given a transaction that does not end, when the active set changes, then route and slots change at
+/// Given a transaction that does not end, when the active set changes, then route and buckets change at
 /// once and are known to be in place; when it ends, then it is read back before the next pass.
 #[test]
 fn a_switch_does_not_wait() {
@@ -97,81 +97,83 @@ fn a_switch_does_not_wait() {
     assert!(bench.plan().is_empty() && bench.engine.deadline().is_none());
     assert!(!bench.engine.is_settled());
     bench.switch([2, 2]);
-    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Slots]);
+    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Buckets]);
     assert!(bench.engine.is_busy());
     assert_eq!(bench.engine.awaiting(), Scope::ROUTES | Scope::FIREWALL);
-    for key in [Key::Route(shared()), Key::Slots] {
+    for key in [Key::Route(shared()), Key::Buckets] {
         assert_eq!(bench.answer(&key), Scope::NONE);
     }
     bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
-    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(buckets([2, 2]));
     bench.engine.observed(Scope::ROUTES | Scope::FIREWALL);
     assert!(bench.plan().is_empty() && !bench.engine.is_busy());
-    assert!(bench.engine.is_in_place(&Key::Slots, &Resource::Slots(slots([2, 2]))));
+    assert!(bench.engine.is_in_place(&Key::Buckets, &Resource::Buckets(buckets([2, 2]))));
     assert_eq!(bench.answer(&Key::Firewall), Scope::FIREWALL);
     assert!(bench.engine.is_busy() && !bench.engine.is_in_transaction());
     bench.engine.observed(Scope::FIREWALL);
     assert!(!bench.engine.is_busy());
 }
 
-/// Given a mark that the rules do not know yet, or a number of slots that they do not draw from, then
-/// the slots wait for the rules, and count as not in place.
+/// Given a mark that the rules do not know yet, or a number of buckets that they do not draw from, then
+/// the buckets wait for the rules, and count as not in place.
 #[test]
-fn slots_that_need_new_rules_wait() {
+fn buckets_that_need_new_rules_wait() {
     let unknown = firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "to isp3 mark 0x00000003"]);
     for (rules, wish) in [
-        (unknown, Resource::Slots(slots([3, 3]))),
-        (firewall_with(&["mod 3 map @slots"]), Resource::Slots((0..3).map(|i| (i, 1)).collect())),
+        (unknown, Resource::Buckets(buckets([3, 3]))),
+        (firewall_with(&["mod 3 map @slots"]), Resource::Buckets((0..3).map(|i| (i, 1)).collect())),
     ] {
         let mut bench = Bench::new();
         bench.desired.insert(Key::Firewall, rules);
         assert_eq!(bench.keys(), [Key::Firewall]);
-        bench.desired.insert(Key::Slots, wish.clone());
+        bench.desired.insert(Key::Buckets, wish.clone());
         assert!(bench.plan().is_empty());
-        assert!(!bench.engine.is_in_place(&Key::Slots, &wish) && bench.engine.deadline().is_none());
+        assert!(
+            !bench.engine.is_in_place(&Key::Buckets, &wish) && bench.engine.deadline().is_none()
+        );
     }
 }
 
 fn map(count: u32, mark: impl Fn(u32) -> u32) -> BTreeMap<u32, u32> {
-    (0..count).map(|slot| (slot, mark(slot))).collect()
+    (0..count).map(|bucket| (bucket, mark(bucket))).collect()
 }
 
 fn refusal(errno: i32) -> OpError {
     OpError { errno, text: "File exists".into() }
 }
 
-/// Given a transaction that makes more slots, or fewer, and does not end, when an uplink dies, then the
-/// slots that the rules draw from now leave it at once, and that counts as a switch; the transaction that
+/// Given a transaction that makes more buckets, or fewer, and does not end, when an uplink dies, then the
+/// buckets that the rules draw from now leave it at once, and that counts as a switch; the transaction that
 /// this overtook is not told as refused, and is made anew at once.
 #[test]
-fn a_switch_moves_the_slots_that_are_there() {
+fn a_switch_moves_the_buckets_that_are_there() {
     for count in [1, 3] {
         let mut bench = Bench::new();
         let table = bench.observed.firewall.as_mut().unwrap();
-        table.slots = Some(slots([1, 2]));
+        table.buckets = Some(buckets([1, 2]));
         let draw = format!("mod {count} map @slots");
         bench.desired.insert(Key::Firewall, firewall_with(&[&draw, KNOWN[0], KNOWN[1]]));
-        bench.desired.insert(Key::Slots, Resource::Slots(map(count, |slot| 1 + slot % 2)));
+        bench.desired.insert(Key::Buckets, Resource::Buckets(map(count, |bucket| 1 + bucket % 2)));
         assert_eq!(bench.keys().last(), Some(&Key::Firewall));
-        bench.answer(&Key::Slots);
+        bench.answer(&Key::Buckets);
         bench.engine.observed(Scope::FIREWALL);
-        let there = if count == 1 { slots([1, 1]) } else { slots([1, 2]) };
-        bench.observed.firewall.as_mut().unwrap().slots = Some(there.clone());
+        let there = if count == 1 { buckets([1, 1]) } else { buckets([1, 2]) };
+        bench.observed.firewall.as_mut().unwrap().buckets = Some(there.clone());
         bench.switch([2, 2]);
-        bench.desired.insert(Key::Slots, Resource::Slots(map(count, |_| 2)));
+        bench.desired.insert(Key::Buckets, Resource::Buckets(map(count, |_| 2)));
         let plan = bench.plan();
-        let [Step { key: Key::Route(_), .. }, Step { op: Op::Slots { add, .. }, .. }] =
+        let [Step { key: Key::Route(_), .. }, Step { op: Op::Buckets { add, .. }, .. }] =
             plan.as_slice()
         else {
             panic!("{plan:?}")
         };
         let of_the_dead = there.iter().filter(|(_, mark)| **mark == 1);
-        assert!(of_the_dead.map(|(slot, _)| (*slot, 2)).eq(add.iter().copied()), "{add:?}");
-        for key in [Key::Route(shared()), Key::Slots] {
+        assert!(of_the_dead.map(|(bucket, _)| (*bucket, 2)).eq(add.iter().copied()), "{add:?}");
+        for key in [Key::Route(shared()), Key::Buckets] {
             bench.answer(&key);
         }
         bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
-        bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+        bench.observed.firewall.as_mut().unwrap().buckets = Some(buckets([2, 2]));
         bench.engine.observed(Scope::ROUTES | Scope::FIREWALL);
         assert!(bench.plan().is_empty() && bench.engine.has_moved());
         let mut news = Vec::new();
@@ -189,33 +191,33 @@ fn a_switch_moves_the_slots_that_are_there() {
 fn a_child_that_hangs_is_told_though_it_was_overtaken() {
     let mut bench = Bench::new();
     bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[0], KNOWN[1]]));
-    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 1)));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(map(3, |_| 1)));
     assert_eq!(bench.keys(), [Key::Firewall]);
-    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 2)));
-    assert_eq!(bench.keys(), [Key::Slots]);
+    bench.desired.insert(Key::Buckets, Resource::Buckets(map(3, |_| 2)));
+    assert_eq!(bench.keys(), [Key::Buckets]);
     let mut news = Vec::new();
     bench.engine.applied(NOW, &Key::Firewall, Err(refusal(110)), &mut news);
     assert!(matches!(news.as_slice(), [Notice::Refused { .. }]), "{news:?}");
 }
 
-/// Given a transaction that makes other rules and slots, when what was there is wanted again before it
+/// Given a transaction that makes other rules and buckets, when what was there is wanted again before it
 /// ends, then nobody is accused of what it made, and it is made undone.
 #[test]
 fn what_a_transaction_made_is_nobody_elses_edit() {
     let mut bench = Bench::new();
-    let old = (firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]), Resource::Slots(slots([1, 1])));
+    let old = (firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]), Resource::Buckets(buckets([1, 1])));
     let new = ["mod 3 map @slots", KNOWN[0], KNOWN[1]];
     bench.desired.insert(Key::Firewall, old.0.clone());
     assert_eq!(bench.keys(), []);
     bench.desired.insert(Key::Firewall, firewall_with(&new));
-    bench.desired.insert(Key::Slots, Resource::Slots(map(3, |_| 1)));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(map(3, |_| 1)));
     assert_eq!(bench.keys(), [Key::Firewall]);
     bench.desired.insert(Key::Firewall, old.0);
-    bench.desired.insert(Key::Slots, old.1);
+    bench.desired.insert(Key::Buckets, old.1);
     assert_eq!(bench.keys(), []);
     bench.answer(&Key::Firewall);
     let table = bench.observed.firewall.as_mut().unwrap();
-    table.slots = Some(map(3, |_| 1));
+    table.buckets = Some(map(3, |_| 1));
     for (rule, text) in table.chains.get_mut("new").unwrap().rules.iter_mut().zip(new) {
         rule.stamp = Some(firewall::stamp("new", text));
     }
@@ -224,120 +226,123 @@ fn what_a_transaction_made_is_nobody_elses_edit() {
     assert!(bench.engine.repairing.is_empty(), "{:?}", bench.engine.repairing);
 }
 
-/// Given rules that draw from fewer slots and were refused, then the slots that the old ones draw from
+/// Given rules that draw from fewer buckets and were refused, then the buckets that the old ones draw from
 /// stay; those of an uplink that dies meanwhile move.
 #[test]
-fn slots_stay_while_rules_that_need_fewer_are_refused() {
+fn buckets_stay_while_rules_that_need_fewer_are_refused() {
     let mut bench = Bench::new();
-    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([1, 2]));
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(buckets([1, 2]));
     bench.desired.insert(Key::Firewall, firewall_with(&["mod 1 map @slots", KNOWN[0], KNOWN[1]]));
-    bench.desired.insert(Key::Slots, Resource::Slots(map(1, |_| 1)));
-    assert_eq!(bench.keys(), [Key::Slots, Key::Firewall]);
-    bench.answer(&Key::Slots);
-    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([1, 1]));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(map(1, |_| 1)));
+    assert_eq!(bench.keys(), [Key::Buckets, Key::Firewall]);
+    bench.answer(&Key::Buckets);
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(buckets([1, 1]));
     bench.engine.applied(NOW, &Key::Firewall, Err(refusal(1)), &mut Vec::new());
     bench.engine.observed(Scope::FIREWALL);
     assert_eq!(bench.keys(), []);
-    bench.desired.insert(Key::Slots, Resource::Slots(map(1, |_| 2)));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(map(1, |_| 2)));
     let plan = bench.plan();
     let (del, add) = (vec![(0, 1), (1, 1)], vec![(0, 2), (1, 2)]);
-    assert_eq!(plan, [Step { key: Key::Slots, op: Op::Slots { del, add } }]);
+    assert_eq!(plan, [Step { key: Key::Buckets, op: Op::Buckets { del, add } }]);
 }
 
-/// Given an uplink that a reload takes away together with slots, then the others have its slots before
-/// the transaction begins, which goes on from there; elements that are no slots stay until then.
+/// Given an uplink that a reload takes away together with buckets, then the others have its buckets before
+/// the transaction begins, which goes on from there; elements that are no buckets stay until then.
 #[test]
-fn an_uplink_leaves_its_slots_before_the_rules_forget_it() {
+fn an_uplink_leaves_its_buckets_before_the_rules_forget_it() {
     let mut bench = Bench::new();
-    let with_element = |slots: [u32; 2]| self::slots(slots).into_iter().chain([(NFT_ELEMENTS, 2)]);
-    bench.observed.firewall.as_mut().unwrap().slots = Some(with_element([1, 2]).collect());
+    let with_element =
+        |buckets: [u32; 2]| self::buckets(buckets).into_iter().chain([(NFT_ELEMENTS, 2)]);
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(with_element([1, 2]).collect());
     bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[0]]));
-    let want = (0..3).map(|slot| (slot, 1)).collect();
-    bench.desired.insert(Key::Slots, Resource::Slots(want));
+    let want = (0..3).map(|bucket| (bucket, 1)).collect();
+    bench.desired.insert(Key::Buckets, Resource::Buckets(want));
     let plan = bench.plan();
     let [first, Step { key: Key::Firewall, op: Op::Nft(text) }] = plan.as_slice() else {
         panic!("{plan:?}")
     };
-    assert_eq!(first.op, Op::Slots { del: vec![(1, 2)], add: vec![(1, 1)] });
+    assert_eq!(first.op, Op::Buckets { del: vec![(1, 2)], add: vec![(1, 1)] });
     assert!(text.contains("{ 2 : 0x00000001 }") && !text.contains("1 : 0x00000002"), "{text}");
-    bench.answer(&Key::Slots);
-    bench.observed.firewall.as_mut().unwrap().slots = Some(with_element([1, 1]).collect());
+    bench.answer(&Key::Buckets);
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(with_element([1, 1]).collect());
     bench.engine.observed(Scope::FIREWALL);
     assert!(bench.plan().is_empty(), "the rest is in the transaction");
 }
 
-/// Given an uplink with all slots that a reload takes away, when another one had none, then that one gets
+/// Given an uplink with all buckets that a reload takes away, when another one had none, then that one gets
 /// them before the transaction begins, for the rules know its mark.
 #[test]
-fn a_standby_takes_the_slots_of_an_uplink_that_leaves() {
+fn a_standby_takes_the_buckets_of_an_uplink_that_leaves() {
     let mut bench = Bench::new();
     bench.desired.insert(Key::Firewall, firewall_with(&["mod 3 map @slots", KNOWN[1]]));
-    bench.desired.insert(Key::Slots, Resource::Slots((0..3).map(|slot| (slot, 2)).collect()));
+    bench
+        .desired
+        .insert(Key::Buckets, Resource::Buckets((0..3).map(|bucket| (bucket, 2)).collect()));
     let plan = bench.plan();
     assert_eq!(plan.len(), 2, "{plan:?}");
     let (del, add) = (vec![(0, 1), (1, 1)], vec![(0, 2), (1, 2)]);
-    assert_eq!(plan[0].op, Op::Slots { del, add });
+    assert_eq!(plan[0].op, Op::Buckets { del, add });
 }
 
 /// Given a transaction that takes away an uplink, when that is wanted again meanwhile, then it gets its
-/// slots back only after the transaction.
+/// buckets back only after the transaction.
 #[test]
-fn slots_wait_for_rules_that_are_being_taken_away() {
+fn buckets_wait_for_rules_that_are_being_taken_away() {
     let mut bench = Bench::new();
     bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], "drop"]));
     assert_eq!(bench.keys(), [Key::Firewall]);
     bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]));
-    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 2])));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(buckets([1, 2])));
     assert_eq!(bench.keys(), []);
 }
 
-/// Given rules for a new uplink that the kernel refused, then its slots wait until they are tried again;
+/// Given rules for a new uplink that the kernel refused, then its buckets wait until they are tried again;
 /// those of an uplink that the rules know move meanwhile.
 #[test]
-fn slots_wait_for_rules_that_were_refused() {
+fn buckets_wait_for_rules_that_were_refused() {
     let mut bench = Bench::new();
     let rules = firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "to isp3 mark 0x00000003"]);
     bench.desired.insert(Key::Firewall, rules);
-    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 3])));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(buckets([1, 3])));
     assert_eq!(bench.keys(), [Key::Firewall]);
     let refused = OpError { errno: 1, text: "refused".into() };
     bench.engine.applied(NOW, &Key::Firewall, Err(refused), &mut Vec::new());
     bench.engine.observed(Scope::FIREWALL);
     assert_eq!(bench.keys(), []);
-    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 2])));
-    assert_eq!(bench.keys(), [Key::Slots]);
+    bench.desired.insert(Key::Buckets, Resource::Buckets(buckets([1, 2])));
+    assert_eq!(bench.keys(), [Key::Buckets]);
 }
 
 /// Given rules of an uplink that somebody removed, and a repair that does not end, when another uplink
-/// dies, then its slots go to the one that has slots already.
+/// dies, then its buckets go to the one that has buckets already.
 #[test]
-fn damaged_rules_do_not_keep_slots_on_a_dead_uplink() {
+fn damaged_rules_do_not_keep_buckets_on_a_dead_uplink() {
     for (in_use, moves) in [(2, true), (1, false)] {
         let mut bench = Bench::new();
         let table = bench.observed.firewall.as_mut().unwrap();
-        table.slots = Some(slots([1, in_use]));
+        table.buckets = Some(buckets([1, in_use]));
         table.chains.get_mut("new").unwrap().rules.pop();
-        bench.desired.insert(Key::Slots, Resource::Slots(slots([1, in_use])));
+        bench.desired.insert(Key::Buckets, Resource::Buckets(buckets([1, in_use])));
         assert_eq!(bench.keys(), [Key::Firewall]);
         bench.switch([2, 2]);
-        assert_eq!(bench.keys().contains(&Key::Slots), moves);
+        assert_eq!(bench.keys().contains(&Key::Buckets), moves);
     }
 }
 
-/// Given slots inside a transaction that runs, then they are not changed beside it, unless other ones
+/// Given buckets inside a transaction that runs, then they are not changed beside it, unless other ones
 /// are wanted meanwhile that suit the rules as they are.
 #[test]
-fn slots_in_the_transaction_are_left_to_it() {
+fn buckets_in_the_transaction_are_left_to_it() {
     let mut bench = Bench::new();
     bench
         .desired
         .insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1], "mark 0x00000003"]));
-    bench.desired.insert(Key::Slots, Resource::Slots(slots([1, 3])));
+    bench.desired.insert(Key::Buckets, Resource::Buckets(buckets([1, 3])));
     let plan = bench.plan();
     assert!(plan.len() == 1 && matches!(&plan[0].op, Op::Nft(text) if text.contains("element")));
     assert!(bench.plan().is_empty());
     bench.switch([2, 2]);
-    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Slots]);
+    assert_eq!(bench.keys(), [Key::Route(shared()), Key::Buckets]);
 }
 
 /// Given a transaction that runs, then nothing is deleted and forwarding is not switched on; policy
@@ -409,14 +414,14 @@ fn only_first_changes_wait_for_the_disk() {
     bench.engine.memory.unsaved = BTreeMap::from([(address.clone(), 1), (setting.clone(), 1)]);
     bench.switch([2, 2]);
     let keys = bench.keys();
-    assert_eq!(keys, [Key::Route(shared()), Key::Slots]);
+    assert_eq!(keys, [Key::Route(shared()), Key::Buckets]);
     assert!(!bench.engine.is_settled() && bench.engine.deadline().is_none());
     for key in keys {
         bench.answer(&key);
     }
     bench.engine.observed(Scope::ALL);
     bench.observed.routes.get_mut(&shared()).unwrap().value = Some(way("wan2"));
-    bench.observed.firewall.as_mut().unwrap().slots = Some(slots([2, 2]));
+    bench.observed.firewall.as_mut().unwrap().buckets = Some(buckets([2, 2]));
     assert!(bench.plan().is_empty());
     bench.engine.memory.unsaved.clear();
     assert_eq!(bench.keys(), [address, way3, setting, forwarding, Key::Route(old)]);

@@ -14,7 +14,7 @@ use super::{FIRST_RETRY, LAST_RETRY, Router};
 use crate::io::{Output, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
-use crate::saved::Void;
+use crate::saved::Stale;
 use crate::state::{Key, OpError};
 use crate::time::{Duration, Instant};
 use alloc::format;
@@ -27,7 +27,7 @@ pub(super) enum Reason {
     /// They can move.
     Movable(Pass),
     /// They lead nowhere.
-    Void(Void),
+    Stale(Stale),
 }
 
 /// A deletion that was asked for.
@@ -40,8 +40,8 @@ pub(super) struct Deletion {
 }
 
 impl Deletion {
-    fn is_of(&self, void: &Void) -> bool {
-        matches!(&self.reason, Reason::Void(mine) if mine == void)
+    fn is_of(&self, stale: &Stale) -> bool {
+        matches!(&self.reason, Reason::Stale(mine) if mine == stale)
     }
 
     pub(super) const fn is_movable(&self) -> bool {
@@ -54,22 +54,22 @@ impl Deletion {
 }
 
 impl Router {
-    /// Asks for the deletion of what is void, once.
-    pub(super) fn delete_void(&mut self, out: &mut Vec<Output>) {
+    /// Asks for the deletion of what is stale, once.
+    pub(super) fn delete_stale(&mut self, out: &mut Vec<Output>) {
         let asked = || self.asked.iter().chain(self.refused.iter().map(|(_, refused)| refused));
-        let is_asked = |void: &&Void| asked().any(|deletion| deletion.is_of(void));
-        let new: Vec<Void> =
-            self.saved.void.iter().filter(|void| !is_asked(void)).cloned().collect();
-        // The rules and slots of new connections.
-        let makes = |key: &Key| matches!(key, Key::Firewall | Key::Slots);
+        let is_asked = |stale: &&Stale| asked().any(|deletion| deletion.is_of(stale));
+        let new: Vec<Stale> =
+            self.saved.stale.iter().filter(|stale| !is_asked(stale)).cloned().collect();
+        // The rules and buckets of new connections.
+        let makes = |key: &Key| matches!(key, Key::Firewall | Key::Buckets);
         if new.is_empty() || !self.is_at_rest() || !self.are_in_place(makes) {
             return;
         }
-        for void in new {
-            let keep = settle::purge(&self.config, &self.observed, void.uplink);
-            let (mark, mask, which) = (void.mark, void.mask, void.which);
+        for stale in new {
+            let keep = settle::purge(&self.config, &self.observed, stale.uplink);
+            let (mark, mask, which) = (stale.mark, stale.mask, stale.which);
             let purge = Purge { mark, mask, which, yields: false, ..keep };
-            self.ask_for(Deletion { purge, reason: Reason::Void(void), refusals: 0 }, out);
+            self.ask_for(Deletion { purge, reason: Reason::Stale(stale), refusals: 0 }, out);
         }
     }
 
@@ -102,7 +102,7 @@ impl Router {
                     && connections > 0
                 {
                     let uplink = self.config.uplinks[index].name.clone();
-                    self.note_deed(now, index, format!("deleted {connections} connections"));
+                    self.note_history(now, index, format!("deleted {connections} connections"));
                     out.push(Output::Notice(Notice::Purged { uplink, connections }));
                 }
                 if let Some(deletion) = deletion {
@@ -128,8 +128,8 @@ impl Router {
     fn note_deleted(&mut self, deletion: &Deletion) {
         let id = deletion.purge.uplink;
         match &deletion.reason {
-            Reason::Void(done) => {
-                self.saved.void.retain(|void| void != done);
+            Reason::Stale(done) => {
+                self.saved.stale.retain(|stale| stale != done);
                 self.save_due = true;
             }
             Reason::Movable(Pass::Sweep) if self.saved.leaving.contains(&id) => {
@@ -152,13 +152,13 @@ impl Router {
         for (_, deletion) in due {
             let id = deletion.purge.uplink;
             match &deletion.reason {
-                Reason::Void(void) if !self.saved.void.contains(void) => {}
+                Reason::Stale(stale) if !self.saved.stale.contains(stale) => {}
                 Reason::Movable(_) if self.is_alive(id) => {}
                 Reason::Movable(pass) if !can_move => {
                     let again = settle::Pending::new(deletion.purge, *pass);
                     self.pending_purges.entry(id).or_insert(again);
                 }
-                Reason::Movable(_) | Reason::Void(_) => self.ask_for(deletion, out),
+                Reason::Movable(_) | Reason::Stale(_) => self.ask_for(deletion, out),
             }
         }
     }
