@@ -35,6 +35,11 @@ pub(super) fn between((low, high): (Duration, Duration), fraction: f64) -> Durat
     low + high.saturating_sub(low).mul_f64(fraction)
 }
 
+/// A duration between two that are not zero, its logarithm evenly distributed: short ones are common.
+pub(super) fn log_between((low, high): (Duration, Duration), fraction: f64) -> Duration {
+    low.mul_f64((high.as_secs_f64() / low.as_secs_f64()).powf(fraction))
+}
+
 /// The next fraction of these dice.
 pub(super) fn roll(dice: &mut Dice) -> f64 {
     fraction(dice.bits())

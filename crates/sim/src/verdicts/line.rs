@@ -5,7 +5,7 @@
 //! before it. The one exception are limiters: what they let through depends on what was asked, so
 //! each run has its own ([`limiter`](super::limiter)).
 
-use super::chance::{between, exponential, fraction, mix};
+use super::chance::{between, exponential, fraction, log_between, mix};
 use super::shape::{Bursts, Cycle, Place, Shape, Trouble};
 use super::timeline::Timeline;
 use crate::dice::Dice;
@@ -39,8 +39,6 @@ pub struct Line {
     gaps: Timeline,
     swells: Timeline,
     bursts: Timeline,
-    /// Where on the way packets die.
-    place: Place,
 }
 
 impl Line {
@@ -48,11 +46,6 @@ impl Line {
     pub fn new(shape: &Shape, seed: u64, (begin, end): (Instant, Instant)) -> Self {
         let mut dice = Dice::new(seed);
         let base = std::array::from_fn(|_| between(shape.rtt, fraction(dice.bits())));
-        let place = match shape.fault.map(|fault| fault.trouble) {
-            Some(Trouble::Dead(Place::Any)) => dice.pick(&Place::ALL),
-            Some(Trouble::Dead(place)) => place,
-            _ => Place::Gateway,
-        };
         let mut line = Self {
             shape: shape.clone(),
             seed,
@@ -61,7 +54,6 @@ impl Line {
             gaps: Timeline::default(),
             swells: Timeline::default(),
             bursts: Timeline::default(),
-            place,
         };
         line.draw(&mut dice, (begin, end));
         line
@@ -69,10 +61,13 @@ impl Line {
 
     fn draw(&mut self, dice: &mut Dice, (begin, end): (Instant, Instant)) {
         if let Some(gaps) = self.shape.gaps {
-            let quiet = |f| if gaps.is_regular { gaps.every } else { exponential(gaps.every, f) };
-            self.gaps = Timeline::draw(dice, (begin, end), quiet, |f, _| {
-                (between(gaps.length, f), Duration::ZERO)
-            });
+            let length = |f| log_between(gaps.length, f);
+            self.gaps = if gaps.is_regular {
+                Timeline::by_clock(dice, (begin, end), gaps.every, length)
+            } else {
+                let quiet = |f| exponential(gaps.every, f);
+                Timeline::draw(dice, (begin, end), quiet, |f, _| (length(f), Duration::ZERO))
+            };
         }
         if let Some(swell) = self.shape.swell {
             let quiet = |f| exponential(swell.every, f);
@@ -188,12 +183,11 @@ impl Line {
     /// True if it passes the dead place when that is dead already.
     fn is_dead(&self, way: Way, start: Instant, delay: Duration) -> bool {
         let Some(fault) = self.shape.fault else { return false };
-        if !matches!(fault.trouble, Trouble::Dead(_)) {
-            return false;
-        }
-        let (share, hit) = match self.place {
-            Place::Gateway | Place::Any => (0.0, true),
+        let Trouble::Dead(place) = fault.trouble else { return false };
+        let (share, hit) = match place {
+            Place::Gateway => (0.0, true),
             Place::SecondHop => (0.25, true),
+            Place::FarEnd => (1.0, true),
             Place::Forth => (0.0, way == Way::Forth),
             Place::Back => (0.0, way == Way::Back),
         };
@@ -289,14 +283,29 @@ mod tests {
         assert!(alive(Place::Gateway, 899) && !alive(Place::Gateway, 900));
         assert!(alive(Place::Forth, 999) && !alive(Place::Forth, 1000));
         assert!(alive(Place::SecondHop, 912) && !alive(Place::SecondHop, 913));
+        assert!(alive(Place::FarEnd, 949) && !alive(Place::FarEnd, 950));
     }
 
-    /// Given gaps of half a second each ten, then nothing passes in them, and all between them.
+    /// Given gaps of half a second each ten, by the clock, then nothing passes for a twentieth of the
+    /// time, and all passes between.
     #[test]
     fn nothing_passes_a_gap() {
-        let gaps = Gaps { every: MS * 9500, is_regular: true, length: (MS * 500, MS * 500) };
+        let gaps = Gaps { every: MS * 10_000, is_regular: true, length: (MS * 500, MS * 500) };
         let line = line(&Shape { gaps: Some(gaps), ..Shape::steady(0) });
-        let lost = |ms| line.exchange(0, BEGIN + MS * ms).is_none();
-        assert!(!lost(9499) && lost(9500) && lost(9999) && !lost(10_000));
+        let lost = (0..20_000).filter(|i| line.exchange(0, BEGIN + MS * *i).is_none()).count();
+        assert!((999..=1001).contains(&lost), "{lost}");
+    }
+
+    /// Given gaps of 0.3 to 2 s by chance, each two minutes, then so many and so long are they.
+    #[test]
+    fn gaps_have_their_length_and_number() {
+        let gaps = Gaps { every: MS * 120_000, is_regular: false, length: (MS * 300, MS * 2000) };
+        let shape = Shape { gaps: Some(gaps), ..Shape::steady(0) };
+        let line = Line::new(&shape, 7, (BEGIN, BEGIN + MS * 1000 * 86_400));
+        let lengths = || line.gaps.spans().iter().map(|span| span.end.since(span.start));
+        let mean = lengths().sum::<Duration>() / u32::try_from(lengths().count()).unwrap();
+        assert!((640..=790).contains(&lengths().count()), "{}", lengths().count());
+        assert!((MS * 850..MS * 950).contains(&mean), "{mean:?}");
+        assert!(lengths().all(|length| length >= MS * 300 && length <= MS * 2000));
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn faults() -> Vec<Row> {
         ("dead, RTT 600", 600),
         ("dead, RTT 800", 800),
     ] {
-        rows.push(Row { shape: Shape::steady(rtt_ms), ..fault(name, dead(Place::Any)) });
+        rows.push(Row { shape: Shape::steady(rtt_ms), ..fault(name, dead(Place::FarEnd)) });
     }
     for (name, loss) in [
         ("loss 95 %", 0.95),
@@ -56,7 +56,7 @@ pub(super) fn faults() -> Vec<Row> {
     rows.push(fault("30 % in bursts of 100 ms", bursts(0.3, 100)));
     rows.push(fault("30 % in bursts of 500 ms", bursts(0.3, 500)));
     rows.push(fault("3 of 4 targets die", Trouble::TargetsDead(3)));
-    rows.extend(dead_behind(&dead(Place::Any)));
+    rows.extend(dead_behind(&dead(Place::FarEnd)));
     rows
 }
 

@@ -68,9 +68,9 @@ impl Bursts {
 pub struct Gaps {
     /// Time from the end of one to the next: the mean of an exponential distribution.
     pub every: Duration,
-    /// By the clock, not by chance.
+    /// One begins each `every`, by the clock and not by chance.
     pub is_regular: bool,
-    /// Shortest and longest; evenly distributed between.
+    /// Shortest and longest, not zero; the logarithm is evenly distributed, so short ones are common.
     pub length: (Duration, Duration),
 }
 
@@ -169,17 +169,12 @@ pub enum Place {
     Gateway,
     /// A quarter of the way away, both ways.
     SecondHop,
+    /// Right before the targets, both ways: half of the round trip away.
+    FarEnd,
     /// Only what we send, at the first hop.
     Forth,
     /// Only what is sent to us, at the first hop.
     Back,
-    /// One of these, as the line's seed says.
-    Any,
-}
-
-impl Place {
-    /// All that differ.
-    pub(super) const ALL: [Self; 4] = [Self::Gateway, Self::SecondHop, Self::Forth, Self::Back];
 }
 
 #[cfg(test)]

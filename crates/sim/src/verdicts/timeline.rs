@@ -37,6 +37,23 @@ impl Timeline {
         Self(spans)
     }
 
+    /// Draws spans of these lengths that begin by the clock, each `every`; the first at any phase.
+    pub(super) fn by_clock(
+        dice: &mut Dice,
+        (begin, end): (Instant, Instant),
+        every: Duration,
+        length: impl Fn(f64) -> Duration,
+    ) -> Self {
+        let mut spans = Vec::new();
+        let mut start = begin + every.mul_f64(roll(dice));
+        while start < end {
+            let length = length(roll(dice)).min(every);
+            spans.push(Span { start, end: start + length, height: Duration::ZERO });
+            start = start + every;
+        }
+        Self(spans)
+    }
+
     /// The span that this moment is in.
     pub(super) fn at(&self, at: Instant) -> Option<&Span> {
         let next = self.0.partition_point(|span| span.start <= at);
