@@ -7,9 +7,9 @@ use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
 use rail_core::check::{Line, Verdict};
-use rail_core::config::{CheckConfig, LossLimits};
+use rail_core::config::CheckConfig;
 use rail_core::net::UplinkId;
-use rail_core::random::Key;
+use rail_core::random::Secret;
 use rail_core::time::{Duration, Instant};
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ struct First {
 
 impl First {
     fn new(now: Instant, seed: u64) -> Self {
-        let key = Key::new(Dice::new(seed).key());
+        let key = Secret::new(Dice::new(seed).key());
         let mut line = Line::new(now, UplinkId(1), check(), (key, 0x1200), Verdict::Probing);
         line.start(now);
         Self { line, echoes: Echoes::default() }
@@ -38,16 +38,9 @@ impl First {
 
 fn check() -> CheckConfig {
     CheckConfig {
-        targets: (0..4).map(address).collect(),
-        required: 2,
         interval: Duration::from_millis(200),
-        timeout: Duration::from_millis(500),
         fail_after: 4,
-        recover_after: 10,
-        stable_for: Duration::ZERO,
-        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-        latency: None,
-        jitter: None,
+        ..CheckConfig::of((0..4).map(address).collect())
     }
 }
 
