@@ -23,6 +23,8 @@ pub mod status;
 pub mod time;
 mod uplink;
 
-pub use io::{Input, NOBODY, Output, ProbeSocket, Purge, Which};
+pub use io::{Answer, Ask, AskError, AskId, Asker};
+pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use io::{Input, NOBODY, Output, Purge, Which};
 pub use router::{Action, Override, Overrides, Router};
 pub use saved::Saved;

@@ -4,8 +4,8 @@ use super::stale::Deletion;
 use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
 use crate::config::{StrayCause, Tier};
-use crate::io::Output;
-use crate::net::IfName;
+use crate::io::{Output, Peer, PortId};
+use crate::net::{Family, IfName};
 use crate::notice::Notice;
 use crate::render;
 use crate::state::Scope;
@@ -36,8 +36,9 @@ impl Router {
                 self.lines_dirty[index] = true;
                 self.counters.probes_sent += packets.len() as u64;
             }
-            let uplink = line.id();
-            out.extend(packets.into_iter().map(|(to, bytes)| Output::Send { uplink, to, bytes }));
+            let port = PortId::Probe(line.id(), Family::V4);
+            let send = |(to, bytes)| Output::Send { port, to: Peer::Host(IpAddr::V4(to)), bytes };
+            out.extend(packets.into_iter().map(send));
         }
     }
 

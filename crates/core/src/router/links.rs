@@ -4,8 +4,8 @@
 use super::Router;
 use crate::config::UplinkConfig;
 use crate::facts::WIDE_MTU;
-use crate::io::{Output, ProbeSocket};
-use crate::net::{IfName, Prefix};
+use crate::io::{Binding, Output, Port, PortId, PortKind};
+use crate::net::{Family, IfName, Prefix};
 use crate::render;
 use crate::state::Neighbour;
 use crate::time::Instant;
@@ -31,19 +31,18 @@ impl Router {
         self.dirty |= copies != self.facts.copies;
         self.facts.copies = copies;
         self.note_unnamed(out);
-        let mut sockets = Vec::new();
+        let mut ports = Vec::new();
         for index in 0..self.config.uplinks.len() {
             self.refresh_link(now, index, out);
         }
         let desired = self.desired();
         for index in 0..self.config.uplinks.len() {
             self.refresh_way(now, index, &desired);
-            sockets.extend(self.socket(index));
+            ports.extend(self.port(index));
         }
         self.refresh_networks(now, out);
-        if sockets != self.sockets {
-            self.sockets.clone_from(&sockets);
-            out.push(Output::Sockets(sockets));
+        if ports != self.ports {
+            self.declare_ports(ports, out);
         }
     }
 
@@ -175,17 +174,23 @@ impl Router {
         out.push(Output::Observe(crate::state::Scope::LINKS));
     }
 
-    fn socket(&self, index: usize) -> Option<ProbeSocket> {
+    /// What the checks of an uplink are bound to; `None` while they cannot run.
+    fn binding(&self, index: usize) -> Option<Binding> {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
         let ready = uplink.enabled && fact.is_routable();
-        Some(ProbeSocket {
-            uplink: fact.id,
+        Some(Binding {
             ifname: uplink.ifname,
             ifindex: fact.ifindex.filter(|_| ready)?,
-            source: uplink.address.address,
+            source: Some(uplink.address.address),
             mark: render::mark(&self.config, fact.id),
-            ident: self.lines[index].ident(),
         })
+    }
+
+    fn port(&self, index: usize) -> Option<Port> {
+        let binding = self.binding(index)?;
+        let id = PortId::Probe(self.facts.uplinks[index].id, Family::V4);
+        let kind = PortKind::IcmpEcho { ident: self.lines[index].ident() };
+        Some(Port { id, kind, binding })
     }
 
     pub(super) fn refresh_neighbours(&mut self) {

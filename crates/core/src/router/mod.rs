@@ -27,7 +27,7 @@ use crate::coexist::Findings;
 use crate::config::{Config, Devices};
 use crate::facts::Facts;
 use crate::io::Input;
-use crate::io::{Output, ProbeSocket, Purge};
+use crate::io::{Output, Port, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::random::Secret;
@@ -112,7 +112,7 @@ pub struct Router {
     dirty: bool,
     links_dirty: bool,
     lines_dirty: Vec<bool>,
-    sockets: Vec<ProbeSocket>,
+    ports: Vec<Port>,
     watch: Watch,
     /// Connections to delete once the new state is verified.
     pending_purges: BTreeMap<UplinkId, settle::Pending>,
@@ -184,7 +184,7 @@ impl Router {
             dirty: true,
             links_dirty: true,
             lines_dirty: Vec::new(),
-            sockets: Vec::new(),
+            ports: Vec::new(),
             watch: Watch::default(),
             pending_purges: BTreeMap::new(),
             sweeps: Vec::new(),
@@ -236,9 +236,10 @@ impl Router {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Packet { uplink, from, age, bytes } => {
-                self.take_packet(now, age, (uplink, from), &bytes);
+            Input::Packet { port, from, age, bytes } => {
+                self.take_packet(now, age, (port, from), &bytes);
             }
+            Input::Answered(id, _) => self.take_answer(id),
             Input::Changed(scope) => {
                 let scope = self.without_early_main(now, scope);
                 if !scope.is_empty() {
@@ -262,10 +263,9 @@ impl Router {
                 for line in &mut self.lines {
                     line.stop();
                 }
-                self.sockets.clear();
                 self.sweeps.clear();
                 self.refused.clear();
-                out.push(Output::Sockets(Vec::new()));
+                self.declare_ports(Vec::new(), out);
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
-use rail_core::net::UplinkId;
+use rail_core::net::{Family, UplinkId};
 use rail_core::state::Plan;
-use rail_core::{ProbeSocket, Purge, Saved, Which};
+use rail_core::{Binding, Peer, Port, PortId, PortKind, Purge, Saved, Which};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -256,29 +256,30 @@ fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
         ip("link set wan1 up");
         let wan1: IfName = "wan1".parse().unwrap();
         let seen = bench.shell.kernel.observe(Scope::LINKS, &Watch::default()).unwrap();
-        let socket = ProbeSocket {
-            uplink: UplinkId(1),
+        let binding = Binding {
             ifname: wan1,
             ifindex: seen.links[&wan1].index,
-            source: "100.64.1.2".parse().unwrap(),
+            source: Some("100.64.1.2".parse().unwrap()),
             mark: 0,
-            ident: 7,
         };
-        let (uplink, gateway) = (socket.uplink, std::net::Ipv4Addr::new(100, 64, 1, 1));
-        bench.shell.perform(Output::Sockets(vec![socket]));
+        let id = PortId::Probe(UplinkId(1), Family::V4);
+        let gateway: std::net::IpAddr = "100.64.1.1".parse().unwrap();
+        let kind = PortKind::IcmpEcho { ident: 7 };
+        bench.shell.perform(Output::Ports(vec![Port { id, kind, binding }]));
         // Nobody answers at the other end: each question is one packet more.
         let asked = || -> u64 {
             let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
             let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
             line.split_whitespace().nth(9).unwrap().parse().unwrap()
         };
-        let probe = || Output::Send { uplink, to: gateway, bytes: vec![8, 0, 0, 0, 0, 7, 0, 1] };
+        let bytes = vec![8, 0, 0, 0, 0, 7, 0, 1];
+        let probe = || Output::Send { port: id, to: Peer::Host(gateway), bytes: bytes.clone() };
         bench.shell.perform(probe());
         bench.halt();
         let before = asked();
         bench.shell.perform(probe());
         assert_eq!(asked(), before, "the kernel has asked already");
-        bench.shell.perform(Output::Resolve(wan1, gateway.into()));
+        bench.shell.perform(Output::Resolve(wan1, gateway));
         bench.shell.perform(probe());
         assert_eq!(asked(), before + 1);
     });
