@@ -2,9 +2,8 @@
 
 use super::{Answer, AskError, AskId, Peer, PortId};
 use crate::coexist::Findings;
-use crate::config::Config;
+use crate::config::{Config, Override};
 use crate::net::UplinkId;
-use crate::router::Override;
 use crate::state::{Key, Observed, OpError, Scope};
 use crate::time::Duration;
 use alloc::boxed::Box;
