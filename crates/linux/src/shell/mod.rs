@@ -4,7 +4,8 @@
 //! only after the one before it has taken effect, but for an `nft` child, which
 //! has only begun: nothing waits for it, and its answer comes when it ends. Nor
 //! does anything wait for the disk but the end of the daemon; a state that must
-//! be on it is answered when it is, or after two seconds. Probes never wait.
+//! be on it is answered when it is, or after two seconds. What goes through a port
+//! never waits, nor does a question.
 //! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
 //! is an answer like any other.
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::testing::{in_new_netns, ip};
 use rail_core::net::{Family, UplinkId};
 use rail_core::state::Plan;
+use rail_core::{Answer, Ask, AskError, AskId, Asker};
 use rail_core::{Binding, Peer, Port, PortId, PortKind, Purge, Saved, Which};
 use std::path::PathBuf;
 use std::process::Command;
@@ -282,6 +283,44 @@ fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
         bench.shell.perform(Output::Resolve(wan1, gateway));
         bench.shell.perform(probe());
         assert_eq!(asked(), before + 1);
+    });
+}
+
+/// Given a queue that waits, then a question is asked and answered all the same; given a target that is
+/// silent, then the shell wants to be woken when the time of the question is over, and says so.
+#[test]
+fn a_question_does_not_wait_and_ends_in_its_time() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("ask");
+        ip("link add wan1 index 70 type veth peer name far1");
+        ip("addr add 100.64.1.2/24 dev wan1");
+        ip("link set wan1 up");
+        bench.halt();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let id = |n| AskId { asker: Asker::Probe(UplinkId(1), Family::V4), n };
+        let ask = |ifname: &str, ifindex, to: std::net::SocketAddr| {
+            let (ifname, timeout) = (ifname.parse().unwrap(), Duration::from_secs(2));
+            let binding = Binding { ifname, ifindex, source: None, mark: 0 };
+            Ask::Connect { binding, to, timeout }
+        };
+        // The link that was made may still be news.
+        let answered = |bench: &mut Bench| loop {
+            if let Event::Input(Input::Answered(id, result)) = bench.event() {
+                return (id.n, result);
+            }
+        };
+        bench.shell.perform(Output::Ask(id(1), ask("lo", 1, listener.local_addr().unwrap())));
+        let (1, Ok(Answer::Connected { .. })) = answered(&mut bench) else { panic!() };
+        let silent = ask("wan1", 70, "100.64.1.9:443".parse().unwrap());
+        bench.shell.perform(Output::Ask(id(2), silent));
+        let until = bench.shell.asks.deadline().unwrap();
+        assert!(bench.shell.deadline().unwrap() <= until);
+        bench.shell.wake(until);
+        assert_eq!(answered(&mut bench), (2, Err(AskError::TimedOut)));
+        // One that is called off is not waited for.
+        bench.shell.perform(Output::Ask(id(3), silent));
+        bench.shell.perform(Output::CancelAsks(id(3).asker));
+        assert_eq!(bench.shell.asks.deadline(), None);
     });
 }
 
