@@ -25,6 +25,7 @@ pub mod session;
 pub mod shell;
 pub mod signal;
 pub mod socket;
+pub mod state;
 pub mod sysctl;
 #[cfg(test)]
 mod testing;

@@ -8,15 +8,15 @@
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::state::{
-    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource,
-    RouteValue, Scope, State, Step, diff,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource, Scope,
+    State, Step, diff, goes_with, is_out_of_sight,
 };
 use crate::status::Trouble;
 use crate::time::{Duration, Instant};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use lanes::{Interim, Stood, Transaction, join_buckets, scope_of, switches_forwarding_on};
+use lanes::{Interim, Stood, Transaction, join_buckets, switches_forwarding_on};
 
 mod fight;
 mod lanes;
@@ -137,7 +137,7 @@ impl Engine {
             self.transaction = Some(Transaction { key, buckets, rules, is_overtaken: false });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
-        self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));
+        self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | step.key.scope());
         self.outstanding = messages.count();
         plan
     }
@@ -203,9 +203,7 @@ impl Engine {
         self.memory.routes.retain(|route| desired.contains_key(&Key::Route(route.clone())));
         self.end_fights(now, plan);
         for (key, value) in desired {
-            let is_unknown =
-                matches!(key, Key::Sysctl(path) if !observed.sysctls.contains_key(path));
-            if is_unknown {
+            if is_out_of_sight(key, observed) {
                 self.repairing.remove(key);
                 continue;
             }
@@ -286,7 +284,7 @@ impl Engine {
     ) -> Scope {
         let ended = self.transaction.take_if(|transaction| transaction.key == *key);
         let scope = match &ended {
-            Some(_) => scope_of(key),
+            Some(_) => key.scope(),
             None => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 Scope::NONE
@@ -339,7 +337,7 @@ impl Engine {
     /// Takes note that kernel state was read.
     pub fn observed(&mut self, scope: Scope) {
         if self.outstanding == 0 {
-            self.awaiting = Scope(self.awaiting.0 & !scope.0);
+            self.awaiting = self.awaiting.without(scope);
         }
     }
 
@@ -354,16 +352,8 @@ impl Engine {
     /// The interface was down, replaced, or lost its carrier or address: that its objects went
     /// with it is no drift.
     pub fn interface_changed(&mut self, ifname: IfName) {
-        let concerns = |key: &Key, value: &Resource| match (key, value) {
-            (Key::Address { ifname: name, .. }, _) => *name == ifname,
-            (_, Resource::Route(RouteValue::Unicast { nexthops, .. })) => {
-                nexthops.iter().any(|hop| hop.ifname == ifname)
-            }
-            (Key::Sysctl(path), _) => path.split('/').any(|part| part == ifname.as_str()),
-            _ => false,
-        };
-        let gone: Vec<Key> =
-            self.in_place.iter().filter(|(k, v)| concerns(k, v)).map(|(k, _)| k.clone()).collect();
+        let goes = |(key, value): &(&Key, &Resource)| goes_with(key, value, ifname);
+        let gone: Vec<Key> = self.in_place.iter().filter(goes).map(|(k, _)| k.clone()).collect();
         for key in gone {
             self.in_place.remove(&key);
             // The loss may have been seen before its cause.

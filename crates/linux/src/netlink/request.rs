@@ -23,9 +23,9 @@ pub struct RequestSocket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
-    pub(super) counters: Counters,
+    pub(crate) counters: Counters,
     /// How many routes the last whole dump had outside the watched tables.
-    pub(super) other_routes: usize,
+    pub(crate) other_routes: usize,
 }
 
 /// What ended one attempt.
@@ -105,7 +105,7 @@ impl RequestSocket {
     }
 
     /// The index of a link at this moment.
-    pub(super) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
+    pub(crate) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
         let mut index = None;
         self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
             if message.kind == kind::NEW_LINK {
@@ -120,12 +120,12 @@ impl RequestSocket {
     }
 
     /// Has a change made.
-    pub(super) fn change(&mut self, request: &Request) -> Result<(), OpError> {
+    pub(crate) fn change(&mut self, request: &Request) -> Result<(), OpError> {
         self.ask(request, &mut |_| {})
     }
 
     /// Asks for one object.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         request: &Request,
         take: &mut dyn FnMut(&Message<'_>),
@@ -146,7 +146,7 @@ impl RequestSocket {
 
     /// Asks for many objects; consistent or an error. `decode` may be called for messages of
     /// an attempt that is thrown away.
-    pub(super) fn dump<T>(
+    pub(crate) fn dump<T>(
         &mut self,
         request: &Request,
         mut decode: impl FnMut(&Message<'_>) -> Option<T>,
@@ -159,7 +159,7 @@ impl RequestSocket {
 
     /// The same, and it ends where `take` says that it has enough. The kernel then has more to say:
     /// this socket is of no use any more.
-    pub(super) fn dump_until<R: Default>(
+    pub(crate) fn dump_until<R: Default>(
         &mut self,
         request: &Request,
         mut take: impl FnMut(&mut R, &Message<'_>) -> bool,

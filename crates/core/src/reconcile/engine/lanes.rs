@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::state::table::MAIN;
 use crate::state::{
     Key, MainDefault, NFT_ELEMENTS, Nexthop, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL,
-    Plan, Resource, RouteValue, Rule, Scope, State, Step, firewall, is_forwarding,
+    Plan, Resource, RouteValue, Rule, State, Step, firewall, is_forwarding,
 };
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -199,24 +199,24 @@ impl Engine {
 
 /// True for a step that needs a child.
 pub(super) const fn is_text(step: &Step) -> bool {
-    matches!(step.op, Op::Nft(_))
+    matches!(step.op, Op::Script(_))
 }
 
 /// True if a step may run while a transaction does: it is right before it and after it.
 pub(super) fn may_run_beside(step: &Step, known: &Known<'_>) -> bool {
     let Known { desired, observed, .. } = *known;
-    match &step.op {
+    match (&step.key, &step.op) {
         // A route that is there has its new way in any case.
-        Op::SetRoute { replace: true, .. } => true,
-        Op::AddRule | Op::DelRule if main_rung(step).is_some() => {
+        (Key::Route(_), Op::Put { replace: true, .. }) => true,
+        (Key::Rule(rule), Op::Put { .. } | Op::Drop) if is_main_rung(rule) => {
             has_map(observed) && !changes_main_rung(step, desired, observed)
         }
         // What is wanted comes first, and it may hang on the transaction.
-        Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
-        Op::SetSysctl(_) => !switches_forwarding_on(step),
-        Op::Buckets { .. } => known.fits(step),
+        (_, Op::Drop | Op::Script(_)) => false,
+        (Key::Sysctl(_), Op::Put { .. }) => !switches_forwarding_on(step),
+        (_, Op::Buckets { .. }) => known.fits(step),
         // Without a filter nothing new is let through.
-        _ => has_map(observed),
+        (_, Op::Put { .. }) => has_map(observed),
     }
 }
 
@@ -227,9 +227,9 @@ fn is_used_by_rules(step: &Step, observed: &Observed) -> bool {
     let is_marked =
         |table: u32| our_rules(observed).any(|rule| rule.fwmark.is_some() && rule.table == table);
     match (&step.key, &step.op) {
-        (_, Op::DelAddress) => true,
-        (Key::Route(route), Op::DelRoute) => is_marked(route.table),
-        (Key::Rule(rule), Op::DelRule) => {
+        (Key::Address { .. }, Op::Drop) => true,
+        (Key::Route(route), Op::Drop) => is_marked(route.table),
+        (Key::Rule(rule), Op::Drop) => {
             rule.fwmark.is_some() || rule.iif.is_some() || is_marked(rule.table)
         }
         _ => false,
@@ -260,7 +260,7 @@ fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool 
     let Some(rule) = main_rung(step) else { return false };
     let mut there = our_rules(observed).filter(|rule| is_main_rung(rule));
     match step.op {
-        Op::DelRule => {
+        Op::Drop => {
             let there: Vec<&Rule> = there.collect();
             let mut wanted = desired.keys().filter_map(|key| match key {
                 Key::Rule(rule) if is_main_rung(rule) => Some(rule),
@@ -268,7 +268,7 @@ fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool 
             });
             !wanted.all(|rule| there.contains(&rule))
         }
-        Op::AddRule => {
+        Op::Put { .. } => {
             let is_refusing = observed.main != MainDefault::Passable;
             rule.to.is_none() && is_refusing && there.any(|rule| rule.to.is_some())
         }
@@ -292,12 +292,14 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> b
     };
     !unsaved.is_empty()
         && match &step.op {
-            Op::SetRoute { value: RouteValue::Unicast { nexthops, source }, .. } => {
+            Op::Put {
+                value: Resource::Route(RouteValue::Unicast { nexthops, source }), ..
+            } => {
                 let without = nexthops.iter().filter(|hop| !has_network(hop));
                 let without: Vec<IfName> = without.map(|hop| hop.ifname).collect();
                 is_coming(&|ifname, own| *source == Some(own.address) || without.contains(&ifname))
             }
-            Op::DelAddress | Op::DelRoute | Op::DelRule => true,
+            Op::Drop => true,
             _ => unsaved.contains_key(&step.key) || switches_forwarding_on(step),
         }
 }
@@ -315,7 +317,7 @@ pub(super) fn join_buckets(known: &Known<'_>, plan: &mut Plan) -> bool {
         return false;
     }
     let script = firewall::buckets_script(del, add);
-    let Op::Nft(text) = &mut plan[rules].op else { return false };
+    let Op::Script(text) = &mut plan[rules].op else { return false };
     text.push_str(&script);
     plan.remove(buckets);
     true
@@ -385,12 +387,12 @@ pub(super) fn has_map(observed: &Observed) -> bool {
 pub(super) fn early_settings(plan: &Plan) -> Vec<Key> {
     let leaves = |name: &str| {
         plan.iter().any(|step| {
-            matches!((&step.key, &step.op), (Key::Address { ifname, .. }, Op::DelAddress)
+            matches!((&step.key, &step.op), (Key::Address { ifname, .. }, Op::Drop)
                 if ifname.as_str() == name)
         })
     };
     let is_early = |step: &&Step| match (&step.key, &step.op) {
-        (Key::Sysctl(path), Op::SetSysctl(value)) if value != "1" => {
+        (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) if value != "1" => {
             let of_device =
                 path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
             of_device.is_some_and(|(name, key)| key == PROMOTE_SECONDARIES && leaves(name))
@@ -401,19 +403,8 @@ pub(super) fn early_settings(plan: &Plan) -> Vec<Key> {
 }
 
 pub(super) fn switches_forwarding_on(step: &Step) -> bool {
-    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
+    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. })
         if is_forwarding(path) && value != "0")
-}
-
-/// Which observation shows an object.
-pub(super) const fn scope_of(key: &Key) -> Scope {
-    match key {
-        Key::Guard | Key::Firewall | Key::Buckets => Scope::FIREWALL,
-        Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
-        Key::Route(_) => Scope::ROUTES,
-        Key::Rule(_) => Scope::RULES,
-        Key::Sysctl(_) => Scope::SYSCTLS,
-    }
 }
 
 #[cfg(test)]

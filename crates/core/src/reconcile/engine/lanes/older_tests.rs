@@ -5,7 +5,7 @@ use crate::net::{Family, Prefix};
 use crate::state::table::MAIN;
 use crate::state::{
     Chain, Firewall, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, PROTOCOL, Refused,
-    RouteKey, Rule,
+    RouteKey, Rule, Scope,
 };
 use alloc::vec;
 
