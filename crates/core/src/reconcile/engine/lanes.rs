@@ -91,8 +91,10 @@ impl Engine {
         let made = [(Key::Firewall, &ended.rules), (Key::Buckets, &ended.buckets)];
         for (key, made) in made {
             let is_made = ended.key == Key::Firewall && made.is_some();
-            if is_made && self.in_place.get(&key) != made.as_ref() {
-                self.in_place.remove(&key);
+            if let Some(entry) = self.ledger.get_mut(&key).filter(|_| is_made)
+                && entry.in_place != *made
+            {
+                entry.in_place = None;
             }
         }
     }
@@ -107,7 +109,9 @@ impl Engine {
         plan: Plan,
         news: &mut Vec<Notice>,
     ) -> Plan {
-        self.waiting.clear();
+        for (_, entry) in self.ledger.iter_mut() {
+            entry.is_waiting = false;
+        }
         (self.stand_in, self.interim) = (None, None);
         let (texts, rest): (Plan, Plan) = plan.into_iter().partition(is_text);
         let (changes, removals): (Plan, Plan) =
@@ -116,7 +120,7 @@ impl Engine {
         let are_old = changes.iter().any(|step| step.key == Key::Firewall);
         let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
         let is_writing = under_way.is_some() || text.is_some();
-        let are_refused = are_old && self.failures.contains_key(&Key::Firewall);
+        let are_refused = are_old && self.ledger.has_failed(&Key::Firewall);
         let is_in_it = |step: &Step| {
             let buckets = under_way.as_ref().and_then(|transaction| transaction.buckets.as_ref());
             step.key == Key::Buckets && buckets.is_some() && buckets == desired.get(&Key::Buckets)
@@ -161,12 +165,12 @@ impl Engine {
         let have = observed.firewall.as_ref().and_then(|table| table.buckets.as_ref());
         let left = vacated(&self.known(desired, observed)).filter(|_| is_buckets);
         let (Some(have), Some(left)) = (have, left) else {
-            self.waiting.insert(step.key);
+            self.ledger.of(&step.key).is_waiting = true;
             return None;
         };
         if left == *have {
             self.interim = Some(interim(have, desired));
-            self.waiting.insert(step.key);
+            self.ledger.of(&step.key).is_waiting = true;
             return None;
         }
         let (del, add) = firewall::buckets_delta(&left, Some(have));
@@ -188,7 +192,7 @@ impl Engine {
         let mut chosen = None;
         for step in texts {
             if must_wait || chosen.is_some() {
-                self.waiting.insert(step.key);
+                self.ledger.of(&step.key).is_waiting = true;
             } else if self.may_run(now, desired.get(&step.key), &step.key, news) {
                 chosen = Some(step);
             }
