@@ -1,6 +1,10 @@
 //! What we believe now. Facts, with the configuration, are all that the desired
 //! state is made from.
 
+mod system;
+
+pub use system::SystemFacts;
+
 use crate::config::{Stray, UplinkConfig};
 use crate::net::{Mac, Prefix, UplinkId};
 use crate::state::{MainDefault, Rule};

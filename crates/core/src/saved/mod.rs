@@ -1,10 +1,9 @@
 //! What outlives the process: the state file.
 
-use crate::config::{Config, Devices, Nat, Outside, UplinkConfig};
+use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
 use crate::io::Which;
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::render;
-use crate::router::Overrides;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
