@@ -235,14 +235,9 @@ fn check(dice: &mut Dice<'_>, targets: Vec<Ipv4Addr>) -> CheckConfig {
 }
 
 fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
+    let name = format!("u{}", if dice.one_in(8) { number + 4 } else { number });
+    let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, number, 1));
     UplinkConfig {
-        name: format!("u{}", if dice.one_in(8) { number + 4 } else { number }),
-        description: String::new(),
-        interface: ifname("wan", number).into(),
-        ifname: ifname("wan", number),
-        others: Vec::new(),
-        address: prefix(number),
-        gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
         gateway_onlink: number == 4,
         weight: 1 + dice.below(255),
         tier: match dice.below(4) {
@@ -257,8 +252,8 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
         addresses: if dice.one_in(4) { vec![further(number)] } else { Vec::new() },
         no_nat: if dice.one_in(4) { vec![prefix(9)] } else { Vec::new() },
         routed: if dice.one_in(4) { vec![prefix(8)] } else { Vec::new() },
-        redirects: false,
         enabled: !dice.one_in(8),
+        ..UplinkConfig::new(&name, ifname("wan", number), prefix(number), gateway)
     }
 }
 

@@ -176,7 +176,7 @@ impl Engine {
         self.memory.routes.retain(|route| desired.contains_key(&Key::Route(route.clone())));
         self.end_fights(now, plan);
         for (key, value) in desired {
-            if is_out_of_sight(key, observed) {
+            if is_out_of_sight(key, value, observed) {
                 self.ledger.of(key).fight.repairing = None;
                 continue;
             }

@@ -191,6 +191,12 @@ pub struct Link {
     pub master: Option<u32>,
     /// By what else than its name the configuration may mean it.
     pub identity: Identity,
+    /// Driver kind (`bridge`, `macvlan`, ..); empty for hardware.
+    pub kind: String,
+    /// Of a macvlan: its mode.
+    pub mode: Option<u32>,
+    /// What somebody wrote on it; empty if nobody did.
+    pub alias: String,
 }
 
 /// What tells a link apart whatever it is called.

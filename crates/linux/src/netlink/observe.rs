@@ -6,7 +6,7 @@ use crate::device_path;
 use crate::state::Names;
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::{Identity, Link, Neighbour, OpError, Watch};
-use rail_wire::netlink::{LinkMessage, Message, NeighbourMessage, kind, nud};
+use rail_wire::netlink::{LinkMessage, LinkPlace, Message, NeighbourMessage, kind, nud};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -97,15 +97,16 @@ pub(crate) fn of<T, E>(
 
 fn observed_link(link: LinkMessage) -> Link {
     let LinkMessage { index, up, carrier, mtu, mac, permanent_mac, place, .. } = link;
-    let over = ["bridge", "bond", "team"].contains(&place.kind.as_str());
+    let LinkPlace { kind, mode, alias, lower, master, altnames, .. } = place;
+    let over = ["bridge", "bond", "team"].contains(&kind.as_str());
     let identity = Identity {
-        altnames: place.altnames,
+        altnames,
         mac: mac.map(Mac),
         permanent_mac: permanent_mac.map(Mac),
-        is_stacked: over || place.lower.is_some(),
+        is_stacked: over || lower.is_some(),
         path: None,
     };
-    Link { index, up, carrier, mtu, lower: place.lower, master: place.master, identity }
+    Link { index, up, carrier, mtu, lower, master, identity, kind, mode, alias }
 }
 
 fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {

@@ -64,12 +64,15 @@ impl RequestSocket {
         self.counters
     }
 
-    /// Sets a link administratively up or down.
+    /// Sets a link administratively up or down. One that is gone is down.
     ///
     /// # Errors
-    /// `ENODEV` if there is no such link; the kernel's refusal.
+    /// `ENODEV` if there is no such link to set up; the kernel's refusal.
     pub fn link_set_up(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
-        let index = self.index_of(ifname)?;
+        let index = match self.index_of(ifname) {
+            Err(e) if e.errno == libc::ENODEV && !up => return Ok(()),
+            found => found?,
+        };
         self.change(&LinkMessage::set_up(index, up))
     }
 
@@ -106,17 +109,23 @@ impl RequestSocket {
 
     /// The index of a link at this moment.
     pub(crate) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
-        let mut index = None;
-        self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
+        let link = self.link(ifname)?.map(|link| link.index);
+        link.ok_or_else(|| error(libc::ENODEV, &format!("there is no link {ifname}")))
+    }
+
+    /// A link at this moment; `None` if there is none.
+    pub(crate) fn link(&mut self, ifname: IfName) -> Result<Option<LinkMessage>, OpError> {
+        let mut link = None;
+        let asked = self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
             if message.kind == kind::NEW_LINK {
-                // The name may be an alternative one of another link.
-                index = LinkMessage::decode(message)
-                    .ok()
-                    .filter(|link| link.name == ifname.as_str())
-                    .map(|link| link.index);
+                link = LinkMessage::decode(message).ok();
             }
-        })?;
-        index.ok_or_else(|| error(libc::ENODEV, &format!("there is no link {ifname}")))
+        });
+        match asked {
+            Err(e) if e.errno != libc::ENODEV => Err(e),
+            // The name may be an alternative one of another link.
+            _ => Ok(link.filter(|link| link.name == ifname.as_str())),
+        }
     }
 
     /// Has a change made.

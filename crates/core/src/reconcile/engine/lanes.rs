@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::state::table::MAIN;
 use crate::state::{
     Key, MainDefault, NFT_ELEMENTS, Nexthop, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL,
-    Plan, Resource, RouteValue, Rule, State, Step, firewall, is_forwarding,
+    Plan, Rank, Resource, RouteValue, Rule, State, Step, firewall, is_forwarding,
 };
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -231,7 +231,8 @@ fn is_used_by_rules(step: &Step, observed: &Observed) -> bool {
     let is_marked =
         |table: u32| our_rules(observed).any(|rule| rule.fwmark.is_some() && rule.table == table);
     match (&step.key, &step.op) {
-        (Key::Address { .. }, Op::Drop) => true,
+        // With what an address is on it goes, too.
+        (key, Op::Drop) if key.rank() <= Rank::Address => true,
         (Key::Route(route), Op::Drop) => is_marked(route.table),
         (Key::Rule(rule), Op::Drop) => {
             rule.fwmark.is_some() || rule.iif.is_some() || is_marked(rule.table)

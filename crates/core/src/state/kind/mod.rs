@@ -264,11 +264,11 @@ pub(super) fn foreign(desired: &State, observed: &Observed, priorities: (u32, u3
 }
 
 /// The device of the object is gone, so nobody can say whether it is as wanted.
-pub fn is_out_of_sight(key: &Key, observed: &Observed) -> bool {
-    match key {
-        Key::Sysctl(path) => !observed.sysctls.contains_key(path),
-        Key::Guard | Key::Firewall | Key::Buckets => false,
-        Key::Address { .. } | Key::Route(_) | Key::Rule(_) => false,
+pub fn is_out_of_sight(key: &Key, value: &Resource, observed: &Observed) -> bool {
+    match (key, value) {
+        (Key::Sysctl(path), _) => !observed.sysctls.contains_key(path),
+        (Key::Guard | Key::Firewall | Key::Buckets, _) => false,
+        (Key::Address { .. } | Key::Route(_) | Key::Rule(_), _) => false,
     }
 }
 

@@ -76,9 +76,7 @@ fn what_refused_rules_would_replace_stays() {
         up: true,
         carrier: true,
         mtu: 1500,
-        lower: None,
-        master: None,
-        identity: crate::state::Identity::default(),
+        ..crate::state::Link::default()
     };
     observed.links.insert(ifname, link);
     let mut engine = Engine::default();
