@@ -95,7 +95,7 @@ fn text(state: &State) -> String {
                     chain.rules.iter().for_each(|rule| writeln!(text, "    {rule}").unwrap());
                 }
             }
-            Resource::Route(route) => writeln!(text, "{key}: {route}").unwrap(),
+            Resource::Route(_) | Resource::Link(_) => writeln!(text, "{key}: {value}").unwrap(),
             Resource::Buckets(buckets) => {
                 let mut count = BTreeMap::<u32, usize>::new();
                 buckets.values().for_each(|mark| *count.entry(*mark).or_default() += 1);

@@ -14,6 +14,7 @@ use std::io;
 use std::net::IpAddr;
 
 mod address;
+mod link;
 mod route;
 mod rule;
 mod setting;
@@ -172,6 +173,10 @@ impl RequestSocket {
     /// `EINVAL` if the change is of another kind or does not fit its key.
     pub fn apply(&mut self, key: &Key, op: &Op) -> Result<(), OpError> {
         match (key, op) {
+            (Key::Link(ifname), Op::Put { value: Resource::Link(value), .. }) => {
+                self.put_link(*ifname, value)
+            }
+            (Key::Link(ifname), Op::Drop) => self.drop_link(*ifname),
             (Key::Address { ifname, prefix }, Op::Put { .. }) => self.put_address(*ifname, prefix),
             (Key::Address { ifname, prefix }, Op::Drop) => self.drop_address(*ifname, prefix),
             (Key::Route(key), Op::Put { value: Resource::Route(value), replace }) => {

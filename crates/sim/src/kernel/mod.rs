@@ -8,6 +8,7 @@
 //! nothing else returns by itself; a device that comes back has another index. A replace is atomic, an `nft` script is a transaction.
 
 mod address;
+mod link;
 mod lookup;
 mod nft;
 mod observe;
@@ -123,6 +124,10 @@ impl Kernel {
         match (&step.key, &step.op) {
             (Key::Guard | Key::Firewall, Op::Script(text)) => self.run_nft(text),
             (Key::Buckets, Op::Buckets { del, add }) => self.set_buckets(del, add),
+            (Key::Link(ifname), Op::Put { value: Resource::Link(value), .. }) => {
+                self.put_link(*ifname, value)
+            }
+            (Key::Link(ifname), Op::Drop) => self.drop_link(*ifname),
             (Key::Address { ifname, prefix }, Op::Put { .. }) => {
                 self.add_address(*ifname, *prefix, PROTOCOL)
             }
@@ -171,6 +176,9 @@ impl Kernel {
 
     /// Pulls a device out: what depends on it goes.
     pub fn remove_link(&mut self, ifname: IfName) -> Scope {
+        for macvlan in self.macvlans_on(ifname) {
+            self.remove_link(macvlan);
+        }
         self.set_up(ifname, false);
         self.links.remove(&ifname);
         self.addresses.retain(|(name, _), _| *name != ifname);
@@ -199,6 +207,9 @@ impl Kernel {
 
     /// Plugs the cable in or out.
     pub fn set_carrier(&mut self, ifname: IfName, carrier: bool) -> Scope {
+        for macvlan in self.macvlans_on(ifname) {
+            self.set_carrier(macvlan, carrier);
+        }
         let Some(link) = self.links.get_mut(&ifname) else { return Scope::NONE };
         link.carrier = carrier;
         if !carrier {

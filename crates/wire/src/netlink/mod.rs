@@ -16,6 +16,7 @@
 mod ack;
 mod address;
 mod link;
+mod macvlan;
 mod neighbour;
 mod route;
 mod rule;
@@ -25,6 +26,7 @@ mod tests;
 pub use ack::Ack;
 pub use address::AddressMessage;
 pub use link::{LinkMessage, LinkPlace, MACVLAN};
+pub use macvlan::MacvlanMessage;
 pub use neighbour::{NeighbourMessage, nud};
 pub use route::{NexthopMessage, RouteKind, RouteMessage};
 pub use rule::{Beyond, RuleMessage};

@@ -17,6 +17,7 @@ mod address;
 mod buckets;
 pub mod firewall;
 mod guard;
+mod link;
 mod route;
 mod rule;
 mod setting;
@@ -25,6 +26,7 @@ pub use firewall::{
     Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall, ObservedNftRule,
     Sender,
 };
+pub use link::{LINK_SIGN, MACVLAN, MACVLAN_PRIVATE, Macvlan};
 pub use route::{Nexthop, ObservedRoute, RouteKey, RouteValue};
 pub use rule::{ObservedRule, Rule};
 pub use setting::is_forwarding;
@@ -79,6 +81,8 @@ pub enum Key {
     Guard,
     /// Structure of our nftables table: chains and rules.
     Firewall,
+    /// A link of ours.
+    Link(IfName),
     /// An address on an interface.
     Address {
         /// Interface.
@@ -103,6 +107,8 @@ pub enum Resource {
     Guard,
     /// For [`Key::Firewall`].
     Firewall(Firewall),
+    /// For [`Key::Link`].
+    Link(Macvlan),
     /// For [`Key::Address`].
     Address,
     /// For [`Key::Route`].
@@ -149,6 +155,7 @@ impl Key {
         match self {
             Self::Guard => Rank::Guard,
             Self::Firewall => Rank::Firewall,
+            Self::Link(_) => Rank::Link,
             Self::Address { .. } => Rank::Address,
             Self::Route(_) => Rank::Route,
             Self::Rule(_) => Rank::Rule,
@@ -161,6 +168,7 @@ impl Key {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Guard | Self::Firewall | Self::Buckets => Scope::FIREWALL,
+            Self::Link(_) => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES,
             Self::Address { .. } => Scope::ADDRESSES | Scope::ROUTES,
             Self::Route(_) => Scope::ROUTES,
             Self::Rule(_) => Scope::RULES,
@@ -172,7 +180,7 @@ impl Key {
     /// objects, or as a whole: only a dump can omit something.
     pub fn in_dump(&self, observed: &Observed) -> Option<(Scope, bool)> {
         match self {
-            Self::Guard | Self::Firewall | Self::Buckets | Self::Sysctl(_) => None,
+            Self::Guard | Self::Firewall | Self::Buckets | Self::Sysctl(_) | Self::Link(_) => None,
             Self::Address { ifname, prefix } => {
                 Some((Scope::ADDRESSES, observed.addresses.contains_key(&(*ifname, *prefix))))
             }
@@ -185,7 +193,7 @@ impl Key {
     pub fn value_in(&self, observed: &Observed) -> Option<String> {
         match self {
             Self::Guard | Self::Firewall | Self::Buckets => None,
-            Self::Address { .. } | Self::Rule(_) => None,
+            Self::Link(_) | Self::Address { .. } | Self::Rule(_) => None,
             Self::Route(key) => Some(observed.routes.get(key)?.value.as_ref()?.to_string()),
             Self::Sysctl(path) => observed.sysctls.get(path).cloned(),
         }
@@ -197,15 +205,21 @@ impl Key {
             (Self::Address { ifname, prefix }, Self::Address { ifname: name, prefix: other }) => {
                 (ifname, prefix).cmp(&(name, other))
             }
+            (Self::Link(ifname), Self::Link(other)) => ifname.cmp(other),
             (Self::Route(key), Self::Route(other)) => key.cmp(other),
             (Self::Rule(rule), Self::Rule(other)) => rule.cmp(other),
             (Self::Sysctl(path), Self::Sysctl(other)) => path.cmp(other),
             // There is only one.
             (Self::Guard | Self::Firewall | Self::Buckets, _) => Ordering::Equal,
             // Of another kind, and so of another rank.
-            (Self::Address { .. } | Self::Route(_) | Self::Rule(_) | Self::Sysctl(_), _) => {
-                Ordering::Equal
-            }
+            (
+                Self::Link(_)
+                | Self::Address { .. }
+                | Self::Route(_)
+                | Self::Rule(_)
+                | Self::Sysctl(_),
+                _,
+            ) => Ordering::Equal,
         }
     }
 }
@@ -232,12 +246,14 @@ pub(super) fn wanted(
     Ok(match (key, value) {
         (Key::Firewall, Resource::Firewall(want)) => firewall::wanted(want, observed),
         (Key::Buckets, Resource::Buckets(want)) => buckets::wanted(want, observed),
+        (Key::Link(ifname), Resource::Link(want)) => link::wanted(*ifname, want, observed)?,
         (Key::Address { ifname, prefix }, _) => address::wanted(*ifname, *prefix, observed),
         (Key::Route(key), Resource::Route(want)) => route::wanted(key, want, observed, memory)?,
         (Key::Rule(rule), _) => rule::wanted(rule, observed),
         (Key::Sysctl(path), Resource::Sysctl(want)) => setting::wanted(path, want, observed),
         // A guard is left as it is, and a value of another kind is nobody's wish.
-        (Key::Guard | Key::Firewall | Key::Buckets | Key::Route(_) | Key::Sysctl(_), _) => None,
+        (Key::Guard | Key::Firewall | Key::Buckets, _) => None,
+        (Key::Link(_) | Key::Route(_) | Key::Sysctl(_), _) => None,
     })
 }
 
@@ -246,6 +262,7 @@ pub(super) fn ours(observed: &Observed, memory: &Memory) -> Vec<(Key, Op)> {
     let mut ours: Vec<(Key, Op)> = Vec::new();
     let mut take =
         |keys: &mut dyn Iterator<Item = Key>| ours.extend(keys.map(|key| (key, Op::Drop)));
+    take(&mut link::ours(observed));
     take(&mut address::ours(observed, memory));
     take(&mut route::ours(observed));
     take(&mut rule::ours(observed));
@@ -267,7 +284,8 @@ pub(super) fn foreign(desired: &State, observed: &Observed, priorities: (u32, u3
 pub fn is_out_of_sight(key: &Key, value: &Resource, observed: &Observed) -> bool {
     match (key, value) {
         (Key::Sysctl(path), _) => !observed.sysctls.contains_key(path),
-        (Key::Guard | Key::Firewall | Key::Buckets, _) => false,
+        (_, Resource::Link(value)) => !observed.links.contains_key(&value.parent),
+        (Key::Guard | Key::Firewall | Key::Buckets | Key::Link(_), _) => false,
         (Key::Address { .. } | Key::Route(_) | Key::Rule(_), _) => false,
     }
 }
@@ -275,10 +293,12 @@ pub fn is_out_of_sight(key: &Key, value: &Resource, observed: &Observed) -> bool
 /// True if the object goes when this interface does, or loses its address.
 pub fn goes_with(key: &Key, value: &Resource, interface: IfName) -> bool {
     match (key, value) {
+        (_, Resource::Link(value)) => value.parent == interface,
         (Key::Address { ifname, .. }, _) => *ifname == interface,
         (_, Resource::Route(value)) => value.uses(interface),
         (Key::Sysctl(path), _) => setting::is_of(path, interface),
-        (Key::Guard | Key::Firewall | Key::Buckets | Key::Route(_) | Key::Rule(_), _) => false,
+        (Key::Guard | Key::Firewall | Key::Buckets | Key::Link(_), _) => false,
+        (Key::Route(_) | Key::Rule(_), _) => false,
     }
 }
 
@@ -289,7 +309,7 @@ impl Observed {
             Key::Address { ifname, prefix } => drop(self.addresses.remove(&(*ifname, *prefix))),
             Key::Route(key) => drop(self.routes.remove(key)),
             Key::Rule(rule) => rule::forget(rule, self),
-            Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) => {}
+            Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) | Key::Link(_) => {}
         }
     }
 }
@@ -299,6 +319,7 @@ impl fmt::Display for Key {
         match self {
             Self::Guard => write!(f, "nft table inet {NFT_GUARD}"),
             Self::Firewall => write!(f, "nft table inet {NFT_TABLE}"),
+            Self::Link(ifname) => write!(f, "link {ifname}"),
             Self::Address { ifname, prefix } => write!(f, "address {prefix} dev {ifname}"),
             Self::Route(key) => write!(f, "route {key}"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
@@ -314,6 +335,7 @@ impl fmt::Display for Resource {
         match self {
             Self::Guard | Self::Firewall(_) | Self::Buckets(_) => Ok(()),
             Self::Address | Self::Rule => Ok(()),
+            Self::Link(value) => write!(f, "{value}"),
             Self::Route(value) => write!(f, "{value}"),
             Self::Sysctl(value) => f.write_str(value),
         }
