@@ -70,15 +70,15 @@ pub fn diff(data: &[u8]) {
 fn deletes_only_ours(plan: &Plan, observed: &Observed) {
     for step in plan {
         match (&step.key, &step.op) {
-            (Key::Route(key), Op::DelRoute) => {
+            (Key::Route(key), Op::Drop) => {
                 assert_eq!(observed.routes.get(key).map(|route| route.protocol), Some(PROTOCOL));
             }
-            (Key::Rule(rule), Op::DelRule) => {
+            (Key::Rule(rule), Op::Drop) => {
                 let ours =
                     |r: &ObservedRule| r.rule.as_ref() == Some(rule) && r.protocol == PROTOCOL;
                 assert!(observed.rules.iter().any(ours), "{rule}");
             }
-            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+            (Key::Address { ifname, prefix }, Op::Drop) => {
                 let owner = observed.addresses.get(&(*ifname, *prefix));
                 assert_eq!(owner, Some(&Ownership::Ours));
             }
@@ -153,10 +153,10 @@ fn result(dice: &mut Dice<'_>) -> Result<(), OpError> {
 /// Something that nobody asked for.
 fn event(dice: &mut Dice<'_>) -> Option<Input> {
     Some(match dice.below(10) {
-        0 => Input::Changed(Scope(dice.byte())),
+        0 => Input::Changed(Scope(u32::from(dice.byte()))),
         1 => Input::Reload(Box::new(config(dice))),
         2 if dice.one_in(16) => Input::Withdraw,
-        3 => Input::Observed(Scope(dice.byte()), Box::new(observed(dice, &State::new()))),
+        3 => Input::Observed(Scope(u32::from(dice.byte())), Box::new(observed(dice, &State::new()))),
         4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
         5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
         6 => Input::Packet {
@@ -262,14 +262,9 @@ fn check(dice: &mut Dice<'_>, targets: Vec<Ipv4Addr>) -> CheckConfig {
 }
 
 fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
+    let name = format!("u{}", if dice.one_in(8) { number + 4 } else { number });
+    let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, number, 1));
     UplinkConfig {
-        name: format!("u{}", if dice.one_in(8) { number + 4 } else { number }),
-        description: String::new(),
-        interface: ifname("wan", number).into(),
-        ifname: ifname("wan", number),
-        others: Vec::new(),
-        address: prefix(number),
-        gateway: IpAddr::V4(Ipv4Addr::new(100, 64, number, 1)),
         gateway_onlink: number == 4,
         weight: 1 + dice.below(255),
         tier: match dice.below(4) {
@@ -284,8 +279,8 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
         addresses: if dice.one_in(4) { vec![further(number)] } else { Vec::new() },
         no_nat: if dice.one_in(4) { vec![prefix(9)] } else { Vec::new() },
         routed: if dice.one_in(4) { vec![prefix(8)] } else { Vec::new() },
-        redirects: false,
         enabled: !dice.one_in(8),
+        ..UplinkConfig::new(&name, ifname("wan", number), prefix(number), gateway)
     }
 }
 

@@ -27,6 +27,7 @@ pub mod revision;
 pub mod session;
 pub mod shell;
 pub mod signal;
+pub mod state;
 pub mod sysctl;
 #[cfg(test)]
 mod testing;

@@ -132,7 +132,7 @@ impl Trouble {
     pub(crate) fn latency(&self, work: &Work, dice: &mut Dice) -> Duration {
         let (low, high) = match work {
             // To start a child; the transaction has its own time.
-            Work::Step(Step { op: Op::Nft(_), .. }) => (10, 400),
+            Work::Step(Step { op: Op::Script(_), .. }) => (10, 400),
             Work::Step(_) => (10, 400),
             Work::Output(Output::Observe(_)) => (50, 2000),
             Work::Output(_) => (1, 50),
@@ -165,7 +165,7 @@ impl Trouble {
             return None;
         }
         let error = match op {
-            Op::Nft(_) => OpError { errno: 0, text: "nft: exit 1".into() },
+            Op::Script(_) => OpError { errno: 0, text: "nft: exit 1".into() },
             _ => {
                 let (errno, text) = dice.pick(&[
                     (105, "No buffer space available"),

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
-    Network, NoUplink, Protocol, Ranges, Router, Selector, Tier, UplinkConfig,
+    Network, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Prefix};
 use rail_core::time::{Duration, Instant};
@@ -162,25 +162,14 @@ fn have_in_common(seed: u64, config: &mut Config) {
 fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
     const NAMES: [&str; 4] = ["fibre", "cable", "lte", "dsl"];
     let n = u8::try_from(index + 1).unwrap_or(1);
+    // One of the uplinks has its gateway outside the prefix.
+    let address = prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 }));
+    let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, n, 1));
     UplinkConfig {
-        name: NAMES[index].into(),
-        description: String::new(),
-        interface: Selector::Name(format!("wan{n}")),
-        ifname: ifname(&format!("wan{n}")),
-        others: Vec::new(),
-        // One of the uplinks has its gateway outside the prefix.
-        address: prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 })),
-        gateway: IpAddr::V4(Ipv4Addr::new(100, 64, n, 1)),
         gateway_onlink: n == 3,
         weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
-        tier: Tier::Number(1),
         nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
-        addresses: Vec::new(),
-        no_nat: Vec::new(),
-        routed: Vec::new(),
-        redirects: false,
-        check: CheckConfig::of(Vec::new()),
-        enabled: true,
+        ..UplinkConfig::new(NAMES[index], ifname(&format!("wan{n}")), address, gateway)
     }
 }
 

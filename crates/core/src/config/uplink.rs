@@ -2,7 +2,7 @@
 
 use super::{CheckConfig, Selector};
 use crate::net::{IfName, Prefix};
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -46,6 +46,29 @@ pub struct UplinkConfig {
 }
 
 impl UplinkConfig {
+    /// One with these, and the defaults of the file for all else.
+    pub fn new(name: &str, ifname: IfName, address: Prefix, gateway: IpAddr) -> Self {
+        Self {
+            name: name.into(),
+            description: String::new(),
+            interface: Selector::Name(ifname.to_string()),
+            ifname,
+            others: Vec::new(),
+            address,
+            gateway,
+            gateway_onlink: false,
+            weight: 1,
+            tier: Tier::Number(1),
+            nat: Nat::On,
+            addresses: Vec::new(),
+            no_nat: Vec::new(),
+            routed: Vec::new(),
+            redirects: false,
+            check: CheckConfig::of(Vec::new()),
+            enabled: true,
+        }
+    }
+
     /// Every address of ours on the interface with its prefix length, the first one first.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
         core::iter::once(self.address).chain(self.addresses.iter().copied())

@@ -7,7 +7,7 @@
 
 use crate::net::{IfName, Prefix};
 use crate::state::{Key, MainDefault, Observed, ObservedRule, RouteKey, Scope};
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// What the last reading lacked for the first time.
@@ -24,7 +24,7 @@ pub struct Doubts {
 impl Doubts {
     /// The kernel answered a change that brings this object about.
     pub fn created(&mut self, key: &Key) {
-        if matches!(key, Key::Address { .. } | Key::Route(_) | Key::Rule(_)) {
+        if key.in_dump(&Observed::default()).is_some() {
             self.created.insert(key.clone());
         }
     }
@@ -33,20 +33,13 @@ impl Doubts {
     pub fn complete(&mut self, scope: Scope, known: &Observed, newer: &mut Observed) -> Scope {
         let mut again = Scope::NONE;
         if scope.has(Scope::ADDRESSES) {
-            let lacks = |k: &&(IfName, Prefix)| !newer.addresses.contains_key(*k);
-            let missing: BTreeSet<_> = known.addresses.keys().filter(lacks).copied().collect();
-            let first: Vec<_> = missing.difference(&self.addresses).copied().collect();
-            newer.addresses.extend(first.iter().map(|key| (*key, known.addresses[key])));
-            self.addresses = first.into_iter().collect();
-            again |= asked(Scope::ADDRESSES, self.addresses.is_empty());
+            let doubted = &mut self.addresses;
+            let is_whole = complete(doubted, &known.addresses, &mut newer.addresses);
+            again |= asked(Scope::ADDRESSES, is_whole);
         }
         if scope.has(Scope::ROUTES) {
-            let lacks = |k: &&RouteKey| !newer.routes.contains_key(*k);
-            let missing: BTreeSet<_> = known.routes.keys().filter(lacks).cloned().collect();
-            let first: BTreeSet<_> = missing.difference(&self.routes).cloned().collect();
-            newer.routes.extend(first.iter().map(|key| (key.clone(), known.routes[key].clone())));
-            self.routes = first;
-            again |= asked(Scope::ROUTES, self.routes.is_empty());
+            let is_whole = complete(&mut self.routes, &known.routes, &mut newer.routes);
+            again |= asked(Scope::ROUTES, is_whole);
         }
         if scope.has(Scope::RULES) {
             let is_first =
@@ -69,16 +62,7 @@ impl Doubts {
     fn missed(&mut self, scope: Scope, newer: &Observed) -> Scope {
         let mut missed = Scope::NONE;
         self.created.retain(|key| {
-            let (kind, is_there) = match key {
-                Key::Address { ifname, prefix } => {
-                    (Scope::ADDRESSES, newer.addresses.contains_key(&(*ifname, *prefix)))
-                }
-                Key::Route(route) => (Scope::ROUTES, newer.routes.contains_key(route)),
-                Key::Rule(rule) => {
-                    (Scope::RULES, newer.rules.iter().any(|r| r.rule.as_ref() == Some(rule)))
-                }
-                Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) => return false,
-            };
+            let Some((kind, is_there)) = key.in_dump(newer) else { return false };
             let is_read = scope.has(kind);
             missed |= asked(kind, is_there || !is_read);
             !is_read
@@ -88,28 +72,23 @@ impl Doubts {
 }
 
 /// Of these kinds a dump can lack an entry that is there.
-pub const DUMPED: Scope =
-    Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0 | Scope::MAIN.0);
+pub const DUMPED: Scope = Scope::ADDRESSES.with(Scope::ROUTES).with(Scope::RULES).with(Scope::MAIN);
 
 const fn asked(scope: Scope, is_empty: bool) -> Scope {
     if is_empty { Scope::NONE } else { scope }
 }
 
-impl Observed {
-    /// Forgets an object that we have deleted: that it is missing is no surprise.
-    pub fn forget(&mut self, key: &Key) {
-        match key {
-            Key::Address { ifname, prefix } => drop(self.addresses.remove(&(*ifname, *prefix))),
-            Key::Route(route) => drop(self.routes.remove(route)),
-            Key::Rule(rule) => {
-                let is_it = |r: &ObservedRule| {
-                    r.protocol == crate::state::PROTOCOL && r.rule.as_ref() == Some(rule)
-                };
-                self.rules.retain(|r| !is_it(r));
-            }
-            Key::Guard | Key::Firewall | Key::Buckets | Key::Sysctl(_) => {}
-        }
-    }
+/// Adds what is missing for the first time, and remembers it; true if nothing is.
+fn complete<K: Ord + Clone, V: Clone>(
+    doubted: &mut BTreeSet<K>,
+    known: &BTreeMap<K, V>,
+    newer: &mut BTreeMap<K, V>,
+) -> bool {
+    let is_first = |key: &&K| !newer.contains_key(*key) && !doubted.contains(*key);
+    let first: BTreeSet<K> = known.keys().filter(is_first).cloned().collect();
+    newer.extend(first.iter().filter_map(|key| Some((key.clone(), known.get(key)?.clone()))));
+    *doubted = first;
+    doubted.is_empty()
 }
 
 #[cfg(test)]

@@ -8,18 +8,20 @@
 use crate::net::IfName;
 use crate::notice::Notice;
 use crate::state::{
-    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource,
-    RouteValue, Scope, State, Step, diff,
+    ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource, Scope,
+    State, Step, diff, is_out_of_sight,
 };
 use crate::status::Trouble;
 use crate::time::{Duration, Instant};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use lanes::{Interim, Stood, Transaction, join_buckets, scope_of, switches_forwarding_on};
+use lanes::{Interim, Stood, Transaction, join_buckets, switches_forwarding_on};
+use ledger::{Entry, Fight, Ledger};
 
 mod fight;
 mod lanes;
+mod ledger;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(60);
@@ -30,37 +32,16 @@ const FOUGHT: &str = "somebody else keeps changing it";
 /// A contested object is repaired at most once in this time.
 const FIGHT_PACE: Duration = Duration::from_secs(10);
 
-#[derive(Clone, Debug)]
-struct Failure {
-    error: OpError,
-    attempts: u32,
-    next_try: Instant,
-}
-
 /// The engine's memory.
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
     /// What is or was ours.
     pub memory: Memory,
-    /// Values that were in place once; a difference from them that we did not want is drift.
-    in_place: BTreeMap<Key, Resource>,
+    ledger: Ledger,
     /// Rules that may still stand, and serve while others are wanted.
     stood: Stood,
-    failures: BTreeMap<Key, Failure>,
-    conflicts: Vec<Conflict>,
-    repairs: BTreeMap<Key, VecDeque<Instant>>,
-    contested: BTreeMap<Key, Instant>,
-    /// Contested, and left for later in the last pass.
-    held_back: BTreeSet<Key>,
-    /// Repairs under way, and since when.
-    repairing: BTreeMap<Key, Instant>,
-    /// The wish that was applied last and has not been seen in place yet, and how often with success.
-    unverified: BTreeMap<Key, (Option<Resource>, u32)>,
     /// The transaction that was not answered yet. There is one at a time.
     transaction: Option<Transaction>,
-    /// Left for later in the last pass, because a transaction runs, the disk has not answered, or
-    /// other steps come first.
-    waiting: BTreeSet<Key>,
     /// The buckets that this pass makes while the wanted ones wait for the rules that draw them.
     stand_in: Option<Resource>,
     /// How far the buckets are meanwhile.
@@ -91,17 +72,14 @@ impl Engine {
         observed: &Observed,
         news: &mut Vec<Notice>,
     ) -> Plan {
-        let fought: Vec<Key> = self.contested.keys().cloned().collect();
+        let fought = self.ledger.contested();
         let (mut plan, conflicts) = diff(desired, observed, &self.memory);
         self.note_conflicts(conflicts, news);
         self.note_in_place(now, desired, observed, &plan, news);
         self.note_marks(desired, observed);
         self.let_forwarding_wait(desired, &mut plan);
         let differs: BTreeSet<&Key> = plan.iter().map(|step| &step.key).collect();
-        self.failures.retain(|key, _| differs.contains(key));
-        // What was deleted and is gone has been verified by that.
-        self.unverified.retain(|key, _| differs.contains(key));
-        self.held_back.clear();
+        self.ledger.begin_pass(&differs);
         self.let_buckets_wait(observed, &mut plan);
         self.let_promotion_wait(&mut plan);
         let mut plan = self.choose(now, desired, observed, plan, news);
@@ -109,19 +87,13 @@ impl Engine {
         self.note_overtaking(&plan);
         let stand_in = self.stand_in.clone();
         for step in &plan {
-            // Our own change to another value: what was in place before is so no more.
             let wish = stand_in.as_ref().filter(|_| step.key == Key::Buckets);
-            let wish = wish.or_else(|| desired.get(&step.key));
-            if self.in_place.get(&step.key) != wish {
-                self.in_place.remove(&step.key);
-            }
+            self.ledger.of(&step.key).apply(wish.or_else(|| desired.get(&step.key)));
             // What the kernel changes along is nobody's edit.
-            if matches!(&step.key, Key::Sysctl(path) if path == FORWARDING) {
-                self.in_place.remove(&Key::Sysctl(ACCEPT_REDIRECTS.into()));
-            }
-            // Each wish has its own tries.
-            if self.unverified.get(&step.key).is_none_or(|(last, _)| last.as_ref() != wish) {
-                self.unverified.insert(step.key.clone(), (wish.cloned(), 0));
+            if matches!(&step.key, Key::Sysctl(path) if path == FORWARDING)
+                && let Some(along) = self.ledger.get_mut(&Key::Sysctl(ACCEPT_REDIRECTS.into()))
+            {
+                along.in_place = None;
             }
         }
         let leaving = lanes::evacuate(&self.known(desired, observed), &mut plan);
@@ -137,7 +109,7 @@ impl Engine {
             self.transaction = Some(Transaction { key, buckets, rules, is_overtaken: false });
         }
         let messages = plan.iter().filter(|step| !lanes::is_text(step));
-        self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | scope_of(&step.key));
+        self.awaiting = messages.clone().fold(Scope::NONE, |all, step| all | step.key.scope());
         self.outstanding = messages.count();
         plan
     }
@@ -159,7 +131,7 @@ impl Engine {
         while let Some(at) = plan.iter().position(switches_forwarding_on) {
             let key = plan.remove(at).key;
             // Whatever it waited for before, it has no turn of its own now.
-            self.contested.remove(&key);
+            self.ledger.of(&key).fight.turn = None;
         }
     }
 
@@ -170,8 +142,8 @@ impl Engine {
         plan.retain(|step| !early.contains(&step.key));
         for key in &early {
             // As with forwarding; nor is it tried while it waits.
-            self.contested.remove(key);
-            self.failures.remove(key);
+            let entry = self.ledger.of(key);
+            (entry.fight.turn, entry.failure) = (None, None);
         }
     }
 
@@ -179,8 +151,8 @@ impl Engine {
     fn let_buckets_wait(&mut self, observed: &Observed, plan: &mut Plan) {
         if !lanes::has_map(observed) {
             plan.retain(|step| step.key != Key::Buckets);
-            self.failures.remove(&Key::Buckets);
-            self.contested.remove(&Key::Buckets);
+            let entry = self.ledger.of(&Key::Buckets);
+            (entry.fight.turn, entry.failure) = (None, None);
         }
     }
 
@@ -197,35 +169,34 @@ impl Engine {
         plan: &Plan,
         news: &mut Vec<Notice>,
     ) {
-        self.in_place.retain(|key, _| desired.contains_key(key));
-        self.repairing.retain(|key, _| desired.contains_key(key));
+        for (_, entry) in self.ledger.iter_mut().filter(|(key, _)| !desired.contains_key(key)) {
+            (entry.in_place, entry.fight.repairing) = (None, None);
+        }
         // A place that we have left is free for others.
         self.memory.routes.retain(|route| desired.contains_key(&Key::Route(route.clone())));
         self.end_fights(now, plan);
         for (key, value) in desired {
-            let is_unknown =
-                matches!(key, Key::Sysctl(path) if !observed.sysctls.contains_key(path));
-            if is_unknown {
-                self.repairing.remove(key);
+            if is_out_of_sight(key, value, observed) {
+                self.ledger.of(key).fight.repairing = None;
                 continue;
             }
             if plan.iter().any(|step| step.key == *key) {
                 continue;
             }
-            self.unverified.remove(key);
+            let entry = self.ledger.of(key);
+            entry.pending = None;
             // No step, because there is nothing that we may do: what stands there is not ours.
-            if self.conflicts.iter().any(|conflict| conflict.key == *key) {
-                self.in_place.remove(key);
-                self.repairing.remove(key);
+            if entry.conflict.is_some() {
+                (entry.in_place, entry.fight.repairing) = (None, None);
                 continue;
             }
-            if let Some(since) = self.repairing.remove(key) {
+            if let Some(since) = entry.fight.repairing.take() {
                 self.repaired += 1;
                 let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
                 news.push(Notice::Repaired { object: key.to_string(), took_us, by: String::new() });
             }
-            if self.in_place.get(key) != Some(value) {
-                self.in_place.insert(key.clone(), value.clone());
+            if entry.in_place.as_ref() != Some(value) {
+                entry.in_place = Some(value.clone());
                 if let Key::Route(route) = key {
                     self.memory.routes.insert(route.clone());
                 }
@@ -234,14 +205,19 @@ impl Engine {
     }
 
     fn note_conflicts(&mut self, conflicts: Vec<Conflict>, news: &mut Vec<Notice>) {
-        for conflict in &conflicts {
-            if !self.conflicts.contains(conflict) {
-                let error = conflict.text.clone();
-                let object = conflict.key.to_string();
-                news.push(Notice::Refused { object, error, retry_ms: 0 });
+        for (key, entry) in self.ledger.iter_mut() {
+            if !conflicts.iter().any(|conflict| conflict.key == *key) {
+                entry.conflict = None;
             }
         }
-        self.conflicts = conflicts;
+        for Conflict { key, text } in conflicts {
+            let entry = self.ledger.of(&key);
+            if entry.conflict.as_ref() != Some(&text) {
+                let object = key.to_string();
+                news.push(Notice::Refused { object, error: text.clone(), retry_ms: 0 });
+            }
+            entry.conflict = Some(text);
+        }
     }
 
     /// Decides whether a step runs in this pass, or waits.
@@ -252,27 +228,26 @@ impl Engine {
         key: &Key,
         news: &mut Vec<Notice>,
     ) -> bool {
-        if self.failures.get(key).is_some_and(|f| f.next_try > now) {
+        let entry = self.ledger.of(key);
+        if entry.failure.as_ref().is_some_and(|failure| failure.next_try > now) {
             return false;
         }
-        let is_lie = |(last, times): &(Option<Resource>, u32)| *times >= 2 && last.as_ref() == wish;
-        if self.unverified.get(key).is_some_and(is_lie) {
-            self.unverified.remove(key);
+        if entry.is_lie(wish) {
+            entry.pending = None;
             let text = "the kernel took it, but it is not there".to_string();
             self.fail(now, key, OpError { errno: 0, text }, news);
             return false;
         }
-        let is_drift = wish.is_some_and(|want| self.in_place.get(key) == Some(want));
+        let is_drift = wish.is_some() && entry.in_place.as_ref() == wish;
         let may_run = !is_drift || self.may_repair(now, key, news);
-        if !may_run {
-            self.held_back.insert(key.clone());
-        }
+        self.ledger.of(key).fight.is_held_back |= !may_run;
         may_run
     }
 
     /// True if the step under way for this key takes the object away.
     pub fn is_deletion(&self, key: &Key) -> bool {
-        self.unverified.get(key).is_some_and(|(wish, _)| wish.is_none())
+        let pending = self.ledger.get(key).and_then(|entry| entry.pending.as_ref());
+        pending.is_some_and(|pending| pending.wish.is_none())
     }
 
     /// Takes the answer to one step. What is to be read now: a transaction outlasts the reading that
@@ -286,7 +261,7 @@ impl Engine {
     ) -> Scope {
         let ended = self.transaction.take_if(|transaction| transaction.key == *key);
         let scope = match &ended {
-            Some(_) => scope_of(key),
+            Some(_) => key.scope(),
             None => {
                 self.outstanding = self.outstanding.saturating_sub(1);
                 Scope::NONE
@@ -297,23 +272,15 @@ impl Engine {
             self.note_ended(ended);
         }
         match result {
-            Ok(()) => {
-                if let Some((_, times)) = self.unverified.get_mut(key) {
-                    *times += 1;
-                }
-                if let Some(failure) = self.failures.get_mut(key) {
-                    failure.next_try = now;
-                }
-            }
+            Ok(()) => self.ledger.of(key).succeed(now),
             // It is made anew from what is read back, and fails again if that was not the reason.
             Err(error) if ended.is_some_and(|ended| ended.was_overtaken(&error)) => {}
             Err(error) => {
                 self.fail(now, key, error, news);
                 // A repair that was refused is none, and has not used up its turn.
-                if let (Some(turn), Some(failed)) =
-                    (self.contested.get_mut(key), self.failures.get(key))
-                {
-                    *turn = failed.next_try.min(*turn);
+                let Entry { failure, fight, .. } = self.ledger.of(key);
+                if let (Some(turn), Some(failure)) = (&mut fight.turn, failure) {
+                    *turn = failure.next_try.min(*turn);
                 }
             }
         }
@@ -321,71 +288,40 @@ impl Engine {
     }
 
     fn fail(&mut self, now: Instant, key: &Key, error: OpError, news: &mut Vec<Notice>) {
-        let attempts = self.failures.get(key).map_or(0, |f| f.attempts);
-        let wait = (FIRST_RETRY * 2_u32.saturating_pow(attempts.min(12))).min(LAST_RETRY);
-        let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        let known = self.failures.get(key).is_some_and(|f| f.error == error);
-        if !known {
-            news.push(Notice::Refused {
-                object: key.to_string(),
-                error: error.text.clone(),
-                retry_ms,
-            });
+        let text = error.text.clone();
+        if let Some(retry_ms) = self.ledger.of(key).fail(now, error) {
+            news.push(Notice::Refused { object: key.to_string(), error: text, retry_ms });
         }
-        let failure = Failure { error, attempts: attempts + 1, next_try: now + wait };
-        self.failures.insert(key.clone(), failure);
     }
 
     /// Takes note that kernel state was read.
     pub fn observed(&mut self, scope: Scope) {
         if self.outstanding == 0 {
-            self.awaiting = Scope(self.awaiting.0 & !scope.0);
+            self.awaiting = self.awaiting.without(scope);
         }
     }
 
     /// The surroundings or the configuration changed: what failed may work now.
     pub fn retry_now(&mut self, now: Instant) {
-        for failure in self.failures.values_mut() {
-            failure.next_try = failure.next_try.min(now);
-            failure.attempts = 0;
+        for (_, entry) in self.ledger.iter_mut() {
+            entry.retry_now(now);
         }
     }
 
     /// The interface was down, replaced, or lost its carrier or address: that its objects went
     /// with it is no drift.
     pub fn interface_changed(&mut self, ifname: IfName) {
-        let concerns = |key: &Key, value: &Resource| match (key, value) {
-            (Key::Address { ifname: name, .. }, _) => *name == ifname,
-            (_, Resource::Route(RouteValue::Unicast { nexthops, .. })) => {
-                nexthops.iter().any(|hop| hop.ifname == ifname)
-            }
-            (Key::Sysctl(path), _) => path.split('/').any(|part| part == ifname.as_str()),
-            _ => false,
-        };
-        let gone: Vec<Key> =
-            self.in_place.iter().filter(|(k, v)| concerns(k, v)).map(|(k, _)| k.clone()).collect();
-        for key in gone {
-            self.in_place.remove(&key);
-            // The loss may have been seen before its cause.
-            if self.repairing.remove(&key).is_some()
-                && let Some(repairs) = self.repairs.get_mut(&key)
-            {
-                repairs.pop_back();
-            }
-        }
+        self.ledger.interface_changed(ifname);
     }
 
     /// True if `key` is as desired, as far as we know.
     pub fn is_in_place(&self, key: &Key, value: &Resource) -> bool {
-        self.in_place.get(key) == Some(value)
-            && !self.failures.contains_key(key)
-            && !self.repairing.contains_key(key)
-            && !self.waiting.contains(key)
+        self.ledger.get(key).is_some_and(|entry| entry.is_good(value))
     }
 
     /// The object waits, or is refused: what is there is not what is wanted.
     pub fn is_held(&self, key: &Key) -> bool {
-        self.waiting.contains(key) || self.failures.contains_key(key)
+        self.ledger.get(key).is_some_and(|entry| entry.is_waiting || entry.failure.is_some())
     }
 
     /// The buckets wait for rules that draw them, and those that are there are of wanted uplinks alone.
@@ -400,19 +336,21 @@ impl Engine {
 
     /// True if nothing failed, nothing is contested or in our place, and no pass is under way.
     pub fn is_settled(&self) -> bool {
-        let is_clear = self.failures.is_empty() && self.held_back.is_empty();
-        let is_clear = is_clear && self.conflicts.is_empty();
+        let is_in_trouble = |entry: &Entry| {
+            let Fight { repairing, is_held_back, .. } = &entry.fight;
+            let is_fought = repairing.is_some() || *is_held_back;
+            is_fought || entry.failure.is_some() || entry.conflict.is_some()
+        };
         let is_idle = !self.is_busy() && !self.is_in_transaction();
-        let is_idle = is_idle && self.memory.unsaved.is_empty();
-        is_idle && is_clear && self.repairing.is_empty()
+        is_idle && self.memory.unsaved.is_empty() && !self.ledger.any(is_in_trouble)
     }
 
     /// Why an object is not as desired, if that is not just being mended.
     pub fn trouble_with(&self, key: &Key) -> Option<String> {
-        let conflict = self.conflicts.iter().find(|conflict| conflict.key == *key);
-        let failure = self.failures.get(key).map(|failure| failure.error.text.clone());
-        let fight = || self.held_back.contains(key).then(|| FOUGHT.into());
-        failure.or_else(|| conflict.map(|conflict| conflict.text.clone())).or_else(fight)
+        let entry = self.ledger.get(key)?;
+        let failure = entry.failure.as_ref().map(|failure| failure.error.text.clone());
+        let fight = || entry.fight.is_held_back.then(|| FOUGHT.into());
+        failure.or_else(|| entry.conflict.clone()).or_else(fight)
     }
 
     /// When a failed or contested object is due, or a fight is over.
@@ -420,44 +358,36 @@ impl Engine {
         if self.is_busy() {
             return None;
         }
-        // What fails waits for its next try, and if it was held back then, for its turn as well.
-        let turn = |key: &Key| self.contested.get(key).filter(|_| self.held_back.contains(key));
-        let next_try =
-            |(key, f): (&Key, &Failure)| f.next_try.max(turn(key).copied().unwrap_or_default());
-        let is_free = |key: &Key| !self.waiting.contains(key);
-        let failed = self.failures.iter().filter(|(key, _)| is_free(key)).map(next_try);
-        let is_waiting = |key: &Key| {
-            !self.failures.contains_key(key)
-                && is_free(key)
-                && (self.repairing.contains_key(key) || self.held_back.contains(key))
-        };
-        let contested = self.contested.iter().filter(|(key, _)| is_waiting(key));
-        failed.chain(contested.map(|(_, next)| *next)).chain(self.next_end()).min()
+        let due = self.ledger.iter().filter_map(|(_, entry)| entry.deadline());
+        due.chain(self.next_end()).min()
     }
 
     /// Objects that are not as we want them.
     pub fn trouble(&self, now: Instant) -> Vec<Trouble> {
         let wait = |at: Instant| u64::try_from(at.since(now).as_millis()).unwrap_or(u64::MAX);
-        let failed = self.failures.iter().map(|(key, f)| Trouble {
-            object: key.to_string(),
-            text: f.error.text.clone(),
-            // None at all is for what is not tried again.
-            retry_ms: wait(f.next_try).max(1),
-            contested: self.contested.contains_key(key),
+        let failed = self.ledger.iter().filter_map(|(key, entry)| {
+            let failure = entry.failure.as_ref()?;
+            Some(Trouble {
+                object: key.to_string(),
+                text: failure.error.text.clone(),
+                // None at all is for what is not tried again.
+                retry_ms: wait(failure.next_try).max(1),
+                contested: entry.fight.turn.is_some(),
+            })
         });
-        let fought = self.contested.iter().filter(|(k, _)| !self.failures.contains_key(*k));
-        let fought = fought.map(|(key, next)| Trouble {
-            object: key.to_string(),
-            text: FOUGHT.into(),
-            // None at all is for what is in place.
-            retry_ms: if self.held_back.contains(key) { wait(*next).max(1) } else { 0 },
-            contested: true,
+        let fought = self.ledger.iter().filter_map(|(key, entry)| {
+            let turn = entry.fight.turn.filter(|_| entry.failure.is_none())?;
+            Some(Trouble {
+                object: key.to_string(),
+                text: FOUGHT.into(),
+                // None at all is for what is in place.
+                retry_ms: if entry.fight.is_held_back { wait(turn).max(1) } else { 0 },
+                contested: true,
+            })
         });
-        let conflicts = self.conflicts.iter().map(|c| Trouble {
-            object: c.key.to_string(),
-            text: c.text.clone(),
-            retry_ms: 0,
-            contested: false,
+        let conflicts = self.ledger.iter().filter_map(|(key, entry)| {
+            let text = entry.conflict.clone()?;
+            Some(Trouble { object: key.to_string(), text, retry_ms: 0, contested: false })
         });
         failed.chain(fought).chain(conflicts).collect()
     }

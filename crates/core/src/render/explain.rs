@@ -15,6 +15,9 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
         Key::Buckets => {
             "which uplink each share of the new connections takes; a failover changes its elements"
         }
+        Key::Link(_) => {
+            "the uplink's own link on a port that it shares, with its own hardware address"
+        }
         Key::Address { ifname, prefix }
             if config
                 .networks
@@ -252,6 +255,7 @@ pub const fn at_withdrawal(key: &Key) -> &'static str {
         Key::Guard | Key::Firewall | Key::Buckets => {
             "removed with the whole table; if others have put rules into it, ours alone"
         }
+        Key::Link(_) => "removed, if its alias still says that it is rail's",
         Key::Address { .. } => "removed, if rail added it; one that was there before stays",
         Key::Route(_) | Key::Rule(_) => "removed",
         Key::Sysctl(_) => "gets the value back that it had before the first start",

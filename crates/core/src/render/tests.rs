@@ -29,23 +29,15 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
     let uplink = |(i, (weight, tier)): (usize, &(u8, Tier))| {
         let n = u8::try_from(i + 1).unwrap();
         UplinkConfig {
-            name: alloc::format!("isp{n}"),
-            description: String::new(),
-            interface: Selector::Name(alloc::format!("wan{n}")),
-            ifname: alloc::format!("wan{n}").parse().unwrap(),
-            others: Vec::new(),
-            address: alloc::format!("100.64.{n}.2/24").parse().unwrap(),
-            gateway: alloc::format!("100.64.{n}.1").parse().unwrap(),
-            gateway_onlink: false,
             weight: *weight,
             tier: *tier,
-            nat: Nat::On,
-            addresses: Vec::new(),
-            no_nat: Vec::new(),
-            routed: Vec::new(),
-            redirects: false,
             check: check(),
-            enabled: true,
+            ..UplinkConfig::new(
+                &alloc::format!("isp{n}"),
+                alloc::format!("wan{n}").parse().unwrap(),
+                alloc::format!("100.64.{n}.2/24").parse().unwrap(),
+                alloc::format!("100.64.{n}.1").parse().unwrap(),
+            )
         }
     };
     Config {
@@ -99,7 +91,7 @@ fn text(state: &State) -> String {
                     chain.rules.iter().for_each(|rule| writeln!(text, "    {rule}").unwrap());
                 }
             }
-            Resource::Route(route) => writeln!(text, "{key}: {route}").unwrap(),
+            Resource::Route(_) | Resource::Link(_) => writeln!(text, "{key}: {value}").unwrap(),
             Resource::Buckets(buckets) => {
                 let mut count = BTreeMap::<u32, usize>::new();
                 buckets.values().for_each(|mark| *count.entry(*mark).or_default() += 1);

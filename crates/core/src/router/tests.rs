@@ -181,24 +181,24 @@ struct Kernel {
 /// Does to the kernel's state what one step asks for; what these tests do not look at is left out.
 fn perform(state: &mut Observed, key: Key, op: Op) {
     match (key, op) {
-        (Key::Address { ifname, prefix }, Op::AddAddress) => {
+        (Key::Address { ifname, prefix }, Op::Put { .. }) => {
             state.addresses.insert((ifname, prefix), Ownership::Ours);
         }
-        (Key::Address { ifname, prefix }, Op::DelAddress) => {
+        (Key::Address { ifname, prefix }, Op::Drop) => {
             state.addresses.remove(&(ifname, prefix));
         }
-        (Key::Route(key), Op::SetRoute { value, .. }) => {
+        (Key::Route(key), Op::Put { value: Resource::Route(value), .. }) => {
             let route = ObservedRoute { value: Some(value), protocol: PROTOCOL, dead: false };
             state.routes.insert(key, route);
         }
-        (Key::Route(key), Op::DelRoute) => drop(state.routes.remove(&key)),
-        (Key::Rule(rule), Op::AddRule) => state.rules.push(ObservedRule {
+        (Key::Route(key), Op::Drop) => drop(state.routes.remove(&key)),
+        (Key::Rule(rule), Op::Put { .. }) => state.rules.push(ObservedRule {
             priority: rule.priority,
             family: rule.family,
             protocol: PROTOCOL,
             rule: Some(rule),
         }),
-        (Key::Rule(rule), Op::DelRule) => {
+        (Key::Rule(rule), Op::Drop) => {
             state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
         }
         _ => {}

@@ -1,13 +1,14 @@
 //! Declared state: what we want in the kernel ([`State`]), what is there
 //! ([`Observed`]), and the way from one to the other ([`Plan`]).
 
+mod change;
 mod diff;
-pub mod firewall;
+mod kind;
 mod main_default;
 mod observed;
-mod resource;
 
-pub use diff::{Conflict, Memory, describe, diff, foreign, is_forwarding, is_met};
+pub use change::{Op, OpError, Plan, Step, describe};
+pub use diff::{Conflict, Memory, diff, foreign, is_met};
+pub use kind::*;
 pub use main_default::{MainDefault, MainReading, Refused};
 pub use observed::*;
-pub use resource::*;

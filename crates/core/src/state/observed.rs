@@ -3,9 +3,9 @@
 //! Only what concerns us: all links, addresses and rules, the routes of our
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
-use super::{Base, MainDefault, PROTOCOL, RouteKey, RouteValue, Rule};
+use super::{MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, PROTOCOL, RouteKey};
 use crate::coexist::View;
-use crate::net::{Family, IfName, Mac, Prefix};
+use crate::net::{IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -14,7 +14,7 @@ use core::ops::{BitOr, BitOrAssign};
 
 /// A set of kinds of kernel state.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct Scope(pub u8);
+pub struct Scope(pub u32);
 
 impl Scope {
     /// Nothing.
@@ -22,25 +22,42 @@ impl Scope {
     /// Links.
     pub const LINKS: Self = Self(1);
     /// Addresses.
-    pub const ADDRESSES: Self = Self(2);
+    pub const ADDRESSES: Self = Self(1 << 1);
     /// Routes of the watched tables.
-    pub const ROUTES: Self = Self(4);
+    pub const ROUTES: Self = Self(1 << 2);
     /// Policy rules.
-    pub const RULES: Self = Self(8);
+    pub const RULES: Self = Self(1 << 3);
     /// Our nftables table: chains, rules and the bucket map; and the boot guard.
-    pub const FIREWALL: Self = Self(16);
+    pub const FIREWALL: Self = Self(1 << 4);
     /// The watched settings.
-    pub const SYSCTLS: Self = Self(32);
+    pub const SYSCTLS: Self = Self(1 << 5);
     /// The watched neighbours.
-    pub const NEIGHBOURS: Self = Self(64);
+    pub const NEIGHBOURS: Self = Self(1 << 6);
     /// Whether `main` refuses what it has no route for.
-    pub const MAIN: Self = Self(128);
+    pub const MAIN: Self = Self(1 << 7);
     /// Everything.
-    pub const ALL: Self = Self(255);
+    pub const ALL: Self = Self((1 << 8) - 1);
 
     /// True if `self` has every kind of `other`.
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// True if they have a kind in common.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The kinds of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that `other` has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// True if it is empty.
@@ -52,13 +69,13 @@ impl Scope {
 impl BitOr for Scope {
     type Output = Self;
     fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+        self.with(other)
     }
 }
 
 impl BitOrAssign for Scope {
     fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
+        *self = self.with(other);
     }
 }
 
@@ -134,25 +151,26 @@ pub struct Observed {
 impl Observed {
     /// Takes over the kinds in `scope` from a newer observation. True if that changed anything.
     pub fn merge(&mut self, scope: Scope, newer: Self) -> bool {
-        fn take<T: PartialEq>(wanted: bool, have: &mut T, newer: T) -> bool {
-            let changed = wanted && *have != newer;
+        fn take<T: PartialEq>(is_read: bool, have: &mut T, newer: T) -> bool {
+            let changed = is_read && *have != newer;
             if changed {
                 *have = newer;
             }
             changed
         }
-        let links = take(scope.has(Scope::LINKS), &mut self.links, newer.links);
-        let addresses = take(scope.has(Scope::ADDRESSES), &mut self.addresses, newer.addresses);
-        let routes = take(scope.has(Scope::ROUTES), &mut self.routes, newer.routes);
-        let rules = take(scope.has(Scope::RULES), &mut self.rules, newer.rules);
-        let main = take(scope.has(Scope::MAIN), &mut self.main, newer.main);
-        let firewall = take(scope.has(Scope::FIREWALL), &mut self.firewall, newer.firewall);
-        let guard = take(scope.has(Scope::FIREWALL), &mut self.guard, newer.guard);
-        let sysctls = take(scope.has(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls);
-        let known = scope.has(Scope::NEIGHBOURS);
-        let neighbours = take(known, &mut self.neighbours, newer.neighbours);
-        let routing = links || addresses || routes || rules || main;
-        routing || firewall || guard || sysctls || neighbours
+        let is_read = |kind| scope.has(kind);
+        let changed = [
+            take(is_read(Scope::LINKS), &mut self.links, newer.links),
+            take(is_read(Scope::ADDRESSES), &mut self.addresses, newer.addresses),
+            take(is_read(Scope::ROUTES), &mut self.routes, newer.routes),
+            take(is_read(Scope::RULES), &mut self.rules, newer.rules),
+            take(is_read(Scope::MAIN), &mut self.main, newer.main),
+            take(is_read(Scope::FIREWALL), &mut self.firewall, newer.firewall),
+            take(is_read(Scope::FIREWALL), &mut self.guard, newer.guard),
+            take(is_read(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls),
+            take(is_read(Scope::NEIGHBOURS), &mut self.neighbours, newer.neighbours),
+        ];
+        changed.contains(&true)
     }
 }
 
@@ -173,6 +191,12 @@ pub struct Link {
     pub master: Option<u32>,
     /// By what else than its name the configuration may mean it.
     pub identity: Identity,
+    /// Driver kind (`bridge`, `macvlan`, ..); empty for hardware.
+    pub kind: String,
+    /// Of a macvlan: its mode.
+    pub mode: Option<u32>,
+    /// What somebody wrote on it; empty if nobody did.
+    pub alias: String,
 }
 
 /// What tells a link apart whatever it is called.
@@ -198,61 +222,6 @@ pub enum Ownership {
     Ours,
     /// Somebody else's.
     Foreign,
-}
-
-/// A route in one of our tables.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ObservedRoute {
-    /// Value; next hops sorted. `None`: of a kind that we never install.
-    pub value: Option<RouteValue>,
-    /// Protocol number.
-    pub protocol: u8,
-    /// A next hop is dead (its device is down); the route does not work as written.
-    pub dead: bool,
-}
-
-/// A policy rule.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ObservedRule {
-    /// The rule; `None`: it has selectors or actions that we never use.
-    pub rule: Option<Rule>,
-    /// Priority.
-    pub priority: u32,
-    /// Family.
-    pub family: Family,
-    /// Protocol number.
-    pub protocol: u8,
-}
-
-/// Our nftables table as it is.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ObservedFirewall {
-    /// Chains by name.
-    pub chains: BTreeMap<String, ObservedChain>,
-    /// The bucket map; `None` if it does not exist.
-    pub buckets: Option<BTreeMap<u32, u32>>,
-    /// Somebody switched the table off (`flags dormant`).
-    pub dormant: bool,
-}
-
-/// A chain of our table.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct ObservedChain {
-    /// Its hook.
-    pub base: Option<Base>,
-    /// Its rules, in order.
-    pub rules: Vec<ObservedNftRule>,
-    /// Its policy is to drop.
-    pub drops: bool,
-}
-
-/// An nft rule: its handle, and the stamp in its comment if it is ours.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct ObservedNftRule {
-    /// Kernel handle.
-    pub handle: u64,
-    /// `comment "rail:<16 hex digits>"`, as a number; `None`: foreign.
-    pub stamp: Option<u64>,
 }
 
 /// Neighbour (ARP/ND) state, as far as it matters.

@@ -6,7 +6,6 @@
 //! kernel is believed, whoever else writes to our sockets. Leaves out nftables
 //! and connections (other netlink families), and every decision. RFC 3549.
 
-mod apply;
 mod foreign;
 mod monitor;
 mod neighbour_monitor;
@@ -15,6 +14,7 @@ mod request;
 
 pub use monitor::Monitor;
 pub use neighbour_monitor::NeighbourMonitor;
+pub(crate) use observe::of;
 pub use observe::{addresses, links};
 pub use request::RequestSocket;
 

@@ -188,7 +188,7 @@ const SHORT: u8 = super::foreign::SHORT;
 const PER_DRAIN: usize = 1024;
 
 const EVERYTHING: Scope =
-    Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0 | Scope::RULES.0 | Scope::MAIN.0);
+    Scope::LINKS.with(Scope::ADDRESSES).with(Scope::ROUTES).with(Scope::RULES).with(Scope::MAIN);
 /// A default buffer keeps 256 of 20,000 notifications; this one some thousands. It takes memory
 /// only while they wait.
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;

@@ -1,21 +1,14 @@
-//! Reading the kernel's tables.
+//! Reading the devices and neighbours of this machine.
 
 use super::error;
 use super::request::RequestSocket;
 use crate::device_path;
-use rail_core::net::{Family, IfName, Mac, Prefix};
-use rail_core::state::{
-    Identity, Link, Neighbour, Nexthop, Observed, ObservedRoute, ObservedRule, OpError, Ownership,
-    PROTOCOL, REFUSED, RouteKey, RouteValue, Rule, Scope, Watch,
-};
-use rail_wire::netlink::{
-    AddressMessage, LinkMessage, Message, NeighbourMessage, RouteKind, RouteMessage, RuleMessage,
-    family, kind, nud,
-};
+use crate::state::Names;
+use rail_core::net::{IfName, Mac, Prefix};
+use rail_core::state::{Identity, Link, Neighbour, OpError, Watch};
+use rail_wire::netlink::{LinkMessage, LinkPlace, Message, NeighbourMessage, kind, nud};
 use std::collections::BTreeMap;
 use std::path::Path;
-
-type Names = BTreeMap<u32, IfName>;
 
 /// The links of this machine by name; with `paths` also where each device is.
 ///
@@ -40,38 +33,6 @@ pub fn addresses() -> Result<Vec<(IfName, Prefix)>, OpError> {
 }
 
 impl RequestSocket {
-    /// Reads the kinds in `scope` that routing netlink has; the other fields stay empty.
-    ///
-    /// # Errors
-    /// The kernel's; `EINTR` if a table changes faster than it can be read.
-    pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
-        let mut observed = Observed::default();
-        if scope.0 & (Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | Scope::NEIGHBOURS).0 != 0 {
-            let links = self.links(watch.paths)?;
-            let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
-            if scope.has(Scope::ADDRESSES) {
-                observed.addresses = self.addresses(&names)?;
-            }
-            if scope.has(Scope::ROUTES) {
-                observed.routes = self.routes(watch, &names)?;
-            }
-            if scope.has(Scope::NEIGHBOURS) {
-                observed.neighbours = self.neighbours(watch, &links)?;
-            }
-            if scope.has(Scope::LINKS) {
-                observed.links = links;
-            }
-        }
-        if scope.has(Scope::MAIN) {
-            observed.main = self.main_default()?;
-        }
-        if scope.has(Scope::RULES) {
-            let rules = self.rules()?.into_iter();
-            observed.rules = rules.filter_map(|rule| observed_rule(&rule)).collect();
-        }
-        Ok(observed)
-    }
-
     /// The links by name; with `paths` also where each device is.
     ///
     /// # Errors
@@ -92,93 +53,7 @@ impl RequestSocket {
         Ok(links)
     }
 
-    fn addresses(
-        &mut self,
-        names: &Names,
-    ) -> Result<BTreeMap<(IfName, Prefix), Ownership>, OpError> {
-        let addresses = self.dump(&AddressMessage::dump(), |message| {
-            let found = of(message, kind::NEW_ADDRESS, AddressMessage::decode)?;
-            let owner =
-                if found.protocol == PROTOCOL { Ownership::Ours } else { Ownership::Foreign };
-            let prefix = Prefix { address: found.address, length: found.length };
-            Some(((*names.get(&found.index)?, prefix), owner))
-        })?;
-        Ok(addresses.into_iter().collect())
-    }
-
-    fn routes(
-        &mut self,
-        watch: &Watch,
-        names: &Names,
-    ) -> Result<BTreeMap<RouteKey, ObservedRoute>, OpError> {
-        let mut routes = BTreeMap::new();
-        // Beside a full Internet table it is cheaper to ask for each of our tables. What is left in
-        // ranges that were ours before is looked for in all.
-        let used = &watch.used_tables;
-        let single = self.other_routes > MANY_ROUTES
-            && watch.old_tables.is_empty()
-            && (1..=MANY_TABLES).contains(&used.len());
-        for family in [family::INET, family::INET6] {
-            if single {
-                for table in used {
-                    self.routes_of(family, Some(*table), watch, names, &mut routes)?;
-                }
-            } else {
-                self.routes_of(family, None, watch, names, &mut routes)?;
-            }
-        }
-        Ok(routes)
-    }
-
-    pub(super) fn routes_of(
-        &mut self,
-        family: u8,
-        table: Option<u32>,
-        watch: &Watch,
-        names: &Names,
-        routes: &mut BTreeMap<RouteKey, ObservedRoute>,
-    ) -> Result<(), OpError> {
-        let mut others = 0;
-        let found = self.dump(&RouteMessage::dump(family, table), |message| {
-            let route = of(message, kind::NEW_ROUTE, RouteMessage::decode)?;
-            if route.is_other_key || !watch.has_route(route.table, route.protocol) {
-                others += 1;
-                return None;
-            }
-            Some(observed_route(route, names))
-        });
-        if table.is_none() {
-            // Also from a dump that failed: it may have been too much to read in the time.
-            self.other_routes = self.other_routes.max(others);
-        }
-        let found = match found {
-            // The table does not exist: it has no routes. (The family may be switched off, too.)
-            Err(e) if matches!(e.errno, libc::ENOENT | libc::EAFNOSUPPORT) => return Ok(()),
-            other => other?,
-        };
-        for (key, route) in found {
-            routes.entry(key).or_insert(route);
-        }
-        Ok(())
-    }
-
-    pub(super) fn rules(&mut self) -> Result<Vec<RuleMessage>, OpError> {
-        let mut rules = Vec::new();
-        for family in [family::INET, family::INET6] {
-            let found = self.dump(&RuleMessage::dump(family), |message| {
-                of(message, kind::NEW_RULE, RuleMessage::decode)
-            });
-            match found {
-                Ok(found) => rules.extend(found),
-                // A kernel without IPv6 has no rules for it.
-                Err(e) if e.errno == libc::EAFNOSUPPORT || e.errno == libc::EOPNOTSUPP => {}
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(rules)
-    }
-
-    fn neighbours(
+    pub(crate) fn neighbours(
         &mut self,
         watch: &Watch,
         links: &BTreeMap<IfName, Link>,
@@ -212,7 +87,7 @@ impl RequestSocket {
 }
 
 /// A message of this kind, decoded; one that cannot be read is skipped.
-pub(super) fn of<T, E>(
+pub(crate) fn of<T, E>(
     message: &Message<'_>,
     kind: u16,
     decode: impl FnOnce(&Message<'_>) -> Result<T, E>,
@@ -222,15 +97,16 @@ pub(super) fn of<T, E>(
 
 fn observed_link(link: LinkMessage) -> Link {
     let LinkMessage { index, up, carrier, mtu, mac, permanent_mac, place, .. } = link;
-    let over = ["bridge", "bond", "team"].contains(&place.kind.as_str());
+    let LinkPlace { kind, mode, alias, lower, master, altnames, .. } = place;
+    let over = ["bridge", "bond", "team"].contains(&kind.as_str());
     let identity = Identity {
-        altnames: place.altnames,
+        altnames,
         mac: mac.map(Mac),
         permanent_mac: permanent_mac.map(Mac),
-        is_stacked: over || place.lower.is_some(),
+        is_stacked: over || lower.is_some(),
         path: None,
     };
-    Link { index, up, carrier, mtu, lower: place.lower, master: place.master, identity }
+    Link { index, up, carrier, mtu, lower, master, identity, kind, mode, alias }
 }
 
 fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {
@@ -241,70 +117,3 @@ fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {
         _ => Some(Neighbour::Known(found.hardware.map(Mac))),
     }
 }
-
-fn observed_route(route: RouteMessage, names: &Names) -> (RouteKey, ObservedRoute) {
-    let prefix = Prefix { address: route.destination, length: route.length };
-    let key = RouteKey { table: route.table, prefix, metric: route.priority };
-    let dead = route.nexthops.iter().any(|hop| hop.dead);
-    let protocol = route.protocol;
-    (key, ObservedRoute { value: route_value(route, names), protocol, dead })
-}
-
-fn route_value(route: RouteMessage, names: &Names) -> Option<RouteValue> {
-    if route.is_partial {
-        return None;
-    }
-    match route.kind {
-        RouteKind::Unreachable => Some(RouteValue::Unreachable),
-        RouteKind::Other(_) => None,
-        RouteKind::Unicast => {
-            let hop = |hop: &rail_wire::netlink::NexthopMessage| {
-                let ifname = *names.get(&hop.index)?;
-                let weight = u8::try_from(hop.weight).ok()?;
-                Some(Nexthop { ifname, via: hop.gateway, weight, onlink: hop.onlink })
-            };
-            let mut nexthops: Vec<_> = route.nexthops.iter().map(hop).collect::<Option<_>>()?;
-            nexthops.sort();
-            (!nexthops.is_empty()).then_some(RouteValue::Unicast { nexthops, source: route.source })
-        }
-    }
-}
-
-fn observed_rule(rule: &RuleMessage) -> Option<ObservedRule> {
-    let family = match rule.family {
-        family::INET => Family::V4,
-        family::INET6 => Family::V6,
-        _ => return None,
-    };
-    let RuleMessage { priority, protocol, .. } = *rule;
-    Some(ObservedRule { rule: known_rule(rule, family), priority, family, protocol })
-}
-
-/// The rule, if it has no more than we know.
-pub(super) fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
-    if rule.is_partial {
-        return None;
-    }
-    let device = |name: &Option<String>| match name {
-        Some(name) => name.parse().ok().map(Some),
-        None => Some(None),
-    };
-    let (iif, oif) = (device(&rule.iif)?, device(&rule.oif)?);
-    let prefix = |(address, length)| Prefix { address, length };
-    Some(Rule {
-        priority: rule.priority,
-        family,
-        from: rule.source.map(prefix),
-        to: rule.destination.map(prefix),
-        iif,
-        oif,
-        fwmark: rule.mark,
-        table: if rule.refuses { REFUSED } else { rule.table },
-        suppress_prefixlength: rule.suppress_prefix_length,
-    })
-}
-
-/// From so many routes beside ours on, our tables are asked for one by one.
-const MANY_ROUTES: usize = 4096;
-/// Up to so many tables.
-const MANY_TABLES: usize = 512;

@@ -23,9 +23,9 @@ pub struct RequestSocket {
     port: u32,
     sequence: u32,
     buffer: Vec<u8>,
-    pub(super) counters: Counters,
+    pub(crate) counters: Counters,
     /// How many routes the last whole dump had outside the watched tables.
-    pub(super) other_routes: usize,
+    pub(crate) other_routes: usize,
 }
 
 /// What ended one attempt.
@@ -64,12 +64,15 @@ impl RequestSocket {
         self.counters
     }
 
-    /// Sets a link administratively up or down.
+    /// Sets a link administratively up or down. One that is gone is down.
     ///
     /// # Errors
-    /// `ENODEV` if there is no such link; the kernel's refusal.
+    /// `ENODEV` if there is no such link to set up; the kernel's refusal.
     pub fn link_set_up(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
-        let index = self.index_of(ifname)?;
+        let index = match self.index_of(ifname) {
+            Err(e) if e.errno == libc::ENODEV && !up => return Ok(()),
+            found => found?,
+        };
         self.change(&LinkMessage::set_up(index, up))
     }
 
@@ -105,27 +108,33 @@ impl RequestSocket {
     }
 
     /// The index of a link at this moment.
-    pub(super) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
-        let mut index = None;
-        self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
+    pub(crate) fn index_of(&mut self, ifname: IfName) -> Result<u32, OpError> {
+        let link = self.link(ifname)?.map(|link| link.index);
+        link.ok_or_else(|| error(libc::ENODEV, &format!("there is no link {ifname}")))
+    }
+
+    /// A link at this moment; `None` if there is none.
+    pub(crate) fn link(&mut self, ifname: IfName) -> Result<Option<LinkMessage>, OpError> {
+        let mut link = None;
+        let asked = self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
             if message.kind == kind::NEW_LINK {
-                // The name may be an alternative one of another link.
-                index = LinkMessage::decode(message)
-                    .ok()
-                    .filter(|link| link.name == ifname.as_str())
-                    .map(|link| link.index);
+                link = LinkMessage::decode(message).ok();
             }
-        })?;
-        index.ok_or_else(|| error(libc::ENODEV, &format!("there is no link {ifname}")))
+        });
+        match asked {
+            Err(e) if e.errno != libc::ENODEV => Err(e),
+            // The name may be an alternative one of another link.
+            _ => Ok(link.filter(|link| link.name == ifname.as_str())),
+        }
     }
 
     /// Has a change made.
-    pub(super) fn change(&mut self, request: &Request) -> Result<(), OpError> {
+    pub(crate) fn change(&mut self, request: &Request) -> Result<(), OpError> {
         self.ask(request, &mut |_| {})
     }
 
     /// Asks for one object.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         request: &Request,
         take: &mut dyn FnMut(&Message<'_>),
@@ -146,7 +155,7 @@ impl RequestSocket {
 
     /// Asks for many objects; consistent or an error. `decode` may be called for messages of
     /// an attempt that is thrown away.
-    pub(super) fn dump<T>(
+    pub(crate) fn dump<T>(
         &mut self,
         request: &Request,
         mut decode: impl FnMut(&Message<'_>) -> Option<T>,
@@ -159,7 +168,7 @@ impl RequestSocket {
 
     /// The same, and it ends where `take` says that it has enough. The kernel then has more to say:
     /// this socket is of no use any more.
-    pub(super) fn dump_until<R: Default>(
+    pub(crate) fn dump_until<R: Default>(
         &mut self,
         request: &Request,
         mut take: impl FnMut(&mut R, &Message<'_>) -> bool,

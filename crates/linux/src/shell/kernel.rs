@@ -1,25 +1,14 @@
-//! The kernel as one thing: netlink, nftables and settings behind one `observe`
-//! and one `apply`.
+//! Hearing when the kernel's tables change.
 //!
-//! Promises: an observation is read from the kernel at that moment, never from
-//! memory; a notification says only that something changed, what it is now is
-//! read. Leaves out the `nft` child, which takes time: that is the shell's.
+//! Promises: a notification says only that something changed; what it is now is read.
 
-use crate::netlink::{Counters, Monitor, NeighbourMonitor, RequestSocket};
-use crate::nft::{Monitor as NftMonitor, Nft};
+use crate::netlink::{Counters, Monitor, NeighbourMonitor};
+use crate::nft::Monitor as NftMonitor;
 use crate::poll::Poller;
-use crate::sysctl;
+pub use crate::state::Kernel;
 use rail_core::net::IfName;
-use rail_core::state::{Key, Observed, Op, OpError, Scope, Watch};
+use rail_core::state::{Observed, Scope, Watch};
 use std::io;
-use std::net::IpAddr;
-
-/// Sockets to the kernel's tables.
-#[derive(Debug)]
-pub struct Kernel {
-    request: RequestSocket,
-    nft: Nft,
-}
 
 /// Sockets that hear when the tables change.
 #[derive(Debug)]
@@ -30,103 +19,6 @@ pub(super) struct Monitors {
     firewall: NftMonitor,
 }
 
-impl Kernel {
-    /// Opens them in the network namespace of the calling thread.
-    ///
-    /// # Errors
-    /// The kernel refuses a socket.
-    pub fn open() -> io::Result<Self> {
-        Ok(Self { request: RequestSocket::open()?, nft: Nft::open()? })
-    }
-
-    /// What these sockets counted.
-    pub(super) fn counters(&self) -> Counters {
-        self.request.counters() + self.nft.counters()
-    }
-
-    /// Reads the kinds in `scope`.
-    ///
-    /// # Errors
-    /// The kernel's.
-    pub fn observe(&mut self, scope: Scope, watch: &Watch) -> Result<Observed, OpError> {
-        let mut observed = self.request.observe(scope, watch)?;
-        if scope.has(Scope::FIREWALL) {
-            observed.firewall = self.nft.observe()?;
-            observed.guard = self.nft.observe_guard()?;
-        }
-        if scope.has(Scope::SYSCTLS) {
-            // One that cannot be read is missing: its interface may be.
-            let read = |path: &String| Some((path.clone(), sysctl::read(path).ok()?));
-            observed.sysctls = watch.sysctls.iter().filter_map(read).collect();
-        }
-        Ok(observed)
-    }
-
-    /// Reads everything; without root the firewall may be kept from us, and is left out with a
-    /// sentence about it.
-    ///
-    /// # Errors
-    /// What else cannot be read, as a sentence.
-    pub fn observe_readable(
-        &mut self,
-        watch: &Watch,
-    ) -> Result<(Observed, Option<String>), String> {
-        let rest = Scope(Scope::ALL.0 & !Scope::FIREWALL.0);
-        let mut observed = self
-            .observe(rest, watch)
-            .map_err(|e| format!("cannot read the kernel's routing tables: {e}"))?;
-        match self.nft.observe() {
-            Ok(firewall) => {
-                observed.firewall = firewall;
-                Ok((observed, None))
-            }
-            Err(e) => Ok((
-                observed,
-                Some(format!(
-                    "the firewall could not be read ({e}) and is shown as missing; start as root"
-                )),
-            )),
-        }
-    }
-
-    /// What a chain of our table has counted; `None` if that cannot be told.
-    pub fn packets(&mut self, chain: &str) -> Option<u64> {
-        self.nft.packets(chain).ok().flatten()
-    }
-
-    /// Performs one change; all but [`Op::Nft`].
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn apply(&mut self, key: &Key, op: &Op) -> Result<(), OpError> {
-        match op {
-            Op::Buckets { del, add } => self.nft.set_buckets(del, add),
-            Op::SetSysctl(value) => match key {
-                Key::Sysctl(path) => sysctl::write(path, value),
-                _ => Err(mismatch()),
-            },
-            Op::Nft(_) => Err(mismatch()),
-            _ => self.request.apply(key, op),
-        }
-    }
-
-    /// Lets the next packet to a neighbour that is being asked for ask again.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn resolve(&mut self, ifname: IfName, address: &IpAddr) -> Result<(), OpError> {
-        self.request.resolve(ifname, address)
-    }
-
-    /// Sets a link administratively up or down.
-    ///
-    /// # Errors
-    /// The kernel's refusal.
-    pub fn set_link(&mut self, ifname: IfName, up: bool) -> Result<(), OpError> {
-        self.request.link_set_up(ifname, up)
-    }
-}
-
 impl Monitors {
     /// Opens them, with tokens from [`super::TOKEN_MONITORS`] on: what changes from now on by
     /// another hand than that of `kernel` is reported.
@@ -135,10 +27,10 @@ impl Monitors {
     /// The kernel refuses a socket.
     pub(super) fn open(kernel: &Kernel, poller: &Poller) -> io::Result<Self> {
         let monitors = Self {
-            own_port: kernel.request.port(),
+            own_port: kernel.routing_port(),
             routing: Monitor::open()?,
             neighbours: NeighbourMonitor::open()?,
-            firewall: NftMonitor::open(vec![kernel.nft.port()])?,
+            firewall: NftMonitor::open(vec![kernel.firewall_port()])?,
         };
         poller.add(&monitors.routing, super::TOKEN_MONITORS)?;
         poller.add(&monitors.neighbours, super::TOKEN_MONITORS + 1)?;
@@ -199,9 +91,4 @@ impl Monitors {
     pub(super) fn forget_firewall_changes(&mut self) {
         self.firewall.forget();
     }
-}
-
-/// A step whose key and change do not belong together; the core does not make such.
-fn mismatch() -> OpError {
-    OpError { errno: libc::EINVAL, text: "this change does not fit its object".into() }
 }

@@ -374,10 +374,10 @@ impl Shell {
         let word = record::word(&op);
         let result = match op {
             // The core asks for one at a time.
-            Op::Nft(_) if self.transaction.is_some() => {
+            Op::Script(_) if self.transaction.is_some() => {
                 Err(OpError { errno: libc::EBUSY, text: "another transaction runs".into() })
             }
-            Op::Nft(text) => match self.spawner.nft(&text) {
+            Op::Script(text) => match self.spawner.nft(&text) {
                 Ok(()) => {
                     self.monitors.begin_firewall_change();
                     self.record.at(Moment::During);
@@ -417,7 +417,7 @@ impl Shell {
                 // the observation that follows every transaction.
                 self.monitors.forget_firewall_changes();
                 self.changed = self.changed.and_then(|(scope, at)| {
-                    let rest = Scope(scope.0 & !Scope::FIREWALL.0);
+                    let rest = scope.without(Scope::FIREWALL);
                     (!rest.is_empty()).then_some((rest, at))
                 });
                 self.applied(key, "nft", result);

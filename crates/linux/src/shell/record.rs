@@ -6,7 +6,7 @@
 //! when the n-th of those that a child or a thread performs was handed over.
 //! Neither is meant for a router in use.
 
-use rail_core::state::{Op, OpError};
+use rail_core::state::{Op, OpError, Resource};
 use rail_core::time::Instant;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -91,12 +91,12 @@ fn crash_in(text: &str) -> Option<(Moment, u64)> {
 /// The word of the record for a change.
 pub(super) fn word(op: &Op) -> &'static str {
     match op {
-        Op::Nft(_) => "nft",
+        Op::Script(_) => "nft",
         Op::Buckets { .. } => "buckets",
-        Op::AddAddress | Op::AddRule | Op::SetRoute { replace: false, .. } => "add",
-        Op::SetRoute { replace: true, .. } => "replace",
-        Op::DelAddress | Op::DelRoute | Op::DelRule => "delete",
-        Op::SetSysctl(_) => "set",
+        Op::Put { value: Resource::Sysctl(_), .. } => "set",
+        Op::Put { replace: false, .. } => "add",
+        Op::Put { replace: true, .. } => "replace",
+        Op::Drop => "delete",
     }
 }
 
@@ -111,14 +111,13 @@ mod tests {
         let page = include_str!("../../../../docs/daemon.md");
         let list = page.split("`op` is one of ").nth(1).unwrap().split(';').next().unwrap();
         let words: Vec<&str> = list.split(", ").collect();
-        let value = RouteValue::Unreachable;
         for op in [
-            Op::Nft(String::new()),
+            Op::Script(String::new()),
             Op::Buckets { del: Vec::new(), add: Vec::new() },
-            Op::AddRule,
-            Op::SetRoute { value, replace: true },
-            Op::DelRule,
-            Op::SetSysctl(String::new()),
+            Op::put(Resource::Rule),
+            Op::replace(Resource::Route(RouteValue::Unreachable)),
+            Op::Drop,
+            Op::replace(Resource::Sysctl(String::new())),
         ] {
             assert!(words.contains(&word(&op)), "{} is not in {words:?}", word(&op));
         }

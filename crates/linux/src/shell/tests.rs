@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::{in_new_netns, ip};
 use rail_core::net::{Family, UplinkId};
-use rail_core::state::Plan;
+use rail_core::state::{Plan, Resource};
 use rail_core::{Answer, Ask, AskError, AskId, Asker};
 use rail_core::{Binding, Peer, Port, PortId, PortKind, Purge, Saved, Which};
 use std::path::PathBuf;
@@ -88,11 +88,11 @@ impl Drop for Bench {
 const PATH: &str = "net/ipv4/fib_multipath_hash_policy";
 
 fn set(value: &str) -> Step {
-    Step { key: Key::Sysctl(PATH.into()), op: Op::SetSysctl(value.into()) }
+    Step { key: Key::Sysctl(PATH.into()), op: Op::replace(Resource::Sysctl(value.into())) }
 }
 
 fn nft(text: &str) -> Step {
-    Step { key: Key::Firewall, op: Op::Nft(text.into()) }
+    Step { key: Key::Firewall, op: Op::Script(text.into()) }
 }
 
 fn save(generation: u64) -> Output {

@@ -4,13 +4,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails fails the test")]
 
+mod links;
 mod many;
 mod neighbours;
 
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
-    Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, RouteKey, RouteValue,
-    Rule, Scope, Watch,
+    Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, Resource, RouteKey,
+    RouteValue, Rule, Scope, Watch,
 };
 use rail_linux::netlink::{Monitor, NeighbourMonitor, RequestSocket};
 use std::io::Write;
@@ -88,7 +89,7 @@ fn hop(n: u8, weight: u8) -> Nexthop {
 
 fn set(nexthops: Vec<Nexthop>, source: Option<&str>, replace: bool) -> Op {
     let source = source.map(|s| s.parse().unwrap());
-    Op::SetRoute { value: RouteValue::Unicast { nexthops, source }, replace }
+    Op::Put { value: Resource::Route(RouteValue::Unicast { nexthops, source }), replace }
 }
 
 fn rule(priority: u32) -> Rule {
@@ -117,7 +118,7 @@ fn a_gateway_without_a_prefix_is_reached_on_link() {
         for hops in [vec![far(true)], vec![far(true), hop(2, 3)]] {
             let op = set(hops, None, replace);
             s.apply(&key, &op).unwrap();
-            let Op::SetRoute { value, .. } = op else { unreachable!() };
+            let Op::Put { value: Resource::Route(value), .. } = op else { unreachable!() };
             let text = ip(&format!("route show table {TABLE}"));
             assert_eq!(text.matches("onlink").count(), 1, "{text}");
             assert_eq!(observe(&mut s).routes[&route_key(0)].value, Some(value));
@@ -142,7 +143,7 @@ fn ip_shows_the_routes_that_we_set() {
         let (key, last) = (Key::Route(route_key(0)), Key::Route(route_key(u32::MAX)));
         let single = set(vec![hop(1, 1)], Some("100.64.1.2"), false);
         s.apply(&key, &single).unwrap();
-        let unreachable = Op::SetRoute { value: RouteValue::Unreachable, replace: false };
+        let unreachable = Op::put(Resource::Route(RouteValue::Unreachable));
         s.apply(&last, &unreachable).unwrap();
         let show = || ip(&format!("route show table {TABLE}"));
         assert_eq!(
@@ -159,17 +160,17 @@ fn ip_shows_the_routes_that_we_set() {
         assert!(text.contains("nexthop via 100.64.1.1 dev wan1 weight 3"), "{text}");
         assert!(text.contains("nexthop via 100.64.2.1 dev wan2 weight 255"), "{text}");
         // What we set is what we observe.
-        let Op::SetRoute { value, .. } = both else { unreachable!() };
+        let Op::Put { value: Resource::Route(value), .. } = both else { unreachable!() };
         let routes = observe(&mut s).routes;
         let found = &routes[&route_key(0)];
         assert_eq!((found.value.as_ref(), found.protocol, found.dead), (Some(&value), 82, false));
         assert_eq!(routes[&route_key(u32::MAX)].value, Some(RouteValue::Unreachable));
         // Metric 0 is "any" to the kernel; the second delete must not hit the other route.
-        s.apply(&key, &Op::DelRoute).unwrap();
-        s.apply(&key, &Op::DelRoute).unwrap();
+        s.apply(&key, &Op::Drop).unwrap();
+        s.apply(&key, &Op::Drop).unwrap();
         assert_eq!(show().trim(), "unreachable default proto 82 metric 4294967295");
-        s.apply(&last, &Op::DelRoute).unwrap();
-        s.apply(&last, &Op::DelRoute).unwrap();
+        s.apply(&last, &Op::Drop).unwrap();
+        s.apply(&last, &Op::Drop).unwrap();
         assert_eq!(show(), "");
         let gone = Nexthop { ifname: name("wan9"), via: None, weight: 1, onlink: false };
         let gone = set(vec![gone], None, false);
@@ -185,24 +186,24 @@ fn addresses_bear_our_mark_and_a_broadcast() {
         let mut s = RequestSocket::open().unwrap();
         let (ifname, prefix) = (name("wan1"), "192.0.2.9/28".parse().unwrap());
         let key = Key::Address { ifname, prefix };
-        s.apply(&key, &Op::AddAddress).unwrap();
-        s.apply(&key, &Op::AddAddress).unwrap();
+        s.apply(&key, &Op::put(Resource::Address)).unwrap();
+        s.apply(&key, &Op::put(Resource::Address)).unwrap();
         let text = ip("-d address show dev wan1");
         assert!(text.contains("192.0.2.9/28 brd 192.0.2.15"), "{text}");
         let v6 = Key::Address { ifname, prefix: "2001:db8::9/64".parse().unwrap() };
-        s.apply(&v6, &Op::AddAddress).unwrap();
+        s.apply(&v6, &Op::put(Resource::Address)).unwrap();
         let addresses = observe(&mut s).addresses;
         assert_eq!(addresses[&(ifname, prefix)], Ownership::Ours);
         assert_eq!(addresses[&(ifname, "2001:db8::9/64".parse().unwrap())], Ownership::Ours);
         assert_eq!(addresses[&(ifname, "100.64.1.2/24".parse().unwrap())], Ownership::Foreign);
         for key in [&key, &key, &v6, &v6] {
-            s.apply(key, &Op::DelAddress).unwrap();
+            s.apply(key, &Op::Drop).unwrap();
         }
         assert!(!ip("address show dev wan1").contains("192.0.2.9"));
         assert!(!ip("address show dev wan1").contains("2001:db8::9"));
         let absent = Key::Address { ifname: name("wan9"), prefix };
-        assert_eq!(errno(s.apply(&absent, &Op::AddAddress)), libc::ENODEV);
-        s.apply(&absent, &Op::DelAddress).unwrap();
+        assert_eq!(errno(s.apply(&absent, &Op::put(Resource::Address))), libc::ENODEV);
+        s.apply(&absent, &Op::Drop).unwrap();
     });
 }
 
@@ -219,8 +220,8 @@ fn every_rule_of_the_ladder_round_trips() {
             Rule { family: Family::V6, ..rule(20_900) },
         ];
         for rule in &ladder {
-            s.apply(&Key::Rule(rule.clone()), &Op::AddRule).unwrap();
-            s.apply(&Key::Rule(rule.clone()), &Op::AddRule).unwrap();
+            s.apply(&Key::Rule(rule.clone()), &Op::put(Resource::Rule)).unwrap();
+            s.apply(&Key::Rule(rule.clone()), &Op::put(Resource::Rule)).unwrap();
         }
         let text = ip("rule show");
         for line in [
@@ -237,8 +238,8 @@ fn every_rule_of_the_ladder_round_trips() {
         let rules: Vec<_> = ours.into_iter().map(|r| r.rule.unwrap()).collect();
         assert_eq!(rules, ladder);
         for rule in &ladder {
-            s.apply(&Key::Rule(rule.clone()), &Op::DelRule).unwrap();
-            s.apply(&Key::Rule(rule.clone()), &Op::DelRule).unwrap();
+            s.apply(&Key::Rule(rule.clone()), &Op::Drop).unwrap();
+            s.apply(&Key::Rule(rule.clone()), &Op::Drop).unwrap();
         }
         assert!(!ip("rule show").contains("proto 82"));
         assert!(!ip("-6 rule show").contains("proto 82"));
@@ -258,11 +259,11 @@ fn foreign_objects_are_seen_and_never_deleted() {
         ip("rule add pref 20904 unreachable");
         let before = (ip("rule show"), ip(&format!("route show table {TABLE}")));
         for metric in [0, 7] {
-            s.apply(&Key::Route(route_key(metric)), &Op::DelRoute).unwrap();
+            s.apply(&Key::Route(route_key(metric)), &Op::Drop).unwrap();
         }
         // 20901 and 20902 are marked as ours, but narrower than what is asked for.
         for priority in [20_900, 20_901, 20_902, 20_903] {
-            s.apply(&Key::Rule(rule(priority)), &Op::DelRule).unwrap();
+            s.apply(&Key::Rule(rule(priority)), &Op::Drop).unwrap();
         }
         assert_eq!(before, (ip("rule show"), ip(&format!("route show table {TABLE}"))));
         let observed = observe(&mut s);
@@ -286,11 +287,11 @@ fn a_narrower_rule_of_the_same_priority_survives() {
     in_new_netns(|| {
         let mut s = RequestSocket::open().unwrap();
         let narrow = Rule { from: Some("100.64.1.2/32".parse().unwrap()), ..rule(20_900) };
-        s.apply(&Key::Rule(narrow.clone()), &Op::AddRule).unwrap();
-        s.apply(&Key::Rule(rule(20_900)), &Op::AddRule).unwrap();
-        assert_eq!(errno(s.apply(&Key::Rule(rule(20_900)), &Op::DelRule)), libc::EBUSY);
-        s.apply(&Key::Rule(narrow), &Op::DelRule).unwrap();
-        s.apply(&Key::Rule(rule(20_900)), &Op::DelRule).unwrap();
+        s.apply(&Key::Rule(narrow.clone()), &Op::put(Resource::Rule)).unwrap();
+        s.apply(&Key::Rule(rule(20_900)), &Op::put(Resource::Rule)).unwrap();
+        assert_eq!(errno(s.apply(&Key::Rule(rule(20_900)), &Op::Drop)), libc::EBUSY);
+        s.apply(&Key::Rule(narrow), &Op::Drop).unwrap();
+        s.apply(&Key::Rule(rule(20_900)), &Op::Drop).unwrap();
         assert!(!ip("rule show").contains("20900"));
     });
 }
@@ -305,7 +306,7 @@ fn others_changes_are_heard_and_ours_are_not() {
         heard();
         s.apply(&Key::Route(route_key(0)), &set(vec![hop(1, 1)], None, false)).unwrap();
         s.apply(&Key::Route(route_key(0)), &set(vec![hop(1, 1), hop(2, 1)], None, true)).unwrap();
-        s.apply(&Key::Rule(rule(20_900)), &Op::AddRule).unwrap();
+        s.apply(&Key::Rule(rule(20_900)), &Op::put(Resource::Rule)).unwrap();
         assert_eq!(heard(), Scope::NONE);
         ip("route add 198.51.100.0/24 via 100.64.1.1");
         assert_eq!(heard(), Scope::NONE, "a table that nobody watches");
@@ -358,7 +359,7 @@ fn replacing_a_route_loses_no_lookup() {
         let mut s = RequestSocket::open().unwrap();
         let key = Key::Route(route_key(0));
         s.apply(&key, &set(vec![hop(1, 1), hop(2, 1)], None, false)).unwrap();
-        s.apply(&Key::Rule(rule(20_900)), &Op::AddRule).unwrap();
+        s.apply(&Key::Rule(rule(20_900)), &Op::put(Resource::Rule)).unwrap();
         static STOP: AtomicBool = AtomicBool::new(false);
         // A connected datagram socket looks its route up in the call. The thread inherits the
         // namespace.

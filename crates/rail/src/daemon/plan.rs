@@ -10,7 +10,7 @@ use super::setup::{Failure, load_config, seed};
 use rail_core::config::Config;
 use rail_core::net::UplinkId;
 use rail_core::render;
-use rail_core::state::{Key, Observed, Op, RouteValue, Scope, Step, Watch};
+use rail_core::state::{Key, Observed, Op, Resource, Scope, Step, Watch};
 use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
 use rail_linux::process::Spawner;
@@ -96,18 +96,10 @@ impl Before {
     fn line(&self, step: &Step) -> String {
         let key = &step.key;
         match &step.op {
-            Op::AddAddress | Op::AddRule => format!("+ {key}"),
-            Op::DelAddress | Op::DelRoute | Op::DelRule => format!("- {key}"),
-            Op::SetRoute { value, replace: false } => format!("+ {key} {}", route(value)),
-            Op::SetRoute { value, .. } => {
-                format!("~ {key} {}{}", self.old_route(key), route(value))
-            }
-            Op::SetSysctl(value) => {
-                let Key::Sysctl(path) = key else { return format!("~ {key} = {value}") };
-                let old = self.observed.sysctls.get(path).map(|old| format!("{old} -> "));
-                format!("~ {key} = {}{value}", old.unwrap_or_default())
-            }
-            Op::Nft(text) => {
+            Op::Put { value, replace: false } => format!("+ {key}{}", shown(value)),
+            Op::Put { value, replace: true } => format!("~ {key}{}", self.replaced(key, value)),
+            Op::Drop => format!("- {key}"),
+            Op::Script(text) => {
                 let count = |word: &str| text.lines().filter(|l| l.contains(word)).count();
                 let (chains, rules) = (count("add chain "), count("add rule "));
                 let gone = count("delete rule ") + count("delete chain ");
@@ -117,10 +109,11 @@ impl Before {
         }
     }
 
-    fn old_route(&self, key: &Key) -> String {
-        let Key::Route(key) = key else { return String::new() };
-        let old = self.observed.routes.get(key).and_then(|old| old.value.as_ref());
-        old.map_or_else(String::new, |old| format!("{} -> ", route(old)))
+    /// ` old -> new`; a setting is one with its value.
+    fn replaced(&self, key: &Key, value: &Resource) -> String {
+        let equals = if matches!(value, Resource::Sysctl(_)) { " =" } else { "" };
+        let old = key.value_in(&self.observed).map(|old| format!(" {old} ->"));
+        format!("{equals}{}{}", old.unwrap_or_default(), shown(value))
     }
 
     /// `85 -> 43 for isp1, 43 -> 85 for isp2`.
@@ -139,18 +132,16 @@ impl Before {
     }
 }
 
-/// An unreachable route is shown by its kind, as `ip route` does.
-fn route(value: &RouteValue) -> String {
-    match value {
-        RouteValue::Unreachable => "unreachable".into(),
-        RouteValue::Unicast { .. } => value.to_string(),
-    }
+/// A value behind its key; nothing for one that its key says all about.
+fn shown(value: &Resource) -> String {
+    let text = value.to_string();
+    if text.is_empty() { text } else { format!(" {text}") }
 }
 
 /// What one line cannot hold.
 fn details(op: &Op) -> Vec<String> {
     match op {
-        Op::Nft(text) => {
+        Op::Script(text) => {
             text.lines().filter(|l| !l.trim().is_empty()).map(|l| format!("    {l}")).collect()
         }
         Op::Buckets { del, add } => {
@@ -164,10 +155,8 @@ fn details(op: &Op) -> Vec<String> {
 
 /// The last line; none without a step.
 fn total(steps: &[Step], full: bool) -> Option<String> {
-    let added = |step: &&Step| {
-        matches!(step.op, Op::AddAddress | Op::AddRule | Op::SetRoute { replace: false, .. })
-    };
-    let removed = |step: &&Step| matches!(step.op, Op::DelAddress | Op::DelRoute | Op::DelRule);
+    let added = |step: &&Step| matches!(step.op, Op::Put { replace: false, .. });
+    let removed = |step: &&Step| matches!(step.op, Op::Drop);
     let (all, added) = (steps.len(), steps.iter().filter(added).count());
     let removed = steps.iter().filter(removed).count();
     let changed = all - added - removed;

@@ -1,5 +1,5 @@
 use super::*;
-use rail_core::state::{ObservedFirewall, RouteKey};
+use rail_core::state::{ObservedFirewall, RouteKey, RouteValue};
 
 fn before() -> Before {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/good/contract.toml");
@@ -18,16 +18,16 @@ fn a_step_is_one_line_with_its_sign() {
     let key = RouteKey { table: 20001, prefix: "0.0.0.0/0".parse().unwrap(), metric: 7 };
     let route = |replace| Step {
         key: Key::Route(key.clone()),
-        op: Op::SetRoute { value: RouteValue::Unreachable, replace },
+        op: Op::Put { value: Resource::Route(RouteValue::Unreachable), replace },
     };
     assert_eq!(before.line(&route(false)), "+ route default table 20001 metric 7 unreachable");
     assert!(before.line(&route(true)).starts_with("~ "));
     let path = "net/ipv4/ip_forward".to_owned();
     before.observed.sysctls.insert(path.clone(), "0".into());
-    let setting = Step { key: Key::Sysctl(path), op: Op::SetSysctl("1".into()) };
+    let setting = Step { key: Key::Sysctl(path), op: Op::replace(Resource::Sysctl("1".into())) };
     assert_eq!(before.line(&setting), "~ sysctl net.ipv4.ip_forward = 0 -> 1");
     let text = "add table inet rail\nadd chain inet rail a\nadd rule inet rail a accept\n";
-    let nft = Step { key: Key::Firewall, op: Op::Nft(text.into()) };
+    let nft = Step { key: Key::Firewall, op: Op::Script(text.into()) };
     assert_eq!(before.line(&nft), "~ nft table inet rail: 1 chains and 1 rules added, 0 removed");
     assert_eq!(details(&nft.op).len(), 3);
     let last = total(&[route(false), route(true), nft], true);

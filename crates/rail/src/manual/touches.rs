@@ -194,6 +194,7 @@ fn lines(config: &Config, facts: &Facts, state: &State) -> Vec<String> {
                 lines.push(format!("route table {}: {}", route.table, as_ip_route(key, value)));
             }
             Resource::Sysctl(value) => lines.push(format!("{key} = {value}")),
+            Resource::Link(value) => lines.push(format!("{key} {value}")),
             Resource::Guard | Resource::Address | Resource::Rule => lines.push(as_ip(key)),
         }
     }
@@ -312,6 +313,7 @@ const fn kind(key: &Key) -> &'static str {
         Key::Guard => "nftables: the boot guard",
         Key::Firewall => "nftables: chains and rules",
         Key::Buckets => "nftables: elements of the map `slots`",
+        Key::Link(_) => "link of rail's own",
         Key::Address { .. } => "address",
         Key::Route(_) => "route",
         Key::Rule(_) => "policy rule",

@@ -4,7 +4,7 @@ use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::{Change, Scene};
 use rail_core::state::{
-    Key, MainDefault, Nexthop, Op, PROTOCOL, RouteValue, Rule, Scope, Watch,
+    Key, MainDefault, Nexthop, Op, PROTOCOL, Resource, RouteValue, Rule, Scope, Watch,
 };
 use std::collections::BTreeMap;
 
@@ -19,28 +19,28 @@ impl Law for Churn {
             return Ok(());
         }
         let pointless = match (&change.key, &change.op) {
-            (Key::Route(key), Op::SetRoute { value, .. }) => {
+            (Key::Route(key), Op::Put { value: Resource::Route(value), .. }) => {
                 change.before.routes.get(key).is_some_and(|route| {
                     let same = route.protocol == PROTOCOL && route.value == *value;
                     same && route.dead.is_empty() && is_firm(scene, value)
                 })
             }
-            (Key::Sysctl(path), Op::SetSysctl(value)) => {
+            (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) => {
                 let of = |name: &str| path.split('/').any(|part| part == name);
                 let mut lines = scene.config.uplinks.iter().enumerate();
                 let is_new = lines.any(|(i, u)| of(u.ifname.as_str()) && !scene.is_firm(i));
                 !is_new && change.before.sysctls.get(path) == Some(value)
             }
-            (Key::Rule(rule), Op::AddRule) => change.before.rules.iter().any(|r| r.rule == *rule),
-            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+            (Key::Rule(rule), Op::Put { .. }) => change.before.rules.iter().any(|r| r.rule == *rule),
+            (Key::Address { ifname, prefix }, Op::Put { .. }) => {
                 change.before.addresses.contains_key(&(*ifname, *prefix))
             }
             (Key::Buckets, Op::Buckets { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&change.before, &scene.kernel),
-            (Key::Rule(rule), Op::DelRule) => {
+            (Key::Rule(rule), Op::Drop) => {
                 change.done && !asks_main(scene, rule) && rule_is_wanted(scene, change)
             }
-            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+            (Key::Address { ifname, prefix }, Op::Drop) => {
                 scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address == *prefix)
             }
             _ => false,

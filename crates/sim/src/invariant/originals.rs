@@ -12,8 +12,8 @@ impl Law for Originals {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Change(change) = what else { return Ok(()) };
         let is_known = match (&change.key, &change.op) {
-            (Key::Sysctl(path), Op::SetSysctl(_)) => scene.disk.sysctls.contains_key(path),
-            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+            (Key::Sysctl(path), Op::Put { .. }) => scene.disk.sysctls.contains_key(path),
+            (Key::Address { ifname, prefix }, Op::Put { .. }) => {
                 scene.disk.addresses.contains(&(*ifname, *prefix))
             }
             _ => true,

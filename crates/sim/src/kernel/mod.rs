@@ -7,20 +7,25 @@
 //! up again with its link, unless the device is deleted: then they go as a whole;
 //! nothing else returns by itself; a device that comes back has another index. A replace is atomic, an `nft` script is a transaction.
 
+mod address;
+mod link;
 mod lookup;
 mod nft;
 mod observe;
 mod route;
+mod rule;
+mod setting;
 
 pub use lookup::{Outcome, Query};
 pub use nft::{NftChain, NftRule, Table};
-pub use route::{FibRoute, FibRule};
+pub use route::FibRoute;
+pub use rule::FibRule;
 
 use rail_core::Purge;
 use rail_core::net::{IfName, Prefix};
 use rail_core::state::{
-    ACCEPT_REDIRECTS, FORWARDING, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, RouteKey,
-    Scope, Step, firewall,
+    ACCEPT_REDIRECTS, FORWARDING, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, Resource,
+    RouteKey, Scope, Step, firewall,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -117,53 +122,30 @@ impl Kernel {
     /// As Linux would.
     pub fn apply(&mut self, step: &Step) -> Result<(), OpError> {
         match (&step.key, &step.op) {
-            (_, Op::Nft(text)) => self.run_nft(text),
-            (_, Op::Buckets { del, add }) => self.set_buckets(del, add),
-            (Key::Address { ifname, prefix }, Op::AddAddress) => {
+            (Key::Guard | Key::Firewall, Op::Script(text)) => self.run_nft(text),
+            (Key::Buckets, Op::Buckets { del, add }) => self.set_buckets(del, add),
+            (Key::Link(ifname), Op::Put { value: Resource::Link(value), .. }) => {
+                self.put_link(*ifname, value)
+            }
+            (Key::Link(ifname), Op::Drop) => self.drop_link(*ifname),
+            (Key::Address { ifname, prefix }, Op::Put { .. }) => {
                 self.add_address(*ifname, *prefix, PROTOCOL)
             }
-            (Key::Address { ifname, prefix }, Op::DelAddress) => {
+            (Key::Address { ifname, prefix }, Op::Drop) => {
                 self.del_address(*ifname, *prefix);
                 Ok(())
             }
-            (Key::Route(key), Op::SetRoute { value, replace }) => {
+            (Key::Route(key), Op::Put { value: Resource::Route(value), replace }) => {
                 self.set_route(key, value, *replace, PROTOCOL)
             }
-            (Key::Route(key), Op::DelRoute) => {
-                if self.routes.get(key).is_some_and(|route| route.protocol == PROTOCOL) {
-                    self.routes.remove(key);
-                }
-                Ok(())
+            (Key::Route(key), Op::Drop) => self.del_route(key),
+            (Key::Rule(rule), Op::Put { .. }) => self.put_rule(rule),
+            (Key::Rule(rule), Op::Drop) => self.del_rule(rule),
+            (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) => {
+                self.set_sysctl(path, value)
             }
-            (Key::Rule(rule), Op::AddRule) => {
-                self.add_rule(rule.clone(), PROTOCOL);
-                Ok(())
-            }
-            (Key::Rule(rule), Op::DelRule) => {
-                self.rules.retain(|r| r.rule != *rule || r.protocol != PROTOCOL);
-                Ok(())
-            }
-            (Key::Sysctl(path), Op::SetSysctl(value)) => self.set_sysctl(path, value),
             _ => Err(error(EINVAL, "this change does not fit its object")),
         }
-    }
-
-    /// Writes a setting. Forwarding takes the acceptance of redirects along, as Linux does.
-    ///
-    /// # Errors
-    /// `ENOENT`.
-    pub fn set_sysctl(&mut self, path: &str, value: &str) -> Result<(), OpError> {
-        let have = self.sysctls.get_mut(path);
-        let have = have.ok_or_else(|| error(ENOENT, "No such file or directory"))?;
-        if have == value {
-            return Ok(());
-        }
-        value.clone_into(have);
-        if path == FORWARDING {
-            let redirects = if value == "0" { "1" } else { "0" };
-            self.sysctls.insert(ACCEPT_REDIRECTS.into(), redirects.into());
-        }
-        Ok(())
     }
 
     /// Loads the boot guard, as its unit does before there is a network.
@@ -194,6 +176,9 @@ impl Kernel {
 
     /// Pulls a device out: what depends on it goes.
     pub fn remove_link(&mut self, ifname: IfName) -> Scope {
+        for macvlan in self.macvlans_on(ifname) {
+            self.remove_link(macvlan);
+        }
         self.set_up(ifname, false);
         self.links.remove(&ifname);
         self.addresses.retain(|(name, _), _| *name != ifname);
@@ -222,43 +207,15 @@ impl Kernel {
 
     /// Plugs the cable in or out.
     pub fn set_carrier(&mut self, ifname: IfName, carrier: bool) -> Scope {
+        for macvlan in self.macvlans_on(ifname) {
+            self.set_carrier(macvlan, carrier);
+        }
         let Some(link) = self.links.get_mut(&ifname) else { return Scope::NONE };
         link.carrier = carrier;
         if !carrier {
             self.neighbours.retain(|(name, _), _| *name != ifname);
         }
         LINK
-    }
-
-    /// Adds an address.
-    ///
-    /// # Errors
-    /// `ENODEV`. That it is there already is no error.
-    pub fn add_address(
-        &mut self,
-        ifname: IfName,
-        prefix: Prefix,
-        protocol: u8,
-    ) -> Result<(), OpError> {
-        if !self.links.contains_key(&ifname) {
-            return Err(error(ENODEV, "No such device"));
-        }
-        self.addresses.entry((ifname, prefix)).or_insert(protocol);
-        Ok(())
-    }
-
-    /// Removes an address, and without a word the routes that depend on it.
-    pub fn del_address(&mut self, ifname: IfName, prefix: Prefix) -> Scope {
-        if self.addresses.remove(&(ifname, prefix)).is_none() {
-            return Scope::NONE;
-        }
-        if self.addresses.keys().all(|(name, _)| *name != ifname) {
-            self.disable(ifname);
-        }
-        if self.addresses.keys().all(|(_, other)| other.address != prefix.address) {
-            self.routes.retain(|_, route| !route.has_source(prefix.address));
-        }
-        Scope::ADDRESSES | Scope::ROUTES
     }
 
     /// Deletes the connections that a purge names; returns them.
@@ -281,7 +238,7 @@ impl Kernel {
 }
 
 /// What a change of a link may have changed, as the monitor tells it.
-const LINK: Scope = Scope(Scope::LINKS.0 | Scope::ADDRESSES.0 | Scope::ROUTES.0);
+const LINK: Scope = Scope::LINKS.with(Scope::ADDRESSES).with(Scope::ROUTES);
 
 #[cfg(test)]
 mod tests;

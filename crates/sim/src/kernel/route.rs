@@ -1,9 +1,13 @@
-//! Routes and rules of the fake kernel.
+//! Routes of the fake kernel.
 
 use super::{EEXIST, EINVAL, ENETDOWN, ENETUNREACH, ENODEV, Kernel, error};
 use rail_core::net::IfName;
-use rail_core::state::{Nexthop, OpError, RouteKey, RouteValue, Rule};
-use std::collections::BTreeSet;
+use rail_core::state::table::MAIN;
+use rail_core::state::{
+    MainDefault, MainReading, Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey, RouteValue,
+    Watch,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// A route.
@@ -15,15 +19,6 @@ pub struct FibRoute {
     pub protocol: u8,
     /// Devices whose next hop is dead.
     pub dead: BTreeSet<IfName>,
-}
-
-/// A rule.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FibRule {
-    /// Rule.
-    pub rule: Rule,
-    /// Protocol.
-    pub protocol: u8,
 }
 
 impl FibRoute {
@@ -60,6 +55,34 @@ impl FibRoute {
 }
 
 impl Kernel {
+    /// Those in the watched tables.
+    pub(super) fn observe_routes(&self, watch: &Watch) -> BTreeMap<RouteKey, ObservedRoute> {
+        let watched = self.routes.iter().filter(|(k, r)| watch.has_route(k.table, r.protocol));
+        let seen = |route: &FibRoute| ObservedRoute {
+            value: Some(route.value.clone()),
+            protocol: route.protocol,
+            dead: !route.dead.is_empty(),
+        };
+        watched.map(|(key, route)| (key.clone(), seen(route))).collect()
+    }
+
+    /// What `main` does with what it has no route for.
+    pub(super) fn observe_main(&self) -> MainDefault {
+        let mut reading = MainReading::default();
+        for (key, route) in self.routes.iter().filter(|(key, _)| key.table == MAIN) {
+            reading.take(key.prefix, route.value == RouteValue::Unreachable);
+        }
+        reading.finish()
+    }
+
+    /// Deletes a route of ours.
+    pub(super) fn del_route(&mut self, key: &RouteKey) -> Result<(), OpError> {
+        if self.routes.get(key).is_some_and(|route| route.protocol == PROTOCOL) {
+            self.routes.remove(key);
+        }
+        Ok(())
+    }
+
     /// Creates or replaces a route in place.
     ///
     /// # Errors
@@ -101,14 +124,5 @@ impl Kernel {
             return Err(error(ENETUNREACH, "Nexthop has invalid gateway"));
         }
         Ok(())
-    }
-
-    /// Adds a rule behind those of the same priority; the same one is not added twice.
-    pub fn add_rule(&mut self, rule: Rule, protocol: u8) {
-        if self.rules.iter().any(|r| r.rule == rule) {
-            return;
-        }
-        let at = self.rules.partition_point(|r| r.rule.priority <= rule.priority);
-        self.rules.insert(at, FibRule { rule, protocol });
     }
 }

@@ -55,7 +55,7 @@ impl World {
         self.node.is_working = false;
         let Some(work) = self.node.queue.pop_front() else { return };
         match work {
-            Work::Step(step) if matches!(step.op, Op::Nft(_)) => self.begin_transaction(step),
+            Work::Step(step) if matches!(step.op, Op::Script(_)) => self.begin_transaction(step),
             Work::Step(step) => {
                 let result = self.change(&step);
                 self.deliver(Input::Applied(step.key, result));
@@ -161,8 +161,8 @@ impl World {
     /// Now and then a reading omits an entry without a word, as that of Linux does; never twice in a
     /// row.
     fn omit(&mut self, scope: Scope, seen: &mut Observed) {
-        let was_torn = scope.0 & self.trouble.omitted.0 != 0;
-        self.trouble.omitted.0 &= !scope.0;
+        let was_torn = scope.meets(self.trouble.omitted);
+        self.trouble.omitted = self.trouble.omitted.without(scope);
         if was_torn || !self.dice.permille(self.trouble.omit_permille) {
             return;
         }
@@ -257,7 +257,7 @@ impl World {
         let mut wait = self.dice.between(Duration::ZERO, MS * 2);
         let mut scope = scope;
         if self.dice.permille(self.overrun_permille) {
-            scope = Scope(Scope::ALL.0 & !Scope::SYSCTLS.0 & !Scope::NEIGHBOURS.0);
+            scope = Scope::ALL.without(Scope::SYSCTLS | Scope::NEIGHBOURS);
             wait += self.dice.between(Duration::ZERO, MS * 100);
         }
         if !scope.has(Scope::LINKS) && !scope.has(Scope::NEIGHBOURS) {

@@ -47,6 +47,10 @@ pub struct LinkPlace {
     pub dormant: bool,
     /// Other names (`ip link property add altname`).
     pub altnames: Vec<String>,
+    /// What somebody wrote on it (`ip link set alias`); empty if nobody did.
+    pub alias: String,
+    /// Of a macvlan: its mode (`MACVLAN_MODE_PRIVATE` is 1).
+    pub mode: Option<u32>,
 }
 
 impl LinkMessage {
@@ -122,10 +126,13 @@ impl LinkPlace {
                     match info.kind {
                         IFLA_INFO_KIND => self.kind = text(),
                         IFLA_INFO_SLAVE_KIND => self.port_of = text(),
+                        // The kernel sends it behind the kind.
+                        IFLA_INFO_DATA if self.kind == MACVLAN => self.mode = mode(&info),
                         _ => {}
                     }
                 }
             }
+            IFLA_IFALIAS => self.alias = attribute.text().unwrap_or_default().into(),
             IFLA_PROP_LIST => {
                 let names = attributes(attribute.payload).filter(|a| a.kind == IFLA_ALT_IFNAME);
                 self.altnames = names.filter_map(|name| Some(name.text()?.into())).collect();
@@ -141,13 +148,23 @@ fn mac(attribute: &Attribute<'_>) -> Option<[u8; 6]> {
     Some(bytes).filter(|bytes| *bytes != [0; 6])
 }
 
-const FIXED_LENGTH: usize = 16;
+fn mode(data: &Attribute<'_>) -> Option<u32> {
+    attributes(data.payload).find(|part| part.kind == IFLA_MACVLAN_MODE)?.u32()
+}
+
+/// `ifinfomsg`.
+pub(super) const FIXED_LENGTH: usize = 16;
+/// Driver kind of a link with a hardware address of its own on the port of another link.
+pub const MACVLAN: &str = "macvlan";
+pub(super) const IFLA_IFALIAS: u16 = 20;
+pub(super) const IFLA_INFO_DATA: u16 = 2;
+pub(super) const IFLA_MACVLAN_MODE: u16 = 1;
 const IFF_DORMANT: u32 = 0x2_0000;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_LINK: u16 = 5;
+pub(super) const IFLA_ADDRESS: u16 = 1;
+pub(super) const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_INFO_KIND: u16 = 1;
+pub(super) const IFLA_LINKINFO: u16 = 18;
+pub(super) const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_PROP_LIST: u16 = 52;
@@ -155,7 +172,7 @@ const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_PERM_ADDRESS: u16 = 54;
 const IFF_UP: u32 = 1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
-const IFLA_IFNAME: u16 = 3;
+pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 const IFLA_EXT_MASK: u16 = 29;
 /// Statistics are most of a link message, and nothing to us.

@@ -16,6 +16,7 @@
 mod ack;
 mod address;
 mod link;
+mod macvlan;
 mod neighbour;
 mod route;
 mod rule;
@@ -24,7 +25,8 @@ mod tests;
 
 pub use ack::Ack;
 pub use address::AddressMessage;
-pub use link::{LinkMessage, LinkPlace};
+pub use link::{LinkMessage, LinkPlace, MACVLAN};
+pub use macvlan::MacvlanMessage;
 pub use neighbour::{NeighbourMessage, nud};
 pub use route::{NexthopMessage, RouteKind, RouteMessage};
 pub use rule::{Beyond, RuleMessage};
@@ -207,6 +209,8 @@ impl<'a> Attribute<'a> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
     bytes: Vec<u8>,
+    /// What follows it in the same datagram.
+    next: Vec<Self>,
 }
 
 impl Request {
@@ -219,7 +223,7 @@ impl Request {
         bytes.extend((flags | flag::REQUEST).to_ne_bytes());
         bytes.extend([0; 8]);
         bytes.extend(fixed);
-        let mut request = Self { bytes };
+        let mut request = Self { bytes, next: Vec::new() };
         request.pad();
         request
     }
@@ -236,6 +240,13 @@ impl Request {
     /// Adds a number of four bytes.
     pub fn u32(&mut self, kind: u16, value: u32) {
         self.attribute(kind, &value.to_ne_bytes());
+    }
+
+    /// Adds attributes inside another one.
+    pub fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Self)) {
+        let mut inner = Self { bytes: Vec::new(), next: Vec::new() };
+        fill(&mut inner);
+        self.attribute(kind, &inner.bytes);
     }
 
     /// Adds an address.
@@ -259,7 +270,16 @@ impl Request {
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         bytes[0..4].copy_from_slice(&length.to_ne_bytes());
         bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
+        bytes.extend(self.next.iter().flat_map(|next| next.finish(sequence)));
         bytes
+    }
+
+    /// Has another request performed right after this one: the kernel takes both in one call. If only
+    /// the last one asks for an acknowledgement, there is one answer: the first refusal, or that.
+    #[must_use]
+    pub fn then(mut self, next: Self) -> Self {
+        self.next.push(next);
+        self
     }
 
     /// Adds flags.

@@ -11,50 +11,48 @@ use alloc::vec::Vec;
 impl Engine {
     /// Decides whether drift of an object is repaired now.
     pub(super) fn may_repair(&mut self, now: Instant, key: &Key, news: &mut Vec<Notice>) -> bool {
-        if self.contested.get(key).is_some_and(|next| *next > now) {
+        let fight = &mut self.ledger.of(key).fight;
+        if fight.turn.is_some_and(|turn| turn > now) {
             return false;
         }
-        let repairs = self.repairs.entry(key.clone()).or_default();
-        while repairs.front().is_some_and(|at| now.since(*at) > FIGHT_WINDOW) {
-            repairs.pop_front();
+        while fight.repairs.front().is_some_and(|at| now.since(*at) > FIGHT_WINDOW) {
+            fight.repairs.pop_front();
         }
-        let is_new_round = !self.repairing.contains_key(key);
-        if is_new_round {
-            repairs.push_back(now);
+        if fight.repairing.is_none() {
+            fight.repairs.push_back(now);
         }
-        let count = repairs.len();
-        if count > FIGHT_REPAIRS {
-            if self.contested.insert(key.clone(), now + FIGHT_PACE).is_none() {
-                let repairs = u32::try_from(count).unwrap_or(u32::MAX);
-                news.push(Notice::Contested { object: key.to_string(), repairs });
-            }
-        } else {
-            self.contested.remove(key);
+        let count = fight.repairs.len();
+        let is_contested = count > FIGHT_REPAIRS;
+        let was = core::mem::replace(&mut fight.turn, is_contested.then(|| now + FIGHT_PACE));
+        if is_contested && was.is_none() {
+            let repairs = u32::try_from(count).unwrap_or(u32::MAX);
+            news.push(Notice::Contested { object: key.to_string(), repairs });
         }
-        self.repairing.entry(key.clone()).or_insert(now);
+        fight.repairing.get_or_insert(now);
         true
     }
 
     /// Forgets the fights that are over. One whose object is still not as wanted goes on.
     pub(super) fn end_fights(&mut self, now: Instant, plan: &Plan) {
-        self.contested.retain(|key, next| {
+        for (key, entry) in self.ledger.iter_mut() {
+            let Some(turn) = entry.fight.turn.filter(|turn| end(*turn) <= now) else { continue };
             let differs = plan.iter().any(|step| step.key == *key);
-            if end(*next) <= now && differs {
-                *next = now;
-            }
-            end(*next) > now
-        });
+            entry.fight.turn =
+                Some(if differs { now } else { turn }).filter(|turn| end(*turn) > now);
+        }
     }
 
     /// Tells of those among these fights that are over, for whatever reason.
     pub(super) fn tell_ends(&self, fought: Vec<Key>, news: &mut Vec<Notice>) {
-        let over = fought.into_iter().filter(|key| !self.contested.contains_key(key));
+        let goes_on =
+            |key: &Key| self.ledger.get(key).is_some_and(|entry| entry.fight.turn.is_some());
+        let over = fought.into_iter().filter(|key| !goes_on(key));
         news.extend(over.map(|key| Notice::Uncontested { object: key.to_string() }));
     }
 
     /// When the first fight is over, if nobody goes on with it.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.contested.values().copied().map(end).min()
+        self.ledger.iter().filter_map(|(_, entry)| entry.fight.turn).map(end).min()
     }
 }
 

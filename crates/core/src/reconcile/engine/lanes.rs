@@ -14,7 +14,7 @@ use crate::notice::Notice;
 use crate::state::table::MAIN;
 use crate::state::{
     Key, MainDefault, NFT_ELEMENTS, Nexthop, Observed, Op, OpError, PROMOTE_SECONDARIES, PROTOCOL,
-    Plan, Resource, RouteValue, Rule, Scope, State, Step, firewall, is_forwarding,
+    Plan, Rank, Resource, RouteValue, Rule, State, Step, firewall, is_forwarding,
 };
 use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -91,8 +91,10 @@ impl Engine {
         let made = [(Key::Firewall, &ended.rules), (Key::Buckets, &ended.buckets)];
         for (key, made) in made {
             let is_made = ended.key == Key::Firewall && made.is_some();
-            if is_made && self.in_place.get(&key) != made.as_ref() {
-                self.in_place.remove(&key);
+            if let Some(entry) = self.ledger.get_mut(&key).filter(|_| is_made)
+                && entry.in_place != *made
+            {
+                entry.in_place = None;
             }
         }
     }
@@ -107,7 +109,9 @@ impl Engine {
         plan: Plan,
         news: &mut Vec<Notice>,
     ) -> Plan {
-        self.waiting.clear();
+        for (_, entry) in self.ledger.iter_mut() {
+            entry.is_waiting = false;
+        }
         (self.stand_in, self.interim) = (None, None);
         let (texts, rest): (Plan, Plan) = plan.into_iter().partition(is_text);
         let (changes, removals): (Plan, Plan) =
@@ -116,7 +120,7 @@ impl Engine {
         let are_old = changes.iter().any(|step| step.key == Key::Firewall);
         let mut text = self.choose_text(now, desired, under_way.is_some(), changes, news);
         let is_writing = under_way.is_some() || text.is_some();
-        let are_refused = are_old && self.failures.contains_key(&Key::Firewall);
+        let are_refused = are_old && self.ledger.has_failed(&Key::Firewall);
         let is_in_it = |step: &Step| {
             let buckets = under_way.as_ref().and_then(|transaction| transaction.buckets.as_ref());
             step.key == Key::Buckets && buckets.is_some() && buckets == desired.get(&Key::Buckets)
@@ -161,12 +165,12 @@ impl Engine {
         let have = observed.firewall.as_ref().and_then(|table| table.buckets.as_ref());
         let left = vacated(&self.known(desired, observed)).filter(|_| is_buckets);
         let (Some(have), Some(left)) = (have, left) else {
-            self.waiting.insert(step.key);
+            self.ledger.of(&step.key).is_waiting = true;
             return None;
         };
         if left == *have {
             self.interim = Some(interim(have, desired));
-            self.waiting.insert(step.key);
+            self.ledger.of(&step.key).is_waiting = true;
             return None;
         }
         let (del, add) = firewall::buckets_delta(&left, Some(have));
@@ -188,7 +192,7 @@ impl Engine {
         let mut chosen = None;
         for step in texts {
             if must_wait || chosen.is_some() {
-                self.waiting.insert(step.key);
+                self.ledger.of(&step.key).is_waiting = true;
             } else if self.may_run(now, desired.get(&step.key), &step.key, news) {
                 chosen = Some(step);
             }
@@ -199,24 +203,24 @@ impl Engine {
 
 /// True for a step that needs a child.
 pub(super) const fn is_text(step: &Step) -> bool {
-    matches!(step.op, Op::Nft(_))
+    matches!(step.op, Op::Script(_))
 }
 
 /// True if a step may run while a transaction does: it is right before it and after it.
 pub(super) fn may_run_beside(step: &Step, known: &Known<'_>) -> bool {
     let Known { desired, observed, .. } = *known;
-    match &step.op {
+    match (&step.key, &step.op) {
         // A route that is there has its new way in any case.
-        Op::SetRoute { replace: true, .. } => true,
-        Op::AddRule | Op::DelRule if main_rung(step).is_some() => {
+        (Key::Route(_), Op::Put { replace: true, .. }) => true,
+        (Key::Rule(rule), Op::Put { .. } | Op::Drop) if is_main_rung(rule) => {
             has_map(observed) && !changes_main_rung(step, desired, observed)
         }
         // What is wanted comes first, and it may hang on the transaction.
-        Op::DelAddress | Op::DelRoute | Op::DelRule | Op::Nft(_) => false,
-        Op::SetSysctl(_) => !switches_forwarding_on(step),
-        Op::Buckets { .. } => known.fits(step),
+        (_, Op::Drop | Op::Script(_)) => false,
+        (Key::Sysctl(_), Op::Put { .. }) => !switches_forwarding_on(step),
+        (_, Op::Buckets { .. }) => known.fits(step),
         // Without a filter nothing new is let through.
-        _ => has_map(observed),
+        (_, Op::Put { .. }) => has_map(observed),
     }
 }
 
@@ -227,9 +231,10 @@ fn is_used_by_rules(step: &Step, observed: &Observed) -> bool {
     let is_marked =
         |table: u32| our_rules(observed).any(|rule| rule.fwmark.is_some() && rule.table == table);
     match (&step.key, &step.op) {
-        (_, Op::DelAddress) => true,
-        (Key::Route(route), Op::DelRoute) => is_marked(route.table),
-        (Key::Rule(rule), Op::DelRule) => {
+        // With what an address is on it goes, too.
+        (key, Op::Drop) if key.rank() <= Rank::Address => true,
+        (Key::Route(route), Op::Drop) => is_marked(route.table),
+        (Key::Rule(rule), Op::Drop) => {
             rule.fwmark.is_some() || rule.iif.is_some() || is_marked(rule.table)
         }
         _ => false,
@@ -260,7 +265,7 @@ fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool 
     let Some(rule) = main_rung(step) else { return false };
     let mut there = our_rules(observed).filter(|rule| is_main_rung(rule));
     match step.op {
-        Op::DelRule => {
+        Op::Drop => {
             let there: Vec<&Rule> = there.collect();
             let mut wanted = desired.keys().filter_map(|key| match key {
                 Key::Rule(rule) if is_main_rung(rule) => Some(rule),
@@ -268,7 +273,7 @@ fn changes_main_rung(step: &Step, desired: &State, observed: &Observed) -> bool 
             });
             !wanted.all(|rule| there.contains(&rule))
         }
-        Op::AddRule => {
+        Op::Put { .. } => {
             let is_refusing = observed.main != MainDefault::Passable;
             rule.to.is_none() && is_refusing && there.any(|rule| rule.to.is_some())
         }
@@ -292,12 +297,14 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> b
     };
     !unsaved.is_empty()
         && match &step.op {
-            Op::SetRoute { value: RouteValue::Unicast { nexthops, source }, .. } => {
+            Op::Put {
+                value: Resource::Route(RouteValue::Unicast { nexthops, source }), ..
+            } => {
                 let without = nexthops.iter().filter(|hop| !has_network(hop));
                 let without: Vec<IfName> = without.map(|hop| hop.ifname).collect();
                 is_coming(&|ifname, own| *source == Some(own.address) || without.contains(&ifname))
             }
-            Op::DelAddress | Op::DelRoute | Op::DelRule => true,
+            Op::Drop => true,
             _ => unsaved.contains_key(&step.key) || switches_forwarding_on(step),
         }
 }
@@ -315,7 +322,7 @@ pub(super) fn join_buckets(known: &Known<'_>, plan: &mut Plan) -> bool {
         return false;
     }
     let script = firewall::buckets_script(del, add);
-    let Op::Nft(text) = &mut plan[rules].op else { return false };
+    let Op::Script(text) = &mut plan[rules].op else { return false };
     text.push_str(&script);
     plan.remove(buckets);
     true
@@ -385,12 +392,12 @@ pub(super) fn has_map(observed: &Observed) -> bool {
 pub(super) fn early_settings(plan: &Plan) -> Vec<Key> {
     let leaves = |name: &str| {
         plan.iter().any(|step| {
-            matches!((&step.key, &step.op), (Key::Address { ifname, .. }, Op::DelAddress)
+            matches!((&step.key, &step.op), (Key::Address { ifname, .. }, Op::Drop)
                 if ifname.as_str() == name)
         })
     };
     let is_early = |step: &&Step| match (&step.key, &step.op) {
-        (Key::Sysctl(path), Op::SetSysctl(value)) if value != "1" => {
+        (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) if value != "1" => {
             let of_device =
                 path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
             of_device.is_some_and(|(name, key)| key == PROMOTE_SECONDARIES && leaves(name))
@@ -401,19 +408,8 @@ pub(super) fn early_settings(plan: &Plan) -> Vec<Key> {
 }
 
 pub(super) fn switches_forwarding_on(step: &Step) -> bool {
-    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::SetSysctl(value))
+    matches!((&step.key, &step.op), (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. })
         if is_forwarding(path) && value != "0")
-}
-
-/// Which observation shows an object.
-pub(super) const fn scope_of(key: &Key) -> Scope {
-    match key {
-        Key::Guard | Key::Firewall | Key::Buckets => Scope::FIREWALL,
-        Key::Address { .. } => Scope(Scope::ADDRESSES.0 | Scope::ROUTES.0),
-        Key::Route(_) => Scope::ROUTES,
-        Key::Rule(_) => Scope::RULES,
-        Key::Sysctl(_) => Scope::SYSCTLS,
-    }
 }
 
 #[cfg(test)]

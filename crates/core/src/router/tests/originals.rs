@@ -15,7 +15,9 @@ fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
         for output in core::mem::take(&mut out) {
             let Output::Apply(plan) = output else { continue };
             for step in plan {
-                if let (Key::Sysctl(path), Op::SetSysctl(value)) = (&step.key, &step.op) {
+                if let (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) =
+                    (&step.key, &step.op)
+                {
                     state.sysctls.insert(path.clone(), value.clone());
                 }
                 steps.push(step.clone());
@@ -80,7 +82,7 @@ fn addresses_of_others_are_kept_until_ours_is_gone() {
     router.handle(START, Input::Withdraw, &mut Vec::new());
     let steps = passes(&mut router, &mut state);
     let last = |is_it: fn(&Step) -> bool| steps.iter().rposition(is_it).unwrap();
-    let gone = last(|step| step.op == Op::DelAddress);
+    let gone = last(|step| matches!((&step.key, &step.op), (Key::Address { .. }, Op::Drop)));
     let given_back = steps.iter().position(|step| step.key == Key::Sysctl(path.into()));
     assert!(given_back.unwrap() > gone, "{steps:?}");
     assert_eq!((state.sysctls[path].as_str(), state.addresses.len()), ("0", 0));

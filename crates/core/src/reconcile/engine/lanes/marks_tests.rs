@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Nat;
 use crate::state::{
     Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall, ObservedNftRule,
-    OpError, Sender,
+    OpError, Scope, Sender,
 };
 use crate::time::Duration;
 use alloc::format;

@@ -5,7 +5,7 @@ use crate::net::{Family, Prefix};
 use crate::state::table::MAIN;
 use crate::state::{
     Chain, Firewall, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, PROTOCOL, Refused,
-    RouteKey, Rule,
+    RouteKey, Rule, Scope,
 };
 use alloc::vec;
 
@@ -76,9 +76,7 @@ fn what_refused_rules_would_replace_stays() {
         up: true,
         carrier: true,
         mtu: 1500,
-        lower: None,
-        master: None,
-        identity: crate::state::Identity::default(),
+        ..crate::state::Link::default()
     };
     observed.links.insert(ifname, link);
     let mut engine = Engine::default();

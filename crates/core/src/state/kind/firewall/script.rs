@@ -6,10 +6,8 @@
 //! and a rule without a stamp is somebody else's: it is never deleted or moved,
 //! unless somebody hooked its chain elsewhere, which only a new chain can mend.
 
-use super::{
-    Base, Chain, ChainKind, Firewall, Hook, NFT_BUCKETS, NFT_GUARD, NFT_TABLE, ObservedChain,
-    ObservedFirewall,
-};
+use super::{Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall};
+use crate::state::{NFT_BUCKETS, NFT_GUARD, NFT_TABLE};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
