@@ -71,8 +71,8 @@ pub struct UplinkView {
     pub ifname: IfName,
     /// Address.
     pub address: Prefix,
-    /// Gateway.
-    pub gateway: IpAddr,
+    /// Gateway, where it has one.
+    pub gateway: Option<IpAddr>,
 }
 
 /// An inside network as the surroundings concern it.

@@ -139,7 +139,7 @@ fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> 
         let chooses = rule.from.is_some_and(|from| from.length > 0) || rule.oif.is_some();
         let table = rule.looks_in().unwrap_or(0);
         let same = survey.ways.iter().any(|(of, device, via)| {
-            *of == table && device == line.ifname.as_str() && *via == Some(line.gateway)
+            *of == table && device == line.ifname.as_str() && *via == line.gateway
         });
         is_lo && from && oif && chooses && !same
     };

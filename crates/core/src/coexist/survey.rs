@@ -2,8 +2,10 @@
 //! judged. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};
-use crate::config::{Config, Reach, UplinkConfig};
+use crate::config::{Config, Reach};
+use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
+use crate::render;
 use crate::state::{Hook, REFUSED, Rule as KnownRule};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -38,10 +40,10 @@ pub struct View {
 }
 
 impl View {
-    /// The view of a configuration.
-    pub fn of(config: &Config) -> Self {
-        let mut uplinks: Vec<IfName> =
-            config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
+    /// The view of a configuration and what its uplinks have.
+    pub fn of(config: &Config, facts: &Facts) -> Self {
+        let view = render::View::new(config, facts);
+        let mut uplinks: Vec<IfName> = view.enabled().map(|uplink| uplink.ifname).collect();
         uplinks.sort();
         uplinks.dedup();
         let outward = config.networks.iter().filter(|network| match network.reach {
@@ -53,11 +55,11 @@ impl View {
             uplinks,
             mark_mask: config.ranges.mark_mask,
             tables: config.ranges.tables,
-            priorities: crate::render::rule_span(config),
+            priorities: render::rule_span(config),
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
             drops_forged: config.firewall.mode != crate::config::FirewallMode::Off,
-            lines: config.uplinks.iter().filter(|u| u.enabled).map(line).collect(),
+            lines: view.enabled().filter_map(line).collect(),
             networks: config
                 .networks
                 .iter()
@@ -68,13 +70,14 @@ impl View {
     }
 }
 
-fn line(uplink: &UplinkConfig) -> UplinkView {
-    UplinkView {
-        name: uplink.name.clone(),
+/// `None` while it has no address: nothing can be in its way.
+fn line(uplink: &render::UplinkView<'_>) -> Option<UplinkView> {
+    Some(UplinkView {
+        name: uplink.name.into(),
         ifname: uplink.ifname,
-        address: uplink.address,
-        gateway: uplink.gateway,
-    }
+        address: uplink.way[Family::V4]?.address,
+        gateway: uplink.gateway(Family::V4),
+    })
 }
 
 /// Everything that was read.

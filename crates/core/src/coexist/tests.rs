@@ -427,7 +427,7 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         name: "isp1".into(),
         ifname: "wan1".parse().unwrap(),
         address: prefix("198.51.100.2/24"),
-        gateway: "198.51.100.1".parse().unwrap(),
+        gateway: Some("198.51.100.1".parse().unwrap()),
     };
     let view = View { lines: vec![line], ..view() };
     let rule = |from: Option<&str>, oif: Option<&str>| PolicyRule {

@@ -4,7 +4,7 @@
 use super::{Book, Router};
 use crate::check::{Cause, Line, Verdict};
 use crate::config::{CheckConfig, Config, FirewallMode};
-use crate::facts::UplinkFacts;
+use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
 use crate::render;
@@ -12,6 +12,7 @@ use crate::saved::Saved;
 use crate::state::{NFT_ELEMENTS, Nexthop, RouteKey, RouteValue};
 use crate::status::{Health, Role};
 use crate::time::Instant;
+use crate::uplink::kind;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -21,7 +22,9 @@ use core::net::IpAddr;
 pub(super) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     let mut saved = saved.of_boot(boot_id);
     saved.sysctls.retain(|path, _| render::is_known_setting(path));
-    saved.take(config);
+    saved.number(config);
+    let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
+    saved.take(config, &facts);
     saved
 }
 
@@ -56,9 +59,17 @@ impl Router {
             self.facts.uplinks.push(fact);
             self.lines_dirty.push(true);
         }
+        self.attach_uplinks();
         self.note_drained();
         let ignored = self.saved.ignored.clone();
         self.blamed = self.still_ignored(&ignored);
+    }
+
+    /// Gives each uplink the attachments that its kind knows.
+    pub(super) fn attach_uplinks(&mut self) {
+        for (uplink, fact) in self.config.uplinks.iter().zip(&mut self.facts.uplinks) {
+            fact.way = kind::configured(uplink);
+        }
     }
 
     /// The state is written a moment after what it tells of. Where new connections go by an uplink that
@@ -86,7 +97,9 @@ impl Router {
         let table = self.config.ranges.tables.0;
         let prefix = Prefix::default_route(Family::V4);
         let shared = self.observed.routes.get(&RouteKey { table, prefix, metric: 0 });
-        let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == Some(uplink.gateway);
+        let Some(way) = &fact.way[Family::V4] else { return false };
+        let gateway = way.gateway.address();
+        let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == gateway;
         match shared.and_then(|route| route.value.as_ref()) {
             Some(RouteValue::Unicast { nexthops, .. }) => nexthops.iter().any(is_it),
             _ => false,

@@ -5,7 +5,7 @@ use super::{Router, settle};
 use crate::check::{Verdict, blame, quorum_window};
 use crate::config::{StrayCause, Tier};
 use crate::io::Output;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::notice::Notice;
 use crate::render;
 use crate::state::Scope;
@@ -28,8 +28,9 @@ impl Router {
     pub(super) fn probe(&mut self, now: Instant, out: &mut Vec<Output>) {
         for (index, line) in self.lines.iter_mut().enumerate() {
             if line.resolves(now) {
-                let uplink = &self.config.uplinks[index];
-                out.push(Output::Resolve(uplink.ifname, uplink.gateway));
+                let ifname = self.config.uplinks[index].ifname;
+                let gateway = self.facts.uplinks[index].gateway(Family::V4);
+                out.extend(gateway.map(|gateway| Output::Resolve(ifname, gateway)));
             }
             let packets = line.send(now);
             if !packets.is_empty() {
@@ -117,7 +118,7 @@ impl Router {
             Health::Absent
         } else if !fact.link_up || !fact.carrier {
             Health::NoCarrier
-        } else if !fact.has_address {
+        } else if !fact.has_address[Family::V4] {
             Health::NoAddress
         } else if self.books[index].way.refused.is_some() {
             Health::NoWay
@@ -135,7 +136,7 @@ impl Router {
     /// The cause of this health, in words.
     fn cause(&self, index: usize, health: Health) -> String {
         let uplink = &self.config.uplinks[index];
-        let (ifname, address) = (uplink.ifname, uplink.address);
+        let ifname = uplink.ifname;
         let verdict = || match self.lines[index].verdict() {
             Verdict::Probing | Verdict::Up => String::new(),
             Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
@@ -163,7 +164,10 @@ impl Router {
                 format!("{why}{renumbered}")
             }
             Health::NoCarrier => self.no_carrier(ifname),
-            Health::NoAddress => format!("{address} is not on {ifname}"),
+            Health::NoAddress => match self.facts.uplinks[index].address(Family::V4) {
+                Some(address) => format!("{address} is not on {ifname}"),
+                None => format!("{ifname} has got no address"),
+            },
             Health::NoWay => self.books[index].way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
@@ -230,7 +234,7 @@ impl Router {
                 out.push(Output::CancelPurge(id));
             }
         } else if from.is_usable() || !self.pending_purges.contains_key(&id) {
-            let purge = settle::purge(&self.config, &self.observed, id);
+            let purge = settle::purge(&self.config, &self.facts, &self.observed, id);
             let silent = self.lines[index].silent_since();
             let lost = (to == Health::NoAddress).then(|| settle::Lost::at(now));
             let pending = settle::Pending { purge, pass: settle::Pass::First, silent, lost };

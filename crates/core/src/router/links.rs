@@ -3,9 +3,9 @@
 
 use super::Router;
 use crate::config::UplinkConfig;
-use crate::facts::WIDE_MTU;
+use crate::facts::{PerFamily, UplinkFacts, WIDE_MTU};
 use crate::io::{Output, ProbeSocket};
-use crate::net::{IfName, Prefix};
+use crate::net::{Family, IfName, Prefix};
 use crate::render;
 use crate::state::Neighbour;
 use crate::time::Instant;
@@ -54,7 +54,9 @@ impl Router {
         self.save_due |= outside != self.saved.outside;
         self.saved.outside = outside;
         let addresses = self.observed.addresses.keys().copied();
-        let strays = self.config.strays(links, &self.saved.outside, addresses);
+        let own = self.config.uplinks.iter().zip(&self.facts.uplinks);
+        let own: Vec<Vec<Prefix>> = own.map(|(u, f)| f.prefixes(u).collect()).collect();
+        let strays = self.config.strays(links, &self.saved.outside, &own, addresses);
         self.dirty |= strays != self.facts.strays;
         self.facts.strays = strays;
     }
@@ -71,9 +73,9 @@ impl Router {
         fact.ifindex = link.map(|l| l.index);
         fact.link_up = link.is_some_and(|l| l.up);
         fact.carrier = link.is_some_and(|l| l.up && l.carrier);
-        fact.has_address = is_there(uplink.address);
+        fact.has_address = PerFamily::of(|family| fact.address(family).is_some_and(is_there));
         fact.further = further;
-        let ready = enabled && fact.carrier && fact.has_address;
+        let ready = enabled && fact.carrier && fact.has_address[Family::V4];
         let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
         if before.ifindex != ifindex {
             self.forget_settings(ifname, out);
@@ -122,15 +124,16 @@ impl Router {
     /// bound to one keeps it. Of those that others have set, only its subnet's can be meant for it.
     fn further_addresses(&self, index: usize) -> Vec<Prefix> {
         let uplink = &self.config.uplinks[index];
-        let is_named = |address: IpAddr| {
-            self.config.uplinks.iter().any(|u| u.own_addresses().any(|own| own == address))
-        };
+        let pairs = || self.config.uplinks.iter().zip(&self.facts.uplinks);
+        let is_named =
+            |address: IpAddr| pairs().any(|(u, f)| f.prefixes(u).any(|own| own.address == address));
         // Of uplinks in one subnet on one interface, the first.
         let home = |address: IpAddr| {
-            let is_home = |u: &UplinkConfig| {
-                u.ifname == uplink.ifname && u.enabled && u.address.contains(address)
+            let is_home = |(u, f): (&UplinkConfig, &UplinkFacts)| {
+                let own = f.address(Family::of(&address));
+                u.ifname == uplink.ifname && u.enabled && own.is_some_and(|p| p.contains(address))
             };
-            self.config.uplinks.iter().position(is_home)
+            pairs().position(is_home)
         };
         let is_own = |prefix: &&Prefix| {
             let found = !is_named(prefix.address) && !self.config.is_inside(uplink);
@@ -177,12 +180,12 @@ impl Router {
 
     fn socket(&self, index: usize) -> Option<ProbeSocket> {
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
-        let ready = uplink.enabled && fact.is_routable();
+        let ready = uplink.enabled && fact.is_routable(Family::V4);
         Some(ProbeSocket {
             uplink: fact.id,
             ifname: uplink.ifname,
             ifindex: fact.ifindex.filter(|_| ready)?,
-            source: uplink.address.address,
+            source: fact.address(Family::V4)?.address,
             mark: render::mark(&self.config, fact.id),
             ident: self.lines[index].ident(),
         })
@@ -190,7 +193,10 @@ impl Router {
 
     pub(super) fn refresh_neighbours(&mut self) {
         for (index, uplink) in self.config.uplinks.iter().enumerate() {
-            let known = self.observed.neighbours.get(&(uplink.ifname, uplink.gateway));
+            let fact = &mut self.facts.uplinks[index];
+            let gateway = fact.gateway(Family::V4);
+            let known =
+                gateway.and_then(|gateway| self.observed.neighbours.get(&(uplink.ifname, gateway)));
             self.lines[index].set_neighbour_failed(known == Some(&Neighbour::Failed));
             self.lines_dirty[index] = true;
             // The last one stays while the gateway is silent: a failover changes no rule.
@@ -198,7 +204,6 @@ impl Router {
                 Some(Neighbour::Known(mac)) => *mac,
                 _ => None,
             };
-            let fact = &mut self.facts.uplinks[index];
             let shared = render::shares_interface(&self.config, uplink);
             let mac = seen.or(fact.gateway_mac).filter(|_| shared);
             self.dirty |= mac != fact.gateway_mac;

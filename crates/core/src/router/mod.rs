@@ -25,7 +25,7 @@ pub use overrides::{Action, Override, Overrides};
 use crate::check::Line;
 use crate::coexist::Findings;
 use crate::config::{Config, Devices};
-use crate::facts::Facts;
+use crate::facts::{Facts, PerFamily};
 use crate::io::Input;
 use crate::io::{Output, ProbeSocket, Purge};
 use crate::net::UplinkId;
@@ -471,7 +471,8 @@ impl Router {
         self.refresh_links(now, &mut ignored);
         for fact in self.facts.uplinks.iter_mut().filter(|fact| fact.ifindex.is_some()) {
             // As it will be when the first steps are done: all of them in one list.
-            (fact.link_up, fact.carrier, fact.has_address) = (true, true, true);
+            (fact.link_up, fact.carrier) = (true, true);
+            fact.has_address = PerFamily::of(|family| fact.way[family].is_some());
         }
         self.decide(now, &mut ignored);
         let desired = self.desired();

@@ -201,9 +201,11 @@ impl Router {
             return None;
         }
         let (ifname, uplink) = (stray.ifname, self.config.uplinks.get(stray.uplink)?);
+        let fact = self.facts.uplinks.get(stray.uplink)?;
         let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
         let nearby = here.map(|(_, address)| address).find_map(|address| {
-            let network = uplink.network_of(*address)?;
+            let mut own = fact.prefixes(uplink);
+            let network = own.find(|own| own.shares_network(*address))?.network();
             Some(alloc::format!("its address {address} is in the uplink's network {network}"))
         });
         let why = match stray.cause {

@@ -46,7 +46,7 @@ impl Router {
             .collect();
         let has_carried = |i: usize| cascade.as_ref().is_some_and(|(before, _)| before[i]);
         let mut carried = Vec::new();
-        self.saved.take(&self.config);
+        self.saved.number(&self.config);
         for index in 0..self.config.uplinks.len() {
             let uplink = &self.config.uplinks[index];
             let id = self.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));
@@ -68,6 +68,8 @@ impl Router {
             self.books.push(book);
             self.facts.uplinks.push(fact);
         }
+        self.attach_uplinks();
+        self.saved.take(&self.config, &self.facts);
         self.cascade = cascade.filter(|_| carried.contains(&true)).map(|(_, at)| (carried, at));
         self.lines_dirty = alloc::vec![true; self.lines.len()];
         self.blamed = self.still_ignored(&ignored);
@@ -100,7 +102,7 @@ impl Router {
     }
 
     fn purge_later(&mut self, id: UplinkId) {
-        let purge = settle::purge(&self.config, &self.observed, id);
+        let purge = settle::purge(&self.config, &self.facts, &self.observed, id);
         self.pending_purges.insert(id, settle::Pending::new(purge, settle::Pass::First));
     }
 

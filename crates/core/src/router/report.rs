@@ -4,7 +4,7 @@ use super::Router;
 use crate::check::quorum_window;
 use crate::config::{Tier, UplinkConfig};
 use crate::facts::Facts;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::render;
 use crate::state::{Key, Resource, State};
 use crate::status::{ConfigurationStatus, Health, SelfStatus, Status, TargetStatus, UplinkStatus};
@@ -70,8 +70,8 @@ impl Router {
             description: uplink.description.clone(),
             id: fact.id,
             interface: self.interface(uplink),
-            address: uplink.address,
-            gateway: uplink.gateway,
+            address: fact.address(Family::V4),
+            gateway: fact.gateway(Family::V4),
             weight: uplink.weight,
             said: self.override_status(now, index),
             tier: match self.file.uplinks[index].tier {
@@ -88,7 +88,7 @@ impl Router {
             loss_pct: sums.loss_permille().map(per_cent),
             carrier: fact.ifindex.map(|_| fact.carrier),
             link_up: fact.ifindex.map(|_| fact.link_up),
-            has_address: fact.has_address,
+            has_address: fact.has_address[Family::V4],
             neighbour: book.neighbour.clone(),
             targets: (0..self.config.check.targets.len())
                 .map(|target| self.target_status(now, index, target))

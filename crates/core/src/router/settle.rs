@@ -4,7 +4,8 @@
 
 use super::{Router, SWEEP_AFTER, way};
 use crate::check::Line;
-use crate::config::{Config, Network, UplinkConfig};
+use crate::config::{Config, Network};
+use crate::facts::Facts;
 use crate::io::{Output, Purge, Which};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::notice::Notice;
@@ -62,11 +63,12 @@ impl Lost {
 /// Which connections of an uplink can move: not the router's own from an address of lines, to which
 /// they are bound, and not those that came in by it. Those from an inside address are translated, and
 /// move as any other.
-pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
+pub(super) fn purge(config: &Config, facts: &Facts, observed: &Observed, id: UplinkId) -> Purge {
     let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
     // An address that went with its device may come back, and its connections with it.
-    let configured = config.uplinks.iter().flat_map(UplinkConfig::own_addresses);
-    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured.clone());
+    let pairs = config.uplinks.iter().zip(&facts.uplinks);
+    let meant = pairs.flat_map(|(uplink, fact)| fact.prefixes(uplink)).map(|own| own.address);
+    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(meant.clone());
     let outside = observed.addresses.keys().filter(|(name, _)| is_uplink(*name));
     let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));
     let mut keep_destinations: Vec<Prefix> = inside.map(|(_, p)| p.network()).collect();
@@ -78,7 +80,7 @@ pub(super) fn purge(config: &Config, observed: &Observed, id: UplinkId) -> Purge
         mark: render::mark(config, id),
         mask: config.ranges.mark_mask,
         which: Which::Movable,
-        keep_sources: outside.map(|(_, prefix)| prefix.address).chain(configured).collect(),
+        keep_sources: outside.map(|(_, prefix)| prefix.address).chain(meant).collect(),
         keep_destinations,
         yields: true,
     }
@@ -182,7 +184,7 @@ impl Router {
             let due = |lost: &&mut Lost| lost.until <= now;
             let Some(lost) = pending.lost.as_mut().filter(due) else { continue };
             let mut pairs = self.facts.uplinks.iter().zip(&self.lines);
-            let found = pairs.find(|(fact, _)| fact.id == *id && fact.has_address);
+            let found = pairs.find(|(fact, _)| fact.id == *id && fact.has_address[Family::V4]);
             let next = found.and_then(|(_, line)| {
                 let first = lost.at + line.patience().max(way::GRACE * 2);
                 let works = line.is_proven_since(lost.at) && line.has_heard(now);

@@ -66,7 +66,7 @@ impl Router {
             return;
         }
         for stale in new {
-            let keep = settle::purge(&self.config, &self.observed, stale.uplink);
+            let keep = settle::purge(&self.config, &self.facts, &self.observed, stale.uplink);
             let (mark, mask, which) = (stale.mark, stale.mask, stale.which);
             let purge = Purge { mark, mask, which, yields: false, ..keep };
             self.ask_for(Deletion { purge, reason: Reason::Stale(stale), refusals: 0 }, out);

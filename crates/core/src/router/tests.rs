@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::Tier;
 use crate::io::Which;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::render::tests::config;
 use crate::state::{
     ACCEPT_REDIRECTS, FORWARDING, Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL,
@@ -99,13 +99,13 @@ fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
 /// whatever was left to decide before.
 #[test]
 fn a_withdrawal_that_waits_sleeps() {
-    let rule = Rule::lookup(20_999, crate::net::Family::V4, 20_999);
+    let rule = Rule::lookup(20_999, Family::V4, 20_999);
     let (priority, family) = (rule.priority, rule.family);
     let rules =
         alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];
     let observed = Observed { rules, ..Observed::default() };
     let mut router = started(Saved::default(), &observed);
-    let purge = settle::purge(&router.config, &observed, UplinkId(1));
+    let purge = settle::purge(&router.config, &router.facts, &observed, UplinkId(1));
     router.sweeps.push((Instant::ZERO, purge));
     router.handle(Instant::ZERO, Input::Withdraw, &mut Vec::new());
     refused_pass(&mut router, &observed);
@@ -332,7 +332,8 @@ fn own_connections_from_inside_addresses_are_not_kept() {
             .addresses
             .insert((ifname.parse().unwrap(), prefix.parse().unwrap()), Ownership::Foreign);
     }
-    let purge = settle::purge(&config, &observed, UplinkId(2));
+    let facts = Facts::unseen(&config, (1..=3).map(UplinkId));
+    let purge = settle::purge(&config, &facts, &observed, UplinkId(2));
     let mut kept: Vec<_> = purge.keep_sources.iter().map(ToString::to_string).collect();
     kept.sort();
     kept.dedup();
@@ -413,7 +414,11 @@ fn one_reading_is_no_evidence_of_absence() {
         for output in &out {
             steps += if let Output::Apply(plan) = output { plan.len() } else { 0 };
         }
-        (again, steps, router.facts.uplinks.iter().filter(|fact| fact.has_address).count())
+        (
+            again,
+            steps,
+            router.facts.uplinks.iter().filter(|fact| fact.has_address[Family::V4]).count(),
+        )
     };
     assert_eq!(look(&mut router, &torn), (true, 0, 2));
     assert_eq!(look(&mut router, &kernel.state), (false, 0, 2));

@@ -3,7 +3,7 @@
 use super::Router;
 use crate::coexist::View;
 use crate::io::Output;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::render;
 use crate::state::{Key, Scope, Watch};
 use crate::time::{Duration, Instant};
@@ -14,12 +14,13 @@ const MAIN_PAUSE: Duration = Duration::from_millis(100);
 
 impl Router {
     pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
-        let mut sysctls = render::sysctl_paths(&self.config);
+        let mut sysctls = render::sysctl_paths(&self.config, &self.facts);
         sysctls.extend(self.saved.sysctls.keys().cloned());
         sysctls.sort();
         sysctls.dedup();
-        let neighbours =
-            self.config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
+        let enabled = self.config.uplinks.iter().zip(&self.facts.uplinks);
+        let enabled = enabled.filter(|(uplink, _)| uplink.enabled);
+        let neighbours = enabled.filter_map(|(u, f)| Some((u.ifname, f.gateway(Family::V4)?)));
         let mut links: Vec<IfName> =
             self.config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
         links.sort_unstable();
@@ -33,7 +34,7 @@ impl Router {
             sysctls,
             main_refuses: self.observed.main.is_followed(),
             neighbours: neighbours.collect(),
-            beside: View::of(&self.config),
+            beside: View::of(&self.config, &self.facts),
         };
         if watch != self.watch {
             self.watch = watch.clone();

@@ -5,6 +5,7 @@
 //! [`GRACE`]; after that it is *no-way* and carries nothing. The first good round brings it back.
 
 use super::Router;
+use crate::net::Family;
 use crate::render;
 use crate::state::{Key, State, is_met};
 use crate::time::{Duration, Instant};
@@ -30,7 +31,7 @@ impl Router {
     pub(super) fn refresh_way(&mut self, now: Instant, index: usize, desired: &State) {
         let way = &mut self.books[index].way;
         let (uplink, fact) = (&self.config.uplinks[index], &self.facts.uplinks[index]);
-        if !(uplink.enabled && fact.carrier && fact.has_address) {
+        if !(uplink.enabled && fact.carrier && fact.has_address[Family::V4]) {
             // One that was given up is still lost when the link is back, until the way is there.
             if way.refused.is_none() {
                 *way = Way::default();

@@ -103,11 +103,12 @@ fn elsewhere(view: &View, host: &Host, line: &UplinkView) -> Option<Conflict> {
 
 /// A gateway that is this router itself.
 fn own_gateway(host: &Host, line: &UplinkView) -> Option<Conflict> {
-    let is_it = |(_, prefix): &&(String, Prefix)| prefix.address == line.gateway;
+    let gateway = line.gateway?;
+    let is_it = |(_, prefix): &&(String, Prefix)| prefix.address == gateway;
     let (name, _) = host.addresses.iter().find(is_it)?;
     Some(tell(
         ConflictKind::Address,
-        line.gateway,
+        gateway,
         format!("is the gateway of uplink {} but an address of this router, on {name}", line.name),
         "write the address of the provider's router as gateway".into(),
         vec![line.name.clone()],

@@ -44,7 +44,7 @@ fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
             told(effect, REMEDY, Vec::new())
         }
         // That a target is a gateway the validation of the file says.
-        None if line.gateway == address || view.lines.iter().any(|l| l.gateway == address) => None,
+        None if view.lines.iter().any(|l| l.gateway == Some(address)) => None,
         None => {
             let effect = format!(
                 "is in {network}, the subnet of uplink {name}: it answers there even if the internet \

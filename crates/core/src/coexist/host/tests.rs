@@ -16,7 +16,7 @@ fn line(name: &str, ifname: &str, address: &str, gateway: &str) -> UplinkView {
         name: name.into(),
         ifname: ifname.parse().unwrap(),
         address: prefix(address),
-        gateway: gateway.parse().unwrap(),
+        gateway: Some(gateway.parse().unwrap()),
     }
 }
 

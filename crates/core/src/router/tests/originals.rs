@@ -2,7 +2,6 @@
 
 use super::super::*;
 use super::world::{START, kernel, uplinks};
-use crate::render::sysctl_paths;
 use crate::state::{Op, Step};
 use alloc::vec::Vec;
 
@@ -33,6 +32,11 @@ fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
 fn settings(router: &mut Router, state: &mut Observed) -> usize {
     let is_setting = |step: &&Step| matches!(step.key, Key::Sysctl(_));
     passes(router, state).iter().filter(is_setting).count()
+}
+
+/// The settings that the uplinks of a configuration need.
+fn sysctl_paths(config: &Config) -> Vec<String> {
+    render::sysctl_paths(config, &Facts::unseen(config, (1..).map(UplinkId)))
 }
 
 /// Given settings that were never ours, then they are written down and not changed before the disk
