@@ -2,8 +2,10 @@
 //! state is made from.
 
 mod attachment;
+mod system;
 
 pub use attachment::{Attachment, Gateway, Origin, PerFamily, Ways};
+pub use system::SystemFacts;
 
 use crate::config::{Config, Stray, UplinkConfig};
 use crate::net::{Family, Mac, Prefix, UplinkId};

@@ -1,9 +1,8 @@
 //! Everything that can happen to a router.
 
 use crate::coexist::Findings;
-use crate::config::Config;
+use crate::config::{Config, Override};
 use crate::net::UplinkId;
-use crate::router::Override;
 use crate::state::{Key, Observed, OpError, Scope};
 use crate::time::Duration;
 use alloc::boxed::Box;

@@ -1,13 +1,25 @@
 //! What a router does that no single machine of it does.
 
-use super::*;
-use crate::config::Tier;
-use crate::io::Which;
-use crate::net::{Family, IfName};
+use super::Router;
+use crate::config::{Config, Tier};
+use crate::facts::Facts;
+use crate::io::{Input, Output, Purge, Which};
+use crate::net::{Family, IfName, UplinkId};
+use crate::notice::Notice;
+use crate::random::Secret;
+use crate::render;
 use crate::render::tests::config;
+use crate::saved::Saved;
 use crate::state::{
-    ACCEPT_REDIRECTS, FORWARDING, Link, ObservedRoute, ObservedRule, Op, Ownership, PROTOCOL,
+    ACCEPT_REDIRECTS, FORWARDING, Key, Link, Observed, ObservedRoute, ObservedRule, Op, Ownership,
+    PROTOCOL, Resource, Rule, Scope, Watch,
 };
+use crate::status::Role;
+use crate::time::{Duration, Instant};
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 /// Given a state that knows an uplink of which the configuration says nothing, then its
 /// connections are to be removed once the kernel is known: nobody else will do it.
@@ -21,10 +33,10 @@ fn a_restart_remembers_lines_that_are_gone() {
     let mut router = Router::new(config, saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();
     router.start(Instant::ZERO, &mut out);
-    assert!(router.pending_purges.is_empty());
+    assert!(router.purge.pending_ids().is_empty());
     router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
     router.handle(Instant::ZERO, Input::Observed(Scope::ALL, Box::default()), &mut out);
-    let pending: Vec<UplinkId> = router.pending_purges.keys().copied().collect();
+    let pending: Vec<UplinkId> = router.purge.pending_ids();
     assert_eq!(pending, [UplinkId(2)]);
 }
 
@@ -50,7 +62,7 @@ fn a_state_file_writes_no_other_settings() {
     let all = ours.iter().chain(&planted).map(|path| ((*path).into(), "|/tmp/x".into()));
     let saved = Saved { boot_id: "boot".into(), sysctls: all.collect(), ..Saved::default() };
     let router = Router::new(external(1), saved, "boot".into(), [0; 16]);
-    let mut left: Vec<&str> = router.saved.sysctls.keys().map(String::as_str).collect();
+    let mut left: Vec<&str> = router.desk.saved.sysctls.keys().map(String::as_str).collect();
     left.sort_unstable();
     let mut ours = ours.to_vec();
     ours.sort_unstable();
@@ -105,12 +117,17 @@ fn a_withdrawal_that_waits_sleeps() {
         alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];
     let observed = Observed { rules, ..Observed::default() };
     let mut router = started(Saved::default(), &observed);
-    let purge = settle::purge(&router.config, &router.facts, &observed, UplinkId(1));
-    router.sweeps.push((Instant::ZERO, purge));
+    let purge = crate::purge::movable(
+        &router.config,
+        router.uplinks.facts_of_each(),
+        &observed,
+        UplinkId(1),
+    );
+    router.purge.sweep_at(Instant::ZERO, purge);
     router.handle(Instant::ZERO, Input::Withdraw, &mut Vec::new());
     refused_pass(&mut router, &observed);
     let due = router.deadline().unwrap();
-    assert!(due > Instant::ZERO && !router.done);
+    assert!(due > Instant::ZERO && !router.kernel.is_withdrawn());
 }
 
 /// Given what is left of a line that the configuration no longer has, then it is kept until it has
@@ -136,8 +153,8 @@ fn what_was_given_back_is_forgotten() {
 
     let mut waiting = started(saved.clone(), &theirs);
     refused_pass(&mut waiting, &theirs);
-    assert_eq!(waiting.saved.sysctls, saved.sysctls);
-    assert_eq!(waiting.saved.addresses, saved.addresses);
+    assert_eq!(waiting.desk.saved.sysctls, saved.sysctls);
+    assert_eq!(waiting.desk.saved.addresses, saved.addresses);
 
     let mut router = started(saved.clone(), &ours);
     let out = refused_pass(&mut router, &ours);
@@ -148,7 +165,7 @@ fn what_was_given_back_is_forgotten() {
     let kept = kept.unwrap();
     assert!(kept.sysctls.is_empty() && kept.addresses.is_empty(), "{kept:?}");
     assert_eq!(kept.links_up, saved.links_up[1..]);
-    assert!(!router.watch.sysctls.iter().any(|p| p == path));
+    assert!(!router.kernel.watch().sysctls.iter().any(|p| p == path));
     let seen = Input::Observed(Scope::ALL, Box::new(theirs.clone()));
     router.handle(Instant::ZERO, seen, &mut Vec::new());
     let out = refused_pass(&mut router, &theirs);
@@ -221,7 +238,7 @@ impl Kernel {
                         }
                     }
                     Output::Save { durable: true, .. } => {
-                        router.handle(now, Input::Saved(router.durable_saves), &mut next);
+                        router.handle(now, Input::Saved(router.desk.durable()), &mut next);
                     }
                     Output::Watch(watch) => self.watch = watch,
                     Output::Observe(scope) => {
@@ -278,10 +295,10 @@ fn a_line_with_another_address_loses_its_old_connections() {
     config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config.clone())), &mut out);
-    assert_eq!(router.saved.stale.len(), 2);
+    assert_eq!(router.desk.saved.stale.len(), 2);
     kernel.settle(&mut router, now, out);
     assert_eq!(exact(&kernel), [(1, Which::From(old)), (1, Which::At(old))]);
-    assert!(router.saved.stale.is_empty() && router.asked.is_empty());
+    assert!(router.desk.saved.stale.is_empty() && !router.purge.has_asked());
     let mut out = Vec::new();
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
     kernel.settle(&mut router, now, out);
@@ -296,9 +313,9 @@ fn a_restart_with_another_address_deletes_the_old_connections() {
     let (router, _) = settled(&config, Saved::default());
     let old = config.uplinks[1].address.address;
     config.uplinks[1].address = "100.64.2.9/24".parse().unwrap();
-    let (_, kernel) = settled(&config, router.saved.clone());
+    let (_, kernel) = settled(&config, router.desk.saved.clone());
     assert_eq!(exact(&kernel), [(2, Which::From(old)), (2, Which::At(old))]);
-    let saved = Saved { boot_id: "earlier".into(), ..router.saved };
+    let saved = Saved { boot_id: "earlier".into(), ..router.desk.saved };
     let (_, kernel) = settled(&config, saved);
     assert_eq!(kernel.purges, []);
 }
@@ -332,8 +349,8 @@ fn own_connections_from_inside_addresses_are_not_kept() {
             .addresses
             .insert((ifname.parse().unwrap(), prefix.parse().unwrap()), Ownership::Foreign);
     }
-    let facts = Facts::unseen(&config, (1..=3).map(UplinkId));
-    let purge = settle::purge(&config, &facts, &observed, UplinkId(2));
+    let facts = Facts::unseen(&config, (1..).map(UplinkId));
+    let purge = crate::purge::movable(&config, facts.uplinks.iter(), &observed, UplinkId(2));
     let mut kept: Vec<_> = purge.keep_sources.iter().map(ToString::to_string).collect();
     kept.sort();
     kept.dedup();
@@ -354,7 +371,10 @@ fn a_line_that_stays_takes_another_number() {
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
     kernel.settle(&mut router, now, out);
-    assert_eq!((router.facts.uplinks[0].id, router.lines[0].id()), (UplinkId(1), UplinkId(1)));
+    assert_eq!(
+        (router.uplinks.at(0).facts.id, router.uplinks.at(0).prober.id()),
+        (UplinkId(1), UplinkId(1))
+    );
     assert!(kernel.purges.iter().all(|purge| purge.uplink == UplinkId(9)));
     assert_eq!(exact(&kernel).len(), 2);
 }
@@ -381,15 +401,15 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
         config.ranges.tables = (1000, 1010);
         let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
         if restart {
-            router = Router::new(config, router.saved, "boot".into(), [0; 16]);
+            router = Router::new(config, router.desk.saved, "boot".into(), [0; 16]);
             router.start(now, &mut out);
         } else {
             router.handle(now, Input::Reload(Box::new(config)), &mut out);
         }
-        assert_eq!(router.saved.old_tables, [(20_000, 20_999)], "restart: {restart}");
+        assert_eq!(router.desk.saved.old_tables, [(20_000, 20_999)], "restart: {restart}");
         kernel.settle(&mut router, now, out);
         assert_eq!(tables(&kernel), [1000, 1001, 20_900], "restart: {restart}");
-        assert!(router.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
+        assert!(router.desk.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
     }
 }
 
@@ -417,7 +437,7 @@ fn one_reading_is_no_evidence_of_absence() {
         (
             again,
             steps,
-            router.facts.uplinks.iter().filter(|fact| fact.has_address[Family::V4]).count(),
+            router.uplinks.iter().filter(|uplink| uplink.facts.has_address[Family::V4]).count(),
         )
     };
     assert_eq!(look(&mut router, &torn), (true, 0, 2));

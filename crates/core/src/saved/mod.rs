@@ -1,11 +1,10 @@
 //! What outlives the process: the state file.
 
-use crate::config::{Config, Devices, Nat, Outside, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
+use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
+use crate::facts::UplinkFacts;
 use crate::io::Which;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::render;
-use crate::router::Overrides;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
@@ -84,9 +83,9 @@ impl Saved {
 
     /// Notes which connections lead nowhere under a configuration, whose uplinks are numbered, and what
     /// its uplinks have now.
-    pub fn take(&mut self, config: &Config, facts: &Facts) {
+    pub fn take<'a>(&mut self, config: &Config, facts: impl IntoIterator<Item = &'a UplinkFacts>) {
         let mut new = BTreeMap::new();
-        for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
+        for (uplink, fact) in config.uplinks.iter().zip(facts) {
             let known = self.bindings.get(&uplink.name).filter(|known| known.uplink == fact.id);
             // What is not learnt yet may be what it was.
             let binding = NatBinding::of(config, uplink, fact).or_else(|| known.cloned());

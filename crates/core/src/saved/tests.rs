@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Tier;
+use crate::facts::Facts;
 use crate::net::UplinkId;
 use crate::render::tests::config;
 
@@ -13,7 +14,7 @@ fn three() -> Config {
 fn take(saved: &mut Saved, config: &Config) {
     saved.number(config);
     let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
-    saved.take(config, &facts);
+    saved.take(config, &facts.uplinks);
 }
 
 /// The first configuration, then a change of it; what is stale is left.

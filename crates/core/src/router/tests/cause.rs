@@ -23,7 +23,7 @@ fn the_cause_is_the_present_one() {
     config.uplinks[0].interface = config.uplinks[0].ifname.into();
     let (mut router, mut kernel) = settled(&external(1), Saved::default());
     kernel.state.links.clear();
-    router = Router::new(config, router.saved, "boot".into(), [0; 16]);
+    router = Router::new(config, router.desk.saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();
     router.start(Instant::ZERO, &mut out);
     // The first reading is believed when the second one says the same.

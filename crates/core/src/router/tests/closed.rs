@@ -101,13 +101,13 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         let remedy = shown(&world).remove(0).remedy;
         assert!(remedy.contains("write `interface = \"wanx\"` there"), "{remedy}");
         assert!(!remedy.contains("[[network]]"), "{remedy}");
-        assert_eq!(world.router.facts.strays, [stray]);
+        assert_eq!(world.router.system.strays, [stray]);
         // The file calls the uplink otherwise now.
         let mut called = world.config.clone();
         called.uplinks[0].name = "fiber".into();
         world.input(Input::Reload(Box::new(called)));
         world.run(MS * 1000, all);
-        assert_eq!(world.router.facts.strays, [stray]);
+        assert_eq!(world.router.system.strays, [stray]);
         world.input(Input::Reload(Box::new(world.config.clone())));
         world.run(MS * 1000, all);
         // Another device has the name now, and the uplink.
@@ -115,12 +115,12 @@ fn the_device_of_an_uplink_is_closed_under_any_name() {
         world.state.links.insert(old, Link { index: 77, ..link });
         world.changed(Scope::LINKS);
         world.run(MS * 1000, all);
-        assert_eq!(world.router.facts.strays, [stray]);
+        assert_eq!(world.router.system.strays, [stray]);
         assert_eq!(sentences(&world), [sentence], "{runs}");
         let remedy = shown(&world).remove(0).remedy;
         assert!(remedy.contains("write `interface = \"wanx\"` there"), "{remedy}");
         assert!(!remedy.contains("[[network]]") && !remedy.contains("prefix"), "{remedy}");
-        let booted = world.router.saved.clone().of_boot("another".into());
+        let booted = world.router.desk.saved.clone().of_boot("another".into());
         assert!(booted.outside.is_empty());
         world.state.links.remove(&old);
         world.state.addresses.retain(|(ifname, _), _| *ifname != old);

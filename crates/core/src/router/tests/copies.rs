@@ -1,7 +1,7 @@
 //! Copies of rules of others, and who deletes them.
 
-use super::super::*;
 use super::world::{MS, World, all, uplinks};
+use super::*;
 use crate::net::Family;
 use crate::state::{ObservedRule, Rule};
 use alloc::vec::Vec;

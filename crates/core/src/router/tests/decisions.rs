@@ -18,8 +18,8 @@ fn what_happened_while_no_daemon_ran_is_seen() {
     world.run(MS * 5000, all);
     assert_eq!(world.active(), [false, true]);
     assert_eq!(world.told(START)[0], ("isp1".into(), Health::Absent));
-    assert!(!world.router.books[0].cause.is_empty());
-    assert_eq!(world.router.saved.verdicts["isp1"], Health::Absent);
+    assert!(!world.router.uplinks.at(0).history.cause.is_empty());
+    assert_eq!(world.router.desk.saved.verdicts["isp1"], Health::Absent);
     assert!(world.moved(1, START) > 0, "{:?}", world.purges);
 }
 
@@ -166,12 +166,12 @@ fn a_refused_deletion_is_asked_for_again() {
     world.run(MS * 10_000, all);
     let asked = world.purges.len();
     assert!((20..60).contains(&asked), "{asked}");
-    assert_eq!(world.router.saved.stale.len(), 2);
+    assert_eq!(world.router.desk.saved.stale.len(), 2);
     let told = |(_, n): &&(Instant, Notice)| matches!(n, Notice::Refused { .. });
     assert!(world.notices.iter().filter(told).count() <= 6);
     world.refuses_purges = false;
     world.run(MS * 70_000, all);
-    assert!(world.router.saved.stale.is_empty() && world.router.refused.is_empty());
+    assert!(world.router.desk.saved.stale.is_empty() && !world.router.purge.was_refused());
     let after = world.purges.len();
     world.run(MS * 70_000, all);
     assert_eq!(world.purges.len(), after);
@@ -223,7 +223,7 @@ fn a_restart_sets_no_link_up_that_was_set_down() {
 fn what_left_the_configuration_is_deleted_once() {
     let mut world = World::new(uplinks(&[1, 1, 1]));
     world.run(MS * 3000, all);
-    let id = world.router.facts.uplinks[2].id.0;
+    let id = world.router.uplinks.at(2).facts.id.0;
     world.config.uplinks.truncate(2);
     world.refuses_purges = true;
     world.input(Input::Reload(Box::new(world.config.clone())));
@@ -245,7 +245,7 @@ fn a_start_over_a_state_from_before_the_uplinks_came_up_keeps_the_routing() {
         world.run(MS * 2000, all);
         assert_eq!(world.active(), [true, true]);
         let routes = world.state.routes.clone();
-        let mut saved = world.router.saved.clone();
+        let mut saved = world.router.desk.saved.clone();
         saved.verdicts.values_mut().for_each(|health| *health = before);
         saved.active.clear();
         let (state, now) = (world.state, world.now + MS * 1000);

@@ -68,7 +68,7 @@ fn a_new_name_changes_nothing_else() {
     ] {
         let mut world = two_by_mac();
         let path = "net/ipv4/conf/wan1/rp_filter";
-        let saved = &mut world.router.saved;
+        let saved = &mut world.router.desk.saved;
         saved.sysctls = [(path.into(), "1".into())].into_iter().collect();
         assert_eq!(names(&world), [name("wan1"), name("wan2")]);
         let since = world.now;
@@ -86,7 +86,7 @@ fn a_new_name_changes_nothing_else() {
         let told = world.told(since);
         assert!(told.iter().all(|(_, health)| *health == Health::Up), "{new:?}: {told:?}");
         assert_eq!(world.purges.iter().filter(|(at, _)| *at >= since).count(), 0, "{new:?}");
-        let saved = &world.router.saved;
+        let saved = &world.router.desk.saved;
         assert_eq!(
             saved.sysctls.keys().collect::<Vec<_>>(),
             [&alloc::format!("net/ipv4/conf/{first}/rp_filter")]
@@ -157,7 +157,7 @@ fn guests_keep_their_gates() {
     let gates = |world: &World| {
         let mut config = world.router.config.clone();
         config.firewall.mode = FirewallMode::Basic;
-        let state = render::render(&config, &world.router.facts);
+        let state = render::render(&config, &world.router.uplinks.facts(&world.router.system));
         let Some(Resource::Firewall(table)) = state.get(&Key::Firewall) else { panic!("no rules") };
         let text = alloc::format!("{:?}", table.chains);
         ["eth1", "eth5"].map(|name| {

@@ -1,9 +1,14 @@
 //! First changes and the disk.
 
-use super::super::*;
 use super::world::{START, kernel, uplinks};
+use super::*;
 use crate::state::{Op, Step};
 use alloc::vec::Vec;
+
+/// The settings that the uplinks of a configuration need.
+fn sysctl_paths(config: &Config) -> Vec<String> {
+    render::sysctl_paths(config, &Facts::unseen(config, (1..).map(UplinkId)))
+}
 
 /// Passes until there is nothing more to do: their steps.
 fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
@@ -18,7 +23,7 @@ fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
                     state.sysctls.insert(path.clone(), value.clone());
                 }
                 steps.push(step.clone());
-                super::perform(state, step.key.clone(), step.op);
+                perform(state, step.key.clone(), step.op);
                 router.handle(START, Input::Applied(step.key, Ok(())), &mut out);
             }
         }
@@ -32,11 +37,6 @@ fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {
 fn settings(router: &mut Router, state: &mut Observed) -> usize {
     let is_setting = |step: &&Step| matches!(step.key, Key::Sysctl(_));
     passes(router, state).iter().filter(is_setting).count()
-}
-
-/// The settings that the uplinks of a configuration need.
-fn sysctl_paths(config: &Config) -> Vec<String> {
-    render::sysctl_paths(config, &Facts::unseen(config, (1..).map(UplinkId)))
 }
 
 /// Given settings that were never ours, then they are written down and not changed before the disk
@@ -53,12 +53,12 @@ fn originals_are_on_the_disk_first() {
         router.handle(START, seen, &mut Vec::new());
     }
     assert_eq!(settings(&mut router, &mut state), 0);
-    assert!(!router.saved.sysctls.is_empty());
-    assert!(router.saved.sysctls.values().all(|value| value == "9"));
+    assert!(!router.desk.saved.sysctls.is_empty());
+    assert!(router.desk.saved.sysctls.values().all(|value| value == "9"));
     // Another state has to be on the disk for another reason, and is not yet.
-    router.save(true, &mut Vec::new());
-    let noted = *router.engine.memory.unsaved.values().min().unwrap();
-    assert!(noted < router.durable_saves);
+    router.desk.save(true, &mut Vec::new());
+    let noted = *router.kernel.engine.memory.unsaved.values().min().unwrap();
+    assert!(noted < router.desk.durable());
     for (count, is_there) in [(noted - 1, false), (noted, true)] {
         router.handle(START, Input::Saved(count), &mut Vec::new());
         assert_eq!(settings(&mut router, &mut state) > 0, is_there);
@@ -78,7 +78,7 @@ fn addresses_of_others_are_kept_until_ours_is_gone() {
     let seen = Input::Observed(Scope::ALL, Box::new(state.clone()));
     router.handle(START, seen, &mut Vec::new());
     passes(&mut router, &mut state);
-    router.handle(START, Input::Saved(router.durable_saves), &mut Vec::new());
+    router.handle(START, Input::Saved(router.desk.durable()), &mut Vec::new());
     passes(&mut router, &mut state);
     assert_eq!((state.sysctls[path].as_str(), state.addresses.len()), ("1", 2));
     router.handle(START, Input::Withdraw, &mut Vec::new());

@@ -1,9 +1,10 @@
 //! What is said of an uplink by command.
 
 use super::world::{MS, World, all, kernel, uplinks};
+use crate::config::{Action, Override};
 use crate::io::Input;
 use crate::notice::Notice;
-use crate::router::{Action, Override, Router};
+use crate::router::Router;
 use crate::saved::Saved;
 use crate::status::Health;
 use crate::time::{Duration, Instant};
@@ -87,7 +88,7 @@ fn a_disabled_uplink_returns_at_its_time() {
     world.run(MS * 6000, all);
     assert_eq!(world.health(), [Health::Up, Health::Up]);
     assert_eq!(world.active(), [true, true]);
-    assert!(world.router.saved.overrides.is_empty());
+    assert!(world.router.desk.saved.overrides.is_empty());
     // It begins like one that is new: nothing was wrong with it.
     let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
     assert!(!world.notices.iter().any(|(_, notice)| is_down(notice)));
@@ -121,10 +122,11 @@ fn what_was_said_ends_with_boot_and_uplink() {
     say(&mut world, "isp1", Action::Disable, Some(MS * 500_000));
     say(&mut world, "isp2", Action::Drain, None);
     say(&mut world, "isp3", Action::Prefer, None);
-    let saved: Saved = world.router.saved.clone();
+    let saved: Saved = world.router.desk.saved.clone();
     assert_eq!(saved.overrides.len(), 3);
-    let names =
-        |router: &Router| router.saved.overrides.keys().cloned().collect::<alloc::vec::Vec<_>>();
+    let names = |router: &Router| {
+        router.desk.saved.overrides.keys().cloned().collect::<alloc::vec::Vec<_>>()
+    };
     let booted = Router::new(world.config.clone(), saved, "another boot".into(), [0; 16]);
     assert_eq!(names(&booted), ["isp2", "isp3"]);
     let mut less = world.config.clone();
@@ -135,10 +137,10 @@ fn what_was_said_ends_with_boot_and_uplink() {
     let whole = world.config.clone();
     reload(&mut world, &less);
     assert_eq!(names(&world.router), ["isp1", "isp2", "isp3"]);
-    let (saved, boot) = (world.router.saved.clone(), world.router.saved.boot_id.clone());
+    let (saved, boot) = (world.router.desk.saved.clone(), world.router.desk.saved.boot_id.clone());
     assert_eq!(names(&Router::new(less.clone(), saved, boot, [0; 16])), ["isp1", "isp2", "isp3"]);
     reload(&mut world, &whole);
-    assert!(world.router.facts.uplinks[1].drained);
+    assert!(world.router.uplinks.at(1).facts.drained);
     reload(&mut world, &less);
     reload(&mut world, &less);
     assert_eq!(names(&world.router), ["isp1", "isp3"]);

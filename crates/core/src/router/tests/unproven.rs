@@ -44,7 +44,7 @@ fn an_outage_that_a_restart_ends_takes_nothing() {
         world.run(MS * 20_000, nothing);
         assert_eq!(world.health(), [Health::NoCarrier, Health::Down]);
         assert_eq!(world.active(), [false, true]);
-        *world.router.saved.verdicts.get_mut("isp1").unwrap() = before;
+        *world.router.desk.saved.verdicts.get_mut("isp1").unwrap() = before;
         let ifname = world.config.uplinks[0].ifname;
         let mut world = world.restart(|state| state.links.get_mut(&ifname).unwrap().carrier = true);
         for _ in 0..50 {
@@ -109,7 +109,7 @@ fn one_that_never_answered_is_not_kept() {
     let mut world = World::with(config, Saved::default(), START, state, |_| false);
     world.run(MS * 20_000, all);
     world.run(MS * 20_000, nothing);
-    world.router.saved.verdicts.remove("isp1");
+    world.router.desk.saved.verdicts.remove("isp1");
     let mut world = world.restart(|_| {});
     world.run(MS * 2000, nothing);
     assert_eq!(world.active(), [false, true]);

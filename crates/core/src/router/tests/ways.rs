@@ -133,7 +133,7 @@ fn one_reading_that_lacks_something_is_no_evidence() {
             world.run(MS * 500, all);
         }
         assert_eq!(world.told(since), []);
-        assert_eq!(world.router.engine.repairs(), 0);
+        assert_eq!(world.router.kernel.engine.repairs(), 0);
         assert!(world.state == before && world.moved(1, START) == 0);
     }
 }

@@ -1,7 +1,7 @@
 //! A world around one router: a kernel without firewall that takes what it is given or refuses it,
 //! targets that answer or not, and time.
 
-use super::super::*;
+use super::*;
 use crate::config::Tier;
 use crate::io::Which;
 use crate::net::IfName;
@@ -59,7 +59,7 @@ pub(super) fn kernel(config: &Config) -> Observed {
 
 /// The first default of an uplink's table.
 pub(super) fn default_of(table: u32) -> RouteKey {
-    let prefix = crate::net::Prefix::default_route(crate::net::Family::V4);
+    let prefix = crate::net::Prefix::default_route(Family::V4);
     RouteKey { table, prefix, metric: 0 }
 }
 
@@ -114,7 +114,7 @@ impl World {
     pub(super) fn restart(self, change: impl FnOnce(&mut Observed)) -> Self {
         let mut state = self.state;
         change(&mut state);
-        Self::with(self.config, self.router.saved, self.now + MS * 1000, state, self.refuses)
+        Self::with(self.config, self.router.desk.saved, self.now + MS * 1000, state, self.refuses)
     }
 
     fn perform(&mut self, mut out: Vec<Output>, fate: &mut Fate) {
@@ -167,7 +167,7 @@ impl World {
                 self.router.handle(now, Input::Purged { uplink, result }, next);
             }
             Output::Save { durable: true, .. } => {
-                self.router.handle(now, Input::Saved(self.router.durable_saves), next);
+                self.router.handle(now, Input::Saved(self.router.desk.durable()), next);
             }
             Output::Notice(notice) => self.notices.push((now, notice)),
             Output::LinkUp(ifname) => self.links_up.push(ifname),
@@ -188,7 +188,7 @@ impl World {
     }
 
     fn apply(&mut self, key: Key, op: Op) {
-        super::perform(&mut self.state, key, op);
+        perform(&mut self.state, key, op);
     }
 
     /// Hands something to the router.
@@ -236,11 +236,11 @@ impl World {
     }
 
     pub(super) fn health(&self) -> Vec<Health> {
-        self.router.facts.uplinks.iter().map(|fact| fact.health).collect()
+        self.router.uplinks.iter().map(|uplink| uplink.facts.health).collect()
     }
 
     pub(super) fn active(&self) -> Vec<bool> {
-        self.router.facts.uplinks.iter().map(|fact| fact.active).collect()
+        self.router.uplinks.iter().map(|uplink| uplink.facts.active).collect()
     }
 
     /// Changes of health since then: which uplink, and to what.

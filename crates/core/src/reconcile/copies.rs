@@ -5,32 +5,30 @@
 //! If that still stands then, as after a script that deletes rules and adds them again, the copy comes back.
 //! A copy that went together with rules of ours is put back with them at once.
 
-use super::Router;
+use super::Reconciler;
+use crate::config::Config;
 use crate::io::Output;
 use crate::net::Prefix;
 use crate::notice::{Notice, Severity};
 use crate::render::behind;
-use crate::state::{Observed, ObservedRule, PROTOCOL, Rule, Scope};
+use crate::state::{Observed, ObservedRule, PROTOCOL, Rule};
 use crate::time::{Duration, Instant};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-impl Router {
+impl Reconciler {
     /// Takes note of copies that somebody deleted alone, before a new reading is taken over.
-    pub(super) fn note_deleted_copies(
+    pub(crate) fn note_deleted_copies(
         &mut self,
         now: Instant,
-        scope: Scope,
+        wanted: &[Rule],
         newer: &Observed,
         out: &mut Vec<Output>,
     ) {
-        if !scope.has(Scope::RULES) {
-            return;
-        }
         let is_gone = |rule: &&Rule| !ours(&newer.rules).any(|there| there == *rule);
         let gone: Vec<Rule> = ours(&self.observed.rules).filter(is_gone).cloned().collect();
-        if gone.iter().any(|rule| !self.facts.copies.contains(rule)) {
+        if gone.iter().any(|rule| !wanted.contains(rule)) {
             return;
         }
         for copy in gone {
@@ -50,7 +48,12 @@ impl Router {
     }
 
     /// The copies that there are to be. One that somebody deleted stays away for a while.
-    pub(super) fn copies(&mut self, now: Instant, out: &mut Vec<Output>) -> Vec<Rule> {
+    pub(crate) fn copies(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        out: &mut Vec<Output>,
+    ) -> Vec<Rule> {
         let rules = &self.observed.rules;
         self.deleted_copies.retain(|(until, copy)| {
             let original = original(copy, rules);
@@ -65,13 +68,13 @@ impl Router {
             original.is_some() && *until > now
         });
         let own: Vec<Prefix> = self.observed.addresses.keys().map(|(_, prefix)| *prefix).collect();
-        let mut copies = behind::copies(&self.config, rules, &own);
+        let mut copies = behind::copies(config, rules, &own);
         copies.retain(|copy| !self.deleted_copies.iter().any(|(_, gone)| is_alike(gone, copy)));
         copies
     }
 
     /// When the next copy that somebody deleted may come back.
-    pub(super) fn copies_deadline(&self) -> Option<Instant> {
+    pub(crate) fn copies_deadline(&self) -> Option<Instant> {
         self.deleted_copies.iter().map(|(until, _)| *until).min()
     }
 }

@@ -6,7 +6,9 @@
 //! deleted here: the next packet begins a new one, which is translated as any other. The shell walks
 //! the connection table at the start, now and then, and whenever these chains have counted something.
 
-use super::Router;
+use super::Purger;
+use crate::config::Config;
+use crate::desk::Desk;
 use crate::io::{NOBODY, Output, Purge, Which};
 use crate::notice::Notice;
 use crate::render;
@@ -17,43 +19,54 @@ use alloc::vec::Vec;
 
 /// How long a conversation that lost its way waits, at the most, until it begins anew.
 const PACE: Duration = Duration::from_secs(5);
+/// A kernel that refuses is left in peace for this time.
+const PEACE: Duration = Duration::from_secs(60);
 
-impl Router {
+/// When they are asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Strays {
+    next: Instant,
+    /// A deletion was not answered yet.
+    is_asked: bool,
+}
+
+impl Purger {
     /// Asks for the deletion of what bears nobody's mark, now and then.
-    pub(super) fn delete_strays(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if now < self.next_strays || self.strays_asked || self.withdrawing || !self.verified {
+    pub(crate) fn delete_strays(&mut self, now: Instant, config: &Config, out: &mut Vec<Output>) {
+        if now < self.strays.next || self.strays.is_asked {
             return;
         }
-        self.next_strays = now + PACE;
+        self.strays.next = now + PACE;
         let purge = Purge {
             uplink: NOBODY,
-            mark: render::nobody(&self.config),
-            mask: self.config.ranges.mark_mask,
+            mark: render::nobody(config),
+            mask: config.ranges.mark_mask,
             which: Which::All,
             keep_sources: Vec::new(),
             keep_destinations: Vec::new(),
             yields: false,
         };
-        self.strays_asked = true;
+        self.strays.is_asked = true;
         out.push(Output::Purge(purge));
     }
 
-    /// They were deleted, or the kernel refuses it, and is left in peace for a while.
-    pub(super) fn take_strays(
+    /// They were deleted, or the kernel refuses it.
+    pub(crate) fn take_strays(
         &mut self,
         now: Instant,
         result: Result<u32, OpError>,
+        desk: &mut Desk,
         out: &mut Vec<Output>,
     ) {
-        self.strays_asked = false;
+        self.strays.is_asked = false;
         match result {
             Ok(0) => {}
             Ok(connections) => {
-                self.counters.purged += u64::from(connections);
+                desk.counters.purged += u64::from(connections);
                 out.push(Output::Notice(Notice::Purged { uplink: "none".into(), connections }));
             }
             Err(error) => {
-                self.next_strays = now + PEACE;
+                self.strays.next = now + PEACE;
                 let (object, error) = ("connections of no uplink".into(), error.to_string());
                 let retry_ms = u64::try_from(PEACE.as_millis()).unwrap_or(u64::MAX);
                 out.push(Output::Notice(Notice::Refused { object, error, retry_ms }));
@@ -61,5 +74,3 @@ impl Router {
         }
     }
 }
-
-const PEACE: Duration = Duration::from_secs(60);

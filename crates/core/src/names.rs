@@ -4,17 +4,19 @@
 //! Promises: a new name is taken like a new configuration, all at once; an uplink keeps its verdict,
 //! number and connections; what was written down under the old name goes along.
 
-use super::{Router, overrides};
 use crate::config::{
     Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, Stray, StrayCause,
     UplinkConfig,
 };
+use crate::desk::Desk;
+use crate::facts::{Facts, UplinkFacts};
 use crate::io::Output;
 use crate::net::IfName;
 use crate::notice::Notice;
-use crate::state::{Observed, Scope};
+use crate::reconcile::Reconciler;
+use crate::saved::Saved;
+use crate::state::Observed;
 use crate::status::{Conflict, ConflictKind};
-use crate::time::Instant;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,39 +24,148 @@ use alloc::vec::Vec;
 /// New names by old ones.
 type Renamed = BTreeMap<IfName, IfName>;
 
-impl Router {
-    /// The file's configuration as it is meant now and here.
-    pub(super) fn meant(&self, file: &Config) -> Config {
-        self.named(overrides::effective(file, &self.saved.overrides))
-    }
+/// What is known of interfaces that the file calls by something else than their names.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    /// Interfaces that are not found, or not for certain.
+    pub(crate) unnamed: Vec<Conflict>,
+    /// The devices of those whose place nobody has looked up yet.
+    unread: Devices,
+}
 
+/// What a name is found out from.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Sight<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) observed: &'a Observed,
+    pub(crate) saved: &'a Saved,
+}
+
+impl Names {
     /// A configuration with the names that the interfaces have here.
-    pub fn named(&self, config: Config) -> Config {
-        let mut devices = self.devices();
-        for (text, device, _) in self.expected(&config) {
+    pub(crate) fn named(&self, config: Config, sight: Sight<'_>) -> Config {
+        let mut devices = self.devices(sight.saved);
+        for (text, device, _) in sight.expected(&config) {
             devices.entry(text).or_insert(device);
         }
-        let names = config.names(&self.observed.links, &devices);
+        let names = config.names(&sight.observed.links, &devices);
         config.with_names(&names)
     }
 
-    fn devices(&self) -> Devices {
+    fn devices(&self, saved: &Saved) -> Devices {
         let unread = self.unread.iter().map(|(text, device)| (text.clone(), *device));
-        unread.chain(self.saved.devices.clone()).collect()
+        unread.chain(saved.devices.clone()).collect()
     }
 
     /// Notes the devices of uplinks and networks that a new file names otherwise than before: it is
     /// the same one, if it fits, or while nobody has looked where it is.
-    pub(super) fn expect_devices(&mut self, file: &Config) {
-        for (text, device, is_read) in self.expected(file) {
-            let known = if is_read { &mut self.saved.devices } else { &mut self.unread };
+    pub(crate) fn expect(
+        &mut self,
+        file: &Config,
+        (config, observed): (&Config, &Observed),
+        saved: &mut Saved,
+    ) {
+        for (text, device, is_read) in (Sight { config, observed, saved }).expected(file) {
+            let known = if is_read { &mut saved.devices } else { &mut self.unread };
             known.insert(text, device);
         }
     }
 
+    /// Where every device was looked up, none is in doubt any more. Returns the names that the
+    /// interfaces have now, if one is new.
+    pub(crate) fn look(&mut self, sight: Sight<'_>, out: &mut Vec<Output>) -> Option<Vec<Named>> {
+        let links = &sight.observed.links;
+        if links.values().all(|link| link.identity.path.is_some()) {
+            self.unread.clear();
+        }
+        let names = sight.config.names(links, &self.devices(sight.saved));
+        let is_new = |named: &&Named| !sight.config.has(named);
+        if !names.iter().any(|named| is_new(&named)) {
+            return None;
+        }
+        for Named { selector, ifname, .. } in names.iter().filter(is_new) {
+            let is_renamed = !sight.config.calls(selector, *ifname);
+            if is_renamed && links.contains_key(ifname) {
+                let (interface, ifname) = (selector.to_string(), ifname.to_string());
+                out.push(Output::Notice(Notice::Named { interface, ifname }));
+            }
+        }
+        Some(names)
+    }
+
+    /// Writes down which devices are meant: a later process has nothing else to tell one of several by.
+    pub(crate) fn note_devices(&self, config: &Config, observed: &Observed, desk: &mut Desk) {
+        let mut devices = desk.saved.devices.clone();
+        config.note_devices(&observed.links, &mut devices);
+        devices.retain(|text, _| !self.unread.contains_key(text));
+        if devices != desk.saved.devices {
+            desk.save_soon();
+        }
+        desk.saved.devices = devices;
+    }
+
+    /// What people must know of interfaces that are not found, or not for certain, and of those that
+    /// are closed though the file does not name them. That an uplink has none is told by its health.
+    pub(crate) fn note_unnamed(&mut self, facts: &Facts, sight: Sight<'_>, out: &mut Vec<Output>) {
+        let networks = sight.config.networks.iter().filter_map(|n| sight.unnamed_network(n));
+        let uplinks = sight.config.uplinks.iter().filter_map(|u| sight.doubtful_uplink(u));
+        let strays = facts
+            .strays
+            .iter()
+            .filter_map(|stray| sight.closed_stray(*stray, facts.uplinks.get(stray.uplink)?));
+        let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
+        let old = core::mem::replace(&mut self.unnamed, unnamed);
+        let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
+        out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(told(false)));
+        out.extend(old.iter().filter(|c| !self.unnamed.contains(c)).map(told(true)));
+    }
+}
+
+/// Follows links that have other names in a new reading, before it is taken over.
+pub(crate) fn follow_renamed(
+    newer: &Observed,
+    config: &Config,
+    kernel: &mut Reconciler,
+    desk: &mut Desk,
+) {
+    let renamed = if kernel.has_read() {
+        let known = kernel.observed.links.iter().map(|(name, link)| (*name, link.index));
+        renamed(known, &newer.links)
+    } else {
+        renamed(desk.saved.links_seen.iter().map(|(n, i)| (*n, *i)), &newer.links)
+    };
+    if renamed.is_empty() {
+        return;
+    }
+    let saved = &mut desk.saved;
+    let new = |name: IfName| renamed.get(&name).copied().unwrap_or(name);
+    let moved = |path: String| moved(path, &renamed);
+    let take = |all: &mut BTreeMap<String, String>| {
+        *all = core::mem::take(all).into_iter().map(|(path, v)| (moved(path), v)).collect();
+    };
+    take(&mut saved.sysctls);
+    take(&mut kernel.observed.sysctls);
+    // On an interface that the file does not name somebody else may have set it meanwhile.
+    let names = config.names(&newer.links, &saved.devices);
+    let is_named = |name: IfName| names.iter().any(|known| known.ifname == name);
+    for (name, _) in &mut saved.addresses {
+        *name = Some(new(*name)).filter(|new| is_named(*new)).unwrap_or(*name);
+    }
+    saved.links_up.iter_mut().for_each(|name| *name = new(*name));
+    let seen = core::mem::take(&mut saved.links_seen);
+    saved.links_seen = seen.into_iter().map(|(name, i)| (new(name), i)).collect();
+    kernel.remember(saved);
+    let there = core::mem::take(&mut kernel.observed.addresses);
+    kernel.observed.addresses =
+        there.into_iter().map(|((name, prefix), owner)| ((new(name), prefix), owner)).collect();
+    kernel.forget_rendered();
+    desk.save_soon();
+}
+
+impl Sight<'_> {
     /// These devices, by what the file says, and whether somebody has looked where each is.
-    fn expected(&self, file: &Config) -> Vec<(String, Device, bool)> {
-        let old = &self.config;
+    fn expected(self, file: &Config) -> Vec<(String, Device, bool)> {
+        let old = self.config;
         let inside = file.networks.iter().filter_map(|network| {
             let before = old.networks.iter().find(|n| n.name == network.name)?;
             Some((&network.interface, before.ifname))
@@ -81,94 +192,7 @@ impl Router {
         expected
     }
 
-    /// Notes which links have other names in a new reading, before it is taken over.
-    pub(super) fn note_renamed(&mut self, scope: Scope, newer: &Observed) {
-        if !scope.has(Scope::LINKS) {
-            return;
-        }
-        let renamed = if self.has_read {
-            let known = self.observed.links.iter().map(|(name, link)| (*name, link.index));
-            renamed(known, &newer.links)
-        } else {
-            renamed(self.saved.links_seen.iter().map(|(n, i)| (*n, *i)), &newer.links)
-        };
-        if renamed.is_empty() {
-            return;
-        }
-        let new = |name: IfName| renamed.get(&name).copied().unwrap_or(name);
-        let moved = |path: String| moved(path, &renamed);
-        let take = |all: &mut BTreeMap<String, String>| {
-            *all = core::mem::take(all).into_iter().map(|(path, v)| (moved(path), v)).collect();
-        };
-        take(&mut self.saved.sysctls);
-        take(&mut self.observed.sysctls);
-        // On an interface that the file does not name somebody else may have set it meanwhile.
-        let names = self.config.names(&newer.links, &self.saved.devices);
-        let is_named = |name: IfName| names.iter().any(|known| known.ifname == name);
-        for (name, _) in &mut self.saved.addresses {
-            *name = Some(new(*name)).filter(|new| is_named(*new)).unwrap_or(*name);
-        }
-        self.saved.links_up.iter_mut().for_each(|name| *name = new(*name));
-        let seen = core::mem::take(&mut self.saved.links_seen);
-        self.saved.links_seen = seen.into_iter().map(|(name, i)| (new(name), i)).collect();
-        self.engine.memory.addresses = self.saved.addresses.iter().copied().collect();
-        let there = core::mem::take(&mut self.observed.addresses);
-        self.observed.addresses =
-            there.into_iter().map(|((name, prefix), owner)| ((new(name), prefix), owner)).collect();
-        self.rendered = None;
-        self.save_due = true;
-    }
-
-    /// Takes the names that the interfaces have now.
-    pub(super) fn take_names(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.withdrawing {
-            return;
-        }
-        if self.observed.links.values().all(|link| link.identity.path.is_some()) {
-            self.unread.clear();
-        }
-        let names = self.config.names(&self.observed.links, &self.devices());
-        let is_new = |named: &&Named| !self.config.has(named);
-        if names.iter().any(|named| is_new(&named)) {
-            for Named { selector, ifname, .. } in names.iter().filter(is_new) {
-                let is_renamed = !self.config.calls(selector, *ifname);
-                if is_renamed && self.observed.links.contains_key(ifname) {
-                    let (interface, ifname) = (selector.to_string(), ifname.to_string());
-                    out.push(Output::Notice(Notice::Named { interface, ifname }));
-                }
-            }
-            let config = self.config.clone().with_names(&names);
-            self.take_config(now, config, out);
-        }
-        self.note_devices();
-        self.note_unnamed(out);
-    }
-
-    /// Writes down which devices are meant: a later process has nothing else to tell one of several by.
-    fn note_devices(&mut self) {
-        let mut devices = self.saved.devices.clone();
-        self.config.note_devices(&self.observed.links, &mut devices);
-        devices.retain(|text, _| !self.unread.contains_key(text));
-        self.save_due |= devices != self.saved.devices;
-        self.saved.devices = devices;
-    }
-
-    /// What people must know of interfaces that are not found, or not for certain, and of those that
-    /// are closed though the file does not name them. That an uplink has none is told by its health.
-    pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
-        // After a reload those of the last look have positions of an older file.
-        self.refresh_strays();
-        let networks = self.config.networks.iter().filter_map(|n| self.unnamed_network(n));
-        let uplinks = self.config.uplinks.iter().filter_map(|u| self.doubtful_uplink(u));
-        let strays = self.facts.strays.iter().filter_map(|stray| self.closed_stray(*stray));
-        let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
-        let old = core::mem::replace(&mut self.unnamed, unnamed);
-        let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
-        out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(told(false)));
-        out.extend(old.iter().filter(|c| !self.unnamed.contains(c)).map(told(true)));
-    }
-
-    fn unnamed_network(&self, network: &Network) -> Option<Conflict> {
+    fn unnamed_network(self, network: &Network) -> Option<Conflict> {
         let links = &self.observed.links;
         let effect = if links.contains_key(&network.ifname) {
             let others = if network.is_closed() { network.others.as_slice() } else { &[] };
@@ -187,7 +211,7 @@ impl Router {
         Some(conflict(alloc::format!("network {}", network.name), effect, Vec::new()))
     }
 
-    fn doubtful_uplink(&self, uplink: &UplinkConfig) -> Option<Conflict> {
+    fn doubtful_uplink(self, uplink: &UplinkConfig) -> Option<Conflict> {
         let doubt = self.in_doubt(&uplink.interface, uplink.ifname);
         let others = if self.config.is_inside(uplink) { &[] } else { uplink.others.as_slice() };
         let effect = self.with_others(doubt, &uplink.interface, others)?;
@@ -196,12 +220,11 @@ impl Router {
     }
 
     /// An interface that the file does not name, filtered as an uplink.
-    fn closed_stray(&self, stray: Stray) -> Option<Conflict> {
+    fn closed_stray(self, stray: Stray, fact: &UplinkFacts) -> Option<Conflict> {
         if self.config.firewall.mode != FirewallMode::Basic {
             return None;
         }
         let (ifname, uplink) = (stray.ifname, self.config.uplinks.get(stray.uplink)?);
-        let fact = self.facts.uplinks.get(stray.uplink)?;
         let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
         let nearby = here.map(|(_, address)| address).find_map(|address| {
             let mut own = fact.prefixes(uplink);
@@ -226,7 +249,7 @@ impl Router {
 
     /// What more is filtered, for it may be the interface as well.
     fn with_others(
-        &self,
+        self,
         doubt: Option<String>,
         selector: &Selector,
         others: &[IfName],
@@ -242,7 +265,7 @@ impl Router {
     }
 
     /// Why an interface is not certainly the meant one.
-    fn in_doubt(&self, selector: &Selector, ifname: IfName) -> Option<String> {
+    fn in_doubt(self, selector: &Selector, ifname: IfName) -> Option<String> {
         let links = &self.observed.links;
         let is_sure = selector.is_certain(links) || !links.contains_key(&ifname);
         let why = || self.config.why_missing(selector, links);

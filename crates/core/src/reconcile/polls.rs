@@ -1,0 +1,81 @@
+//! What is read again without being told that it changed.
+
+use super::Reconciler;
+use crate::io::Output;
+use crate::state::Scope;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+
+/// Settings send no notification; they are read this often.
+const SETTINGS: Duration = Duration::from_millis(250);
+/// Everything is read again this often, whatever the notifications said.
+const EVERYTHING: Duration = Duration::from_secs(60);
+/// While the routes of a large `main` change, one reading of them begins so often.
+const MAIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// When what is read next.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Polls {
+    next_settings: Instant,
+    next_full: Instant,
+    /// Not before this time is `main` read again, if it has many routes.
+    next_main: Instant,
+    /// It changed meanwhile.
+    main_is_due: bool,
+}
+
+impl Polls {
+    pub(super) fn deadline(&self) -> impl Iterator<Item = Instant> {
+        let main = self.main_is_due.then_some(self.next_main);
+        [self.next_settings, self.next_full].into_iter().chain(main)
+    }
+
+    fn note_full(&mut self, now: Instant) {
+        self.next_full = now + EVERYTHING;
+        self.next_settings = now + SETTINGS;
+    }
+}
+
+impl Reconciler {
+    /// Asks for a reading of everything.
+    pub(crate) fn read_all(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.polls.note_full(now);
+        out.push(Output::Observe(Scope::ALL));
+    }
+
+    /// Asks for what is due.
+    pub(crate) fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.polls.main_is_due && now >= self.polls.next_main {
+            out.push(Output::Observe(self.without_early_main(now, Scope::MAIN)));
+        }
+        if now >= self.polls.next_full {
+            self.read_all(now, out);
+        } else if now >= self.polls.next_settings {
+            self.polls.next_settings = now + SETTINGS;
+            out.push(Output::Observe(Scope::SYSCTLS));
+        }
+    }
+
+    /// The kernel says that something in this scope changed.
+    pub(crate) fn take_change(&mut self, now: Instant, scope: Scope, out: &mut Vec<Output>) {
+        let scope = self.without_early_main(now, scope);
+        if !scope.is_empty() {
+            out.push(Output::Observe(scope));
+        }
+    }
+
+    /// What is to be read now. `main` waits if it has many routes and was read a moment ago: each of
+    /// its changes is heard of, and a reading of many takes some 15 ms of the loop.
+    fn without_early_main(&mut self, now: Instant, scope: Scope) -> Scope {
+        if !scope.has(Scope::MAIN) {
+            return scope;
+        }
+        self.polls.main_is_due = now < self.polls.next_main;
+        if self.polls.main_is_due {
+            return Scope(scope.0 & !Scope::MAIN.0);
+        }
+        let pause = if self.observed.main.is_large() { MAIN_PAUSE } else { Duration::ZERO };
+        self.polls.next_main = now + pause;
+        scope
+    }
+}

@@ -1,0 +1,66 @@
+//! A reading of the kernel: completed, taken over, and handed to all whom it concerns.
+
+use super::Router;
+use crate::io::Output;
+use crate::names::{Sight, follow_renamed};
+use crate::notice::Notice;
+use crate::state::{Observed, Scope};
+use crate::time::Instant;
+use alloc::vec::Vec;
+
+impl Router {
+    pub(super) fn take_observation(
+        &mut self,
+        now: Instant,
+        scope: Scope,
+        mut observed: Observed,
+        out: &mut Vec<Output>,
+    ) {
+        self.desk.counters.observations += 1;
+        if scope.has(Scope::LINKS) {
+            follow_renamed(&observed, &self.config, &mut self.kernel, &mut self.desk);
+        }
+        self.kernel.complete(scope, &mut observed, out);
+        if scope.has(Scope::RULES) {
+            self.kernel.note_deleted_copies(now, &self.system.copies, &observed, out);
+        }
+        let changed = self.kernel.merge(scope, observed);
+        if scope.has(Scope::LINKS) {
+            self.take_names(now, out);
+        }
+        let is_first = self.kernel.begin_to_know();
+        if is_first {
+            let (saved, observed) = (&self.desk.saved, &self.kernel.observed);
+            self.uplinks.adopt_newcomers(&self.config, saved, observed);
+            self.purge_forgotten();
+        }
+        if changed || is_first {
+            self.kernel.touch();
+        }
+        let ways = [Scope::LINKS, Scope::ADDRESSES, Scope::ROUTES, Scope::RULES, Scope::MAIN];
+        self.uplinks.links_due |= ways.iter().any(|kind| scope.has(*kind));
+        if scope.has(Scope::NEIGHBOURS)
+            && self.uplinks.refresh_neighbours(&self.config, &self.kernel.observed)
+        {
+            self.kernel.touch();
+        }
+        if is_first && self.kernel.is_guarded() {
+            out.push(Output::Notice(Notice::Guard { closed: true }));
+        }
+    }
+
+    /// Takes the names that the interfaces have now.
+    fn take_names(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.kernel.is_withdrawing() {
+            return;
+        }
+        let Self { names, config, kernel, desk, .. } = self;
+        let sight = Sight { config, observed: &kernel.observed, saved: &desk.saved };
+        if let Some(names) = names.look(sight, out) {
+            let config = self.config.clone().with_names(&names);
+            self.take_config(now, config, out);
+        }
+        self.names.note_devices(&self.config, &self.kernel.observed, &mut self.desk);
+        self.note_unnamed(out);
+    }
+}

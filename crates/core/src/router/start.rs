@@ -1,0 +1,71 @@
+//! The beginning of a router, and what it would do.
+
+use super::Router;
+use crate::coexist::Findings;
+use crate::config::{Config, effective};
+use crate::desk::Desk;
+use crate::facts::{PerFamily, SystemFacts};
+use crate::io::Output;
+use crate::names::Names;
+use crate::notice::Notice;
+use crate::purge::Purger;
+use crate::random::Secret;
+use crate::reconcile::Reconciler;
+use crate::saved::Saved;
+use crate::state::Plan;
+use crate::time::Instant;
+use crate::uplink::{Uplinks, prepare};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Router {
+    /// A router that knows nothing of the kernel yet. `seed` is secret; `boot_id` tells whether
+    /// the verdicts in `saved` still count.
+    pub fn new(config: Config, saved: Saved, boot_id: String, seed: [u8; 16]) -> Self {
+        let file = config;
+        let saved = prepare(saved, boot_id, &file);
+        Self {
+            config: effective(&file, &saved.overrides),
+            file,
+            secret: Secret::new(seed),
+            kernel: Reconciler::new(&saved),
+            desk: Desk::new(saved),
+            uplinks: Uplinks::default(),
+            system: SystemFacts::default(),
+            purge: Purger::default(),
+            names: Names::default(),
+            coexist: Findings::default(),
+        }
+    }
+
+    /// Begins: asks for the whole kernel state.
+    pub fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.desk.started = now;
+        self.desk.saved.generation += 1;
+        let adopted = !self.desk.saved.verdicts.is_empty();
+        self.uplinks.adopt(now, &self.config, &self.desk.saved, &self.secret);
+        let router = self.config.router.name.clone();
+        out.push(Output::Notice(Notice::Started { router, adopted }));
+        self.refresh_watch(out);
+        self.kernel.read_all(now, out);
+        self.desk.save(true, out);
+    }
+
+    /// The steps that a first pass would take; for `rail plan`. Needs one full observation.
+    pub fn preview(&mut self, now: Instant) -> Plan {
+        let mut ignored = Vec::new();
+        self.uplinks.adopt_newcomers(&self.config, &self.desk.saved, &self.kernel.observed);
+        self.refresh_links(now, &mut ignored);
+        let (uplinks, mut context) = self.uplinks(now, &mut ignored);
+        for fact in uplinks.iter_mut().map(|uplink| &mut uplink.facts) {
+            // As it will be when the first steps are done: all of them in one list.
+            if fact.ifindex.is_some() {
+                (fact.link_up, fact.carrier) = (true, true);
+                fact.has_address = PerFamily::of(|family| fact.way[family].is_some());
+            }
+        }
+        uplinks.decide(&mut context);
+        let desired = context.desired(uplinks);
+        self.kernel.engine.preview(&desired, &self.kernel.observed)
+    }
+}

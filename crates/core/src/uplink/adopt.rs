@@ -1,0 +1,195 @@
+//! What a restart or a new configuration takes over: numbers of names always, verdicts within one
+//! boot, and everything of an uplink that is still the same.
+
+use super::{History, Uplink, Uplinks, Way, kind};
+use crate::check::{Cause, Line, Verdict};
+use crate::config::{CheckConfig, Config, FirewallMode, UplinkConfig};
+use crate::desk::Desk;
+use crate::facts::{Facts, UplinkFacts};
+use crate::net::{Family, Prefix, UplinkId};
+use crate::random::Secret;
+use crate::render;
+use crate::saved::Saved;
+use crate::state::{NFT_ELEMENTS, Nexthop, Observed, RouteKey, RouteValue};
+use crate::status::{Health, Role};
+use crate::time::Instant;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// Makes the saved state fit this boot and this configuration.
+pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
+    let mut saved = saved.of_boot(boot_id);
+    saved.sysctls.retain(|path, _| render::is_known_setting(path));
+    saved.number(config);
+    let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
+    saved.take(config, &facts.uplinks);
+    saved
+}
+
+/// The verdict that a restart begins with.
+const fn adopted(health: Health) -> Verdict {
+    match health {
+        Health::Up | Health::Degraded => Verdict::Up,
+        Health::Held => Verdict::Held(Cause::Adopted),
+        Health::Down => Verdict::Down(Cause::Adopted),
+        // An outage that has not ended: it returns as in a process that goes on. The first reading of
+        // the kernel may tell otherwise.
+        Health::NoCarrier | Health::NoAddress | Health::Absent => Verdict::Down(Cause::Interrupted),
+        Health::NoWay | Health::Probing | Health::Disabled => Verdict::Probing,
+    }
+}
+
+/// True if both describe the same uplink, so that its verdict stays true.
+pub(crate) fn is_same(a: &UplinkConfig, b: &UplinkConfig) -> bool {
+    let same_interface = a.interface == b.interface || a.ifname == b.ifname;
+    same_interface && a.address == b.address && a.gateway == b.gateway
+}
+
+impl Uplink {
+    /// One that begins with `verdict`.
+    fn new(
+        now: Instant,
+        id: UplinkId,
+        check: &CheckConfig,
+        secret: &Secret,
+        verdict: Verdict,
+    ) -> Self {
+        Self {
+            prober: Line::new(now, id, check.clone(), prober_secret(secret, id, now), verdict),
+            facts: UplinkFacts::new(id),
+            way: Way::default(),
+            history: History::new(now),
+            due: true,
+        }
+    }
+
+    /// The same with another number or other checks: its probes begin anew, its verdict stays.
+    fn renewed(self, now: Instant, id: UplinkId, check: &CheckConfig, secret: &Secret) -> Self {
+        let fresh = Self::new(now, id, check, secret, self.prober.verdict());
+        Self { prober: fresh.prober, facts: UplinkFacts { id, ..self.facts }, ..self }
+    }
+}
+
+/// The secret of an uplink's probes, and the prefix of the identifiers of all.
+fn prober_secret(secret: &Secret, id: UplinkId, now: Instant) -> (Secret, u16) {
+    let word = |n| secret.hash(&[u64::from(id.0), now.as_nanos(), n]).to_le_bytes();
+    let mut seed = [0; 16];
+    let (low, high) = seed.split_at_mut(8);
+    low.copy_from_slice(&word(0));
+    high.copy_from_slice(&word(1));
+    let prefix = u16::try_from(secret.hash(&[]) & 0xffff).unwrap_or(0);
+    (Secret::new(seed), prefix)
+}
+
+impl Uplinks {
+    /// Sets up those of the configuration, from the saved verdicts.
+    pub(crate) fn adopt(&mut self, now: Instant, config: &Config, saved: &Saved, secret: &Secret) {
+        self.links_due = true;
+        for uplink in &config.uplinks {
+            let name = &uplink.name;
+            let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
+            let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
+            let mut new = Uplink::new(now, id, &config.check, secret, adopted(health));
+            new.facts.active = saved.active.contains(name);
+            // Who loses it at the start is told of.
+            if new.facts.active {
+                new.history.role = Role::Active;
+            }
+            self.list.push(new);
+        }
+        self.attach(config);
+        self.note_drained(config, &saved.overrides);
+        self.ignored = still_ignored(config, &saved.ignored);
+    }
+
+    /// Gives each uplink the attachments that its kind knows.
+    fn attach(&mut self, config: &Config) {
+        for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
+            uplink.facts.way = kind::configured(own);
+        }
+    }
+
+    /// The state is written a moment after what it tells of. Where new connections go by an uplink that
+    /// carried nothing by the state, it has come up since, and nothing is known of it.
+    pub(crate) fn adopt_newcomers(&mut self, config: &Config, saved: &Saved, observed: &Observed) {
+        for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
+            let carried = saved.active.contains(&own.name);
+            let lacked = saved.verdicts.get(&own.name).is_some_and(|health| health.lacks_device());
+            if lacked && !carried && is_routed(config, own, &uplink.facts, observed) {
+                uplink.prober.retire();
+            }
+        }
+    }
+
+    /// Goes over from an old configuration to a new one, whose numbers stand in `desk`: what is the same
+    /// goes on untouched.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        (old, config): (&Config, &Config),
+        desk: &mut Desk,
+        secret: &Secret,
+    ) {
+        let ignored = self.ignored_targets(old);
+        let cascade = self.cascade.take();
+        let mut before: Vec<Option<Uplink>> =
+            core::mem::take(&mut self.list).into_iter().map(Some).collect();
+        let has_carried = |i: usize| cascade.as_ref().is_some_and(|(before, _)| before[i]);
+        let mut carried = Vec::new();
+        for uplink in &config.uplinks {
+            let id = desk.saved.ids.get(&uplink.name).copied().unwrap_or(UplinkId(0));
+            let same = |o: &UplinkConfig| o.name == uplink.name && is_same(o, uplink);
+            let position = old.uplinks.iter().position(same);
+            carried.push(position.is_some_and(&has_carried));
+            self.list.push(match position.and_then(|i| before[i].take()) {
+                Some(kept) if kept.facts.id == id && *kept.prober.check() == config.check => kept,
+                Some(kept) => kept.renewed(now, id, &config.check, secret),
+                None => Uplink::new(now, id, &config.check, secret, Verdict::Probing),
+            });
+        }
+        self.attach(config);
+        self.cascade = cascade.filter(|_| carried.contains(&true)).map(|(_, at)| (carried, at));
+        self.list.iter_mut().for_each(|uplink| uplink.due = true);
+        self.links_due = true;
+        self.ignored = still_ignored(config, &ignored);
+        desk.saved.ignored = self.ignored_targets(config);
+        self.note_drained(config, &desk.saved.overrides);
+    }
+}
+
+/// New connections go by this uplink, by what the kernel has.
+fn is_routed(
+    config: &Config,
+    uplink: &UplinkConfig,
+    fact: &UplinkFacts,
+    observed: &Observed,
+) -> bool {
+    if config.firewall.mode != FirewallMode::External {
+        let table = observed.firewall.as_ref();
+        let buckets = table.and_then(|table| table.buckets.as_ref()).into_iter().flatten();
+        let mark = render::mark(config, fact.id);
+        return buckets.into_iter().any(|(bucket, of)| *bucket < NFT_ELEMENTS && *of == mark);
+    }
+    let table = config.ranges.tables.0;
+    let prefix = Prefix::default_route(Family::V4);
+    let shared = observed.routes.get(&RouteKey { table, prefix, metric: 0 });
+    let Some(way) = &fact.way[Family::V4] else { return false };
+    let via = way.gateway.address();
+    let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == via;
+    match shared.and_then(|route| route.value.as_ref()) {
+        Some(RouteValue::Unicast { nexthops, .. }) => nexthops.iter().any(is_it),
+        _ => false,
+    }
+}
+
+/// Those of the targets that were left out of the count before; all of them cannot be.
+fn still_ignored(config: &Config, ignored: &[IpAddr]) -> Vec<bool> {
+    let targets = &config.check.targets;
+    let mut still: Vec<bool> =
+        targets.iter().map(|target| ignored.contains(&IpAddr::V4(*target))).collect();
+    if still.iter().all(|ignored| *ignored) {
+        still.fill(false);
+    }
+    still
+}

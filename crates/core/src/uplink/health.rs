@@ -1,0 +1,184 @@
+//! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
+
+use super::{Context, Uplinks};
+use crate::check::Verdict;
+use crate::config::{Config, StrayCause};
+use crate::io::Output;
+use crate::net::{Family, IfName};
+use crate::notice::Notice;
+use crate::purge::{Lost, Pending, movable};
+use crate::state::{Observed, Scope};
+use crate::status::Health;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+impl Uplinks {
+    /// Health, from link facts and verdict.
+    fn health(&self, index: usize, config: &Config) -> Health {
+        let uplink = &self.list[index];
+        let fact = &uplink.facts;
+        if !config.uplinks[index].enabled {
+            Health::Disabled
+        } else if fact.ifindex.is_none() {
+            Health::Absent
+        } else if !fact.link_up || !fact.carrier {
+            Health::NoCarrier
+        } else if !fact.has_address[Family::V4] {
+            Health::NoAddress
+        } else if uplink.way.refused.is_some() {
+            Health::NoWay
+        } else {
+            match uplink.prober.verdict() {
+                Verdict::Probing => Health::Probing,
+                Verdict::Up => Health::Up,
+                Verdict::Degraded(_) => Health::Degraded,
+                Verdict::Down(_) => Health::Down,
+                Verdict::Held(_) => Health::Held,
+            }
+        }
+    }
+
+    /// The cause of this health, in words.
+    fn cause(&self, index: usize, health: Health, cx: &Context<'_>) -> String {
+        let (uplink, own) = (&cx.config.uplinks[index], &self.list[index]);
+        let ifname = uplink.ifname;
+        let verdict = || match own.prober.verdict() {
+            Verdict::Probing | Verdict::Up => String::new(),
+            Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
+                cause.to_string()
+            }
+        };
+        match health {
+            Health::Disabled => {
+                let said = cx.desk.saved.overrides.get(&uplink.name);
+                let by_command = said.filter(|_| cx.file.uplinks[index].enabled);
+                let cause = by_command.map(crate::config::Override::sentence);
+                cause.unwrap_or_else(|| "disabled in the configuration".into())
+            }
+            Health::Absent => absent(index, cx),
+            Health::NoCarrier => no_carrier(ifname, &cx.kernel.observed),
+            Health::NoAddress => match own.facts.address(Family::V4) {
+                Some(address) => format!("{address} is not on {ifname}"),
+                None => format!("{ifname} has got no address"),
+            },
+            Health::NoWay => own.way.refused.clone().unwrap_or_default(),
+            Health::Probing => "no check finished yet".into(),
+            Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
+        }
+    }
+
+    /// Takes note of the health of an uplink; if it is another one, of all that follows.
+    pub(super) fn set_health(&mut self, index: usize, cx: &mut Context<'_>) {
+        let to = self.health(index, cx.config);
+        let uplink = &mut self.list[index];
+        let from = uplink.facts.health;
+        // The first health of a process is news, whatever it is: what happened while no daemon ran
+        // was told to nobody, and its connections are still there.
+        let is_first = !core::mem::replace(&mut uplink.history.is_reported, true);
+        if from == to && !is_first {
+            self.set_cause(index, cx);
+            return;
+        }
+        let cause = self.cause(index, to, cx);
+        let uplink = &mut self.list[index];
+        uplink.facts.health = to;
+        // A box inside the LAN keeps its connections as long as it can be used.
+        if from.is_usable() != to.is_usable() || from.is_alive() != to.is_alive() {
+            cx.kernel.touch();
+        }
+        uplink.history.since = cx.now;
+        uplink.history.cause.clone_from(&cause);
+        uplink.history.transitions += 1;
+        let name = cx.config.uplinks[index].name.clone();
+        let text = if cause.is_empty() { to.to_string() } else { format!("{to}: {cause}") };
+        uplink.note(cx.now, format!("became {text}"));
+        cx.desk.saved.verdicts.insert(name.clone(), to);
+        cx.desk.save_soon();
+        cx.out.push(Output::Notice(Notice::Health { uplink: name, from, to, cause }));
+        if to == Health::Down {
+            cx.out.push(Output::Observe(Scope::NEIGHBOURS));
+        }
+        self.purge(index, from, to, cx);
+    }
+
+    /// The connections of an uplink that died can move; of one that lives again they stay.
+    fn purge(&self, index: usize, from: Health, to: Health, cx: &mut Context<'_>) {
+        let uplink = &self.list[index];
+        let id = uplink.facts.id;
+        // One that is held back may carry, and what it has left works again.
+        if to.is_alive() {
+            cx.purge.cancel(id, cx.out);
+        } else if from.is_usable() || !cx.purge.is_pending(id) {
+            let lost = (to == Health::NoAddress).then(|| Lost::at(cx.now));
+            let silent = uplink.prober.silent_since();
+            let purge = movable(cx.config, self.facts_of_each(), &cx.kernel.observed, id);
+            cx.purge.put(id, Pending::of_dead(purge, silent, lost));
+        }
+    }
+
+    /// The uplink is as useless as before, but for another reason.
+    fn set_cause(&mut self, index: usize, cx: &mut Context<'_>) {
+        let health = self.list[index].facts.health;
+        let by_link = matches!(
+            health,
+            Health::Absent
+                | Health::NoCarrier
+                | Health::NoAddress
+                | Health::NoWay
+                | Health::Disabled
+        );
+        if !by_link && health != Health::Degraded {
+            return;
+        }
+        let cause = self.cause(index, health, cx);
+        let uplink = &mut self.list[index];
+        if uplink.history.cause == cause {
+            return;
+        }
+        uplink.history.cause.clone_from(&cause);
+        // First lossy, then slow: no news, but what it says of itself is to be true.
+        if !by_link {
+            return;
+        }
+        uplink.note(cx.now, format!("is {health}: {cause}"));
+        let uplink = cx.config.uplinks[index].name.clone();
+        cx.out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
+    }
+}
+
+/// Why an interface is not found, and which other one may be it.
+fn absent(index: usize, cx: &Context<'_>) -> String {
+    let stray = cx.system.strays.iter().find(|stray| stray.uplink == index);
+    let renumbered = stray.map_or_else(String::new, |stray| {
+        let why = match stray.cause {
+            StrayCause::Device => "was its interface",
+            StrayCause::Address | StrayCause::Network => "is in its network",
+        };
+        let stray = stray.ifname;
+        format!("; {stray}, which the file does not name, {why}: renumbered?")
+    });
+    let interface = &cx.config.uplinks[index].interface;
+    let why = cx.config.why_missing(interface, &cx.kernel.observed.links);
+    format!("{why}{renumbered}")
+}
+
+/// Why a link cannot send: who took it down, or how far up the cable goes.
+fn no_carrier(ifname: IfName, observed: &Observed) -> String {
+    let links = &observed.links;
+    let Some(link) = links.get(&ifname) else {
+        return format!("there is no interface {ifname}");
+    };
+    if !link.up {
+        return format!("{ifname} is administratively down");
+    }
+    let lower = links.iter().find(|(_, below)| Some(below.index) == link.lower);
+    match lower {
+        Some((below, state)) if !state.up => {
+            format!("{ifname} has no carrier: {below} below it is administratively down")
+        }
+        Some((below, state)) if !state.carrier => {
+            format!("{ifname} has no carrier: {below} below it has none")
+        }
+        _ => format!("{ifname} has no carrier"),
+    }
+}

@@ -1,0 +1,142 @@
+//! From kernel state to the facts of an uplink: interface, carrier, address, neighbour; and the checks
+//! and sockets that depend on them.
+
+use super::{Context, Uplink, Uplinks};
+use crate::config::{Config, UplinkConfig};
+use crate::facts::PerFamily;
+use crate::io::{Output, ProbeSocket};
+use crate::net::{Family, Prefix};
+use crate::render;
+use crate::state::{Neighbour, Observed};
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+impl Uplinks {
+    /// Derives the facts of all; starts and stops the checks that depend on them.
+    pub(crate) fn refresh(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.list.len() {
+            self.refresh_link(index, cx);
+        }
+        let (facts, desired) = (self.facts(cx.system), cx.desired(self));
+        for index in 0..self.list.len() {
+            self.refresh_way(index, (&facts, &desired), cx);
+        }
+    }
+
+    /// Opens the sockets of those that can send, and closes all others.
+    pub(crate) fn refresh_sockets(&mut self, config: &Config, out: &mut Vec<Output>) {
+        let sockets: Vec<_> = (0..self.list.len()).filter_map(|i| self.socket(i, config)).collect();
+        if sockets != self.sockets {
+            self.sockets.clone_from(&sockets);
+            out.push(Output::Sockets(sockets));
+        }
+    }
+
+    fn refresh_link(&mut self, index: usize, cx: &mut Context<'_>) {
+        let own = &cx.config.uplinks[index];
+        let (ifname, enabled) = (own.ifname, own.enabled);
+        let observed = &cx.kernel.observed;
+        let further = self.further_addresses(index, cx.config, observed);
+        let uplink = &mut self.list[index];
+        let link = observed.links.get(&ifname);
+        let fact = &mut uplink.facts;
+        let before = fact.clone();
+        fact.mtu = link.map_or(fact.mtu, |l| l.mtu);
+        fact.ifindex = link.map(|l| l.index);
+        fact.link_up = link.is_some_and(|l| l.up);
+        fact.carrier = link.is_some_and(|l| l.up && l.carrier);
+        let is_there = |own| observed.addresses.contains_key(&(ifname, own));
+        fact.has_address = PerFamily::of(|family| fact.address(family).is_some_and(is_there));
+        fact.further = further;
+        let ready = enabled && fact.carrier && fact.has_address[Family::V4];
+        let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
+        if before.ifindex != ifindex {
+            cx.kernel.forget_settings(ifname, cx.out);
+        }
+        if changed {
+            cx.kernel.interface_changed(cx.now, ifname);
+            uplink.due = true;
+        }
+        if ready && before.ifindex.is_some() && before.ifindex != ifindex {
+            // Another device under the same name: what was sent through the old one is void. The
+            // first one that is seen interrupts nothing; an adopted verdict stands.
+            uplink.prober.stop();
+        }
+        if !enabled {
+            uplink.prober.retire();
+        } else if !ready {
+            uplink.prober.stop();
+        }
+        if let Some(ifindex) = ifindex
+            && (link_up || enabled)
+        {
+            cx.desk.see_link(ifname, (ifindex, link_up), cx.out);
+        }
+    }
+
+    fn socket(&self, index: usize, config: &Config) -> Option<ProbeSocket> {
+        let (own, uplink) = (&config.uplinks[index], &self.list[index]);
+        let ready = own.enabled && uplink.facts.is_routable(Family::V4);
+        Some(ProbeSocket {
+            uplink: uplink.facts.id,
+            ifname: own.ifname,
+            ifindex: uplink.facts.ifindex.filter(|_| ready)?,
+            source: uplink.facts.address(Family::V4)?.address,
+            mark: render::mark(config, uplink.facts.id),
+            ident: uplink.prober.ident(),
+        })
+    }
+
+    /// Addresses on the interface of an uplink that are its own besides the first: a program that is
+    /// bound to one keeps it. Of those that others have set, only its subnet's can be meant for it.
+    fn further_addresses(&self, index: usize, config: &Config, observed: &Observed) -> Vec<Prefix> {
+        let uplink = &config.uplinks[index];
+        let pairs = || config.uplinks.iter().zip(&self.list);
+        let is_named = |address: IpAddr| {
+            pairs().any(|(u, other)| other.facts.prefixes(u).any(|own| own.address == address))
+        };
+        // Of uplinks in one subnet on one interface, the first.
+        let home = |address: IpAddr| {
+            let is_home = |(u, other): (&UplinkConfig, &Uplink)| {
+                let own = other.facts.address(Family::of(&address));
+                u.ifname == uplink.ifname && u.enabled && own.is_some_and(|p| p.contains(address))
+            };
+            pairs().position(is_home)
+        };
+        let is_own = |prefix: &&Prefix| {
+            let found = !is_named(prefix.address) && !config.is_inside(uplink);
+            uplink.addresses.contains(prefix) || (found && home(prefix.address) == Some(index))
+        };
+        let here = observed.addresses.keys().filter(|(ifname, _)| *ifname == uplink.ifname);
+        here.map(|(_, prefix)| prefix).filter(is_own).copied().collect()
+    }
+
+    /// Takes what the kernel knows of the gateways. True if a fact changed.
+    pub(crate) fn refresh_neighbours(&mut self, config: &Config, observed: &Observed) -> bool {
+        let mut changed = false;
+        for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
+            let gateway = uplink.facts.gateway(Family::V4);
+            let known = gateway.and_then(|at| observed.neighbours.get(&(own.ifname, at)));
+            uplink.prober.set_neighbour_failed(known == Some(&Neighbour::Failed));
+            uplink.due = true;
+            // The last one stays while the gateway is silent: a failover changes no rule.
+            let seen = match known {
+                Some(Neighbour::Known(mac)) => *mac,
+                _ => None,
+            };
+            let fact = &mut uplink.facts;
+            let shared = render::shares_interface(config, own);
+            let mac = seen.or(fact.gateway_mac).filter(|_| shared);
+            changed |= mac != fact.gateway_mac;
+            fact.gateway_mac = mac;
+            let word = match known {
+                Some(Neighbour::Failed) => "failed",
+                Some(Neighbour::Asking) => "asking",
+                Some(Neighbour::Known(_)) => "known",
+                None => "unknown",
+            };
+            uplink.history.neighbour = word.into();
+        }
+        changed
+    }
+}
