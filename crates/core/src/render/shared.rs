@@ -178,10 +178,8 @@ pub(super) fn said(view: &View<'_>) -> Option<Chain> {
             "ct mark and {mask:#010x} == {mark:#010x} ip saddr != {own} ip saddr set {source}"
         ))
     });
+    view.outside().next()?;
     let mut rules: Vec<String> = rules.collect();
-    if view.outside().next().is_none() {
-        return None;
-    }
     rules.insert(0, "rt ipsec exists accept".into());
     Some(plain(SAID.into(), rules))
 }

@@ -10,7 +10,7 @@ use rail_core::config::Config;
 use rail_core::facts::{Facts, PerFamily, UplinkFacts};
 use rail_core::net::UplinkId;
 use rail_core::render::{explain, mark, render};
-use rail_core::state::{Firewall, Key, MainDefault, Resource, RouteValue, State};
+use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
 use rail_core::status::Health;
 use std::collections::BTreeMap;
 use std::fmt::Write;
