@@ -485,6 +485,7 @@ fn nobody_carries() {
     assert!(default_key(Family::V4, 20000, 0).to_string().contains("default table 20000"));
 }
 
+mod attached;
 mod behind;
 mod elements;
 mod exempt;
