@@ -18,7 +18,7 @@ pub struct View {
     /// Inside interfaces whose hosts may reach the internet.
     pub inside: Vec<IfName>,
     /// Interfaces of enabled uplinks.
-    pub uplinks: Vec<IfName>,
+    pub outside: Vec<IfName>,
     /// Our bits of the marks.
     pub mark_mask: u32,
     /// First and last of our tables.
@@ -32,7 +32,7 @@ pub struct View {
     /// What comes in by an uplink from a source that `main` leads inside is dropped.
     pub drops_forged: bool,
     /// Enabled uplinks, with what the surroundings may spoil.
-    pub lines: Vec<UplinkView>,
+    pub uplinks: Vec<UplinkView>,
     /// All inside networks.
     pub networks: Vec<NetworkView>,
     /// Targets of the checks.
@@ -43,23 +43,23 @@ impl View {
     /// The view of a configuration and what its uplinks have.
     pub fn of(config: &Config, facts: &Facts) -> Self {
         let view = render::View::new(config, facts);
-        let mut uplinks: Vec<IfName> = view.enabled().map(|uplink| uplink.ifname).collect();
-        uplinks.sort();
-        uplinks.dedup();
+        let mut outside: Vec<IfName> = view.enabled().map(|uplink| uplink.ifname).collect();
+        outside.sort();
+        outside.dedup();
         let outward = config.networks.iter().filter(|network| match network.reach {
             Reach::All => true,
             Reach::Only { internet, .. } => internet,
         });
         Self {
             inside: outward.map(|network| network.ifname).collect(),
-            uplinks,
+            outside,
             mark_mask: config.ranges.mark_mask,
             tables: config.ranges.tables,
             priorities: render::rule_span(config),
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
             drops_forged: config.firewall.mode != crate::config::FirewallMode::Off,
-            lines: view.enabled().filter_map(line).collect(),
+            uplinks: view.enabled().map(uplink).collect(),
             networks: config
                 .networks
                 .iter()
@@ -70,14 +70,13 @@ impl View {
     }
 }
 
-/// `None` while it has no address: nothing can be in its way.
-fn line(uplink: &render::UplinkView<'_>) -> Option<UplinkView> {
-    Some(UplinkView {
+fn uplink(uplink: &render::UplinkView<'_>) -> UplinkView {
+    UplinkView {
         name: uplink.name.into(),
         ifname: uplink.ifname,
-        address: uplink.way[Family::V4]?.address,
+        address: uplink.way[Family::V4].map(|way| way.address),
         gateway: uplink.gateway(Family::V4),
-    })
+    }
 }
 
 /// Everything that was read.
