@@ -27,6 +27,8 @@ pub mod time;
 mod uplink;
 
 pub use config::{Action, Override, Overrides};
-pub use io::{Input, NOBODY, Output, ProbeSocket, Purge, Which};
+pub use io::{Answer, Ask, AskError, AskId, Asker};
+pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use io::{Input, NOBODY, Output, Purge, Which};
 pub use router::Router;
 pub use saved::Saved;

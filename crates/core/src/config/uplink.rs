@@ -1,6 +1,6 @@
 //! `[[uplink]]`.
 
-use super::Selector;
+use super::{CheckConfig, Selector};
 use crate::net::{IfName, Prefix};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -39,6 +39,8 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// `check`: `[check]`, with what the uplink has of its own.
+    pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
 }

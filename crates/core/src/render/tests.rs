@@ -5,9 +5,8 @@
 
 use super::*;
 use crate::config::{
-    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector, Tier,
-    UplinkConfig,
+    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
+    Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector, Tier, UplinkConfig,
 };
 use crate::facts::PerFamily;
 use crate::net::Mac;
@@ -18,6 +17,12 @@ use crate::time::Duration;
 use alloc::string::{String, ToString};
 use core::fmt::Write;
 use core::net::Ipv4Addr;
+
+/// Checks of two targets that both must answer.
+fn check() -> CheckConfig {
+    let targets = vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+    CheckConfig { interval: Duration::from_millis(200), fail_after: 4, ..CheckConfig::of(targets) }
+}
 
 /// A configuration with uplinks isp1.. on wan1.., of the given weights and tiers.
 pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
@@ -39,6 +44,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            check: check(),
             enabled: true,
         }
     };
@@ -49,18 +55,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         firewall: FirewallConfig::default(),
         balance: BalanceBy::Connection,
         ranges: Ranges::default(),
-        check: CheckConfig {
-            targets: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)],
-            required: 2,
-            interval: Duration::from_millis(200),
-            timeout: Duration::from_millis(500),
-            fail_after: 4,
-            recover_after: 10,
-            stable_for: Duration::ZERO,
-            loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-            latency: None,
-            jitter: None,
-        },
+        check: check(),
         uplinks: uplinks.iter().enumerate().map(uplink).collect(),
         translations: Vec::new(),
         forwards: Vec::new(),

@@ -455,6 +455,7 @@ mod ignored;
 mod names;
 mod originals;
 mod overrides;
+mod ports;
 mod unproven;
 mod ways;
 mod world;

@@ -1,10 +1,9 @@
 //! From kernel state to the facts of an uplink: interface, carrier, address, neighbour; and the checks
-//! and sockets that depend on them.
+//! that depend on them.
 
 use super::{Context, Uplink, Uplinks};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::PerFamily;
-use crate::io::{Output, ProbeSocket};
 use crate::net::{Family, Prefix};
 use crate::render;
 use crate::state::{Neighbour, Observed};
@@ -20,15 +19,6 @@ impl Uplinks {
         let (facts, desired) = (self.facts(cx.system), cx.desired(self));
         for index in 0..self.list.len() {
             self.refresh_way(index, (&facts, &desired), cx);
-        }
-    }
-
-    /// Opens the sockets of those that can send, and closes all others.
-    pub(crate) fn refresh_sockets(&mut self, config: &Config, out: &mut Vec<Output>) {
-        let sockets: Vec<_> = (0..self.list.len()).filter_map(|i| self.socket(i, config)).collect();
-        if sockets != self.sockets {
-            self.sockets.clone_from(&sockets);
-            out.push(Output::Sockets(sockets));
         }
     }
 
@@ -72,19 +62,6 @@ impl Uplinks {
         {
             cx.desk.see_link(ifname, (ifindex, link_up), cx.out);
         }
-    }
-
-    fn socket(&self, index: usize, config: &Config) -> Option<ProbeSocket> {
-        let (own, uplink) = (&config.uplinks[index], &self.list[index]);
-        let ready = own.enabled && uplink.facts.is_routable(Family::V4);
-        Some(ProbeSocket {
-            uplink: uplink.facts.id,
-            ifname: own.ifname,
-            ifindex: uplink.facts.ifindex.filter(|_| ready)?,
-            source: uplink.facts.address(Family::V4)?.address,
-            mark: render::mark(config, uplink.facts.id),
-            ident: uplink.prober.ident(),
-        })
     }
 
     /// Addresses on the interface of an uplink that are its own besides the first: a program that is

@@ -11,6 +11,7 @@ mod health;
 mod history;
 pub(crate) mod kind;
 mod link;
+mod port;
 mod role;
 mod status;
 mod way;
@@ -24,7 +25,7 @@ use crate::check::Line;
 use crate::config::{Action, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
-use crate::io::{Output, ProbeSocket};
+use crate::io::{Output, Port};
 use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;
@@ -63,7 +64,7 @@ pub(crate) struct Uplinks {
     lost_all: bool,
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
-    sockets: Vec<ProbeSocket>,
+    ports: Vec<Port>,
 }
 
 /// What the uplinks work with besides themselves.
@@ -135,11 +136,10 @@ impl Uplinks {
         }
     }
 
-    /// No check goes on, and no socket is open.
+    /// No check goes on, and no port is open.
     pub(crate) fn withdraw(&mut self, out: &mut Vec<Output>) {
         self.list.iter_mut().for_each(|uplink| uplink.prober.stop());
-        self.sockets.clear();
-        out.push(Output::Sockets(Vec::new()));
+        self.declare(Vec::new(), out);
     }
 
     /// Some of them are to be looked at.
