@@ -54,7 +54,8 @@ impl Uplinks {
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) {
         for (uplink, config) in self.list.iter_mut().zip(&cx.config.uplinks) {
             if uplink.prober.resolves(cx.now) {
-                cx.out.push(Output::Resolve(config.ifname, config.gateway));
+                let gateway = uplink.facts.gateway(Family::V4);
+                cx.out.extend(gateway.map(|gateway| Output::Resolve(config.ifname, gateway)));
             }
             let packets = uplink.prober.send(cx.now);
             if !packets.is_empty() {

@@ -1,4 +1,4 @@
-//! The uplinks: what is known of each, whether it is healthy, and which of them carry new
+//! The uplinks: what attaches each, what is known of it, whether it is healthy, and which of them carry new
 //! connections.
 //!
 //! [`Uplink`] holds everything of one, so that its checks, its facts and its history cannot
@@ -9,6 +9,7 @@ mod check;
 pub(crate) mod choose;
 mod health;
 mod history;
+pub(crate) mod kind;
 mod link;
 mod port;
 mod role;
@@ -108,7 +109,12 @@ impl Uplinks {
 
     /// What we believe, of them and of the system.
     pub(crate) fn facts(&self, system: &SystemFacts) -> Facts {
-        system.with(self.list.iter().map(|uplink| uplink.facts.clone()))
+        system.with(self.facts_of_each().cloned())
+    }
+
+    /// What we believe of each.
+    pub(crate) fn facts_of_each(&self) -> impl Iterator<Item = &UplinkFacts> + Clone {
+        self.list.iter().map(|uplink| &uplink.facts)
     }
 
     /// What the removal of connections must know of them.

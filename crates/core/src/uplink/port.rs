@@ -50,20 +50,21 @@ impl Uplinks {
     }
 
     fn port(&self, index: usize, config: &Config) -> Option<Port> {
-        let (binding, uplink) = (self.binding(index, config)?, &self.list[index]);
-        let id = PortId::Probe(uplink.facts.id, Family::V4);
+        let family = Family::V4;
+        let (binding, uplink) = (self.binding(index, family, config)?, &self.list[index]);
+        let id = PortId::Probe(uplink.facts.id, family);
         let kind = PortKind::IcmpEcho { ident: uplink.prober.ident() };
         Some(Port { id, kind, binding })
     }
 
-    /// What the checks of an uplink are bound to; `None` while it cannot send.
-    fn binding(&self, index: usize, config: &Config) -> Option<Binding> {
+    /// What the checks of an uplink are bound to in a family; `None` while it cannot send there.
+    fn binding(&self, index: usize, family: Family, config: &Config) -> Option<Binding> {
         let (own, facts) = (&config.uplinks[index], &self.list[index].facts);
-        let ready = own.enabled && facts.is_routable();
+        let ready = own.enabled && facts.is_routable(family);
         Some(Binding {
             ifname: own.ifname,
             ifindex: facts.ifindex.filter(|_| ready)?,
-            source: Some(own.address.address),
+            source: Some(facts.address(family)?.address),
             mark: render::mark(config, facts.id),
         })
     }

@@ -59,7 +59,7 @@ pub(super) fn kernel(config: &Config) -> Observed {
 
 /// The first default of an uplink's table.
 pub(super) fn default_of(table: u32) -> RouteKey {
-    let prefix = crate::net::Prefix::default_route(crate::net::Family::V4);
+    let prefix = crate::net::Prefix::default_route(Family::V4);
     RouteKey { table, prefix, metric: 0 }
 }
 
