@@ -14,6 +14,7 @@ mod input;
 pub mod net;
 pub mod notice;
 mod output;
+pub mod probe;
 pub mod random;
 pub mod render;
 pub mod revision;
