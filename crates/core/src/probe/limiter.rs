@@ -51,6 +51,17 @@ pub(super) enum Finding {
     Limited,
 }
 
+/// How near to its fall by loss a line is.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Accused {
+    /// Not near.
+    No,
+    /// There is evidence, and not enough.
+    Soon,
+    /// There is enough.
+    Condemned,
+}
+
 /// What the open question wants asked.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Demand {
@@ -84,7 +95,8 @@ impl Limiter {
         match *self.question.as_ref()? {
             Question::Slow { spacing, begins, .. } => Some(Demand::Slow(spacing, begins)),
             Question::Test { begins, sent, .. } if sent < TEST_PROBES => Some(Demand::Test(begins)),
-            Question::Test { .. } => None,
+            // Until the last answers are in.
+            Question::Test { begins, .. } => Some(Demand::Slow(AFTER_TEST, begins)),
         }
     }
 
@@ -127,15 +139,16 @@ impl Limiter {
         true
     }
 
-    /// Goes on with the open question, or opens one. `condemned`: the line is about to fall.
+    /// Goes on with the open question, or opens one. `accused`: the line may fall soon, or is about to.
     pub(super) fn step(
         &mut self,
         now: Instant,
         flight: &Flight,
         interval: Duration,
-        condemned: bool,
+        accused: Accused,
         timeout: impl Fn(usize) -> Duration,
     ) -> Option<Finding> {
+        let condemned = accused == Accused::Condemned;
         if self.question.is_some() {
             return self.go_on(now, flight, timeout);
         }
@@ -150,7 +163,7 @@ impl Limiter {
             return condemned.then_some(Finding::Real);
         }
         let is_due = self.scheduled.is_some_and(|(at, _)| at <= now);
-        if !condemned && !is_due {
+        if accused == Accused::No && !is_due {
             return None;
         }
         let seen = Pattern::of(now, flight);
@@ -170,6 +183,10 @@ impl Limiter {
                 None if seen.quick < LEAST_QUICK => return None,
                 Some(false) | None => {}
             }
+        }
+        // Loss that is no limiter's for sure is asked about when it condemns, and not before.
+        if accused == Accused::Soon && !is_due && seen.loss() < LIMITERS_LOSS {
+            return None;
         }
         let pause = Duration::from_millis(1500 * seen.span_ms() / (1000 * seen.answered).max(1));
         let spacing = interval.max(pause.min(SLOWEST_QUESTION));
@@ -217,13 +234,12 @@ impl Limiter {
             }
             Question::Test { first, sent, is_second, is_review, .. } => {
                 let (first, is_second, is_review) = (*first, *is_second, *is_review);
-                let is_done = *sent >= TEST_PROBES && flight.since(first).all(is_over);
-                if !is_done {
+                let tested = || flight.since(first).filter(|probe| probe.is_test);
+                if *sent < TEST_PROBES || !tested().all(is_over) {
                     return None;
                 }
                 self.question = None;
-                let tested = flight.since(first).filter(|probe| probe.is_test);
-                let answered = tested.map(|probe| probe.fate == Fate::Answered).collect();
+                let answered = tested().map(|probe| probe.fate == Fate::Answered).collect();
                 self.conclude(now, flight, &answered, (is_second, is_review))
             }
         }
@@ -397,6 +413,8 @@ const LEAST_QUICK: usize = 40;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);
+/// So much loss looks like a limiter rather than like a line.
+const LIMITERS_LOSS: Share = Share::permille(920);
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);
 /// Behind a limiter a slow probe is answered.
 const SLOW_ANSWERED: Share = Share::permille(950);
@@ -404,6 +422,7 @@ const LOSS_IS_REAL: Nats = Nats::whole(-5);
 const ANSWERS_SLOWLY: Nats = Nats::whole(8);
 /// How many probes the test has; three quarters of a second.
 const TEST_PROBES: u32 = 48;
+const AFTER_TEST: Duration = Duration::from_millis(250);
 const SECOND_TEST: Duration = Duration::from_secs(1);
 /// A loss that was found real is not asked about again for this time.
 const TRUSTED: Duration = Duration::from_secs(60);

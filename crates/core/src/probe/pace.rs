@@ -29,6 +29,8 @@ pub(super) struct View {
     pub(super) is_usable: bool,
     /// It is degraded by loss.
     pub(super) is_lossy: bool,
+    /// It has been so for some time.
+    pub(super) is_steady: bool,
     /// A test is about to tell: look quickly.
     pub(super) is_leaning: bool,
     /// Nothing has answered for long.
@@ -127,7 +129,8 @@ impl Pace {
             _ if !view.is_usable => (settings.interval / targets).max(QUICK),
             Mode::Burst => QUICK.max(view.slowest / 16),
             Mode::Alert(_) if view.is_leaning => QUICK,
-            _ if view.is_lossy => STEADY,
+            _ if view.is_steady => STEADY,
+            _ if view.is_lossy => ALERT,
             Mode::Alert(_) => ALERT,
             Mode::Rest if self.in_use => settings.interval,
             Mode::Rest => settings.standby(),

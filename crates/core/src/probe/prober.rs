@@ -7,7 +7,7 @@
 use super::evidence::{Evidence, Outcome, Test};
 use super::flight::Flight;
 use super::kind::Icmp;
-use super::limiter::{Finding, Limiter};
+use super::limiter::{Accused, Finding, Limiter};
 use super::loss::Past;
 use super::pace::{Mode, Pace, View};
 use super::rounds::Rounds;
@@ -304,10 +304,16 @@ impl Prober {
         let missing = (self.settings.required + 2).saturating_sub(heard);
         let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
         let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
-        let condemned = is_standing && self.evidence.against(Test::Down) >= limit;
+        let against = self.evidence.against(Test::Down);
+        let accused = match is_standing {
+            true if against >= limit => Accused::Condemned,
+            true if against >= ASK_EARLY => Accused::Soon,
+            _ => Accused::No,
+        };
+        let condemned = accused == Accused::Condemned;
         let timeouts = self.timeouts(now);
         let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
-        match self.limiter.step(now, &self.flight, self.settings.interval, condemned, of) {
+        match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
             Some(Finding::Real) if condemned => self.compared(now, context),
             Some(Finding::Limited) => {
                 self.acquit(now);
@@ -436,6 +442,7 @@ impl Prober {
         View {
             is_usable: self.verdict.is_usable() && self.verdict != Verdict::Probing,
             is_lossy: self.past.degraded_since().is_some(),
+            is_steady: self.past.degraded_since().is_some_and(|at| now.since(at) >= STEADY_AFTER),
             is_leaning: leans,
             is_hopeless: self.silence.length(now) >= HOPELESS,
             slowest: self.slowest(now),
@@ -475,11 +482,15 @@ const LONGEST_COMPARISON: Duration = Duration::from_secs(3);
 /// Whether it is a limiter is asked, besides, so long after it began to be degraded, or fell.
 const ASK_DEGRADED: Duration = Duration::from_secs(10);
 const ASK_DOWN: Duration = Duration::from_secs(2);
+/// Evidence of death from which on it is asked.
+const ASK_EARLY: super::nats::Nats = super::nats::Nats::hundredths(250);
 const POOL_ENDS_DOUBT: super::nats::Nats = super::nats::Nats::whole(1);
 /// Evidence from which on a few more probes tell.
 const POOL_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
 const DOWN_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
-/// A line that was silent for so long is asked less.
+/// A line that stays degraded for so long is asked less.
+const STEADY_AFTER: Duration = Duration::from_secs(20);
+/// A line that was silent for so long, too.
 const HOPELESS: Duration = Duration::from_secs(30);
 
 mod answer;

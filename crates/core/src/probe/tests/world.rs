@@ -189,3 +189,42 @@ pub(super) fn silent() -> Fate {
 pub(super) fn lossy(permille: u64) -> Fate {
     Box::new(move |_, _, random| (random % 1000 >= permille).then_some(MS * 20))
 }
+
+/// A token bucket: so many tokens a second, and so many at most.
+#[derive(Clone)]
+pub(super) struct Bucket {
+    pause: Duration,
+    burst: u32,
+    /// When it will be full.
+    full: Instant,
+}
+
+impl Bucket {
+    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+        Self { pause: MS * 1000 / per_second, burst, full: Instant::ZERO }
+    }
+
+    /// True if there was a token.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let full = self.full.max(now) + self.pause;
+        let passes = full.since(now) <= self.pause * self.burst;
+        if passes {
+            self.full = full;
+        }
+        passes
+    }
+}
+
+/// A limiter at the provider, and independent loss in thousandths, at 20 ms.
+pub(super) fn limited(bucket: &Bucket, permille: u64) -> Fate {
+    let mut bucket = bucket.clone();
+    Box::new(move |now, _, random| {
+        (bucket.take(now) && random % 1000 >= permille).then_some(MS * 20)
+    })
+}
+
+/// One at each target.
+pub(super) fn limited_targets(bucket: &Bucket) -> Fate {
+    let mut buckets = alloc::vec![bucket.clone(); 4];
+    Box::new(move |now, target, _| buckets[target].take(now).then_some(MS * 20))
+}
