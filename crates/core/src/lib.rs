@@ -14,6 +14,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+pub mod probe;
 mod purge;
 pub mod random;
 pub mod reconcile;

@@ -11,6 +11,7 @@ mod fortigate;
 mod ftr;
 mod mwan3;
 mod polywan;
+mod rail;
 mod serial;
 #[cfg(test)]
 mod testing;
@@ -73,6 +74,7 @@ pub struct Kind {
 
 /// The columns, in their order.
 pub const KINDS: &[Kind] = &[
+    rail::KIND,
     first::KIND,
     bfd::KIND,
     fortigate::KIND,
