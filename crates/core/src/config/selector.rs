@@ -339,6 +339,13 @@ impl Config {
         inside.chain(outside).any(|now| now == known)
     }
 
+    /// The ports that links of ours stand on, where no uplink has the port itself.
+    pub fn shared_ports(&self) -> impl Iterator<Item = (IfName, &UplinkConfig)> {
+        let is_free = |port: &IfName| self.uplinks.iter().all(|u| u.ifname != *port);
+        let ports = self.uplinks.iter().filter_map(|u| Some((u.own_link?.parent, u)));
+        ports.filter(move |(port, _)| is_free(port))
+    }
+
     /// Interfaces that may be an uplink's outside, beside the one that it uses: they are filtered as it is.
     pub fn maybe_outside(&self) -> impl Iterator<Item = (IfName, &UplinkConfig)> {
         let outside = self.uplinks.iter().filter(|u| !self.is_inside(u));

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod external;
 pub(crate) mod firewall;
 mod ladder;
+mod link;
 mod setting;
 mod shared;
 
@@ -98,6 +99,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let key = default_key(config.ranges.tables.0, 0);
         state.insert(key, Resource::Route(route));
     }
+    link::render(&mut state, config);
     firewall::networks::render(&mut state, config, facts);
     setting::render(&mut state, config, facts);
     state

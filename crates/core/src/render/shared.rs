@@ -66,6 +66,12 @@ pub(super) fn shares_subnet(config: &Config, uplink: &UplinkConfig) -> bool {
     })
 }
 
+/// True if a link of ours is on its port: its own, or that of another uplink.
+pub(super) fn shares_port(config: &Config, uplink: &UplinkConfig) -> bool {
+    let is_on_it = |other: &UplinkConfig| other.own_link.is_some() && other.port() == uplink.port();
+    config.uplinks.iter().any(is_on_it)
+}
+
 /// True if a line before it on its interface is in the same subnet.
 pub(super) fn is_subnet_taken(config: &Config, uplink: &UplinkConfig) -> bool {
     let mut before = on_interface(config, uplink.ifname).take_while(|u| u.name != uplink.name);

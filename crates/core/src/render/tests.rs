@@ -59,7 +59,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
 }
 
 /// Facts in which all is well; `active` are the indices that carry connections.
-fn facts(config: &Config, active: &[usize]) -> Facts {
+pub(crate) fn facts(config: &Config, active: &[usize]) -> Facts {
     let fact = |i: usize| UplinkFacts {
         id: UplinkId(u8::try_from(i + 1).unwrap()),
         ifindex: Some(10),

@@ -101,6 +101,8 @@ const TABLE: &[Keys] = &[
             "name",
             "description",
             "interface",
+            "parent",
+            "mac",
             "address",
             "gateway",
             "gateway_onlink",
@@ -116,8 +118,6 @@ const TABLE: &[Keys] = &[
         later: &[
             "address6",
             "dns",
-            "parent",
-            "mac",
             "mtu",
             "mss",
             "nat6",

@@ -182,7 +182,8 @@ pub(in crate::render) fn closed_devices(config: &Config, facts: &Facts) -> BTree
 /// They, each with the interface of its uplink.
 pub(in crate::render) fn closed_as(config: &Config, facts: &Facts) -> BTreeMap<IfName, IfName> {
     let idle = closed(config).into_iter().map(|ifname| (ifname, ifname));
-    let others = config.maybe_outside().map(|(ifname, uplink)| (ifname, uplink.ifname));
+    let others = config.maybe_outside().chain(config.shared_ports());
+    let others = others.map(|(ifname, uplink)| (ifname, uplink.ifname));
     let strays = facts.strays.iter();
     let strays = strays.filter_map(|s| Some((s.ifname, config.uplinks.get(s.uplink)?.ifname)));
     // Of several words for one interface the surest comes last.
