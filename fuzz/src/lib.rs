@@ -17,6 +17,7 @@ mod world;
 
 pub use world::{diff, router};
 
+use rail_wire::ip::arp::Arp;
 use rail_wire::ip::icmp4::Echo;
 use rail_wire::netlink::{
     self, Ack, AddressMessage, LinkMessage, Message, NeighbourMessage, Request, RouteMessage,
@@ -31,6 +32,7 @@ pub type Body = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 /// All bodies.
 pub const BODIES: &[Body] = &[
     ("icmp", icmp, seeds_icmp),
+    ("arp", arp, seeds_arp),
     ("netlink", netlink, seeds_netlink),
     ("nfnetlink", nfnetlink, seeds_nfnetlink),
     ("config", config, seeds_config),
@@ -43,6 +45,14 @@ pub const BODIES: &[Body] = &[
 pub fn icmp(data: &[u8]) {
     if let Ok(echo) = Echo::parse(data) {
         assert_eq!(Echo::parse(&echo.emit()), Ok(echo));
+    }
+}
+
+/// An ARP packet, with or without padding. What is accepted can be written again, byte for byte.
+pub fn arp(data: &[u8]) {
+    if let Ok(arp) = Arp::parse(data) {
+        let bytes = arp.emit();
+        assert_eq!(data.get(..bytes.len()), Some(bytes.as_slice()));
     }
 }
 
@@ -115,6 +125,13 @@ fn seeds_icmp() -> Vec<Vec<u8>> {
     use rail_wire::ip::icmp4::EchoKind;
     let echo = |kind| Echo { kind, ident: 1, sequence: 2, nonce: 3 }.emit();
     vec![echo(EchoKind::Request), echo(EchoKind::Reply)]
+}
+
+fn seeds_arp() -> Vec<Vec<u8>> {
+    let request = Arp::request([2; 6], [100, 64, 1, 2].into(), [100, 64, 1, 1].into());
+    let mut padded = request.reply([4; 6]).emit();
+    padded.resize(46, 0);
+    vec![request.emit(), padded]
 }
 
 fn seeds_netlink() -> Vec<Vec<u8>> {

@@ -9,7 +9,7 @@ use rail_core::config::{
     Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
 };
 use rail_core::facts::{Facts, UplinkFacts};
-use rail_core::net::{Family, IfName, Prefix, UplinkId};
+use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
 use rail_core::state::{
     self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
     ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership,
@@ -17,6 +17,7 @@ use rail_core::state::{
 };
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
+use rail_core::{Answer, AskError, AskId, Asker, Peer, PortId};
 use rail_core::{Input, Output, Router, Saved, render};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -128,7 +129,7 @@ fn answer(dice: &mut Dice<'_>, output: Output) -> Option<Input> {
         Output::Purge(purge) => {
             Some(Input::Purged { uplink: purge.uplink, result: result(dice).map(|()| 3) })
         }
-        Output::Send { uplink, to, bytes } => {
+        Output::Send { port, to, bytes } => {
             let mut bytes = match Echo::parse(&bytes) {
                 Ok(echo) if !dice.one_in(4) => Echo { kind: EchoKind::Reply, ..echo }.emit(),
                 _ => dice.take(40).to_vec(),
@@ -136,7 +137,7 @@ fn answer(dice: &mut Dice<'_>, output: Output) -> Option<Input> {
             if dice.one_in(8) {
                 bytes.truncate(usize::from(dice.below(16)));
             }
-            Some(Input::Packet { uplink, from: IpAddr::V4(to), age: Duration::ZERO, bytes })
+            Some(Input::Packet { port, from: to, age: Duration::ZERO, bytes })
         }
         _ => None,
     }
@@ -159,13 +160,39 @@ fn event(dice: &mut Dice<'_>) -> Option<Input> {
         4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
         5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
         6 => Input::Packet {
-            uplink: UplinkId(dice.below(5)),
-            from: IpAddr::V4(Ipv4Addr::new(192, 0, 2, dice.below(5))),
+            port: port(dice),
+            from: peer(dice),
             age: Duration::from_millis(u64::from(dice.byte())),
             bytes: dice.take(40).to_vec(),
         },
+        7 => {
+            let asker = Asker::Probe(UplinkId(dice.below(5)), Family::V4);
+            let rtt = Duration::from_millis(u64::from(dice.byte()));
+            let outcome = match dice.below(3) {
+                0 => Ok(Answer::Connected { rtt }),
+                1 => Ok(Answer::Refused { rtt }),
+                _ => Err(AskError::TimedOut),
+            };
+            Input::Answered(AskId { asker, n: u64::from(dice.byte()) }, outcome)
+        }
         _ => return None,
     })
+}
+
+fn port(dice: &mut Dice<'_>) -> PortId {
+    let uplink = UplinkId(dice.below(5));
+    match dice.below(4) {
+        0 => PortId::Arp(uplink),
+        1 => PortId::Probe(uplink, Family::V6),
+        _ => PortId::Probe(uplink, Family::V4),
+    }
+}
+
+fn peer(dice: &mut Dice<'_>) -> Peer {
+    match dice.below(8) {
+        0 => Peer::Link(Mac([dice.byte(); 6])),
+        n => Peer::Host(Ipv4Addr::new(192, 0, 2, n).into()),
+    }
 }
 
 fn network(dice: &mut Dice<'_>) -> Network {
@@ -409,7 +436,7 @@ fn firewall(dice: &mut Dice<'_>) -> ObservedFirewall {
     }
     if dice.one_in(2) {
         let mark = |dice: &mut Dice<'_>| u32::from(dice.below(5)) << 24;
-        table.slots = Some((0..u32::from(dice.byte())).map(|i| (i, mark(dice))).collect());
+        table.buckets = Some((0..u32::from(dice.byte())).map(|i| (i, mark(dice))).collect());
     }
     table
 }

@@ -30,6 +30,16 @@ const BORDERS: &[(&str, &str, &str)] = &[
     ("crates/rail/src", "TcpStream", "rail speaks to its operator alone"),
 ];
 
+/// Where the rules are made, and the only file of it that reads what `[[uplink]]` says.
+const RENDER: &str = "crates/core/src/render";
+const VIEW: &str = "crates/core/src/render/view.rs";
+/// Words by which the others would read it.
+const UPLINKS: &[&str] =
+    &["UplinkConfig", "config.uplinks", "config().uplinks", "config.maybe_outside"];
+/// Words by which that file would read what an uplink has from the configuration, which its facts say.
+const CONFIGURED: &[&str] =
+    &["uplink.address", "u.address", "uplink.gateway", "u.gateway", ".own_addresses"];
+
 /// Checks the whole repository.
 ///
 /// # Errors
@@ -122,6 +132,12 @@ fn rust(path: &Path, text: &str, breaches: &mut Vec<String>) {
             breaches.push(format!("{shown}:{line}: {word} does not belong here: {why}"));
         }
     }
+    if let Some((word, at)) = configured(path, &bare).find(|(_, at)| !in_tests(*at)) {
+        let line = source::line(&bare, at);
+        breaches.push(format!(
+            "{shown}:{line}: {word} is the configuration: what an uplink has its facts say, see {VIEW}"
+        ));
+    }
     // Who steps the wall clock must not reach any decision.
     if let Some(at) = bare.find("ClockId::Realtime").filter(|_| path != Path::new(WALL_CLOCK)) {
         let line = source::line(&bare, at);
@@ -133,6 +149,19 @@ fn rust(path: &Path, text: &str, breaches: &mut Vec<String>) {
             breaches.push(format!("{shown}:{line}: unwrap() outside tests"));
         }
     }
+}
+
+/// Where a file that makes rules reads an uplink's address or gateway from the configuration, or may.
+fn configured<'a>(path: &Path, bare: &'a str) -> impl Iterator<Item = (&'static str, usize)> + 'a {
+    let words = match path {
+        path if path == Path::new(VIEW) => CONFIGURED,
+        path if path.starts_with(RENDER) => UPLINKS,
+        _ => &[],
+    };
+    // `addresses` is another key: those are meant for the interface whatever else is learnt.
+    let is_whole = |end: usize| !bare[end..].starts_with(|c: char| c.is_alphanumeric());
+    let found = words.iter().flat_map(|word| bare.match_indices(word).map(|(at, _)| (*word, at)));
+    found.filter(move |(word, at)| is_whole(at + word.len()))
 }
 
 /// `wire` and `core` have no standard library, and no back door to it.
@@ -288,6 +317,26 @@ mod tests {
         rust(Path::new("x.rs"), &"//! x\n".repeat(FILE_LINES + 1), &mut breaches);
         words(Path::new("x.md"), &["a TO", "DO b"].concat(), &mut breaches);
         assert_eq!(breaches.len(), 2, "{breaches:?}");
+    }
+
+    /// Given files that make rules, then none reads an uplink's address from the configuration, the view
+    /// neither; other files may.
+    #[test]
+    fn rules_ask_the_facts_for_addresses() {
+        let breaches = |path: &str, body: &str| {
+            let mut breaches = Vec::new();
+            rust(Path::new(path), &format!("//! x\nfn f() {{ {body} }}\n"), &mut breaches);
+            breaches.len()
+        };
+        let (rules, view) = ("crates/core/src/render/ladder.rs", VIEW);
+        assert_eq!(breaches(rules, "view.config.uplinks.iter().map(|u| u.gateway)"), 1);
+        assert_eq!(breaches(rules, "g(&UplinkConfig::default())"), 1);
+        assert_eq!(breaches(rules, "uplink.address(family)"), 0);
+        assert_eq!(breaches(view, "config.uplinks.iter().map(|u| u.ifname)"), 0);
+        assert_eq!(breaches(view, "config.uplinks.iter().map(|u| u.gateway)"), 1);
+        assert_eq!(breaches(view, "uplink.gateway_onlink"), 1);
+        assert_eq!(breaches(view, "uplink.addresses.len()"), 0);
+        assert_eq!(breaches("crates/core/src/revision/path.rs", "config.uplinks.len()"), 0);
     }
 
     /// Given links and headings, then a link finds the heading that it names.

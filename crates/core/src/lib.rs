@@ -14,6 +14,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+pub mod probe;
 mod purge;
 pub mod random;
 pub mod reconcile;
@@ -27,6 +28,8 @@ pub mod time;
 mod uplink;
 
 pub use config::{Action, Override, Overrides};
-pub use io::{Input, NOBODY, Output, ProbeSocket, Purge, Which};
+pub use io::{Answer, Ask, AskError, AskId, Asker};
+pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use io::{Input, NOBODY, Output, Purge, Which};
 pub use router::Router;
 pub use saved::Saved;

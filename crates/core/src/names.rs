@@ -9,7 +9,7 @@ use crate::config::{
     UplinkConfig,
 };
 use crate::desk::Desk;
-use crate::facts::SystemFacts;
+use crate::facts::{Facts, UplinkFacts};
 use crate::io::Output;
 use crate::net::IfName;
 use crate::notice::Notice;
@@ -106,15 +106,13 @@ impl Names {
 
     /// What people must know of interfaces that are not found, or not for certain, and of those that
     /// are closed though the file does not name them. That an uplink has none is told by its health.
-    pub(crate) fn note_unnamed(
-        &mut self,
-        system: &SystemFacts,
-        sight: Sight<'_>,
-        out: &mut Vec<Output>,
-    ) {
+    pub(crate) fn note_unnamed(&mut self, facts: &Facts, sight: Sight<'_>, out: &mut Vec<Output>) {
         let networks = sight.config.networks.iter().filter_map(|n| sight.unnamed_network(n));
         let uplinks = sight.config.uplinks.iter().filter_map(|u| sight.doubtful_uplink(u));
-        let strays = system.strays.iter().filter_map(|stray| sight.closed_stray(*stray));
+        let strays = facts
+            .strays
+            .iter()
+            .filter_map(|stray| sight.closed_stray(*stray, facts.uplinks.get(stray.uplink)?));
         let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
         let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
@@ -222,14 +220,15 @@ impl Sight<'_> {
     }
 
     /// An interface that the file does not name, filtered as an uplink.
-    fn closed_stray(self, stray: Stray) -> Option<Conflict> {
+    fn closed_stray(self, stray: Stray, fact: &UplinkFacts) -> Option<Conflict> {
         if self.config.firewall.mode != FirewallMode::Basic {
             return None;
         }
         let (ifname, uplink) = (stray.ifname, self.config.uplinks.get(stray.uplink)?);
         let here = self.observed.addresses.keys().filter(|(name, _)| *name == ifname);
         let nearby = here.map(|(_, address)| address).find_map(|address| {
-            let network = uplink.network_of(*address)?;
+            let mut own = fact.prefixes(uplink);
+            let network = own.find(|own| own.shares_network(*address))?.network();
             Some(alloc::format!("its address {address} is in the uplink's network {network}"))
         });
         let why = match stray.cause {

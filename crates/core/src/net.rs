@@ -17,6 +17,9 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every family.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
     /// The family of an address.
     pub const fn of(address: &IpAddr) -> Self {
         match address {
@@ -153,6 +156,12 @@ impl Prefix {
     /// True if one of the two networks holds the other.
     pub fn meets(&self, other: Self) -> bool {
         self.contains(other.address) || other.contains(self.address)
+    }
+
+    /// True if somebody with the other address is most likely in this network. Their lengths may
+    /// differ, but a network of everything says nothing about whose it is.
+    pub fn shares_network(&self, other: Self) -> bool {
+        other.length > 0 && self.meets(other)
     }
 }
 

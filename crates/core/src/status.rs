@@ -269,9 +269,9 @@ pub struct UplinkStatus {
     /// Interface; one that is not found as the configuration has it.
     pub interface: String,
     /// Address.
-    pub address: Prefix,
+    pub address: Option<Prefix>,
     /// Gateway.
-    pub gateway: IpAddr,
+    pub gateway: Option<IpAddr>,
     /// Weight.
     pub weight: u8,
     /// Tier; `None`: inbound only.

@@ -2,6 +2,7 @@
 //! sockets, processes, files, the clock. It performs what the core asks for and
 //! reports what happened; it has no opinions.
 
+pub mod ask;
 mod author;
 pub mod clock;
 pub mod coexist;
@@ -15,7 +16,9 @@ pub mod manager;
 pub mod netlink;
 pub mod nft;
 pub mod notify_socket;
+mod option;
 pub mod poll;
+pub mod port;
 pub mod process;
 pub mod programs;
 pub mod realtime;
@@ -24,7 +27,6 @@ pub mod revision;
 pub mod session;
 pub mod shell;
 pub mod signal;
-pub mod socket;
 pub mod state;
 pub mod sysctl;
 #[cfg(test)]

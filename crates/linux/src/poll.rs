@@ -42,6 +42,14 @@ impl Poller {
         epoll::add(&self.fd, source, EventData::new_u64(token), EventFlags::IN)
     }
 
+    /// Reports from now on when `source` is writable, or has an error to be read.
+    ///
+    /// # Errors
+    /// As of [`Poller::add`].
+    pub fn add_for_writing(&self, source: impl AsFd, token: u64) -> io::Result<()> {
+        epoll::add(&self.fd, source, EventData::new_u64(token), EventFlags::OUT)
+    }
+
     /// Changes what is reported for `source`; an error or hang-up always is, as readable.
     ///
     /// # Errors

@@ -81,6 +81,7 @@ fn the_defaults_are_those_of_the_contract() {
         "interval = \"200ms\"",
         "timeout = \"500ms\"",
         "fail_after = 4",
+        "degraded = \"avoid\"",
         "recover_after = 10",
         "required = 2",
         "stable_for = \"0s\"",

@@ -17,6 +17,7 @@ mod rival;
 pub mod scenario;
 pub mod scene;
 mod trace;
+pub mod verdicts;
 mod world;
 
 use dice::Dice;

@@ -1,16 +1,17 @@
-//! `rail-sim`: runs seeds and prints figures; replays one seed.
+//! `rail-sim`: runs seeds and prints figures; replays one seed. `rail-sim verdicts` compares rules.
 
 use rail_core::time::Duration;
 use rail_sim::fault::Fault;
 use rail_sim::invariant::{Judged, NAMES};
-use rail_sim::{Outcome, is_guarded, replay, run, run_by, run_guarded};
+use rail_sim::{Outcome, is_guarded, replay, run, run_by, run_guarded, verdicts};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 const USAGE: &str =
-    "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--law LAW] [--stop]";
+    "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--law LAW] [--stop]
+       rail-sim verdicts [OPTIONS]";
 
 struct Options {
     seeds: (u64, u64),
@@ -69,7 +70,24 @@ fn options() -> Option<Options> {
     Some(options)
 }
 
+/// `rail-sim verdicts`.
+fn verdicts() -> ExitCode {
+    if std::env::args().any(|word| word == "--help") {
+        println!("{}", verdicts::USAGE);
+        return ExitCode::SUCCESS;
+    }
+    let Some(options) = verdicts::Options::parse(std::env::args().skip(2)) else {
+        eprintln!("{}", verdicts::USAGE);
+        return ExitCode::from(2);
+    };
+    print!("{}", verdicts::report(&options));
+    ExitCode::SUCCESS
+}
+
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == "verdicts") {
+        return verdicts();
+    }
     let Some(options) = options() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);

@@ -1,9 +1,16 @@
-//! What lies behind the router: providers with their faults, targets that answer
-//! echoes, and somebody who forges answers.
+//! What lies behind the router: providers with their faults, targets that answer,
+//! and somebody who forges answers. One file for each kind of port and question.
+
+mod arp;
+mod connect;
+mod echo;
+
+pub use arp::gateway_mac;
+pub use connect::CLOSED_PORT;
 
 use crate::dice::Dice;
+use rail_core::Peer;
 use rail_core::time::{Duration, Instant};
-use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::net::Ipv4Addr;
 
 /// One provider's uplink.
@@ -74,14 +81,14 @@ pub struct Net {
     pub corrupt_permille: u32,
 }
 
-/// A packet on its way to a probe socket.
+/// A packet on its way to a port.
 #[derive(Clone, Debug)]
 pub struct Arrival {
     /// How long it takes.
     pub after: Duration,
     /// Its source.
-    pub from: Ipv4Addr,
-    /// The ICMP message.
+    pub from: Peer,
+    /// What the kind of the port says.
     pub bytes: Vec<u8>,
     /// A true answer.
     pub is_valid: bool,
@@ -98,55 +105,22 @@ impl Net {
         self.target_died = now;
     }
 
-    /// What comes back for a probe.
-    pub fn answers(
-        &self,
-        line: usize,
-        to: Ipv4Addr,
-        bytes: &[u8],
-        dice: &mut Dice,
-    ) -> Vec<Arrival> {
-        let mut arrivals = Vec::new();
+    /// A packet there or its answer is lost.
+    fn is_lost(&self, line: usize, to: Ipv4Addr, dice: &mut Dice) -> bool {
         let condition = &self.lines[line];
-        let Ok(echo) = Echo::parse(bytes) else { return arrivals };
         let target = self.targets.iter().position(|t| *t == to);
-        let spread = condition.rtt / 20;
-        let after = dice.between(condition.rtt, condition.rtt + spread);
-        let reply = Echo { kind: EchoKind::Reply, ..echo };
-        if dice.permille(self.forged_permille) {
-            let forged = match dice.below(3) {
-                0 => Echo { nonce: reply.nonce ^ 1, ..reply },
-                1 => Echo { ident: reply.ident ^ 1, ..reply },
-                _ => Echo { sequence: reply.sequence.wrapping_add(1), ..reply },
-            };
-            let at = dice.between(Duration::ZERO, after * 2);
-            arrivals.push(Arrival { after: at, from: to, bytes: forged.emit(), is_valid: false });
-            // The right content from the wrong place.
-            let from = Ipv4Addr::new(203, 0, 113, 66);
-            arrivals.push(Arrival { after: at, from, bytes: reply.emit(), is_valid: false });
-        }
         let lost = (0..2).any(|_| dice.permille(condition.loss_pct * 10));
         let gone = target.is_none()
             || target == self.dead_target
             || target == condition.missing_target
             || condition.is_dead();
-        if lost || gone {
-            return arrivals;
-        }
-        let mut bytes = reply.emit();
-        if dice.permille(self.corrupt_permille) {
-            let at = dice.below(bytes.len());
-            bytes[at] ^= 1 << dice.below(8);
-            arrivals.push(Arrival { after, from: to, bytes, is_valid: false });
-            return arrivals;
-        }
-        // Of two that arrive at once the router takes the first.
-        arrivals.push(Arrival { after, from: to, bytes: bytes.clone(), is_valid: true });
-        if dice.permille(self.duplicate_permille) {
-            let after = after + dice.between(Duration::ZERO, condition.rtt);
-            arrivals.push(Arrival { after, from: to, bytes, is_valid: false });
-        }
-        arrivals
+        lost || gone
+    }
+
+    /// How long a packet and its answer are under way.
+    fn round_trip(&self, line: usize, dice: &mut Dice) -> Duration {
+        let rtt = self.lines[line].rtt;
+        dice.between(rtt, rtt + rtt / 20)
     }
 }
 

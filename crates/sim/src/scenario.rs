@@ -6,8 +6,8 @@ use crate::fault::{Fault, Mix};
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
-    BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
+    Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::time::{Duration, Instant};
@@ -126,7 +126,7 @@ fn config(dice: &mut Dice) -> Config {
         hairpin: true,
     };
     let mode = dice.pick(&[FirewallMode::Basic, FirewallMode::Basic, FirewallMode::Off]);
-    Config {
+    let mut config = Config {
         router: Router {
             name: "edge1".into(),
             no_uplink: dice.pick(&[NoUplink::Keep, NoUplink::Keep, NoUplink::Unreachable]),
@@ -140,7 +140,9 @@ fn config(dice: &mut Dice) -> Config {
         uplinks,
         translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
-    }
+    };
+    config.check_all(config.check.clone());
+    config
 }
 
 /// In some worlds uplinks share a subnet, or the first two an address, or each has a link of its own
@@ -184,15 +186,11 @@ fn check(dice: &mut Dice) -> CheckConfig {
     let target = |n: u8| Ipv4Addr::new(192, 0, 2, n);
     let interval = MS * dice.pick(&[100, 200, 200, 200, 500, 1000, 1000]);
     CheckConfig {
-        targets: (1..=count).map(target).collect(),
         required: if dice.permille(700) { usize::from(count.min(2)) } else { 1 },
         interval,
-        timeout: MS * 500,
         fail_after: if interval < MS * 200 { 8 } else { dice.pick(&[4, 4, 3, 6]) },
         recover_after: dice.pick(&[10, 10, 2, 5, 20]),
         stable_for: Duration::from_secs(dice.pick(&[0, 0, 0, 5, 30])),
-        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-        latency: None,
-        jitter: None,
+        ..CheckConfig::of((1..=count).map(target).collect())
     }
 }

@@ -12,7 +12,7 @@ use rail_core::config::{Config, Tier};
 use rail_core::state::{Key, Op, RouteKey};
 use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
-use rail_core::{ProbeSocket, Saved, check::quorum_window, net::UplinkId, render};
+use rail_core::{Port, Saved, check::quorum_window, net::UplinkId, render};
 
 /// The truth about an uplink.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -218,8 +218,8 @@ pub struct Scene {
     pub ways: Ways,
     /// Since when a new connection is lost that is meant for no uplink.
     pub lost_since: Option<Instant>,
-    /// Probe sockets.
-    pub sockets: Vec<ProbeSocket>,
+    /// Ports.
+    pub ports: Vec<Port>,
     /// Excuses.
     pub excuses: Excuses,
     /// The router runs.

@@ -4,6 +4,7 @@
 //! Promises: everything follows from the seed; between any two changes of the
 //! kernel the laws are asked. Time passes only from event to event.
 
+mod ports;
 mod shell;
 
 use crate::dice::Dice;
@@ -123,7 +124,7 @@ impl World {
             steady: Share::default(),
             ways: Ways::default(),
             lost_since: None,
-            sockets: Vec::new(),
+            ports: Vec::new(),
             excuses: Excuses::since(now),
             is_running: false,
             is_configured: false,
@@ -321,7 +322,7 @@ impl World {
         self.scene.is_writing = false;
         self.scene.are_rules_refused = false;
         self.scene.is_running = false;
-        self.scene.sockets.clear();
+        self.scene.ports.clear();
         self.note("the daemon is killed".into());
         self.judge(&Happening::Killed);
     }

@@ -13,12 +13,10 @@ pub use quality::{Quality, Sums};
 pub use rounds::Run;
 pub use verdict::{Cause, Verdict};
 
+pub use crate::io::IDENT_PREFIX;
+
 use crate::config::CheckConfig;
 use crate::time::Duration;
-
-/// The part of an ICMP identifier that all uplinks of a router share, so that a socket also hears
-/// the answers that came by the wrong one; the rest is the uplink's number.
-pub const IDENT_PREFIX: u16 = 0xff80;
 
 /// Silence of a target after which it no longer counts as answering: 3 s, more at slow paces.
 pub fn quorum_window(check: &CheckConfig) -> Duration {

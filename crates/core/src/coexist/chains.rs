@@ -84,7 +84,7 @@ pub(super) fn judge(view: &View, survey: &Survey, table: &Table, steps: &mut u32
 /// Our packets that meet a hook.
 fn cases<'a>(view: &'a View, survey: &'a Survey, hook: Hook) -> Vec<Case<'a>> {
     let mut out = Vec::new();
-    for uplink in &view.uplinks {
+    for uplink in &view.outside {
         if matches!(hook, Hook::Input | Hook::Output) {
             out.push(probe(view, survey, uplink, hook));
             continue;
@@ -241,8 +241,8 @@ fn dropped(
         effect += &format!(" (by chain {})", base.name);
     }
     // What is forwarded says nothing of the uplink itself; lost probes are its death.
-    let lines = view.lines.iter().filter(|line| found.uplinks.contains(&line.ifname));
-    let lost = lines.filter(|_| has(Part::Probe)).map(|line| line.name.clone()).collect();
+    let here = view.uplinks.iter().filter(|uplink| found.uplinks.contains(&uplink.ifname));
+    let lost = here.filter(|_| has(Part::Probe)).map(|uplink| uplink.name.clone()).collect();
     let told = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
     Conflict { uplinks: lost, ..told }
 }
@@ -307,7 +307,7 @@ fn offloaded(
         f.family == table.family && f.table == table.name && f.name == name
     };
     let ours: Vec<String> =
-        view.inside.iter().chain(&view.uplinks).map(ToString::to_string).collect();
+        view.inside.iter().chain(&view.outside).map(ToString::to_string).collect();
     let devices = match survey.flowtables.iter().find(is_it) {
         Some(flowtable) => {
             let listed = |name: &&String| flowtable.devices.contains(name);

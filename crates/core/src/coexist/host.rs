@@ -69,10 +69,10 @@ pub struct UplinkView {
     pub name: String,
     /// Interface.
     pub ifname: IfName,
-    /// Address.
-    pub address: Prefix,
-    /// Gateway.
-    pub gateway: IpAddr,
+    /// Address, if it has one now.
+    pub address: Option<Prefix>,
+    /// Gateway, if it has one.
+    pub gateway: Option<IpAddr>,
 }
 
 /// An inside network as the surroundings concern it.
@@ -126,8 +126,8 @@ fn tell(
 
 /// The names of the uplinks on an interface.
 fn on(view: &View, ifname: &str) -> Vec<String> {
-    let here = view.lines.iter().filter(|line| line.ifname.as_str() == ifname);
-    here.map(|line| line.name.clone()).collect()
+    let here = view.uplinks.iter().filter(|uplink| uplink.ifname.as_str() == ifname);
+    here.map(|uplink| uplink.name.clone()).collect()
 }
 
 #[cfg(test)]

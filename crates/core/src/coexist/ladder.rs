@@ -38,7 +38,7 @@ fn shadowed(view: &View, survey: &Survey, rule: &PolicyRule) -> Option<Conflict>
         (_, Some(table)) => survey.filled.contains(&table),
         _ => false,
     };
-    let is_bound = |name: &String| !view.uplinks.iter().any(|ours| ours.as_str() == name.as_str());
+    let is_bound = |name: &String| !view.outside.iter().any(|ours| ours.as_str() == name.as_str());
     if is_kernels || !leads || rule.oif.as_ref().is_some_and(is_bound) {
         return None;
     }
@@ -133,18 +133,19 @@ fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> 
         return None;
     }
     let is_lo = rule.iif.as_ref().is_none_or(|name| name == "lo");
-    let takes = |line: &&UplinkView| {
-        let from = rule.from.is_none_or(|from| from.contains(line.address.address));
-        let oif = rule.oif.as_ref().is_none_or(|name| name == line.ifname.as_str());
+    let takes = |uplink: &&UplinkView| {
+        let has = |from: Prefix| uplink.address.is_some_and(|own| from.contains(own.address));
+        let from = rule.from.is_none_or(has);
+        let oif = rule.oif.as_ref().is_none_or(|name| name == uplink.ifname.as_str());
         let chooses = rule.from.is_some_and(|from| from.length > 0) || rule.oif.is_some();
         let table = rule.looks_in().unwrap_or(0);
         let same = survey.ways.iter().any(|(of, device, via)| {
-            *of == table && device == line.ifname.as_str() && *via == Some(line.gateway)
+            *of == table && device == uplink.ifname.as_str() && *via == uplink.gateway
         });
         is_lo && from && oif && chooses && !same
     };
     let uplinks: Vec<String> =
-        view.lines.iter().filter(takes).map(|line| line.name.clone()).collect();
+        view.uplinks.iter().filter(takes).map(|uplink| uplink.name.clone()).collect();
     if uplinks.is_empty() {
         return None;
     }

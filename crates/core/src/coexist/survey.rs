@@ -2,8 +2,10 @@
 //! judged. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};
-use crate::config::{Config, Reach, UplinkConfig};
+use crate::config::{Config, Reach};
+use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
+use crate::render;
 use crate::state::{Hook, REFUSED, Rule as KnownRule};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -16,7 +18,7 @@ pub struct View {
     /// Inside interfaces whose hosts may reach the internet.
     pub inside: Vec<IfName>,
     /// Interfaces of enabled uplinks.
-    pub uplinks: Vec<IfName>,
+    pub outside: Vec<IfName>,
     /// Our bits of the marks.
     pub mark_mask: u32,
     /// First and last of our tables.
@@ -30,7 +32,7 @@ pub struct View {
     /// What comes in by an uplink from a source that `main` leads inside is dropped.
     pub drops_forged: bool,
     /// Enabled uplinks, with what the surroundings may spoil.
-    pub lines: Vec<UplinkView>,
+    pub uplinks: Vec<UplinkView>,
     /// All inside networks.
     pub networks: Vec<NetworkView>,
     /// Targets of the checks.
@@ -38,26 +40,26 @@ pub struct View {
 }
 
 impl View {
-    /// The view of a configuration.
-    pub fn of(config: &Config) -> Self {
-        let mut uplinks: Vec<IfName> =
-            config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
-        uplinks.sort();
-        uplinks.dedup();
+    /// The view of a configuration and what its uplinks have.
+    pub fn of(config: &Config, facts: &Facts) -> Self {
+        let view = render::View::new(config, facts);
+        let mut outside: Vec<IfName> = view.enabled().map(|uplink| uplink.ifname).collect();
+        outside.sort();
+        outside.dedup();
         let outward = config.networks.iter().filter(|network| match network.reach {
             Reach::All => true,
             Reach::Only { internet, .. } => internet,
         });
         Self {
             inside: outward.map(|network| network.ifname).collect(),
-            uplinks,
+            outside,
             mark_mask: config.ranges.mark_mask,
             tables: config.ranges.tables,
-            priorities: crate::render::rule_span(config),
+            priorities: render::rule_span(config),
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
             drops_forged: config.firewall.mode != crate::config::FirewallMode::Off,
-            lines: config.uplinks.iter().filter(|u| u.enabled).map(line).collect(),
+            uplinks: view.enabled().map(uplink).collect(),
             networks: config
                 .networks
                 .iter()
@@ -68,12 +70,12 @@ impl View {
     }
 }
 
-fn line(uplink: &UplinkConfig) -> UplinkView {
+fn uplink(uplink: &render::UplinkView<'_>) -> UplinkView {
     UplinkView {
-        name: uplink.name.clone(),
+        name: uplink.name.into(),
         ifname: uplink.ifname,
-        address: uplink.address,
-        gateway: uplink.gateway,
+        address: uplink.way[Family::V4].map(|way| way.address),
+        gateway: uplink.gateway(Family::V4),
     }
 }
 

@@ -10,7 +10,7 @@ fn view() -> View {
     let name = |text: &str| -> IfName { text.parse().unwrap() };
     View {
         inside: vec![name("lan0")],
-        uplinks: vec![name("wan1"), name("wan2")],
+        outside: vec![name("wan1"), name("wan2")],
         mark_mask: 0x7f00_0000,
         tables: (20000, 20999),
         priorities: (20000, 20900),
@@ -423,13 +423,13 @@ fn rules_behind_ours_never_match() {
 /// by the uplink's gateway.
 #[test]
 fn rules_for_an_uplinks_own_packets_are_told() {
-    let line = UplinkView {
+    let uplink = UplinkView {
         name: "isp1".into(),
         ifname: "wan1".parse().unwrap(),
-        address: prefix("198.51.100.2/24"),
-        gateway: "198.51.100.1".parse().unwrap(),
+        address: Some(prefix("198.51.100.2/24")),
+        gateway: Some("198.51.100.1".parse().unwrap()),
     };
-    let view = View { lines: vec![line], ..view() };
+    let view = View { uplinks: vec![uplink], ..view() };
     let rule = |from: Option<&str>, oif: Option<&str>| PolicyRule {
         priority: 1000,
         from: from.map(prefix),

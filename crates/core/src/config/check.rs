@@ -4,18 +4,20 @@ use crate::time::Duration;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-/// `[check]`.
+/// `[check]`, or `check` of an uplink: what is asked, how often, and what it takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckConfig {
-    /// Echo targets; never empty.
+    /// What is asked of a target.
+    pub kind: CheckKind,
+    /// Who is asked; never empty.
     pub targets: Vec<Ipv4Addr>,
     /// How many targets must answer; 1 to the number of targets.
     pub required: usize,
-    /// Time between rounds.
+    /// Time between probes at rest.
     pub interval: Duration,
     /// Time after which a probe counts as lost for now.
     pub timeout: Duration,
-    /// Dead when nothing valid has arrived for this many intervals.
+    /// Down at the latest when nothing valid has arrived for this many intervals.
     pub fail_after: u32,
     /// Consecutive good rounds before a dead uplink returns.
     pub recover_after: u32,
@@ -27,6 +29,46 @@ pub struct CheckConfig {
     pub latency: Option<Limit>,
     /// Jitter above which an uplink is degraded; `None`: never.
     pub jitter: Option<Limit>,
+    /// What it carries while it is degraded.
+    pub degraded: Degraded,
+}
+
+impl CheckConfig {
+    /// The defaults, asking these targets.
+    pub fn of(targets: Vec<Ipv4Addr>) -> Self {
+        Self {
+            kind: CheckKind::Icmp,
+            required: targets.len().min(2),
+            targets,
+            interval: Duration::from_millis(200),
+            timeout: Duration::from_millis(500),
+            fail_after: 4,
+            recover_after: 10,
+            stable_for: Duration::ZERO,
+            loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
+            latency: None,
+            jitter: None,
+            degraded: Degraded::Avoid,
+        }
+    }
+}
+
+/// `kind` of a check: what is asked of a target.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum CheckKind {
+    /// ICMP echo (default).
+    #[default]
+    Icmp,
+}
+
+/// `degraded`: what an uplink that is degraded, or in doubt, still carries.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Degraded {
+    /// New connections avoid it while a better one can be used (default).
+    #[default]
+    Avoid,
+    /// It keeps its share; in doubt it is avoided nevertheless.
+    Use,
 }
 
 /// `loss = { degraded, down, recovered }`, per cent.

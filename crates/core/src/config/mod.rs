@@ -55,6 +55,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Gives every uplink the same checks.
+    pub fn check_all(&mut self, check: CheckConfig) {
+        self.uplinks.iter_mut().for_each(|uplink| uplink.check = check.clone());
+        self.check = check;
+    }
+
     /// True if the uplink is on an inside interface: its box stands among the hosts.
     pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
         self.networks.iter().any(|network| network.ifname == uplink.ifname)

@@ -339,13 +339,6 @@ impl Config {
         inside.chain(outside).any(|now| now == known)
     }
 
-    /// The ports that links of ours stand on, where no uplink has the port itself.
-    pub fn shared_ports(&self) -> impl Iterator<Item = (IfName, &UplinkConfig)> {
-        let is_free = |port: &IfName| self.uplinks.iter().all(|u| u.ifname != *port);
-        let ports = self.uplinks.iter().filter_map(|u| Some((u.own_link?.parent, u)));
-        ports.filter(move |(port, _)| is_free(port))
-    }
-
     /// Interfaces that may be an uplink's outside, beside the one that it uses: they are filtered as it is.
     pub fn maybe_outside(&self) -> impl Iterator<Item = (IfName, &UplinkConfig)> {
         let outside = self.uplinks.iter().filter(|u| !self.is_inside(u));
@@ -361,11 +354,13 @@ impl Config {
     /// Interfaces that the file does not name, in the network of an uplink: a new card renumbers
     /// ports, and the provider's cable is then where nobody looks for it. Networks that overlap are
     /// one network here, for whoever set the address there may know another length. A device that an
-    /// uplink had keeps its index when it gets another name, whatever addresses are left on it.
+    /// uplink had keeps its index when it gets another name, whatever addresses are left on it. `own`
+    /// are the addresses of each uplink, in the order of the file.
     pub fn strays(
         &self,
         links: &Links,
         outside: &Outside,
+        own: &[Vec<Prefix>],
         addresses: impl IntoIterator<Item = (IfName, Prefix)>,
     ) -> Vec<Stray> {
         let is_named = |ifname: IfName| {
@@ -390,9 +385,15 @@ impl Config {
                 && prefix == Prefix::host(prefix.address)
         };
         let nearby = addresses.into_iter().filter_map(|(ifname, prefix)| {
-            let own = position(&|u| u.own_addresses().any(|own| own == prefix.address));
-            let uplink = own.or_else(|| position(&|u| u.network_of(prefix).is_some()))?;
-            let cause = match own {
+            let owner = |is_its: &dyn Fn(Prefix) -> bool| {
+                let has = |(u, own): (&UplinkConfig, &Vec<Prefix>)| {
+                    !self.is_inside(u) && own.iter().any(|own| is_its(*own))
+                };
+                self.uplinks.iter().zip(own).position(has)
+            };
+            let home = owner(&|own| own.address == prefix.address);
+            let uplink = home.or_else(|| owner(&|own| own.shares_network(prefix)))?;
+            let cause = match home {
                 Some(uplink) if !is_borrowed(uplink, prefix) => StrayCause::Address,
                 _ => StrayCause::Network,
             };

@@ -1,6 +1,6 @@
 //! `[[uplink]]`.
 
-use super::Selector;
+use super::{CheckConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -41,6 +41,8 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// `check`: `[check]`, with what the uplink has of its own.
+    pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
 }
@@ -65,6 +67,7 @@ impl UplinkConfig {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            check: CheckConfig::of(Vec::new()),
             enabled: true,
         }
     }
@@ -74,38 +77,15 @@ impl UplinkConfig {
         self.own_link.map_or(self.ifname, |own| own.parent)
     }
 
-    /// Every address of ours on the interface with its prefix length, the first one first.
+    /// The addresses that the file gives to the interface, with their prefix lengths, the first one
+    /// first. What the uplink has now its facts say.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
         core::iter::once(self.address).chain(self.addresses.iter().copied())
     }
 
-    /// The network of this uplink that overlaps the one of an address, whatever their lengths. A
-    /// network of everything says nothing about whose it is.
-    pub fn network_of(&self, address: Prefix) -> Option<Prefix> {
-        let own = self.prefixes().find(|own| own.meets(address) && address.length > 0);
-        own.map(|own| own.network())
-    }
-
-    /// Every address of ours on the interface, the first one first.
+    /// The same without the lengths.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
         self.prefixes().map(|prefix| prefix.address)
-    }
-
-    /// Every source that this uplink's provider takes from us, or is meant to: what we have, what
-    /// we translate to, and what is routed to us. (With `nat = false` any other may be, too.)
-    pub fn own_sources(&self) -> impl Iterator<Item = Prefix> + '_ {
-        let translated = match self.nat {
-            Nat::To(address) => Some(Prefix::host(address.into())),
-            Nat::On | Nat::Off => None,
-        };
-        let hosts = self.own_addresses().map(Prefix::host);
-        hosts.chain(translated).chain(self.routed.iter().copied())
-    }
-
-    /// True if forwards and `[[nat]]` may use the address on this uplink.
-    pub fn has(&self, address: IpAddr) -> bool {
-        self.own_addresses().any(|own| own == address)
-            || self.routed.iter().any(|prefix| prefix.contains(address))
     }
 }
 

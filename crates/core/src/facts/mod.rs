@@ -1,14 +1,17 @@
 //! What we believe now. Facts, with the configuration, are all that the desired
 //! state is made from.
 
+mod attachment;
 mod system;
 
+pub use attachment::{Attachment, Gateway, Origin, PerFamily, Ways};
 pub use system::SystemFacts;
 
-use crate::config::{Stray, UplinkConfig};
-use crate::net::{Mac, Prefix, UplinkId};
+use crate::config::{Config, Stray, UplinkConfig};
+use crate::net::{Family, Mac, Prefix, UplinkId};
 use crate::state::{MainDefault, Rule};
 use crate::status::Health;
+use crate::uplink::kind;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -17,14 +20,16 @@ use core::net::IpAddr;
 pub struct UplinkFacts {
     /// Its number.
     pub id: UplinkId,
+    /// How it is attached, in each family.
+    pub way: Ways,
     /// Index of its interface; `None`: there is none.
     pub ifindex: Option<u32>,
     /// The interface is administratively up.
     pub link_up: bool,
     /// The interface has a carrier.
     pub carrier: bool,
-    /// The address is on the interface.
-    pub has_address: bool,
+    /// The address of its attachment is on the interface, in each family.
+    pub has_address: PerFamily<bool>,
     /// Further addresses of ours on the interface: those of the configuration, and those of the
     /// uplink's subnet that others have set.
     pub further: Vec<Prefix>,
@@ -41,14 +46,15 @@ pub struct UplinkFacts {
 }
 
 impl UplinkFacts {
-    /// Before anything was seen of it.
-    pub const fn new(id: UplinkId) -> Self {
+    /// Before anything was seen or learnt of it.
+    pub fn new(id: UplinkId) -> Self {
         Self {
             id,
+            way: Ways::default(),
             ifindex: None,
             link_up: false,
             carrier: false,
-            has_address: false,
+            has_address: PerFamily::default(),
             further: Vec::new(),
             mtu: WIDE_MTU,
             health: Health::Absent,
@@ -58,15 +64,24 @@ impl UplinkFacts {
         }
     }
 
-    /// Every address of ours on the interface, the first one first.
-    pub fn own_addresses(&self, uplink: &UplinkConfig) -> Vec<IpAddr> {
-        let mut own: Vec<IpAddr> = uplink.own_addresses().collect();
-        for further in &self.further {
-            if !own.contains(&further.address) {
-                own.push(further.address);
-            }
-        }
-        own
+    /// Its address in a family, with the prefix length.
+    pub fn address(&self, family: Family) -> Option<Prefix> {
+        self.way[family].as_ref().map(|way| way.address)
+    }
+
+    /// The address of its gateway in a family.
+    pub fn gateway(&self, family: Family) -> Option<IpAddr> {
+        self.way[family].as_ref().and_then(|way| way.gateway.address())
+    }
+
+    /// Every address that is meant for the interface, those of the attachments first. What others
+    /// have set there is not among them.
+    pub fn prefixes<'a>(
+        &'a self,
+        uplink: &'a UplinkConfig,
+    ) -> impl Iterator<Item = Prefix> + Clone + 'a {
+        let attached = self.way.iter().flatten().map(|way| way.address);
+        attached.chain(uplink.addresses.iter().copied())
     }
 
     /// True if it can carry connections: one that is held back does where nobody better can.
@@ -74,9 +89,9 @@ impl UplinkFacts {
         self.health.is_usable() || (self.active && self.health.is_alive())
     }
 
-    /// True if a route through it can be installed.
-    pub const fn is_routable(&self) -> bool {
-        self.ifindex.is_some() && self.link_up && self.has_address
+    /// True if a route of a family through it can be installed.
+    pub fn is_routable(&self, family: Family) -> bool {
+        self.ifindex.is_some() && self.link_up && self.has_address[family]
     }
 }
 
@@ -102,6 +117,14 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Before anything was seen: the numbers of the uplinks, and how the file attaches them.
+    pub fn unseen(config: &Config, ids: impl IntoIterator<Item = UplinkId>) -> Self {
+        let pairs = config.uplinks.iter().zip(ids);
+        let fact =
+            |(uplink, id)| UplinkFacts { way: kind::configured(uplink), ..UplinkFacts::new(id) };
+        Self { uplinks: pairs.map(fact).collect(), ..Self::default() }
+    }
+
     /// As far as the desired state is made from them: it is the same for two that are equal in this.
     pub fn essence(&self) -> Self {
         let mut essence = self.clone();

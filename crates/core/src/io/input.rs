@@ -1,5 +1,6 @@
 //! Everything that can happen to a router.
 
+use super::{Answer, AskError, AskId, Peer, PortId};
 use crate::coexist::Findings;
 use crate::config::{Config, Override};
 use crate::net::UplinkId;
@@ -8,22 +9,23 @@ use crate::time::Duration;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// An ICMP message arrived on the probe socket of an uplink (bound to its device).
+    /// Something arrived on a port.
     Packet {
-        /// The uplink whose socket it was.
-        uplink: UplinkId,
-        /// Source address.
-        from: IpAddr,
+        /// The port.
+        port: PortId,
+        /// The other end.
+        from: Peer,
         /// How long ago the kernel received it: the loop may be late.
         age: Duration,
-        /// The ICMP message, without the IP header.
+        /// What the port's [`PortKind`](crate::PortKind) says.
         bytes: Vec<u8>,
     },
+    /// The answer to an [`Output::Ask`](crate::Output::Ask).
+    Answered(AskId, Result<Answer, AskError>),
     /// The kernel says that something in this scope changed, by another hand than ours.
     Changed(Scope),
     /// The answer to one [`Output::Observe`](crate::Output::Observe), or to several in a row.

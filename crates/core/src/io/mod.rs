@@ -1,8 +1,12 @@
 //! The border of the core: everything that can happen to a router, and everything
 //! it may ask for.
 
+mod ask;
 mod input;
 mod output;
+mod port;
 
+pub use ask::{Answer, Ask, AskError, AskId, Asker};
 pub use input::Input;
-pub use output::{NOBODY, Output, ProbeSocket, Purge, Which};
+pub use output::{NOBODY, Output, Purge, Which};
+pub use port::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};

@@ -1,28 +1,34 @@
 //! Everything a router may ask for.
 
+use super::{Ask, AskId, Asker, Peer, Port, PortId};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::saved::Saved;
 use crate::state::{Plan, Scope, Watch};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 /// A request to the shell; performed in the order given.
 #[derive(Clone, Debug)]
 pub enum Output {
-    /// Send an ICMP message through the probe socket of an uplink.
+    /// Have exactly these ports open from now on.
+    Ports(Vec<Port>),
+    /// Send something through a port; what it cannot send now, it never sends.
     Send {
-        /// The uplink.
-        uplink: UplinkId,
-        /// Destination.
-        to: Ipv4Addr,
-        /// The ICMP message, checksum included, without the IP header.
+        /// The port.
+        port: PortId,
+        /// The other end.
+        to: Peer,
+        /// What the port's [`PortKind`](crate::PortKind) says.
         bytes: Vec<u8>,
     },
-    /// Have exactly these probe sockets open from now on.
-    Sockets(Vec<ProbeSocket>),
+    /// Ask what takes time; answered by [`Input::Answered`](crate::Input::Answered).
+    Ask(AskId, Ask),
+    /// What this asker has asked is not to be answered any more; an answer that is there already may
+    /// still come.
+    CancelAsks(Asker),
     /// Look at these objects from now on.
     Watch(Watch),
     /// Read kernel state; answered by [`Input::Observed`](crate::Input::Observed) with this scope, or
@@ -55,23 +61,6 @@ pub enum Output {
     Notice(Notice),
     /// Withdrawal is complete; the daemon may end.
     Done,
-}
-
-/// A raw ICMP socket for probes: bound to device and source, marked.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct ProbeSocket {
-    /// The uplink.
-    pub uplink: UplinkId,
-    /// Device (`SO_BINDTODEVICE`).
-    pub ifname: IfName,
-    /// Index of the device: another index is another device, and wants a new socket.
-    pub ifindex: u32,
-    /// Source address.
-    pub source: IpAddr,
-    /// Packet mark (`SO_MARK`).
-    pub mark: u32,
-    /// ICMP echo identifier: only echo replies that bear it are wanted.
-    pub ident: u16,
 }
 
 /// Which connections of an uplink.

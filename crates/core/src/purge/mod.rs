@@ -8,10 +8,10 @@ mod stale;
 mod stray;
 
 use crate::check::Line;
-use crate::config::{Config, UplinkConfig};
+use crate::config::Config;
 use crate::facts::UplinkFacts;
 use crate::io::{Output, Purge, Which};
-use crate::net::{Prefix, UplinkId};
+use crate::net::{Family, Prefix, UplinkId};
 use crate::render;
 use crate::state::Observed;
 use crate::time::{Duration, Instant};
@@ -93,7 +93,7 @@ impl Lost {
     /// What lost its address keeps its connections while the address may be put back, then as long as
     /// the uplink may still show that it works again, and then as long as it does.
     fn next(self, now: Instant, carrier: Option<Carrier<'_>>) -> Option<Self> {
-        let prober = carrier.filter(|carrier| carrier.facts.has_address)?.prober;
+        let prober = carrier.filter(|carrier| carrier.facts.has_address[Family::V4])?.prober;
         let patience = prober.patience();
         let first = self.at + patience.max(GRACE * 2);
         let works = prober.is_proven_since(self.at) && prober.has_heard(now);
@@ -105,11 +105,17 @@ impl Lost {
 /// Which connections of an uplink can move: not the router's own from an address of uplinks, to which
 /// they are bound, and not those that came in by it. Those from an inside address are translated, and
 /// move as any other.
-pub(crate) fn movable(config: &Config, observed: &Observed, id: UplinkId) -> Purge {
+pub(crate) fn movable<'a>(
+    config: &'a Config,
+    facts: impl Iterator<Item = &'a UplinkFacts> + Clone,
+    observed: &Observed,
+    id: UplinkId,
+) -> Purge {
     let is_uplink = |name| config.uplinks.iter().any(|u| u.ifname == name);
     // An address that went with its device may come back, and its connections with it.
-    let configured = config.uplinks.iter().flat_map(UplinkConfig::own_addresses);
-    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(configured.clone());
+    let pairs = config.uplinks.iter().zip(facts);
+    let meant = pairs.flat_map(|(uplink, fact)| fact.prefixes(uplink)).map(|own| own.address);
+    let own = observed.addresses.keys().map(|(_, prefix)| prefix.address).chain(meant.clone());
     let outside = observed.addresses.keys().filter(|(name, _)| is_uplink(*name));
     let inside = observed.addresses.keys().filter(|(name, _)| !is_uplink(*name));
     let mut keep_destinations: Vec<Prefix> = inside.map(|(_, p)| p.network()).collect();
@@ -121,7 +127,7 @@ pub(crate) fn movable(config: &Config, observed: &Observed, id: UplinkId) -> Pur
         mark: render::mark(config, id),
         mask: config.ranges.mark_mask,
         which: Which::Movable,
-        keep_sources: outside.map(|(_, prefix)| prefix.address).chain(configured).collect(),
+        keep_sources: outside.map(|(_, prefix)| prefix.address).chain(meant).collect(),
         keep_destinations,
         yields: true,
     }

@@ -12,6 +12,7 @@
 use super::{Carrier, Pass, Pending, Purger, movable};
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::facts::UplinkFacts;
 use crate::io::{Output, Purge};
 use crate::net::UplinkId;
 use crate::notice::Notice;
@@ -65,14 +66,15 @@ impl Deletion {
 impl Purger {
     /// Asks for the deletion of what is stale, once; `is_ready` says whether the rules and buckets of new
     /// connections are in place.
-    pub(crate) fn delete_stale(
+    pub(crate) fn delete_stale<'a>(
         &mut self,
-        (config, observed): (&Config, &Observed),
+        (config, observed): (&'a Config, &Observed),
+        facts: impl Iterator<Item = &'a UplinkFacts> + Clone,
         stale: &[Stale],
         out: &mut Vec<Output>,
     ) {
         for stale in self.unasked(stale) {
-            let keep = movable(config, observed, stale.uplink);
+            let keep = movable(config, facts.clone(), observed, stale.uplink);
             let (mark, mask, which) = (stale.mark, stale.mask, stale.which);
             let purge = Purge { mark, mask, which, yields: false, ..keep };
             self.ask_for(Deletion { purge, reason: Reason::Stale(stale), refusals: 0 }, out);

@@ -48,7 +48,7 @@ impl Reconciler {
         self.remember(&desk.saved);
         self.rendered = None;
         desk.save_soon();
-        self.refresh_watch(config, &desk.saved, out);
+        self.refresh_watch(wants, &desk.saved, out);
     }
 
     /// Nothing of ours was read back from the tables that were ours before: they are no matter now.
@@ -64,7 +64,7 @@ impl Reconciler {
         if self.observed.routes.keys().all(|route| self.watch.is_ours(route.table)) {
             desk.saved.old_tables.clear();
             desk.save_soon();
-            self.refresh_watch(wants.config, &desk.saved, out);
+            self.refresh_watch(wants, &desk.saved, out);
         }
     }
 }

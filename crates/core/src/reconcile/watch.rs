@@ -1,10 +1,10 @@
 //! What the shell is to look at: from the configuration, the numbers of uplinks and what is wanted.
 
-use super::Reconciler;
+use super::{Reconciler, Wants};
 use crate::coexist::View;
 use crate::config::Config;
 use crate::io::Output;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{Key, State, Watch};
@@ -12,12 +12,20 @@ use alloc::vec::Vec;
 
 impl Reconciler {
     /// Asks for other looks, if others are needed.
-    pub(crate) fn refresh_watch(&mut self, config: &Config, saved: &Saved, out: &mut Vec<Output>) {
-        let mut sysctls = render::sysctl_paths(config);
+    pub(crate) fn refresh_watch(
+        &mut self,
+        wants: &Wants<'_>,
+        saved: &Saved,
+        out: &mut Vec<Output>,
+    ) {
+        let (config, facts) = (wants.config, (wants.facts)());
+        let mut sysctls = render::sysctl_paths(config, &facts);
         sysctls.extend(saved.sysctls.keys().cloned());
         sysctls.sort();
         sysctls.dedup();
-        let neighbours = config.uplinks.iter().filter(|u| u.enabled).map(|u| (u.ifname, u.gateway));
+        let enabled = config.uplinks.iter().zip(&facts.uplinks).filter(|(own, _)| own.enabled);
+        let neighbours =
+            enabled.filter_map(|(own, fact)| Some((own.ifname, fact.gateway(Family::V4)?)));
         let mut links: Vec<IfName> =
             config.uplinks.iter().filter(|u| u.enabled).map(|u| u.ifname).collect();
         links.sort_unstable();
@@ -31,7 +39,7 @@ impl Reconciler {
             sysctls,
             main_refuses: self.observed.main.is_followed(),
             neighbours: neighbours.collect(),
-            beside: View::of(config),
+            beside: View::of(config, &facts),
         };
         if watch != self.watch {
             self.watch = watch.clone();
@@ -43,13 +51,13 @@ impl Reconciler {
     pub(crate) fn watch_tables(
         &mut self,
         desired: &State,
-        config: &Config,
+        wants: &Wants<'_>,
         saved: &Saved,
         out: &mut Vec<Output>,
     ) {
         let is_used = |table| self.watch.used_tables.binary_search(&table).is_ok();
         if !desired.keys().filter_map(table_of).all(is_used) {
-            self.refresh_watch(config, saved, out);
+            self.refresh_watch(wants, saved, out);
         }
     }
 

@@ -22,9 +22,9 @@
 //! cannot place, before anybody asked where they go, and so `main` is asked first.
 
 use super::firewall::{bucket, egress};
-use super::{default_key, mark, shared, shares_interface, table};
-use crate::config::{Config, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
+use super::view::{UplinkView, View};
+use super::{default_key, mark, table};
+use crate::config::Config;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::table::MAIN;
 use crate::state::{
@@ -81,69 +81,76 @@ pub const fn rule_span(config: &Config) -> (u32, u32) {
 }
 
 /// The objects that probes of an uplink need to find their way.
-pub(super) fn way(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> [Key; 2] {
-    [default_key(table(config, id), 0), Key::Rule(by_mark(config, uplink, id))]
+pub(super) fn way(config: &Config, id: UplinkId, inside: bool) -> [Key; 2] {
+    let rule = by_mark(config, (id, inside), Family::V4);
+    [default_key(Family::V4, table(config, id), 0), Key::Rule(rule)]
 }
 
-pub(super) fn rung(config: &Config, distance: u32, table: u32) -> Rule {
-    Rule::lookup(config.ranges.rule_priorities.0 + distance, Family::V4, table)
+fn rung(config: &Config, family: Family, distance: u32, table: u32) -> Rule {
+    Rule::lookup(config.ranges.rule_priorities.0 + distance, family, table)
 }
 
-fn by_mark(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Rule {
+fn by_mark(config: &Config, (id, inside): (UplinkId, bool), family: Family) -> Rule {
     let fwmark = Some((mark(config, id), config.ranges.mark_mask));
     let outside = step::MARKED + u32::from(id.0);
-    let distance = if config.is_inside(uplink) { step::INSIDE } else { outside };
-    Rule { fwmark, ..rung(config, distance, table(config, id)) }
+    let distance = if inside { step::INSIDE } else { outside };
+    Rule { fwmark, ..rung(config, family, distance, table(config, id)) }
 }
 
 /// The rungs of an uplink. A source that several uplinks have says nothing. On an interface of
 /// several uplinks the shared table has a default for its sockets.
-pub(super) fn rules_of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Vec<Rule> {
-    let id = fact.id;
-    let (own, number) = (table(config, id), u32::from(id.0));
-    let mut rules = alloc::vec![by_mark(config, uplink, id)];
-    for address in shared::told_sources(config, uplink, &fact.own_addresses(uplink)) {
-        let from = Some(Prefix::host(address));
-        rules.push(Rule { from, ..rung(config, step::SOURCE + number, own) });
+fn rules_of(config: &Config, uplink: &UplinkView<'_>, family: Family) -> Vec<Rule> {
+    let (own, number) = (uplink.table, u32::from(uplink.id.0));
+    let rung = |distance, table| rung(config, family, distance, table);
+    let mut rules = alloc::vec![by_mark(config, (uplink.id, uplink.inside), family)];
+    for address in uplink.told(family) {
+        let from = Some(Prefix::host(*address));
+        rules.push(Rule { from, ..rung(step::SOURCE + number, own) });
     }
-    if shared::is_first(config, uplink) {
-        let alone = !shares_interface(config, uplink);
-        let table = if alone { own } else { config.ranges.tables.0 };
+    if uplink.first {
+        let table = if uplink.shared { config.ranges.tables.0 } else { own };
         let oif = Some(uplink.ifname);
-        rules.push(Rule { oif, ..rung(config, step::DEVICE + number, table) });
-        if !config.is_inside(uplink) {
+        rules.push(Rule { oif, ..rung(step::DEVICE + number, table) });
+        if !uplink.inside {
             let (iif, suppress_prefixlength) = (Some(uplink.ifname), Some(0));
-            rules.push(Rule { iif, suppress_prefixlength, ..rung(config, step::ARRIVED, MAIN) });
+            rules.push(Rule { iif, suppress_prefixlength, ..rung(step::ARRIVED, MAIN) });
         }
     }
     rules
 }
 
-/// The rungs that are nobody's own.
-pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
-    if let Some(table) = nowhere_table(config).filter(|_| bucket::asks_once(config, facts)) {
+/// The ladder of one family: the rungs of each uplink, and those that are nobody's own.
+pub(super) fn render(state: &mut State, view: &View<'_>, family: Family) {
+    let config = view.config;
+    let rung = |distance, table| rung(config, family, distance, table);
+    // What is asked of `main` is asked for IPv4: the bucket of a connection, and error routes.
+    let is_asked = family == Family::V4;
+    if let Some(table) = nowhere_table(config).filter(|_| is_asked && bucket::asks_once(view)) {
         nowhere(state, config, table);
     }
     let mut add = |rule| state.insert(Key::Rule(rule), Resource::Rule);
-    let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(config, step, MAIN) };
+    for rule in view.enabled().flat_map(|uplink| rules_of(config, uplink, family)) {
+        add(rule);
+    }
+    let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(step, MAIN) };
     let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
-    match &facts.main {
-        MainDefault::Refuses { others: Some(networks), .. } => {
+    match &view.facts.main {
+        MainDefault::Refuses { others: Some(networks), .. } if is_asked => {
             for to in networks {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });
             }
             // A network that is not known yet has no rule, but a question for it finds its route.
             add(Rule { fwmark, ..main_at(step::MAIN_ASKED) });
         }
-        MainDefault::Passable | MainDefault::Refuses { others: None, .. } => {
+        MainDefault::Passable | MainDefault::Refuses { .. } => {
             add(main_at(step::MAIN));
         }
     }
-    add(Rule { fwmark, ..rung(config, step::NOBODY, REFUSED) });
-    add(rung(config, step::SHARED, config.ranges.tables.0));
+    add(Rule { fwmark, ..rung(step::NOBODY, REFUSED) });
+    add(rung(step::SHARED, config.ranges.tables.0));
     for network in &config.networks {
         let iif = Some(network.ifname);
-        add(Rule { iif, ..rung(config, step::GUARD, REFUSED) });
+        add(Rule { iif, ..rung(step::GUARD, REFUSED) });
     }
 }
 
@@ -158,7 +165,7 @@ pub(super) fn nowhere_table(config: &Config) -> Option<u32> {
 /// the router itself, and packets from elsewhere are refused as ever.
 fn nowhere(state: &mut State, config: &Config, table: u32) {
     let Ok(loopback) = LOOPBACK.parse::<IfName>() else { return };
-    let rule = rung(config, step::NOWHERE, table);
+    let rule = rung(config, Family::V4, step::NOWHERE, table);
     let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
     let iif = Some(loopback);
     state.insert(Key::Rule(Rule { iif, fwmark, ..rule }), Resource::Rule);

@@ -1,11 +1,11 @@
 //! Links of ours: an uplink with `parent` and `mac` has one, called as its interface.
 
-use crate::config::Config;
+use super::view::View;
 use crate::state::{Key, LINK_SIGN, Macvlan, Resource, State};
 
 /// Adds those of enabled uplinks.
-pub(super) fn render(state: &mut State, config: &Config) {
-    for uplink in config.uplinks.iter().filter(|uplink| uplink.enabled) {
+pub(super) fn render(state: &mut State, view: &View<'_>) {
+    for uplink in view.enabled() {
         let Some(own) = uplink.own_link else { continue };
         let alias = alloc::format!("{LINK_SIGN}{}", uplink.name);
         let value = Macvlan { parent: own.parent, mac: own.mac, alias };

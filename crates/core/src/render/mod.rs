@@ -13,6 +13,7 @@ mod ladder;
 mod link;
 mod setting;
 mod shared;
+mod view;
 
 pub use firewall::FOREIGN;
 pub(crate) use firewall::{SRCNAT, nobody};
@@ -20,10 +21,10 @@ pub(crate) use ladder::LOOPBACK;
 pub use ladder::rule_span;
 pub use setting::is_known as is_known_setting;
 pub use setting::paths as sysctl_paths;
-pub(crate) use shared::shares_interface;
+pub(crate) use view::{UplinkView, View, shares_interface};
 
-use crate::config::{Config, FirewallMode, NoUplink, Tier, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
+use crate::config::{Config, FirewallMode, NoUplink};
+use crate::facts::{Attachment, Facts, Gateway, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::state::{Key, NFT_ELEMENTS, Nexthop, Resource, RouteKey, RouteValue, State};
 use alloc::collections::BTreeMap;
@@ -58,105 +59,100 @@ fn ports((first, last): (u16, u16), between: char) -> String {
 
 /// The objects that probes of an uplink need to find their way.
 pub fn way_of(config: &Config, facts: &Facts, index: usize) -> [Key; 2] {
-    ladder::way(config, &config.uplinks[index], facts.uplinks[index].id)
+    ladder::way(config, facts.uplinks[index].id, view::is_inside(config, index))
 }
 
 /// The desired state.
 pub fn render(config: &Config, facts: &Facts) -> State {
-    let mut state = State::new();
-    let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
+    let (mut state, view) = (State::new(), View::new(config, facts));
     if config.firewall.mode != FirewallMode::External {
-        state.insert(Key::Firewall, Resource::Firewall(firewall::render(config, facts)));
-        let mut elements = buckets(config, facts);
-        elements.extend(firewall::elements(config, facts));
-        elements.extend(shared::elements(config, facts));
+        state.insert(Key::Firewall, Resource::Firewall(firewall::render(&view)));
+        let mut elements = buckets(&view);
+        elements.extend(firewall::elements(&view));
+        elements.extend(shared::elements(&view));
         state.insert(Key::Buckets, Resource::Buckets(elements));
     }
-    for (uplink, fact) in pairs() {
-        for prefix in addresses(uplink, fact) {
+    for uplink in view.enabled() {
+        for prefix in addresses(uplink) {
             let key = Key::Address { ifname: uplink.ifname, prefix };
             state.insert(key, Resource::Address);
         }
-        uplink_routes(&mut state, config, uplink, fact);
-        if let Some(route) = shared::device_default(config, facts, uplink) {
-            let key = default_key(config.ranges.tables.0, u32::from(fact.id.0));
-            state.insert(key, Resource::Route(route));
-        }
-        if let Some(route) = spare_default(config, uplink, fact) {
-            let key =
-                default_key(config.ranges.tables.0, SPARE_METRICS.start() + u32::from(fact.id.0));
-            state.insert(key, Resource::Route(route));
-        }
-        for rule in ladder::rules_of(config, uplink, fact) {
-            state.insert(Key::Rule(rule), Resource::Rule);
-        }
     }
-    ladder::render(&mut state, config, facts);
+    for family in view.families() {
+        routes(&mut state, &view, family);
+        ladder::render(&mut state, &view, family);
+    }
     for copy in &facts.copies {
         state.insert(Key::Rule(copy.clone()), Resource::Rule);
     }
-    if let Some(route) = shared_default(config, facts) {
-        let key = default_key(config.ranges.tables.0, 0);
-        state.insert(key, Resource::Route(route));
-    }
-    link::render(&mut state, config);
+    link::render(&mut state, &view);
     firewall::networks::render(&mut state, config, facts);
-    setting::render(&mut state, config, facts);
+    setting::render(&mut state, &view);
     state
 }
 
-/// Our addresses on the interface of an uplink. The first one comes first, in time, too: of one
-/// subnet the kernel takes the address that was there first as its own source.
-fn addresses(uplink: &UplinkConfig, fact: &UplinkFacts) -> impl Iterator<Item = Prefix> {
+/// Our addresses on the interface of an uplink. That of the attachment comes first, in time, too: of
+/// one subnet the kernel takes the address that was there first as its own source.
+fn addresses(uplink: &UplinkView<'_>) -> impl Iterator<Item = Prefix> {
+    let fact = uplink.fact;
     let is_due = |prefix: &Prefix| {
-        *prefix == uplink.address || fact.has_address || fact.further.contains(prefix)
+        uplink.way[prefix.family()].is_some_and(|way| way.address == *prefix)
+            || fact.has_address[prefix.family()]
+            || fact.further.contains(prefix)
     };
-    uplink.prefixes().filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
+    let all = uplink.prefixes.iter().flatten().copied();
+    all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
 }
 
-fn default_key(table: u32, metric: u32) -> Key {
-    Key::Route(RouteKey { table, prefix: Prefix::default_route(Family::V4), metric })
-}
-
-fn uplink_routes(state: &mut State, config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) {
-    let table = table(config, fact.id);
-    if fact.is_routable() {
-        state.insert(default_key(table, 0), Resource::Route(default_by(uplink)));
+/// The routes of one family: a table for each uplink, and the shared one.
+fn routes(state: &mut State, view: &View<'_>, family: Family) {
+    let shared = view.config.ranges.tables.0;
+    let mut add = |table, metric, route: Option<RouteValue>| {
+        let key = default_key(family, table, metric);
+        state.extend(route.map(|route| (key, Resource::Route(route))));
+    };
+    for uplink in view.enabled() {
+        let id = u32::from(uplink.id.0);
+        add(uplink.table, 0, uplink.route(family).map(|way| default_by(uplink, way)));
+        add(uplink.table, LAST_METRIC, Some(RouteValue::Unreachable));
+        add(shared, id, shared::device_default(view, uplink, family));
+        add(shared, SPARE_METRICS.start() + id, spare_default(view, uplink, family));
     }
-    state.insert(default_key(table, LAST_METRIC), Resource::Route(RouteValue::Unreachable));
+    add(shared, 0, shared_default(view, family));
+}
+
+fn default_key(family: Family, table: u32, metric: u32) -> Key {
+    Key::Route(RouteKey { table, prefix: Prefix::default_route(family), metric })
 }
 
 /// A default by one uplink, with its source.
-fn default_by(uplink: &UplinkConfig) -> RouteValue {
-    let source = Some(uplink.address.address);
-    RouteValue::Unicast { nexthops: vec![nexthop(uplink, 1)], source }
+fn default_by(uplink: &UplinkView<'_>, way: &Attachment) -> RouteValue {
+    let source = Some(way.address.address);
+    RouteValue::Unicast { nexthops: vec![nexthop(uplink, way, 1)], source }
 }
 
-const fn nexthop(uplink: &UplinkConfig, weight: u8) -> Nexthop {
-    Nexthop {
-        ifname: uplink.ifname,
-        via: Some(uplink.gateway),
-        weight,
-        onlink: uplink.gateway_onlink,
-    }
+fn nexthop(uplink: &UplinkView<'_>, way: &Attachment, weight: u8) -> Nexthop {
+    let onlink = matches!(way.gateway, Gateway::OnLink(_));
+    Nexthop { ifname: uplink.ifname, via: way.gateway.address(), weight, onlink }
 }
 
 /// The default route for what bears no mark: the router's own traffic. Several next hops name no
 /// source, so only uplinks whose address the kernel then takes can be among them.
-fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
-    let carrying = config.uplinks.iter().zip(&facts.uplinks);
-    let carrying = carrying.filter(|(u, f)| u.enabled && f.active && f.is_routable());
-    let carrying: Vec<&UplinkConfig> = carrying.map(|(u, _)| u).collect();
-    let sure: Vec<&UplinkConfig> =
-        carrying.iter().copied().filter(|u| shared::has_sure_source(config, u)).collect();
+fn shared_default(view: &View<'_>, family: Family) -> Option<RouteValue> {
+    let carrying = view.enabled().filter(|uplink| uplink.fact.active);
+    let carrying: Vec<_> =
+        carrying.filter_map(|uplink| Some((uplink, uplink.route(family)?))).collect();
+    let is_sure = |uplink: &UplinkView<'_>| shared::has_sure_source(view, uplink, family);
+    let sure: Vec<_> = carrying.iter().filter(|(uplink, _)| is_sure(uplink)).collect();
     match (sure.as_slice(), carrying.as_slice()) {
-        (_, []) if config.router.no_uplink == NoUplink::Unreachable => {
+        (_, []) if view.config.router.no_uplink == NoUplink::Unreachable => {
             Some(RouteValue::Unreachable)
         }
         (_, []) => None,
-        ([only], _) | ([], [only, ..]) => Some(default_by(only)),
+        ([(only, way)], _) | ([], [(only, way), ..]) => Some(default_by(only, way)),
         (several, _) => {
-            let mut nexthops: Vec<_> = several.iter().map(|u| nexthop(u, u.weight)).collect();
+            let hops = several.iter().map(|(uplink, way)| nexthop(uplink, way, uplink.weight));
+            let mut nexthops: Vec<_> = hops.collect();
             nexthops.sort();
             Some(RouteValue::Unicast { nexthops, source: None })
         }
@@ -166,38 +162,36 @@ fn shared_default(config: &Config, facts: &Facts) -> Option<RouteValue> {
 /// Behind the shared default one by each uplink that carries. The kernel deletes a route of several
 /// next hops when the device of *one* goes (a USB stick is pulled, a driver loaded anew). While no
 /// daemon runs nobody puts it back, and where no route is found no new connection takes a bucket.
-fn spare_default(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Option<RouteValue> {
-    let is_carrying = fact.active && fact.is_routable();
-    (is_carrying && shared::has_other_device(config, uplink)).then(|| default_by(uplink))
+fn spare_default(view: &View<'_>, uplink: &UplinkView<'_>, family: Family) -> Option<RouteValue> {
+    let way = uplink.route(family).filter(|_| uplink.fact.active)?;
+    shared::has_other_device(view, uplink).then(|| default_by(uplink, way))
 }
 
 /// The number of buckets: it depends on the configuration alone.
 pub fn bucket_count(config: &Config) -> u32 {
-    let balanced = |u: &&UplinkConfig| u.enabled && u.tier != Tier::Inbound;
-    balance::bucket_count(config.uplinks.iter().filter(balanced).count())
+    balance::bucket_count(view::balanced(config))
 }
 
 /// The bucket map: bucket number to mark.
 ///
 /// All members of the tier take part in the placing, dead ones too, so that the
 /// living keep their buckets.
-fn buckets(config: &Config, facts: &Facts) -> BTreeMap<u32, u32> {
-    let pairs = || config.uplinks.iter().zip(&facts.uplinks).filter(|(u, _)| u.enabled);
-    let Some(tier) = pairs().filter(|(_, f)| f.active).map(|(u, _)| u.tier).min() else {
+fn buckets(view: &View<'_>) -> BTreeMap<u32, u32> {
+    let Some(tier) = view.enabled().filter(|u| u.fact.active).map(|u| u.tier).min() else {
         return BTreeMap::new();
     };
-    let (members, ids): (Vec<Member<'_>>, Vec<UplinkId>) = pairs()
-        .filter(|(u, _)| u.tier == tier)
-        .map(|(u, f)| (Member { name: &u.name, weight: u.weight, usable: f.active }, f.id))
+    let here = view.enabled().filter(|uplink| uplink.tier == tier);
+    let (members, marks): (Vec<Member<'_>>, Vec<u32>) = here
+        .map(|u| (Member { name: u.name, weight: u.weight, usable: u.fact.active }, u.mark))
         .unzip();
-    let table = balance::fill(&members, bucket_count(config));
-    (0..).zip(table).map(|(bucket, member)| (bucket, mark(config, ids[member]))).collect()
+    let table = balance::fill(&members, bucket_count(view.config));
+    (0..).zip(table).map(|(bucket, member)| (bucket, marks[member])).collect()
 }
 
 /// The share of each uplink in this map of buckets, in the order of the configuration; without one, in
 /// that which is wanted by these facts.
 pub fn shares(config: &Config, facts: &Facts, map: Option<&BTreeMap<u32, u32>>) -> Vec<f64> {
-    let made = map.map_or_else(|| buckets(config, facts), |_| BTreeMap::new());
+    let made = map.map_or_else(|| buckets(&View::new(config, facts)), |_| BTreeMap::new());
     // Behind the buckets stand elements of another kind.
     let buckets = map.unwrap_or(&made).range(..NFT_ELEMENTS);
     let total = buckets.clone().count().max(1);

@@ -1,6 +1,7 @@
 //! Every kernel setting that we touch, in one table.
 
-use crate::config::{BalanceBy, Config, FirewallMode, UplinkConfig};
+use super::view::{UplinkView, View};
+use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
 use crate::net::IfName;
 use crate::render::shared;
@@ -58,17 +59,17 @@ const IN_ONE_SUBNET: &[Setting] =
 const WITH_ADDRESS: &[Setting] = &[Setting { path: PROMOTE_SECONDARIES, value: "1" }];
 
 /// Adds the settings to the desired state.
-pub(super) fn render(state: &mut State, config: &Config, facts: &Facts) {
-    let has_device = |i: usize| facts.uplinks.get(i).is_some_and(|f| f.ifindex.is_some());
-    let has_network = |i: usize| facts.networks.get(i).is_some_and(Option::is_some);
-    for (path, value) in wanted(config, has_device, has_network) {
+pub(super) fn render(state: &mut State, view: &View<'_>) {
+    let has_network = |i: usize| view.facts.networks.get(i).is_some_and(Option::is_some);
+    for (path, value) in wanted(view, |uplink| uplink.fact.ifindex.is_some(), has_network) {
         state.insert(Key::Sysctl(path), Resource::Sysctl(value));
     }
 }
 
 /// The paths of all settings for this configuration, to be watched.
-pub fn paths(config: &Config) -> Vec<String> {
-    wanted(config, |_| true, |_| true).into_iter().map(|(path, _)| path).collect()
+pub fn paths(config: &Config, facts: &Facts) -> Vec<String> {
+    let all = wanted(&View::new(config, facts), |_| true, |_| true);
+    all.into_iter().map(|(path, _)| path).collect()
 }
 
 /// True if it is the path of a setting that some configuration would have us change: a state file
@@ -87,39 +88,36 @@ pub fn is_known(path: &str) -> bool {
 }
 
 fn wanted(
-    config: &Config,
-    there: impl Fn(usize) -> bool,
+    view: &View<'_>,
+    has_device: impl Fn(&UplinkView<'_>) -> bool,
     has_network: impl Fn(usize) -> bool,
 ) -> Vec<(String, String)> {
-    let mut all = Vec::new();
+    let (config, mut all) = (view.config, Vec::new());
     for (i, network) in config.networks.iter().enumerate() {
         if network.address.is_some() && has_network(i) {
             let value = |s: &Setting| (device_path(network.ifname, s.path), s.value.into());
             all.extend(WITH_ADDRESS.iter().map(value));
         }
     }
-    for (i, uplink) in config.uplinks.iter().enumerate() {
-        if uplink.enabled && there(i) {
-            let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
-            all.extend(PER_UPLINK.iter().map(value));
-            if shared::shares_subnet(config, uplink) || shared::shares_port(config, uplink) {
-                all.extend(IN_ONE_SUBNET.iter().map(value));
-            }
-            // The port below has no address, and would answer for all of them.
-            if uplink.port() != uplink.ifname {
-                let value = |s: &Setting| (device_path(uplink.port(), s.path), s.value.into());
-                all.extend(IN_ONE_SUBNET.iter().map(value));
-            }
-            all.extend(WITH_ADDRESS.iter().map(value));
-            if config.is_inside(uplink) {
-                let value = if uplink.redirects { "1" } else { "0" };
-                all.push((device_path(uplink.ifname, REDIRECTS), value.into()));
-            }
+    for uplink in view.enabled().filter(|uplink| has_device(uplink)) {
+        let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
+        all.extend(PER_UPLINK.iter().map(value));
+        if shared::shares_subnet(view, uplink) || shared::shares_port(view, uplink) {
+            all.extend(IN_ONE_SUBNET.iter().map(value));
+        }
+        // The port below has no address, and would answer for all of them.
+        if uplink.port != uplink.ifname {
+            let value = |s: &Setting| (device_path(uplink.port, s.path), s.value.into());
+            all.extend(IN_ONE_SUBNET.iter().map(value));
+        }
+        all.extend(WITH_ADDRESS.iter().map(value));
+        if uplink.inside {
+            let value = if uplink.redirects { "1" } else { "0" };
+            all.push((device_path(uplink.ifname, REDIRECTS), value.into()));
         }
     }
     all.push((MULTIPATH_HASH.into(), multipath_hash(config).into()));
-    let silent = |u: &UplinkConfig| u.enabled && config.is_inside(u) && !u.redirects;
-    if config.uplinks.iter().any(silent) {
+    if view.boxes().any(|uplink| !uplink.redirects) {
         all.push((format!("net/ipv4/conf/all/{REDIRECTS}"), "0".into()));
     }
     let external = (config.firewall.mode == FirewallMode::External).then_some(&EXTERNAL);

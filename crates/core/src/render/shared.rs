@@ -13,129 +13,98 @@
 //! Left out: hosts in a common subnet, which the kernel reaches by the interface that it lists
 //! first. Refused by the configuration: one address, or one gateway, twice on an interface.
 
-use super::{default_by, mark};
-use crate::config::{Config, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
-use crate::net::IfName;
-use crate::render::firewall::{Line, any_of, devices, plain};
-use crate::render::firewall::{egress, on_lan};
+use super::default_by;
+use super::firewall::{any_of, devices, egress, on_lan, plain};
+use super::view::{UplinkView, View};
+use crate::net::Family;
+use crate::net::Family::V4;
 use crate::state::{Chain, RouteValue};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// Where the router's own ICMP errors get their source.
 const SAID: &str = "said";
 
-/// The enabled uplinks on an interface, in the order of the file.
-fn on_interface(config: &Config, ifname: IfName) -> impl Iterator<Item = &UplinkConfig> {
-    config.uplinks.iter().filter(move |u| u.enabled && u.ifname == ifname)
-}
-
-/// The other enabled uplinks.
-fn others<'a>(
-    config: &'a Config,
-    uplink: &'a UplinkConfig,
-) -> impl Iterator<Item = &'a UplinkConfig> {
-    config.uplinks.iter().filter(|other| other.enabled && other.name != uplink.name)
-}
-
-/// True if the uplink is not alone on its interface.
-pub(crate) fn shares_interface(config: &Config, uplink: &UplinkConfig) -> bool {
-    on_interface(config, uplink.ifname).nth(1).is_some()
-}
-
-/// True if the uplink speaks for its interface where one must.
-pub(super) fn is_first(config: &Config, uplink: &UplinkConfig) -> bool {
-    on_interface(config, uplink.ifname).next().is_some_and(|first| first.name == uplink.name)
+/// The other enabled uplinks on other interfaces.
+fn elsewhere<'v>(
+    view: &'v View<'_>,
+    uplink: &UplinkView<'_>,
+) -> impl Iterator<Item = &'v UplinkView<'v>> {
+    let ifname = uplink.ifname;
+    view.enabled().filter(move |other| other.ifname != ifname)
 }
 
 /// True if an uplink is on another interface.
-pub(super) fn has_other_device(config: &Config, uplink: &UplinkConfig) -> bool {
-    others(config, uplink).any(|other| other.ifname != uplink.ifname)
+pub(super) fn has_other_device(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
+    elsewhere(view, uplink).next().is_some()
 }
 
-/// True if another interface has an address in the same subnet.
-pub(super) fn shares_subnet(config: &Config, uplink: &UplinkConfig) -> bool {
-    let mut elsewhere = others(config, uplink).filter(|other| other.ifname != uplink.ifname);
-    elsewhere.any(|other| {
-        other.prefixes().any(|theirs| uplink.prefixes().any(|ours| theirs.meets(ours)))
-    })
+/// True if another interface has an address in the same subnet. (Whose it is, ARP asks; so this is
+/// about IPv4.)
+pub(super) fn shares_subnet(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
+    let ours = &uplink.prefixes[V4];
+    let mut theirs = elsewhere(view, uplink).flat_map(|other| &other.prefixes[V4]);
+    theirs.any(|theirs| ours.iter().any(|ours| theirs.meets(*ours)))
 }
 
 /// True if a link of ours is on its port: its own, or that of another uplink.
-pub(super) fn shares_port(config: &Config, uplink: &UplinkConfig) -> bool {
-    let is_on_it = |other: &UplinkConfig| other.own_link.is_some() && other.port() == uplink.port();
-    config.uplinks.iter().any(is_on_it)
+pub(super) fn shares_port(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
+    view.uplinks.iter().any(|other| other.own_link.is_some() && other.port == uplink.port)
 }
 
-/// True if a line before it on its interface is in the same subnet.
-pub(super) fn is_subnet_taken(config: &Config, uplink: &UplinkConfig) -> bool {
-    let mut before = on_interface(config, uplink.ifname).take_while(|u| u.name != uplink.name);
-    before.any(|first| first.address.meets(uplink.address))
+/// True if an uplink before it on its interface is in the same subnet.
+pub(super) fn is_subnet_taken(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
+    let Some(own) = uplink.way[V4] else { return false };
+    let before = view.on(uplink.ifname).take_while(|other| other.name != uplink.name);
+    let mut ways = before.filter_map(|other| other.way[V4]);
+    ways.any(|first| first.address.meets(own.address))
 }
 
-/// True if another uplink has the same address.
-pub(super) fn is_twin(config: &Config, uplink: &UplinkConfig) -> bool {
-    others(config, uplink).any(|other| other.address.address == uplink.address.address)
-}
-
-/// Those of an uplink's own addresses that say whose a packet is: all that no other uplink has.
-pub(super) fn told_sources<'a>(
-    config: &Config,
-    uplink: &UplinkConfig,
-    own: &'a [IpAddr],
-) -> impl Iterator<Item = IpAddr> + use<'a> {
-    own.iter().copied().skip(usize::from(is_twin(config, uplink)))
-}
-
-/// True if the kernel takes this line's address for its gateway when nothing names a source. Of
+/// True if the kernel takes this uplink's address for its gateway when nothing names a source. Of
 /// several addresses in the gateway's subnet it takes the first, of those in none any.
-pub(super) fn has_sure_source(config: &Config, uplink: &UplinkConfig) -> bool {
-    let reaches = |u: &UplinkConfig| u.address.contains(uplink.gateway);
-    !shares_interface(config, uplink)
-        || on_interface(config, uplink.ifname).all(|u| reaches(u) == (u.name == uplink.name))
+pub(super) fn has_sure_source(view: &View<'_>, uplink: &UplinkView<'_>, family: Family) -> bool {
+    let Some(gateway) = uplink.gateway(family) else { return !uplink.shared };
+    let reaches =
+        |other: &UplinkView<'_>| other.way[family].is_some_and(|way| way.address.contains(gateway));
+    !uplink.shared || view.on(uplink.ifname).all(|u| reaches(u) == (u.name == uplink.name))
 }
 
-/// For sockets bound to an interface of several lines: its first usable line. `None` if it has
-/// one line only, or if `uplink` does not speak for it.
+/// For sockets bound to an interface of several uplinks: its first usable one. `None` if it has
+/// one uplink only, or if `uplink` does not speak for it.
 pub(super) fn device_default(
-    config: &Config,
-    facts: &Facts,
-    uplink: &UplinkConfig,
+    view: &View<'_>,
+    uplink: &UplinkView<'_>,
+    family: Family,
 ) -> Option<RouteValue> {
-    if !shares_interface(config, uplink) || !is_first(config, uplink) {
+    if !uplink.shared || !uplink.first {
         return None;
     }
-    let lines = config.uplinks.iter().zip(&facts.uplinks);
-    let ready = |(u, f): &(&UplinkConfig, &UplinkFacts)| {
-        u.enabled && u.ifname == uplink.ifname && f.is_routable()
-    };
-    let (line, _) = lines.filter(ready).min_by_key(|(_, f)| !f.is_serving())?;
-    Some(default_by(line))
+    let ready = view.on(uplink.ifname).filter_map(|here| Some((here, here.route(family)?)));
+    let (taken, way) = ready.min_by_key(|(here, _)| !here.fact.is_serving())?;
+    Some(default_by(taken, way))
 }
 
 /// Tells whose the first packet of a connection is that came in by an interface of several uplinks.
-pub(super) fn arrivals(facts: &Facts, lines: &[&Line<'_>]) -> Vec<String> {
-    let from = |line: &Line<'_>| format!("goto from_{}", line.uplink.name);
-    let by_address = |line: &&Line<'_>| {
-        let from = from(line);
-        let own = line.own.iter().map(move |own| format!("{own} : {from}"));
-        own.collect::<Vec<_>>()
-    };
-    let addresses: Vec<String> = lines.iter().flat_map(by_address).collect();
-    let mut rules = vec![format!("ip daddr vmap {{ {} }}", addresses.join(", "))];
+pub(super) fn arrivals<'v>(here: impl Iterator<Item = &'v UplinkView<'v>> + Clone) -> Vec<String> {
+    let from = |uplink: &UplinkView<'_>| format!("goto from_{}", uplink.name);
+    let addresses = here.clone().flat_map(|uplink| {
+        uplink.own[V4].iter().map(move |own| format!("{own} : {}", from(uplink)))
+    });
+    let addresses: Vec<String> = addresses.collect();
+    let mut rules = Vec::new();
+    if !addresses.is_empty() {
+        rules.push(format!("ip daddr vmap {{ {} }}", addresses.join(", ")));
+    }
     let mut gateways: Vec<(String, String)> = Vec::new();
-    for line in lines {
-        let fact = facts.uplinks.iter().find(|fact| fact.id == line.id);
-        if let Some(mac) = fact.and_then(|fact| fact.gateway_mac) {
+    for uplink in here.clone() {
+        if let Some(mac) = uplink.fact.gateway_mac {
             let mac = mac.to_string();
             // Two gateways of one box cannot be told apart.
             if gateways.iter().all(|(known, _)| *known != mac) {
-                gateways.push((mac, from(line)));
+                gateways.push((mac, from(uplink)));
             }
         }
     }
@@ -144,61 +113,45 @@ pub(super) fn arrivals(facts: &Facts, lines: &[&Line<'_>]) -> Vec<String> {
             gateways.iter().map(|(mac, from)| format!("{mac} : {from}")).collect();
         rules.push(format!("ether saddr vmap {{ {} }}", elements.join(", ")));
     }
-    rules.extend(lines.first().map(|line| from(line)));
+    rules.extend(here.clone().next().map(from));
     rules
 }
 
-/// Which of the packets that leave by an interface of several lines are this line's: those to its
-/// gateway.
-pub(super) fn to_gateway(uplink: &UplinkConfig) -> String {
-    format!("oifname \"{}\" rt ip nexthop {}", uplink.ifname, uplink.gateway)
-}
-
-/// The lines of one address, several at least; the first speaks for them.
-fn twins<'a, T>(
-    config: &'a Config,
-    all: &'a [T],
-    of: impl Fn(&T) -> &UplinkConfig,
-) -> Vec<Vec<&'a T>> {
-    let mut groups: Vec<Vec<&T>> = Vec::new();
-    for item in all {
-        let uplink = of(item);
-        let same = |group: &&mut Vec<&T>| {
-            group.first().is_some_and(|first| of(first).address.address == uplink.address.address)
+/// The uplinks of one address, several at least; the first speaks for them.
+fn twins<'v>(view: &'v View<'_>) -> Vec<Vec<&'v UplinkView<'v>>> {
+    let mut groups: Vec<Vec<&UplinkView<'_>>> = Vec::new();
+    for uplink in view.enabled().filter(|uplink| uplink.twin[V4]) {
+        let same = |group: &&mut Vec<&UplinkView<'_>>| {
+            group.first().is_some_and(|first| first.address(V4) == uplink.address(V4))
         };
-        if !uplink.enabled || !is_twin(config, uplink) {
-            continue;
-        }
         match groups.iter_mut().find(same) {
-            Some(group) => group.push(item),
-            None => groups.push(vec![item]),
+            Some(group) => group.push(uplink),
+            None => groups.push(vec![uplink]),
         }
     }
     groups
 }
 
-/// The element of the bucket map for each address of several lines: the line that the router's own
+/// The element of the bucket map for each address of several uplinks: the one that the router's own
 /// new connections from that address take, an active one before a standby.
-pub(super) fn elements(config: &Config, facts: &Facts) -> Vec<(u32, u32)> {
-    let pairs: Vec<_> = config.uplinks.iter().zip(&facts.uplinks).collect();
-    let element = |group: Vec<&(&UplinkConfig, &UplinkFacts)>| {
-        let (_, first) = group.first()?;
-        let usable = group.iter().filter(|(_, f)| f.is_routable() && f.is_serving());
-        let (_, taken) = usable.min_by_key(|(_, f)| !f.active)?;
-        Some((on_lan::element(first.id), mark(config, taken.id)))
+pub(super) fn elements(view: &View<'_>) -> Vec<(u32, u32)> {
+    let element = |group: Vec<&UplinkView<'_>>| {
+        let first = group.first()?;
+        let usable = group.iter().filter(|u| u.fact.is_routable(V4) && u.fact.is_serving());
+        let taken = usable.min_by_key(|uplink| !uplink.fact.active)?;
+        Some((on_lan::element(first.id), taken.mark))
     };
-    twins(config, &pairs, |(uplink, _)| uplink).into_iter().filter_map(element).collect()
+    twins(view).into_iter().filter_map(element).collect()
 }
 
 /// The own addresses of the uplinks outside by where they are at home: the interfaces that have them,
 /// and the loopback.
-fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
+fn homes(view: &View<'_>) -> Vec<(Vec<String>, Vec<String>)> {
     let mut homes: Vec<(Vec<String>, Vec<String>)> = Vec::new();
-    let outside = || lines.iter().filter(|line| !line.inside);
-    for source in outside().flat_map(|line| &line.own) {
+    for source in view.outside().flat_map(|uplink| &uplink.own[V4]) {
         let mut devices: Vec<String> = Vec::new();
-        for line in outside().filter(|line| line.own.contains(source)) {
-            let device = format!("\"{}\"", line.uplink.ifname);
+        for uplink in view.outside().filter(|uplink| uplink.own[V4].contains(source)) {
+            let device = uplink.device();
             if !devices.contains(&device) {
                 devices.push(device);
             }
@@ -219,63 +172,62 @@ fn homes(lines: &[Line<'_>]) -> Vec<(Vec<String>, Vec<String>)> {
 /// it: with another source it would miss its policy.
 ///
 /// A chain of its own, so that the rule of an uplink stands while others come and go.
-pub(super) fn said(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
-    let mask = config.ranges.mark_mask;
-    let rules = lines.iter().filter(|line| !line.inside).filter_map(|line| {
-        let (mark, source) = (mark(config, line.id), line.uplink.address.address);
-        let mut own: BTreeSet<String> = line.own.iter().map(ToString::to_string).collect();
-        own.extend(egress::sources(line.uplink));
+pub(super) fn said(view: &View<'_>) -> Option<Chain> {
+    let mask = view.config.ranges.mark_mask;
+    let rules = view.outside().filter_map(|uplink| {
+        let (mark, source) = (uplink.mark, uplink.address(V4)?);
+        let mut own: BTreeSet<String> = uplink.own[V4].iter().map(ToString::to_string).collect();
+        own.extend(egress::sources(uplink));
         let own = any_of(own.into_iter().collect())?;
         Some(format!(
             "ct mark and {mask:#010x} == {mark:#010x} ip saddr != {own} ip saddr set {source}"
         ))
     });
+    view.outside().next()?;
     let mut rules: Vec<String> = rules.collect();
-    if rules.is_empty() {
-        return None;
-    }
     rules.insert(0, "rt ipsec exists accept".into());
     Some(plain(SAID.into(), rules))
 }
 
 /// Packets of the router that belong to a connection of an uplink, and whose way does not show it:
 ///
-/// * from an address that is not one line's and so has no rule: an inside one, or that of several
+/// * from an address that is not one uplink's and so has no rule: an inside one, or that of several
 ///   uplinks. Without the mark a return or a death would move it to another uplink, with the source of
 ///   its first one;
 /// * what the router says about a packet of such a connection (too large, too far, refused), from
 ///   whatever address. What it says to a host inside leaves by no uplink, and is left alone;
-/// * from an address of a line, on the way into something else: a VPN that `main` has a route for, or
+/// * from an address of an uplink, on the way into something else: a VPN that `main` has a route for, or
 ///   another uplink. It answers what came in by the uplink, for a socket that is bound to the address and begins
 ///   something itself goes where it will: its connection has no mark yet.
 ///
 /// `restored` gives a packet without a mark of ours the mark of its connection.
-pub(super) fn own_packets(config: &Config, lines: &[Line<'_>], restored: &str) -> Vec<String> {
+pub(super) fn own_packets(view: &View<'_>, restored: &str) -> Vec<String> {
     let mut rules = Vec::new();
-    let told = lines.iter().flat_map(|line| told_sources(config, line.uplink, &line.own));
-    let told = any_of(told.map(|address| address.to_string()).collect());
+    let told = view.enabled().flat_map(|uplink| uplink.told(V4));
+    let told = any_of(told.map(ToString::to_string).collect());
     let others = told.map_or("meta nfproto ipv4".into(), |told| format!("ip saddr != {told}"));
-    if let Some(uplinks) = devices(lines.iter().filter(|line| !line.inside)) {
+    if let Some(uplinks) = devices(view.outside()) {
         rules.push(format!("oifname {uplinks} meta l4proto icmp ct state related jump {SAID}"));
         rules.push(format!("oifname {uplinks} {others} {restored}"));
         rules.push(format!("oifname {uplinks} ct state related meta nfproto ipv4 {restored}"));
-        for (devices, sources) in homes(lines) {
+        for (devices, sources) in homes(view) {
             if let (Some(own), Some(here)) = (any_of(sources), any_of(devices)) {
                 rules.push(format!("ip saddr {own} oifname != {here} {restored}"));
             }
         }
-    } else if !lines.is_empty() {
+    } else if view.enabled().next().is_some() {
         rules.push(format!("{others} {restored}"));
     }
-    for group in twins(config, lines, |line| line.uplink) {
-        let Some(first) = group.first() else { continue };
-        let from = format!("ip saddr {}", first.uplink.address.address);
+    for group in twins(view) {
+        let Some((first, source)) = group.first().and_then(|u| Some((u, u.address(V4)?))) else {
+            continue;
+        };
         // Where it is about to leave by one of them already, somebody bound it to that.
         let mut there = vec!["\"lo\"".to_string()];
-        there.extend(group.iter().map(|line| format!("\"{}\"", line.uplink.ifname)));
+        there.extend(group.iter().map(|uplink| uplink.device()));
         let there = any_of(there).unwrap_or_default();
         let set = on_lan::from_element(first.id);
-        rules.push(format!("{from} oifname != {there} meta mark 0x00000000 {set}"));
+        rules.push(format!("ip saddr {source} oifname != {there} meta mark 0x00000000 {set}"));
     }
     rules
 }

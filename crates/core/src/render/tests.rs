@@ -5,10 +5,10 @@
 
 use super::*;
 use crate::config::{
-    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector,
+    Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
+    Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector, Tier, UplinkConfig,
 };
-use crate::facts::WIDE_MTU;
+use crate::facts::PerFamily;
 use crate::net::Mac;
 use crate::saved::Saved;
 use crate::state::MainDefault;
@@ -18,6 +18,12 @@ use alloc::string::{String, ToString};
 use core::fmt::Write;
 use core::net::Ipv4Addr;
 
+/// Checks of two targets that both must answer.
+fn check() -> CheckConfig {
+    let targets = vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)];
+    CheckConfig { interval: Duration::from_millis(200), fail_after: 4, ..CheckConfig::of(targets) }
+}
+
 /// A configuration with uplinks isp1.. on wan1.., of the given weights and tiers.
 pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
     let uplink = |(i, (weight, tier)): (usize, &(u8, Tier))| {
@@ -25,6 +31,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         UplinkConfig {
             weight: *weight,
             tier: *tier,
+            check: check(),
             ..UplinkConfig::new(
                 &alloc::format!("isp{n}"),
                 alloc::format!("wan{n}").parse().unwrap(),
@@ -40,18 +47,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         firewall: FirewallConfig::default(),
         balance: BalanceBy::Connection,
         ranges: Ranges::default(),
-        check: CheckConfig {
-            targets: vec![Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2)],
-            required: 2,
-            interval: Duration::from_millis(200),
-            timeout: Duration::from_millis(500),
-            fail_after: 4,
-            recover_after: 10,
-            stable_for: Duration::ZERO,
-            loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-            latency: None,
-            jitter: None,
-        },
+        check: check(),
         uplinks: uplinks.iter().enumerate().map(uplink).collect(),
         translations: Vec::new(),
         forwards: Vec::new(),
@@ -60,27 +56,23 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
 
 /// Facts in which all is well; `active` are the indices that carry connections.
 pub(crate) fn facts(config: &Config, active: &[usize]) -> Facts {
-    let fact = |i: usize| UplinkFacts {
-        id: UplinkId(u8::try_from(i + 1).unwrap()),
-        ifindex: Some(10),
-        link_up: true,
-        carrier: true,
-        has_address: true,
-        further: Vec::new(),
-        mtu: WIDE_MTU,
-        health: Health::Up,
-        active: active.contains(&i),
-        drained: false,
-        gateway_mac: None,
-    };
+    let mut facts = Facts::unseen(config, (1..).map(UplinkId));
+    for (i, fact) in facts.uplinks.iter_mut().enumerate() {
+        *fact = UplinkFacts {
+            ifindex: Some(10),
+            link_up: true,
+            carrier: true,
+            has_address: PerFamily::of(|family| fact.way[family].is_some()),
+            health: Health::Up,
+            active: active.contains(&i),
+            ..fact.clone()
+        };
+    }
     Facts {
-        uplinks: (0..config.uplinks.len()).map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
-        strays: Vec::new(),
-        copies: Vec::new(),
-        main: MainDefault::default(),
         loopback: true,
         all_wide: true,
+        ..facts
     }
 }
 
@@ -333,7 +325,7 @@ fn a_box_keeps_its_connections_while_it_is_usable() {
     let mut config = config(&[(1, Tier::Number(2)), (1, Tier::Number(1))]);
     inside(&mut config.uplinks[0]);
     let mut facts = facts(&config, &[1]);
-    let kept = |facts: &Facts| firewall::elements(&config, facts).collect::<Vec<_>>();
+    let kept = |facts: &Facts| firewall::elements(&View::new(&config, facts)).collect::<Vec<_>>();
     assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
     (facts.uplinks[0].health, facts.uplinks[0].active) = (Health::Held, true);
     assert_eq!(kept(&facts), [(60_001, 0x0100_0000)]);
@@ -358,7 +350,7 @@ fn a_gateway_outside_the_prefix_is_on_link() {
     config.uplinks[0].gateway = "172.31.1.1".parse().unwrap();
     config.uplinks[0].gateway_onlink = true;
     let state = render(&config, &facts(&config, &[0, 1]));
-    let route = |table: u32| match &state[&default_key(table, 0)] {
+    let route = |table: u32| match &state[&default_key(Family::V4, table, 0)] {
         Resource::Route(route) => route.to_string(),
         _ => unreachable!(),
     };
@@ -417,8 +409,8 @@ fn a_death_among_lines_with_something_in_common_changes_no_rule() {
             before.iter().filter(|(k, v)| after.get(k) != Some(v)).map(|(k, _)| k).collect();
         let moves = |k: &&Key| matches!(k, Key::Route(route) if route.table == 20000);
         assert!(differ.iter().all(|k| **k == Key::Buckets || moves(k)), "{what}: {differ:?}");
-        let elements = |facts: &Facts| shared::elements(&config, facts);
-        let by_device = |state: &State| state.get(&default_key(20000, 1)).cloned();
+        let elements = |facts: &Facts| shared::elements(&View::new(&config, facts));
+        let by_device = |state: &State| state.get(&default_key(Family::V4, 20000, 1)).cloned();
         if what == "twins" {
             let to = |mark| vec![(60_001, mark)];
             assert_eq!((elements(&well), elements(&dead)), (to(0x0100_0000), to(0x0200_0000)));
@@ -437,7 +429,7 @@ fn a_death_among_lines_with_something_in_common_changes_no_rule() {
 fn own_traffic_takes_lines_whose_source_is_sure() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1)), (1, Tier::Number(1))]);
     let shared = |config: &Config, active: &[usize]| {
-        shared_default(config, &facts(config, active)).unwrap().to_string()
+        shared_default(&View::new(config, &facts(config, active)), Family::V4).unwrap().to_string()
     };
     config.uplinks[1].ifname = config.uplinks[0].ifname;
     let all = "nexthop via 100.64.1.1 dev wan1 weight 1 nexthop via 100.64.2.1 dev wan1 weight 1 \
@@ -472,11 +464,15 @@ fn nobody_carries() {
     let mut config = config(&[(1, Tier::Number(1))]);
     config.router.no_uplink = NoUplink::Unreachable;
     let state = render(&config, &facts(&config, &[]));
-    assert_eq!(state[&default_key(20000, 0)].clone(), Resource::Route(RouteValue::Unreachable));
+    assert_eq!(
+        state[&default_key(Family::V4, 20000, 0)].clone(),
+        Resource::Route(RouteValue::Unreachable)
+    );
     assert_eq!(state[&Key::Buckets], Resource::Buckets(BTreeMap::new()));
-    assert!(default_key(20000, 0).to_string().contains("default table 20000"));
+    assert!(default_key(Family::V4, 20000, 0).to_string().contains("default table 20000"));
 }
 
+mod attached;
 mod behind;
 mod elements;
 mod exempt;

@@ -53,10 +53,11 @@ impl Router {
     /// Takes note of something that happened.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Packet { uplink, from, age, bytes } => {
+            Input::Packet { port, from, age, bytes } => {
                 let Self { uplinks, config, desk, .. } = self;
-                uplinks.take_packet((now, age), (uplink, from, &bytes), config, desk);
+                uplinks.take_packet((now, age), (port, from, &bytes), config, desk);
             }
+            Input::Answered(id, _) => self.uplinks.take_answer(id, &mut self.desk),
             Input::Changed(scope) => self.kernel.take_change(now, scope, out),
             Input::Observed(scope, observed) => self.take_observation(now, scope, *observed, out),
             Input::Applied(key, result) => self.kernel.take_applied(now, &key, result, out),

@@ -6,6 +6,7 @@ use crate::io::Output;
 use crate::net::UplinkId;
 use crate::notice::Notice;
 use crate::purge::{Pending, movable};
+use crate::reconcile::Wants;
 use crate::state::Scope;
 use crate::time::Instant;
 use crate::uplink::is_same;
@@ -30,15 +31,17 @@ impl Router {
     pub(super) fn take_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let old = core::mem::replace(&mut self.config, config);
-        let Self { config, desk, uplinks, kernel, secret, .. } = self;
-        desk.saved.take(config);
+        let Self { config, desk, uplinks, system, kernel, secret, .. } = self;
+        desk.saved.number(config);
         uplinks.take(now, (&old, config), desk, secret);
+        desk.saved.take(config, uplinks.facts_of_each());
         desk.saved.verdicts.retain(|name, _| config.uplinks.iter().any(|u| u.name == *name));
         // What was refused of the old one says nothing about the new one.
         kernel.engine.retry_now(now);
         kernel.forget_rendered();
         kernel.touch();
-        kernel.refresh_watch(config, &desk.saved, out);
+        let wants = Wants { config, facts: &|| uplinks.facts(system) };
+        kernel.refresh_watch(&wants, &desk.saved, out);
         desk.save(true, out);
         out.push(Output::Observe(Scope::ALL));
     }
@@ -57,7 +60,7 @@ impl Router {
     }
 
     fn purge_later(&mut self, id: UplinkId) {
-        let purge = movable(&self.config, &self.kernel.observed, id);
+        let purge = movable(&self.config, self.uplinks.facts_of_each(), &self.kernel.observed, id);
         self.purge.put(id, Pending::first(purge));
     }
 

@@ -18,7 +18,7 @@ impl Router {
         kernel.begin_pass();
         let wants = Wants { config, facts: &|| uplinks.facts(system) };
         let desired = kernel.desired(&wants, &desk.saved);
-        kernel.watch_tables(&desired, config, &desk.saved, out);
+        kernel.watch_tables(&desired, &wants, &desk.saved, out);
         kernel.note_originals(&desired, desk, out);
         let plan = kernel.plan(now, &desired, out);
         kernel.note_foreign(config, &desired, out);
@@ -44,7 +44,8 @@ impl Router {
             && kernel.is_at_rest()
             && kernel.are_in_place(&wants, &desk.saved, makes)
         {
-            purge.delete_stale((config, &kernel.observed), &desk.saved.stale, out);
+            let facts = uplinks.facts_of_each();
+            purge.delete_stale((config, &kernel.observed), facts, &desk.saved.stale, out);
         }
         purge.ask_again(now, uplinks.carriers(), &desk.saved.stale, out);
         kernel.forget_old_tables(&wants, desk, out);

@@ -4,7 +4,7 @@ use super::Router;
 use crate::coexist::Findings;
 use crate::config::{Config, effective};
 use crate::desk::Desk;
-use crate::facts::SystemFacts;
+use crate::facts::{PerFamily, SystemFacts};
 use crate::io::Output;
 use crate::names::Names;
 use crate::notice::Notice;
@@ -46,7 +46,7 @@ impl Router {
         self.uplinks.adopt(now, &self.config, &self.desk.saved, &self.secret);
         let router = self.config.router.name.clone();
         out.push(Output::Notice(Notice::Started { router, adopted }));
-        self.kernel.refresh_watch(&self.config, &self.desk.saved, out);
+        self.refresh_watch(out);
         self.kernel.read_all(now, out);
         self.desk.save(true, out);
     }
@@ -60,7 +60,8 @@ impl Router {
         for fact in uplinks.iter_mut().map(|uplink| &mut uplink.facts) {
             // As it will be when the first steps are done: all of them in one list.
             if fact.ifindex.is_some() {
-                (fact.link_up, fact.carrier, fact.has_address) = (true, true, true);
+                (fact.link_up, fact.carrier) = (true, true);
+                fact.has_address = PerFamily::of(|family| fact.way[family].is_some());
             }
         }
         uplinks.decide(&mut context);

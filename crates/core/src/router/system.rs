@@ -4,7 +4,8 @@ use super::Router;
 use crate::facts::WIDE_MTU;
 use crate::io::Output;
 use crate::names::Sight;
-use crate::net::IfName;
+use crate::net::{IfName, Prefix};
+use crate::reconcile::Wants;
 use crate::render;
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -25,7 +26,7 @@ impl Router {
         self.system.loopback = links.iter().any(|(name, link)| is_loopback(name) && link.up);
         if observed.main != self.system.main {
             self.system.main.clone_from(&observed.main);
-            self.kernel.refresh_watch(&self.config, &self.desk.saved, out);
+            self.refresh_watch(out);
         }
         self.system.copies = self.kernel.copies(now, &self.config, out);
         self.note_unnamed(out);
@@ -33,19 +34,26 @@ impl Router {
         let (uplinks, mut context) = self.uplinks(now, out);
         uplinks.refresh(&mut context);
         self.refresh_networks(now, out);
-        self.uplinks.refresh_sockets(&self.config, out);
+        self.uplinks.refresh_ports(&self.config, out);
         if self.system != before {
             self.kernel.touch();
         }
+    }
+
+    /// Tells the shell what to look at.
+    pub(super) fn refresh_watch(&mut self, out: &mut Vec<Output>) {
+        let Self { config, desk, uplinks, system, kernel, .. } = self;
+        let wants = Wants { config, facts: &|| uplinks.facts(system) };
+        kernel.refresh_watch(&wants, &desk.saved, out);
     }
 
     /// What people must know of interfaces. After a reload the strays of the last look have positions of
     /// an older file, so they are looked for anew.
     pub(super) fn note_unnamed(&mut self, out: &mut Vec<Output>) {
         self.refresh_strays();
-        let Self { names, system, config, kernel, desk, .. } = self;
+        let Self { names, system, uplinks, config, kernel, desk, .. } = self;
         let sight = Sight { config, observed: &kernel.observed, saved: &desk.saved };
-        names.note_unnamed(system, sight, out);
+        names.note_unnamed(&uplinks.facts(system), sight, out);
     }
 
     /// Looks which interfaces are closed though the file does not name them.
@@ -57,7 +65,9 @@ impl Router {
         }
         self.desk.saved.outside = outside;
         let addresses = self.kernel.observed.addresses.keys().copied();
-        let strays = self.config.strays(links, &self.desk.saved.outside, addresses);
+        let own = self.config.uplinks.iter().zip(self.uplinks.facts_of_each());
+        let own: Vec<Vec<Prefix>> = own.map(|(own, fact)| fact.prefixes(own).collect()).collect();
+        let strays = self.config.strays(links, &self.desk.saved.outside, &own, addresses);
         if strays != self.system.strays {
             self.kernel.touch();
         }

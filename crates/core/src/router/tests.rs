@@ -2,8 +2,9 @@
 
 use super::Router;
 use crate::config::{Config, Tier};
+use crate::facts::Facts;
 use crate::io::{Input, Output, Purge, Which};
-use crate::net::{IfName, UplinkId};
+use crate::net::{Family, IfName, UplinkId};
 use crate::notice::Notice;
 use crate::random::Secret;
 use crate::render;
@@ -110,13 +111,18 @@ fn refused_pass(router: &mut Router, observed: &Observed) -> Vec<Output> {
 /// whatever was left to decide before.
 #[test]
 fn a_withdrawal_that_waits_sleeps() {
-    let rule = Rule::lookup(20_999, crate::net::Family::V4, 20_999);
+    let rule = Rule::lookup(20_999, Family::V4, 20_999);
     let (priority, family) = (rule.priority, rule.family);
     let rules =
         alloc::vec![ObservedRule { rule: Some(rule), priority, family, protocol: PROTOCOL }];
     let observed = Observed { rules, ..Observed::default() };
     let mut router = started(Saved::default(), &observed);
-    let purge = crate::purge::movable(&router.config, &observed, UplinkId(1));
+    let purge = crate::purge::movable(
+        &router.config,
+        router.uplinks.facts_of_each(),
+        &observed,
+        UplinkId(1),
+    );
     router.purge.sweep_at(Instant::ZERO, purge);
     router.handle(Instant::ZERO, Input::Withdraw, &mut Vec::new());
     refused_pass(&mut router, &observed);
@@ -343,7 +349,8 @@ fn own_connections_from_inside_addresses_are_not_kept() {
             .addresses
             .insert((ifname.parse().unwrap(), prefix.parse().unwrap()), Ownership::Foreign);
     }
-    let purge = crate::purge::movable(&config, &observed, UplinkId(2));
+    let facts = Facts::unseen(&config, (1..).map(UplinkId));
+    let purge = crate::purge::movable(&config, facts.uplinks.iter(), &observed, UplinkId(2));
     let mut kept: Vec<_> = purge.keep_sources.iter().map(ToString::to_string).collect();
     kept.sort();
     kept.dedup();
@@ -427,7 +434,11 @@ fn one_reading_is_no_evidence_of_absence() {
         for output in &out {
             steps += if let Output::Apply(plan) = output { plan.len() } else { 0 };
         }
-        (again, steps, router.uplinks.iter().filter(|uplink| uplink.facts.has_address).count())
+        (
+            again,
+            steps,
+            router.uplinks.iter().filter(|uplink| uplink.facts.has_address[Family::V4]).count(),
+        )
     };
     assert_eq!(look(&mut router, &torn), (true, 0, 2));
     assert_eq!(look(&mut router, &kernel.state), (false, 0, 2));
@@ -444,6 +455,7 @@ mod ignored;
 mod names;
 mod originals;
 mod overrides;
+mod ports;
 mod unproven;
 mod ways;
 mod world;

@@ -1,8 +1,9 @@
 //! What outlives the process: the state file.
 
 use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
+use crate::facts::UplinkFacts;
 use crate::io::Which;
-use crate::net::{IfName, Prefix, UplinkId};
+use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::render;
 use crate::state::RouteKey;
 use crate::status::Health;
@@ -74,13 +75,23 @@ impl Saved {
         Self { boot_id, ids, generation, overrides, ..Self::default() }
     }
 
-    /// Numbers the uplinks of a configuration, and notes which connections lead nowhere under it.
-    pub fn take(&mut self, config: &Config) {
-        self.number(config);
-        let binding = |u: &UplinkConfig| {
-            self.ids.get(&u.name).map(|id| (u.name.clone(), NatBinding::of(config, u, *id)))
-        };
-        let new = config.uplinks.iter().filter_map(binding).collect();
+    /// The numbers of the uplinks of a configuration, in its order.
+    pub fn ids_of<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = UplinkId> + 'a {
+        let id = |u: &UplinkConfig| self.ids.get(&u.name).copied().unwrap_or(UplinkId(0));
+        config.uplinks.iter().map(id)
+    }
+
+    /// Notes which connections lead nowhere under a configuration, whose uplinks are numbered, and what
+    /// its uplinks have now.
+    pub fn take<'a>(&mut self, config: &Config, facts: impl IntoIterator<Item = &'a UplinkFacts>) {
+        let mut new = BTreeMap::new();
+        for (uplink, fact) in config.uplinks.iter().zip(facts) {
+            let known = self.bindings.get(&uplink.name).filter(|known| known.uplink == fact.id);
+            // What is not learnt yet may be what it was.
+            let binding = NatBinding::of(config, uplink, fact).or_else(|| known.cloned());
+            let binding = binding.filter(|_| self.ids.contains_key(&uplink.name));
+            new.extend(binding.map(|binding| (uplink.name.clone(), binding)));
+        }
         let old = core::mem::replace(&mut self.bindings, new);
         let gone = old.iter().filter(|(name, _)| !self.bindings.contains_key(*name));
         self.leaving.extend(gone.map(|(_, binding)| binding.uplink));
@@ -159,16 +170,17 @@ pub struct Stale {
 }
 
 impl NatBinding {
-    fn of(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> Self {
-        let address = uplink.address.address;
+    /// `None` while the uplink has no address.
+    fn of(config: &Config, uplink: &UplinkConfig, fact: &UplinkFacts) -> Option<Self> {
+        let address = fact.address(Family::V4)?.address;
         let source = match uplink.nat {
             Nat::On => Some(address),
             Nat::To(other) => Some(other.into()),
             Nat::Off => None,
         };
-        let (mark, mask) = (render::mark(config, id), config.ranges.mark_mask);
-        let further = uplink.own_addresses().skip(1).collect();
-        Self { uplink: id, mark, mask, address, source, further }
+        let (mark, mask) = (render::mark(config, fact.id), config.ranges.mark_mask);
+        let further = uplink.addresses.iter().map(|further| further.address).collect();
+        Some(Self { uplink: fact.id, mark, mask, address, source, further })
     }
 
     /// The connections that are lost when the uplink becomes this one, or goes. Interface and

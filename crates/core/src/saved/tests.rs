@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::Tier;
+use crate::facts::Facts;
 use crate::net::UplinkId;
 use crate::render::tests::config;
 
@@ -9,14 +10,21 @@ fn three() -> Config {
     config(&[(1, Tier::Number(1)); 3])
 }
 
+/// Numbers the uplinks of a configuration and takes what it says of them.
+fn take(saved: &mut Saved, config: &Config) {
+    saved.number(config);
+    let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
+    saved.take(config, &facts.uplinks);
+}
+
 /// The first configuration, then a change of it; what is stale is left.
 fn void_after(change: impl Fn(&mut Config)) -> Vec<(u8, u32, u32, Which)> {
     let (mut config, mut saved) = (three(), Saved::default());
-    saved.take(&config);
-    saved.take(&config);
+    take(&mut saved, &config);
+    take(&mut saved, &config);
     assert_eq!(saved.stale, []);
     change(&mut config);
-    saved.take(&config);
+    take(&mut saved, &config);
     saved.stale.iter().map(|v| (v.uplink.0, v.mark >> 24, v.mask >> 24, v.which)).collect()
 }
 
@@ -47,13 +55,13 @@ fn a_line_that_becomes_another_one_leaves_void_connections() {
 fn what_was_not_translated_is_void_when_it_should_be() {
     let (mut config, mut saved) = (three(), Saved::default());
     config.uplinks[0].nat = Nat::Off;
-    saved.take(&config);
+    take(&mut saved, &config);
     config.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
-    saved.take(&config);
+    take(&mut saved, &config);
     let which: Vec<Which> = saved.stale.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::At(ip("100.64.1.2"))]);
     config.uplinks[0].nat = Nat::On;
-    saved.take(&config);
+    take(&mut saved, &config);
     assert!(saved.stale.iter().any(|v| v.which == Which::Movable));
 }
 
@@ -72,11 +80,11 @@ fn other_marks_leave_void_connections() {
 #[test]
 fn what_came_back_is_not_void() {
     let (first, mut saved) = (three(), Saved::default());
-    saved.take(&first);
+    take(&mut saved, &first);
     let mut second = first.clone();
     second.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
-    saved.take(&second);
-    saved.take(&first);
+    take(&mut saved, &second);
+    take(&mut saved, &first);
     let new = ip("100.64.9.2");
     let which: Vec<Which> = saved.stale.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::From(new), Which::At(new)]);
@@ -88,9 +96,9 @@ fn what_came_back_is_not_void() {
 fn numbers_stay_within_the_tables() {
     let (mut config, mut saved) = (three(), Saved::default());
     config.ranges.tables = (1000, 1003);
-    saved.take(&config);
+    take(&mut saved, &config);
     config.uplinks[0].name = "other".into();
-    saved.take(&config);
+    take(&mut saved, &config);
     let tables = |saved: &Saved, config: &Config| -> Vec<u32> {
         config.uplinks.iter().map(|u| render::table(config, saved.ids[&u.name])).collect()
     };
@@ -105,11 +113,11 @@ fn numbers_stay_within_the_tables() {
 fn numbers_beyond_the_range_are_given_anew() {
     let (config, mut saved) = (three(), Saved::default());
     saved.ids = [("isp1".into(), UplinkId(9)), ("gone".into(), UplinkId(2))].into();
-    saved.take(&config);
+    take(&mut saved, &config);
     assert_eq!(saved.ids["isp1"], UplinkId(9));
     let mut narrow = config;
     narrow.ranges.tables = (1000, 1003);
-    saved.take(&narrow);
+    take(&mut saved, &narrow);
     let ids: Vec<u8> = narrow.uplinks.iter().map(|u| saved.ids[&u.name].0).collect();
     assert_eq!(ids, [2, 1, 3]);
     assert_eq!(saved.stale.iter().map(|v| v.uplink.0).collect::<Vec<_>>(), [9, 9]);

@@ -1,11 +1,11 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
-use super::{History, Uplink, Uplinks, Way};
+use super::{History, Uplink, Uplinks, Way, kind};
 use crate::check::{Cause, Line, Verdict};
 use crate::config::{CheckConfig, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
-use crate::facts::UplinkFacts;
+use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
 use crate::render;
@@ -21,7 +21,9 @@ use core::net::IpAddr;
 pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     let mut saved = saved.of_boot(boot_id);
     saved.sysctls.retain(|path, _| render::is_known_setting(path));
-    saved.take(config);
+    saved.number(config);
+    let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
+    saved.take(config, &facts.uplinks);
     saved
 }
 
@@ -96,8 +98,16 @@ impl Uplinks {
             }
             self.list.push(new);
         }
+        self.attach(config);
         self.note_drained(config, &saved.overrides);
         self.ignored = still_ignored(config, &saved.ignored);
+    }
+
+    /// Gives each uplink the attachments that its kind knows.
+    fn attach(&mut self, config: &Config) {
+        for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
+            uplink.facts.way = kind::configured(own);
+        }
     }
 
     /// The state is written a moment after what it tells of. Where new connections go by an uplink that
@@ -106,7 +116,7 @@ impl Uplinks {
         for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
             let carried = saved.active.contains(&own.name);
             let lacked = saved.verdicts.get(&own.name).is_some_and(|health| health.lacks_device());
-            if lacked && !carried && is_routed(config, own, uplink.facts.id, observed) {
+            if lacked && !carried && is_routed(config, own, &uplink.facts, observed) {
                 uplink.prober.retire();
             }
         }
@@ -138,6 +148,7 @@ impl Uplinks {
                 None => Uplink::new(now, id, &config.check, secret, Verdict::Probing),
             });
         }
+        self.attach(config);
         self.cascade = cascade.filter(|_| carried.contains(&true)).map(|(_, at)| (carried, at));
         self.list.iter_mut().for_each(|uplink| uplink.due = true);
         self.links_due = true;
@@ -148,17 +159,24 @@ impl Uplinks {
 }
 
 /// New connections go by this uplink, by what the kernel has.
-fn is_routed(config: &Config, uplink: &UplinkConfig, id: UplinkId, observed: &Observed) -> bool {
+fn is_routed(
+    config: &Config,
+    uplink: &UplinkConfig,
+    fact: &UplinkFacts,
+    observed: &Observed,
+) -> bool {
     if config.firewall.mode != FirewallMode::External {
         let table = observed.firewall.as_ref();
         let buckets = table.and_then(|table| table.buckets.as_ref()).into_iter().flatten();
-        let mark = render::mark(config, id);
+        let mark = render::mark(config, fact.id);
         return buckets.into_iter().any(|(bucket, of)| *bucket < NFT_ELEMENTS && *of == mark);
     }
     let table = config.ranges.tables.0;
     let prefix = Prefix::default_route(Family::V4);
     let shared = observed.routes.get(&RouteKey { table, prefix, metric: 0 });
-    let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == Some(uplink.gateway);
+    let Some(way) = &fact.way[Family::V4] else { return false };
+    let via = way.gateway.address();
+    let is_it = |hop: &Nexthop| hop.ifname == uplink.ifname && hop.via == via;
     match shared.and_then(|route| route.value.as_ref()) {
         Some(RouteValue::Unicast { nexthops, .. }) => nexthops.iter().any(is_it),
         _ => false,

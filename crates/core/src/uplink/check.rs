@@ -5,8 +5,8 @@ use super::{Context, Uplinks};
 use crate::check::{Refusal, blame, quorum_window};
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::io::Output;
-use crate::net::UplinkId;
+use crate::io::{Output, Peer, PortId};
+use crate::net::Family;
 use crate::notice::Notice;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -16,15 +16,15 @@ use core::net::IpAddr;
 const BLAME_PACE: Duration = Duration::from_millis(100);
 
 impl Uplinks {
-    /// Takes a message from the probe socket of an uplink, as old as the kernel says.
+    /// Takes what arrived on a port, as old as the kernel says.
     pub(crate) fn take_packet(
         &mut self,
         (now, age): (Instant, Duration),
-        (id, from, bytes): (UplinkId, IpAddr, &[u8]),
+        (port, from, bytes): (PortId, Peer, &[u8]),
         config: &Config,
         desk: &mut Desk,
     ) {
-        let Some(i) = self.list.iter().position(|uplink| uplink.prober.id() == id) else {
+        let (Some(i), Some(from)) = (self.checks_of(port), from.ip()) else {
             desk.counters.packets_refused += 1;
             return;
         };
@@ -54,15 +54,16 @@ impl Uplinks {
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) {
         for (uplink, config) in self.list.iter_mut().zip(&cx.config.uplinks) {
             if uplink.prober.resolves(cx.now) {
-                cx.out.push(Output::Resolve(config.ifname, config.gateway));
+                let gateway = uplink.facts.gateway(Family::V4);
+                cx.out.extend(gateway.map(|gateway| Output::Resolve(config.ifname, gateway)));
             }
             let packets = uplink.prober.send(cx.now);
             if !packets.is_empty() {
                 uplink.due = true;
                 cx.desk.counters.probes_sent += packets.len() as u64;
             }
-            let id = uplink.prober.id();
-            let send = |(to, bytes)| Output::Send { uplink: id, to, bytes };
+            let port = PortId::Probe(uplink.prober.id(), Family::V4);
+            let send = |(to, bytes)| Output::Send { port, to: Peer::Host(IpAddr::V4(to)), bytes };
             cx.out.extend(packets.into_iter().map(send));
         }
     }

@@ -4,7 +4,7 @@ use super::{Context, Uplinks};
 use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
-use crate::net::IfName;
+use crate::net::{Family, IfName};
 use crate::notice::Notice;
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
@@ -23,7 +23,7 @@ impl Uplinks {
             Health::Absent
         } else if !fact.link_up || !fact.carrier {
             Health::NoCarrier
-        } else if !fact.has_address {
+        } else if !fact.has_address[Family::V4] {
             Health::NoAddress
         } else if uplink.way.refused.is_some() {
             Health::NoWay
@@ -41,7 +41,7 @@ impl Uplinks {
     /// The cause of this health, in words.
     fn cause(&self, index: usize, health: Health, cx: &Context<'_>) -> String {
         let (uplink, own) = (&cx.config.uplinks[index], &self.list[index]);
-        let (ifname, address) = (uplink.ifname, uplink.address);
+        let ifname = uplink.ifname;
         let verdict = || match own.prober.verdict() {
             Verdict::Probing | Verdict::Up => String::new(),
             Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
@@ -57,7 +57,10 @@ impl Uplinks {
             }
             Health::Absent => absent(index, cx),
             Health::NoCarrier => no_carrier(ifname, &cx.kernel.observed),
-            Health::NoAddress => format!("{address} is not on {ifname}"),
+            Health::NoAddress => match own.facts.address(Family::V4) {
+                Some(address) => format!("{address} is not on {ifname}"),
+                None => format!("{ifname} has got no address"),
+            },
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
@@ -108,7 +111,7 @@ impl Uplinks {
         } else if from.is_usable() || !cx.purge.is_pending(id) {
             let lost = (to == Health::NoAddress).then(|| Lost::at(cx.now));
             let silent = uplink.prober.silent_since();
-            let purge = movable(cx.config, &cx.kernel.observed, id);
+            let purge = movable(cx.config, self.facts_of_each(), &cx.kernel.observed, id);
             cx.purge.put(id, Pending::of_dead(purge, silent, lost));
         }
     }

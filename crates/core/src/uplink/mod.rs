@@ -1,4 +1,4 @@
-//! The uplinks: what is known of each, whether it is healthy, and which of them carry new
+//! The uplinks: what attaches each, what is known of it, whether it is healthy, and which of them carry new
 //! connections.
 //!
 //! [`Uplink`] holds everything of one, so that its checks, its facts and its history cannot
@@ -9,7 +9,9 @@ mod check;
 pub(crate) mod choose;
 mod health;
 mod history;
+pub(crate) mod kind;
 mod link;
+mod port;
 mod role;
 mod status;
 mod way;
@@ -23,7 +25,7 @@ use crate::check::Line;
 use crate::config::{Action, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
-use crate::io::{Output, ProbeSocket};
+use crate::io::{Output, Port};
 use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;
@@ -62,7 +64,7 @@ pub(crate) struct Uplinks {
     lost_all: bool,
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
-    sockets: Vec<ProbeSocket>,
+    ports: Vec<Port>,
 }
 
 /// What the uplinks work with besides themselves.
@@ -107,7 +109,12 @@ impl Uplinks {
 
     /// What we believe, of them and of the system.
     pub(crate) fn facts(&self, system: &SystemFacts) -> Facts {
-        system.with(self.list.iter().map(|uplink| uplink.facts.clone()))
+        system.with(self.facts_of_each().cloned())
+    }
+
+    /// What we believe of each.
+    pub(crate) fn facts_of_each(&self) -> impl Iterator<Item = &UplinkFacts> + Clone {
+        self.list.iter().map(|uplink| &uplink.facts)
     }
 
     /// What the removal of connections must know of them.
@@ -129,11 +136,10 @@ impl Uplinks {
         }
     }
 
-    /// No check goes on, and no socket is open.
+    /// No check goes on, and no port is open.
     pub(crate) fn withdraw(&mut self, out: &mut Vec<Output>) {
         self.list.iter_mut().for_each(|uplink| uplink.prober.stop());
-        self.sockets.clear();
-        out.push(Output::Sockets(Vec::new()));
+        self.declare(Vec::new(), out);
     }
 
     /// Some of them are to be looked at.

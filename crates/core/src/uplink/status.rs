@@ -3,6 +3,7 @@
 use super::{Uplink, Uplinks};
 use crate::check::quorum_window;
 use crate::config::{Config, Override, Tier, UplinkConfig};
+use crate::net::Family;
 use crate::reconcile::Reconciler;
 use crate::render;
 use crate::saved::Saved;
@@ -43,8 +44,8 @@ impl Uplinks {
             description: own.description.clone(),
             id: fact.id,
             interface: interface(own, report.kernel),
-            address: own.address,
-            gateway: own.gateway,
+            address: fact.address(Family::V4),
+            gateway: fact.gateway(Family::V4),
             weight: own.weight,
             said: said.map(|said| override_status(said, report.now)),
             tier: match report.file.uplinks[index].tier {
@@ -61,7 +62,7 @@ impl Uplinks {
             loss_pct: sums.loss_permille().map(per_cent),
             carrier: fact.ifindex.map(|_| fact.carrier),
             link_up: fact.ifindex.map(|_| fact.link_up),
-            has_address: fact.has_address,
+            has_address: fact.has_address[Family::V4],
             neighbour: history.neighbour.clone(),
             targets: (0..report.config.check.targets.len())
                 .map(|target| self.target_status(report.now, uplink, target))

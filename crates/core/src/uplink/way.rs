@@ -6,6 +6,7 @@
 
 use super::{Context, Uplinks};
 use crate::facts::Facts;
+use crate::net::Family;
 use crate::purge::GRACE;
 use crate::reconcile::Reconciler;
 use crate::render;
@@ -35,7 +36,7 @@ impl Uplinks {
     ) {
         let uplink = &mut self.list[index];
         let (way, fact) = (&mut uplink.way, &uplink.facts);
-        if !(cx.config.uplinks[index].enabled && fact.carrier && fact.has_address) {
+        if !(cx.config.uplinks[index].enabled && fact.carrier && fact.has_address[Family::V4]) {
             // One that was given up is still lost when the link is back, until the way is there.
             if way.refused.is_none() {
                 *way = Way::default();

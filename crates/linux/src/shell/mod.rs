@@ -4,23 +4,26 @@
 //! only after the one before it has taken effect, but for an `nft` child, which
 //! has only begun: nothing waits for it, and its answer comes when it ends. Nor
 //! does anything wait for the disk but the end of the daemon; a state that must
-//! be on it is answered when it is, or after two seconds. Probes never wait.
+//! be on it is answered when it is, or after two seconds. What goes through a port
+//! never waits, nor does a question.
 //! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
 //! is an answer like any other.
 
 mod carrier;
 mod kernel;
+mod ports;
 mod record;
 mod saves;
 mod strays;
 mod survey;
 mod worker;
 
+use crate::ask::Asks;
 use crate::clock;
 use crate::netlink::Counters;
 use crate::poll::{Poller, Ready};
+use crate::port::{PortCounters, Ports};
 use crate::process::Spawner;
-use crate::socket::{ProbeSockets, SocketCounters};
 use carrier::CarrierWatch;
 pub use kernel::Kernel;
 use kernel::Monitors;
@@ -60,7 +63,8 @@ pub struct Shell {
     spawner: Spawner,
     workers: Workers,
     carriers: CarrierWatch,
-    probes: ProbeSockets,
+    ports: Ports,
+    asks: Asks,
     watch: Watch,
     record: Record,
     queue: VecDeque<Work>,
@@ -125,7 +129,8 @@ impl Shell {
             spawner,
             workers,
             carriers,
-            probes: ProbeSockets::new(TOKEN_PROBES),
+            ports: Ports::new(TOKEN_PORTS..TOKEN_ASKS),
+            asks: Asks::new(TOKEN_ASKS..TOKENS_END),
             watch: Watch::default(),
             record: Record::from_environment(),
             queue: VecDeque::new(),
@@ -148,12 +153,12 @@ impl Shell {
     pub fn perform(&mut self, output: Output) {
         match output {
             // These need nothing that waits: a probe or a piece of news that is late is wrong.
-            Output::Send { uplink, to, bytes } => {
-                self.probes.send(&self.poller, uplink, to, &bytes);
-            }
+            Output::Send { port, to, bytes } => self.ports.send(&self.poller, port, to, &bytes),
+            Output::Ask(id, ask) => self.ask(id, ask),
+            Output::CancelAsks(asker) => self.asks.cancel(asker),
             // It is meant for the probe that follows. If it fails, the kernel asks again by itself.
             Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
-            Output::Sockets(sockets) => self.probes.set(&self.poller, sockets),
+            Output::Ports(ports) => self.ports.set(&self.poller, ports),
             Output::Notice(mut notice) => {
                 if let Notice::Repaired { object, by, .. } = &mut notice {
                     *by = self.monitors.author(object);
@@ -173,7 +178,7 @@ impl Shell {
             TOKEN_SPAWNER => self.take_children(),
             TOKEN_WORKERS => self.take_finished(),
             TOKEN_CARRIERS if self.carriers.take() => self.note_changed(Scope::LINKS),
-            token @ TOKEN_MONITORS..TOKEN_PROBES => {
+            token @ TOKEN_MONITORS..TOKEN_PORTS => {
                 let scope = self.monitors.changed(token, &self.watch);
                 if self.monitors.take_others() {
                     self.survey.want(clock::now());
@@ -182,12 +187,7 @@ impl Shell {
                 }
                 self.note_changed(scope);
             }
-            token @ TOKEN_PROBES..TOKENS_END => {
-                let mut inputs = Vec::new();
-                // What is left is reported again: readiness is by level.
-                let _ = self.probes.drain(token, &mut inputs);
-                self.events.extend(inputs.into_iter().map(Event::Input));
-            }
+            token @ TOKEN_PORTS..TOKENS_END => self.arrived(token),
             _ => {}
         }
         self.work();
@@ -211,7 +211,8 @@ impl Shell {
         };
         let saving = self.saving.deadline();
         let changed = self.changed.map(|(_, at)| at);
-        [waiting, saving, changed, self.survey.deadline()].into_iter().flatten().min()
+        let others = [self.survey.deadline(), self.asks.deadline()];
+        [waiting, saving, changed].into_iter().chain(others).flatten().min()
     }
 
     /// Does what is due.
@@ -220,6 +221,7 @@ impl Shell {
             self.told = now;
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
+        self.end_asks(now);
         if let Some(look) = self.survey.begin(now) {
             self.workers.survey(look);
         }
@@ -243,9 +245,9 @@ impl Shell {
         }
     }
 
-    /// What the probe sockets counted.
-    pub const fn socket_counters(&self) -> SocketCounters {
-        self.probes.counters()
+    /// What the ports counted.
+    pub const fn port_counters(&self) -> PortCounters {
+        self.ports.counters()
     }
 
     /// What the netlink sockets counted.
@@ -317,8 +319,10 @@ impl Shell {
             }
             Output::Done => self.events.push_back(Event::Done),
             Output::Send { .. }
+            | Output::Ask(..)
+            | Output::CancelAsks(_)
             | Output::Resolve(..)
-            | Output::Sockets(_)
+            | Output::Ports(_)
             | Output::Notice(_)
             | Output::Apply(_) => {}
         }
@@ -474,10 +478,11 @@ const TOKEN_MONITORS: u64 = 16;
 const TOKEN_SPAWNER: u64 = 8;
 const TOKEN_WORKERS: u64 = 9;
 const TOKEN_CARRIERS: u64 = 10;
-/// The probe socket of uplink `n` has this plus `n`.
-const TOKEN_PROBES: u64 = 256;
+/// Ports, four for each uplink at most; then questions, so many at once.
+const TOKEN_PORTS: u64 = 256;
+const TOKEN_ASKS: u64 = 768;
 /// The shell uses 8 up to here.
-const TOKENS_END: u64 = 512;
+const TOKENS_END: u64 = 1024;
 
 /// Much shorter than anybody notices, much longer than a command takes between two changes.
 const COLLECT_FOR: Duration = Duration::from_millis(20);

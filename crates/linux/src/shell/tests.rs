@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
-use rail_core::net::UplinkId;
+use rail_core::net::{Family, UplinkId};
 use rail_core::state::{Plan, Resource};
-use rail_core::{ProbeSocket, Purge, Saved, Which};
+use rail_core::{Answer, Ask, AskError, AskId, Asker};
+use rail_core::{Binding, Peer, Port, PortId, PortKind, Purge, Saved, Which};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -256,31 +257,70 @@ fn a_probe_and_the_question_for_its_neighbour_do_not_wait() {
         ip("link set wan1 up");
         let wan1: IfName = "wan1".parse().unwrap();
         let seen = bench.shell.kernel.observe(Scope::LINKS, &Watch::default()).unwrap();
-        let socket = ProbeSocket {
-            uplink: UplinkId(1),
+        let binding = Binding {
             ifname: wan1,
             ifindex: seen.links[&wan1].index,
-            source: "100.64.1.2".parse().unwrap(),
+            source: Some("100.64.1.2".parse().unwrap()),
             mark: 0,
-            ident: 7,
         };
-        let (uplink, gateway) = (socket.uplink, std::net::Ipv4Addr::new(100, 64, 1, 1));
-        bench.shell.perform(Output::Sockets(vec![socket]));
+        let id = PortId::Probe(UplinkId(1), Family::V4);
+        let gateway: std::net::IpAddr = "100.64.1.1".parse().unwrap();
+        let kind = PortKind::IcmpEcho { ident: 7 };
+        bench.shell.perform(Output::Ports(vec![Port { id, kind, binding }]));
         // Nobody answers at the other end: each question is one packet more.
         let asked = || -> u64 {
             let text = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap();
             let line = text.lines().find_map(|l| l.trim().strip_prefix("wan1:")).unwrap();
             line.split_whitespace().nth(9).unwrap().parse().unwrap()
         };
-        let probe = || Output::Send { uplink, to: gateway, bytes: vec![8, 0, 0, 0, 0, 7, 0, 1] };
+        let bytes = vec![8, 0, 0, 0, 0, 7, 0, 1];
+        let probe = || Output::Send { port: id, to: Peer::Host(gateway), bytes: bytes.clone() };
         bench.shell.perform(probe());
         bench.halt();
         let before = asked();
         bench.shell.perform(probe());
         assert_eq!(asked(), before, "the kernel has asked already");
-        bench.shell.perform(Output::Resolve(wan1, gateway.into()));
+        bench.shell.perform(Output::Resolve(wan1, gateway));
         bench.shell.perform(probe());
         assert_eq!(asked(), before + 1);
+    });
+}
+
+/// Given a queue that waits, then a question is asked and answered all the same; given a target that is
+/// silent, then the shell wants to be woken when the time of the question is over, and says so.
+#[test]
+fn a_question_does_not_wait_and_ends_in_its_time() {
+    in_new_netns(|| {
+        let mut bench = Bench::new("ask");
+        ip("link add wan1 index 70 type veth peer name far1");
+        ip("addr add 100.64.1.2/24 dev wan1");
+        ip("link set wan1 up");
+        bench.halt();
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let id = |n| AskId { asker: Asker::Probe(UplinkId(1), Family::V4), n };
+        let ask = |ifname: &str, ifindex, to: std::net::SocketAddr| {
+            let (ifname, timeout) = (ifname.parse().unwrap(), Duration::from_secs(2));
+            let binding = Binding { ifname, ifindex, source: None, mark: 0 };
+            Ask::Connect { binding, to, timeout }
+        };
+        // The link that was made may still be news.
+        let answered = |bench: &mut Bench| loop {
+            if let Event::Input(Input::Answered(id, result)) = bench.event() {
+                return (id.n, result);
+            }
+        };
+        bench.shell.perform(Output::Ask(id(1), ask("lo", 1, listener.local_addr().unwrap())));
+        let (1, Ok(Answer::Connected { .. })) = answered(&mut bench) else { panic!() };
+        let silent = ask("wan1", 70, "100.64.1.9:443".parse().unwrap());
+        bench.shell.perform(Output::Ask(id(2), silent));
+        let until = bench.shell.asks.deadline().unwrap();
+        assert!(bench.shell.deadline().unwrap() <= until);
+        bench.shell.wake(until);
+        assert_eq!(answered(&mut bench), (2, Err(AskError::TimedOut)));
+        // One that is called off is not waited for.
+        bench.shell.perform(Output::Ask(id(3), silent));
+        bench.shell.perform(Output::CancelAsks(id(3).asker));
+        assert_eq!(bench.shell.asks.deadline(), None);
     });
 }
 

@@ -6,7 +6,8 @@ use rail_core::coexist::View;
 use rail_core::config::{
     Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
 };
-use rail_core::net::IfName;
+use rail_core::facts::Facts;
+use rail_core::net::{IfName, UplinkId};
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
 use rail_linux::process::Spawner;
@@ -33,7 +34,8 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     complain(&missing(&named, &links));
     complain(&others(&named));
     let addresses = rail_linux::netlink::addresses().unwrap_or_default();
-    let strays = named.strays(&links, &saved.outside, addresses);
+    let own: Vec<Vec<_>> = named.uplinks.iter().map(|u| u.prefixes().collect()).collect();
+    let strays = named.strays(&links, &saved.outside, &own, addresses);
     complain(&closed(&named, &links, &strays));
     complain(&unnamed(&named, &strays));
     let (holders, conflicts) = (beside(&named), conflicts(&named));
@@ -172,7 +174,8 @@ fn conflicts(config: &Config) -> String {
         Ok(spawner) => spawner,
         Err(e) => return format!("note: other software was not looked at: {e}\n\n"),
     };
-    let findings = rail_linux::coexist::look(&View::of(config), &mut spawner);
+    let facts = Facts::unseen(config, (1..).map(UplinkId));
+    let findings = rail_linux::coexist::look(&View::of(config, &facts), &mut spawner);
     let mut out = String::new();
     for conflict in &findings.conflicts {
         let Conflict { certain, owner, object, effect, remedy, .. } = conflict;
@@ -242,7 +245,7 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     let check = &config.check;
     let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
     line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
-    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(config);
+    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check);
     line(format!(
         "  probes cost {} MB a month on an uplink in use, {} MB on one that waits",
         full_bytes / 1_000_000,

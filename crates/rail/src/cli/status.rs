@@ -171,7 +171,7 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns)
         fit(&uplink.name, 12),
         role(uplink),
         short(uplink.since_s),
-        fit(&uplink.address.address.to_string(), 15),
+        fit(&uplink.address.map_or("-".to_owned(), |own| own.address.to_string()), 15),
         uplink.rtt_us.map_or("-".to_owned(), rtt),
         uplink.jitter_us.map_or("-".to_owned(), jitter),
         loss(uplink),

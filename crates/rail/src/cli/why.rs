@@ -138,8 +138,12 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     if uplink.carrier != Some(true) {
         return hidden(page, &["address", "gateway", "targets"]);
     }
-    let address = if uplink.has_address { "" } else { " is not on the interface" };
-    page.layer("address", Fact::of(uplink.has_address), &format!("{}{address}", uplink.address));
+    let address = match (uplink.address, uplink.has_address) {
+        (None, _) => "none yet".to_owned(),
+        (Some(address), true) => address.to_string(),
+        (Some(address), false) => format!("{address} is not on the interface"),
+    };
+    page.layer("address", Fact::of(uplink.has_address), &address);
     if !uplink.has_address {
         return hidden(page, &["gateway", "targets"]);
     }
@@ -149,7 +153,10 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
         "failed" => (Fact::Bad, "does not answer ARP"),
         _ => (Fact::Plain, "not asked yet"),
     };
-    page.layer("gateway", fact, &format!("{} {words}", uplink.gateway));
+    match uplink.gateway {
+        Some(gateway) => page.layer("gateway", fact, &format!("{gateway} {words}")),
+        None => page.layer("gateway", Fact::Plain, "none is needed"),
+    }
     if uplink.targets.is_empty() {
         return hidden(page, &["targets"]);
     }

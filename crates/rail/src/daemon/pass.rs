@@ -297,13 +297,13 @@ impl Daemon {
     /// The status of router and daemon.
     pub(super) fn status(&self) -> Status {
         let now = clock::now();
-        let sockets = self.parts.shell.socket_counters();
+        let ports = self.parts.shell.port_counters();
         let own = SelfStatus {
             realtime: self.realtime,
             log_dropped: self.parts.log.dropped(),
-            probe_open_errors: sockets.open_errors,
-            probe_send_errors: sockets.send_errors,
-            probe_dropped: sockets.dropped,
+            probe_open_errors: ports.open_errors,
+            probe_send_errors: ports.send_errors,
+            probe_dropped: ports.dropped,
             ..self.vitals.status(now, self.parts.shell.netlink_counters())
         };
         let configuration = self.parts.revisions.status(now);

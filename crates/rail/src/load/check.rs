@@ -2,23 +2,16 @@
 
 use super::reader::{At, Reader, Section, shown};
 use super::uplink::is_host;
-use rail_core::config::{CheckConfig, Limit, LossLimits};
+use rail_core::config::{CheckConfig, CheckKind, Degraded, Limit, LossLimits};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// The checks, the targets with their places.
+/// The checks as far as they could be understood.
+#[derive(Clone)]
 pub(super) struct Draft {
+    /// Those that the file names here, with their places.
     pub(super) targets: Vec<At<Ipv4Addr>>,
-    config: CheckConfig,
-}
-
-impl Draft {
-    pub(super) fn finish(mut self) -> CheckConfig {
-        if !self.targets.is_empty() {
-            self.config.targets = self.targets.into_iter().map(|t| t.value).collect();
-        }
-        self.config
-    }
+    pub(super) config: CheckConfig,
 }
 
 /// Resolvers of four different operators.
@@ -29,49 +22,78 @@ pub(super) const DEFAULT_TARGETS: [Ipv4Addr; 4] = [
     Ipv4Addr::new(208, 67, 222, 222),
 ];
 
+/// `[check]`.
 pub(super) fn check(reader: &mut Reader, file: &Section<'_>) -> Draft {
-    let Some(section) = reader.table(file, "check", "check") else {
-        return Draft { targets: Vec::new(), config: defaults() };
-    };
-    let mut config = defaults();
-    let _only_icmp = reader.word(
-        &section,
-        "kind",
-        &[("icmp", ())],
-        &["arp", "tcp", "dns", "http", "bfd", "command"],
-    );
-    let targets = targets(reader, &section);
-    let count = if targets.is_empty() { config.targets.len() } else { targets.len() };
-    config.required = required(reader, &section, count);
+    match reader.table(file, "check", "check") {
+        Some(section) => read(reader, &section, defaults(), Of::All),
+        None => Draft { targets: Vec::new(), config: defaults() },
+    }
+}
+
+/// `check` of an uplink: what is not said there is as in `[check]`.
+pub(super) fn of_uplink(reader: &mut Reader, uplink: &Section<'_>, all: &CheckConfig) -> Draft {
+    match reader.table(uplink, "check", "uplink.check") {
+        Some(section) => read(reader, &section, all.clone(), Of::Uplink),
+        None => Draft { targets: Vec::new(), config: all.clone() },
+    }
+}
+
+/// Whose checks they are.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Of {
+    All,
+    Uplink,
+}
+
+impl Of {
+    /// The path of a table below.
+    const fn path(self, all: &'static str, uplink: &'static str) -> &'static str {
+        match self {
+            Self::All => all,
+            Self::Uplink => uplink,
+        }
+    }
+}
+
+fn read(reader: &mut Reader, section: &Section<'_>, mut config: CheckConfig, of: Of) -> Draft {
+    config.kind = reader.word(section, "kind", KINDS, LATER_KINDS).unwrap_or(config.kind);
+    let targets = targets(reader, section);
+    if !targets.is_empty() {
+        config.targets = targets.iter().map(|target| target.value).collect();
+    }
+    config.required = required(reader, section, &config, of);
     let ms = Duration::from_millis;
     let bounds = ms(10)..=ms(60_000);
-    config.interval = reader.duration_or(&section, "interval", bounds, config.interval);
+    config.interval = reader.duration_or(section, "interval", bounds, config.interval);
     let bounds = ms(10)..=ms(30_000);
-    config.timeout = reader.duration_or(&section, "timeout", bounds, config.timeout);
-    config.fail_after = reader.integer_or(&section, "fail_after", 1..=100, config.fail_after);
+    config.timeout = reader.duration_or(section, "timeout", bounds, config.timeout);
+    config.fail_after = reader.integer_or(section, "fail_after", 1..=100, config.fail_after);
     config.recover_after =
-        reader.integer_or(&section, "recover_after", 1..=1000, config.recover_after);
+        reader.integer_or(section, "recover_after", 1..=1000, config.recover_after);
     let bounds = ms(0)..=ms(24 * 3_600_000);
-    config.stable_for = reader.duration_or(&section, "stable_for", bounds, config.stable_for);
-    config.loss = loss(reader, &section, config.loss);
-    config.latency = limit(reader, &section, "latency", "check.latency");
-    config.jitter = limit(reader, &section, "jitter", "check.jitter");
+    config.stable_for = reader.duration_or(section, "stable_for", bounds, config.stable_for);
+    config.loss = loss(reader, section, config.loss, of.path("check.loss", "uplink.check.loss"));
+    let path = of.path("check.latency", "uplink.check.latency");
+    config.latency = limit(reader, section, "latency", path).or(config.latency);
+    let path = of.path("check.jitter", "uplink.check.jitter");
+    config.jitter = limit(reader, section, "jitter", path).or(config.jitter);
+    let words = [("avoid", Degraded::Avoid), ("use", Degraded::Use)];
+    config.degraded = reader.word(section, "degraded", &words, &[]).unwrap_or(config.degraded);
     Draft { targets, config }
 }
 
+/// The kinds by their words.
+const KINDS: &[(&str, CheckKind)] = &[("icmp", CheckKind::Icmp)];
+/// Those to come.
+const LATER_KINDS: &[&str] = &["arp", "tcp", "dns", "http", "bfd", "command"];
+
+/// The word of a kind.
+pub(super) fn word_of(kind: CheckKind) -> &'static str {
+    KINDS.iter().find(|(_, known)| *known == kind).map_or("icmp", |(word, _)| word)
+}
+
 fn defaults() -> CheckConfig {
-    CheckConfig {
-        targets: DEFAULT_TARGETS.to_vec(),
-        required: 2,
-        interval: Duration::from_millis(200),
-        timeout: Duration::from_millis(500),
-        fail_after: 4,
-        recover_after: 10,
-        stable_for: Duration::ZERO,
-        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-        latency: None,
-        jitter: None,
-    }
+    CheckConfig::of(DEFAULT_TARGETS.to_vec())
 }
 
 fn targets(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Ipv4Addr>> {
@@ -116,14 +138,21 @@ fn targets(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Ipv4Addr>> {
     found
 }
 
-fn required(reader: &mut Reader, section: &Section<'_>, targets: usize) -> usize {
-    let default = targets.min(2);
+fn required(reader: &mut Reader, section: &Section<'_>, config: &CheckConfig, of: Of) -> usize {
+    let targets = config.targets.len();
+    let most = if of == Of::All { 2 } else { config.required };
+    let default = targets.min(most);
     let Some(node) = section.get("required") else { return default };
     let Some(required) = reader.integer(node, "required", 1..=u32::MAX) else { return default };
     let required = usize::try_from(required).unwrap_or(usize::MAX);
     if required > targets {
         let place = section.place("targets");
-        let text = format!("`required` is {required}, but there are only {targets} targets");
+        let many = if targets == 1 {
+            "is only 1 target".into()
+        } else {
+            format!("are only {targets} targets")
+        };
+        let text = format!("`required` is {required}, but there {many}");
         let problem = reader.error(node.span(), text);
         problem.hint("no uplink could ever be up");
         if section.get("targets").is_some() {
@@ -134,8 +163,13 @@ fn required(reader: &mut Reader, section: &Section<'_>, targets: usize) -> usize
     required
 }
 
-fn loss(reader: &mut Reader, parent: &Section<'_>, default: LossLimits) -> LossLimits {
-    let Some(section) = reader.table(parent, "loss", "check.loss") else { return default };
+fn loss(
+    reader: &mut Reader,
+    parent: &Section<'_>,
+    default: LossLimits,
+    path: &'static str,
+) -> LossLimits {
+    let Some(section) = reader.table(parent, "loss", path) else { return default };
     let loss = LossLimits {
         degraded_pct: reader.percent_or(&section, "degraded", default.degraded_pct),
         down_pct: reader.percent_or(&section, "down", default.down_pct),

@@ -5,8 +5,8 @@ use super::allow::show_ports;
 use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
-    Allow, BalanceBy, Config, FirewallMode, Forward, LogLevel, Nat, Network, NetworkKind, NoUplink,
-    Reach, Tier, UplinkConfig,
+    Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
+    NetworkKind, NoUplink, Reach, Tier, UplinkConfig,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -17,9 +17,9 @@ pub(crate) fn effective(config: &Config) -> String {
     general(&mut out, config);
     write_inside(&mut out, config);
     for uplink in &config.uplinks {
-        write_uplink(&mut out, uplink);
+        write_uplink(&mut out, uplink, &config.check);
     }
-    write_check(&mut out, config);
+    write_check(&mut out, &config.check);
     for translation in &config.translations {
         line(&mut out, "\n[[nat]]\nfrom", &prefixes(&translation.from));
         line(&mut out, "to", &quoted(&translation.to.to_string()));
@@ -135,7 +135,7 @@ fn write_network(out: &mut String, network: &Network) {
     }
 }
 
-fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
+fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
     line(out, "\n[[uplink]]\nname", &quoted(&uplink.name));
     line(out, "description", &quoted(&uplink.description));
     line(out, "interface", &quoted(&uplink.interface.to_string()));
@@ -163,38 +163,61 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig) {
     line(out, "no_nat", &prefixes(&uplink.no_nat));
     line(out, "routed", &prefixes(&uplink.routed));
     line(out, "redirects", &uplink.redirects.to_string());
+    match own_check(uplink, check) {
+        Some(own) => line(out, "check", &own),
+        None => out.push_str("# check: as in [check]\n"),
+    }
     line(out, "enabled", &uplink.enabled.to_string());
 }
 
-fn write_check(out: &mut String, config: &Config) {
-    let check = &config.check;
+fn write_check(out: &mut String, check: &CheckConfig) {
+    line(out, "\n[check]\nkind", &pairs(check)[0].1);
+    for (key, value) in &pairs(check)[1..] {
+        line(out, key, value);
+    }
+    for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
+        if limit.is_none() {
+            let _ = writeln!(out, "# {key}: no limit");
+        }
+    }
+}
+
+/// What an uplink has of its own.
+fn own_check(uplink: &UplinkConfig, all: &CheckConfig) -> Option<String> {
+    let (own, all) = (pairs(&uplink.check), pairs(all));
+    let differs = own.iter().filter(|pair| !all.contains(pair));
+    let differs: Vec<_> = differs.map(|(key, value)| format!("{key} = {value}")).collect();
+    (!differs.is_empty()).then(|| format!("{{ {} }}", differs.join(", ")))
+}
+
+/// Keys and values.
+fn pairs(check: &CheckConfig) -> Vec<(&'static str, String)> {
     let targets: Vec<_> = check.targets.iter().map(|t| format!("\"{t}\"")).collect();
-    line(out, "\n[check]\nkind", "\"icmp\"");
-    line(out, "targets", &format!("[{}]", targets.join(", ")));
-    line(out, "required", &check.required.to_string());
-    line(out, "interval", &quoted(&show(check.interval)));
-    line(out, "timeout", &quoted(&show(check.timeout)));
-    line(out, "fail_after", &check.fail_after.to_string());
-    line(out, "recover_after", &check.recover_after.to_string());
-    line(out, "stable_for", &quoted(&show(check.stable_for)));
     let loss = check.loss;
-    let text = format!(
+    let loss = format!(
         "{{ degraded = \"{}%\", down = \"{}%\", recovered = \"{}%\" }}",
         loss.degraded_pct, loss.down_pct, loss.recovered_pct
     );
-    line(out, "loss", &text);
+    let mut pairs = vec![
+        ("kind", quoted(super::check::word_of(check.kind))),
+        ("targets", format!("[{}]", targets.join(", "))),
+        ("required", check.required.to_string()),
+        ("interval", quoted(&show(check.interval))),
+        ("timeout", quoted(&show(check.timeout))),
+        ("fail_after", check.fail_after.to_string()),
+        ("recover_after", check.recover_after.to_string()),
+        ("stable_for", quoted(&show(check.stable_for))),
+        ("loss", loss),
+        ("degraded", quoted(if check.degraded == Degraded::Use { "use" } else { "avoid" })),
+    ];
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
-        match limit {
-            None => {
-                let _ = writeln!(out, "# {key}: no limit");
-            }
-            Some(limit) => {
-                let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));
-                let text = format!("{{ degraded = \"{degraded}\", recovered = \"{recovered}\" }}");
-                line(out, key, &text);
-            }
+        if let Some(limit) = limit {
+            let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));
+            let text = format!("{{ degraded = \"{degraded}\", recovered = \"{recovered}\" }}");
+            pairs.push((key, text));
         }
     }
+    pairs
 }
 
 fn write_forward(out: &mut String, forward: &Forward) {

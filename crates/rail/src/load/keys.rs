@@ -60,6 +60,23 @@ pub(super) fn homes(key: &str) -> impl Iterator<Item = &'static str> {
 
 const NONE: Keys = Keys { section: "", built: &[], later: &[] };
 
+/// What `[check]` and `check` of an uplink have.
+const CHECK: &[&str] = &[
+    "targets",
+    "required",
+    "interval",
+    "timeout",
+    "fail_after",
+    "recover_after",
+    "stable_for",
+    "loss",
+    "latency",
+    "jitter",
+    "degraded",
+    "kind",
+];
+const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "port", "command"];
+
 const TABLE: &[Keys] = &[
     Keys {
         section: "",
@@ -113,6 +130,7 @@ const TABLE: &[Keys] = &[
             "no_nat",
             "routed",
             "redirects",
+            "check",
             "enabled",
         ],
         later: &[
@@ -124,30 +142,17 @@ const TABLE: &[Keys] = &[
             "metered",
             "on_failback",
             "standby",
-            "check",
             "ppp",
         ],
     },
-    Keys {
-        section: "check",
-        built: &[
-            "targets",
-            "required",
-            "interval",
-            "timeout",
-            "fail_after",
-            "recover_after",
-            "stable_for",
-            "loss",
-            "latency",
-            "jitter",
-            "kind",
-        ],
-        later: &["damping", "mode", "url", "expect", "port", "command"],
-    },
+    Keys { section: "check", built: CHECK, later: CHECK_LATER },
+    Keys { section: "uplink.check", built: CHECK, later: CHECK_LATER },
     Keys { section: "check.loss", built: &["degraded", "down", "recovered"], later: &[] },
+    Keys { section: "uplink.check.loss", built: &["degraded", "down", "recovered"], later: &[] },
     Keys { section: "check.latency", built: &["degraded", "recovered"], later: &["down"] },
+    Keys { section: "uplink.check.latency", built: &["degraded", "recovered"], later: &["down"] },
     Keys { section: "check.jitter", built: &["degraded", "recovered"], later: &["down"] },
+    Keys { section: "uplink.check.jitter", built: &["degraded", "recovered"], later: &["down"] },
     Keys {
         section: "forward",
         built: &["protocol", "port", "address", "to", "from", "uplinks", "hairpin"],

@@ -150,8 +150,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
     let firewall = router::firewall(reader, file);
     let balance = router::balance(reader, file, firewall.mode);
     let ranges = router::ranges(reader, file);
-    let uplinks = uplink::uplinks(reader, file);
     let check = check::check(reader, file);
+    let uplinks = uplink::uplinks(reader, file, &check.config);
     let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
     validate::agree(
@@ -176,7 +176,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         firewall,
         balance,
         ranges,
-        check: check.finish(),
+        check: check.config,
         uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),

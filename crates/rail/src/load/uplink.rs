@@ -5,7 +5,7 @@ use super::allow::prefixes;
 use super::link;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use rail_core::config::{Nat, OwnLink, Selector, Tier, UplinkConfig};
+use rail_core::config::{CheckConfig, Nat, OwnLink, Selector, Tier, UplinkConfig};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -29,6 +29,7 @@ pub(super) struct Draft {
     description: String,
     weight: u8,
     tier: Tier,
+    pub(super) check: super::check::Draft,
     enabled: bool,
 }
 
@@ -53,6 +54,7 @@ impl Draft {
             no_nat: self.no_nat.map_or_else(Vec::new, |at| at.value),
             routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
+            check: self.check.config,
             enabled: self.enabled,
         })
     }
@@ -71,7 +73,7 @@ impl Draft {
     }
 }
 
-pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
+pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>, check: &CheckConfig) -> Vec<Draft> {
     let sections = reader.tables(file, "uplink", "uplink");
     if sections.is_empty() && file.get("uplink").is_none_or(|n| n.get_ref().is_array()) {
         if !reader.broken && !is_misspelt(file, "uplink") {
@@ -81,10 +83,10 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>) -> Vec<Draft> {
         }
         return Vec::new();
     }
-    sections.iter().map(|section| uplink(reader, section)).collect()
+    sections.iter().map(|section| uplink(reader, section, check)).collect()
 }
 
-fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
+fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let address = address(reader, section);
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
@@ -121,6 +123,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>) -> Draft {
         tier: tier(reader, section),
         nat,
         redirects: redirects(reader, section),
+        check: super::check::of_uplink(reader, section, check),
         enabled: reader.boolean(section, "enabled", true),
     }
 }

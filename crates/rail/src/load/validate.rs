@@ -4,11 +4,13 @@
 use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
 use super::report::Problem;
+use super::unit::show;
 use super::uplink::Draft;
 use super::{addresses, forward, link, network};
-use rail_core::config::{Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
+use rail_core::config::{CheckConfig, Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::Duration;
 use toml::Spanned;
 
@@ -160,7 +162,8 @@ fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
 
 /// Targets that answer whatever an uplink does: the default ones count when none is named.
 fn targets(reader: &mut Reader, parts: &Parts<'_>) {
-    let named = parts.targets.iter().map(|target| (target.value, Some(&target.span)));
+    let own = parts.uplinks.iter().flat_map(|uplink| &uplink.check.targets);
+    let named = parts.targets.iter().chain(own).map(|t| (t.value, Some(&t.span)));
     let defaults = DEFAULT_TARGETS.iter().map(|target| (*target, None));
     let defaults = defaults.filter(|_| parts.targets.is_empty());
     for (target, span) in named.chain(defaults) {
@@ -242,13 +245,18 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
         problem.hint(hint);
         warnings.push(problem);
     };
-    if let Some(operator) = one_operator(&config.check.targets) {
-        let text = format!("all targets belong to one operator ({operator})");
-        let hint = "if it is down, every uplink looks dead; take targets of several operators";
-        warn(targets.clone(), text, hint);
-    }
+    let mut is_said = false;
     for uplink in &config.uplinks {
-        let hit = config.check.targets.iter().find(|t| IpAddr::V4(**t) == uplink.gateway);
+        let is_own = uplink.check.targets != config.check.targets;
+        if let Some(operator) = one_operator(&uplink.check.targets)
+            && (is_own || !core::mem::replace(&mut is_said, true))
+        {
+            let of = if is_own { format!(" of \"{}\"", uplink.name) } else { String::new() };
+            let text = format!("all targets{of} belong to one operator ({operator})");
+            let hint = "if it is down, every uplink looks dead; take targets of several operators";
+            warn(targets.clone(), text, hint);
+        }
+        let hit = uplink.check.targets.iter().find(|t| IpAddr::V4(**t) == uplink.gateway);
         if let Some(target) = hit {
             let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
             warn(targets.clone(), text, "it answers even when the provider behind it is dead");
@@ -268,15 +276,44 @@ pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Pro
             warn(file.place("forward"), text, "its box can forward it");
         }
     }
-    let silence = config.check.interval * config.check.fail_after;
-    if silence > Duration::from_secs(60) {
-        let text = format!("a dead uplink is noticed only after {} s", silence.as_secs());
-        warn(check, text, "that is `fail_after` x `interval`; the defaults give 0.9 s");
-    }
+    advise_patience(config, &check, &mut warn);
     let out = |u: &&_| carries_out(u);
     if config.uplinks.iter().filter(out).count() == 0 {
         let text = "no uplink carries new connections: all are disabled or inbound only";
         warn(file.place("uplink"), text.to_owned(), "give one a tier");
+    }
+}
+
+/// What patience cannot do what is probably expected of it.
+fn advise_patience(
+    config: &Config,
+    place: &Range<usize>,
+    warn: &mut impl FnMut(Range<usize>, String, &str),
+) {
+    let mut said: Vec<(Duration, u32)> = Vec::new();
+    for uplink in config.uplinks.iter().filter(|uplink| uplink.enabled) {
+        let check = &uplink.check;
+        if said.contains(&(check.interval, check.fail_after)) {
+            continue;
+        }
+        said.push((check.interval, check.fail_after));
+        let silence = check.interval * check.fail_after;
+        if silence > Duration::from_secs(60) {
+            let text = format!("a dead uplink may be down only after {} s", silence.as_secs());
+            warn(place.clone(), text, "that is `fail_after` x `interval`; the defaults give 2.5 s");
+        } else if check.fail_after == 1 && check.interval > Duration::from_secs(1) {
+            let least = check.interval + Duration::from_secs(1);
+            let text = format!(
+                "`fail_after = 1` cannot be kept at `interval = \"{}\"`",
+                show(check.interval)
+            );
+            let hint = format!(
+                "the next question comes an interval after the last answer; an uplink is down after {} at the \
+                 earliest",
+                show(least)
+            );
+            warn(place.clone(), text, &hint);
+        }
     }
 }
 
@@ -305,7 +342,7 @@ fn operator(address: Ipv4Addr) -> String {
     }
 }
 
-/// What the probes of one line cost.
+/// What the probes of one uplink cost.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) struct ProbeCost {
     /// Bytes a month of 30 days at full pace, both directions, IP headers included.
@@ -314,11 +351,11 @@ pub(crate) struct ProbeCost {
     pub(crate) slow_bytes: u64,
 }
 
-/// What the probes cost on each line.
-pub(crate) fn probe_cost(config: &Config) -> ProbeCost {
+/// What the probes cost on an uplink with these checks while all is well.
+pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
     let month_ms = 30 * 24 * 3600 * 1000_u128;
-    let rounds = month_ms / config.check.interval.as_millis().max(1);
-    let targets = u128::try_from(config.check.targets.len()).unwrap_or(u128::MAX);
+    let rounds = month_ms / check.interval.as_millis().max(1);
+    let targets = u128::try_from(check.targets.len()).unwrap_or(u128::MAX);
     let bytes = rounds.saturating_mul(targets).saturating_mul(PROBE_BYTES);
     let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }

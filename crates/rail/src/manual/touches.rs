@@ -7,10 +7,10 @@
 use super::{root, sample};
 use crate::load;
 use rail_core::config::Config;
-use rail_core::facts::{Facts, UplinkFacts};
+use rail_core::facts::{Facts, PerFamily, UplinkFacts};
 use rail_core::net::UplinkId;
 use rail_core::render::{explain, mark, render};
-use rail_core::state::{Firewall, Key, MainDefault, Resource, RouteValue, State};
+use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
 use rail_core::status::Health;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -127,7 +127,8 @@ const VARIANTS: &[Variant] = &[
     Variant {
         title: "The interface of `isp1` is gone",
         situation: |facts| {
-            facts.uplinks[0] = UplinkFacts::new(facts.uplinks[0].id);
+            let UplinkFacts { id, way, .. } = facts.uplinks[0].clone();
+            facts.uplinks[0] = UplinkFacts { way, ..UplinkFacts::new(id) };
         },
         ..PLAIN
     },
@@ -161,24 +162,24 @@ fn situation(variant: &Variant) -> (Config, Facts) {
 
 /// Every uplink is good and carries connections; numbers as at the first start.
 fn all_well(config: &Config) -> Facts {
-    let fact = |id: u8| UplinkFacts {
-        ifindex: Some(10),
-        link_up: true,
-        carrier: true,
-        has_address: true,
-        health: Health::Up,
-        active: true,
-        ..UplinkFacts::new(UplinkId(id))
-    };
-    let numbers = (1..=u8::MAX).take(config.uplinks.len());
+    let numbers = (1..=u8::MAX).map(UplinkId);
+    let mut facts = Facts::unseen(config, numbers);
+    for fact in &mut facts.uplinks {
+        *fact = UplinkFacts {
+            ifindex: Some(10),
+            link_up: true,
+            carrier: true,
+            has_address: PerFamily::of(|family| fact.way[family].is_some()),
+            health: Health::Up,
+            active: true,
+            ..fact.clone()
+        };
+    }
     Facts {
-        uplinks: numbers.map(fact).collect(),
         networks: vec![Some(20); config.networks.len()],
-        strays: Vec::new(),
-        copies: Vec::new(),
-        main: MainDefault::default(),
         loopback: true,
         all_wide: true,
+        ..facts
     }
 }
 

@@ -4,13 +4,12 @@
 use crate::kernel::Flow;
 use crate::scene::{Change, Scene};
 use crate::world::Violation;
-use rail_core::Purge;
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
 use rail_core::status::Status;
 use rail_core::time::{Duration, Instant};
+use rail_core::{Ask, AskId, Peer, PortId, Purge};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +26,24 @@ pub enum Happening<'a> {
     Change(&'a Change),
     /// The router said something.
     Said(&'a Notice),
-    /// The router sent a probe.
+    /// The router sent something.
     Sent {
-        /// The uplink it named.
-        uplink: UplinkId,
-        /// Target.
-        to: Ipv4Addr,
-        /// ICMP message.
+        /// The port it named.
+        port: PortId,
+        /// The other end.
+        to: Peer,
+        /// What the kind of the port says.
         bytes: &'a [u8],
     },
-    /// The router opened its probe sockets.
-    Sockets,
+    /// The router asked something.
+    Asked {
+        /// Who asks.
+        id: AskId,
+        /// What.
+        ask: &'a Ask,
+    },
+    /// The router declared its ports.
+    Ports,
     /// The router asks to have connections deleted.
     Purge(&'a Purge),
     /// They were deleted.

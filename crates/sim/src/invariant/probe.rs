@@ -1,12 +1,15 @@
-//! A probe leaves by its own uplink and no other: its socket is bound to the uplink's
-//! device, source and mark, and what is sent bears that socket's number, which no other has.
+//! What the router sends for an uplink leaves by it and by no other: its ports and questions are
+//! bound to the uplink's device, source and mark. An echo bears its port's number, which no other has;
+//! an ARP request asks for the uplink's gateway, in the name of the uplink's address.
 
 use super::{Happening, Law, Often};
 use crate::scene::Scene;
 use rail_core::net::UplinkId;
+use rail_core::{Ask, AskId, Binding, Peer, PortId, PortKind};
+use rail_wire::ip::arp::{Arp, ArpKind};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 /// See the module.
 #[derive(Default)]
@@ -21,30 +24,40 @@ impl Law for Probe {
 
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Sockets => sockets(scene),
-            Happening::Sent { uplink, to, bytes } => self.sent(scene, *uplink, *to, bytes),
+            Happening::Ports => ports(scene),
+            Happening::Asked { id, ask } => asked(scene, *id, ask),
+            Happening::Sent { port, to, bytes } => self.sent(scene, *port, *to, bytes),
             _ => Ok(()),
         }
     }
 }
 
 impl Probe {
-    fn sent(
+    fn sent(&mut self, scene: &Scene, id: PortId, to: Peer, bytes: &[u8]) -> Result<(), String> {
+        let Some(port) = scene.ports.iter().find(|port| port.id == id) else {
+            return Err(format!("something is sent through {id:?}, which is not open"));
+        };
+        match port.kind {
+            PortKind::IcmpEcho { ident } => self.echo(scene, (port.binding, ident), to, bytes),
+            PortKind::Packet { .. } => arp(scene, port.binding, bytes),
+            PortKind::Udp { .. } => Ok(()),
+        }
+    }
+
+    fn echo(
         &mut self,
         scene: &Scene,
-        uplink: UplinkId,
-        to: Ipv4Addr,
+        (binding, ident): (Binding, u16),
+        to: Peer,
         bytes: &[u8],
     ) -> Result<(), String> {
         let echo = Echo::parse(bytes).map_err(|e| format!("a probe is no echo: {e:?}"))?;
-        if echo.kind != EchoKind::Request || !scene.net.targets.contains(&to) {
-            return Err(format!("a probe to {to} is no request to a target"));
+        let is_target = |ip| scene.net.targets.iter().any(|target| IpAddr::V4(*target) == ip);
+        if echo.kind != EchoKind::Request || !to.ip().is_some_and(is_target) {
+            return Err(format!("a probe to {to:?} is no request to a target"));
         }
-        let Some(socket) = scene.sockets.iter().find(|s| s.uplink == uplink) else {
-            return Err(format!("a probe of uplink {uplink} has no socket"));
-        };
-        if socket.ident != echo.ident {
-            return Err(format!("a probe leaves by the socket of another line, {}", socket.ifname));
+        if ident != echo.ident {
+            return Err(format!("a probe leaves by the port of another line, {}", binding.ifname));
         }
         if !self.nonces.insert(echo.nonce) {
             return Err("a nonce was used twice".into());
@@ -56,23 +69,57 @@ impl Probe {
     }
 }
 
-fn sockets(scene: &Scene) -> Result<(), String> {
-    for socket in &scene.sockets {
-        let Some(i) = scene.lines.iter().position(|line| line.id == socket.uplink) else {
-            return Err(format!("a socket of uplink {}, which does not exist", socket.uplink));
-        };
-        let (uplink, line) = (&scene.config.uplinks[i], &scene.lines[i]);
-        let bound = socket.ifname == uplink.ifname
-            && socket.source == uplink.address.address
-            && socket.mark == line.mark;
-        if !bound {
-            return Err(format!("the socket of {} is bound to another line: {socket:?}", uplink.name));
-        }
+fn arp(scene: &Scene, binding: Binding, bytes: &[u8]) -> Result<(), String> {
+    let arp = Arp::parse(bytes).map_err(|e| format!("what is sent is no ARP packet: {e:?}"))?;
+    let is_gateway = |ip| scene.config.uplinks.iter().any(|u| u.gateway == ip);
+    if arp.kind != ArpKind::Request || binding.source != Some(IpAddr::V4(arp.sender)) {
+        return Err(format!("no request in the name of {:?}: {arp:?}", binding.source));
     }
-    let mut idents: Vec<u16> = scene.sockets.iter().map(|s| s.ident).collect();
+    match is_gateway(IpAddr::V4(arp.target)) {
+        true => Ok(()),
+        false => Err(format!("{} is asked for, and is no gateway", arp.target)),
+    }
+}
+
+fn asked(scene: &Scene, id: AskId, ask: &Ask) -> Result<(), String> {
+    match ask {
+        Ask::Connect { binding, .. } => bound(scene, id.asker.uplink(), binding),
+    }
+}
+
+fn ports(scene: &Scene) -> Result<(), String> {
+    for port in &scene.ports {
+        bound(scene, port.id.uplink(), &port.binding)?;
+    }
+    let mut names: Vec<PortId> = scene.ports.iter().map(|port| port.id).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(format!("two ports have the name {:?}", pair[0]));
+    }
+    let ident = |kind| match kind {
+        PortKind::IcmpEcho { ident } => Some(ident),
+        _ => None,
+    };
+    let mut idents: Vec<u16> = scene.ports.iter().filter_map(|port| ident(port.kind)).collect();
     idents.sort_unstable();
     match idents.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(format!("two sockets have the identifier {:#x}", pair[0])),
+        Some(pair) => Err(format!("two ports have the identifier {:#x}", pair[0])),
         None => Ok(()),
+    }
+}
+
+/// What belongs to an uplink is bound to it.
+fn bound(scene: &Scene, uplink: Option<UplinkId>, binding: &Binding) -> Result<(), String> {
+    let Some(id) = uplink else { return Ok(()) };
+    let Some(i) = scene.lines.iter().position(|line| line.id == id) else {
+        return Err(format!("something is bound for uplink {id}, which does not exist"));
+    };
+    let (uplink, line) = (&scene.config.uplinks[i], &scene.lines[i]);
+    let is_bound = binding.ifname == uplink.ifname
+        && binding.source == Some(uplink.address.address)
+        && binding.mark == line.mark;
+    match is_bound {
+        true => Ok(()),
+        false => Err(format!("what {} has is bound to another line: {binding:?}", uplink.name)),
     }
 }

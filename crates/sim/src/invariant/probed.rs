@@ -22,9 +22,9 @@ impl Law for Probed {
         self.last.resize(scene.lines.len(), Instant::ZERO);
         let excuses = &scene.excuses;
         match what {
-            Happening::Sent { uplink, .. } => {
+            Happening::Sent { port, .. } => {
                 for (last, line) in self.last.iter_mut().zip(&scene.lines) {
-                    if line.id == *uplink {
+                    if port.uplink() == Some(line.id) {
                         *last = scene.now;
                     }
                 }

@@ -5,7 +5,7 @@
 use super::{Happening, Law};
 use crate::scene::Scene;
 use rail_core::config::{Config, Network};
-use rail_core::facts::{Facts, UplinkFacts, WIDE_MTU};
+use rail_core::facts::{Facts, PerFamily, UplinkFacts, WIDE_MTU};
 use rail_core::render;
 use rail_core::state::{Memory, Scope, State, Watch, diff};
 use rail_core::status::Role;
@@ -23,14 +23,13 @@ impl Law for Settled {
         if scene.withdrawing {
             return Ok(());
         }
+        let (config, facts) = (&scene.config, facts(scene));
         let watch = Watch {
-            tables: scene.config.ranges.tables,
-            sysctls: render::sysctl_paths(&scene.config),
+            tables: config.ranges.tables,
+            sysctls: render::sysctl_paths(config, &facts),
             ..Watch::default()
         };
         let observed = scene.kernel.observe(Scope::ALL, &watch);
-        let facts = facts(scene);
-        let config = &scene.config;
         let is_known = |(c, f, _): &(Config, Facts, State)| c == config && *f == facts;
         if !self.desired.as_ref().is_some_and(is_known) {
             let desired = render::render(config, &facts);
@@ -54,33 +53,30 @@ impl Law for Settled {
 
 /// The facts as they are; who is active the router decides.
 pub(super) fn facts(scene: &Scene) -> Facts {
-    let fact = |(i, line): (usize, &crate::scene::Line)| {
-        let uplink = &scene.config.uplinks[i];
+    let mut facts = Facts::unseen(&scene.config, scene.lines.iter().map(|line| line.id));
+    let pairs = scene.lines.iter().zip(&scene.config.uplinks);
+    for (fact, (line, uplink)) in facts.uplinks.iter_mut().zip(pairs) {
         let link = scene.kernel.links.get(&uplink.ifname);
-        UplinkFacts {
-            id: line.id,
+        let is_there = |own| scene.kernel.addresses.contains_key(&(uplink.ifname, own));
+        *fact = UplinkFacts {
             ifindex: link.map(|l| l.index),
             link_up: link.is_some_and(|l| l.up),
             carrier: link.is_some_and(|l| l.up && l.carrier),
-            has_address: scene.kernel.addresses.contains_key(&(uplink.ifname, uplink.address)),
-            further: Vec::new(),
+            has_address: PerFamily::of(|family| fact.address(family).is_some_and(is_there)),
             mtu: link.map_or(WIDE_MTU, |l| l.mtu),
             health: line.health,
             active: line.role == Role::Active,
-            drained: false,
-            gateway_mac: None,
-        }
-    };
+            ..fact.clone()
+        };
+    }
     let inside = |network: &Network| {
         network.address.and_then(|_| scene.kernel.links.get(&network.ifname)).map(|l| l.index)
     };
     Facts {
-        uplinks: scene.lines.iter().enumerate().map(fact).collect(),
         networks: scene.config.networks.iter().map(inside).collect(),
-        strays: Vec::new(),
-        copies: Vec::new(),
         main: scene.kernel.observe(Scope::MAIN, &Watch::default()).main,
         loopback: scene.kernel.links.iter().any(|(name, link)| name.as_str() == "lo" && link.up),
         all_wide: true,
+        ..facts
     }
 }

@@ -5,7 +5,8 @@
 //! refers to (chains, the map) and whether it asks the bucket map.
 
 use super::{EBUSY, EEXIST, ENOENT, Kernel, error};
-use rail_core::config::UplinkConfig;
+use rail_core::config::{Nat, UplinkConfig};
+use rail_core::net::Prefix;
 use rail_core::state::firewall::STAMP_PREFIX;
 use rail_core::state::{Base, ChainKind, Hook, NFT_BUCKETS, NFT_GUARD, NFT_TABLE, OpError};
 use std::collections::BTreeMap;
@@ -87,7 +88,13 @@ impl Table {
     /// what has another source, and none before it lets such a packet go.
     pub fn guards_sources(&self, uplink: &UplinkConfig) -> bool {
         let device = format!("\"{}\"", uplink.ifname);
-        let own: Vec<String> = uplink.own_sources().map(|own| own.network().to_string()).collect();
+        let translated = match uplink.nat {
+            Nat::To(address) => Some(Prefix::host(address.into())),
+            Nat::On | Nat::Off => None,
+        };
+        let own = uplink.own_addresses().map(Prefix::host).chain(translated);
+        let own = own.chain(uplink.routed.iter().map(Prefix::network));
+        let own: Vec<String> = own.map(|own| own.to_string()).collect();
         let is_own = |one: &str| own.iter().any(|own| own == one || *own == format!("{one}/32"));
         for text in self.hooked_rules(Hook::Postrouting) {
             let compared = text.strip_prefix("ip saddr ").and_then(first_value);

@@ -9,7 +9,7 @@ use crate::node::Work;
 use crate::scene::{Change, Way};
 use rail_core::net::UplinkId;
 use rail_core::notice::Notice;
-use rail_core::state::{Key, Neighbour, Observed, Op, Scope, Step};
+use rail_core::state::{Key, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge};
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,12 +18,14 @@ impl World {
     pub(super) fn perform(&mut self, out: Vec<Output>) {
         for output in out {
             match output {
-                Output::Send { uplink, to, bytes } => self.send(uplink, to, &bytes),
+                Output::Send { port, to, bytes } => self.send(port, to, &bytes),
+                Output::Ask(id, ask) => self.ask(id, &ask),
+                Output::CancelAsks(asker) => self.cancel_asks(asker),
                 // Whoever is asked answers at once in this world, or is dead.
                 Output::Resolve(..) => {}
-                Output::Sockets(sockets) => {
-                    self.scene.sockets = sockets;
-                    self.judge(&Happening::Sockets);
+                Output::Ports(ports) => {
+                    self.scene.ports = ports;
+                    self.judge(&Happening::Ports);
                 }
                 Output::Notice(notice) => self.hear(&notice),
                 Output::Purge(purge) => {
@@ -147,8 +149,10 @@ impl World {
                 self.scene.is_running = false;
             }
             Output::Send { .. }
+            | Output::Ask(..)
+            | Output::CancelAsks(_)
             | Output::Resolve(..)
-            | Output::Sockets(_)
+            | Output::Ports(_)
             | Output::Notice(_)
             | Output::Apply(_) => {}
         }
@@ -266,42 +270,6 @@ impl World {
             self.scene.excuses.blind_until = self.scene.excuses.blind_until.max(due);
         }
         self.after(wait, Event::Input(self.node.life, Input::Changed(scope), None));
-    }
-
-    pub(super) fn send(&mut self, uplink: UplinkId, to: Ipv4Addr, bytes: &[u8]) {
-        self.trace.count(self.scene.now, bytes);
-        self.judge(&Happening::Sent { uplink, to, bytes });
-        let Some(line) = self.scene.lines.iter().position(|line| line.id == uplink) else { return };
-        let name = self.scene.config.uplinks[line].ifname;
-        let is_open = self.scene.sockets.iter().any(|s| s.uplink == uplink);
-        let link = self.scene.kernel.links.get(&name);
-        let has_carrier = link.is_some_and(|l| l.up && l.carrier);
-        if !is_open
-            || !has_carrier
-            || self.scene.lines[line].probe != crate::kernel::Outcome::Via(name)
-        {
-            return;
-        }
-        self.resolve_gateway(line);
-        for arrival in self.scene.net.answers(line, to, bytes, &mut self.dice) {
-            let from = IpAddr::V4(arrival.from);
-            let input = Input::Packet { uplink, from, age: Duration::ZERO, bytes: arrival.bytes };
-            let valid = arrival.is_valid.then_some(line);
-            self.after(arrival.after, Event::Input(self.node.life, input, valid));
-        }
-    }
-
-    /// A packet to a gateway that answers makes it known.
-    pub(super) fn resolve_gateway(&mut self, line: usize) {
-        let uplink = &self.scene.config.uplinks[line];
-        let key = (uplink.ifname, uplink.gateway);
-        if self.scene.net.lines[line].gateway_dead {
-            return;
-        }
-        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known(None));
-        if before == Some(Neighbour::Failed) {
-            self.notify(Scope::NEIGHBOURS);
-        }
     }
 
     pub(super) fn purge(&mut self, purge: &Purge) {

@@ -1,7 +1,6 @@
 //! One uplink against a virtual provider.
 
 use super::*;
-use crate::config::LossLimits;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use core::net::IpAddr;
@@ -9,22 +8,8 @@ use core::net::IpAddr;
 const MS: Duration = Duration::from_millis(1);
 
 fn check() -> CheckConfig {
-    CheckConfig {
-        targets: vec![
-            Ipv4Addr::new(192, 0, 2, 1),
-            Ipv4Addr::new(192, 0, 2, 2),
-            Ipv4Addr::new(192, 0, 2, 3),
-        ],
-        required: 2,
-        interval: MS * 200,
-        timeout: MS * 500,
-        fail_after: 4,
-        recover_after: 10,
-        stable_for: Duration::ZERO,
-        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-        latency: None,
-        jitter: None,
-    }
+    let targets = (1..=3).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
+    CheckConfig { interval: MS * 200, fail_after: 4, ..CheckConfig::of(targets) }
 }
 
 /// A provider: what becomes of an echo to target `t` sent at a moment.

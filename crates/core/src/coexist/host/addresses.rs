@@ -13,19 +13,20 @@ use alloc::vec::Vec;
 /// Networks that overlap, addresses on the wrong device, and addresses that nobody has.
 pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     let mut all = overlaps(view, host);
-    for line in view.lines.iter().filter(|line| host.has(line.ifname)) {
-        all.extend(elsewhere(view, host, line));
-        all.extend(own_gateway(host, line));
+    for uplink in view.uplinks.iter().filter(|uplink| host.has(uplink.ifname)) {
+        all.extend(elsewhere(view, host, uplink));
+        all.extend(own_gateway(host, uplink));
     }
     all
 }
 
 /// The networks that the configuration speaks of: device, prefix and, of uplinks, the name.
 fn configured(view: &View, host: &Host) -> Vec<(String, Prefix, Option<String>)> {
-    let lines = view.lines.iter().filter(|line| host.has(line.ifname));
-    let mut all: Vec<_> = lines
-        .map(|line| (line.ifname.to_string(), line.address, Some(line.name.clone())))
-        .collect();
+    let uplinks = view.uplinks.iter().filter(|uplink| host.has(uplink.ifname));
+    let named = |uplink: &UplinkView| {
+        Some((uplink.ifname.to_string(), uplink.address?, Some(uplink.name.clone())))
+    };
+    let mut all: Vec<_> = uplinks.filter_map(named).collect();
     let inside = host.inside(view).filter(|(ifname, _)| host.has(*ifname));
     all.extend(inside.map(|(ifname, prefix)| (ifname.to_string(), prefix, None)));
     all
@@ -82,34 +83,35 @@ fn closing(ifname: &str) -> String {
 }
 
 /// The uplink's own address on another device.
-fn elsewhere(view: &View, host: &Host, line: &UplinkView) -> Option<Conflict> {
-    let is_twin = |name: &str| {
-        let mut all = view.lines.iter();
-        all.any(|o| o.ifname.as_str() == name && o.address.address == line.address.address)
-    };
-    let same = |(name, prefix): &&(String, Prefix)| {
-        prefix.address == line.address.address && !is_twin(name)
-    };
+fn elsewhere(view: &View, host: &Host, uplink: &UplinkView) -> Option<Conflict> {
+    let address = uplink.address?.address;
+    let is_its = |own: Option<Prefix>| own.is_some_and(|own| own.address == address);
+    let is_twin =
+        |name: &str| view.uplinks.iter().any(|o| o.ifname.as_str() == name && is_its(o.address));
+    let same = |(name, prefix): &&(String, Prefix)| is_its(Some(*prefix)) && !is_twin(name);
     let (name, prefix) = host.addresses.iter().find(same)?;
-    let address = line.address.address;
     Some(tell(
         ConflictKind::Address,
         address,
-        format!("is the address of uplink {} and is on {name}, too", line.name),
+        format!("is the address of uplink {} and is on {name}, too", uplink.name),
         format!("ip address del {prefix} dev {name}"),
-        vec![line.name.clone()],
+        vec![uplink.name.clone()],
     ))
 }
 
 /// A gateway that is this router itself.
-fn own_gateway(host: &Host, line: &UplinkView) -> Option<Conflict> {
-    let is_it = |(_, prefix): &&(String, Prefix)| prefix.address == line.gateway;
+fn own_gateway(host: &Host, uplink: &UplinkView) -> Option<Conflict> {
+    let gateway = uplink.gateway?;
+    let is_it = |(_, prefix): &&(String, Prefix)| prefix.address == gateway;
     let (name, _) = host.addresses.iter().find(is_it)?;
     Some(tell(
         ConflictKind::Address,
-        line.gateway,
-        format!("is the gateway of uplink {} but an address of this router, on {name}", line.name),
+        gateway,
+        format!(
+            "is the gateway of uplink {} but an address of this router, on {name}",
+            uplink.name
+        ),
         "write the address of the provider's router as gateway".into(),
-        vec![line.name.clone()],
+        vec![uplink.name.clone()],
     ))
 }

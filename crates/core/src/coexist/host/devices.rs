@@ -9,7 +9,8 @@ use alloc::vec::Vec;
 
 /// Ports of something else, and devices that wait.
 pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
-    let mut names: Vec<String> = view.lines.iter().map(|line| line.ifname.to_string()).collect();
+    let mut names: Vec<String> =
+        view.uplinks.iter().map(|uplink| uplink.ifname.to_string()).collect();
     names.extend(view.networks.iter().map(|network| network.ifname.to_string()));
     names.sort();
     names.dedup();

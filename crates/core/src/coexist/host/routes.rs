@@ -15,7 +15,7 @@ use core::net::IpAddr;
 /// Error routes for everything, and short prefixes that are half of everything together.
 pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
     // With nothing to carry nothing is diverted.
-    if view.lines.is_empty() {
+    if view.uplinks.is_empty() {
         return Vec::new();
     }
     let mut all: Vec<Conflict> = null_default(view, host).into_iter().collect();

@@ -35,16 +35,17 @@ fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
         let what = edge(prefix, target).unwrap_or("a host");
         return told(format!("is {what} in the LAN, {network} on {ifname}"), REMEDY, Vec::new());
     }
-    let line = view.lines.iter().find(|line| is_in(line.address, address))?;
-    let (name, network) = (&line.name, line.address.network());
-    match edge(line.address, target) {
+    let mut attached = view.uplinks.iter().filter_map(|u| Some((&u.name, u.address?)));
+    let (name, own) = attached.find(|(_, own)| is_in(*own, address))?;
+    let network = own.network();
+    match edge(own, target) {
         Some(edge) => {
             let effect =
                 format!("is {edge} of {network}, the subnet of uplink {name}: no host has it");
             told(effect, REMEDY, Vec::new())
         }
         // That a target is a gateway the validation of the file says.
-        None if line.gateway == address || view.lines.iter().any(|l| l.gateway == address) => None,
+        None if view.uplinks.iter().any(|l| l.gateway == Some(address)) => None,
         None => {
             let effect = format!(
                 "is in {network}, the subnet of uplink {name}: it answers there even if the internet \

@@ -11,21 +11,21 @@ fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
-fn line(name: &str, ifname: &str, address: &str, gateway: &str) -> UplinkView {
+fn uplink(name: &str, ifname: &str, address: &str, gateway: &str) -> UplinkView {
     UplinkView {
         name: name.into(),
         ifname: ifname.parse().unwrap(),
-        address: prefix(address),
-        gateway: gateway.parse().unwrap(),
+        address: Some(prefix(address)),
+        gateway: Some(gateway.parse().unwrap()),
     }
 }
 
 /// Two uplinks and a LAN whose address is the system's matter.
 fn view() -> View {
     View {
-        lines: vec![
-            line("isp1", "wan1", "198.51.100.2/24", "198.51.100.1"),
-            line("isp2", "wan2", "203.0.113.2/24", "203.0.113.1"),
+        uplinks: vec![
+            uplink("isp1", "wan1", "198.51.100.2/24", "198.51.100.1"),
+            uplink("isp2", "wan2", "203.0.113.2/24", "203.0.113.1"),
         ],
         networks: vec![NetworkView { ifname: "lan0".parse().unwrap(), address: None }],
         targets: vec![Ipv4Addr::new(192, 0, 2, 1)],
@@ -148,7 +148,7 @@ fn addresses_in_each_others_way_are_told() {
     }
     // Sticks of one make: one address, one subnet.
     let mut twins = view();
-    twins.lines[1] = line("isp2", "wan2", "198.51.100.2/24", "198.51.100.1");
+    twins.uplinks[1] = uplink("isp2", "wan2", "198.51.100.2/24", "198.51.100.1");
     let mut sticks = host();
     sticks.addresses[3].1 = prefix("198.51.100.2/24");
     assert!(told(&twins, sticks).is_empty());

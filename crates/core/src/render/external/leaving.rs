@@ -1,10 +1,11 @@
 //! What iptables lets out by an uplink: no answer for a host inside, and no source that is another
 //! uplink's.
 
-use super::{Line, Rules, WRAPPED};
-use crate::config::{Nat, UplinkConfig};
+use super::{Rules, WRAPPED};
+use crate::config::Nat;
 use crate::net::{Family, IfName};
-use crate::render::firewall::egress::{elsewhere, sources};
+use crate::render::firewall::egress::{elsewhere, set, sources};
+use crate::render::view::UplinkView;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -13,14 +14,12 @@ use alloc::vec::Vec;
 
 /// The interfaces of uplinks outside, each once.
 pub(super) fn outside(rules: &Rules<'_>) -> BTreeSet<IfName> {
-    let outside = rules.lines.iter().filter(|line| !rules.config.is_inside(line.uplink));
-    outside.map(|line| line.uplink.ifname).collect()
+    rules.view.outside().map(|uplink| uplink.ifname).collect()
 }
 
 /// Whether all sources may leave by an interface, but for those of other uplinks.
 fn is_open(rules: &Rules<'_>, ifname: IfName) -> bool {
-    let mut here = rules.lines.iter().filter(|line| line.uplink.ifname == ifname);
-    here.all(|line| line.uplink.nat == Nat::Off)
+    rules.view.on(ifname).all(|uplink| uplink.nat == Nat::Off)
 }
 
 /// Answers for a host inside, while no route leads there: the default would send them back out. The
@@ -37,9 +36,9 @@ pub(super) fn back(rules: &Rules<'_>, mask: &str) -> Vec<String> {
     if rules.family == Family::V6 {
         out.push("rail-answer -m conntrack --ctstate DNAT -j RETURN".into());
     }
-    for line in rules.lines.iter().filter(|_| rules.family == Family::V4) {
-        let ifname = line.uplink.ifname;
-        out.extend(sources(line.uplink).iter().map(|source| {
+    for uplink in rules.view.enabled().filter(|_| rules.family == Family::V4) {
+        let ifname = uplink.ifname;
+        out.extend(sources(uplink).iter().map(|source| {
             format!("rail-answer -o {ifname} -m conntrack --ctorigdst {source} -j RETURN")
         }));
     }
@@ -51,15 +50,15 @@ pub(super) fn back(rules: &Rules<'_>, mask: &str) -> Vec<String> {
 /// connection is asked what it will be. Returns the chains.
 pub(super) fn egress(rules: &Rules<'_>, mask: &str, out: &mut Vec<String>) -> Vec<String> {
     let mut chains = Vec::new();
-    for line in rules.lines.iter().filter(|line| !rules.config.is_inside(line.uplink)) {
-        let ifname = line.uplink.ifname;
+    for uplink in rules.view.outside() {
+        let ifname = uplink.ifname;
         let chain = format!("rail-out-{ifname}");
         if chains.contains(&chain) {
             continue;
         }
         out.push(format!("rail-egress -o {ifname} -j {chain}"));
         if is_open(rules, ifname) {
-            out.extend(open(rules, &chain, line));
+            out.extend(open(rules, &chain, uplink));
         } else {
             out.extend(closed(rules, &chain, ifname, mask));
         }
@@ -84,19 +83,13 @@ const BEGUN: &str = "-m conntrack --ctstate NEW,ESTABLISHED --ctdir ORIGINAL";
 
 /// Somebody asked for this address by this uplink: its provider routes it to us, but for the addresses
 /// of other uplinks.
-fn asked(rules: &Rules<'_>, chain: &str, line: &Line<'_>) -> Vec<String> {
-    let taken = elsewhere(rules.config, line.uplink.ifname);
+fn asked(rules: &Rules<'_>, chain: &str, uplink: &UplinkView<'_>) -> Vec<String> {
+    let taken = elsewhere(&rules.view, uplink.ifname);
     let reply = format!("{chain} -m conntrack --ctdir REPLY");
     let mut out: Vec<String> =
         taken.iter().map(|at| format!("{reply} --ctorigdst {at} -g rail-foreign")).collect();
-    out.push(format!("{reply} -m connmark --mark {} -j RETURN", line.mark));
+    out.push(format!("{reply} -m connmark --mark {} -j RETURN", rules.mark(uplink)));
     out
-}
-
-/// The uplinks outside on other interfaces.
-fn others<'a>(rules: &Rules<'a>, line: &Line<'_>) -> impl Iterator<Item = &'a UplinkConfig> {
-    let (config, ifname) = (rules.config, line.uplink.ifname);
-    config.uplinks.iter().filter(move |u| u.ifname != ifname && !config.is_inside(u))
 }
 
 /// Packets whose source is this one when they have left, translated or not.
@@ -110,13 +103,15 @@ fn from(source: &str) -> [String; 3] {
 }
 
 /// An uplink without translation carries any source but those of other uplinks.
-fn open(rules: &Rules<'_>, chain: &str, line: &Line<'_>) -> Vec<String> {
-    let own = sources(line.uplink);
-    let taken: BTreeSet<String> = others(rules, line).flat_map(sources).collect();
+fn open(rules: &Rules<'_>, chain: &str, uplink: &UplinkView<'_>) -> Vec<String> {
+    let own = sources(uplink);
+    let is_other = |other: &&UplinkView<'_>| other.ifname != uplink.ifname && !other.inside;
+    let taken: BTreeSet<String> =
+        set(rules.view.uplinks.iter().filter(is_other)).into_iter().collect();
     // The first packet: the sources of other uplinks are translated next.
     let mut out = vec![format!("{chain} -m conntrack ! --ctstatus CONFIRMED -j RETURN")];
-    out.extend(asked(rules, chain, line));
-    let there = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
+    out.extend(asked(rules, chain, uplink));
+    let there = uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
     out.extend(there.map(|there| format!("{chain} -d {there} -j RETURN")));
     let taken = taken.iter().filter(|source| !own.contains(source));
     out.extend(taken.flat_map(|source| {
@@ -140,24 +135,22 @@ fn closed(rules: &Rules<'_>, chain: &str, ifname: IfName, mask: &str) -> Vec<Str
     ];
     // An answer to what went out goes inside: who sends it here has forged it. But what was asked of an
     // address of this uplink, and of whom it was translated to, may be anywhere.
-    let here = || rules.lines.iter().filter(|other| other.uplink.ifname == ifname);
     let reply = format!("{chain} -m conntrack --ctdir REPLY");
-    let asked_here: BTreeSet<String> = here().flat_map(|line| sources(line.uplink)).collect();
+    let asked_here: BTreeSet<String> = set(rules.view.on(ifname)).into_iter().collect();
     out.extend(asked_here.iter().map(|own| format!("{reply} --ctorigdst {own} -j RETURN")));
-    let outside = rules.config.uplinks.iter().filter(|u| !rules.config.is_inside(u));
-    let own: BTreeSet<String> = outside.flat_map(sources).collect();
+    let outside = rules.view.uplinks.iter().filter(|uplink| !uplink.inside);
+    let own: BTreeSet<String> = set(outside).into_iter().collect();
     out.extend(own.iter().map(|own| format!("{reply} --ctrepldst {own} -j DROP")));
-    for line in here() {
-        out.extend(asked(rules, chain, line));
+    for uplink in rules.view.on(ifname) {
+        out.extend(asked(rules, chain, uplink));
         // Neighbours are reached directly; what they asked for bears no mark.
-        let network = line.uplink.address.network();
-        if network.length < 32 {
+        if let Some(network) = uplink.neighbours(Family::V4) {
             let unmarked = format!("--ctdir REPLY -m connmark --mark 0x0/{mask}");
             out.push(format!("{chain} -d {network} -m conntrack {unmarked} -j RETURN"));
         }
-        let untouched = line.uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
+        let untouched = uplink.no_nat.iter().filter(|there| there.family() == Family::V4);
         out.extend(untouched.map(|there| format!("{chain} -d {there} -j RETURN")));
-        for source in sources(line.uplink) {
+        for source in sources(uplink) {
             // Answers were let go above.
             let [begun, _, unknown] = from(&source);
             out.extend([begun, unknown].map(|packets| format!("{chain} {packets} -j RETURN")));

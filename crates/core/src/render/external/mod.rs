@@ -10,10 +10,10 @@ mod leaving;
 
 use super::firewall::forward::{is_on, public};
 use super::firewall::{self, allow, egress, exempt, networks};
-use super::mark;
-use crate::config::{Config, Forward, Nat, Network, Reach, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
-use crate::net::{Family, IfName, UplinkId};
+use super::view::{self, UplinkView, View};
+use crate::config::{Config, Forward, Nat, Network, Reach};
+use crate::facts::Facts;
+use crate::net::{Family, IfName};
 use crate::saved::Saved;
 use crate::state::{Chain, Firewall};
 use alloc::collections::BTreeSet;
@@ -27,19 +27,17 @@ use core::net::{IpAddr, SocketAddr};
 /// Name of the table of [`nft`]: not ours, for it is the administrator's.
 pub(crate) const TABLE: &str = "uplinks";
 
-/// The numbers of the uplinks, and so their marks: those that the daemon has saved, else those
-/// that it will give.
-fn ids(config: &Config, saved: &Saved) -> Vec<UplinkId> {
+/// What the rules are made from: the numbers of the uplinks, and so their marks, are those that the
+/// daemon has saved, else those that it will give.
+fn facts(config: &Config, saved: &Saved) -> Facts {
     let mut saved = saved.clone();
     saved.number(config);
-    let id = |u: &UplinkConfig| saved.ids.get(&u.name).copied().unwrap_or(UplinkId(0));
-    config.uplinks.iter().map(id).collect()
+    Facts::unseen(config, saved.ids_of(config))
 }
 
 /// One table for `nft -f`; loaded again it replaces itself.
 pub fn nft(config: &Config, saved: &Saved) -> String {
-    let uplinks = ids(config, saved).into_iter().map(UplinkFacts::new).collect();
-    let Firewall { chains, .. } = firewall::render(config, &Facts { uplinks, ..Facts::default() });
+    let Firewall { chains, .. } = firewall::render(&View::new(config, &facts(config, saved)));
     let mut text = format!("table inet {TABLE} {{}}\ndelete table inet {TABLE}\n");
     text += &format!("table inet {TABLE} {{\n");
     for chain in &chains {
@@ -61,45 +59,42 @@ fn nft_chain(chain: &Chain) -> String {
 
 /// For `iptables-restore --noflush` ([`Family::V4`]) or `ip6tables-restore --noflush`.
 pub fn iptables(config: &Config, saved: &Saved, family: Family) -> String {
-    let ids = ids(config, saved);
-    let lines: Vec<Line<'_>> = config
-        .uplinks
-        .iter()
-        .zip(&ids)
-        .filter(|(uplink, _)| uplink.enabled)
-        .map(|(uplink, id)| Line {
-            uplink,
-            mark: format!("{:#x}/{:#x}", mark(config, *id), config.ranges.mark_mask),
-        })
-        .collect();
     let tables: &[Table] = match family {
         Family::V4 => &[mangle, nat, filter],
-        // Nothing is translated; the marks are ready for lines that will carry IPv6.
+        // Nothing is translated; the marks are ready for uplinks that will carry IPv6.
         Family::V6 => &[mangle, filter],
     };
-    let rules = Rules { config, lines: &lines, family };
+    let facts = facts(config, saved);
+    let rules = Rules { view: View::new(config, &facts), family };
     tables.iter().map(|table| table(&rules)).collect()
 }
 
 /// A name that iptables takes for the beginning of many: it has no way to write it.
 pub fn wildcard(config: &Config) -> Option<IfName> {
-    let uplinks = config.uplinks.iter().flat_map(|u| iter::once(&u.ifname).chain(&u.others));
-    let networks = config.networks.iter().flat_map(|n| iter::once(&n.ifname).chain(&n.others));
-    uplinks.chain(networks).copied().find(IfName::is_wildcard)
+    view::interfaces(config).find(IfName::is_wildcard)
 }
 
 type Table = fn(&Rules<'_>) -> String;
 
-struct Line<'a> {
-    uplink: &'a UplinkConfig,
-    /// Value and mask as iptables writes them.
-    mark: String,
+struct Rules<'a> {
+    view: View<'a>,
+    family: Family,
 }
 
-struct Rules<'a> {
-    config: &'a Config,
-    lines: &'a [Line<'a>],
-    family: Family,
+impl Rules<'_> {
+    fn config(&self) -> &Config {
+        self.view.config
+    }
+
+    /// Our bits of the marks as iptables writes them.
+    fn mask(&self) -> String {
+        format!("{:#x}", self.config().ranges.mark_mask)
+    }
+
+    /// The mark of an uplink and our bits.
+    fn mark(&self, uplink: &UplinkView<'_>) -> String {
+        format!("{:#x}/{}", uplink.mark, self.mask())
+    }
 }
 
 /// A table for iptables-restore: chains of ours, the jumps to them, and their rules.
@@ -118,7 +113,7 @@ fn table(name: &str, chains: &[(&str, &str)], rules: &[String]) -> String {
 }
 
 fn mangle(rules: &Rules<'_>) -> String {
-    let mask = format!("{:#x}", rules.config.ranges.mark_mask);
+    let mask = rules.mask();
     let mut out = Vec::new();
     out.push(format!("rail-restore -j CONNMARK --restore-mark --nfmask {mask} --ctmask {mask}"));
     out.push(format!("rail-restore -m mark ! --mark 0x0/{mask} -j RETURN"));
@@ -130,9 +125,9 @@ fn mangle(rules: &Rules<'_>) -> String {
         out.push(format!("{chain} -m conntrack --ctstatus CONFIRMED -j RETURN"));
     }
     out.push(format!("rail-pin {WRAPPED} -j RETURN"));
-    for line in rules.lines {
-        let (ifname, mark) = (line.uplink.ifname, &line.mark);
-        let [from_beyond, to_beyond] = ["-s", "-d"].map(|end| beyond(rules, line.uplink, end));
+    for uplink in rules.view.enabled() {
+        let (ifname, mark) = (uplink.ifname, rules.mark(uplink));
+        let [from_beyond, to_beyond] = ["-s", "-d"].map(|end| beyond(rules, uplink, end));
         let new = format!("rail-restore -i {ifname}{from_beyond} -m conntrack --ctstate NEW");
         out.push(format!("{new} -j CONNMARK --set-xmark {mark}"));
         out.push(format!("{new} -j MARK --set-xmark {mark}"));
@@ -169,8 +164,8 @@ fn forged(rules: &Rules<'_>) -> Vec<String> {
         Family::V4 => "0.0.0.0/32",
         Family::V6 => "fe80::/10",
     };
-    let has_box = |ifname: IfName| rules.lines.iter().any(|line| line.uplink.ifname == ifname);
-    let strict = networks::closed(rules.config).into_iter().filter(|ifname| !has_box(*ifname));
+    let has_box = |ifname: IfName| rules.view.on(ifname).next().is_some();
+    let strict = networks::closed(rules.config()).into_iter().filter(|ifname| !has_box(*ifname));
     let rule = |ifname| {
         format!(
             "rail-restore -i {ifname} ! -s {except} -m conntrack --ctstate NEW -m rpfilter --invert -j DROP"
@@ -180,10 +175,9 @@ fn forged(rules: &Rules<'_>) -> Vec<String> {
 }
 
 /// Restricts a rule to what is beyond the neighbours of an uplink, who are reached directly.
-fn beyond(rules: &Rules<'_>, uplink: &UplinkConfig, end: &str) -> String {
-    let network = uplink.address.network();
-    let has_neighbours = rules.family == Family::V4 && network.length < 32;
-    if has_neighbours { format!(" ! {end} {network}") } else { String::new() }
+fn beyond(rules: &Rules<'_>, uplink: &UplinkView<'_>, end: &str) -> String {
+    let neighbours = uplink.neighbours(Family::V4).filter(|_| rules.family == Family::V4);
+    neighbours.map_or_else(String::new, |network| format!(" ! {end} {network}"))
 }
 
 /// The router's packets whose way does not show the uplink of their connection: from an inside
@@ -194,14 +188,14 @@ fn own(rules: &Rules<'_>, mask: &str) -> Vec<String> {
         format!("rail-own -m mark ! --mark 0x0/{mask} -j RETURN"),
         "rail-own -o lo -j RETURN".into(),
     ];
-    for line in rules.lines {
-        out.push(format!("rail-own -o {} -g rail-own-wan", line.uplink.ifname));
+    for uplink in rules.view.enabled() {
+        out.push(format!("rail-own -o {} -g rail-own-wan", uplink.ifname));
     }
     out.push(format!("rail-own-wan -m conntrack --ctstate RELATED {restore}"));
-    for line in rules.lines {
-        for address in line.uplink.own_addresses() {
+    for uplink in rules.view.enabled() {
+        for address in &uplink.own[Family::V4] {
             out.push(format!("rail-own -s {address} {restore}"));
-            let ifname = line.uplink.ifname;
+            let ifname = uplink.ifname;
             out.push(format!("rail-own-wan -o {ifname} -s {address} -j RETURN"));
         }
     }
@@ -218,40 +212,46 @@ fn with_chains(mut text: String, table: &str, chains: &[String]) -> String {
 
 fn nat(rules: &Rules<'_>) -> String {
     let mut out = vec![format!("rail-snat {WRAPPED} -j RETURN")];
-    for line in rules.lines {
-        let here = rules.config.forwards.iter().filter(|f| is_on(f, line.uplink));
+    for uplink in rules.view.enabled() {
+        let here = rules.config().forwards.iter().filter(|f| is_on(f, uplink));
         for forward in here {
             let from: Vec<String> = forward.from.iter().map(ToString::to_string).collect();
             let from = match from.as_slice() {
                 [] => String::new(),
                 sources => format!(" -s {}", sources.join(",")),
             };
-            out.extend(port_forward(&format!("{}{from}", line.uplink.ifname), line, forward));
+            out.extend(port_forward(&format!("{}{from}", uplink.ifname), uplink, forward));
         }
-        out.extend(hairpin(rules.config, line));
-        let exempt = exempt::iptables(rules.config, line.uplink);
+        out.extend(hairpin(rules, uplink));
+        let exempt = exempt::iptables(rules.config(), uplink);
         out.extend(exempt.iter().map(|rule| format!("rail-snat {rule}")));
-        let source = match line.uplink.nat {
-            Nat::On => line.uplink.address.address.to_string(),
-            Nat::To(address) => address.to_string(),
-            Nat::Off => {
-                let others = egress::of_others(rules.config, line.uplink, |_| true);
-                let (ifname, address) = (line.uplink.ifname, line.uplink.address.address);
-                out.extend(others.iter().map(|other| {
-                    format!("rail-snat -o {ifname} -s {other} -j SNAT --to-source {address}")
-                }));
-                continue;
-            }
-        };
-        out.push(format!("rail-snat -o {} -j SNAT --to-source {source}", line.uplink.ifname));
+        out.extend(translated(rules, uplink));
     }
     table("nat", &[("rail-dnat", "PREROUTING"), ("rail-snat", "POSTROUTING")], &out)
 }
 
+/// The sources that an uplink translates, and to what.
+fn translated(rules: &Rules<'_>, uplink: &UplinkView<'_>) -> Vec<String> {
+    let Some(address) = uplink.address(Family::V4) else { return Vec::new() };
+    let ifname = uplink.ifname;
+    let source = match uplink.nat {
+        Nat::On => address.to_string(),
+        Nat::To(address) => address.to_string(),
+        Nat::Off => {
+            let others = egress::of_others(&rules.view, uplink, |_| true);
+            let rule = |other: &String| {
+                format!("rail-snat -o {ifname} -s {other} -j SNAT --to-source {address}")
+            };
+            return others.iter().map(rule).collect();
+        }
+    };
+    vec![format!("rail-snat -o {ifname} -j SNAT --to-source {source}")]
+}
+
 /// The translation of what comes in by an interface, perhaps from some sources only.
-fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Vec<String> {
+fn port_forward(incoming: &str, uplink: &UplinkView<'_>, forward: &Forward) -> Vec<String> {
     let SocketAddr::V4(to) = forward.to else { return Vec::new() };
-    let public = public(forward, line.uplink);
+    let Some(public) = public(forward, uplink) else { return Vec::new() };
     let goal = match forward.ports {
         None => to.ip().to_string(),
         Some((first, last)) if first == last => to.to_string(),
@@ -266,24 +266,24 @@ fn port_forward(incoming: &str, line: &Line<'_>, forward: &Forward) -> Vec<Strin
     services.iter().map(rule).collect()
 }
 
-/// Clients inside reach forwards by the line's address. They bear no mark of a line, and that
+/// Clients inside reach forwards by the uplink's address. They bear no mark of an uplink, and that
 /// tells them from those outside, for there is no incoming interface to ask for any more.
-fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
-    let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);
-    let forwards: Vec<&Forward> = config.forwards.iter().filter(here).collect();
+fn hairpin(rules: &Rules<'_>, uplink: &UplinkView<'_>) -> Vec<String> {
+    let here = |f: &&Forward| f.hairpin && is_on(f, uplink);
+    let forwards: Vec<&Forward> = rules.config().forwards.iter().filter(here).collect();
+    let publics: BTreeSet<IpAddr> = forwards.iter().filter_map(|f| public(f, uplink)).collect();
     let mut out = Vec::new();
-    for network in config.networks.iter().filter(|_| !forwards.is_empty()) {
+    for network in rules.config().networks.iter().filter(|_| !forwards.is_empty()) {
         let inside = network.ifname;
         // Strangers inside are no better than those outside whom a forward does not name.
         let may = |f: &&&Forward| f.from.is_empty() || networks::is_lan(&network);
         let reached = forwards.iter().filter(may);
-        out.extend(reached.flat_map(|f| port_forward(&inside.to_string(), line, f)));
-        let mask = config.ranges.mark_mask;
-        let publics: BTreeSet<IpAddr> = forwards.iter().map(|f| public(f, line.uplink)).collect();
+        out.extend(reached.flat_map(|f| port_forward(&inside.to_string(), uplink, f)));
+        let mask = rules.mask();
         out.extend(publics.iter().map(|public| {
             format!(
                 "rail-snat -o {inside} -m conntrack --ctstate DNAT --ctorigdst {public} \
-                 -m connmark --mark 0x0/{mask:#x} -j MASQUERADE"
+                 -m connmark --mark 0x0/{mask} -j MASQUERADE"
             )
         }));
     }
@@ -293,19 +293,18 @@ fn hairpin(config: &Config, line: &Line<'_>) -> Vec<String> {
 /// What is let in returns to the administrator's rules; only what is closed ends here.
 fn filter(rules: &Rules<'_>) -> String {
     let mut out = Vec::new();
-    let public = allow::iptables_inside(&rules.config.firewall.allow, rules.family);
+    let public = allow::iptables_inside(&rules.config().firewall.allow, rules.family);
     let inward = if public.is_empty() { "rail-closed" } else { "rail-public" };
-    for line in rules.lines {
-        let ifname = line.uplink.ifname;
-        out.extend(gates(ifname, inward));
+    for uplink in rules.view.enabled() {
+        out.extend(gates(uplink.ifname, inward));
     }
-    let closed = firewall::closed_devices(rules.config, &Facts::default());
+    let closed = firewall::closed_devices(&rules.view);
     let outside: BTreeSet<IfName> =
         leaving::outside(rules).into_iter().chain(closed.iter().copied()).collect();
     out.extend(closed.into_iter().flat_map(|ifname| gates(ifname, inward)));
     let icmp = icmp(rules.family);
     out.extend(told(rules.family, "rail-wan", &["redirect"]));
-    let allowed = allow::iptables(&rules.config.firewall.allow, rules.family);
+    let allowed = allow::iptables(&rules.config().firewall.allow, rules.family);
     out.extend(allowed.iter().map(|what| format!("rail-wan {what} -j RETURN")));
     // A question of a stranger goes to a host inside, and not out again with an uplink's address, as it
     // would while no route leads inside.
@@ -324,10 +323,10 @@ fn filter(rules: &Rules<'_>) -> String {
     out.push("rail-closed -j DROP".into());
     let mut chains = vec!["rail-wan".to_string(), "rail-closed".to_string()];
     chains.extend((!public.is_empty()).then(|| inward.to_string()));
-    for network in &rules.config.networks {
+    for network in &rules.config().networks {
         chains.extend(inside(rules, network, &mut out));
     }
-    if !rules.config.networks.iter().all(|network| networks::is_lan(&network)) {
+    if !rules.config().networks.iter().all(|network| networks::is_lan(&network)) {
         chains.push("rail-inside".into());
         out.extend(services(rules.family));
     }
@@ -363,19 +362,19 @@ fn inside(rules: &Rules<'_>, network: &Network, out: &mut Vec<String>) -> Option
     let chain = format!("rail-net-{}", network.ifname);
     out.extend(devices().map(|ifname| format!("rail-forward -i {ifname} -j {chain}")));
     out.push(format!("{chain} {KNOWN} -j RETURN"));
-    for line in rules.lines {
-        let here = |f: &&Forward| f.hairpin && is_on(f, line.uplink);
-        let forwards = rules.config.forwards.iter().filter(here);
-        let publics: BTreeSet<IpAddr> = forwards.map(|f| public(f, line.uplink)).collect();
+    for uplink in rules.view.enabled() {
+        let here = |f: &&Forward| f.hairpin && is_on(f, uplink);
+        let forwards = rules.config().forwards.iter().filter(here);
+        let publics: BTreeSet<IpAddr> = forwards.filter_map(|f| public(f, uplink)).collect();
         for public in publics.iter().filter(|_| rules.family == Family::V4) {
             let asked = format!("-m conntrack --ctstate DNAT --ctorigdst {public}");
             out.push(format!("{chain} {asked} -j RETURN"));
         }
         if *internet {
-            out.push(format!("{chain} -o {} -j RETURN", line.uplink.ifname));
+            out.push(format!("{chain} -o {} -j RETURN", uplink.ifname));
         }
     }
-    let open = networks::reached(rules.config, network, names);
+    let open = networks::reached(rules.config(), network, names);
     out.extend(open.iter().map(|open| format!("{chain} -o {open} -j RETURN")));
     out.push(format!("{chain} -j DROP"));
     Some(chain)

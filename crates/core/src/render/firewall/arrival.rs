@@ -11,24 +11,24 @@
 
 use super::egress::nobody;
 use super::forward;
-use super::{Line, inside, plain, set_mark};
+use super::{inside, plain, set_mark};
 use crate::config::{Config, FirewallMode};
-use crate::render::mark;
+use crate::render::view::UplinkView;
 use crate::state::Chain;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The chain of an uplink.
-pub(in crate::render) fn chain(config: &Config, line: &Line<'_>) -> Chain {
+pub(in crate::render) fn chain(config: &Config, uplink: &UplinkView<'_>) -> Chain {
     let mut rules = Vec::from([asking(config)]);
     rules.extend(inside(config).filter(|_| config.firewall.mode != FirewallMode::Off).map(forged));
-    rules.push(beside(config, line));
+    rules.push(beside(config, uplink));
     let (mask, asks) = (config.ranges.mark_mask, nobody(config));
-    let [ct, meta] = ["ct", "meta"].map(|kind| set_mark(config, kind, mark(config, line.id)));
+    let [ct, meta] = ["ct", "meta"].map(|kind| set_mark(config, kind, uplink.mark));
     rules.push(format!("meta mark and {mask:#010x} == {asks:#010x} {ct} {meta}"));
-    rules.extend(forward::arriving(config, line));
-    plain(format!("from_{}", line.uplink.name), rules)
+    rules.extend(forward::arriving(config, uplink));
+    plain(format!("from_{}", uplink.name), rules)
 }
 
 /// Makes the packet one for which `main` alone is asked.
@@ -42,7 +42,7 @@ fn forged(inside: String) -> String {
     format!("meta nfproto ipv4 fib saddr . mark oifname {inside} counter drop")
 }
 
-fn beside(config: &Config, line: &Line<'_>) -> String {
-    let (ifname, none) = (line.uplink.ifname, set_mark(config, "meta", 0));
+fn beside(config: &Config, uplink: &UplinkView<'_>) -> String {
+    let (ifname, none) = (uplink.ifname, set_mark(config, "meta", 0));
     format!("meta nfproto ipv4 fib saddr . mark oifname \"{ifname}\" {none}")
 }

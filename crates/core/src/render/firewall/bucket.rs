@@ -22,10 +22,10 @@
 
 use super::egress;
 use super::{any_of, set_mark};
-use crate::config::{BalanceBy, Config, FirewallMode};
-use crate::facts::Facts;
+use crate::config::{BalanceBy, FirewallMode};
 use crate::render::bucket_count;
 use crate::render::ladder::{self, LOOPBACK};
+use crate::render::view::{UplinkView, View};
 use crate::state::{MainDefault, NFT_BUCKETS};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -33,7 +33,8 @@ use alloc::vec::Vec;
 
 /// For packets without a mark of anybody: the first finds the bucket and ends the matter, the last is
 /// for what takes none. In mode `external` the kernel's multipath route shares.
-pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
+pub(in crate::render) fn rules(view: &View<'_>) -> Vec<String> {
+    let config = view.config;
     if config.firewall.mode == FirewallMode::External {
         return Vec::new();
     }
@@ -46,7 +47,7 @@ pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     };
     // An answer to a packet without a mark says that `main` does not refuse it; where `main` as a whole
     // refuses that packet, there is none.
-    let (asks_way, refused) = match &facts.main {
+    let (asks_way, refused) = match &view.facts.main {
         MainDefault::Passable => (true, &[][..]),
         MainDefault::Refuses { others, refused } => (others.is_some(), &*refused.networks),
     };
@@ -66,13 +67,13 @@ pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
     let asks_main = format!("meta mark set {asks:#010x} fib daddr . mark oif");
     let draws = format!("meta mark set {number} map @{NFT_BUCKETS} accept");
     let mut fresh = "meta nfproto ipv4 meta mark 0x00000000".to_string();
-    if asks_once(config, facts) {
+    if asks_once(view) {
         rules.push(format!("{fresh} {asks_main} \"{LOOPBACK}\" {draws}"));
         fresh = format!("meta nfproto ipv4 meta mark {asks:#010x} meta mark set 0x00000000");
     }
     rules.push(format!("{fresh} fib daddr type unicast{way} {asks_main} missing {draws}"));
-    if matches!(facts.main, MainDefault::Refuses { others: Some(_), .. }) {
-        rules.extend(unread(config));
+    if matches!(view.facts.main, MainDefault::Refuses { others: Some(_), .. }) {
+        rules.extend(unread(view));
     }
     rules.push(match refused {
         None => format!("meta mark {asks:#010x} meta mark set 0x00000000"),
@@ -84,18 +85,18 @@ pub(in crate::render) fn rules(config: &Config, facts: &Facts) -> Vec<String> {
 
 /// The loopback answers for what `main` has no route for. (While `main` has an error route for
 /// everything, nothing is left for it.)
-pub(in crate::render) fn asks_once(config: &Config, facts: &Facts) -> bool {
-    let has_table = ladder::nowhere_table(config).is_some();
-    config.firewall.mode != FirewallMode::External && facts.loopback && has_table
+pub(in crate::render) fn asks_once(view: &View<'_>) -> bool {
+    let has_table = ladder::nowhere_table(view.config).is_some();
+    let has_buckets = view.config.firewall.mode != FirewallMode::External;
+    has_buckets && view.facts.loopback && has_table
 }
 
 /// For what bears the mark of nobody since `main` has a way for it.
-fn unread(config: &Config) -> Option<String> {
-    let mut uplinks: Vec<String> =
-        config.uplinks.iter().map(|u| format!("\"{}\"", u.ifname)).collect();
+fn unread(view: &View<'_>) -> Option<String> {
+    let mut uplinks: Vec<String> = view.uplinks.iter().map(UplinkView::device).collect();
     uplinks.sort_unstable();
     uplinks.dedup();
-    let (asks, uplinks) = (egress::nobody(config), any_of(uplinks)?);
+    let (asks, uplinks) = (egress::nobody(view.config), any_of(uplinks)?);
     Some(format!(
         "meta nfproto ipv4 meta mark {asks:#010x} fib daddr . mark oifname != {uplinks} \
          meta mark set 0x00000000 fib daddr oifname {uplinks} counter drop"

@@ -8,13 +8,15 @@
 //! What IPsec will wrap is left alone: with another source it would miss its policy, and leave in
 //! the clear.
 
-use super::{Line, any_of, base, by, set_mark};
-use super::{egress, exempt, forward, on_lan};
-use crate::config::{Config, Nat, UplinkConfig};
-use crate::render::{mark, shared};
+use super::{any_of, base, egress, exempt, forward, on_lan, set_mark};
+use crate::config::{Config, Nat};
+use crate::net::Family::V4;
+use crate::net::Prefix;
+use crate::render::shared;
+use crate::render::view::{UplinkView, View};
 use crate::state::{Chain, ChainKind, Hook, Sender};
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// One before the usual: the first chain that translates ends the matter, and a connection that
@@ -23,111 +25,115 @@ pub(crate) const SRCNAT: i32 = 99;
 
 /// A rule per uplink, for up to some twenty comparisons cost less than a map of devices and a
 /// jump; then what goes to none of the gateways.
-pub(in crate::render) fn chain(config: &Config, lines: &[Line<'_>]) -> Chain {
+pub(in crate::render) fn chain(view: &View<'_>) -> Chain {
     let mut rules = Vec::new();
-    if !lines.is_empty() {
+    if view.enabled().next().is_some() {
         rules.push("rt ipsec exists accept".into());
         // One that began before this table, and has no answer yet, cannot be translated any more. With the
         // mark of an uplink it would be refused as long as it sends.
         rules.push("ct status confirmed accept".into());
     }
-    rules.extend(lines.iter().flat_map(|line| to_gateway(config, line)));
-    let outside = || lines.iter().filter(|line| !line.inside);
-    rules.extend(outside().flat_map(|line| exempt_elsewhere(config, line)));
-    let has_subnet = |line: &&Line<'_>| !shared::is_subnet_taken(config, line.uplink);
-    rules.extend(outside().filter_map(|line| of_others_elsewhere(config, line)));
-    rules.extend(outside().filter(has_subnet).filter_map(to_neighbours));
-    rules.extend(outside().filter(|line| line.first).filter_map(elsewhere));
-    rules.extend(forward::out_of_hairpin(config, lines));
+    rules.extend(view.enabled().flat_map(|uplink| to_gateway(view, uplink)));
+    rules.extend(view.outside().flat_map(|uplink| exempt_elsewhere(view.config, uplink)));
+    rules.extend(view.outside().filter_map(|uplink| of_others_elsewhere(view, uplink)));
+    let has_subnet = |uplink: &&UplinkView<'_>| !shared::is_subnet_taken(view, uplink);
+    rules.extend(view.outside().filter(has_subnet).filter_map(to_neighbours));
+    rules.extend(view.outside().filter(|uplink| uplink.first).filter_map(elsewhere));
+    rules.extend(forward::out_of_hairpin(view));
     base("translate", ChainKind::Nat, Hook::Postrouting, SRCNAT, rules)
 }
 
-fn to_gateway(config: &Config, line: &Line<'_>) -> Vec<String> {
-    let leaves = if line.inside {
-        on_lan::departure(config, line.uplink, line.id)
-    } else {
-        shared::to_gateway(line.uplink)
+fn to_gateway(view: &View<'_>, uplink: &UplinkView<'_>) -> Vec<String> {
+    let mask = view.config.ranges.mark_mask;
+    let leaves = match uplink.inside {
+        true => on_lan::departure(uplink, mask),
+        false => uplink.by_gateway(),
     };
-    let pin = set_mark(config, "ct", mark(config, line.id));
-    let mut rules = exempt::nft(config, line, &leaves, &pin);
-    if let Some(source) = source(line.uplink) {
+    let Some(leaves) = leaves else { return Vec::new() };
+    let pin = set_mark(view.config, "ct", uplink.mark);
+    let mut rules = exempt::nft(view.config, uplink, &leaves, &pin);
+    if let Some(source) = source(uplink) {
         rules.push(format!("{leaves} {pin} snat ip to {source}"));
         return rules;
     }
-    rules.extend(of_others(config, line, &leaves, &pin));
+    rules.extend(of_others(view, uplink, &leaves, &pin));
     // Nor may a later rule for its interface see it.
     rules.push(format!("{leaves} {pin} accept"));
     rules
 }
 
+/// Which packets leave by the interface into the uplink's own network, or by a neighbour there.
+fn into(uplink: &UplinkView<'_>, network: Prefix) -> String {
+    format!("{} rt ip nexthop {network}", uplink.by())
+}
+
 /// What is special on an uplink is so wherever it goes by the uplink's interface.
-fn exempt_elsewhere(config: &Config, line: &Line<'_>) -> Vec<String> {
-    let network = line.uplink.address.network();
-    let leaves =
-        if line.first { by(line) } else { format!("{} rt ip nexthop {network}", by(line)) };
-    let rules = exempt::nft(config, line, &leaves, "");
+fn exempt_elsewhere(config: &Config, uplink: &UplinkView<'_>) -> Vec<String> {
+    let leaves = match uplink.network(V4) {
+        _ if uplink.first => uplink.by(),
+        Some(network) => into(uplink, network),
+        None => return Vec::new(),
+    };
+    let rules = exempt::nft(config, uplink, &leaves, "");
     rules.iter().map(|rule| rule.replace("  ", " ")).collect()
 }
 
 /// Without translation any source may leave, but for those that providers of other uplinks route to us.
-fn of_others(config: &Config, line: &Line<'_>, leaves: &str, pin: &str) -> Option<String> {
-    let others =
-        any_of(egress::of_others(config, line.uplink, |_| true)).filter(|_| !line.inside)?;
-    let address = line.uplink.address.address;
+fn of_others(view: &View<'_>, uplink: &UplinkView<'_>, leaves: &str, pin: &str) -> Option<String> {
+    let others = any_of(egress::of_others(view, uplink, |_| true)).filter(|_| !uplink.inside)?;
+    let address = uplink.address(V4)?;
     Some(format!("{leaves} ip saddr {others} {pin} snat ip to {address}"))
 }
 
 /// The same for what goes elsewhere by the interface. Those of uplinks beside it may be meant there.
-fn of_others_elsewhere(config: &Config, line: &Line<'_>) -> Option<String> {
-    let (uplink, network) = (line.uplink, line.uplink.address.network());
-    if uplink.nat != Nat::Off || (line.shared && network.length == 32) {
+fn of_others_elsewhere(view: &View<'_>, uplink: &UplinkView<'_>) -> Option<String> {
+    if uplink.nat != Nat::Off {
         return None;
     }
-    let there =
-        if line.shared { format!("{} rt ip nexthop {network}", by(line)) } else { by(line) };
-    let elsewhere = |other: &UplinkConfig| other.ifname != uplink.ifname;
-    let others = any_of(egress::of_others(config, uplink, elsewhere))?;
-    Some(format!("{there} ip saddr {others} snat ip to {}", uplink.address.address))
+    let there = match uplink.shared {
+        true => into(uplink, uplink.neighbours(V4)?),
+        false => uplink.by(),
+    };
+    let elsewhere = |other: &UplinkView<'_>| other.ifname != uplink.ifname;
+    let others = any_of(egress::of_others(view, uplink, elsewhere))?;
+    Some(format!("{there} ip saddr {others} snat ip to {}", uplink.address(V4)?))
 }
 
 /// What goes to a neighbour in the uplink's own network, or by one.
-fn to_neighbours(line: &Line<'_>) -> Option<String> {
-    let network = line.uplink.address.network();
-    let there = format!("{} rt ip nexthop {network}", by(line));
-    match source(line.uplink) {
-        _ if network.length == 32 => None,
+fn to_neighbours(uplink: &UplinkView<'_>) -> Option<String> {
+    let there = into(uplink, uplink.neighbours(V4)?);
+    match source(uplink) {
         Some(source) => Some(format!("{there} snat ip to {source}")),
-        None if line.shared => Some(format!("{there} accept")),
+        None if uplink.shared => Some(format!("{there} accept")),
         None => None,
     }
 }
 
 /// What goes to other networks of the interface, or by a neighbour there.
-fn elsewhere(line: &Line<'_>) -> Option<String> {
-    let is_translated = source(line.uplink).is_some();
-    is_translated.then(|| format!("{} meta nfproto ipv4 masquerade", by(line)))
+fn elsewhere(uplink: &UplinkView<'_>) -> Option<String> {
+    let is_translated = uplink.nat != Nat::Off;
+    is_translated.then(|| format!("{} meta nfproto ipv4 masquerade", uplink.by()))
 }
 
-/// The mark of an uplink, and what leaves under it.
-pub(in crate::render) fn sender(config: &Config, line: &Line<'_>) -> (u32, Sender) {
-    let uplink = line.uplink;
+/// The mark of an uplink, and what leaves under it; `None` while nothing can.
+pub(in crate::render) fn sender(config: &Config, uplink: &UplinkView<'_>) -> Option<(u32, Sender)> {
     let sender = Sender {
         ifname: uplink.ifname,
-        gateway: uplink.gateway,
-        address: uplink.address.address,
+        gateway: uplink.gateway(V4),
+        address: uplink.address(V4)?,
         nat: uplink.nat,
         mask: config.ranges.mark_mask,
-        own: uplink.own_sources().collect(),
-        exempt: uplink.no_nat.clone(),
+        own: uplink.sources[V4].clone(),
+        exempt: uplink.no_nat.to_vec(),
     };
-    (mark(config, line.id), sender)
+    Some((uplink.mark, sender))
 }
 
 /// The source of what leaves; `None`: any.
-fn source(uplink: &UplinkConfig) -> Option<String> {
+fn source(uplink: &UplinkView<'_>) -> Option<String> {
     match uplink.nat {
-        Nat::On => Some(format!("{}", uplink.address.address)),
-        Nat::To(address) => Some(format!("{address}")),
+        Nat::On => uplink.address(V4).map(|address| address.to_string()),
+        Nat::To(address) => Some(address.to_string()),
         Nat::Off => None,
     }
 }

@@ -8,25 +8,26 @@
 //!
 //! An uplink without any of these has no rule for them.
 
-use super::{Line, any_of};
-use crate::config::{Config, Translation, UplinkConfig};
+use super::any_of;
+use crate::config::{Config, Translation};
+use crate::net::Family::V4;
 use crate::net::Prefix;
+use crate::render::view::UplinkView;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 /// For nft; `leaves` says which packets are the uplink's, `pin` what is done with each of them.
 pub(in crate::render) fn nft(
     config: &Config,
-    line: &Line<'_>,
+    uplink: &UplinkView<'_>,
     leaves: &str,
     pin: &str,
 ) -> Vec<String> {
-    let (uplink, mut rules) = (line.uplink, Vec::new());
+    let mut rules = Vec::new();
     let asked = any_of(uplink.no_nat.iter().map(ToString::to_string).collect());
     rules.extend(asked.map(|there| format!("{leaves} ip daddr {there} {pin} accept")));
-    let kept = any_of(kept(uplink, &line.own).map(|source| written(&source)).collect());
+    let kept = any_of(kept(uplink).map(|source| written(&source)).collect());
     rules.extend(kept.map(|sources| format!("{leaves} ip saddr {sources} {pin} accept")));
     for Translation { from, to } in translations(config, uplink) {
         let from = any_of(from.iter().map(written).collect());
@@ -36,12 +37,11 @@ pub(in crate::render) fn nft(
 }
 
 /// For the chain of iptables that translates what leaves by an uplink.
-pub(in crate::render) fn iptables(config: &Config, uplink: &UplinkConfig) -> Vec<String> {
+pub(in crate::render) fn iptables(config: &Config, uplink: &UplinkView<'_>) -> Vec<String> {
     let out = format!("-o {}", uplink.ifname);
     let asked = uplink.no_nat.iter().map(|there| format!("{out} -d {there} -j RETURN"));
     let mut rules: Vec<String> = asked.collect();
-    let own: Vec<IpAddr> = uplink.own_addresses().collect();
-    rules.extend(kept(uplink, &own).map(|source| format!("{out} -s {source} -j RETURN")));
+    rules.extend(kept(uplink).map(|source| format!("{out} -s {source} -j RETURN")));
     for Translation { from, to } in translations(config, uplink) {
         rules.extend(from.iter().map(|from| format!("{out} -s {from} -j SNAT --to-source {to}")));
     }
@@ -49,14 +49,14 @@ pub(in crate::render) fn iptables(config: &Config, uplink: &UplinkConfig) -> Vec
 }
 
 /// Sources that stay as they are.
-fn kept<'a>(uplink: &'a UplinkConfig, own: &'a [IpAddr]) -> impl Iterator<Item = Prefix> + 'a {
-    let further = own.iter().skip(1).map(|address| Prefix::host(*address));
-    further.chain(uplink.routed.iter().copied())
+fn kept<'a>(uplink: &'a UplinkView<'_>) -> impl Iterator<Item = Prefix> + 'a {
+    let further = uplink.further(V4).iter().map(|address| Prefix::host(*address));
+    further.chain(uplink.routed[V4].iter().copied())
 }
 
 fn translations<'a>(
     config: &'a Config,
-    uplink: &'a UplinkConfig,
+    uplink: &'a UplinkView<'_>,
 ) -> impl Iterator<Item = &'a Translation> {
     config.translations.iter().filter(|translation| uplink.has(translation.to.into()))
 }

@@ -7,9 +7,10 @@
 
 use super::allow::nft_service;
 use super::networks;
-use crate::config::{Config, Forward, UplinkConfig};
-use crate::facts::Facts;
-use crate::render::firewall::{Line, any_of, closed_devices, inside, plain};
+use crate::config::{Config, Forward};
+use crate::net::Family::V4;
+use crate::render::firewall::{any_of, closed_devices, inside, plain};
+use crate::render::view::{UplinkView, View};
 use crate::state::Chain;
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -17,25 +18,25 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-/// The rules of one line's chain, for the first packet of a connection that came by it.
+/// The rules of one uplink's chain, for the first packet of a connection that came by it.
 pub(in crate::render) fn arriving(
     config: &Config,
-    line: &Line<'_>,
+    uplink: &UplinkView<'_>,
 ) -> impl Iterator<Item = String> {
-    let here = config.forwards.iter().filter(|forward| is_on(forward, line.uplink));
-    here.map(move |forward| {
-        let public = public(forward, line.uplink).to_string();
-        format!("{}{}", sources(forward), translation(forward, &public))
+    let here = config.forwards.iter().filter(|forward| is_on(forward, uplink));
+    here.filter_map(move |forward| {
+        let public = public(forward, uplink)?.to_string();
+        Some(format!("{}{}", sources(forward), translation(forward, &public)))
     })
 }
 
 /// What clients inside reach by a public address; `None` when that is nothing.
-pub(in crate::render) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<Chain> {
+pub(in crate::render) fn hairpin(view: &View<'_>) -> Option<Chain> {
     let rule = |forward: &Forward| {
-        let publics = publics(core::iter::once(forward), lines)?;
-        Some(format!("{}{}", askers(config, forward)?, translation(forward, &publics)))
+        let publics = publics(view, core::iter::once(forward))?;
+        Some(format!("{}{}", askers(view.config, forward)?, translation(forward, &publics)))
     };
-    let hairpins = config.forwards.iter().filter(|forward| forward.hairpin);
+    let hairpins = view.config.forwards.iter().filter(|forward| forward.hairpin);
     let rules: Vec<String> = hairpins.filter_map(rule).collect();
     (!rules.is_empty()).then(|| plain(CHAIN.into(), rules))
 }
@@ -43,63 +44,60 @@ pub(in crate::render) fn hairpin(config: &Config, lines: &[Line<'_>]) -> Option<
 /// The rule that sends them there. The address comes first: it ends the rule for nearly every
 /// new connection from the inside, which shall not pay for more. What is not forwarded is for
 /// the router itself, and needs no bucket either.
-pub(in crate::render) fn into_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    let (publics, inside) = (hairpin_publics(config, lines)?, inside(config)?);
+pub(in crate::render) fn into_hairpin(view: &View<'_>) -> Option<String> {
+    let (publics, inside) = (hairpin_publics(view)?, inside(view.config)?);
     Some(format!("ip daddr {publics} iifname {inside} goto {CHAIN}"))
 }
 
 /// The rule for what comes from nowhere that the configuration names: an interface of containers, a
 /// VPN. Behind the map of uplinks, and in front of the buckets, it costs the others nothing. What
 /// comes by a closed interface is from outside, though no uplink is there now.
-pub(in crate::render) fn elsewhere(
-    config: &Config,
-    facts: &Facts,
-    lines: &[Line<'_>],
-) -> Option<String> {
-    let publics = hairpin_publics(config, lines)?;
-    let outside = closed_devices(config, facts);
+pub(in crate::render) fn elsewhere(view: &View<'_>) -> Option<String> {
+    let publics = hairpin_publics(view)?;
+    let outside = closed_devices(view);
     let outside = any_of(outside.iter().map(|ifname| format!("\"{ifname}\"")).collect());
     let elsewhere = outside.map_or_else(String::new, |devices| format!(" iifname != {devices}"));
     Some(format!("ip daddr {publics}{elsewhere} goto {CHAIN}"))
 }
 
 /// The rule for what the router itself begins.
-pub(in crate::render) fn from_router(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    Some(format!("ip daddr {} goto {CHAIN}", hairpin_publics(config, lines)?))
+pub(in crate::render) fn from_router(view: &View<'_>) -> Option<String> {
+    Some(format!("ip daddr {} goto {CHAIN}", hairpin_publics(view)?))
 }
 
 /// The rule that gives them the router's source. Others may translate connections between two
 /// inside hosts for reasons of their own: only those that asked for an address of ours are meant.
-pub(in crate::render) fn out_of_hairpin(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    let (publics, inside) = (hairpin_publics(config, lines)?, inside(config)?);
+pub(in crate::render) fn out_of_hairpin(view: &View<'_>) -> Option<String> {
+    let (publics, inside) = (hairpin_publics(view)?, inside(view.config)?);
     Some(format!(
         "ct status dnat iifname {inside} oifname {inside} ct original ip daddr {publics} masquerade"
     ))
 }
 
 /// Whether an uplink has this forward.
-pub(in crate::render) fn is_on(forward: &Forward, uplink: &UplinkConfig) -> bool {
-    forward.uplinks.as_ref().is_none_or(|names| names.contains(&uplink.name))
+pub(in crate::render) fn is_on(forward: &Forward, uplink: &UplinkView<'_>) -> bool {
+    let is_named = |names: &Vec<String>| names.iter().any(|name| name == uplink.name);
+    forward.uplinks.as_ref().is_none_or(is_named)
         && forward.address.is_none_or(|address| uplink.has(address.into()))
 }
 
-/// The address by which an uplink has this forward.
-pub(in crate::render) fn public(forward: &Forward, uplink: &UplinkConfig) -> IpAddr {
-    forward.address.map_or(uplink.address.address, IpAddr::V4)
+/// The address by which an uplink has this forward; `None` while it has none.
+pub(in crate::render) fn public(forward: &Forward, uplink: &UplinkView<'_>) -> Option<IpAddr> {
+    forward.address.map(IpAddr::V4).or_else(|| uplink.address(V4))
 }
 
 /// The addresses that have a hairpin.
-pub(in crate::render) fn hairpin_publics(config: &Config, lines: &[Line<'_>]) -> Option<String> {
-    publics(config.forwards.iter().filter(|forward| forward.hairpin), lines)
+pub(in crate::render) fn hairpin_publics(view: &View<'_>) -> Option<String> {
+    publics(view, view.config.forwards.iter().filter(|forward| forward.hairpin))
 }
 
-/// The addresses of forwards as nft writes one or several; `None` without any. That of a line
+/// The addresses of forwards as nft writes one or several; `None` without any. That of an uplink
 /// inside is none of them: it is the router's own for the hosts.
-fn publics<'a>(forwards: impl Iterator<Item = &'a Forward>, lines: &[Line<'_>]) -> Option<String> {
+fn publics<'a>(view: &View<'_>, forwards: impl Iterator<Item = &'a Forward>) -> Option<String> {
     let mut found = BTreeSet::new();
     for forward in forwards {
-        let here = lines.iter().filter(|line| !line.inside && is_on(forward, line.uplink));
-        found.extend(here.map(|line| public(forward, line.uplink)));
+        let here = view.outside().filter(|uplink| is_on(forward, uplink));
+        found.extend(here.filter_map(|uplink| public(forward, uplink)));
     }
     any_of(found.iter().map(ToString::to_string).collect())
 }

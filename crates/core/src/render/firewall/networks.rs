@@ -13,10 +13,11 @@
 //! whomever, would be let through to that host.
 
 use super::forward::hairpin_publics;
-use super::{Gate, ICMP, Line, any_of, plain};
+use super::{Gate, ICMP, any_of, plain};
 use crate::config::{Config, Network, NetworkKind, Reach};
 use crate::facts::Facts;
 use crate::net::IfName;
+use crate::render::view::View;
 use crate::state::{Chain, Key, Resource, State};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -82,8 +83,9 @@ pub(in crate::render) fn closed(config: &Config) -> BTreeSet<IfName> {
 /// The rules that send first packets from them to [`forged`]. A provider's box may stand in such a
 /// network, and what the world sends by it has sources that lead elsewhere: there only sources of
 /// other inside networks are forged.
-pub(in crate::render) fn into_forged(config: &Config, lines: &[Line<'_>]) -> Vec<String> {
-    let has_box = |ifname: IfName| lines.iter().any(|l| l.inside && l.uplink.ifname == ifname);
+pub(in crate::render) fn into_forged(view: &View<'_>) -> Vec<String> {
+    let config = view.config;
+    let has_box = |ifname: IfName| view.boxes().any(|uplink| uplink.ifname == ifname);
     let (boxes, strict): (Vec<IfName>, Vec<IfName>) =
         closed(config).into_iter().partition(|ifname| has_box(*ifname));
     let strict = any_of(strict.into_iter().map(quoted).collect());
@@ -112,11 +114,11 @@ pub(in crate::render) fn forged(config: &Config) -> Option<Chain> {
 }
 
 /// The chains behind the gates.
-pub(in crate::render) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chain> {
-    let mut chains = Vec::new();
+pub(in crate::render) fn chains(view: &View<'_>) -> Vec<Chain> {
+    let (config, mut chains) = (view.config, Vec::new());
     for network in &config.networks {
         if let Reach::Only { internet, networks } = &network.reach {
-            let rules = beyond(config, lines, network, (*internet, networks));
+            let rules = beyond(view, network, (*internet, networks));
             chains.push(plain(chain(network), rules));
         }
     }
@@ -127,28 +129,20 @@ pub(in crate::render) fn chains(config: &Config, lines: &[Line<'_>]) -> Vec<Chai
 }
 
 /// What the hosts of a network may reach beyond the router.
-fn beyond(
-    config: &Config,
-    lines: &[Line<'_>],
-    network: &Network,
-    (internet, names): (bool, &[String]),
-) -> Vec<String> {
+fn beyond(view: &View<'_>, network: &Network, (internet, names): (bool, &[String])) -> Vec<String> {
     // Only what asked for an address of ours: others translate for reasons of their own.
-    let forwarded = hairpin_publics(config, lines)
+    let forwarded = hairpin_publics(view)
         .map(|publics| format!("ct status dnat ct original ip daddr {publics} accept"));
     let mut rules: Vec<String> = forwarded.into_iter().collect();
-    let open = reached(config, network, names);
+    let open = reached(view.config, network, names);
     let mut devices: Vec<String> = open.iter().map(|ifname| quoted(*ifname)).collect();
-    let lines = || lines.iter().filter(|_| internet);
-    devices.extend(lines().filter(|l| !l.inside).map(|l| quoted(l.uplink.ifname)));
+    devices.extend(view.outside().filter(|_| internet).map(|uplink| uplink.device()));
     devices.sort();
     devices.dedup();
     rules.extend(any_of(devices).map(|devices| format!("oifname {devices} accept")));
     // A provider's box stands among hosts that may be closed.
-    for line in lines().filter(|line| line.inside && !open.contains(&line.uplink.ifname)) {
-        let (ifname, gateway) = (quoted(line.uplink.ifname), line.uplink.gateway);
-        rules.push(format!("oifname {ifname} rt ip nexthop {gateway} accept"));
-    }
+    let boxes = view.boxes().filter(|uplink| internet && !open.contains(&uplink.ifname));
+    rules.extend(boxes.filter_map(|b| b.by_gateway()).map(|leaves| format!("{leaves} accept")));
     rules.push("counter drop".into());
     rules
 }

@@ -23,49 +23,35 @@
 //! Left out: UDP that the box lets in, where the reply looks like a new connection, and what it
 //! lets in for other inside interfaces. The box has to put its own address on those.
 
-use crate::config::{Config, UplinkConfig};
-use crate::facts::{Facts, UplinkFacts};
 use crate::net::UplinkId;
-use crate::render::mark;
+use crate::render::view::{UplinkView, View};
 use crate::state::{NFT_BUCKETS, NFT_ELEMENTS};
 use alloc::format;
 use alloc::string::String;
 
 /// The element of the bucket map that says whether the box of an uplink can be used, or which of the
-/// lines with one address. It lies behind all buckets, so that a failover changes elements here, too,
+/// uplinks with one address. It lies behind all buckets, so that a failover changes elements here, too,
 /// and no rule.
 pub(in crate::render) const fn element(id: UplinkId) -> u32 {
     NFT_ELEMENTS + id.0 as u32
 }
 
 /// The elements of the boxes that can be used. A standby counts: its connections go on.
-pub(in crate::render) fn elements(
-    config: &Config,
-    facts: &Facts,
-) -> impl Iterator<Item = (u32, u32)> {
-    let usable = |(uplink, fact): &(&UplinkConfig, &UplinkFacts)| {
-        uplink.enabled && config.is_inside(uplink) && fact.is_serving()
-    };
-    let pairs = config.uplinks.iter().zip(&facts.uplinks).filter(usable);
-    pairs.map(|(_, fact)| (element(fact.id), mark(config, fact.id)))
+pub(in crate::render) fn elements(view: &View<'_>) -> impl Iterator<Item = (u32, u32)> {
+    let usable = view.boxes().filter(|uplink| uplink.fact.is_serving());
+    usable.map(|uplink| (element(uplink.id), uplink.mark))
 }
 
 /// For packets that connection tracking cannot place.
-pub(in crate::render) fn unplaced(uplink: &UplinkConfig, id: UplinkId) -> String {
-    format!(
-        "iifname \"{}\" ct state invalid meta mark 0x00000000 {}",
-        uplink.ifname,
-        from_element(id)
-    )
+pub(in crate::render) fn unplaced(uplink: &UplinkView<'_>) -> String {
+    let set = from_element(uplink.id);
+    format!("iifname \"{}\" ct state invalid meta mark 0x00000000 {set}", uplink.ifname)
 }
 
 /// For streams that are met in the middle.
-pub(in crate::render) fn midway(uplink: &UplinkConfig, id: UplinkId) -> String {
-    let ifname = uplink.ifname;
-    format!(
-        "iifname \"{ifname}\" meta mark 0x00000000 tcp flags & syn == 0x0 {} accept",
-        from_element(id)
-    )
+pub(in crate::render) fn midway(uplink: &UplinkView<'_>) -> String {
+    let (ifname, set) = (uplink.ifname, from_element(uplink.id));
+    format!("iifname \"{ifname}\" meta mark 0x00000000 tcp flags & syn == 0x0 {set} accept")
 }
 
 /// Without the element the rule ends here, and the packet is treated as any other.
@@ -75,12 +61,7 @@ pub(in crate::render) fn from_element(id: UplinkId) -> String {
 
 /// Which of the packets that leave by the interface go to the box: the bucket alone does not say,
 /// for a packet from one host to another has got one before its way was known.
-pub(in crate::render) fn departure(config: &Config, uplink: &UplinkConfig, id: UplinkId) -> String {
-    let mask = config.ranges.mark_mask;
-    format!(
-        "oifname \"{}\" rt ip nexthop {} meta mark and {mask:#010x} == {:#010x}",
-        uplink.ifname,
-        uplink.gateway,
-        mark(config, id)
-    )
+pub(in crate::render) fn departure(uplink: &UplinkView<'_>, mask: u32) -> Option<String> {
+    let leaves = uplink.by_gateway()?;
+    Some(format!("{leaves} meta mark and {mask:#010x} == {:#010x}", uplink.mark))
 }

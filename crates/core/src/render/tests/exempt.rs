@@ -55,7 +55,7 @@ fn found_addresses_are_sources_and_are_not_set() {
     assert!(text.contains("rule 20301: from 100.64.1.9/32 lookup 20001"), "{text}");
     assert!(!text.contains("address 100.64.1.9"), "{text}");
     assert!(text.contains("address 100.64.1.3/24 dev wan1"), "{text}");
-    facts.uplinks[0].has_address = false;
+    facts.uplinks[0].has_address = PerFamily::default();
     let text = super::text(&render(&config, &facts));
     assert!(text.contains("address 100.64.1.2/24 dev wan1"), "{text}");
     assert!(!text.contains("address 100.64.1.3"), "{text}");

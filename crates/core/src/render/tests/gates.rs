@@ -336,7 +336,8 @@ fn networks_that_overlap_are_one() {
     let config = config(&[(1, Tier::Number(1)); 2]);
     let beside = |here: &str, address: &str, links: &Links| {
         let addresses = [(here.parse().unwrap(), address.parse::<Prefix>().unwrap())];
-        let strays = config.strays(links, &BTreeMap::new(), addresses);
+        let own = config.uplinks.iter().map(|u| u.prefixes().collect()).collect::<Vec<_>>();
+        let strays = config.strays(links, &BTreeMap::new(), &own, addresses);
         strays.iter().map(|s| (s.uplink, s.has_cable())).collect::<Vec<_>>()
     };
     let strays = |address| beside("enp4s0", address, &BTreeMap::new());

@@ -24,7 +24,7 @@ fn each_uplink_that_carries_has_a_spare() {
         assert_eq!(spares(&config, &[]), []);
     }
     let state = render(&config, &facts(&config, &[0, 1]));
-    let text = state[&default_key(20000, 1002)].clone();
+    let text = state[&default_key(Family::V4, 20000, 1002)].clone();
     let Resource::Route(route) = text else { unreachable!() };
     assert_eq!(route.to_string(), "via 100.64.2.1 dev wan2 src 100.64.2.2");
 }
@@ -35,8 +35,8 @@ fn each_uplink_that_carries_has_a_spare() {
 fn what_cannot_help_is_no_spare() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
     let mut facts = facts(&config, &[0, 1]);
-    facts.uplinks[0].has_address = false;
-    assert!(!render(&config, &facts).contains_key(&default_key(20000, 1001)));
+    facts.uplinks[0].has_address = PerFamily::default();
+    assert!(!render(&config, &facts).contains_key(&default_key(Family::V4, 20000, 1001)));
     config.uplinks[1].ifname = config.uplinks[0].ifname;
     assert_eq!(spares(&config, &[0, 1]), []);
 }

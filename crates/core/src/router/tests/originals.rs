@@ -2,9 +2,13 @@
 
 use super::world::{START, kernel, uplinks};
 use super::*;
-use crate::render::sysctl_paths;
 use crate::state::{Op, Step};
 use alloc::vec::Vec;
+
+/// The settings that the uplinks of a configuration need.
+fn sysctl_paths(config: &Config) -> Vec<String> {
+    render::sysctl_paths(config, &Facts::unseen(config, (1..).map(UplinkId)))
+}
 
 /// Passes until there is nothing more to do: their steps.
 fn passes(router: &mut Router, state: &mut Observed) -> Vec<Step> {

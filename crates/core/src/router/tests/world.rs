@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::Tier;
-use crate::io::Which;
+use crate::io::{Peer, PortId, Which};
 use crate::net::IfName;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
@@ -36,7 +36,7 @@ pub(super) struct World {
     pub(super) omits_after_change: Option<fn(&mut Observed)>,
     watch: Watch,
     count: u64,
-    answers: BTreeMap<(Instant, u64), (UplinkId, IpAddr, Vec<u8>)>,
+    answers: BTreeMap<(Instant, u64), (PortId, Peer, Vec<u8>)>,
 }
 
 /// Uplinks of these tiers, in mode `external`: the rules are somebody else's.
@@ -59,7 +59,7 @@ pub(super) fn kernel(config: &Config) -> Observed {
 
 /// The first default of an uplink's table.
 pub(super) fn default_of(table: u32) -> RouteKey {
-    let prefix = crate::net::Prefix::default_route(crate::net::Family::V4);
+    let prefix = crate::net::Prefix::default_route(Family::V4);
     RouteKey { table, prefix, metric: 0 }
 }
 
@@ -171,15 +171,16 @@ impl World {
             }
             Output::Notice(notice) => self.notices.push((now, notice)),
             Output::LinkUp(ifname) => self.links_up.push(ifname),
-            Output::Send { uplink, to, bytes } => {
+            Output::Send { port, to, bytes } => {
+                let (PortId::Probe(uplink, _), Some(to)) = (port, to.ip()) else { panic!() };
                 self.count += 1;
                 *self.sent.entry(uplink.0).or_default() += 1;
                 let targets = &self.router.config.check.targets;
-                let target = targets.iter().position(|target| *target == to).unwrap();
+                let target = targets.iter().position(|target| IpAddr::V4(*target) == to).unwrap();
                 if let Some(rtt) = fate(uplink.0, target, self.count) {
                     let echo =
                         Echo { kind: EchoKind::Reply, ..Echo::parse(&bytes).unwrap() }.emit();
-                    let answer = (uplink, IpAddr::V4(to), echo);
+                    let answer = (port, to.into(), echo);
                     self.answers.insert((now + rtt, self.count), answer);
                 }
             }
@@ -220,10 +221,10 @@ impl World {
                     break;
                 }
                 let answer = self.answers.remove(&(*at, *number)).unwrap();
-                let (uplink, from, bytes) = answer;
+                let (port, from, bytes) = answer;
                 self.router.handle(
                     self.now,
-                    Input::Packet { uplink, from, age: Duration::ZERO, bytes },
+                    Input::Packet { port, from, age: Duration::ZERO, bytes },
                     &mut out,
                 );
                 stirred = true;

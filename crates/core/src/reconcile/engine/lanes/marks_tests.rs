@@ -34,7 +34,7 @@ fn rules(sources: &[(u32, &str)]) -> Firewall {
     let sender = |(id, source): &(u32, &str)| {
         let sender = Sender {
             ifname: format!("wan{id}").parse().unwrap(),
-            gateway: "192.0.2.254".parse().unwrap(),
+            gateway: Some("192.0.2.254".parse().unwrap()),
             address: source.parse().unwrap(),
             nat: Nat::On,
             mask: 0xff,

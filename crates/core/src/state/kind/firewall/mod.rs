@@ -31,8 +31,8 @@ pub struct Firewall {
 pub struct Sender {
     /// The uplink's interface.
     pub ifname: IfName,
-    /// The next hop.
-    pub gateway: IpAddr,
+    /// The next hop; `None`: the other end of the device.
+    pub gateway: Option<IpAddr>,
     /// The uplink's address.
     pub address: IpAddr,
     /// What is translated.

@@ -1,0 +1,86 @@
+//! What uplinks tell about each other: a target that is silent on all of them is at fault itself;
+//! uplinks that fall silent together have something in common, perhaps us.
+//!
+//! These functions are pure; the owner of the probers asks them before each judgement.
+
+use super::Prober;
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+
+/// For each of so many targets: is it ignored now? `before` is the last answer.
+///
+/// A target is ignored if it did not answer [`ENOUGH`] settled questions in a row on any uplink that
+/// hears something, while another target answers. Questions count, not time: an uplink that asks
+/// slowly needs longer to say something. Where nobody has a say, the last answer stays, so no start,
+/// no reload and no restart changes what is known of a target; and blame never empties the count.
+pub fn blame<'a>(
+    now: Instant,
+    targets: usize,
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+    before: &[bool],
+) -> Vec<bool> {
+    let hearing = || probers.clone().filter(|prober| prober.has_heard(now));
+    let answers = |target: usize| {
+        let heard = |p: &Prober| p.unanswered(target) == 0 && p.last_answer(target).is_some();
+        hearing().any(heard)
+    };
+    let is_one_heard = (0..targets).any(answers);
+    let is_silent = |target: usize| {
+        hearing().next().is_some() && hearing().all(|p| p.unanswered(target) >= ENOUGH)
+    };
+    let judge = |target: usize| match (answers(target), is_one_heard && is_silent(target)) {
+        (true, _) => false,
+        (false, true) => true,
+        (false, false) => before.get(target).copied().unwrap_or(false),
+    };
+    (0..targets).map(judge).collect()
+}
+
+/// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
+/// since? Then it takes as long as the administrator allows before one is down.
+pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Vec<bool> {
+    let since: Vec<Option<Instant>> = probers.clone().map(Prober::suspect_since).collect();
+    let is_near = |a: Instant, b: Instant| a.since(b).max(b.since(a)) <= TOGETHER;
+    let of = |(index, own): (usize, &Option<Instant>)| {
+        let Some(own) = *own else { return false };
+        let together = || {
+            let pairs = since.iter().zip(probers.clone()).enumerate();
+            pairs
+                .filter_map(move |(i, (at, prober))| Some((i, (*at)?, prober)))
+                .filter(move |(_, at, _)| is_near(own, *at))
+        };
+        together().any(|(i, ..)| i != index)
+            && !together().any(|(_, at, prober)| prober.has_answered_since(at))
+    };
+    since.iter().enumerate().map(of).collect()
+}
+
+/// True if a suspicion on another uplink has outlived its first time-out, or another one wants its
+/// silent targets asked elsewhere: this one should look closely, too.
+pub fn should_wake<'a>(
+    now: Instant,
+    index: usize,
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+) -> bool {
+    let mut others = probers.enumerate().filter(|(other, _)| *other != index);
+    others.any(|(_, prober)| prober.is_wake_up_call(now) || prober.wants_comparison())
+}
+
+/// True if other uplinks have yet to show whether targets that are silent here are at fault.
+pub fn is_comparing<'a>(
+    now: Instant,
+    (index, targets): (usize, usize),
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+) -> bool {
+    let own = probers.clone().nth(index);
+    let is_silent = |target: usize| own.is_some_and(|own| own.unanswered(target) >= ENOUGH);
+    let mut others = probers.enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
+    others.any(|(_, other)| {
+        let is_open = |target: usize| (1..ENOUGH).contains(&other.unanswered(target));
+        (0..targets).any(|target| is_silent(target) && is_open(target))
+    })
+}
+
+/// So many unanswered questions on each uplink make it the target's fault.
+const ENOUGH: u32 = 8;
+const TOGETHER: Duration = Duration::from_millis(300);

@@ -1,0 +1,362 @@
+//! Evidence of loss: sequential tests over the probes that were settled, one by one (Page's CUSUM,
+//! 1954; Wald's likelihood ratios, 1945).
+//!
+//! | Sum | Speaks for | Against |
+//! |---|---|---|
+//! | `down`, three of them | a loss of 1.125, 1.5 and 2 times `down` | 0.75 times |
+//! | `degraded`, three of them | 1.25, 2 and 4 times `degraded` | between `recovered` and `degraded` |
+//! | `recovered` | `recovered` | between `recovered` and `degraded` |
+//! | `returning` | less than `down` | more |
+//! | `pool` | any loss on any target: how closely to look | none |
+//!
+//! Each target has its own sums. A line is bad if too few targets are good, so against a line count
+//! those `required` targets that have the *least* evidence, and for it those that have the *most*.
+
+use super::nats::{Nats, Share, Step};
+use super::settings::{DEGRADED, Settings};
+use alloc::vec::Vec;
+
+/// The sums of one target.
+#[derive(Copy, Clone, Debug, Default)]
+struct Sums {
+    down: [Nats; 3],
+    degraded: [Nats; 3],
+    recovered: Nats,
+    returning: Nats,
+    /// Slow average of the loss.
+    loss: Share,
+    /// Its own fault: it loses, and enough others do not.
+    is_odd: bool,
+    /// Left out of the count.
+    is_ignored: bool,
+}
+
+/// Which of the tests.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Test {
+    /// The line is down by loss.
+    Down,
+    /// It is degraded by loss.
+    Degraded,
+}
+
+/// A settled probe.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Outcome {
+    /// Whom it asked.
+    pub(super) target: usize,
+    /// Which loss of one silence it is, from 1; `None`: answered.
+    pub(super) nth_lost: Option<u32>,
+    /// What it counts.
+    pub(super) weight: Share,
+}
+
+/// The sums of a line.
+#[derive(Clone, Debug)]
+pub(super) struct Evidence {
+    steps: Steps,
+    required: usize,
+    targets: Vec<Sums>,
+    pool: Nats,
+    /// Slow average of the loss of the whole line.
+    loss: Share,
+    bursts: Bursts,
+    /// It fell by loss: a return takes more.
+    is_strict: bool,
+}
+
+impl Evidence {
+    /// No evidence.
+    pub(super) fn new(settings: &Settings, targets: usize) -> Self {
+        Self {
+            steps: Steps::new(settings),
+            required: settings.required,
+            targets: alloc::vec![Sums::default(); targets],
+            pool: Nats::ZERO,
+            loss: Share::ZERO,
+            bursts: Bursts::default(),
+            is_strict: false,
+        }
+    }
+
+    /// Books a settled probe.
+    pub(super) fn book(&mut self, outcome: Outcome) {
+        let Outcome { target, nth_lost, weight } = outcome;
+        let weight = self.bursts.weigh(weight);
+        let is_lost = nth_lost.is_some();
+        let counts = |most: u32| nth_lost.is_none_or(|nth| nth <= most);
+        let returning = self.steps.returning[usize::from(self.is_strict)].of(is_lost);
+        let steps = &self.steps;
+        let Some(sums) = self.targets.get_mut(target) else { return };
+        if counts(MOST_FOR_DOWN) {
+            for (sum, step) in sums.down.iter_mut().zip(&steps.down) {
+                *sum = sum.step(step.of(is_lost).weighed(weight), CAP);
+            }
+            sums.returning = sums.returning.step(-returning.weighed(weight), CAP);
+            sums.loss = sums.loss.toward(is_lost, TARGET_GAIN.times(weight));
+            if !sums.is_odd && !sums.is_ignored {
+                self.loss = self.loss.toward(is_lost, LINE_GAIN.times(weight));
+            }
+        }
+        if counts(MOST_FOR_DEGRADED) {
+            for (sum, step) in sums.degraded.iter_mut().zip(&steps.degraded) {
+                *sum = sum.step(step.of(is_lost).weighed(weight), CAP);
+            }
+            let step = steps.recovered.of(is_lost).weighed(weight);
+            sums.recovered = sums.recovered.step(-step, CAP);
+            if !sums.is_odd && !sums.is_ignored {
+                let step = steps.pool.of(is_lost).weighed(weight);
+                self.pool = self.pool.step(step, POOL_CAP);
+            }
+        }
+    }
+
+    /// Takes a loss back: its answer was only late. Then it is booked as answered.
+    pub(super) fn take_back(&mut self, outcome: Outcome) {
+        let Outcome { target, nth_lost, weight } = outcome;
+        let counts = |most: u32| nth_lost.is_some_and(|nth| nth <= most);
+        let weight = self.bursts.weigh(weight);
+        let steps = &self.steps;
+        let Some(sums) = self.targets.get_mut(target) else { return };
+        if counts(MOST_FOR_DOWN) {
+            for (sum, step) in sums.down.iter_mut().zip(&steps.down) {
+                *sum = sum.step(-step.of(true).weighed(weight), CAP);
+            }
+            sums.loss = sums.loss.toward(false, TARGET_GAIN.times(weight));
+            self.loss = self.loss.toward(false, LINE_GAIN.times(weight));
+        }
+        if counts(MOST_FOR_DEGRADED) {
+            for (sum, step) in sums.degraded.iter_mut().zip(&steps.degraded) {
+                *sum = sum.step(-step.of(true).weighed(weight), CAP);
+            }
+            self.pool = self.pool.step(-steps.pool.of(true).weighed(weight), POOL_CAP);
+        }
+        self.book(Outcome { nth_lost: None, ..outcome });
+    }
+
+    /// Notes what became of the next probe in the order of their numbers.
+    pub(super) fn note_run(&mut self, is_lost: bool) {
+        self.bursts.note(is_lost);
+    }
+
+    /// Leaves targets out of the count.
+    pub(super) fn ignore(&mut self, ignored: &[bool]) {
+        for (t, sums) in self.targets.iter_mut().enumerate() {
+            let is_ignored = ignored.get(t).copied().unwrap_or(false);
+            if core::mem::replace(&mut sums.is_ignored, is_ignored) && !is_ignored {
+                *sums = Sums::default();
+            }
+        }
+    }
+
+    /// Finds the targets that lose while enough others do not. Less tells that one still is odd than
+    /// that it is.
+    pub(super) fn find_odd(&mut self) {
+        let good = self.targets.iter().filter(|sums| !sums.is_ignored && sums.degraded[1] < GOOD);
+        let good = good.count();
+        let are_fair = self.targets.iter().filter(|sums| !sums.is_ignored && !sums.is_odd);
+        let are_fair = are_fair.filter(|sums| sums.worst_degraded() < DEGRADED).count();
+        let required = self.required.min(self.targets.len());
+        for sums in &mut self.targets {
+            let is_bad = sums.worst_degraded() >= DEGRADED;
+            sums.is_odd = is_bad && (good >= required || sums.is_odd && are_fair >= required);
+        }
+    }
+
+    /// What the test says of the line.
+    pub(super) fn against(&self, test: Test) -> Nats {
+        let of = |k: usize| {
+            let sums = self.counted().map(|sums| sums.of(test).get(k).copied().unwrap_or_default());
+            least(sums.collect(), self.required)
+        };
+        (0..3).map(of).max().unwrap_or_default()
+    }
+
+    /// How much speaks for a line that is degraded no more.
+    pub(super) fn recovered(&self) -> Nats {
+        most(self.counted().map(|sums| sums.recovered).collect(), self.required)
+    }
+
+    /// How much speaks for a return.
+    pub(super) fn returning(&self) -> Nats {
+        most(self.counted().map(|sums| sums.returning).collect(), self.required)
+    }
+
+    /// Evidence of any loss that is no single target's.
+    pub(super) const fn pool(&self) -> Nats {
+        self.pool
+    }
+
+    /// How much one unanswered probe to the target says, if the loss is at least `least`.
+    pub(super) fn of_silence(&self, target: usize, least: Share) -> Nats {
+        let own = self.targets.get(target).map_or(Share::ZERO, |sums| sums.loss);
+        -own.max(self.loss).max(least).min(MOST_LOSS).ln()
+    }
+
+    /// True if the target's losses are its own.
+    pub(super) fn is_odd(&self, target: usize) -> bool {
+        self.targets.get(target).is_some_and(|sums| sums.is_odd)
+    }
+
+    /// True if the target is left out.
+    pub(super) fn is_ignored(&self, target: usize) -> bool {
+        self.targets.get(target).is_some_and(|sums| sums.is_ignored)
+    }
+
+    /// What the test says of a target.
+    pub(super) fn of_target(&self, target: usize, test: Test) -> Nats {
+        let sums = self.targets.get(target);
+        sums.and_then(|sums| sums.of(test).iter().copied().max()).unwrap_or_default()
+    }
+
+    /// How many targets count.
+    pub(super) fn counting(&self) -> usize {
+        self.counted().count()
+    }
+
+    /// The line falls: what led to it is used up.
+    pub(super) fn begin_outage(&mut self, by_loss: bool) {
+        self.is_strict = by_loss;
+        for sums in &mut self.targets {
+            sums.down = [Nats::ZERO; 3];
+            sums.returning = Nats::ZERO;
+        }
+    }
+
+    /// The line begins to be degraded: what speaks for its recovery begins anew.
+    pub(super) fn begin_degraded(&mut self) {
+        self.targets.iter_mut().for_each(|sums| sums.recovered = Nats::ZERO);
+    }
+
+    /// The line is up.
+    pub(super) fn begin_up(&mut self) {
+        self.targets.iter_mut().for_each(|sums| sums.degraded = [Nats::ZERO; 3]);
+    }
+
+    /// The line returns: its outage condemns it no more.
+    pub(super) fn forget_down(&mut self) {
+        self.targets.iter_mut().for_each(|sums| sums.down = [Nats::ZERO; 3]);
+    }
+
+    /// Forgets everything: it was a limiter's, or another line's.
+    pub(super) fn clear(&mut self) {
+        for sums in &mut self.targets {
+            let Sums { is_ignored, returning, recovered, .. } = *sums;
+            *sums = Sums { is_ignored, returning, recovered, ..Sums::default() };
+        }
+        self.pool = Nats::ZERO;
+        self.loss = Share::ZERO;
+        self.bursts = Bursts::default();
+    }
+
+    fn counted(&self) -> impl Iterator<Item = &Sums> {
+        self.targets.iter().filter(|sums| !sums.is_ignored)
+    }
+}
+
+impl Sums {
+    const fn of(&self, test: Test) -> &[Nats; 3] {
+        match test {
+            Test::Down => &self.down,
+            Test::Degraded => &self.degraded,
+        }
+    }
+
+    fn worst_degraded(&self) -> Nats {
+        self.degraded.iter().copied().max().unwrap_or_default()
+    }
+}
+
+/// The sum of the smallest.
+fn least(mut sums: Vec<Nats>, count: usize) -> Nats {
+    sums.sort_unstable();
+    sums.into_iter().take(count.max(1)).sum()
+}
+
+/// The sum of the largest.
+fn most(mut sums: Vec<Nats>, count: usize) -> Nats {
+    sums.sort_unstable();
+    sums.into_iter().rev().take(count.max(1)).sum()
+}
+
+/// What a lost or an answered probe says in each test.
+#[derive(Clone, Debug)]
+struct Steps {
+    down: [Step; 3],
+    degraded: [Step; 3],
+    recovered: Step,
+    /// After silence, after loss.
+    returning: [Step; 2],
+    pool: Step,
+}
+
+impl Steps {
+    fn new(settings: &Settings) -> Self {
+        let pct = |n: u8| Share::permille(u32::from(n.max(1)) * 10);
+        let (d, g, r) = (settings.down_pct, settings.degraded_pct, settings.recovered_pct);
+        let (d, g, r) = (pct(d), pct(g), pct(r));
+        let between = Share::of(g.as_permille() + r.as_permille(), 2000);
+        let down = |num, den| Step::new(d.scaled(num, den), d.scaled(3, 4));
+        let degraded = |num, den| Step::new(g.scaled(num, den), between);
+        Self {
+            down: [down(9, 8), down(3, 2), down(2, 1)],
+            degraded: [degraded(5, 4), degraded(2, 1), degraded(4, 1)],
+            recovered: Step::new(between, r),
+            returning: [
+                Step::new(d.scaled(9, 8), d.scaled(3, 4)),
+                Step::new(d.scaled(9, 10), d.scaled(5, 8)),
+            ],
+            pool: Step::new(g.scaled(2, 1), between),
+        }
+    }
+}
+
+/// Do losses come in bursts? Then each of them proves less. Sums over about the last 250 probes, in
+/// 65,536ths.
+#[derive(Copy, Clone, Debug, Default)]
+struct Bursts {
+    probes: u32,
+    lost: u32,
+    runs: u32,
+    was_lost: bool,
+}
+
+impl Bursts {
+    fn note(&mut self, is_lost: bool) {
+        let starts = is_lost && !self.was_lost;
+        self.was_lost = is_lost;
+        for (sum, one) in
+            [(&mut self.probes, true), (&mut self.lost, is_lost), (&mut self.runs, starts)]
+        {
+            *sum = *sum - *sum / 256 + if one { UNIT } else { 0 };
+        }
+    }
+
+    /// The mean run of losses is 1 / (1 - loss) if each falls by itself; how many times longer it is.
+    fn weigh(&self, weight: Share) -> Share {
+        if self.runs < LEAST_RUNS * UNIT {
+            return weight;
+        }
+        let (lost, runs) = (u64::from(self.lost), u64::from(self.runs));
+        let expected = runs * u64::from(self.probes);
+        let seen = lost * u64::from(self.probes.saturating_sub(self.lost));
+        // Burstiness of 1.6 at least.
+        if seen * 10 <= expected * 16 { weight } else { weight.times(Share::of(expected, seen)) }
+    }
+}
+
+const UNIT: u32 = 1 << 16;
+const LEAST_RUNS: u32 = 20;
+
+/// Of the losses of one silence so many count.
+const MOST_FOR_DEGRADED: u32 = 3;
+const MOST_FOR_DOWN: u32 = 6;
+/// No sum grows further, so that all is soon forgotten.
+const CAP: Nats = Nats::whole(40);
+const POOL_CAP: Nats = Nats::whole(20);
+/// A target with less has lost nothing lately.
+const GOOD: Nats = Nats::hundredths(50);
+/// Gains of the slow averages of the loss.
+const TARGET_GAIN: Share = Share::permille(20);
+const LINE_GAIN: Share = Share::permille(30);
+const MOST_LOSS: Share = Share::permille(950);

@@ -1,0 +1,111 @@
+//! What loss leaves behind: how long a line stays degraded, and how long its return is held back.
+//!
+//! A line that loses much is now good, now bad. Each time that it fails again soon, it has to be good
+//! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
+//! time would forget itself.
+
+use crate::time::{Duration, Instant};
+
+/// Degraded times and deaths of a line, as far as they matter for the next one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Past {
+    degraded: Option<Instant>,
+    degraded_end: Option<Instant>,
+    degraded_again: u32,
+    returned: Option<Instant>,
+    lossy_again: u32,
+    silent_again: u32,
+    held_until: Instant,
+}
+
+impl Past {
+    /// The line is degraded by loss from now on.
+    pub(super) fn degrade(&mut self, now: Instant) {
+        let is_soon = self.degraded_end.is_some_and(|end| now.since(end) < SOON_DEGRADED);
+        self.degraded_again = if is_soon { (self.degraded_again + 1).min(MOST_AGAIN) } else { 0 };
+        self.degraded = Some(now);
+    }
+
+    /// The line returns degraded.
+    pub(super) fn return_degraded(&mut self, now: Instant) {
+        self.degraded = Some(now);
+    }
+
+    /// Its loss is over.
+    pub(super) fn recover(&mut self, now: Instant) {
+        if self.degraded.take().is_some() {
+            self.degraded_end = Some(now);
+        }
+    }
+
+    /// It was a limiter, and never loss.
+    pub(super) fn acquit(&mut self) {
+        *self = Self { returned: self.returned, ..Self::default() };
+    }
+
+    /// Link or address have gone: what the line was like says little of what comes.
+    pub(super) fn interrupt(&mut self) {
+        self.degraded = None;
+        self.held_until = Instant::ZERO;
+    }
+
+    /// Since when it is degraded by loss.
+    pub(super) const fn degraded_since(&self) -> Option<Instant> {
+        self.degraded
+    }
+
+    /// True if it has been degraded for long enough.
+    pub(super) fn may_recover(&self, now: Instant) -> bool {
+        let dwell = DWELL_DEGRADED * (1 << self.degraded_again);
+        self.degraded.is_none_or(|since| now.since(since) >= dwell)
+    }
+
+    /// The line is down. One that was held back had not returned.
+    pub(super) fn fall(&mut self, now: Instant, by_loss: bool) {
+        let lived = self.returned.take().map(|at| now.since(at));
+        let hold = if by_loss {
+            match lived {
+                Some(lived) if lived < SOON_LOSSY => {
+                    self.lossy_again = (self.lossy_again + 1).min(20)
+                }
+                Some(_) => self.lossy_again = 0,
+                None => {}
+            }
+            (DWELL_DOWN * (1 << self.lossy_again)).min(LONGEST_LOSSY)
+        } else {
+            match lived {
+                Some(lived) if lived < SOON_SILENT => {
+                    self.silent_again = (self.silent_again + 1).min(20)
+                }
+                Some(_) => self.silent_again = 0,
+                None => {}
+            }
+            match self.silent_again.checked_sub(2) {
+                Some(times) => (DWELL_DOWN * (1 << times)).min(LONGEST_SILENT),
+                None => Duration::ZERO,
+            }
+        };
+        self.held_until = self.held_until.max(now + hold);
+        self.degraded = None;
+    }
+
+    /// The line carries again.
+    pub(super) fn come_back(&mut self, now: Instant) {
+        self.returned = Some(now);
+        self.held_until = now;
+    }
+
+    /// Until when a return is held back.
+    pub(super) const fn held_until(&self) -> Instant {
+        self.held_until
+    }
+}
+
+const DWELL_DEGRADED: Duration = Duration::from_secs(10);
+const SOON_DEGRADED: Duration = Duration::from_secs(10 * 60);
+const MOST_AGAIN: u32 = 5;
+const DWELL_DOWN: Duration = Duration::from_secs(5);
+const SOON_LOSSY: Duration = Duration::from_secs(3600);
+const SOON_SILENT: Duration = Duration::from_secs(15 * 60);
+const LONGEST_LOSSY: Duration = Duration::from_secs(3600);
+const LONGEST_SILENT: Duration = Duration::from_secs(5 * 60);

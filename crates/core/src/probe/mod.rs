@@ -1,0 +1,47 @@
+//! Is an uplink alive, and is it good? One [`Prober`] an uplink asks targets behind it, and judges.
+//!
+//! *Ask sparsely while all is well, quickly from the first overdue answer. Step aside soon, for that is
+//! easily undone; give up late, for that is not.*
+//!
+//! ```text
+//! answer ─▶ kind ─▶ flight ─┬─ overtaken ─▶ evidence ─▶ limiter? ─┐
+//!                     ▲     └─ not overtaken ─▶ silence ──────────┼─▶ verdict ─▶ loss (holds)
+//!                     └────────────── pace ◀── rounds ────────────┘
+//! ```
+//!
+//! * `flight`: the probes of the last seconds. What a later answer has overtaken is *loss*, the rest is
+//!   *silence*.
+//! * `silence`: raises a doubt after some 0.3 s (new connections go elsewhere), is sure after a
+//!   patience that it has learnt from the gaps that the uplink survived.
+//! * `evidence`: sequential tests for loss, in `nats`; degraded soon, down when it is certain.
+//! * `limiter`: before loss condemns, is it somebody who limits echoes?
+//! * `rounds` and `loss`: what a return takes, and how long it is held back.
+//! * `rtt`, `pace`: how long an answer may take, and when whom to ask next.
+//! * `blame`: what uplinks tell about each other.
+//! * `kind`: how a question is asked. Nothing else knows that it is an ICMP echo.
+//! * `verdict`: the pure function that says it all.
+//!
+//! Numbers, measurements and traps: the bench (`./dev bench verdicts`) shows what they are worth.
+
+mod blame;
+mod evidence;
+mod flight;
+mod kind;
+mod limiter;
+mod loss;
+mod nats;
+mod pace;
+mod prober;
+mod rounds;
+mod rtt;
+mod settings;
+mod silence;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use blame::{blame, common_cause, is_comparing, should_wake};
+pub use kind::{Icmp, Refusal};
+pub use prober::{Context, Prober};
+pub use settings::Settings;
+pub use verdict::{Cause, Verdict};

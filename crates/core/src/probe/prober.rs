@@ -1,0 +1,499 @@
+//! The checks of one uplink: what is asked when, what comes of it, and the verdict.
+//!
+//! The owner reads all sockets before it asks for anything: [`answer`](Prober::answer) first, then
+//! [`questions`](Prober::questions), then [`judge`](Prober::judge), at each wake-up; and it wakes up at
+//! [`deadline`](Prober::deadline).
+
+use super::evidence::{Evidence, Outcome, Test};
+use super::flight::Flight;
+use super::kind::Icmp;
+use super::limiter::{Accused, Finding, Limiter};
+use super::loss::Past;
+use super::pace::{Mode, Pace, View};
+use super::rounds::Rounds;
+use super::rtt::{Bloat, RoundTrip};
+use super::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN, Settings};
+use super::silence::{Quiet, Silence};
+use super::verdict::{Cause, Findings, Verdict, judge};
+use crate::check::Quality;
+use crate::net::UplinkId;
+use crate::random::Secret;
+use crate::status::{ProbeCounters, RefusedCounters};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+
+/// What others know at the moment of a judgement.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Context<'a> {
+    /// Targets that are left out of the count, by index.
+    pub ignored: &'a [bool],
+    /// Other uplinks fell silent at the same time ([`common_cause`](super::common_cause)).
+    pub is_common: bool,
+    /// Other uplinks have yet to show whether the silent targets are at fault
+    /// ([`is_comparing`](super::is_comparing)).
+    pub is_comparing: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Target {
+    trip: RoundTrip,
+    quality: Quality,
+    probes: ProbeCounters,
+    last_answer: Option<Instant>,
+    /// Settled questions since then.
+    unanswered: u32,
+}
+
+/// When the uplink is running.
+#[derive(Copy, Clone, Debug)]
+struct Running {
+    /// When it began.
+    started: Instant,
+    /// When the gateway's hardware address was last asked for again.
+    resolved: Option<Instant>,
+    /// It sends nothing for the moment.
+    is_halted: bool,
+}
+
+/// The checks of one uplink.
+#[derive(Clone, Debug)]
+pub struct Prober {
+    id: UplinkId,
+    settings: Settings,
+    kind: Icmp,
+    addresses: Vec<Ipv4Addr>,
+    targets: Vec<Target>,
+    flight: Flight,
+    evidence: Evidence,
+    silence: Silence,
+    quiet: Quiet,
+    bloat: Bloat,
+    limiter: Limiter,
+    past: Past,
+    rounds: Rounds,
+    pace: Pace,
+    verdict: Verdict,
+    running: Option<Running>,
+    neighbour_failed: bool,
+    /// Since when too few targets answer for the line to live, while others are asked about them.
+    comparing: Option<Instant>,
+    /// The newest answer, however late.
+    last_sign: Option<Instant>,
+    /// Of the newest probe that was answered: when it was sent, and its round trip.
+    proof: Option<(Instant, Duration)>,
+    /// The next probe whose outcome belongs to a run of losses.
+    next_run: u64,
+    /// The loss that is shown, and when it was reckoned.
+    shown_loss: (u64, Instant),
+    is_common: bool,
+    /// The last judgement.
+    judged: Instant,
+    refused: RefusedCounters,
+}
+
+impl Prober {
+    /// A prober that does not run yet. `secret` differs by uplink and start; `prefix` is the part of
+    /// the ICMP identifier that all uplinks share. `verdict` is what was known before.
+    pub fn new(
+        now: Instant,
+        id: UplinkId,
+        (settings, targets): (Settings, Vec<Ipv4Addr>),
+        (secret, prefix): (Secret, u16),
+        verdict: Verdict,
+    ) -> Self {
+        let count = targets.len();
+        let target = || Target {
+            trip: RoundTrip::default(),
+            quality: Quality::new(now),
+            probes: ProbeCounters::default(),
+            last_answer: None,
+            unanswered: 0,
+        };
+        Self {
+            id,
+            kind: Icmp::new(id, secret, prefix),
+            targets: (0..count).map(|_| target()).collect(),
+            addresses: targets,
+            flight: Flight::default(),
+            evidence: Evidence::new(&settings, count),
+            silence: Silence::new(now, &settings),
+            quiet: Quiet::default(),
+            bloat: Bloat::default(),
+            limiter: Limiter::default(),
+            past: Past::default(),
+            rounds: Rounds::default(),
+            pace: Pace::new(now, count, secret),
+            settings,
+            verdict,
+            running: None,
+            neighbour_failed: false,
+            comparing: None,
+            last_sign: None,
+            proof: None,
+            next_run: 1,
+            shown_loss: (0, Instant::ZERO),
+            is_common: false,
+            judged: now,
+            refused: RefusedCounters::default(),
+        }
+    }
+
+    /// Says whether the uplink carries new connections; one that does not is asked at a tenth of the pace.
+    pub fn set_in_use(&mut self, now: Instant, in_use: bool) {
+        self.pace.set_in_use(now, in_use);
+    }
+
+    /// Says what the kernel knows of the gateway. It condemns a silent line sooner, and keeps none up.
+    pub fn set_neighbour_failed(&mut self, failed: bool) {
+        self.neighbour_failed = failed;
+    }
+
+    /// Something else looks as if the line were silent: look closely, at once.
+    pub fn suspect(&mut self, now: Instant) {
+        if self.is_asked() && self.verdict.is_usable() {
+            let alert = Mode::Alert(now + SUSPECTED);
+            self.pace.raise(if self.pace.is_in_use() { Mode::Burst } else { alert });
+            self.plan(now);
+        }
+    }
+
+    /// The targets are silent on another uplink: ask them here, too.
+    pub fn compare(&mut self, now: Instant) {
+        if self.is_asked() && self.verdict.is_usable() {
+            self.pace.raise(Mode::Alert(now + SUSPECTED));
+            self.plan(now);
+        }
+    }
+
+    /// Judges the uplink.
+    pub fn judge(&mut self, now: Instant, context: &Context<'_>) {
+        self.evidence.ignore(context.ignored);
+        if !self.is_asked() {
+            return;
+        }
+        self.note_pause(now);
+        self.judged = now;
+        self.is_common = context.is_common;
+        self.book_losses(now);
+        self.evidence.find_odd();
+        self.quiet = self.silence.look(&self.flight, &self.evidence, self.targets.len());
+        self.count_rounds(now);
+        let findings = self.findings(now, context);
+        let next = judge(self.verdict, &findings);
+        self.enter(now, next);
+        self.settle_doubt(now);
+        self.settle_pace(now);
+        self.plan(now);
+    }
+
+    /// Books what is overdue and overtaken, and looks closely at what is overdue.
+    fn book_losses(&mut self, now: Instant) {
+        let timeouts = self.timeouts(now);
+        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
+        let (mut alarms, mut late) = (0, Vec::new());
+        let evidence = &self.evidence;
+        let overtaken = self.flight.note_overdue(now, of, |probe| {
+            late.push(probe.target);
+            let is_own = evidence.is_odd(probe.target) || evidence.is_ignored(probe.target);
+            alarms += usize::from(!is_own && !probe.is_test);
+        });
+        for target in late {
+            if let Some(target) = self.targets.get_mut(target) {
+                target.probes.lost += 1;
+            }
+        }
+        for id in overtaken {
+            let nth = self.flight.lose(id);
+            let Some(probe) = self.flight.get(id).copied() else { continue };
+            let target = probe.target;
+            if let Some(target) = self.targets.get_mut(target) {
+                target.unanswered = target.unanswered.saturating_add(1);
+            }
+            if !probe.is_test {
+                self.evidence.book(Outcome { target, nth_lost: Some(nth), weight: probe.weight });
+            }
+        }
+        self.note_runs();
+        if alarms > 0 && self.verdict.is_usable() && !self.limiter.is_asking() {
+            match self.pace.mode {
+                Mode::Rest => self.pace.raise(Mode::Burst),
+                Mode::Alert(_) if self.flight.is_quiet_twice() => self.pace.raise(Mode::Burst),
+                Mode::Alert(_) | Mode::Burst => {}
+            }
+        }
+    }
+
+    /// Runs of losses go by the numbers of the probes.
+    fn note_runs(&mut self) {
+        use super::flight::Fate;
+        let mut next = self.next_run;
+        for probe in self.flight.since(next) {
+            match probe.fate {
+                Fate::Open if !probe.is_test => break,
+                Fate::Answered if !probe.is_test => self.evidence.note_run(false),
+                Fate::Lost { .. } if !probe.is_test => self.evidence.note_run(true),
+                _ => {}
+            }
+            next = probe.id + 1;
+        }
+        self.next_run = next;
+    }
+
+    fn count_rounds(&mut self, now: Instant) {
+        if self.verdict.is_usable() && self.verdict != Verdict::Probing {
+            return;
+        }
+        if self.limiter.is_asking() {
+            self.rounds.skip(&self.flight);
+            return;
+        }
+        let timeouts = self.timeouts(now);
+        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
+        let size = (self.targets.len(), self.settings.required);
+        self.rounds.count(now, &self.flight, &self.evidence, size, of);
+    }
+
+    /// All that the verdict depends on.
+    fn findings(&mut self, now: Instant, context: &Context<'_>) -> Findings {
+        let dead = self.dead_by_silence(now).or_else(|| self.dead_by_loss(now, context));
+        let was_lossy =
+            matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss());
+        let mut is_lossy = self.evidence.against(Test::Degraded) >= DEGRADED;
+        if is_lossy && self.verdict.is_usable() && self.limiter.cut(now) {
+            self.evidence.clear();
+            is_lossy = false;
+        }
+        let is_usable = self.verdict.is_usable();
+        let is_good = self.rounds.good() >= self.settings.recover_after;
+        let is_back = !is_usable && is_good && self.evidence.returning() >= RETURN;
+        let recovered = self.evidence.recovered();
+        Findings {
+            dead,
+            has_answered: self.rounds.good() > 0,
+            is_back: is_back || matches!(self.verdict, Verdict::Held(_)),
+            is_released: self.hold_left(now).is_zero(),
+            is_lossy: is_lossy || was_lossy,
+            is_recovered: recovered >= RECOVERED && self.past.may_recover(now),
+            loss: self.loss_now(now, is_lossy),
+            slow: self.slowness(now),
+        }
+    }
+
+    /// Why the line is dead by its silence.
+    fn dead_by_silence(&self, now: Instant) -> Option<Cause> {
+        let length = self.silence.length(now);
+        let is_mute =
+            self.quiet.doubt_evidence() >= DOUBT.0 && length >= self.settings.interval * 2;
+        if self.neighbour_failed && is_mute {
+            return Some(Cause::Neighbour);
+        }
+        self.sure_due(now).is_some_and(|at| at <= now).then_some(Cause::Silent(length))
+    }
+
+    /// When the silence is sure.
+    fn sure_due(&self, now: Instant) -> Option<Instant> {
+        let limited = self.limiter.spacing().unwrap_or_default();
+        let slowest = self.slowest(now);
+        self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)
+    }
+
+    /// Why it is dead by loss, once it is known that nobody limits the probes.
+    fn dead_by_loss(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
+        let heard = self.heard_within(now, RECENT);
+        let missing = (self.settings.required + 2).saturating_sub(heard);
+        let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
+        let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
+        let against = self.evidence.against(Test::Down);
+        let accused = match is_standing {
+            true if against >= limit => Accused::Condemned,
+            true if against >= ASK_EARLY => Accused::Soon,
+            _ => Accused::No,
+        };
+        let condemned = accused == Accused::Condemned;
+        let timeouts = self.timeouts(now);
+        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
+        match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
+            Some(Finding::Real) if condemned => self.compared(now, context),
+            Some(Finding::Limited) => {
+                self.acquit(now);
+                None
+            }
+            Some(Finding::Over) => {
+                self.evidence.clear();
+                None
+            }
+            Some(Finding::Real) | None => {
+                if !condemned {
+                    self.comparing = None;
+                }
+                None
+            }
+        }
+    }
+
+    /// The cause of a death by loss. Where targets are silent, it waits for what others hear of them.
+    fn compared(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
+        let required = self.settings.required.min(self.evidence.counting()).max(1);
+        let answering = self.answering(now);
+        if answering >= required {
+            return Some(Cause::Loss(self.loss_now(now, true)));
+        }
+        let since = *self.comparing.get_or_insert(now);
+        if context.is_comparing && now.since(since) < LONGEST_COMPARISON {
+            return None;
+        }
+        Some(Cause::Quorum { answering, required })
+    }
+
+    /// It was a limiter: whatever it looked like, the line is good.
+    fn acquit(&mut self, now: Instant) {
+        self.evidence.clear();
+        self.past.acquit();
+        if matches!(self.verdict, Verdict::Degraded(Cause::Loss(_)))
+            || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
+        {
+            self.verdict = Verdict::Up;
+            self.past.come_back(now);
+        }
+    }
+
+    /// What comes with a new verdict.
+    fn enter(&mut self, now: Instant, next: Verdict) {
+        let was = core::mem::replace(&mut self.verdict, next);
+        let is_lossy = |verdict: Verdict| matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
+        let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
+        match next {
+            Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
+                self.past.fall(now, cause.is_loss());
+                self.evidence.begin_outage(cause.is_loss());
+                self.rounds.begin(&self.flight);
+                self.silence.settle();
+                self.comparing = None;
+                self.limiter.cancel();
+                self.limiter.schedule(now, cause.is_loss().then_some(ASK_DOWN));
+            }
+            Verdict::Up | Verdict::Degraded(_) if is_out(was) => {
+                self.past.come_back(now);
+                self.evidence.forget_down();
+                self.neighbour_failed = false;
+                if is_lossy(next) {
+                    self.past.return_degraded(now);
+                } else {
+                    self.evidence.begin_up();
+                }
+                self.pace.raise(Mode::Alert(now));
+            }
+            Verdict::Degraded(Cause::Loss(_)) if !is_lossy(was) => {
+                self.past.degrade(now);
+                self.evidence.begin_degraded();
+                self.limiter.schedule(now, Some(ASK_DEGRADED));
+            }
+            Verdict::Up | Verdict::Degraded(_) if is_lossy(was) && !is_lossy(next) => {
+                self.past.recover(now);
+                self.evidence.begin_up();
+                self.limiter.schedule(now, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn settle_doubt(&mut self, now: Instant) {
+        if !matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_)) {
+            let may_end = self.evidence.pool() < POOL_ENDS_DOUBT && !self.limiter.is_asking();
+            self.silence.doubt(now, &self.quiet, may_end);
+        }
+    }
+
+    fn settle_pace(&mut self, now: Instant) {
+        let is_settled = self.evidence.pool() == super::nats::Nats::ZERO
+            && self.quiet.count == 0
+            && self.silence.doubt_since().is_none()
+            && self.past.degraded_since().is_none();
+        if is_settled {
+            self.pace.calm(now);
+        } else if self.past.degraded_since().is_some() || self.evidence.pool() > POOL_LEANS {
+            self.pace.raise(Mode::Alert(now));
+        }
+    }
+
+    /// We slept, not they: what is unanswered says nothing.
+    fn note_pause(&mut self, now: Instant) {
+        let spacing = self.pace.spacing(&self.settings, &self.view(now));
+        if self.pace.is_overslept(now, spacing) {
+            self.flight.forget_open();
+            self.silence.begin(now);
+            self.quiet = Quiet::default();
+            self.pace.wake(now);
+        }
+    }
+
+    fn plan(&mut self, now: Instant) {
+        let view = self.view(now);
+        self.pace.plan(now, &self.settings, &view);
+    }
+
+    fn view(&self, now: Instant) -> View {
+        let leans = if self.past.degraded_since().is_some() {
+            self.evidence.against(Test::Down) > DOWN_LEANS
+        } else {
+            self.evidence.pool() > POOL_LEANS
+        };
+        View {
+            is_usable: self.verdict.is_usable() && self.verdict != Verdict::Probing,
+            is_lossy: self.past.degraded_since().is_some(),
+            is_steady: self.past.degraded_since().is_some_and(|at| now.since(at) >= STEADY_AFTER),
+            is_leaning: leans,
+            is_hopeless: self.silence.length(now) >= HOPELESS,
+            slowest: self.slowest(now),
+            limited: self.limiter.spacing(),
+            demand: self.limiter.demand(),
+        }
+    }
+
+    /// When something is due: a probe, a time-out, a doubt, a death, a return.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.running.filter(|running| !running.is_halted)?;
+        let mut due = self.pace.due();
+        // What is overdue and open waits for nothing but the silence.
+        let mut waiting = self.flight.open().filter(|probe| !probe.is_overdue).peekable();
+        if waiting.peek().is_some() {
+            let swelling = self.bloat.now(self.flight.last().map_or(due, |last| last.sent));
+            for probe in waiting {
+                let target = self.targets.get(probe.target);
+                let timeout = target.map_or(Duration::ZERO, |t| t.trip.timeout(swelling));
+                due = due.min(probe.sent + timeout);
+            }
+        }
+        let doubt = self.silence.doubt_due(&self.quiet).filter(|_| !self.is_suspect());
+        let sure = self.sure_due(self.judged).filter(|_| !matches!(self.verdict, Verdict::Down(_)));
+        let ends = self.silence.doubt_ends();
+        // What was due at the last judgement, and did not come, waits for something else.
+        let later = [doubt, sure, ends].into_iter().flatten().filter(|at| *at > self.judged);
+        Some(later.fold(due, Instant::min))
+    }
+}
+
+/// How long a suspicion of others is looked into.
+const SUSPECTED: Duration = Duration::from_millis(400);
+/// Targets that answered within this time count for the limit of a death.
+const RECENT: Duration = Duration::from_secs(10);
+const LONGEST_COMPARISON: Duration = Duration::from_secs(3);
+/// Whether it is a limiter is asked, besides, so long after it began to be degraded, or fell.
+const ASK_DEGRADED: Duration = Duration::from_secs(10);
+const ASK_DOWN: Duration = Duration::from_secs(2);
+/// Evidence of death from which on it is asked.
+const ASK_EARLY: super::nats::Nats = super::nats::Nats::hundredths(250);
+const POOL_ENDS_DOUBT: super::nats::Nats = super::nats::Nats::whole(1);
+/// Evidence from which on a few more probes tell.
+const POOL_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
+const DOWN_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
+/// A line that stays degraded for so long is asked less.
+const STEADY_AFTER: Duration = Duration::from_secs(20);
+/// A line that was silent for so long, too.
+const HOPELESS: Duration = Duration::from_secs(30);
+
+mod answer;
+mod ask;
+mod begin;
+mod status;

@@ -1,0 +1,97 @@
+//! What arrives on an uplink's probe socket: an answer to one of its probes, or a refusal with its
+//! reason. Every packet from outside ends here as a counter.
+
+use super::{Instant, Outcome, Prober};
+use crate::probe::flight::{Fate, Heard};
+use crate::probe::kind::Refusal;
+use crate::probe::pace::Mode;
+use crate::probe::verdict::Verdict;
+use crate::time::Duration;
+use core::net::IpAddr;
+
+impl Prober {
+    /// Takes a packet from the uplink's probe socket, as old as the kernel says. Returns whose answer
+    /// it is, and when that target had answered here last. A valid answer that comes too late is a
+    /// sign of life and no more.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is dropped, and counted with [`Prober::count_refusal`].
+    pub fn answer(
+        &mut self,
+        now: Instant,
+        age: Duration,
+        from: IpAddr,
+        bytes: &[u8],
+    ) -> Result<(usize, Option<Instant>), Refusal> {
+        let (target, id) = self.probe_of(from, bytes)?;
+        let at = now - age;
+        let before = self.targets.get(target).and_then(|target| target.last_answer);
+        match self.flight.answer(id, at) {
+            Heard::Again => return Err(Refusal::Duplicate),
+            Heard::Late => self.last_sign = self.last_sign.max(Some(at)),
+            Heard::InTime(probe) => {
+                self.last_sign = self.last_sign.max(Some(at));
+                self.take(at, probe);
+            }
+        }
+        Ok((target, before))
+    }
+
+    fn take(&mut self, at: Instant, probe: crate::probe::flight::Probe) {
+        let rtt = at.since(probe.sent);
+        let is_late = rtt >= self.settings.timeout;
+        let Some(target) = self.targets.get_mut(probe.target) else { return };
+        self.bloat.take(at, target.trip.take(rtt));
+        target.probes.answered += 1;
+        target.probes.late += u64::from(is_late);
+        target.probes.lost -= u64::from(probe.is_overdue).min(target.probes.lost);
+        target.last_answer = target.last_answer.max(Some(at));
+        target.unanswered = 0;
+        target.quality.answered(probe.sent, rtt);
+        let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
+        let is_doubted = self.silence.doubt_since().is_some();
+        self.silence.heard(at, self.pace.mode == Mode::Burst || is_doubted || is_down);
+        self.silence.answered(at, probe.id, probe.target, self.settings.required);
+        if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {
+            self.proof = Some((probe.sent, rtt));
+        }
+        self.neighbour_failed = false;
+        if !probe.is_test {
+            let (target, weight) = (probe.target, probe.weight);
+            match probe.fate {
+                Fate::Lost { nth } => {
+                    self.evidence.take_back(Outcome { target, nth_lost: Some(nth), weight });
+                }
+                _ => self.evidence.book(Outcome { target, nth_lost: None, weight }),
+            }
+        }
+        self.pace.answered(at);
+    }
+
+    /// True if the packet would be the answer to a probe of this uplink.
+    pub fn is_answer(&self, from: IpAddr, bytes: &[u8]) -> bool {
+        self.probe_of(from, bytes).is_ok()
+    }
+
+    /// Counts a packet that was not taken.
+    pub fn count_refusal(&mut self, refusal: Refusal) {
+        let counter = match refusal {
+            Refusal::Malformed => &mut self.refused.malformed,
+            Refusal::WrongSource => &mut self.refused.wrong_source,
+            Refusal::WrongSequence => &mut self.refused.wrong_sequence,
+            Refusal::WrongNonce => &mut self.refused.wrong_nonce,
+            Refusal::WrongInterface => &mut self.refused.wrong_interface,
+            Refusal::Duplicate => &mut self.refused.duplicate,
+        };
+        *counter += 1;
+    }
+
+    /// The target and the number of the probe that a packet answers.
+    fn probe_of(&self, from: IpAddr, bytes: &[u8]) -> Result<(usize, u64), Refusal> {
+        let found = self.kind.recognise(self.flight.newest(), &self.addresses, from, bytes)?;
+        if self.running.is_none() {
+            return Err(Refusal::WrongSequence);
+        }
+        Ok(found)
+    }
+}

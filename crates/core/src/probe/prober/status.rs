@@ -1,0 +1,244 @@
+//! What others ask of a prober.
+
+use super::{Duration, Instant, Prober, Quality, Running, Settings, Verdict};
+use crate::check::Sums;
+use crate::config::Limit;
+use crate::net::UplinkId;
+use crate::probe::flight::Fate;
+use crate::probe::verdict::Cause;
+use crate::status::{ProbeCounters, RefusedCounters};
+use alloc::vec::Vec;
+
+impl Prober {
+    /// The verdict.
+    pub const fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// True if new connections should go elsewhere while that is found out: the uplink may be silent.
+    pub fn is_suspect(&self) -> bool {
+        self.silence.doubt_since().is_some()
+    }
+
+    /// Since when it is suspect.
+    pub fn suspect_since(&self) -> Option<Instant> {
+        self.silence.doubt_since()
+    }
+
+    /// True if the suspicion has outlived the first time-out: others may wake for it.
+    pub fn is_wake_up_call(&self, now: Instant) -> bool {
+        self.silence.doubt_since().is_some_and(|at| now.since(at) >= self.slowest(now))
+    }
+
+    /// True if it has an answer that was sent after others fell silent at this moment.
+    pub fn has_answered_since(&self, at: Instant) -> bool {
+        self.silence.last_arrival().is_some_and(|last| last > at)
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The uplink's number.
+    pub const fn id(&self) -> UplinkId {
+        self.id
+    }
+
+    /// The ICMP identifier of its probes.
+    pub const fn ident(&self) -> u16 {
+        self.kind.ident()
+    }
+
+    /// How many answers a limiter on the way allows in 1,000 seconds; `None`: there is none.
+    pub fn limited_rate(&self) -> Option<u32> {
+        self.limiter.rate()
+    }
+
+    /// Takes over the rate that an earlier process found.
+    pub fn set_limited_rate(&mut self, now: Instant, rate: Option<u32>) {
+        self.limiter.set_rate(now, rate);
+    }
+
+    /// Consecutive good rounds so far of an uplink that is down.
+    pub const fn good_rounds(&self) -> u32 {
+        self.rounds.good()
+    }
+
+    /// How long a return is still held back, by `stable_for` or because it fell again and again.
+    pub fn hold_left(&self, now: Instant) -> Duration {
+        let stable = match self.rounds.since() {
+            Some(since) => (since + self.settings.stable_for).since(now),
+            None => self.settings.stable_for,
+        };
+        let is_cured = self.evidence.recovered() >= super::RECOVERED + super::RECOVERED;
+        let by_loss = matches!(self.verdict, Verdict::Down(c) | Verdict::Held(c) if c.is_loss());
+        let damped = self.past.held_until().since(now);
+        stable.max(if by_loss && is_cured { Duration::ZERO } else { damped })
+    }
+
+    /// Last answer of a target.
+    pub fn last_answer(&self, target: usize) -> Option<Instant> {
+        self.targets.get(target).and_then(|target| target.last_answer)
+    }
+
+    /// The last round trip to a target.
+    pub fn rtt(&self, target: usize) -> Option<Duration> {
+        self.targets.get(target).and_then(|target| target.trip.last())
+    }
+
+    /// The long window of a target.
+    pub fn quality(&self, target: usize) -> Option<&Quality> {
+        self.targets.get(target).map(|target| &target.quality)
+    }
+
+    /// What became of the probes to a target.
+    pub fn probes(&self, target: usize) -> ProbeCounters {
+        self.targets.get(target).map(|target| target.probes).unwrap_or_default()
+    }
+
+    /// True if a target loses while enough others do not: its losses are its own.
+    pub fn is_odd(&self, target: usize) -> bool {
+        self.evidence.is_odd(target)
+    }
+
+    /// What arrived and was not taken.
+    pub const fn refused(&self) -> RefusedCounters {
+        self.refused
+    }
+
+    /// Sums over the targets that count on this uplink.
+    pub fn sums(&self, now: Instant) -> Sums {
+        let mut sums = Sums::default();
+        for (t, target) in self.targets.iter().enumerate() {
+            if !self.evidence.is_ignored(t) && !self.evidence.is_odd(t) {
+                sums += target.quality.sums(now, self.settings.timeout);
+            }
+        }
+        sums
+    }
+
+    /// The settled questions to a target since its last answer here.
+    pub fn unanswered(&self, target: usize) -> u32 {
+        self.targets.get(target).map_or(0, |target| target.unanswered)
+    }
+
+    /// True if too few targets answer here, and others should ask them.
+    pub const fn wants_comparison(&self) -> bool {
+        self.comparing.is_some()
+    }
+
+    /// True if something arrived lately: by its silence it is not dead. An uplink that has just begun
+    /// has not shown it; after a restart others may need longer for their first answer.
+    pub fn is_heard(&self, now: Instant) -> bool {
+        let patience = self.patience(now);
+        self.running.is_some_and(|running| now.since(running.started) >= patience)
+            && self.has_heard(now)
+    }
+
+    /// The same of one that may have just begun.
+    pub fn has_heard(&self, now: Instant) -> bool {
+        self.last_sign.is_some_and(|at| now.since(at) < self.patience(now))
+    }
+
+    /// True if a probe was answered that was sent at this moment or later, and not before the line
+    /// began: what it was before an interruption, or in an earlier process, proves nothing.
+    pub fn is_proven_since(&self, at: Instant) -> bool {
+        let proves =
+            |running: Running| self.proof.is_some_and(|(sent, _)| sent >= at.max(running.started));
+        self.running.is_some_and(proves)
+    }
+
+    /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
+    /// answered elsewhere proves nothing; it may have passed what then broke for all.
+    pub fn silent_since(&self) -> Option<Instant> {
+        let is_silent = matches!(self.verdict, Verdict::Down(Cause::Silent(_) | Cause::Neighbour));
+        let rtt = self.proof.map_or(Duration::ZERO, |(_, rtt)| rtt);
+        let first = self.flight.since(self.flight.mark() + 1).next();
+        first.filter(|_| is_silent).map(|probe| probe.sent + rtt)
+    }
+
+    /// How long the uplink may be silent before it is down; not less than two probes of its pace take.
+    pub fn patience(&self, now: Instant) -> Duration {
+        let pace = if self.pace.is_in_use() || !self.verdict.is_usable() {
+            self.settings.interval
+        } else {
+            self.settings.standby()
+        };
+        self.silence.patience(now) + pace
+    }
+
+    /// How many of the targets that count have answered within `window`.
+    pub(super) fn heard_within(&self, now: Instant, window: Duration) -> usize {
+        let is_heard = |t: &usize| self.last_answer(*t).is_some_and(|at| now.since(at) < window);
+        let counts = |t: &usize| !self.evidence.is_ignored(*t);
+        (0..self.targets.len()).filter(counts).filter(is_heard).count()
+    }
+
+    /// How many of them answer now: not one of the last few questions to them was lost.
+    pub(super) fn answering(&self, _now: Instant) -> usize {
+        let answers = |(t, target): &(usize, &super::Target)| {
+            !self.evidence.is_ignored(*t) && target.unanswered < SILENT_TARGET
+        };
+        self.targets.iter().enumerate().filter(answers).count()
+    }
+
+    /// The time after which a probe is overdue, by target.
+    pub(super) fn timeouts(&self, now: Instant) -> Vec<Duration> {
+        let bloat = self.bloat.now(now);
+        self.targets.iter().map(|target| target.trip.timeout(bloat)).collect()
+    }
+
+    /// The longest of them, of targets that have answered.
+    pub(super) fn slowest(&self, now: Instant) -> Duration {
+        let bloat = self.bloat.now(now);
+        let fair = self.targets.iter().enumerate().filter(|(t, _)| !self.evidence.is_ignored(*t));
+        let known = fair.filter(|(_, target)| target.trip.is_known());
+        let slowest = known.map(|(_, target)| target.trip.timeout(bloat)).max();
+        slowest.unwrap_or(Duration::from_secs(1))
+    }
+
+    /// The loss of the last seconds in tenths of a per cent, reckoned once a second.
+    pub(super) fn loss_now(&mut self, now: Instant, is_asked: bool) -> u64 {
+        let (shown, at) = self.shown_loss;
+        let is_lossy = is_asked || matches!(self.verdict, Verdict::Degraded(Cause::Loss(_)));
+        if !is_lossy || (now.since(at) < Duration::from_secs(1) && shown > 0) {
+            return shown;
+        }
+        let (mut lost, mut settled) = (0_u64, 0_u64);
+        for probe in self.flight.since(0).filter(|p| !p.is_test && !self.evidence.is_odd(p.target))
+        {
+            let is_lost = matches!(probe.fate, Fate::Lost { .. });
+            lost += u64::from(is_lost);
+            settled += u64::from(is_lost || probe.fate == Fate::Answered);
+        }
+        self.shown_loss = ((lost * 1000).checked_div(settled).unwrap_or(0), now);
+        self.shown_loss.0
+    }
+
+    /// Too long or too uneven round trips.
+    pub(super) fn slowness(&self, now: Instant) -> Option<Cause> {
+        if self.settings.latency.is_none() && self.settings.jitter.is_none() {
+            return None;
+        }
+        let age = self.targets.iter().map(|target| target.quality.age(now)).max();
+        let was = match self.verdict {
+            Verdict::Degraded(cause @ (Cause::Latency(_) | Cause::Jitter(_))) => Some(cause),
+            _ => None,
+        };
+        if age.unwrap_or_default() < Duration::from_secs(10) {
+            return was;
+        }
+        let sums = self.sums(now);
+        let exceeds = |value: Option<Duration>, limit: Option<Limit>| {
+            let (value, limit) = (value?, limit?);
+            let most = if was.is_none() { limit.degraded } else { limit.recovered };
+            (value > most).then_some(value)
+        };
+        let latency = exceeds(sums.rtt(), self.settings.latency).map(Cause::Latency);
+        latency.or_else(|| exceeds(sums.jitter(), self.settings.jitter).map(Cause::Jitter))
+    }
+}
+
+/// So many unanswered questions in a row make a target silent.
+const SILENT_TARGET: u32 = 8;

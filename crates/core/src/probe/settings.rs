@@ -1,0 +1,84 @@
+//! What of the configuration a verdict depends on, and the numbers that do not.
+
+use super::nats::{Nats, Share};
+use crate::config::{CheckConfig, Limit};
+use crate::time::Duration;
+
+/// The limits of a verdict.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// How many targets must answer.
+    pub required: usize,
+    /// Time between two probes at rest.
+    pub interval: Duration,
+    /// The longest silence before a verdict, in intervals.
+    pub fail_after: u32,
+    /// Consecutive good rounds before a return.
+    pub recover_after: u32,
+    /// How long a return is held back, besides.
+    pub stable_for: Duration,
+    /// After this time the status counts a probe as late.
+    pub timeout: Duration,
+    /// Loss that degrades, per cent.
+    pub degraded_pct: u8,
+    /// Loss that condemns, per cent.
+    pub down_pct: u8,
+    /// Loss that is none, per cent.
+    pub recovered_pct: u8,
+    /// Mean round trip that degrades.
+    pub latency: Option<Limit>,
+    /// Mean jitter that degrades.
+    pub jitter: Option<Limit>,
+}
+
+impl From<&CheckConfig> for Settings {
+    fn from(check: &CheckConfig) -> Self {
+        Self {
+            required: check.required,
+            interval: check.interval.max(QUICK),
+            fail_after: check.fail_after,
+            recover_after: check.recover_after,
+            stable_for: check.stable_for,
+            timeout: check.timeout,
+            degraded_pct: check.loss.degraded_pct,
+            down_pct: check.loss.down_pct,
+            recovered_pct: check.loss.recovered_pct,
+            latency: check.latency,
+            jitter: check.jitter,
+        }
+    }
+}
+
+impl Settings {
+    /// The longest silence that the administrator allows before the verdict.
+    pub fn latest(&self) -> Duration {
+        self.interval * self.fail_after
+    }
+
+    /// The pace of an uplink that carries nothing and answers well.
+    pub fn standby(&self) -> Duration {
+        self.interval * 10
+    }
+}
+
+/// Spacing of probes when the answer is urgent.
+pub(super) const QUICK: Duration = Duration::from_millis(16);
+/// Spacing while there is evidence to be settled.
+pub(super) const ALERT: Duration = Duration::from_millis(50);
+/// Spacing on an uplink that is degraded and stays so.
+pub(super) const STEADY: Duration = Duration::from_millis(100);
+
+/// Evidence that avoids an uplink: an error in 10^4; the least loss that is reckoned with.
+pub(super) const DOUBT: (Nats, Share) = (Nats::hundredths(920), Share::permille(30));
+/// Evidence that condemns it: an error in 10^9; eight probes at least.
+pub(super) const SURE: (Nats, Share) = (Nats::hundredths(2070), Share::permille(75));
+/// From the sending of the first unanswered probe to a doubt, at least.
+pub(super) const LEAST_WAIT: Duration = Duration::from_millis(150);
+
+/// Evidence that an uplink is degraded; is down; may return; is degraded no more.
+pub(super) const DEGRADED: Nats = Nats::whole(7);
+pub(super) const DOWN: Nats = Nats::whole(13);
+pub(super) const RETURN: Nats = Nats::whole(5);
+pub(super) const RECOVERED: Nats = Nats::whole(5);
+/// More of this for each target that has not been heard lately.
+pub(super) const DOWN_PER_TARGET: Nats = Nats::whole(3);

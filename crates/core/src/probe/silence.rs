@@ -1,0 +1,262 @@
+//! Silence: probes that are overdue and that no later answer has overtaken.
+//!
+//! It becomes a *doubt* after some 0.3 s: new connections go elsewhere, nothing is cut, and a few
+//! answers end it. It becomes *sure* when no loss explains it and it has outlasted the gaps that this
+//! line has survived, which it learns.
+
+use super::evidence::Evidence;
+use super::flight::Flight;
+use super::nats::{Nats, Share};
+use super::settings::{DOUBT, LEAST_WAIT, QUICK, SURE, Settings};
+use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
+
+/// The silence of a line, and what it has learnt of it.
+#[derive(Clone, Debug)]
+pub(super) struct Silence {
+    /// The newest arrival.
+    last_arrival: Option<Instant>,
+    /// Nothing before this counts: the line began, or we slept.
+    floor: Instant,
+    doubt: Option<Doubt>,
+    /// Patience of a doubt, and of a death.
+    doubting: Patience,
+    dying: Patience,
+    interval: Duration,
+    latest: Duration,
+}
+
+/// A silence that is no accident.
+#[derive(Clone, Debug)]
+struct Doubt {
+    since: Instant,
+    /// The first probe that it was raised by.
+    first: u64,
+    /// Answers to probes that it covers, and by whom.
+    answers: u32,
+    targets: Vec<usize>,
+    /// When there were enough.
+    ends: Option<Instant>,
+}
+
+/// The present silence.
+#[derive(Copy, Clone, Debug, Default)]
+pub(super) struct Quiet {
+    /// How many probes.
+    pub(super) count: u32,
+    /// When the first of them was sent, and its number.
+    first: Option<(Instant, u64)>,
+    /// Evidence for a doubt and for a death.
+    doubt: Nats,
+    sure: Nats,
+}
+
+impl Silence {
+    /// A line that begins now.
+    pub(super) fn new(now: Instant, settings: &Settings) -> Self {
+        Self {
+            last_arrival: None,
+            floor: now,
+            doubt: None,
+            doubting: Patience::new(LEAST_WAIT, MOST_DOUBT, DOUBT_HALF_LIFE),
+            dying: Patience::new(LEAST_DEATH, settings.latest(), DEATH_HALF_LIFE),
+            interval: settings.interval,
+            latest: settings.latest(),
+        }
+    }
+
+    /// Silence counts from now: the line begins, or we slept.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.floor = now;
+    }
+
+    /// An answer arrived. `learns`: it ended a silence that was looked at closely.
+    pub(super) fn heard(&mut self, at: Instant, learns: bool) {
+        let before = self.last_arrival.map(|last| last.max(self.floor));
+        self.last_arrival = self.last_arrival.max(Some(at));
+        let gap = before.map_or(Duration::ZERO, |last| at.since(last));
+        if !learns || gap >= LONGEST_LESSON || gap <= SHORTEST_LESSON {
+            return;
+        }
+        let longer = gap + gap / 4;
+        self.doubting.learn(at, longer + DOUBT_MARGIN);
+        if gap > self.dying.now(at) * 3 / 5 {
+            self.dying.learn(at, longer + DEATH_MARGIN);
+        }
+    }
+
+    /// An answer to this probe may end the doubt.
+    pub(super) fn answered(&mut self, at: Instant, id: u64, target: usize, required: usize) {
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| id >= doubt.first) else { return };
+        doubt.answers += 1;
+        if !doubt.targets.contains(&target) {
+            doubt.targets.push(target);
+        }
+        if doubt.answers >= ENOUGH_ANSWERS && doubt.targets.len() >= required.min(2) {
+            doubt.ends = doubt.ends.or(Some(at + DOUBT_DWELL));
+        }
+    }
+
+    /// Looks at the probes that are overdue and not overtaken.
+    pub(super) fn look(&self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
+        let mark = flight.mark();
+        let is_quiet = |probe: &&super::flight::Probe| {
+            probe.is_overdue && probe.id > mark && probe.sent >= self.floor
+        };
+        let mut quiet = Quiet::default();
+        // Most of the time there is none.
+        let mut probes = flight.open().filter(is_quiet).peekable();
+        if probes.peek().is_none() {
+            return quiet;
+        }
+        let of = |least: Share| -> Vec<Nats> {
+            (0..targets).map(|target| evidence.of_silence(target, least)).collect()
+        };
+        let (doubt, sure) = (of(DOUBT.1), of(SURE.1));
+        for probe in probes.filter(|probe| !evidence.is_ignored(probe.target)) {
+            quiet.count += 1;
+            quiet.first = quiet.first.or(Some((probe.sent, probe.id)));
+            // A test at full pace may find an empty bucket and nothing else.
+            if !probe.is_test {
+                quiet.doubt = quiet.doubt + doubt.get(probe.target).copied().unwrap_or_default();
+            }
+            quiet.sure = quiet.sure + sure.get(probe.target).copied().unwrap_or_default();
+        }
+        quiet
+    }
+
+    /// Raises a doubt, or ends it. `may_end`: no loss and no question is open.
+    pub(super) fn doubt(&mut self, now: Instant, quiet: &Quiet, may_end: bool) {
+        let is_due = self.doubt_due(quiet).is_some_and(|at| at <= now);
+        match (&mut self.doubt, quiet.first) {
+            (None, Some((_, first))) if is_due => {
+                self.doubt =
+                    Some(Doubt { since: now, first, answers: 0, targets: Vec::new(), ends: None });
+            }
+            // Silent again before the end.
+            (Some(doubt), Some((_, first))) if is_due && doubt.ends.is_some() => {
+                *doubt = Doubt { first, answers: 0, targets: Vec::new(), ends: None, ..*doubt };
+            }
+            (Some(doubt), _) if may_end && doubt.ends.is_some_and(|at| at <= now) => {
+                self.doubt = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// When the silence becomes a doubt, if nothing answers.
+    pub(super) fn doubt_due(&self, quiet: &Quiet) -> Option<Instant> {
+        let (first, _) = quiet.first.filter(|_| quiet.doubt >= DOUBT.0)?;
+        let since = self.since(first);
+        Some((first + LEAST_WAIT).max(since + self.doubting.now(since)))
+    }
+
+    /// When the silence is sure, if nothing answers. `slowest` is the longest time-out of a target,
+    /// `limited` the spacing of probes behind a limiter; `is_common`: other lines fell silent as well,
+    /// so it takes as long as the administrator allows.
+    pub(super) fn sure_due(
+        &self,
+        quiet: &Quiet,
+        (slowest, limited): (Duration, Duration),
+        is_common: bool,
+    ) -> Option<Instant> {
+        let (first, _) = quiet.first.filter(|_| quiet.sure >= SURE.0)?;
+        let since = self.since(first);
+        let learnt = if is_common { self.latest } else { self.dying.now(since) };
+        let patience = learnt.min(self.latest);
+        let eight = (slowest + LEAST_WAIT + QUICK * 8).max(limited * 8);
+        Some(since + patience.max(eight))
+    }
+
+    /// Since when the line is silent. At a slow pace the silence begins with the question.
+    fn since(&self, first: Instant) -> Instant {
+        let asked = first - self.interval.min(LONGEST_PACE);
+        self.floor.max(asked).max(self.last_arrival.unwrap_or(self.floor))
+    }
+
+    /// The length of this silence.
+    pub(super) fn length(&self, now: Instant) -> Duration {
+        now.since(self.last_arrival.unwrap_or(self.floor).max(self.floor))
+    }
+
+    /// The doubt is over, for the line is down or is not asked.
+    pub(super) fn settle(&mut self) {
+        self.doubt = None;
+    }
+
+    /// Since when there is a doubt.
+    pub(super) fn doubt_since(&self) -> Option<Instant> {
+        self.doubt.as_ref().map(|doubt| doubt.since)
+    }
+
+    /// When the doubt may end.
+    pub(super) fn doubt_ends(&self) -> Option<Instant> {
+        self.doubt.as_ref().and_then(|doubt| doubt.ends)
+    }
+
+    /// The newest arrival.
+    pub(super) const fn last_arrival(&self) -> Option<Instant> {
+        self.last_arrival
+    }
+
+    /// How long the line may be silent before it is down.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        self.dying.now(now).min(self.latest)
+    }
+}
+
+impl Quiet {
+    /// How much it says, for a doubt.
+    pub(super) const fn doubt_evidence(&self) -> Nats {
+        self.doubt
+    }
+}
+
+/// A patience that grows with what the line survives, and is forgotten by halves.
+#[derive(Copy, Clone, Debug)]
+struct Patience {
+    least: Duration,
+    most: Duration,
+    half_life: Duration,
+    /// Above the least, at this moment.
+    excess: Duration,
+    at: Instant,
+}
+
+impl Patience {
+    const fn new(least: Duration, most: Duration, half_life: Duration) -> Self {
+        Self { least, most, half_life, excess: Duration::ZERO, at: Instant::ZERO }
+    }
+
+    fn now(&self, now: Instant) -> Duration {
+        if self.excess.is_zero() {
+            return self.least;
+        }
+        let part = (self.half_life / 16).as_nanos().max(1);
+        let parts = u32::try_from(now.since(self.at).as_nanos() / part).unwrap_or(u32::MAX);
+        let whole = self.excess / (1 << (parts / 16).min(31));
+        // The sixteenth root of a half.
+        let excess = (0..parts % 16).fold(whole, |excess, _| excess * 9576 / 10_000);
+        self.least + excess
+    }
+
+    fn learn(&mut self, now: Instant, patience: Duration) {
+        let patience = patience.min(self.most).max(self.now(now));
+        (self.excess, self.at) = (patience.saturating_sub(self.least), now);
+    }
+}
+
+const MOST_DOUBT: Duration = Duration::from_millis(750);
+const DOUBT_HALF_LIFE: Duration = Duration::from_secs(30 * 60);
+const DOUBT_MARGIN: Duration = Duration::from_millis(25);
+const LEAST_DEATH: Duration = Duration::from_millis(1250);
+const DEATH_HALF_LIFE: Duration = Duration::from_secs(6 * 3600);
+const DEATH_MARGIN: Duration = Duration::from_millis(100);
+/// A doubt stays so long after the answers that end it.
+const DOUBT_DWELL: Duration = Duration::from_secs(1);
+const ENOUGH_ANSWERS: u32 = 3;
+/// A longer silence is an outage, a shorter one is the pace.
+const LONGEST_LESSON: Duration = Duration::from_secs(6);
+const SHORTEST_LESSON: Duration = Duration::from_millis(100);
+/// The pace of the question at which a silence begins no earlier than the question.
+const LONGEST_PACE: Duration = Duration::from_millis(250);

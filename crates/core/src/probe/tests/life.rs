@@ -1,0 +1,169 @@
+//! Beginning, standing by, ending, returning.
+
+use super::world::{MS, World, lossy, settings, silent, steady};
+use crate::config::Limit;
+use crate::probe::{Cause, Settings, Verdict};
+use crate::time::Duration;
+
+/// Given an uplink never judged, when as many targets have answered as must, then it is up; with no
+/// answer it is down.
+#[test]
+fn the_first_good_round_brings_it_up() {
+    let mut w = World::new(settings(), 1, steady(10));
+    w.run(MS * 20);
+    assert_eq!(w.prober.verdict(), Verdict::Probing);
+    w.run(MS * 20);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+    let mut w = World::new(settings(), 1, silent());
+    w.run(MS * 3000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(Cause::Silent(_))));
+}
+
+/// Given a standby, then it is asked at a tenth of the pace; its silence is found from the first
+/// question that is unanswered, and an uplink that is to carry is asked at once.
+#[test]
+fn a_standby_is_asked_seldom() {
+    let mut w = World::settled(1);
+    w.prober.set_in_use(w.now, false);
+    w.run(MS * 60_000);
+    assert!(w.sent.len() <= 25, "{}", w.sent.len());
+    let at = w.now;
+    w.prober.set_in_use(at, true);
+    w.forget();
+    w.run(MS * 25);
+    assert_eq!(w.sent[0].0, at);
+    assert!(w.prober.is_proven_since(at));
+    w.prober.set_in_use(w.now, false);
+    w.run(MS * 20_000);
+    w.fate = silent();
+    w.forget();
+    let first = w.run_to_probe();
+    w.run(MS * 3000);
+    assert!(w.avoided().unwrap().since(first) <= MS * 150);
+    assert!(w.down().unwrap().since(first) <= MS * 1250);
+}
+
+/// Given a suspicion from elsewhere, then an uplink in use is asked at once and quickly; a good one is
+/// soon at rest again.
+#[test]
+fn a_suspicion_is_looked_into() {
+    let mut w = World::settled(1);
+    let last = w.run_to_probe();
+    w.run(MS * 60);
+    w.prober.suspect(w.now);
+    w.forget();
+    w.run(MS * 100);
+    assert!(w.sent[0].0.since(last) <= MS * 62 && w.sent.len() >= 4, "{:?}", w.sent);
+    w.run(MS * 2000);
+    w.forget();
+    w.run(MS * 10_000);
+    assert!(w.sent.len() <= 41 && w.doubts() == 0, "{}", w.sent.len());
+}
+
+/// Given a gateway that does not answer ARP, when the uplink is silent, then it is down before its
+/// patience is over; while it answers, it is not.
+#[test]
+fn a_failed_neighbour_condemns_a_silent_line() {
+    let mut w = World::settled(1);
+    w.prober.set_neighbour_failed(true);
+    w.run(MS * 1000);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+    w.fate = silent();
+    w.run(MS * 300);
+    w.prober.set_neighbour_failed(true);
+    w.run(MS * 500);
+    assert_eq!(w.prober.verdict(), Verdict::Down(Cause::Neighbour));
+}
+
+/// Given `stable_for` of 20 s, when the uplink is good again, then it is held meanwhile, without a
+/// break, and up afterwards; a new death ends the hold.
+#[test]
+fn a_return_is_held() {
+    let with = Settings { stable_for: Duration::from_secs(20), ..settings() };
+    let mut w = World::new(with, 1, steady(20));
+    w.run(MS * 20_000);
+    w.fate = silent();
+    w.run(MS * 5000);
+    w.fate = lossy(20);
+    w.forget();
+    w.run(MS * 15_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Held(Cause::Silent(_))));
+    assert!(w.prober.hold_left(w.now) > MS * 4000);
+    w.run(MS * 10_000);
+    assert!(w.prober.verdict().is_usable());
+    assert!(w.downs() <= 1, "{:?}", w.changes);
+    w.fate = silent();
+    w.run(MS * 5000);
+    w.fate = steady(20);
+    w.run(MS * 10_000);
+    w.fate = silent();
+    w.run(MS * 3000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(_)));
+}
+
+/// Given a limit of the round trip, when it is exceeded, then the uplink is degraded, and up again
+/// when the mean is below the other limit.
+#[test]
+fn a_slow_line_is_degraded() {
+    let limit = Limit { degraded: MS * 200, recovered: MS * 100 };
+    let mut w = World::new(Settings { latency: Some(limit), ..settings() }, 1, steady(20));
+    w.run(MS * 60_000);
+    w.fate = steady(400);
+    w.run(MS * 60_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Degraded(Cause::Latency(_))));
+    w.fate = steady(20);
+    w.run(MS * 120_000);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+}
+
+/// Given an uplink that flaps, up 10 and silent 5 s, then its returns are held back longer and longer:
+/// it goes down far more seldom than it flaps.
+#[test]
+fn a_flapping_line_is_damped() {
+    let mut w = World::settled(1);
+    let start = w.now;
+    w.fate = alloc::boxed::Box::new(move |now, _, _| {
+        (now.since(start).as_secs() % 15 < 10).then_some(MS * 20)
+    });
+    w.forget();
+    w.run(Duration::from_secs(6 * 3600));
+    assert!((6..120).contains(&w.downs()), "{}", w.downs());
+}
+
+/// Given an uplink whose probes find no way for a moment, then it goes on as before; when it loses its
+/// way, then one good round brings it back; when its link goes, then it has to return.
+#[test]
+fn interruptions_by_kind() {
+    let mut w = World::settled(1);
+    w.prober.halt();
+    w.now = w.now + MS * 5000;
+    assert_eq!(w.prober.deadline(), None);
+    w.prober.start(w.now);
+    w.run(MS * 1000);
+    assert_eq!((w.prober.verdict(), w.doubts(), w.downs()), (Verdict::Up, 0, 0));
+    w.prober.lose_way();
+    assert_eq!(w.prober.verdict(), Verdict::Probing);
+    w.prober.start(w.now);
+    w.run(MS * 100);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+    w.prober.stop();
+    assert_eq!(w.prober.verdict(), Verdict::Down(Cause::Interrupted));
+    w.prober.start(w.now);
+    w.run(MS * 2000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(_)) && w.prober.good_rounds() > 4);
+    w.run(MS * 800);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+    w.prober.retire();
+    assert_eq!(w.prober.verdict(), Verdict::Probing);
+}
+
+/// Given a limit that an earlier process knew, then the pace keeps to it from the start.
+#[test]
+fn a_known_limit_is_kept() {
+    let mut w = World::settled(1);
+    w.prober.set_limited_rate(w.now, Some(2000));
+    w.forget();
+    w.run(MS * 60_000);
+    assert!(w.sent.len() <= 86, "{}", w.sent.len());
+    assert_eq!(w.prober.limited_rate(), Some(2000));
+}

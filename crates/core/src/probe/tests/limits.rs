@@ -1,0 +1,56 @@
+//! Limiters of echoes, at the provider and at each target.
+
+use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent};
+use crate::time::Duration;
+
+/// How long it was avoided in all.
+fn avoided_time(w: &World) -> Duration {
+    let is_avoided = |c: &super::world::Change| {
+        c.suspect
+            || !matches!(c.verdict, crate::probe::Verdict::Up | crate::probe::Verdict::Probing)
+    };
+    let ends = w.changes.iter().skip(1).map(|c| c.at).chain([w.now]);
+    let spans = w.changes.iter().zip(ends);
+    spans.filter(|(c, _)| is_avoided(c)).map(|(c, end)| end.since(c.at)).sum()
+}
+
+/// Given a bucket of 8/s at the provider and 1 % loss for a day, then the limiter is found, the pace
+/// stays below it, the uplink is avoided for some seconds and never down; silence is found as without.
+#[test]
+fn a_limiter_at_the_provider_is_found() {
+    let mut w = World::new(settings(), 3, limited(&Bucket::new(8, 8), 10));
+    w.run(Duration::from_secs(24 * 3600));
+    assert!(avoided_time(&w) < MS * 5000 && w.downs() == 0, "{:?}", w.changes);
+    assert!(
+        w.prober.limited_rate().is_some_and(|rate| rate <= 9000),
+        "{:?}",
+        w.prober.limited_rate()
+    );
+    w.forget();
+    w.run(MS * 60_000);
+    assert!(w.sent.len() < 6 * 60, "{}", w.sent.len());
+    w.fate = silent();
+    w.forget();
+    let first = w.run_to_probe();
+    w.run(MS * 3000);
+    let (avoided, down) = (w.avoided().unwrap().since(first), w.down().unwrap().since(first));
+    assert!(avoided < MS * 700 && down < MS * 2000, "{avoided:?} {down:?}");
+}
+
+/// Given a bucket of 1/s at each target, with a burst of one or of five, then the limiter is found; then
+/// silence is a doubt after 1.1 s, and death after 4.2 s.
+#[test]
+fn limiters_at_the_targets_are_found() {
+    for burst in [1, 5] {
+        let mut w = World::new(settings(), 3, limited_targets(&Bucket::new(1, burst)));
+        w.run(Duration::from_secs(3 * 3600));
+        assert!(avoided_time(&w) < MS * 6000 && w.downs() == 0, "{burst}: {:?}", w.changes);
+        assert!(w.prober.limited_rate().is_some(), "{burst}");
+        w.fate = silent();
+        w.forget();
+        let first = w.run_to_probe();
+        w.run(MS * 6000);
+        let (avoided, down) = (w.avoided().unwrap().since(first), w.down().unwrap().since(first));
+        assert!(avoided <= MS * 1100 && down <= MS * 4200, "{burst}: {avoided:?} {down:?}");
+    }
+}

@@ -1,0 +1,124 @@
+//! What uplinks tell about each other.
+
+use super::world::{Fate, MS, World, settings, silent, steady};
+use crate::probe::{Context, Prober, Verdict, blame, common_cause, is_comparing, should_wake};
+use alloc::boxed::Box;
+use alloc::vec;
+
+/// Only these targets answer.
+fn only(targets: &'static [usize]) -> Fate {
+    Box::new(move |_, target, _| targets.contains(&target).then_some(MS * 20))
+}
+
+fn two(fate: fn() -> Fate) -> (World, World) {
+    let (mut one, mut other) = (World::settled(1), World::settled(2));
+    (one.fate, other.fate) = (fate(), fate());
+    (one, other)
+}
+
+/// Given a target that answers on no uplink while another one does, then it is ignored; when one
+/// uplink hears it again, it counts.
+#[test]
+fn a_target_that_is_dead_everywhere_is_ignored() {
+    let (mut one, mut other) = two(|| only(&[0, 1, 2]));
+    one.run(MS * 20_000);
+    other.run(MS * 20_000);
+    let judge = |one: &World, other: &World| {
+        blame(one.now, 4, [&one.prober, &other.prober].into_iter(), &[false; 4])
+    };
+    assert_eq!(judge(&one, &other), [false, false, false, true]);
+    other.fate = steady(20);
+    other.run(MS * 2000);
+    one.run(MS * 2000);
+    assert_eq!(judge(&one, &other), [false; 4]);
+}
+
+/// Given an uplink that hears nothing, then it has no say; where nobody has one, the last answer stays.
+#[test]
+fn silence_has_no_say() {
+    let (mut one, mut other) = two(|| only(&[0, 1, 2]));
+    other.fate = silent();
+    one.run(MS * 20_000);
+    other.run(MS * 20_000);
+    let both = || [&one.prober, &other.prober].into_iter();
+    assert_eq!(blame(one.now, 4, both(), &[false; 4]), [false, false, false, true]);
+    let silent = || core::iter::once(&other.prober);
+    assert_eq!(
+        blame(one.now, 4, silent(), &[true, false, false, true]),
+        [true, false, false, true]
+    );
+}
+
+/// Given that most targets are ignored, then their silence condemns nobody.
+#[test]
+fn ignored_targets_condemn_nobody() {
+    let mut w = World::settled(1);
+    w.ignored = vec![false, true, true, true];
+    w.fate = only(&[0]);
+    w.run(MS * 60_000);
+    assert_eq!((w.prober.verdict(), w.downs(), w.doubts()), (Verdict::Up, 0, 0), "{:?}", w.changes);
+}
+
+/// Given two uplinks that fall silent together, then each waits for as long as is allowed, until one
+/// of them answers; one that falls silent alone does not.
+#[test]
+fn a_common_silence_is_waited_for() {
+    let (mut one, mut other) = two(silent);
+    one.run(MS * 700);
+    other.run(MS * 700);
+    let both = |one: &World, other: &World| common_cause([&one.prober, &other.prober].into_iter());
+    assert_eq!(both(&one, &other), [true, true]);
+    let alone = World::settled(3);
+    assert_eq!(both(&one, &alone), [false, false]);
+    other.fate = steady(20);
+    other.run(MS * 100);
+    assert_eq!(both(&one, &other), [false, false]);
+
+    let mut common = one.prober.clone();
+    let context = Context { is_common: true, ..Context::default() };
+    for (prober, context, is_down) in
+        [(&mut one.prober, Context::default(), true), (&mut common, context, false)]
+    {
+        let now = one.now + MS * 700;
+        prober.judge(one.now, &context);
+        while prober.deadline().is_some_and(|at| at <= now) {
+            let at = prober.deadline().unwrap();
+            prober.question(at);
+            prober.judge(at, &context);
+        }
+        assert_eq!(matches!(prober.verdict(), Verdict::Down(_)), is_down);
+    }
+}
+
+/// Given a suspicion that outlives its first time-out, then others look closely; given one that does
+/// not, they rest.
+#[test]
+fn others_wake_for_a_lasting_suspicion() {
+    let (mut one, mut other) = two(|| steady(20));
+    other.run(MS * 20);
+    let wakes = |now, one: &Prober, other: &Prober| should_wake(now, 1, [one, other].into_iter());
+    one.fate = silent();
+    one.run_to_probe();
+    one.run(MS * 155);
+    assert!(one.prober.is_suspect() && !wakes(one.now, &one.prober, &other.prober));
+    one.run(MS * 60);
+    assert!(wakes(one.now, &one.prober, &other.prober));
+    other.prober.compare(other.now);
+    other.forget();
+    other.run(MS * 300);
+    assert!((5..8).contains(&other.sent.len()), "{}", other.sent.len());
+}
+
+/// Given silent targets on one uplink, then its death waits until another one has asked them as well.
+#[test]
+fn a_death_by_quorum_is_compared() {
+    let (mut one, mut other) = two(|| only(&[1]));
+    one.run(MS * 2000);
+    other.run(MS * 400);
+    let compare =
+        |now, one: &Prober, other: &Prober| is_comparing(now, (0, 4), [one, other].into_iter());
+    assert!(compare(other.now, &one.prober, &other.prober));
+    other.run(MS * 8000);
+    assert!(!compare(other.now, &one.prober, &other.prober));
+    assert_eq!(settings().required, 2);
+}

@@ -1,0 +1,48 @@
+//! A static uplink: the configuration says its address and its gateway, in one family.
+
+use crate::config::UplinkConfig;
+use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
+use alloc::vec::Vec;
+
+/// The attachment as the file says it.
+pub(super) fn attach(uplink: &UplinkConfig) -> Ways {
+    let gateway = match uplink.gateway_onlink {
+        true => Gateway::OnLink(uplink.gateway),
+        false => Gateway::Via(uplink.gateway),
+    };
+    PerFamily::of(|family| {
+        (uplink.address.family() == family).then(|| Attachment {
+            address: uplink.address,
+            gateway,
+            origin: Origin::Static,
+            resolvers: Vec::new(),
+            delegated: Vec::new(),
+            mtu: None,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Family;
+    use crate::render::tests::config;
+
+    /// Given a static uplink, with its gateway in the prefix and beyond it, then it is attached in
+    /// the family of its address alone, by what the file says.
+    #[test]
+    fn the_file_attaches_one_family() {
+        let mut uplink = config(&[(1, crate::config::Tier::Number(1))]).uplinks.remove(0);
+        let ways = attach(&uplink);
+        let way = ways[Family::V4].as_ref().unwrap();
+        assert_eq!((way.address, way.origin), (uplink.address, Origin::Static));
+        assert_eq!(way.gateway, Gateway::Via(uplink.gateway));
+        assert_eq!(ways[Family::V6], None);
+        uplink.gateway_onlink = true;
+        let ways = attach(&uplink);
+        assert_eq!(ways[Family::V4].as_ref().unwrap().gateway, Gateway::OnLink(uplink.gateway));
+        uplink.address = "2001:db8::2/64".parse().unwrap();
+        let ways = attach(&uplink);
+        assert_eq!(ways.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+    }
+}

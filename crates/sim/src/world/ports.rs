@@ -1,0 +1,235 @@
+//! Ports and questions: what the router sends, and what comes back.
+
+use super::{Event, World};
+use crate::invariant::Happening;
+use crate::kernel::Outcome;
+use crate::net::Arrival;
+use rail_core::net::UplinkId;
+use rail_core::state::{Neighbour, Scope};
+use rail_core::time::Duration;
+use rail_core::{Answer, Ask, AskError, AskId, Asker, Input, Peer, PortId, PortKind};
+use std::net::{IpAddr, SocketAddr};
+
+impl World {
+    /// What is sent through a port: what comes back, if it leaves at all.
+    pub(super) fn send(&mut self, id: PortId, to: Peer, bytes: &[u8]) {
+        self.trace.count(self.scene.now, bytes);
+        self.judge(&Happening::Sent { port: id, to, bytes });
+        let Some(port) = self.scene.ports.iter().find(|port| port.id == id).copied() else {
+            return;
+        };
+        let Some(line) = id.uplink().and_then(|uplink| self.line_of(uplink)) else { return };
+        match (port.kind, to) {
+            (PortKind::IcmpEcho { .. }, Peer::Host(IpAddr::V4(to))) if self.has_way(line) => {
+                self.resolve_gateway(line);
+                for arrival in self.scene.net.echo(line, to, bytes, &mut self.dice) {
+                    self.arrive(id, line, arrival);
+                }
+            }
+            (PortKind::Packet { .. }, Peer::Link(_)) if self.has_carrier(line) => {
+                let IpAddr::V4(gateway) = self.scene.config.uplinks[line].gateway else { return };
+                let reply = self.scene.net.arp(line, gateway, bytes, &mut self.dice);
+                if let Some(arrival) = reply {
+                    self.resolve_gateway(line);
+                    self.arrive(id, line, arrival);
+                }
+            }
+            // Nobody out there speaks a protocol over UDP.
+            (PortKind::IcmpEcho { .. } | PortKind::Packet { .. } | PortKind::Udp { .. }, _) => {}
+        }
+    }
+
+    fn arrive(&mut self, port: PortId, line: usize, arrival: Arrival) {
+        let Arrival { after, from, bytes, is_valid } = arrival;
+        let input = Input::Packet { port, from, age: Duration::ZERO, bytes };
+        self.after(after, Event::Input(self.node.life, input, is_valid.then_some(line)));
+    }
+
+    /// A question: its answer, or that there is none, is an event to come.
+    pub(super) fn ask(&mut self, id: AskId, ask: &Ask) {
+        self.judge(&Happening::Asked { id, ask });
+        let line = id.asker.uplink().and_then(|uplink| self.line_of(uplink));
+        let is_open = |event: &&Event| matches!(event, Event::Input(_, Input::Answered(..), _));
+        let is_full = self.events.values().filter(is_open).count() >= MOST_ASKS;
+        let (wait, outcome) = match (ask, line.filter(|_| !is_full)) {
+            (_, None) => (Duration::ZERO, Err(AskError::NotAsked)),
+            (Ask::Connect { to, timeout, .. }, Some(line)) => self.connect(line, *to, *timeout),
+        };
+        let line = line.filter(|_| outcome.is_ok());
+        self.after(wait, Event::Input(self.node.life, Input::Answered(id, outcome), line));
+    }
+
+    fn connect(
+        &mut self,
+        line: usize,
+        to: SocketAddr,
+        timeout: Duration,
+    ) -> (Duration, Result<Answer, AskError>) {
+        if !self.has_way(line) {
+            return (timeout, Err(AskError::TimedOut));
+        }
+        self.resolve_gateway(line);
+        self.scene.net.connect(line, to, timeout, &mut self.dice)
+    }
+
+    /// No answer to this asker comes any more.
+    pub(super) fn cancel_asks(&mut self, asker: Asker) {
+        let is_its = |event: &Event| matches!(event, Event::Input(_, Input::Answered(id, _), _) if id.asker == asker);
+        self.events.retain(|_, event| !is_its(event));
+    }
+
+    fn line_of(&self, uplink: UplinkId) -> Option<usize> {
+        self.scene.lines.iter().position(|line| line.id == uplink)
+    }
+
+    /// What is bound to an uplink leaves by it.
+    fn has_way(&self, line: usize) -> bool {
+        let own = Outcome::Via(self.scene.config.uplinks[line].ifname);
+        self.has_carrier(line) && self.scene.lines[line].probe == own
+    }
+
+    fn has_carrier(&self, line: usize) -> bool {
+        let link = self.scene.kernel.links.get(&self.scene.config.uplinks[line].ifname);
+        link.is_some_and(|link| link.up && link.carrier)
+    }
+
+    /// A packet to a gateway that answers makes it known.
+    fn resolve_gateway(&mut self, line: usize) {
+        let uplink = &self.scene.config.uplinks[line];
+        let key = (uplink.ifname, uplink.gateway);
+        if self.scene.net.lines[line].gateway_dead {
+            return;
+        }
+        let before = self.scene.kernel.neighbours.insert(key, Neighbour::Known(None));
+        if before == Some(Neighbour::Failed) {
+            self.notify(Scope::NEIGHBOURS);
+        }
+    }
+}
+
+/// So many questions are open at once at most, as in the daemon.
+const MOST_ASKS: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dice::Dice;
+    use crate::fault::Mix;
+    use crate::net::{CLOSED_PORT, gateway_mac};
+    use crate::scenario::Scenario;
+    use rail_core::net::{Family, Mac};
+    use rail_core::{Binding, Output, Port};
+    use rail_wire::ip::arp::{Arp, ETHERTYPE};
+
+    /// A world whose daemon has settled, without faults.
+    fn world() -> World {
+        let mut dice = Dice::new(1);
+        let scenario = Scenario { mix: Mix::none(), ..Scenario::draw(1, &mut dice) };
+        let mut world = World::new(dice, scenario);
+        world.run_for(Duration::from_secs(20));
+        assert!(world.violation.is_none() && world.has_way(0));
+        world
+    }
+
+    fn binding(world: &World) -> Binding {
+        world.scene.ports[0].binding
+    }
+
+    fn asker(world: &World) -> Asker {
+        Asker::Probe(world.scene.lines[0].id, Family::V4)
+    }
+
+    /// What is on its way to the router besides the answers to its echoes.
+    fn coming(world: &World) -> Vec<Input> {
+        let events = world.events.values();
+        let inputs = events.filter_map(|event| match event {
+            Event::Input(_, input, _) => Some(input.clone()),
+            _ => None,
+        });
+        let is_ours = |input: &Input| {
+            matches!(input, Input::Answered(..) | Input::Packet { port: PortId::Arp(_), .. })
+        };
+        inputs.filter(is_ours).collect()
+    }
+
+    /// Connects to a target by the first uplink; what becomes of it.
+    fn connect(world: &mut World, port: u16, timeout: Duration) -> Result<Answer, AskError> {
+        let binding = binding(world);
+        let to = SocketAddr::new(world.scene.net.targets[0].into(), port);
+        let id = AskId { asker: asker(world), n: 7 };
+        world.perform(vec![Output::Ask(id, Ask::Connect { binding, to, timeout })]);
+        assert!(world.violation.is_none());
+        let [Input::Answered(asked, outcome)] = coming(world)[..] else { panic!() };
+        assert_eq!(asked, id);
+        world.cancel_asks(id.asker);
+        assert_eq!(coming(world).len(), 0);
+        outcome
+    }
+
+    /// Given a target behind a healthy uplink, then it connects and refuses; given a provider that is
+    /// silent or a gateway that is dead, then there is no answer.
+    #[test]
+    fn a_connection_goes_the_way_of_a_probe() {
+        let world = &mut world();
+        let second = Duration::from_secs(1);
+        let rtt = world.scene.net.lines[0].rtt;
+        let Ok(Answer::Connected { rtt: took }) = connect(world, 443, second) else { panic!() };
+        assert!(took >= rtt && took <= rtt * 2);
+        let refused = connect(world, CLOSED_PORT, second);
+        assert!(matches!(refused, Ok(Answer::Refused { .. })));
+        world.scene.net.lines[0].silent = true;
+        assert_eq!(connect(world, 443, second), Err(AskError::TimedOut));
+        world.scene.net.lines[0].gateway_dead = true;
+        assert_eq!(connect(world, 443, second * 10), Err(AskError::Unreachable));
+    }
+
+    /// Given a link without carrier, then nothing comes back; given an asker that there is not, or too
+    /// many questions, then it is not asked.
+    #[test]
+    fn what_does_not_leave_has_no_answer() {
+        let world = &mut world();
+        let (binding, second) = (binding(world), Duration::from_secs(1));
+        world.scene.kernel.set_carrier(binding.ifname, false);
+        assert_eq!(connect(world, 443, second), Err(AskError::TimedOut));
+        let to = SocketAddr::new(world.scene.net.targets[0].into(), 443);
+        let ask = Ask::Connect { binding, to, timeout: second };
+        let stranger = Asker::Probe(UplinkId(99), Family::V4);
+        // The law would object to it.
+        world.judge_by(Some("none"), None);
+        world.ask(AskId { asker: stranger, n: 1 }, &ask);
+        for n in 0..300 {
+            world.ask(AskId { asker: asker(world), n }, &ask);
+        }
+        let not_asked =
+            |input: &&Input| matches!(input, Input::Answered(_, Err(AskError::NotAsked)));
+        assert_eq!(coming(world).iter().filter(not_asked).count(), 1 + 45);
+    }
+
+    /// Given an ARP port, then the gateway answers, for itself alone; a dead one does not.
+    #[test]
+    fn a_gateway_answers_arp() {
+        let world = &mut world();
+        let (id, binding) = (PortId::Arp(world.scene.lines[0].id), binding(world));
+        let kind = PortKind::Packet { ethertype: ETHERTYPE };
+        let ports = [world.scene.ports.clone(), vec![Port { id, kind, binding }]].concat();
+        let IpAddr::V4(gateway) = world.scene.config.uplinks[0].gateway else { panic!() };
+        let Some(IpAddr::V4(us)) = binding.source else { panic!() };
+        let request = Arp::request([2; 6], us, gateway);
+        let to = Peer::Link(Mac([0xff; 6]));
+        let send = |request: Arp| Output::Send { port: id, to, bytes: request.emit() };
+        let objects = |world: &mut World| world.violation.take().is_some_and(|v| v.law == "probe");
+        world.perform(vec![send(request)]);
+        assert!(objects(world) && coming(world).is_empty(), "the port is not open");
+        world.perform(vec![Output::Ports(ports), send(Arp { target: us, ..request })]);
+        assert!(objects(world) && coming(world).is_empty(), "it is no gateway");
+        world.perform(vec![send(request)]);
+        let [Input::Packet { from, bytes, .. }] = &coming(world)[..] else { panic!() };
+        assert_eq!(*from, Peer::Link(gateway_mac(0)));
+        assert_eq!(Arp::parse(bytes), Ok(request.reply(gateway_mac(0).0)));
+        world.run_for(Duration::from_millis(5));
+        world.scene.net.lines[0].gateway_dead = true;
+        world.perform(vec![send(request)]);
+        assert_eq!(coming(world).len(), 0);
+        assert!(world.violation.is_none(), "{:?}", world.violation);
+    }
+}
