@@ -70,6 +70,9 @@ pub fn diff(data: &[u8]) {
 fn deletes_only_ours(plan: &Plan, observed: &Observed) {
     for step in plan {
         match (&step.key, &step.op) {
+            (Key::Link(ifname), Op::Drop) => {
+                assert!(observed.links.get(ifname).is_some_and(Link::is_ours));
+            }
             (Key::Route(key), Op::Drop) => {
                 assert_eq!(observed.routes.get(key).map(|route| route.protocol), Some(PROTOCOL));
             }

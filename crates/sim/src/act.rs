@@ -144,8 +144,10 @@ impl World {
     }
 
     fn inject_link(&mut self, fault: Fault, line: usize) {
-        let (name, address) =
-            (self.scene.config.uplinks[line].ifname, self.scene.config.uplinks[line].address);
+        let uplink = &self.scene.config.uplinks[line];
+        let (name, own, address) = (uplink.port(), uplink.ifname, uplink.address);
+        // Of a link of ours the port may go, or somebody deletes it.
+        let is_deleted = fault == Fault::Unplug && name != own && self.dice.permille(500);
         self.note(format!("FAULT {fault:?} {name}"));
         if matches!(fault, Fault::AdminDown | Fault::Unplug) {
             self.scene.excuses.taken(self.scene.now);
@@ -154,17 +156,21 @@ impl World {
         let (scope, heal) = match fault {
             Fault::Carrier => (kernel.set_carrier(name, false), Heal::Carrier(name)),
             Fault::AdminDown => (kernel.set_up(name, false), Heal::Up(name)),
+            Fault::Unplug if is_deleted => {
+                self.scene.excuses.edited(self.scene.now);
+                (kernel.remove_link(own), Heal::Line(line))
+            }
             Fault::Unplug => (kernel.remove_link(name), Heal::Plug(name)),
             _ => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.del_address(name, address), Heal::Line(line))
+                (kernel.del_address(own, address), Heal::Line(line))
             }
         };
         self.kernel_changed(scope);
         let (low, high) = self.dice.pick(&[(MS, MS * 200), (MS * 200, SEC * 2), (SEC, SEC * 30)]);
         // What comes and goes unseen looks like somebody's edit; and the first two are one.
         let unseen = high < SEC * 3 || self.node.is_paused || self.deaf_permille > 0;
-        let is_edit = fault != Fault::Carrier && (fault != Fault::Unplug || unseen);
+        let is_edit = fault != Fault::Carrier && (fault != Fault::Unplug || unseen || is_deleted);
         self.scene.had_rival |= is_edit;
         self.heal_within(heal, low, high);
     }
@@ -358,7 +364,7 @@ impl World {
         }
         for line in 0..self.scene.lines.len() {
             self.heal(Heal::Line(line));
-            let name = self.scene.config.uplinks[line].ifname;
+            let name = self.scene.config.uplinks[line].port();
             let is_plugged = self.scene.kernel.links.contains_key(&name);
             self.heal(Heal::Plug(name));
             self.heal(Heal::Carrier(name));

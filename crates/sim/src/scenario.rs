@@ -7,9 +7,9 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
-    Network, NoUplink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
-use rail_core::net::{IfName, Prefix};
+use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -97,10 +97,10 @@ fn kernel(dice: &mut Dice, config: &Config) -> Kernel {
     kernel.set_up(lan, true);
     kernel.addresses.insert((lan, prefix("192.168.1.1/24")), 0);
     for uplink in &config.uplinks {
-        kernel.add_link(uplink.ifname, true);
+        kernel.add_link(uplink.port(), true);
         if dice.permille(500) {
-            kernel.set_up(uplink.ifname, true);
-            if dice.permille(500) {
+            kernel.set_up(uplink.port(), true);
+            if dice.permille(500) && uplink.own_link.is_none() {
                 kernel.addresses.insert((uplink.ifname, uplink.address), 0);
             }
         }
@@ -145,11 +145,19 @@ fn config(dice: &mut Dice) -> Config {
     config
 }
 
-/// In some worlds uplinks share a subnet, or the first two an address. That is told by the seed
+/// In some worlds uplinks share a subnet, or the first two an address, or each has a link of its own
+/// on its port. That is told by the seed
 /// and not by the dice, so that all other seeds stay what they were.
 fn have_in_common(seed: u64, config: &mut Config) {
     let beside = config.uplinks.iter_mut().filter(|uplink| !uplink.gateway_onlink);
     match seed % 16 {
+        10 => {
+            for (number, uplink) in (1..).zip(&mut config.uplinks) {
+                let (parent, mac) =
+                    (ifname(&format!("port{number}")), Mac([2, 0, 0, 0, 0, number]));
+                uplink.own_link = Some(OwnLink { parent, mac });
+            }
+        }
         8 => beside.for_each(|uplink| uplink.address.length = 16),
         9 => beside.take(2).for_each(|uplink| {
             uplink.address = prefix("192.168.8.100/24");

@@ -31,6 +31,7 @@ mod loaded;
 mod names;
 mod networks;
 mod normal;
+mod own_links;
 mod plain;
 mod rates;
 mod reach;

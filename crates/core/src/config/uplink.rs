@@ -1,7 +1,7 @@
 //! `[[uplink]]`.
 
 use super::{CheckConfig, Selector};
-use crate::net::{IfName, Prefix};
+use crate::net::{IfName, Mac, Prefix};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -19,6 +19,8 @@ pub struct UplinkConfig {
     pub ifname: IfName,
     /// Interfaces that fit as well: their packets are filtered like those of this one.
     pub others: Vec<IfName>,
+    /// `parent` and `mac`: its interface is a link of ours.
+    pub own_link: Option<OwnLink>,
     /// Static address with its prefix length.
     pub address: Prefix,
     /// Gateway; lies in the prefix, unless it is on link without one.
@@ -54,6 +56,7 @@ impl UplinkConfig {
             interface: Selector::Name(ifname.to_string()),
             ifname,
             others: Vec::new(),
+            own_link: None,
             address,
             gateway,
             gateway_onlink: false,
@@ -69,6 +72,11 @@ impl UplinkConfig {
         }
     }
 
+    /// The interface with the cable: its own, or that of the link below.
+    pub fn port(&self) -> IfName {
+        self.own_link.map_or(self.ifname, |own| own.parent)
+    }
+
     /// The addresses that the file gives to the interface, with their prefix lengths, the first one
     /// first. What the uplink has now its facts say.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
@@ -79,6 +87,15 @@ impl UplinkConfig {
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
         self.prefixes().map(|prefix| prefix.address)
     }
+}
+
+/// A link of ours on the port of another one, so that one port can carry several uplinks.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct OwnLink {
+    /// The link with the port.
+    pub parent: IfName,
+    /// Hardware address, which no other one on that segment may have.
+    pub mac: Mac,
 }
 
 /// `tier`: the lowest tier with a usable uplink carries new connections.

@@ -119,11 +119,11 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             ("hosts must not learn a way past the router, to an uplink beside them", "sysctl.conf")
         }
         Some((_, "arp_ignore")) => (
-            "devices with a subnet in common: each answers ARP for its own address only",
+            "devices with a subnet or a port in common: each answers ARP for its own address only",
             "sysctl.conf, keepalived",
         ),
         Some((_, "arp_announce")) => (
-            "devices with a subnet in common: each asks with its own address",
+            "devices with a subnet or a port in common: each asks with its own address",
             "sysctl.conf, keepalived",
         ),
         Some((_, "promote_secondaries")) => (

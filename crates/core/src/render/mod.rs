@@ -10,6 +10,7 @@ pub mod explain;
 pub mod external;
 pub(crate) mod firewall;
 mod ladder;
+mod link;
 mod setting;
 mod shared;
 mod view;
@@ -84,6 +85,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     for copy in &facts.copies {
         state.insert(Key::Rule(copy.clone()), Resource::Rule);
     }
+    link::render(&mut state, &view);
     firewall::networks::render(&mut state, config, facts);
     setting::render(&mut state, &view);
     state

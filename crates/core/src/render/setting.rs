@@ -49,7 +49,7 @@ const PER_UPLINK: &[Setting] = &[
     Setting { path: "ignore_routes_with_linkdown", value: "1" },
 ];
 
-/// Settings of an interface that has a subnet in common with another one: each answers ARP for its
+/// Settings of an interface that has a subnet or a port in common with another one: each answers ARP for its
 /// own address only, and asks with it. The kernel takes the maximum of these and `all`.
 const IN_ONE_SUBNET: &[Setting] =
     &[Setting { path: "arp_ignore", value: "1" }, Setting { path: "arp_announce", value: "2" }];
@@ -102,7 +102,12 @@ fn wanted(
     for uplink in view.enabled().filter(|uplink| has_device(uplink)) {
         let value = |s: &Setting| (device_path(uplink.ifname, s.path), s.value.into());
         all.extend(PER_UPLINK.iter().map(value));
-        if shared::shares_subnet(view, uplink) {
+        if shared::shares_subnet(view, uplink) || shared::shares_port(view, uplink) {
+            all.extend(IN_ONE_SUBNET.iter().map(value));
+        }
+        // The port below has no address, and would answer for all of them.
+        if uplink.port != uplink.ifname {
+            let value = |s: &Setting| (device_path(uplink.port, s.path), s.value.into());
             all.extend(IN_ONE_SUBNET.iter().map(value));
         }
         all.extend(WITH_ADDRESS.iter().map(value));

@@ -50,6 +50,11 @@ pub(super) fn shares_subnet(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
     theirs.any(|theirs| ours.iter().any(|ours| theirs.meets(*ours)))
 }
 
+/// True if a link of ours is on its port: its own, or that of another uplink.
+pub(super) fn shares_port(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
+    view.uplinks.iter().any(|other| other.own_link.is_some() && other.port == uplink.port)
+}
+
 /// True if an uplink before it on its interface is in the same subnet.
 pub(super) fn is_subnet_taken(view: &View<'_>, uplink: &UplinkView<'_>) -> bool {
     let Some(own) = uplink.way[V4] else { return false };

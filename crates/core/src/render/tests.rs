@@ -55,7 +55,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
 }
 
 /// Facts in which all is well; `active` are the indices that carry connections.
-fn facts(config: &Config, active: &[usize]) -> Facts {
+pub(crate) fn facts(config: &Config, active: &[usize]) -> Facts {
     let mut facts = Facts::unseen(config, (1..).map(UplinkId));
     for (i, fact) in facts.uplinks.iter_mut().enumerate() {
         *fact = UplinkFacts {

@@ -4,7 +4,7 @@
 //! comes from its attachments, and an uplink may lack one: whoever needs it has no rule for that
 //! uplink then.
 
-use crate::config::{Config, Nat, Tier, UplinkConfig};
+use crate::config::{Config, Nat, OwnLink, Tier, UplinkConfig};
 use crate::facts::{Attachment, Facts, PerFamily, UplinkFacts};
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use alloc::format;
@@ -36,6 +36,10 @@ pub(crate) struct UplinkView<'a> {
     pub(crate) name: &'a str,
     /// Its interface.
     pub(crate) ifname: IfName,
+    /// Its interface is a link of ours.
+    pub(crate) own_link: Option<OwnLink>,
+    /// The interface with the cable.
+    pub(crate) port: IfName,
     /// It is not switched off.
     pub(crate) enabled: bool,
     /// On an inside interface: what arrives there may come from any host.
@@ -115,6 +119,13 @@ impl<'a> View<'a> {
         self.config.maybe_outside().map(|(ifname, uplink)| (ifname, uplink.ifname))
     }
 
+    /// The ports that links of ours stand on, where no uplink has the port itself, and such a link.
+    pub(crate) fn shared_ports(&self) -> impl Iterator<Item = (IfName, IfName)> {
+        let is_free = |port: &IfName| self.uplinks.iter().all(|uplink| uplink.ifname != *port);
+        let ports = self.uplinks.iter().map(|uplink| (uplink.port, uplink.ifname));
+        ports.filter(move |(port, _)| is_free(port))
+    }
+
     /// True if an uplink uses the interface, or may mean it.
     pub(crate) fn names(&self, ifname: IfName) -> bool {
         let is_its = |u: &UplinkConfig| u.ifname == ifname || u.others.contains(&ifname);
@@ -165,6 +176,8 @@ impl<'a> UplinkView<'a> {
             table: super::table(config, fact.id),
             name: &uplink.name,
             ifname: uplink.ifname,
+            own_link: uplink.own_link,
+            port: uplink.port(),
             enabled: uplink.enabled,
             inside: config.is_inside(uplink),
             weight: uplink.weight,

@@ -30,6 +30,7 @@ impl Router {
         }
         self.system.copies = self.kernel.copies(now, &self.config, out);
         self.note_unnamed(out);
+        self.refresh_ports(now, out);
         let (uplinks, mut context) = self.uplinks(now, out);
         uplinks.refresh(&mut context);
         self.refresh_networks(now, out);
@@ -71,6 +72,20 @@ impl Router {
             self.kernel.touch();
         }
         self.system.strays = strays;
+    }
+
+    /// A link of ours has no carrier before its port is up, and goes when the port goes.
+    fn refresh_ports(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let enabled = self.config.uplinks.iter().filter(|uplink| uplink.enabled);
+        for port in enabled.filter_map(|uplink| Some(uplink.own_link?.parent)) {
+            let Some(link) = self.kernel.observed.links.get(&port) else { continue };
+            let link = (link.index, link.up);
+            if self.desk.saved.links_seen.get(&port) != Some(&link.0) {
+                self.kernel.forget_settings(port, out);
+                self.kernel.interface_changed(now, port);
+            }
+            self.desk.see_link(port, link, out);
+        }
     }
 
     /// Interfaces of networks matter where we have an address on them.

@@ -29,6 +29,8 @@ impl Uplinks {
         let further = self.further_addresses(index, cx.config, observed);
         let uplink = &mut self.list[index];
         let link = observed.links.get(&ifname);
+        // One of somebody else in the place of ours is none.
+        let link = link.filter(|link| own.own_link.is_none() || link.is_ours());
         let fact = &mut uplink.facts;
         let before = fact.clone();
         fact.mtu = link.map_or(fact.mtu, |l| l.mtu);

@@ -45,7 +45,7 @@ fn those_of_others_stay() {
     in_new_netns(|| {
         let mut s = RequestSocket::open().unwrap();
         let key = Key::Link(name("isp2"));
-        for kind in ["dummy", "macvlan"] {
+        for kind in ["bridge", "macvlan"] {
             let on = if kind == "macvlan" { "link wan1 " } else { "" };
             ip(&format!("link add isp2 {on}type {kind}"));
             let before = ip("-d link show isp2");

@@ -72,7 +72,13 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     let base = if key == "redirects" { INSIDE } else { smallest(section) };
     let rest: String =
         base.lines().filter(|l| !l.starts_with(&own)).map(|l| format!("{l}\n")).collect();
-    whole(section, &format!("{rest}{example}"))
+    // These two go together.
+    let other = match (section, key) {
+        ("uplink", "parent") => "mac = \"02:00:00:00:00:02\"\n",
+        ("uplink", "mac") => "parent = \"eth2\"\n",
+        _ => "",
+    };
+    whole(section, &format!("{rest}{other}{example}"))
 }
 
 /// Given the document, when its tables are read, then every key of the reader has one row,
@@ -150,6 +156,7 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
         ("forward", "from", "anyone") => "anyone",
         ("forward", "address", "the first of each uplink") => "the first of each uplink",
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
+        ("uplink", "parent" | "mac", "none") => "none",
         ("forward", "uplinks", "every uplink") => "all",
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.

@@ -118,6 +118,8 @@ const TABLE: &[Keys] = &[
             "name",
             "description",
             "interface",
+            "parent",
+            "mac",
             "address",
             "gateway",
             "gateway_onlink",
@@ -134,8 +136,6 @@ const TABLE: &[Keys] = &[
         later: &[
             "address6",
             "dns",
-            "parent",
-            "mac",
             "mtu",
             "mss",
             "nat6",

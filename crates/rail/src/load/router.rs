@@ -268,7 +268,8 @@ pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Optio
 }
 
 /// Six bytes, as `ip link` shows them; dashes will do.
-fn mac(text: &str) -> Option<Mac> {
+/// Six pairs of digits, with `:` or `-` between them.
+pub(super) fn mac(text: &str) -> Option<Mac> {
     let byte = |part: &str| {
         let is_pair = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
         u8::from_str_radix(part, 16).ok().filter(|_| is_pair)

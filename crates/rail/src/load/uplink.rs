@@ -2,9 +2,10 @@
 //! in [`validate`](super::validate).
 
 use super::allow::prefixes;
+use super::link;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use rail_core::config::{CheckConfig, Nat, Selector, Tier, UplinkConfig};
+use rail_core::config::{CheckConfig, Nat, OwnLink, Selector, Tier, UplinkConfig};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 pub(super) struct Draft {
     pub(super) name: Option<At<String>>,
     pub(super) interface: Option<At<Selector>>,
+    pub(super) own_link: Option<At<OwnLink>>,
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) nat: Nat,
@@ -40,6 +42,7 @@ impl Draft {
             description: self.description,
             ifname: interface.ifname(),
             others: Vec::new(),
+            own_link: self.own_link.map(|at| at.value),
             interface,
             address: self.address?.value,
             gateway: IpAddr::V4(self.gateway?.value),
@@ -111,6 +114,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         interface: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
+        own_link: link::own(reader, section),
         gateway: gateway(reader, section, prefix, gateway_onlink),
         gateway_onlink,
         address,

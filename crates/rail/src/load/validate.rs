@@ -6,7 +6,7 @@ use super::reader::{At, Reader, Section};
 use super::report::Problem;
 use super::unit::show;
 use super::uplink::Draft;
-use super::{addresses, forward, network};
+use super::{addresses, forward, link, network};
 use rail_core::config::{CheckConfig, Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,6 +36,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             in_common(reader, uplink, &parts.uplinks[..index], parts);
             redirects(reader, uplink, parts.networks);
             addresses::agree(reader, index, parts);
+            link::agree(reader, index, parts);
         }
     }
     network::agree(reader, parts.networks, parts.uplinks, parts.mode);

@@ -84,6 +84,14 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
+        title: "Two uplinks on one port, `wan2` a link of rail's own there: `parent = \"wan1\"` and `mac` on `isp2`",
+        replace: (
+            "interface = \"wan2\"",
+            "interface = \"wan2\"\nparent = \"wan1\"\nmac = \"02:00:00:00:00:02\"",
+        ),
+        ..PLAIN
+    },
+    Variant {
         title: "Two uplinks with one address: `isp2` is a second stick like `isp1`",
         replace: (
             "address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"",

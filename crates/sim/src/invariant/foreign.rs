@@ -42,6 +42,9 @@ fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     for ((name, prefix), _) in kernel.addresses.iter().filter(|(_, p)| **p != PROTOCOL) {
         all.push(format!("the foreign address {prefix} of {name}"));
     }
+    for (name, link) in kernel.links.iter().filter(|(_, link)| !link.is_ours()) {
+        all.push(format!("the foreign link {name} of index {}", link.index));
+    }
     for (name, chain) in kernel.nft.iter().flat_map(|table| &table.chains) {
         let foreign = chain.rules.iter().filter(|rule| rule.stamp.is_none());
         let texts: Vec<&str> = foreign.map(|rule| rule.text.as_str()).collect();

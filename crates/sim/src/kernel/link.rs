@@ -35,6 +35,14 @@ impl Kernel {
         Ok(())
     }
 
+    /// A macvlan has a carrier while its port is up and has one.
+    pub(super) fn pass_carrier_on(&mut self, port: IfName) {
+        let has_carrier = self.links.get(&port).is_some_and(|port| port.up && port.carrier);
+        for macvlan in self.macvlans_on(port) {
+            self.set_carrier(macvlan, has_carrier);
+        }
+    }
+
     /// The macvlans on a link.
     pub(super) fn macvlans_on(&self, ifname: IfName) -> Vec<IfName> {
         let Some(index) = self.links.get(&ifname).map(|link| link.index) else { return Vec::new() };

@@ -202,19 +202,18 @@ impl Kernel {
         } else {
             self.disable(ifname);
         }
+        self.pass_carrier_on(ifname);
         LINK
     }
 
     /// Plugs the cable in or out.
     pub fn set_carrier(&mut self, ifname: IfName, carrier: bool) -> Scope {
-        for macvlan in self.macvlans_on(ifname) {
-            self.set_carrier(macvlan, carrier);
-        }
         let Some(link) = self.links.get_mut(&ifname) else { return Scope::NONE };
         link.carrier = carrier;
         if !carrier {
             self.neighbours.retain(|(name, _), _| *name != ifname);
         }
+        self.pass_carrier_on(ifname);
         LINK
     }
 

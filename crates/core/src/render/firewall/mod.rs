@@ -150,7 +150,7 @@ pub(in crate::render) fn closed_as(view: &View<'_>) -> BTreeMap<IfName, IfName> 
     let strays = view.facts.strays.iter();
     let strays = strays.filter_map(|s| Some((s.ifname, view.uplinks.get(s.uplink)?.ifname)));
     // Of several words for one interface the surest comes last.
-    strays.chain(view.maybe_outside()).chain(idle).collect()
+    strays.chain(view.maybe_outside()).chain(view.shared_ports()).chain(idle).collect()
 }
 
 /// The gates of them all.

@@ -1,0 +1,109 @@
+//! `parent` and `mac` of an uplink: a link of rail's own on a port that it shares.
+
+use super::reader::{At, Node, Reader, Section, shown};
+use super::router::{interface, mac};
+use super::uplink::Draft;
+use super::validate::Parts;
+use rail_core::config::{OwnLink, Selector};
+use rail_core::net::{IfName, Mac};
+
+/// Reads both keys; `None` without them, or if a problem was noted.
+pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<At<OwnLink>> {
+    let (parent, address) = match (section.get("parent"), section.get("mac")) {
+        (None, None) => return None,
+        (Some(parent), Some(address)) => (parent, address),
+        (None, Some(_)) => {
+            reader.missing(section, "parent", "\"eth0\"");
+            return None;
+        }
+        (Some(_), None) => {
+            reader.missing(section, "mac", "\"02:00:00:00:00:02\"");
+            return None;
+        }
+    };
+    let name = named(reader, parent, "parent", "the port by its name now");
+    let mac = hardware_address(reader, address);
+    if let Some(node) = section.get("interface") {
+        let own =
+            named(reader, node, "interface", "with `parent` it is the name of a link of rail's");
+        if own.is_some() && own == name {
+            let text = "`interface` and `parent` are the same";
+            let hint = "`parent` has the port, `interface` is how the new link on it is called";
+            reader.error(node.span(), text).also(&parent.span(), "the port").hint(hint);
+            return None;
+        }
+    }
+    Some(At { value: OwnLink { parent: name?, mac: mac? }, span: address.span() })
+}
+
+/// A name that the kernel takes, and nothing that stands for one.
+fn named(reader: &mut Reader, node: Node<'_>, key: &str, hint: &str) -> Option<IfName> {
+    let Selector::Name(text) = interface(reader, node, key)? else {
+        reader.error(node.span(), format!("`{key}` must be a plain name here")).hint(hint);
+        return None;
+    };
+    match text.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            reader.error(node.span(), format!("`{key}`: {error}")).hint(hint);
+            None
+        }
+    }
+}
+
+fn hardware_address(reader: &mut Reader, node: Node<'_>) -> Option<Mac> {
+    let example = "six pairs of digits: \"02:00:00:00:00:02\"";
+    let text = reader.text(node, "mac", example)?;
+    let Some(Mac(bytes)) = mac(text) else {
+        let text = format!("`mac`: \"{}\" is no hardware address", shown(text));
+        reader.error(node.span(), text).hint(example);
+        return None;
+    };
+    if bytes[0] & GROUP != 0 || bytes == [0; 6] {
+        let text = format!("`mac`: {} is not the address of one host", Mac(bytes));
+        reader.error(node.span(), text).hint("the second digit of the first pair is even");
+        return None;
+    }
+    if bytes[0] & LOCAL == 0 {
+        let text = format!("`mac`: {} may belong to a real card", Mac(bytes));
+        let hint = "an address of your own has 2, 6, a or e as its second digit";
+        reader.warning(node.span(), text).hint(hint);
+    }
+    Some(Mac(bytes))
+}
+
+/// Links of ours must differ, and stand outside.
+pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
+    let (uplink, earlier) = (&parts.uplinks[index], &parts.uplinks[..index]);
+    let own = |draft: &Draft| draft.own_link.as_ref().map(|at| at.value);
+    if let Some(At { value, span }) = &uplink.own_link {
+        let is_inside = |at: &At<Selector>| at.value == Selector::Name(value.parent.to_string());
+        let mut inside = parts.networks.iter().filter_map(|network| network.interface.as_ref());
+        if let Some(network) = inside.find(|at| is_inside(at)) {
+            let text = format!("the port {} is inside", value.parent);
+            reader.error(span.clone(), text).also(&network.span, "the network");
+        }
+        if let Some(first) = earlier.iter().find(|other| own(other) == Some(*value))
+            && let Some(at) = &first.own_link
+        {
+            let text =
+                format!("the hardware address {} is given twice on {}", value.mac, value.parent);
+            reader.error(span.clone(), text).also(&at.span, "first here");
+        }
+    }
+    let interface = |draft: &Draft| draft.interface.as_ref().map(|at| at.value.clone());
+    let is_same =
+        |other: &&Draft| interface(other) == interface(uplink) && own(other) != own(uplink);
+    if let Some(first) = earlier.iter().find(is_same)
+        && let (Some(here), Some(there)) = (&uplink.interface, &first.interface)
+    {
+        let text = format!("the interface {} is meant to be two links", here.value);
+        let hint = "uplinks on one interface have the same `parent` and `mac`, or none";
+        reader.error(here.span.clone(), text).also(&there.span, "first here").hint(hint);
+    }
+}
+
+/// First byte: of a group of hosts.
+const GROUP: u8 = 1;
+/// First byte: given by an administrator, not by a maker of cards.
+const LOCAL: u8 = 2;
