@@ -154,9 +154,10 @@ impl Prober {
             && self.has_heard(now)
     }
 
-    /// The same of one that may have just begun.
+    /// The same of one that may have just begun. What was heard before it fell silent says nothing.
     pub fn has_heard(&self, now: Instant) -> bool {
-        self.last_sign.is_some_and(|at| now.since(at) < self.patience(now))
+        let is_fresh = |at| at >= self.fell_silent && now.since(at) < self.patience(now);
+        self.last_sign.is_some_and(is_fresh)
     }
 
     /// True if a probe was answered that was sent at this moment or later, and not before the line

@@ -78,7 +78,7 @@ fn a_target_that_answers_again_condemns_nobody() {
     let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 160 };
     world.run(MS * 20_000, move |uplink, _, _| Some(rtt(uplink)));
     assert_eq!(ignored(&world), [false, false]);
-    assert_eq!(world.told(since), []);
+    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
 }
 
 /// Given a target that is silent everywhere, when it answers on one uplink for a moment and is silent
@@ -88,13 +88,13 @@ fn a_target_that_returns_for_a_moment_condemns_nobody() {
     let mut world = World::new(uplinks(&[1, 1]));
     world.run(MS * 5000, all);
     let since = world.now;
-    world.run(MS * 2000, first_target);
+    world.run(MS * 700, first_target);
     world.run(MS * 200, |uplink, target, _| (target == 0 || uplink == 1).then_some(MS * 10));
-    world.run(MS * 2000, first_target);
+    world.run(MS * 500, first_target);
     assert_eq!(ignored(&world), [false, false]);
     world.run(MS * 10_000, first_target);
     assert_eq!(ignored(&world), [false, true]);
-    assert_eq!(world.told(since), []);
+    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
 }
 
 /// Given a standby that is asked slowly and hears every target, when the uplink that carries loses all
@@ -133,5 +133,5 @@ fn late_answers_by_a_slow_uplink_condemn_no_quick_one() {
     let since = world.now;
     world.run(MS * 10_000, move |uplink, target, _| (target == 0).then_some(rtt(uplink)));
     assert_eq!(ignored(&world), [false, true]);
-    assert_eq!(world.told(since), []);
+    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
 }

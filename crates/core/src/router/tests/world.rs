@@ -284,6 +284,6 @@ impl World {
 
 /// No uplink is down in any of these.
 pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
-    let all = [Health::Up, Health::Probing, Health::Degraded];
+    let all = [Health::Up, Health::Probing, Health::Suspect, Health::Degraded];
     told.iter().all(|(_, health)| all.contains(health))
 }
