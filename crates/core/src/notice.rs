@@ -2,7 +2,6 @@
 //! notice, so that they always say the same thing.
 
 use crate::status::{Conflict, Health, Role};
-use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -69,8 +68,8 @@ pub enum Notice {
         remedy: String,
         gone: bool,
     },
-    /// A round of probes was judged (level debug).
-    Round { uplink: String, answered: u32, of: u32, good: bool },
+    /// A target answered a probe (level debug).
+    Answered { uplink: String, target: IpAddr, rtt_us: u64 },
     /// A kernel object was changed (level debug).
     Changed { object: String, change: String },
     /// The loop served something late; how often since this was last told.
@@ -135,7 +134,10 @@ impl Notice {
             | Self::Repaired { .. } => Severity::Warn,
             // Each first start finds uplinks whose address is not set yet.
             Self::Health { from, to: Health::NoAddress, .. } if from.is_alive() => Severity::Warn,
-            Self::Round { .. } | Self::Changed { .. } => Severity::Debug,
+            Self::Answered { .. } | Self::Changed { .. } => Severity::Debug,
+            // It comes and goes, on a mobile line each few minutes.
+            Self::Health { to: Health::Suspect, .. } => Severity::Debug,
+            Self::Health { from: Health::Suspect, to, .. } if to.is_usable() => Severity::Debug,
             Self::Daemon { severity, .. } => *severity,
             Self::Started { .. }
             | Self::Reloaded { .. }
@@ -179,7 +181,7 @@ impl Notice {
             Self::Foreign { .. } => "object not created by rail inside its ranges; ignored",
             Self::Conflict { gone: true, .. } => "conflict resolved",
             Self::Conflict { .. } => "conflict with other software",
-            Self::Round { .. } => "probe round ended",
+            Self::Answered { .. } => "target answered",
             Self::Changed { .. } => "changed an object",
             Self::Late { .. } => "event loop delayed",
             Self::Overrun { .. } => "kernel notifications lost; everything read again",
@@ -252,10 +254,10 @@ impl Notice {
                 ("effect", effect.clone()),
                 ("remedy", remedy.clone()),
             ],
-            Self::Round { uplink, answered, of, good } => vec![
+            Self::Answered { uplink, target, rtt_us } => vec![
                 ("uplink", uplink.clone()),
-                ("answered", format!("{answered}/{of}")),
-                ("good", good.to_string()),
+                ("target", target.to_string()),
+                ("rtt_us", rtt_us.to_string()),
             ],
             Self::Changed { object, change } => {
                 vec![("key", object.clone()), ("op", change.clone())]
@@ -301,7 +303,7 @@ impl Notice {
             | Self::Role { uplink, .. }
             | Self::Purged { uplink, .. }
             | Self::Override { uplink, .. }
-            | Self::Round { uplink, .. } => Some(uplink),
+            | Self::Answered { uplink, .. } => Some(uplink),
             _ => None,
         }
     }

@@ -27,6 +27,8 @@ pub enum Health {
     Probing,
     /// Good.
     Up,
+    /// It may be silent: new connections go elsewhere while that is found out.
+    Suspect,
     /// Usable, but loss, latency or jitter exceed a limit.
     Degraded,
     /// Dead.
@@ -40,7 +42,7 @@ pub enum Health {
 impl Health {
     /// True if the uplink can carry new connections.
     pub const fn is_usable(self) -> bool {
-        matches!(self, Self::Probing | Self::Up | Self::Degraded)
+        matches!(self, Self::Probing | Self::Up | Self::Suspect | Self::Degraded)
     }
 
     /// True if the uplink answers well: it can be used, or is held back for a while.
@@ -62,6 +64,7 @@ impl Health {
             Self::NoWay => "no-way",
             Self::Probing => "probing",
             Self::Up => "up",
+            Self::Suspect => "suspect",
             Self::Degraded => "degraded",
             Self::Down => "down",
             Self::Held => "held",

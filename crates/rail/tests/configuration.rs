@@ -78,9 +78,9 @@ fn the_defaults_are_those_of_the_contract() {
     let shown = check(&dir, "two-uplinks.toml", &["--show-effective"]).stdout;
     let shown = String::from_utf8(shown).expect("text");
     for line in [
-        "interval = \"200ms\"",
+        "interval = \"250ms\"",
         "timeout = \"500ms\"",
-        "fail_after = 4",
+        "fail_after = 10",
         "degraded = \"avoid\"",
         "recover_after = 10",
         "required = 2",

@@ -28,6 +28,7 @@ pub use selector::{Device, Devices, Links, Named, Outside, Selector, Stray, Stra
 pub use uplink::*;
 
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 /// Everything the administrator said, defaults filled in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,6 +56,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// All that some uplink asks, each once.
+    pub fn targets(&self) -> Vec<Ipv4Addr> {
+        let mut targets = Vec::new();
+        for target in self.uplinks.iter().flat_map(|uplink| &uplink.check.targets) {
+            if !targets.contains(target) {
+                targets.push(*target);
+            }
+        }
+        targets
+    }
+
     /// Gives every uplink the same checks.
     pub fn check_all(&mut self, check: CheckConfig) {
         self.uplinks.iter_mut().for_each(|uplink| uplink.check = check.clone());

@@ -6,34 +6,40 @@
 use super::Prober;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
-/// For each of so many targets: is it ignored now? `before` is the last answer.
+/// The targets that are ignored now, of `targets`, which are all that somebody asks. `before` is the
+/// last answer.
 ///
 /// A target is ignored if it did not answer [`ENOUGH`] settled questions in a row on any uplink that
-/// hears something, while another target answers. Questions count, not time: an uplink that asks
-/// slowly needs longer to say something. Where nobody has a say, the last answer stays, so no start,
-/// no reload and no restart changes what is known of a target; and blame never empties the count.
+/// asks it and hears something, while another target answers. Questions count, not time: an uplink that
+/// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
+/// start, no reload and no restart changes what is known of a target; and blame never empties the count.
 pub fn blame<'a>(
     now: Instant,
-    targets: usize,
+    targets: &[Ipv4Addr],
     probers: impl Iterator<Item = &'a Prober> + Clone,
-    before: &[bool],
-) -> Vec<bool> {
-    let hearing = || probers.clone().filter(|prober| prober.has_heard(now));
-    let answers = |target: usize| {
-        let heard = |p: &Prober| p.unanswered(target) == 0 && p.last_answer(target).is_some();
-        hearing().any(heard)
+    before: &[Ipv4Addr],
+) -> Vec<Ipv4Addr> {
+    let asking = |target: Ipv4Addr| {
+        let hearing = probers.clone().filter(|prober| prober.has_heard(now));
+        hearing.filter_map(move |prober| Some((prober, prober.index_of(target)?)))
     };
-    let is_one_heard = (0..targets).any(answers);
-    let is_silent = |target: usize| {
-        hearing().next().is_some() && hearing().all(|p| p.unanswered(target) >= ENOUGH)
+    let answers = |target: Ipv4Addr| {
+        asking(target).any(|(p, index)| p.unanswered(index) == 0 && p.last_answer(index).is_some())
     };
-    let judge = |target: usize| match (answers(target), is_one_heard && is_silent(target)) {
-        (true, _) => false,
-        (false, true) => true,
-        (false, false) => before.get(target).copied().unwrap_or(false),
+    let is_one_heard = targets.iter().any(|target| answers(*target));
+    let is_silent = |target: Ipv4Addr| {
+        asking(target).next().is_some()
+            && asking(target).all(|(prober, index)| prober.unanswered(index) >= ENOUGH)
     };
-    (0..targets).map(judge).collect()
+    let is_ignored =
+        |target: &Ipv4Addr| match (answers(*target), is_one_heard && is_silent(*target)) {
+            (true, _) => false,
+            (false, true) => true,
+            (false, false) => before.contains(target),
+        };
+    targets.iter().copied().filter(is_ignored).collect()
 }
 
 /// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
@@ -69,15 +75,17 @@ pub fn should_wake<'a>(
 /// True if other uplinks have yet to show whether targets that are silent here are at fault.
 pub fn is_comparing<'a>(
     now: Instant,
-    (index, targets): (usize, usize),
+    index: usize,
     probers: impl Iterator<Item = &'a Prober> + Clone,
 ) -> bool {
-    let own = probers.clone().nth(index);
-    let is_silent = |target: usize| own.is_some_and(|own| own.unanswered(target) >= ENOUGH);
+    let Some(own) = probers.clone().nth(index) else { return false };
     let mut others = probers.enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
     others.any(|(_, other)| {
-        let is_open = |target: usize| (1..ENOUGH).contains(&other.unanswered(target));
-        (0..targets).any(|target| is_silent(target) && is_open(target))
+        own.targets().iter().enumerate().any(|(own_index, target)| {
+            let unanswered = other.index_of(*target).map(|index| other.unanswered(index));
+            own.unanswered(own_index) >= ENOUGH
+                && unanswered.is_some_and(|count| (1..ENOUGH).contains(&count))
+        })
     })
 }
 

@@ -139,14 +139,18 @@ impl Evidence {
         self.bursts.note(is_lost);
     }
 
-    /// Leaves targets out of the count.
-    pub(super) fn ignore(&mut self, ignored: &[bool]) {
+    /// Leaves targets out of the count. True if one leaves it now.
+    pub(super) fn ignore(&mut self, ignored: &[bool]) -> bool {
+        let mut leaves = false;
         for (t, sums) in self.targets.iter_mut().enumerate() {
             let is_ignored = ignored.get(t).copied().unwrap_or(false);
-            if core::mem::replace(&mut sums.is_ignored, is_ignored) && !is_ignored {
-                *sums = Sums::default();
+            match (core::mem::replace(&mut sums.is_ignored, is_ignored), is_ignored) {
+                (true, false) => *sums = Sums::default(),
+                (false, true) => leaves = true,
+                _ => {}
             }
         }
+        leaves
     }
 
     /// Finds the targets that lose while enough others do not. Less tells that one still is odd than

@@ -174,15 +174,10 @@ impl Limiter {
         if !condemned && seen.loss() < LEAST_LOSS {
             return None;
         }
-        if seen.gaps < LEAST_GAPS && seen.quick < LEAST_QUICK {
-            return None;
-        }
-        if seen.gaps >= LEAST_GAPS {
-            match seen.is_random() {
-                Some(true) => return condemned.then_some(Finding::Real),
-                None if seen.quick < LEAST_QUICK => return None,
-                Some(false) | None => {}
-            }
+        match seen.judge() {
+            Likeness::Random => return condemned.then_some(Finding::Real),
+            Likeness::Unknown => return None,
+            Likeness::Limiter => {}
         }
         // Loss that is no limiter's for sure is asked about when it condemns, and not before.
         if accused == Accused::Soon && !is_due && seen.loss() < LIMITERS_LOSS {
@@ -379,29 +374,57 @@ impl Pattern {
         self.first.zip(self.last).map_or(0, |(first, last)| millis(last.since(first)))
     }
 
-    /// True if the gaps are as uneven as random loss makes them, of the line and of each target;
-    /// `None`: there are too few to tell.
-    fn is_random(&self) -> Option<bool> {
-        // cv² >= 0.35 (1 - q), in thousandths; 1 - q is the loss.
-        let least = self.loss().as_permille() * 350 / 1000;
-        let uneven = |deviations: u64, degrees: u64, mean: u64| {
-            let variance = deviations.checked_div(degrees).unwrap_or(0);
-            variance * 1000 >= least * mean * mean
+    /// What the losses look like: random ones leave uneven gaps, on the line and at each target.
+    fn judge(&self) -> Likeness {
+        let loss = self.loss();
+        if self.gaps < LEAST_GAPS {
+            let is_long =
+                self.quick >= if loss >= LIMITERS_LOSS { LEAST_QUICK } else { MOST_QUICK };
+            return if is_long { Likeness::Limiter } else { Likeness::Unknown };
+        }
+        let is_long = self.gaps >= MANY_GAPS || self.quick >= MOST_QUICK;
+        let Some(unevenness) = self.unevenness() else {
+            return if is_long { Likeness::Limiter } else { Likeness::Unknown };
+        };
+        // For random loss cv² is the loss.
+        let at_least = |permille: u64| unevenness >= loss.as_permille() * permille / 1000;
+        match is_long {
+            _ if at_least(RANDOM) => Likeness::Random,
+            false if at_least(REGULAR) => Likeness::Unknown,
+            true if at_least(RANDOM_AT_LAST) => Likeness::Random,
+            _ => Likeness::Limiter,
+        }
+    }
+
+    /// The squared coefficient of variation of the gaps in thousandths, of the line or within the
+    /// targets, whichever is less; `None`: there are too few to tell.
+    fn unevenness(&self) -> Option<u64> {
+        let cv2 = |deviations: u64, degrees: u64, mean: u64| {
+            (deviations * 1000).checked_div(degrees * mean * mean).unwrap_or(0)
         };
         let line = &self.line;
-        if !uneven(line.deviations(), line.count, line.sum.checked_div(line.count).unwrap_or(0)) {
-            return Some(false);
-        }
+        let of_line = cv2(line.deviations(), line.count, line.sum / line.count.max(1));
         let spreads = || self.targets.iter().map(|(_, spread)| spread).filter(|s| s.count > 0);
         let count: u64 = spreads().map(|spread| spread.count).sum();
         let sum: u64 = spreads().map(|spread| spread.sum).sum();
         let degrees = count - u64::try_from(spreads().count()).unwrap_or(0);
-        if degrees < 2 {
+        if degrees < LEAST_DEGREES {
             return None;
         }
         let deviations = spreads().map(Spread::deviations).sum();
-        Some(uneven(deviations, degrees, sum / count.max(1)))
+        Some(of_line.min(cv2(deviations, degrees, sum / count.max(1))))
     }
+}
+
+/// What losses look like.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Likeness {
+    /// Each fell by itself.
+    Random,
+    /// Even gaps, or hardly an answer.
+    Limiter,
+    /// More probes will tell.
+    Unknown,
 }
 
 fn millis(d: Duration) -> u64 {
@@ -409,7 +432,16 @@ fn millis(d: Duration) -> u64 {
 }
 
 const LEAST_GAPS: u64 = 8;
+const MANY_GAPS: u64 = 16;
+const LEAST_DEGREES: u64 = 2;
 const LEAST_QUICK: usize = 40;
+/// So many probes at full pace in [`QUICK_TIME`] are nearly all that fit.
+const MOST_QUICK: usize = 75;
+/// Shares of the unevenness of random loss, in thousandths: surely random; surely not; in between, when
+/// there are gaps enough.
+const RANDOM: u64 = 350;
+const REGULAR: u64 = 120;
+const RANDOM_AT_LAST: u64 = 200;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);

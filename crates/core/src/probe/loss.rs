@@ -60,33 +60,24 @@ impl Past {
         self.degraded.is_none_or(|since| now.since(since) >= dwell)
     }
 
-    /// The line is down. One that was held back had not returned.
+    /// The line is down. One that was held back had not returned: its time goes on.
     pub(super) fn fall(&mut self, now: Instant, by_loss: bool) {
+        self.degraded = None;
         let lived = self.returned.take().map(|at| now.since(at));
+        if lived.is_none() && self.held_until > now {
+            return;
+        }
         let hold = if by_loss {
-            match lived {
-                Some(lived) if lived < SOON_LOSSY => {
-                    self.lossy_again = (self.lossy_again + 1).min(20)
-                }
-                Some(_) => self.lossy_again = 0,
-                None => {}
-            }
+            self.lossy_again = again(self.lossy_again, lived, SOON_LOSSY);
             (DWELL_DOWN * (1 << self.lossy_again)).min(LONGEST_LOSSY)
         } else {
-            match lived {
-                Some(lived) if lived < SOON_SILENT => {
-                    self.silent_again = (self.silent_again + 1).min(20)
-                }
-                Some(_) => self.silent_again = 0,
-                None => {}
-            }
+            self.silent_again = again(self.silent_again, lived, SOON_SILENT);
             match self.silent_again.checked_sub(2) {
                 Some(times) => (DWELL_DOWN * (1 << times)).min(LONGEST_SILENT),
                 None => Duration::ZERO,
             }
         };
-        self.held_until = self.held_until.max(now + hold);
-        self.degraded = None;
+        self.held_until = now + hold;
     }
 
     /// The line carries again.
@@ -98,6 +89,15 @@ impl Past {
     /// Until when a return is held back.
     pub(super) const fn held_until(&self) -> Instant {
         self.held_until
+    }
+}
+
+/// How often it has fallen soon after it returned; a first fall is none.
+fn again(before: u32, lived: Option<Duration>, soon: Duration) -> u32 {
+    match lived {
+        Some(lived) if lived < soon => (before + 1).min(20),
+        Some(_) => 0,
+        None => before,
     }
 }
 

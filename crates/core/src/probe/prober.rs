@@ -80,6 +80,8 @@ pub struct Prober {
     comparing: Option<Instant>,
     /// The newest answer, however late.
     last_sign: Option<Instant>,
+    /// When it fell silent for good, the last time.
+    fell_silent: Instant,
     /// Of the newest probe that was answered: when it was sent, and its round trip.
     proof: Option<(Instant, Duration)>,
     /// The next probe whose outcome belongs to a run of losses.
@@ -130,6 +132,7 @@ impl Prober {
             neighbour_failed: false,
             comparing: None,
             last_sign: None,
+            fell_silent: Instant::ZERO,
             proof: None,
             next_run: 1,
             shown_loss: (0, Instant::ZERO),
@@ -168,7 +171,11 @@ impl Prober {
 
     /// Judges the uplink.
     pub fn judge(&mut self, now: Instant, context: &Context<'_>) {
-        self.evidence.ignore(context.ignored);
+        if self.evidence.ignore(context.ignored) && self.evidence.against(Test::Degraded) < DEGRADED
+        {
+            // What the line was accused of was the target's fault.
+            self.acquit(now);
+        }
         if !self.is_asked() {
             return;
         }
@@ -346,7 +353,7 @@ impl Prober {
         Some(Cause::Quorum { answering, required })
     }
 
-    /// It was a limiter: whatever it looked like, the line is good.
+    /// It was a limiter, or a target: whatever it looked like, the line is good.
     fn acquit(&mut self, now: Instant) {
         self.evidence.clear();
         self.past.acquit();
@@ -366,6 +373,9 @@ impl Prober {
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
                 self.past.fall(now, cause.is_loss());
+                if matches!(cause, Cause::Silent(_) | Cause::Neighbour) {
+                    self.fell_silent = now;
+                }
                 self.evidence.begin_outage(cause.is_loss());
                 self.rounds.begin(&self.flight);
                 self.silence.settle();

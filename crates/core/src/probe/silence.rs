@@ -51,6 +51,13 @@ pub(super) struct Quiet {
     sure: Nats,
 }
 
+impl Quiet {
+    /// When the first of them was sent.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.first.map(|(sent, _)| sent)
+    }
+}
+
 impl Silence {
     /// A line that begins now.
     pub(super) fn new(now: Instant, settings: &Settings) -> Self {
@@ -187,6 +194,11 @@ impl Silence {
     /// Since when there is a doubt.
     pub(super) fn doubt_since(&self) -> Option<Instant> {
         self.doubt.as_ref().map(|doubt| doubt.since)
+    }
+
+    /// The number of the first probe that raised the doubt.
+    pub(super) fn doubt_first(&self) -> Option<u64> {
+        self.doubt.as_ref().map(|doubt| doubt.first)
     }
 
     /// When the doubt may end.

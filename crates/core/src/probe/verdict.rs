@@ -115,6 +115,8 @@ pub(super) fn judge(was: Verdict, f: &Findings) -> Verdict {
         Verdict::Degraded(Cause::Loss(_)) if !f.is_recovered => {
             Verdict::Degraded(Cause::Loss(f.loss))
         }
+        // What speaks against it is older than what speaks for it.
+        Verdict::Degraded(Cause::Loss(_)) => grade(&Findings { is_lossy: false, ..*f }),
         Verdict::Up | Verdict::Degraded(_) => grade(f),
     }
 }
@@ -158,6 +160,7 @@ mod tests {
             (Up, dead, Down(Neighbour)),
             (Degraded(LOSS), none, Degraded(LOSS)),
             (Degraded(LOSS), cured, Up),
+            (Degraded(LOSS), Findings { is_lossy: true, ..cured }, Up),
             (Degraded(SLOW), none, Up),
             (Degraded(SLOW), lossy, Degraded(LOSS)),
             (Degraded(LOSS), dead, Down(Neighbour)),

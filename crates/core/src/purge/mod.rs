@@ -7,11 +7,11 @@
 mod stale;
 mod stray;
 
-use crate::check::Line;
 use crate::config::Config;
 use crate::facts::UplinkFacts;
 use crate::io::{Output, Purge, Which};
 use crate::net::{Family, Prefix, UplinkId};
+use crate::probe::Prober;
 use crate::render;
 use crate::state::Observed;
 use crate::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const SWEEP_AFTER: Duration = Duration::from_secs(2);
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Carrier<'a> {
     pub(crate) facts: &'a UplinkFacts,
-    pub(crate) prober: &'a Line,
+    pub(crate) prober: &'a Prober,
 }
 
 impl Carrier<'_> {
@@ -94,7 +94,7 @@ impl Lost {
     /// the uplink may still show that it works again, and then as long as it does.
     fn next(self, now: Instant, carrier: Option<Carrier<'_>>) -> Option<Self> {
         let prober = carrier.filter(|carrier| carrier.facts.has_address[Family::V4])?.prober;
-        let patience = prober.patience();
+        let patience = prober.patience(now);
         let first = self.at + patience.max(GRACE * 2);
         let works = prober.is_proven_since(self.at) && prober.has_heard(now);
         let until = if works { Some(now + patience) } else { Some(first).filter(|at| *at > now) };

@@ -55,7 +55,7 @@ impl Router {
         match input {
             Input::Packet { port, from, age, bytes } => {
                 let Self { uplinks, config, desk, .. } = self;
-                uplinks.take_packet((now, age), (port, from, &bytes), config, desk);
+                uplinks.take_packet((now, age), (port, from, &bytes), config, (desk, out));
             }
             Input::Answered(id, _) => self.uplinks.take_answer(id, &mut self.desk),
             Input::Changed(scope) => self.kernel.take_change(now, scope, out),

@@ -2,11 +2,11 @@
 //! boot, and everything of an uplink that is still the same.
 
 use super::{History, Uplink, Uplinks, Way, kind};
-use crate::check::{Cause, Line, Verdict};
 use crate::config::{CheckConfig, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::facts::{Facts, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
+use crate::probe::{Cause, Prober, Settings, Verdict};
 use crate::random::Secret;
 use crate::render;
 use crate::saved::Saved;
@@ -15,7 +15,7 @@ use crate::status::{Health, Role};
 use crate::time::Instant;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Makes the saved state fit this boot and this configuration.
 pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
@@ -30,7 +30,7 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
 /// The verdict that a restart begins with.
 const fn adopted(health: Health) -> Verdict {
     match health {
-        Health::Up | Health::Degraded => Verdict::Up,
+        Health::Up | Health::Suspect | Health::Degraded => Verdict::Up,
         Health::Held => Verdict::Held(Cause::Adopted),
         Health::Down => Verdict::Down(Cause::Adopted),
         // An outage that has not ended: it returns as in a process that goes on. The first reading of
@@ -55,8 +55,10 @@ impl Uplink {
         secret: &Secret,
         verdict: Verdict,
     ) -> Self {
+        let asks = (Settings::from(check), check.targets.clone());
         Self {
-            prober: Line::new(now, id, check.clone(), prober_secret(secret, id, now), verdict),
+            prober: Prober::new(now, id, asks, prober_secret(secret, id, now), verdict),
+            check: check.clone(),
             facts: UplinkFacts::new(id),
             way: Way::default(),
             history: History::new(now),
@@ -67,7 +69,8 @@ impl Uplink {
     /// The same with another number or other checks: its probes begin anew, its verdict stays.
     fn renewed(self, now: Instant, id: UplinkId, check: &CheckConfig, secret: &Secret) -> Self {
         let fresh = Self::new(now, id, check, secret, self.prober.verdict());
-        Self { prober: fresh.prober, facts: UplinkFacts { id, ..self.facts }, ..self }
+        let facts = UplinkFacts { id, ..self.facts };
+        Self { prober: fresh.prober, check: fresh.check, facts, ..self }
     }
 }
 
@@ -90,7 +93,7 @@ impl Uplinks {
             let name = &uplink.name;
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let mut new = Uplink::new(now, id, &config.check, secret, adopted(health));
+            let mut new = Uplink::new(now, id, &uplink.check, secret, adopted(health));
             new.facts.active = saved.active.contains(name);
             // Who loses it at the start is told of.
             if new.facts.active {
@@ -131,7 +134,7 @@ impl Uplinks {
         desk: &mut Desk,
         secret: &Secret,
     ) {
-        let ignored = self.ignored_targets(old);
+        let ignored = self.ignored_targets();
         let cascade = self.cascade.take();
         let mut before: Vec<Option<Uplink>> =
             core::mem::take(&mut self.list).into_iter().map(Some).collect();
@@ -143,9 +146,9 @@ impl Uplinks {
             let position = old.uplinks.iter().position(same);
             carried.push(position.is_some_and(&has_carried));
             self.list.push(match position.and_then(|i| before[i].take()) {
-                Some(kept) if kept.facts.id == id && *kept.prober.check() == config.check => kept,
-                Some(kept) => kept.renewed(now, id, &config.check, secret),
-                None => Uplink::new(now, id, &config.check, secret, Verdict::Probing),
+                Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
+                Some(kept) => kept.renewed(now, id, &uplink.check, secret),
+                None => Uplink::new(now, id, &uplink.check, secret, Verdict::Probing),
             });
         }
         self.attach(config);
@@ -153,7 +156,7 @@ impl Uplinks {
         self.list.iter_mut().for_each(|uplink| uplink.due = true);
         self.links_due = true;
         self.ignored = still_ignored(config, &ignored);
-        desk.saved.ignored = self.ignored_targets(config);
+        desk.saved.ignored = self.ignored_targets();
         self.note_drained(config, &desk.saved.overrides);
     }
 }
@@ -184,12 +187,9 @@ fn is_routed(
 }
 
 /// Those of the targets that were left out of the count before; all of them cannot be.
-fn still_ignored(config: &Config, ignored: &[IpAddr]) -> Vec<bool> {
-    let targets = &config.check.targets;
-    let mut still: Vec<bool> =
-        targets.iter().map(|target| ignored.contains(&IpAddr::V4(*target))).collect();
-    if still.iter().all(|ignored| *ignored) {
-        still.fill(false);
-    }
-    still
+fn still_ignored(config: &Config, ignored: &[IpAddr]) -> Vec<Ipv4Addr> {
+    let mut targets = config.targets();
+    let count = targets.len();
+    targets.retain(|target| ignored.contains(&IpAddr::V4(*target)));
+    if targets.len() == count { Vec::new() } else { targets }
 }

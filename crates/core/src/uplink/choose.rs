@@ -3,6 +3,9 @@
 //! One that the rules in the kernel do not know yet carries nothing as long as another one can: its
 //! buckets would have to stay where they are until `nft` has loaded its rules, if it ever does.
 //!
+//! Of those that carry, the degraded ones are left out while another one of the tier is not
+//! ([`Candidate::avoided`]). One that may be silent stands behind all that answer.
+//!
 //! With nobody usable the least bad is taken: an uplink that answers, held back or not, is better
 //! than one that is dead. Where nobody answers at all, the set from before stays, or nobody; if a
 //! reload has spread it over several tiers since, its lowest tier. Those of it that cannot send are
@@ -22,6 +25,8 @@ pub(crate) enum Standing {
     Probing,
     /// It answers well, and is held back.
     Held,
+    /// It may be silent.
+    Doubted,
     /// It is down, but something answers.
     Answering,
     /// It does not answer, but what is sent by it may arrive.
@@ -35,7 +40,7 @@ pub(crate) enum Standing {
 impl Standing {
     /// There is an uplink for new connections.
     pub(crate) const fn carries(self) -> bool {
-        matches!(self, Self::Proven | Self::Drained | Self::Probing | Self::Held)
+        matches!(self, Self::Proven | Self::Drained | Self::Probing | Self::Held | Self::Doubted)
     }
 }
 
@@ -46,6 +51,8 @@ pub(crate) struct Candidate {
     pub(crate) standing: Standing,
     /// It carries if nobody answers: it did before the uplinks began to die.
     pub(crate) kept: bool,
+    /// It is degraded: new connections avoid it while another one of its tier can take them.
+    pub(crate) avoided: bool,
     /// The rules in the kernel know its mark.
     pub(crate) known: bool,
 }
@@ -63,13 +70,13 @@ pub(crate) fn choose(uplinks: &[Candidate], mode: NoUplink) -> (Standing, Vec<bo
     let outbound = || uplinks.iter().filter(|u| u.tier != Tier::Inbound && is_eligible(u));
     let best = outbound().map(|uplink| uplink.standing).min().unwrap_or(Standing::Gone);
     let tier = outbound().filter(|uplink| uplink.standing == best).map(|u| u.tier).min();
-    let is_best = |u: &Candidate| u.standing == best && Some(u.tier) == tier && is_eligible(u);
+    let stands = |u: &Candidate| u.standing == best && Some(u.tier) == tier && is_eligible(u);
+    let is_one_good = uplinks.iter().any(|u| stands(u) && !u.avoided);
+    let is_best = |u: &Candidate| stands(u) && !(u.avoided && is_one_good);
     let active = match (best, mode) {
-        (Standing::Proven | Standing::Drained | Standing::Probing | Standing::Held, _)
-        | (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
-        (Standing::Silent | Standing::Astray | Standing::Gone, NoUplink::Keep) => {
-            keep(uplinks, best)
-        }
+        (best, _) if best.carries() => uplinks.iter().map(is_best).collect(),
+        (Standing::Answering, NoUplink::Keep) => uplinks.iter().map(is_best).collect(),
+        (_, NoUplink::Keep) => keep(uplinks, best),
         (_, NoUplink::Unreachable) => alloc::vec![false; uplinks.len()],
     };
     (best, active)
@@ -134,6 +141,7 @@ mod tests {
                 tier: if *tier == 0 { Tier::Inbound } else { Tier::Number(*tier) },
                 standing: *standing,
                 kept: i > 0,
+                avoided: false,
                 known: true,
             };
             let all: Vec<Candidate> = uplinks.iter().enumerate().map(candidate).collect();
@@ -169,6 +177,7 @@ mod tests {
                 tier: if *tier == 0 { Tier::Inbound } else { Tier::Number(*tier) },
                 standing: *standing,
                 kept: i > 0,
+                avoided: false,
                 known: i > 0,
             };
             let all: Vec<Candidate> = uplinks.iter().enumerate().map(candidate).collect();

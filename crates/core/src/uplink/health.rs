@@ -1,11 +1,11 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
 use super::{Context, Uplinks};
-use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::Notice;
+use crate::probe::Verdict;
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;
@@ -30,6 +30,7 @@ impl Uplinks {
         } else {
             match uplink.prober.verdict() {
                 Verdict::Probing => Health::Probing,
+                Verdict::Up | Verdict::Degraded(_) if uplink.prober.is_suspect() => Health::Suspect,
                 Verdict::Up => Health::Up,
                 Verdict::Degraded(_) => Health::Degraded,
                 Verdict::Down(_) => Health::Down,
@@ -63,6 +64,7 @@ impl Uplinks {
             },
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
+            Health::Suspect => "no answer since a moment ago; new connections go elsewhere".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
     }
@@ -86,14 +88,15 @@ impl Uplinks {
         if from.is_usable() != to.is_usable() || from.is_alive() != to.is_alive() {
             cx.kernel.touch();
         }
-        uplink.history.since = cx.now;
-        uplink.history.cause.clone_from(&cause);
-        uplink.history.transitions += 1;
         let name = cx.config.uplinks[index].name.clone();
         let text = if cause.is_empty() { to.to_string() } else { format!("{to}: {cause}") };
-        uplink.note(cx.now, format!("became {text}"));
-        cx.desk.saved.verdicts.insert(name.clone(), to);
-        cx.desk.save_soon();
+        uplink.history.cause.clone_from(&cause);
+        // A doubt comes and goes: what the uplink was before, it is still.
+        if uplink.history.changed(cx.now, from, to) {
+            uplink.note(cx.now, format!("became {text}"));
+            cx.desk.saved.verdicts.insert(name.clone(), to);
+            cx.desk.save_soon();
+        }
         cx.out.push(Output::Notice(Notice::Health { uplink: name, from, to, cause }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));

@@ -1,7 +1,7 @@
 //! What became of an uplink, for those who ask why.
 
 use super::Uplink;
-use crate::status::{HistoryEntry, Role};
+use crate::status::{Health, HistoryEntry, Role};
 use crate::time::Instant;
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -20,6 +20,8 @@ pub(crate) struct History {
     pub(crate) entries: VecDeque<HistoryEntry>,
     /// Changes of health.
     pub(crate) transitions: u64,
+    /// While it is suspect: what it was before, and since when.
+    before_doubt: Option<(Health, Instant)>,
     /// People know its health from this process.
     pub(super) is_reported: bool,
     /// What the kernel knows of its gateway, in a word.
@@ -34,9 +36,28 @@ impl History {
             role: Role::Standby,
             entries: VecDeque::new(),
             transitions: 0,
+            before_doubt: None,
             is_reported: false,
             neighbour: "unknown".into(),
         }
+    }
+
+    /// The health changed. False if it is but a doubt, or the end of one: that is no change of what is
+    /// known for certain.
+    pub(super) fn changed(&mut self, now: Instant, from: Health, to: Health) -> bool {
+        let doubted = self.before_doubt.take();
+        if to == Health::Suspect {
+            self.before_doubt = Some((from, self.since));
+            self.since = now;
+            return false;
+        }
+        if let Some((_, since)) = doubted.filter(|(health, _)| *health == to) {
+            self.since = since;
+            return false;
+        }
+        self.since = now;
+        self.transitions += 1;
+        true
     }
 
     fn note(&mut self, now: Instant, text: String) {

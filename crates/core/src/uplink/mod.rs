@@ -21,23 +21,26 @@ pub(crate) use history::History;
 pub(crate) use status::Report;
 pub(crate) use way::Way;
 
-use crate::check::Line;
-use crate::config::{Action, Config, Overrides};
+use crate::config::{Action, CheckConfig, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
 use crate::io::{Output, Port};
+use crate::probe::Prober;
 use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;
 use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 /// One uplink.
 #[derive(Clone, Debug)]
 pub(crate) struct Uplink {
     /// Its checks.
-    pub(crate) prober: Line,
+    pub(crate) prober: Prober,
+    /// What they are made from.
+    check: CheckConfig,
     /// What we believe of it.
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
@@ -53,7 +56,7 @@ pub(crate) struct Uplink {
 pub(crate) struct Uplinks {
     list: Vec<Uplink>,
     /// Targets that are left out of the count.
-    pub(crate) ignored: Vec<bool>,
+    pub(crate) ignored: Vec<Ipv4Addr>,
     next_blame: Instant,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.

@@ -2,7 +2,7 @@
 
 use super::choose::{Candidate, Standing, choose};
 use super::{Context, Uplinks};
-use crate::config::{Config, Tier};
+use crate::config::{Config, Degraded, Tier};
 use crate::desk::Desk;
 use crate::io::Output;
 use crate::notice::Notice;
@@ -35,7 +35,7 @@ impl Uplinks {
             self.switch(&active, cx);
         }
         for (uplink, active) in self.list.iter_mut().zip(&active) {
-            uplink.prober.set_carrying(cx.now, *active);
+            uplink.prober.set_in_use(cx.now, *active);
         }
         let may_follow = died.filter(|at| !self.is_carried_since(*at));
         self.cascade = cascade.or(may_follow.map(|at| (before, at)));
@@ -79,8 +79,9 @@ impl Uplinks {
         let (own, uplink) = (&config.uplinks[index], &self.list[index]);
         let fact = &uplink.facts;
         let standing = match fact.health {
-            Health::Up | Health::Degraded if fact.drained => Standing::Drained,
-            Health::Up | Health::Degraded => Standing::Proven,
+            Health::Suspect if self.is_passed_by(index) => Standing::Doubted,
+            Health::Up | Health::Suspect | Health::Degraded if fact.drained => Standing::Drained,
+            Health::Up | Health::Suspect | Health::Degraded => Standing::Proven,
             // Not before one that nobody wants empty.
             Health::Probing if fact.drained => Standing::Held,
             Health::Probing => Standing::Probing,
@@ -92,7 +93,16 @@ impl Uplinks {
             Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
-        Candidate { tier: own.tier, standing, kept: kept && own.enabled, known: true }
+        let avoided = fact.health == Health::Degraded && own.check.degraded == Degraded::Avoid;
+        Candidate { tier: own.tier, standing, kept: kept && own.enabled, avoided, known: true }
+    }
+
+    /// Another one has answered a probe that was sent since this one fell silent: what has befallen it
+    /// has not befallen all.
+    fn is_passed_by(&self, index: usize) -> bool {
+        let Some(since) = self.list[index].prober.doubted_since() else { return false };
+        let mut others = self.list.iter().enumerate().filter(|(other, _)| *other != index);
+        others.any(|(_, other)| !other.prober.is_suspect() && other.prober.is_proven_since(since))
     }
 
     fn switch(&mut self, active: &[bool], cx: &mut Context<'_>) {

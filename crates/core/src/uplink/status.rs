@@ -1,7 +1,6 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
-use crate::check::quorum_window;
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
@@ -37,7 +36,7 @@ impl Uplinks {
     fn status_of(&self, index: usize, share: f64, report: &Report<'_>) -> UplinkStatus {
         let (own, uplink) = (&report.config.uplinks[index], &self.list[index]);
         let (fact, history) = (&uplink.facts, &uplink.history);
-        let sums = uplink.prober.sums(report.now, &self.ignored);
+        let sums = uplink.prober.sums(report.now);
         let said = report.saved.overrides.get(&own.name);
         UplinkStatus {
             name: own.name.clone(),
@@ -64,7 +63,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             neighbour: history.neighbour.clone(),
-            targets: (0..report.config.check.targets.len())
+            targets: (0..own.check.targets.len())
                 .map(|target| self.target_status(report.now, uplink, target))
                 .collect(),
             returns: self.returns(index, report),
@@ -75,20 +74,21 @@ impl Uplinks {
     }
 
     fn target_status(&self, now: Instant, uplink: &Uplink, target: usize) -> TargetStatus {
-        let prober = &uplink.prober;
-        let check = prober.check();
+        let (prober, check) = (&uplink.prober, &uplink.check);
         let sums = prober.quality(target).map(|q| q.sums(now, check.timeout));
         let silent = prober.last_answer(target).map(|at| now.since(at));
         // What a target answered before the uplink went down says nothing of it now.
         let fell = (uplink.facts.health == Health::Down).then_some(uplink.history.since);
         let heard_since = fell.is_none_or(|at| prober.last_answer(target).is_some_and(|a| a >= at));
+        let address = check.targets[target];
         TargetStatus {
-            address: IpAddr::V4(check.targets[target]),
+            address: IpAddr::V4(address),
             answering: prober.is_running()
                 && heard_since
-                && prober.heard_within(now, target, quorum_window(check)),
-            blamed: self.ignored.get(target).copied().unwrap_or(false),
-            rtt_us: prober.quality(target).and_then(|q| q.last_rtt()).map(micros),
+                && silent.is_some()
+                && prober.unanswered(target) < SILENT,
+            blamed: self.ignored.contains(&address),
+            rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
             probes: prober.probes(target),
@@ -108,11 +108,12 @@ impl Uplinks {
     fn returns(&self, index: usize, report: &Report<'_>) -> String {
         let uplink = &self.list[index];
         match uplink.facts.health {
-            Health::Probing | Health::Up | Health::Degraded
+            Health::Probing | Health::Up | Health::Suspect | Health::Degraded
                 if self.waits_for_rules(index, report) =>
             {
                 "when nft has loaded its rules".into()
             }
+            Health::Suspect => "when it answers".into(),
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
             Health::Absent => "when the interface appears".into(),
@@ -121,30 +122,31 @@ impl Uplinks {
             Health::NoWay => {
                 "when the kernel has its route and its rule, after one good round".into()
             }
-            Health::Down => self.good_again(report.now, uplink),
+            Health::Down => good_again(report.now, uplink),
             Health::Held => {
-                let well_since = uplink.prober.well_since();
-                let lasted = well_since.map_or(Duration::ZERO, |at| report.now.since(at));
-                let left = uplink.prober.check().stable_for.saturating_sub(lasted);
+                let left = uplink.prober.hold_left(report.now);
                 format!("when it has been good for {:.1} s more", left.as_secs_f32())
             }
         }
     }
-
-    fn good_again(&self, now: Instant, uplink: &Uplink) -> String {
-        let check = uplink.prober.check();
-        let run = uplink.prober.run(now, &self.ignored);
-        let (have, want) = (run.length, check.recover_after);
-        let stable = if check.stable_for.is_zero() {
-            String::new()
-        } else {
-            format!(" that last {} s", check.stable_for.as_secs_f32())
-        };
-        let lossy = if have >= want { ", too much was lost in them" } else { "" };
-        let have = have.min(want);
-        format!("after {want} consecutive good rounds{stable} (now {have}{lossy})")
-    }
 }
+
+/// What a dead uplink has to show.
+fn good_again(now: Instant, uplink: &Uplink) -> String {
+    let (have, want) = (uplink.prober.good_rounds(), uplink.check.recover_after);
+    let left = uplink.prober.hold_left(now);
+    let hold = if left.is_zero() {
+        String::new()
+    } else {
+        format!(", not before {:.0} s", left.as_secs_f32())
+    };
+    let lossy = if have >= want { ", too much was lost in them" } else { "" };
+    let have = have.min(want);
+    format!("after {want} consecutive good rounds (now {have}{lossy}){hold}")
+}
+
+/// A target that left so many questions in a row unanswered is shown as silent.
+const SILENT: u32 = 4;
 
 fn enabled_again(file: &UplinkConfig, saved: &Saved) -> String {
     if !file.enabled {

@@ -29,7 +29,8 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
     if disabled > 0 {
         parts.push(format!("{disabled} disabled"));
     }
-    let is_flawed = |u: &&UplinkStatus| matches!(u.health, Health::Degraded | Health::Held);
+    let is_flawed =
+        |u: &&UplinkStatus| matches!(u.health, Health::Suspect | Health::Degraded | Health::Held);
     let is_good = failed.is_empty() && !usable.iter().any(is_flawed);
     let colour = match is_good {
         _ if failed.iter().any(|u| keeps_buckets(u)) => Colour::Red,

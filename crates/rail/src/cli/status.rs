@@ -305,7 +305,7 @@ fn remark(out: &mut String, word: &str, text: &str) {
 pub(super) fn colour(health: Health) -> Colour {
     match health {
         Health::Up => Colour::Green,
-        Health::Probing | Health::Degraded | Health::Held => Colour::Yellow,
+        Health::Probing | Health::Suspect | Health::Degraded | Health::Held => Colour::Yellow,
         Health::Disabled => Colour::Dim,
         Health::Absent | Health::NoCarrier | Health::NoAddress | Health::NoWay | Health::Down => {
             Colour::Red

@@ -264,6 +264,7 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Up => "the uplink is good",
         Health::Held => "good again; held down until it has proved itself",
         Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
+        Health::Suspect => "new connections avoid it while it is found out whether it is dead",
         Health::Degraded => "usable, but a quality limit is exceeded",
         Health::Absent => "the interface is missing: driver, USB port, or a wrong name",
         Health::NoCarrier if uplink.link_up == Some(false) => {

@@ -292,7 +292,7 @@ impl World {
 
     pub(super) fn hear(&mut self, notice: &Notice) {
         let now = self.scene.now;
-        if !matches!(notice, Notice::Round { .. } | Notice::Changed { .. }) {
+        if !matches!(notice, Notice::Answered { .. } | Notice::Changed { .. }) {
             let fields: Vec<String> = notice
                 .fields()
                 .into_iter()

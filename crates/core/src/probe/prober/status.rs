@@ -8,6 +8,7 @@ use crate::probe::flight::Fate;
 use crate::probe::verdict::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
 impl Prober {
     /// The verdict.
@@ -25,9 +26,10 @@ impl Prober {
         self.silence.doubt_since()
     }
 
-    /// True if the suspicion has outlived the first time-out: others may wake for it.
+    /// True if a silence has outlived another time-out: others may wake for it.
     pub fn is_wake_up_call(&self, now: Instant) -> bool {
-        self.silence.doubt_since().is_some_and(|at| now.since(at) >= self.slowest(now))
+        let is_long = |at| now.since(at) >= self.slowest(now) * 2;
+        self.verdict.is_usable() && self.quiet.since().is_some_and(is_long)
     }
 
     /// True if it has an answer that was sent after others fell silent at this moment.
@@ -48,6 +50,22 @@ impl Prober {
     /// The ICMP identifier of its probes.
     pub const fn ident(&self) -> u16 {
         self.kind.ident()
+    }
+
+    /// Who is asked.
+    pub fn targets(&self) -> &[Ipv4Addr] {
+        &self.addresses
+    }
+
+    /// The index of a target, if it is asked.
+    pub fn index_of(&self, target: Ipv4Addr) -> Option<usize> {
+        self.addresses.iter().position(|own| *own == target)
+    }
+
+    /// When the first of the probes was sent that raised the doubt.
+    pub fn doubted_since(&self) -> Option<Instant> {
+        let first = self.flight.get(self.silence.doubt_first()?);
+        first.map(|probe| probe.sent).or_else(|| self.suspect_since())
     }
 
     /// How many answers a limiter on the way allows in 1,000 seconds; `None`: there is none.
@@ -136,9 +154,10 @@ impl Prober {
             && self.has_heard(now)
     }
 
-    /// The same of one that may have just begun.
+    /// The same of one that may have just begun. What was heard before it fell silent says nothing.
     pub fn has_heard(&self, now: Instant) -> bool {
-        self.last_sign.is_some_and(|at| now.since(at) < self.patience(now))
+        let is_fresh = |at| at >= self.fell_silent && now.since(at) < self.patience(now);
+        self.last_sign.is_some_and(is_fresh)
     }
 
     /// True if a probe was answered that was sent at this moment or later, and not before the line

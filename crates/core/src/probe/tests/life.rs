@@ -53,7 +53,7 @@ fn a_suspicion_is_looked_into() {
     w.prober.suspect(w.now);
     w.forget();
     w.run(MS * 100);
-    assert!(w.sent[0].0.since(last) <= MS * 62 && w.sent.len() >= 4, "{:?}", w.sent);
+    assert!(w.sent[0].0.since(last) <= MS * 62 && w.sent.len() >= 3, "{:?}", w.sent);
     w.run(MS * 2000);
     w.forget();
     w.run(MS * 10_000);
@@ -126,8 +126,8 @@ fn a_flapping_line_is_damped() {
         (now.since(start).as_secs() % 15 < 10).then_some(MS * 20)
     });
     w.forget();
-    w.run(Duration::from_secs(6 * 3600));
-    assert!((6..120).contains(&w.downs()), "{}", w.downs());
+    w.run(Duration::from_secs(2 * 3600));
+    assert!((6..40).contains(&w.falls()), "{}", w.falls());
 }
 
 /// Given an uplink whose probes find no way for a moment, then it goes on as before; when it loses its

@@ -44,8 +44,9 @@ fn limiters_at_the_targets_are_found() {
     for burst in [1, 5] {
         let mut w = World::new(settings(), 3, limited_targets(&Bucket::new(1, burst)));
         w.run(Duration::from_secs(3 * 3600));
-        assert!(avoided_time(&w) < MS * 6000 && w.downs() == 0, "{burst}: {:?}", w.changes);
-        assert!(w.prober.limited_rate().is_some(), "{burst}");
+        assert!(avoided_time(&w) < MS * 5000 && w.downs() == 0, "{burst}: {:?}", w.changes);
+        // With a burst of five nobody ever meets it.
+        assert_eq!(w.prober.limited_rate().is_some(), burst == 1);
         w.fate = silent();
         w.forget();
         let first = w.run_to_probe();

@@ -6,10 +6,10 @@ use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-/// The n-th of a hundred, and the middle; what never came counts as the longest.
-fn percentile(times: &mut [Duration], percent: usize) -> Duration {
+/// The longest but one of a hundred, and one more; what never came counts as the longest.
+fn nearly_all(times: &mut [Duration]) -> Duration {
     times.sort_unstable();
-    times[(times.len() * percent / 100).min(times.len() - 1)]
+    times[times.len() - 2 - times.len() / 100]
 }
 
 /// From the fault: how long until the line is avoided and down, by seed.
@@ -37,7 +37,7 @@ fn check_rows(seeds: u64) {
         let (mut avoided, mut down) = faults(seeds, permille, MS * 60_000);
         let within = |times: &mut Vec<Duration>, ms: u32| match ms {
             0 => times.iter().all(|time| *time == Duration::MAX),
-            ms => percentile(times, 98) <= MS * ms,
+            ms => nearly_all(times) <= MS * ms,
         };
         assert!(within(&mut avoided, avoided_ms), "{permille}: avoided {avoided:?}");
         assert!(within(&mut down, down_ms), "{permille}: down {down:?}");
@@ -91,6 +91,7 @@ fn a_lossy_line_returns_after_an_outage() {
 /// 60 s after the cure.
 #[test]
 fn a_line_between_good_and_bad_does_not_alternate() {
+    let mut all = Vec::new();
     for seed in 0..6 {
         let mut w = World::settled(seed);
         w.fate = lossy(380);
@@ -100,11 +101,12 @@ fn a_line_between_good_and_bad_does_not_alternate() {
         assert!(w.avoided().unwrap().since(begin) <= MS * 3000, "{seed}");
         let returns = w.changes.windows(2);
         let returns = returns.filter(|w| !w[0].verdict.is_usable() && w[1].verdict.is_usable());
-        assert!(returns.count() <= 5, "{seed}: {:?}", w.changes);
+        all.push(returns.count());
         w.fate = steady(20);
         w.run(MS * 60_000);
         assert_eq!(w.prober.verdict(), Verdict::Up, "{seed}: {:?}", w.changes.last());
     }
+    assert!(all.iter().all(|returns| *returns <= 5), "{all:?}");
 }
 
 /// Given 45 % loss that falls to 20 %, then the line returns degraded, not up.

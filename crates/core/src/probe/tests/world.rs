@@ -170,6 +170,12 @@ impl World {
         self.changes.windows(2).filter(|w| !w[0].suspect && w[1].suspect).count()
     }
 
+    /// How often it could be used, and then not.
+    pub(super) fn falls(&self) -> usize {
+        let falls = |w: &&[Change]| w[0].verdict.is_usable() && !w[1].verdict.is_usable();
+        self.changes.windows(2).filter(falls).count()
+    }
+
     pub(super) fn downs(&self) -> usize {
         self.changes.iter().filter(|c| matches!(c.verdict, Verdict::Down(_))).count()
     }

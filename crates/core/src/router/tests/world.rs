@@ -86,6 +86,8 @@ impl World {
         state: Observed,
         refuses: fn(&Key) -> bool,
     ) -> Self {
+        let mut config = config;
+        config.check_all(config.check.clone());
         let router = Router::new(config.clone(), saved, "boot".into(), [3; 16]);
         let mut world = Self {
             router,
@@ -193,7 +195,10 @@ impl World {
     }
 
     /// Hands something to the router.
-    pub(super) fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, mut input: Input) {
+        if let Input::Reload(config) = &mut input {
+            config.check_all(config.check.clone());
+        }
         let mut out = Vec::new();
         self.router.handle(self.now, input, &mut out);
         out.push(Output::Observe(Scope::NONE));
@@ -279,6 +284,6 @@ impl World {
 
 /// No uplink is down in any of these.
 pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
-    let all = [Health::Up, Health::Probing, Health::Degraded];
+    let all = [Health::Up, Health::Probing, Health::Suspect, Health::Degraded];
     told.iter().all(|(_, health)| all.contains(health))
 }
