@@ -179,8 +179,10 @@ impl Limiter {
             Likeness::Unknown => return None,
             Likeness::Limiter => {}
         }
-        // Loss that is no limiter's for sure is asked about when it condemns, and not before.
-        if accused == Accused::Soon && !is_due && seen.loss() < LIMITERS_LOSS {
+        // A question slows the evidence down: before there is enough of it, only what has hardly an
+        // answer for long is worth one.
+        let is_mute = seen.loss() >= LIMITERS_LOSS && seen.quick >= MOST_QUICK;
+        if accused == Accused::Soon && !is_due && !is_mute {
             return None;
         }
         let pause = Duration::from_millis(1500 * seen.span_ms() / (1000 * seen.answered).max(1));
@@ -234,7 +236,8 @@ impl Limiter {
                     return None;
                 }
                 self.question = None;
-                let answered = tested().map(|probe| probe.fate == Fate::Answered).collect();
+                let answered: Vec<bool> =
+                    tested().map(|probe| probe.fate == Fate::Answered).collect();
                 self.conclude(now, flight, &answered, (is_second, is_review))
             }
         }
@@ -245,7 +248,7 @@ impl Limiter {
         &mut self,
         now: Instant,
         flight: &Flight,
-        answered: &Vec<bool>,
+        answered: &[bool],
         (is_second, is_review): (bool, bool),
     ) -> Option<Finding> {
         let count = answered.iter().filter(|answered| **answered).count();
