@@ -72,6 +72,10 @@ fn options() -> Option<Options> {
 
 /// `rail-sim verdicts`.
 fn verdicts() -> ExitCode {
+    if std::env::args().any(|word| word == "--help") {
+        println!("{}", verdicts::USAGE);
+        return ExitCode::SUCCESS;
+    }
     let Some(options) = verdicts::Options::parse(std::env::args().skip(2)) else {
         eprintln!("{}", verdicts::USAGE);
         return ExitCode::from(2);

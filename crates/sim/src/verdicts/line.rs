@@ -3,7 +3,7 @@
 //! The fate of a packet is a function of the line's seed, the moment, the direction and the target,
 //! and of nothing else. So each rule meets the same packets, whatever its pace and whatever ran
 //! before it. The one exception are limiters: what they let through depends on what was asked, so
-//! each run has its own ([`limiter`](super::limiter)).
+//! each run has its own (`limiter`).
 
 use super::chance::{between, exponential, fraction, log_between, mix};
 use super::shape::{Bursts, Cycle, Place, Shape, Trouble};

@@ -1,7 +1,7 @@
 //! `./dev bench verdicts`: how fast and how rightly each multi-WAN product judges an uplink.
 //!
 //! Each product is a [`rule`](rules), by what its documentation says. All rules meet the same
-//! [`lines`](line) in virtual time: the fate of a packet depends on the moment and not on who asks.
+//! [`lines`](mod@line) in virtual time: the fate of a packet depends on the moment and not on who asks.
 //! One table shows lines that break: how long until new connections avoid them, until they are down,
 //! and how many connections fail meanwhile. The other shows lines that do not: how often a rule is
 //! wrong in a day, and what it asks for that.

@@ -137,3 +137,24 @@ impl Table {
         text + meaning + "\n"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure::Detection;
+    use super::super::rules::KINDS;
+    use super::*;
+
+    /// Given a rule that doubts, then both of its verdicts are shown; of any other one.
+    #[test]
+    fn a_doubt_is_shown_beside_the_verdict() {
+        let after = |ms| Detection::After(Duration::from_millis(ms));
+        let trial = Trial { avoided: after(270), down: after(1100), failed_pct: 0.23 };
+        let plain = KINDS[0];
+        let doubting = Kind { doubts: true, ..plain };
+        assert_eq!(fault_cell(&plain, vec![trial; 3]), "1.1/1.1 (0.23)");
+        assert_eq!(fault_cell(&doubting, vec![trial; 3]), "0.27/0.27; 1.1/1.1 (0.23)");
+        let figures = Steady { downs: 0.5, avoidances: 102.0, ..Steady::default() };
+        assert_eq!(steady_cell(&plain, &figures), "0.50");
+        assert_eq!(steady_cell(&doubting, &figures), "0.50 (+102)");
+    }
+}

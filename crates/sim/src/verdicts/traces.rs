@@ -3,6 +3,8 @@
 //! They are made, not recorded: no public recording of probes at ten or more a second over a day was
 //! at hand. Each parameter is stated here; the figures of losses, gaps and buffers are those by which
 //! the thresholds of `rail` were chosen, so that a rule is measured on the lines it was promised for.
+//! Gaps come by chance, short ones more often than long ones ([`Gaps`]); losses are independent, and
+//! half of the jitter is on each way.
 
 use super::shape::{Gaps, Shape, Swell};
 use rail_core::time::Duration;

@@ -18,7 +18,7 @@ use rail_core::time::{Duration, Instant};
 /// Its column.
 pub(super) const KIND: Kind = Kind {
     name: "BFD",
-    settings: "300 ms x 3, from end to end",
+    settings: "300 ms x 3, from end to end; sees the carrier",
     make: |now, seed| Box::new(Bfd::new(now, seed)),
     doubts: false,
     patience: MINUTE,

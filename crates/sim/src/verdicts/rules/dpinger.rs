@@ -5,8 +5,8 @@
 //! or the mean round trip is above 500 ms. The alarm ends after ten seconds without a reason for it.
 //!
 //! pfSense acts on the alarm itself. OPNsense has a watcher that looks each second, and rests for ten
-//! seconds after it has handled a change. Neither looks at the carrier here: both restart the monitor
-//! of an interface that returns, which is not simulated.
+//! seconds after it has handled a change. Both act on the loss of the carrier at once, and begin with an
+//! empty ring when it is back.
 
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 /// pfSense with its defaults.
 pub(super) const PFSENSE: Kind = Kind {
     name: "pfSense",
-    settings: "dpinger, 500 ms, loss 20 % of 60 s, latency 500 ms, one target",
+    settings: "dpinger, 500 ms, loss 20 % of 60 s, latency 500 ms, one target; sees the carrier",
     make: |now, seed| Box::new(Dpinger::new(now, seed, Settings::PFSENSE)),
     doubts: false,
     patience: MINUTE,
@@ -26,7 +26,7 @@ pub(super) const PFSENSE: Kind = Kind {
 /// OPNsense with its defaults.
 pub(super) const OPNSENSE: Kind = Kind {
     name: "OPNsense",
-    settings: "dpinger, 1 s, loss 20 % of 60 s, latency 500 ms, one target",
+    settings: "dpinger, 1 s, loss 20 % of 60 s, latency 500 ms, one target; sees the carrier",
     make: |now, seed| Box::new(Dpinger::new(now, seed, Settings::OPNSENSE)),
     doubts: false,
     patience: MINUTE,
@@ -63,6 +63,7 @@ struct Dpinger {
     alarm: Option<Instant>,
     next_look: Instant,
     is_down: bool,
+    has_carrier: bool,
 }
 
 impl Dpinger {
@@ -78,6 +79,7 @@ impl Dpinger {
             alarm: None,
             next_look: phase(),
             is_down: false,
+            has_carrier: true,
         }
     }
 
@@ -141,8 +143,17 @@ impl Rule for Dpinger {
         }
     }
 
+    fn carrier(&mut self, _: Instant, is_up: bool) {
+        self.has_carrier = is_up;
+        if is_up {
+            self.first += self.ring.len() as u64;
+            self.ring.clear();
+            (self.alarm, self.is_down) = (None, false);
+        }
+    }
+
     fn is_down(&self) -> bool {
-        self.is_down
+        self.is_down || !self.has_carrier
     }
 }
 

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 /// Its column.
 pub(super) const KIND: Kind = Kind {
     name: "rail, first",
-    settings: "200 ms, 4 of them, 4 targets, 2 required; loss 40 % of a minute",
+    settings: "200 ms, 4 of them, 4 targets, 2 required; loss 40 % of a minute; sees the carrier",
     make: |now, seed| Box::new(First::new(now, seed)),
     doubts: false,
     patience: MINUTE,

@@ -7,7 +7,7 @@ use rail_core::time::{Duration, Instant};
 /// Its column.
 pub(super) const KIND: Kind = Kind {
     name: "FortiGate",
-    settings: "500 ms x 5, one target",
+    settings: "500 ms x 5, one target; sees the carrier",
     make: |now, _| Box::new(Fortigate::new(now)),
     doubts: false,
     patience: MINUTE,

@@ -11,7 +11,7 @@ use rail_core::time::Duration;
 /// Its defaults, with four hosts.
 pub(super) const DEFAULT: Kind = Kind {
     name: "mwan3",
-    settings: "interval 10 s, timeout 4 s, down 5, up 5, four hosts, reliability 1",
+    settings: "interval 10 s, timeout 4 s, down 5, up 5, four hosts, reliability 1; sees the carrier",
     make: |now, seed| Box::new(Serial::new(now, seed, SCRIPT)),
     doubts: false,
     patience: LONG,
@@ -20,7 +20,7 @@ pub(super) const DEFAULT: Kind = Kind {
 /// As quick as it goes.
 pub(super) const QUICK: Kind = Kind {
     name: "mwan3 1/1/1",
-    settings: "interval 1 s, timeout 1 s, down 1, up 1, four hosts, reliability 1",
+    settings: "interval 1 s, timeout 1 s, down 1, up 1, four hosts, reliability 1; sees the carrier",
     make: |now, seed| Box::new(Serial::new(now, seed, QUICKEST)),
     doubts: false,
     patience: MINUTE,

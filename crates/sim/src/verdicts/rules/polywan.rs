@@ -1,5 +1,5 @@
 //! PolyWAN: a check each 5 s of up to two attempts of 1 s each; two failed checks in a row are down,
-//! three good ones up.
+//! three good ones up. It does not see the carrier.
 
 use super::serial::{Script, Serial};
 use super::{Kind, MINUTE};

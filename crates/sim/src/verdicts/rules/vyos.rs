@@ -1,5 +1,5 @@
 //! VyOS, WAN load balancing with its defaults: a ping each 5 s that may take 5 s; one failure is down,
-//! one answer up. One test; dead links in the same queue add 5 s each, and there are none.
+//! one answer up. It does not see the carrier. One test; dead links in the same queue add 5 s each, and there are none.
 
 use super::serial::{Script, Serial};
 use super::{Kind, MINUTE};
