@@ -67,7 +67,7 @@ impl Prober {
 
     /// How long a return is still held back, by `stable_for` or because it fell again and again.
     pub fn hold_left(&self, now: Instant) -> Duration {
-        let stable = match self.rounds.since() {
+        let stable = match self.held_from.or(self.rounds.since()) {
             Some(since) => (since + self.settings.stable_for).since(now),
             None => self.settings.stable_for,
         };
@@ -176,7 +176,7 @@ impl Prober {
     }
 
     /// How many of them answer now: not one of the last few questions to them was lost.
-    pub(super) fn answering(&self, _now: Instant) -> usize {
+    pub(super) fn answering(&self) -> usize {
         let answers = |(t, target): &(usize, &super::Target)| {
             !self.evidence.is_ignored(*t) && target.unanswered < SILENT_TARGET
         };
