@@ -271,7 +271,7 @@ impl Prober {
                 self.silence.settle();
                 self.comparing = None;
                 self.limiter.cancel();
-                self.limiter.schedule(now, cause.is_loss().then_some(ASK_DOWN));
+                self.limiter.schedule(now, Some(ASK_DOWN));
             }
             Verdict::Up | Verdict::Degraded(_) if is_out(was) => {
                 self.past.come_back(now);

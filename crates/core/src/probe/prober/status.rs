@@ -30,7 +30,7 @@ impl Prober {
         self.silence.doubt_since().is_some_and(|at| now.since(at) >= self.slowest(now))
     }
 
-    /// True if it has an answer that was sent after others fell silent at this moment.
+    /// True if an answer has arrived since this moment.
     pub fn has_answered_since(&self, at: Instant) -> bool {
         self.silence.last_arrival().is_some_and(|last| last > at)
     }
@@ -80,6 +80,12 @@ impl Prober {
     /// Last answer of a target.
     pub fn last_answer(&self, target: usize) -> Option<Instant> {
         self.targets.get(target).and_then(|target| target.last_answer)
+    }
+
+    /// True if a target answers here now: not so many questions in a row were lost that it is silent.
+    pub fn is_answering(&self, now: Instant, target: usize) -> bool {
+        let has_answered = self.last_answer(target).is_some();
+        has_answered && self.unanswered(target) < SILENT_TARGET && self.has_heard(now)
     }
 
     /// The last round trip to a target.
@@ -175,7 +181,7 @@ impl Prober {
         (0..self.targets.len()).filter(counts).filter(is_heard).count()
     }
 
-    /// How many of them answer now: not one of the last few questions to them was lost.
+    /// How many of them are not silent, by the questions that were settled.
     pub(super) fn answering(&self) -> usize {
         let answers = |(t, target): &(usize, &super::Target)| {
             !self.evidence.is_ignored(*t) && target.unanswered < SILENT_TARGET
