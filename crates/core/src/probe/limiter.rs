@@ -167,7 +167,11 @@ impl Limiter {
             return None;
         }
         let seen = Pattern::of(now, flight);
-        if !condemned && (seen.loss() < LEAST_LOSS || seen.answered < LEAST_ANSWERS) {
+        if !condemned && seen.loss() < LEAST_LOSS {
+            return None;
+        }
+        // An outage that has just ended looks the same, and needs no question.
+        if accused == Accused::No && seen.line.sum < LEAST_SPAN_MS {
             return None;
         }
         let likeness = seen.judge();
@@ -451,8 +455,8 @@ const QUICK_TIME: Duration = Duration::from_millis(1500);
 const LEAST_LOSS: Share = Share::permille(200);
 /// So much loss looks like a limiter rather than like a line.
 const LIMITERS_LOSS: Share = Share::permille(920);
-/// Fewer answers in six seconds are an outage.
-const LEAST_ANSWERS: u64 = 3;
+/// Answers over less time are the end of an outage.
+const LEAST_SPAN_MS: u64 = 3500;
 /// Nearly all of the time that is remembered.
 const LONG_MS: u64 = 5000;
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);
