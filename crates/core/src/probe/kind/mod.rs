@@ -1,14 +1,146 @@
 //! Kinds of checks: each asks a question and recognises its answer. Pace, evidence and verdict never
 //! know which kind it was.
 //!
-//! A kind has two functions: `question(n, target) -> bytes` and `recognise(newest, targets, from,
-//! bytes) -> (target, n)`. The number `n` counts up and never returns, whatever fits on the wire.
+//! A kind is a file here, a variant of [`Kind`] and of [`CheckKind`], and a line in the list of words in
+//! the loader. What a question becomes (a packet through a port of the kind's, or a question that the
+//! shell works on) is the kind's own matter. The number `n` of a question counts up and never returns,
+//! whatever fits on the wire; each asks one target.
 
 mod icmp;
 
 pub use icmp::Icmp;
 
-/// Why a packet on a probe socket was not taken.
+use crate::config::{CheckConfig, CheckKind};
+use crate::io::{Ask, Binding, Peer, PortId, PortKind};
+use crate::net::{Family, Mac, UplinkId};
+use crate::random::Secret;
+use crate::time::Duration;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// A question that is to be asked now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Question {
+    /// A packet through the port of the checks.
+    Packet {
+        /// The other end.
+        to: Peer,
+        /// What the kind of the port says.
+        bytes: Vec<u8>,
+    },
+    /// Something that takes time and has one answer, which bears the same number.
+    Ask {
+        /// The number.
+        n: u64,
+        /// What is asked.
+        ask: Ask,
+    },
+}
+
+/// What a question is asked with.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Means {
+    /// What it is bound to.
+    pub binding: Binding,
+    /// Hardware address of the device; `None`: it has none.
+    pub mac: Option<Mac>,
+    /// How long an answer is waited for.
+    pub timeout: Duration,
+}
+
+/// How an uplink is asked.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// ICMP echo.
+    Icmp(Icmp),
+}
+
+/// Who is asked by these checks, on an uplink with this gateway.
+pub fn targets(check: &CheckConfig, _gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
+    match check.kind {
+        CheckKind::Icmp => check.targets.clone(),
+    }
+}
+
+impl Kind {
+    /// `secret` differs by uplink and start; `prefix` is the part of the ICMP identifier that all
+    /// uplinks share.
+    pub fn new(kind: CheckKind, id: UplinkId, (secret, prefix): (Secret, u16)) -> Self {
+        match kind {
+            CheckKind::Icmp => Self::Icmp(Icmp::new(id, secret, prefix)),
+        }
+    }
+
+    /// The port that it asks through, if it asks by packets.
+    pub const fn port(&self, id: UplinkId, family: Family) -> Option<(PortId, PortKind)> {
+        match self {
+            Self::Icmp(icmp) => {
+                Some((PortId::Probe(id, family), PortKind::IcmpEcho { ident: icmp.ident() }))
+            }
+        }
+    }
+
+    /// The least time between two questions.
+    pub const fn spacing(&self) -> Duration {
+        match self {
+            Self::Icmp(_) => Duration::ZERO,
+        }
+    }
+
+    /// Why an uplink cannot be asked in this way, if its device has this hardware address.
+    pub const fn lacks(&self, _mac: Option<Mac>) -> Option<String> {
+        match self {
+            Self::Icmp(_) => None,
+        }
+    }
+
+    /// The question to a target, by its index and address, with number `n`; `None`: it cannot be asked
+    /// with these means.
+    pub fn question(
+        &mut self,
+        n: u64,
+        (index, target): (usize, Ipv4Addr),
+        _means: &Means,
+    ) -> Option<Question> {
+        match self {
+            Self::Icmp(icmp) => {
+                let to = Peer::Host(IpAddr::V4(target));
+                Some(Question::Packet { to, bytes: icmp.question(n, index) })
+            }
+        }
+    }
+
+    /// The target and the number of the question that a packet answers. `newest` is the last number
+    /// that was asked.
+    ///
+    /// # Errors
+    /// [`Refusal`], but never a wrong interface or a duplicate: only the caller knows of those.
+    pub fn recognise(
+        &self,
+        newest: u64,
+        targets: &[Ipv4Addr],
+        from: Peer,
+        bytes: &[u8],
+    ) -> Result<(usize, u64), Refusal> {
+        match self {
+            Self::Icmp(icmp) => {
+                let from = from.ip().ok_or(Refusal::WrongSource)?;
+                icmp.recognise(newest, targets, from, bytes)
+            }
+        }
+    }
+
+    /// The number of the question that the answer to a [`Question::Ask`] of this number belongs to;
+    /// `None`: the kind has not asked it.
+    pub const fn number(&self, _newest: u64, _asked: u64) -> Option<u64> {
+        match self {
+            Self::Icmp(_) => None,
+        }
+    }
+}
+
+/// Why an answer was not taken.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// No answer of the form that ours have.
