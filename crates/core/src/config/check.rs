@@ -9,7 +9,7 @@ use core::net::Ipv4Addr;
 pub struct CheckConfig {
     /// What is asked of a target.
     pub kind: CheckKind,
-    /// Who is asked; never empty.
+    /// Who is asked; empty where the kind says that.
     pub targets: Vec<Ipv4Addr>,
     /// How many targets must answer; 1 to the number of targets.
     pub required: usize,
@@ -49,6 +49,13 @@ impl CheckConfig {
             latency: None,
             jitter: None,
             degraded: Degraded::Avoid,
+        }
+    }
+
+    /// How many are asked.
+    pub const fn asked(&self) -> usize {
+        match self.kind {
+            CheckKind::Icmp => self.targets.len(),
         }
     }
 }

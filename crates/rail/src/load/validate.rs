@@ -355,12 +355,10 @@ pub(crate) struct ProbeCost {
 pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
     let month_ms = 30 * 24 * 3600 * 1000_u128;
     let rounds = month_ms / check.interval.as_millis().max(1);
-    let targets = u128::try_from(check.targets.len()).unwrap_or(u128::MAX);
-    let bytes = rounds.saturating_mul(targets).saturating_mul(PROBE_BYTES);
+    let targets = u128::try_from(check.asked()).unwrap_or(u128::MAX);
+    let bytes = rounds.saturating_mul(targets).saturating_mul(super::kind::bytes(check.kind));
     let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
-/// An echo and its answer: IPv4 header 20, ICMP header 8, nonce 8, twice.
-const PROBE_BYTES: u128 = 2 * (20 + 8 + 8);
 const MOST_FORWARDS: usize = 1000;
