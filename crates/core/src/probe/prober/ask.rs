@@ -19,7 +19,8 @@ impl Prober {
 
     /// Why the uplink cannot be asked in its way, if its device has this hardware address.
     pub fn lacks(&self, mac: Option<Mac>) -> Option<String> {
-        self.kind.lacks(mac)
+        let nobody = self.addresses.is_empty().then(|| "there is nobody to ask".into());
+        nobody.or_else(|| self.kind.lacks(mac))
     }
 
     /// The question that is due now, if any, asked from a device with this hardware address.
