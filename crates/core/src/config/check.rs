@@ -55,7 +55,7 @@ impl CheckConfig {
     /// How many are asked.
     pub const fn asked(&self) -> usize {
         match self.kind {
-            CheckKind::Icmp => self.targets.len(),
+            CheckKind::Icmp | CheckKind::Tcp { .. } => self.targets.len(),
         }
     }
 }
@@ -66,6 +66,11 @@ pub enum CheckKind {
     /// ICMP echo (default).
     #[default]
     Icmp,
+    /// A TCP connection to this port.
+    Tcp {
+        /// Port of the target.
+        port: u16,
+    },
 }
 
 /// `degraded`: what an uplink that is degraded, or in doubt, still carries.

@@ -18,10 +18,14 @@ struct Word {
 const KINDS: &[Word] = &[
     // An IPv4 header of 20 bytes, an ICMP header of 8 and the nonce of 8, twice.
     Word { word: "icmp", kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
+    // IPv4 headers of 20 bytes; TCP headers of 40 (SYN, SYN and ACK), of 32 (ACK) and of 20 (RST).
+    Word { word: "tcp", kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
 ];
 
 /// Those to come.
-const LATER: &[&str] = &["arp", "tcp", "dns", "http", "bfd", "command"];
+const LATER: &[&str] = &["arp", "dns", "http", "bfd", "command"];
+/// Where the targets listen, by default.
+const HTTPS: u16 = 443;
 
 /// The checks with their kind and its own keys; all else is still as it was.
 pub(super) fn read(
@@ -30,16 +34,40 @@ pub(super) fn read(
     mut config: CheckConfig,
 ) -> CheckConfig {
     let words: Vec<_> = KINDS.iter().map(|kind| (kind.word, kind.kind)).collect();
-    let wanted = reader.word(section, "kind", &words, LATER).unwrap_or(config.kind);
+    let wanted = reader.word(section, "kind", &words, LATER);
+    if wanted.is_none() && section.get("kind").is_some() {
+        // Which keys it may have is not known.
+        return config;
+    }
+    let wanted = wanted.unwrap_or(config.kind);
     if !is_same(wanted, config.kind) {
         config.kind = wanted;
+    }
+    match &mut config.kind {
+        CheckKind::Tcp { port } => {
+            let number = reader.integer_or(section, "port", 1..=65_535, u32::from(*port));
+            *port = u16::try_from(number).unwrap_or(*port);
+        }
+        CheckKind::Icmp => refuse(reader, section, "port", "is for kind = \"tcp\" alone"),
     }
     config
 }
 
+/// A key that the kind does not have.
+fn refuse(reader: &mut Reader, section: &Section<'_>, key: &str, why: &str) {
+    if let Some(node) = section.get(key) {
+        reader.error(node.span(), format!("`{key}` {why}")).hint("leave it out, or change `kind`");
+    }
+}
+
 /// The key `kind` and those that belong to it, with their values.
 pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
-    vec![("kind", format!("\"{}\"", of(kind).word))]
+    let mut pairs = vec![("kind", format!("\"{}\"", of(kind).word))];
+    match kind {
+        CheckKind::Icmp => {}
+        CheckKind::Tcp { port } => pairs.push(("port", port.to_string())),
+    }
+    pairs
 }
 
 /// What a question and its answer cost, in bytes.

@@ -3,6 +3,7 @@
 use super::World;
 use crate::dice::Dice;
 use crate::fault::Mix;
+use crate::net::CLOSED_PORT;
 use crate::scenario::Scenario;
 use rail_core::config::CheckKind;
 use rail_core::status::Health;
@@ -44,4 +45,14 @@ fn falls_and_returns(world: &mut World) {
 #[test]
 fn uplinks_are_checked_by_echoes() {
     falls_and_returns(&mut world(CheckKind::Icmp));
+}
+
+/// Given uplinks that are checked by connecting, to a port that listens and to one that refuses, when
+/// the provider of the first falls silent, then it is down; when the provider forwards again, it
+/// returns.
+#[test]
+fn uplinks_are_checked_by_connecting() {
+    for port in [443, CLOSED_PORT] {
+        falls_and_returns(&mut world(CheckKind::Tcp { port }));
+    }
 }

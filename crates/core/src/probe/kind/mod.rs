@@ -7,8 +7,10 @@
 //! whatever fits on the wire; each asks one target.
 
 mod icmp;
+mod tcp;
 
 pub use icmp::Icmp;
+use tcp::Tcp;
 
 use crate::config::{CheckConfig, CheckKind};
 use crate::io::{Ask, Binding, Peer, PortId, PortKind};
@@ -54,12 +56,14 @@ pub struct Means {
 pub enum Kind {
     /// ICMP echo.
     Icmp(Icmp),
+    /// A TCP connection.
+    Tcp(Tcp),
 }
 
 /// Who is asked by these checks, on an uplink with this gateway.
 pub fn targets(check: &CheckConfig, _gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
     match check.kind {
-        CheckKind::Icmp => check.targets.clone(),
+        CheckKind::Icmp | CheckKind::Tcp { .. } => check.targets.clone(),
     }
 }
 
@@ -69,6 +73,7 @@ impl Kind {
     pub fn new(kind: CheckKind, id: UplinkId, (secret, prefix): (Secret, u16)) -> Self {
         match kind {
             CheckKind::Icmp => Self::Icmp(Icmp::new(id, secret, prefix)),
+            CheckKind::Tcp { port } => Self::Tcp(Tcp::new(secret, port)),
         }
     }
 
@@ -78,6 +83,7 @@ impl Kind {
             Self::Icmp(icmp) => {
                 Some((PortId::Probe(id, family), PortKind::IcmpEcho { ident: icmp.ident() }))
             }
+            Self::Tcp(_) => None,
         }
     }
 
@@ -85,13 +91,14 @@ impl Kind {
     pub const fn spacing(&self) -> Duration {
         match self {
             Self::Icmp(_) => Duration::ZERO,
+            Self::Tcp(_) => tcp::SPACING,
         }
     }
 
     /// Why an uplink cannot be asked in this way, if its device has this hardware address.
     pub const fn lacks(&self, _mac: Option<Mac>) -> Option<String> {
         match self {
-            Self::Icmp(_) => None,
+            Self::Icmp(_) | Self::Tcp(_) => None,
         }
     }
 
@@ -101,12 +108,16 @@ impl Kind {
         &mut self,
         n: u64,
         (index, target): (usize, Ipv4Addr),
-        _means: &Means,
+        means: &Means,
     ) -> Option<Question> {
         match self {
             Self::Icmp(icmp) => {
                 let to = Peer::Host(IpAddr::V4(target));
                 Some(Question::Packet { to, bytes: icmp.question(n, index) })
+            }
+            Self::Tcp(tcp) => {
+                let (n, ask) = tcp.question(n, target, (means.binding, means.timeout));
+                Some(Question::Ask { n, ask })
             }
         }
     }
@@ -128,14 +139,17 @@ impl Kind {
                 let from = from.ip().ok_or(Refusal::WrongSource)?;
                 icmp.recognise(newest, targets, from, bytes)
             }
+            // It has no port.
+            Self::Tcp(_) => Err(Refusal::Malformed),
         }
     }
 
     /// The number of the question that the answer to a [`Question::Ask`] of this number belongs to;
     /// `None`: the kind has not asked it.
-    pub const fn number(&self, _newest: u64, _asked: u64) -> Option<u64> {
+    pub const fn number(&self, newest: u64, asked: u64) -> Option<u64> {
         match self {
             Self::Icmp(_) => None,
+            Self::Tcp(tcp) => tcp.number(newest, asked),
         }
     }
 }

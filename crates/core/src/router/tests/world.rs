@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) sent: BTreeMap<u8, u64>,
     /// Changes of these objects are refused.
     pub(super) refuses: fn(&Key) -> bool,
+    /// Questions are never asked.
+    pub(super) refuses_asks: bool,
     /// Deletions of connections are refused.
     pub(super) refuses_purges: bool,
     /// The next reading lacks what this removes from it.
@@ -100,6 +102,7 @@ impl World {
             links_up: Vec::new(),
             sent: BTreeMap::new(),
             refuses,
+            refuses_asks: false,
             refuses_purges: false,
             omits: None,
             omits_after_change: None,
@@ -183,6 +186,7 @@ impl World {
             Output::Ask(id, Ask::Connect { to, timeout, .. }) => {
                 let (rtt, number) = self.asked(id.asker.uplink().unwrap(), Some(to.ip()), fate);
                 let (after, answer) = match rtt {
+                    _ if self.refuses_asks => (Duration::ZERO, Err(AskError::NotAsked)),
                     Some(rtt) if rtt < timeout => (rtt, Ok(Answer::Connected { rtt })),
                     _ => (timeout, Err(AskError::TimedOut)),
                 };
