@@ -2,7 +2,7 @@
 
 use rail_lab::traffic::TCP_PORT;
 use rail_lab::{ConfigText, Fault, Plan, World, figures, isolated};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Two uplinks, each with checks of its own.
 fn world(checks: [&str; 2]) -> World {
@@ -35,5 +35,32 @@ fn an_uplink_is_checked_by_connecting() {
         let up = world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
         figures(&format!("up after {:?}", up - repaired));
         assert_eq!(world.rail.uplink("isp2", "transitions").unwrap(), before);
+    });
+}
+
+/// Given an uplink whose gateway is asked by ARP, when what is behind the gateway forwards nothing, then
+/// it stays up, for ARP says nothing of that; when the gateway answers no ARP, then it is down; when it
+/// answers again, it returns.
+#[test]
+fn an_uplink_is_checked_by_arp() {
+    isolated(|| {
+        let world = world(["kind = \"arp\"", "kind = \"icmp\""]);
+        let injected = world.topology.inject(1, Fault::SecondHop).unwrap();
+        let seen = world.rail.watch_health("isp1", Duration::from_secs(4)).unwrap();
+        assert_eq!(seen, ["up"]);
+        injected.repair().unwrap();
+        let answers = |is_there: bool| {
+            let value = if is_there { "0" } else { "8" };
+            world.topology.line(1).isp.set("net/ipv4/conf/acc/arp_ignore", value).unwrap();
+            Instant::now()
+        };
+        let silent = answers(false);
+        let down = world.rail.wait_health("isp1", "down", Duration::from_secs(6)).unwrap();
+        figures(&format!("down after {:?}", down - silent));
+        assert_eq!(world.connect(50).unwrap().failed(), 0);
+        let heard = answers(true);
+        let up = world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
+        figures(&format!("up after {:?}", up - heard));
+        assert_eq!(world.rail.uplink("isp2", "health").unwrap(), "up");
     });
 }

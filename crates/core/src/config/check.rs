@@ -56,6 +56,7 @@ impl CheckConfig {
     pub const fn asked(&self) -> usize {
         match self.kind {
             CheckKind::Icmp | CheckKind::Tcp { .. } => self.targets.len(),
+            CheckKind::Arp => 1,
         }
     }
 }
@@ -71,6 +72,8 @@ pub enum CheckKind {
         /// Port of the target.
         port: u16,
     },
+    /// ARP: asks the gateway, and no target.
+    Arp,
 }
 
 /// `degraded`: what an uplink that is degraded, or in doubt, still carries.

@@ -20,10 +20,12 @@ const KINDS: &[Word] = &[
     Word { word: "icmp", kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
     // IPv4 headers of 20 bytes; TCP headers of 40 (SYN, SYN and ACK), of 32 (ACK) and of 20 (RST).
     Word { word: "tcp", kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
+    // Two Ethernet payloads of the least length; there is no IP header.
+    Word { word: "arp", kind: CheckKind::Arp, bytes: 2 * 46 },
 ];
 
 /// Those to come.
-const LATER: &[&str] = &["arp", "dns", "http", "bfd", "command"];
+const LATER: &[&str] = &["dns", "http", "bfd", "command"];
 /// Where the targets listen, by default.
 const HTTPS: u16 = 443;
 
@@ -48,7 +50,18 @@ pub(super) fn read(
             let number = reader.integer_or(section, "port", 1..=65_535, u32::from(*port));
             *port = u16::try_from(number).unwrap_or(*port);
         }
-        CheckKind::Icmp => refuse(reader, section, "port", "is for kind = \"tcp\" alone"),
+        CheckKind::Icmp | CheckKind::Arp => {
+            refuse(reader, section, "port", "is for kind = \"tcp\" alone")
+        }
+    }
+    if config.kind == CheckKind::Arp {
+        refuse(reader, section, "targets", "is not for kind = \"arp\", which asks the gateway");
+        config.targets.clear();
+        config.required = 1;
+    } else if config.targets.is_empty() {
+        // All others are asked by ARP.
+        let defaults = super::check::defaults();
+        (config.targets, config.required) = (defaults.targets, defaults.required);
     }
     config
 }
@@ -64,7 +77,7 @@ fn refuse(reader: &mut Reader, section: &Section<'_>, key: &str, why: &str) {
 pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
     let mut pairs = vec![("kind", format!("\"{}\"", of(kind).word))];
     match kind {
-        CheckKind::Icmp => {}
+        CheckKind::Icmp | CheckKind::Arp => {}
         CheckKind::Tcp { port } => pairs.push(("port", port.to_string())),
     }
     pairs

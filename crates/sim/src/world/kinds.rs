@@ -56,3 +56,21 @@ fn uplinks_are_checked_by_connecting() {
         falls_and_returns(&mut world(CheckKind::Tcp { port }));
     }
 }
+
+/// Given uplinks whose gateways are asked by ARP, when a provider falls silent behind its gateway, then
+/// its uplink stays up; when the gateway is gone, then it is down; when it is there again, it returns.
+#[test]
+fn uplinks_are_checked_by_arp() {
+    let mut world = world(CheckKind::Arp);
+    world.judge_by(Some("probe"), None);
+    world.scene.net.lines[0].silent = true;
+    world.run_for(SECOND * 6);
+    assert_eq!(world.scene.lines[0].health, Health::Up);
+    world.scene.net.lines[0].gateway_dead = true;
+    world.run_for(SECOND * 6);
+    assert_eq!(world.scene.lines[0].health, Health::Down);
+    world.scene.net.lines[0].gateway_dead = false;
+    world.run_for(SECOND * 60);
+    assert!(world.violation.is_none(), "{:?}", world.violation);
+    assert!(is_each(&world, Health::Up));
+}

@@ -6,9 +6,11 @@
 //! shell works on) is the kind's own matter. The number `n` of a question counts up and never returns,
 //! whatever fits on the wire; each asks one target.
 
+mod arp;
 mod icmp;
 mod tcp;
 
+use arp::Arp;
 pub use icmp::Icmp;
 use tcp::Tcp;
 
@@ -20,6 +22,7 @@ use crate::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
+use rail_wire::ip::arp::ETHERTYPE;
 
 /// A question that is to be asked now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,12 +61,18 @@ pub enum Kind {
     Icmp(Icmp),
     /// A TCP connection.
     Tcp(Tcp),
+    /// ARP.
+    Arp(Arp),
 }
 
 /// Who is asked by these checks, on an uplink with this gateway.
-pub fn targets(check: &CheckConfig, _gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
+pub fn targets(check: &CheckConfig, gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
     match check.kind {
         CheckKind::Icmp | CheckKind::Tcp { .. } => check.targets.clone(),
+        CheckKind::Arp => match gateway {
+            Some(IpAddr::V4(gateway)) => Vec::from([gateway]),
+            Some(IpAddr::V6(_)) | None => Vec::new(),
+        },
     }
 }
 
@@ -74,6 +83,7 @@ impl Kind {
         match kind {
             CheckKind::Icmp => Self::Icmp(Icmp::new(id, secret, prefix)),
             CheckKind::Tcp { port } => Self::Tcp(Tcp::new(secret, port)),
+            CheckKind::Arp => Self::Arp(Arp::default()),
         }
     }
 
@@ -84,6 +94,7 @@ impl Kind {
                 Some((PortId::Probe(id, family), PortKind::IcmpEcho { ident: icmp.ident() }))
             }
             Self::Tcp(_) => None,
+            Self::Arp(_) => Some((PortId::Arp(id), PortKind::Packet { ethertype: ETHERTYPE })),
         }
     }
 
@@ -92,13 +103,17 @@ impl Kind {
         match self {
             Self::Icmp(_) => Duration::ZERO,
             Self::Tcp(_) => tcp::SPACING,
+            Self::Arp(_) => arp::SPACING,
         }
     }
 
     /// Why an uplink cannot be asked in this way, if its device has this hardware address.
-    pub const fn lacks(&self, _mac: Option<Mac>) -> Option<String> {
+    pub fn lacks(&self, mac: Option<Mac>) -> Option<String> {
         match self {
             Self::Icmp(_) | Self::Tcp(_) => None,
+            Self::Arp(_) => {
+                mac.is_none().then(|| "its device has no ARP, so kind = \"arp\" cannot ask".into())
+            }
         }
     }
 
@@ -118,6 +133,10 @@ impl Kind {
             Self::Tcp(tcp) => {
                 let (n, ask) = tcp.question(n, target, (means.binding, means.timeout));
                 Some(Question::Ask { n, ask })
+            }
+            Self::Arp(arp) => {
+                let (to, bytes) = arp.question(target, (&means.binding, means.mac?))?;
+                Some(Question::Packet { to, bytes })
             }
         }
     }
@@ -141,6 +160,8 @@ impl Kind {
             }
             // It has no port.
             Self::Tcp(_) => Err(Refusal::Malformed),
+            // There is one target, and the newest question is answered.
+            Self::Arp(arp) => arp.recognise(from, bytes).map(|()| (0, newest)),
         }
     }
 
@@ -148,7 +169,7 @@ impl Kind {
     /// `None`: the kind has not asked it.
     pub const fn number(&self, newest: u64, asked: u64) -> Option<u64> {
         match self {
-            Self::Icmp(_) => None,
+            Self::Icmp(_) | Self::Arp(_) => None,
             Self::Tcp(tcp) => tcp.number(newest, asked),
         }
     }
