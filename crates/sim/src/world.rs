@@ -4,6 +4,8 @@
 //! Promises: everything follows from the seed; between any two changes of the
 //! kernel the laws are asked. Time passes only from event to event.
 
+#[cfg(test)]
+mod kinds;
 mod ports;
 mod shell;
 

@@ -18,7 +18,7 @@
 //! * `rounds` and `loss`: what a return takes, and how long it is held back.
 //! * `rtt`, `pace`: how long an answer may take, and when whom to ask next.
 //! * `blame`: what uplinks tell about each other.
-//! * `kind`: how a question is asked. Nothing else knows that it is an ICMP echo.
+//! * `kind`: how a question is asked. Nothing else knows whether it is an ICMP echo.
 //! * `verdict`: the pure function that says it all.
 //!
 //! Numbers, measurements and traps: the bench (`./dev bench verdicts`) shows what they are worth.
@@ -41,7 +41,7 @@ mod tests;
 mod verdict;
 
 pub use blame::{blame, common_cause, is_comparing, should_wake};
-pub use kind::{Icmp, Refusal};
+pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
 pub use prober::{Context, Prober};
 pub use settings::Settings;
 pub use verdict::{Cause, Verdict};

@@ -453,6 +453,7 @@ mod closed;
 mod copies;
 mod decisions;
 mod ignored;
+mod kinds;
 mod names;
 mod originals;
 mod overrides;

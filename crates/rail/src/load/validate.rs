@@ -360,11 +360,9 @@ pub(crate) struct ProbeCost {
 pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
     let month_ms = 30 * 24 * 3600 * 1000_u128;
     let probes = month_ms / check.interval.as_millis().max(1);
-    let bytes = probes.saturating_mul(PROBE_BYTES);
+    let bytes = probes.saturating_mul(super::kind::bytes(check.kind));
     let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
-/// An echo and its answer: IPv4 header 20, ICMP header 8, nonce 8, twice.
-const PROBE_BYTES: u128 = 2 * (20 + 8 + 8);
 const MOST_FORWARDS: usize = 1000;

@@ -3,7 +3,8 @@
 use super::{Duration, Instant, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
 use crate::config::Limit;
-use crate::net::UplinkId;
+use crate::io::{PortId, PortKind};
+use crate::net::{Family, UplinkId};
 use crate::probe::flight::Fate;
 use crate::probe::verdict::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
@@ -47,9 +48,9 @@ impl Prober {
         self.id
     }
 
-    /// The ICMP identifier of its probes.
-    pub const fn ident(&self) -> u16 {
-        self.kind.ident()
+    /// The port that it asks through in a family, if it asks by packets.
+    pub const fn port(&self, family: Family) -> Option<(PortId, PortKind)> {
+        self.kind.port(self.id, family)
     }
 
     /// Who is asked.
