@@ -58,6 +58,9 @@ impl Router {
                 uplinks.take_packet((now, age), (port, from, &bytes), config, (desk, out));
             }
             Input::Answered(id, _) => self.uplinks.take_answer(id, &mut self.desk),
+            Input::Unanswered(device, found) => {
+                self.uplinks.take_unanswered(device, found, &self.config);
+            }
             Input::Changed(scope) => self.kernel.take_change(now, scope, out),
             Input::Observed(scope, observed) => self.take_observation(now, scope, *observed, out),
             Input::Applied(key, result) => self.kernel.take_applied(now, &key, result, out),

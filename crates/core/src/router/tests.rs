@@ -456,6 +456,7 @@ mod ignored;
 mod names;
 mod originals;
 mod overrides;
+mod passive;
 mod ports;
 mod unproven;
 mod ways;

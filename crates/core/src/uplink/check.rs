@@ -60,6 +60,7 @@ impl Uplinks {
 
     /// Asks what is due.
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) {
+        self.suspect_unanswered(cx.now);
         for (uplink, config) in self.list.iter_mut().zip(&cx.config.uplinks) {
             if uplink.prober.resolves(cx.now) {
                 let gateway = uplink.facts.gateway(Family::V4);
