@@ -3,6 +3,7 @@
 //! Each verb is one module with `run(arguments) -> Result<(), String>`; an error
 //! is printed and ends the program with code 1.
 
+mod circles;
 mod deps;
 mod lab;
 mod mutants;

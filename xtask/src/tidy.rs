@@ -4,6 +4,7 @@
 //! crates as ARCHITECTURE.md draws them, and the links of the manual. It runs as
 //! an ordinary test, too.
 
+use crate::circles;
 use crate::mutants;
 use crate::programs;
 use crate::source;
@@ -59,6 +60,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     manual(&mut breaches)?;
     changelog(&mut breaches);
     programs::check(&mut breaches)?;
+    circles::check(&mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: nothing to complain about");
         return Ok(());

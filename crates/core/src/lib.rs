@@ -30,6 +30,6 @@ mod uplink;
 pub use config::{Action, Override, Overrides};
 pub use io::{Answer, Ask, AskError, AskId, Asker};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
-pub use io::{Input, NOBODY, Output, Purge, Which};
+pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
 pub use saved::Saved;

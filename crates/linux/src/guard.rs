@@ -7,8 +7,9 @@
 use crate::netlink::RequestSocket;
 use crate::nft::Nft;
 use crate::programs;
+use rail_core::Watch;
 use rail_core::state::firewall::{guard, has_ours, removal};
-use rail_core::state::{NFT_GUARD, ObservedFirewall, PROTOCOL, Scope, Watch};
+use rail_core::state::{NFT_GUARD, ObservedFirewall, PROTOCOL, Scope};
 use std::io::Write;
 use std::process::{Command, Stdio};
 

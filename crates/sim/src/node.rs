@@ -2,7 +2,8 @@
 //! and keeps what outlives the process.
 
 use crate::dice::Dice;
-use rail_core::state::{Op, OpError, Scope, Step, Watch};
+use rail_core::Watch;
+use rail_core::state::{Op, OpError, Scope, Step};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Router, Saved};
 use std::collections::VecDeque;

@@ -1,5 +1,7 @@
 //! `[ranges]`.
 
+use crate::net::UplinkId;
+
 /// `[ranges]`: every number that we use on the system.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ranges {
@@ -12,6 +14,11 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// The mark of an uplink: its number, and nothing else.
+    pub fn mark(&self, id: UplinkId) -> u32 {
+        u32::from(id.0) << self.mark_mask.trailing_zeros()
+    }
+
     /// The highest number an uplink can have: each has a mark and a table of its own, and more
     /// than [`MOST_UPLINKS`] have no place on the rungs of the ladder. All zeros in the mark is
     /// "no mark", all ones "none of them"; the first table is shared.

@@ -6,9 +6,9 @@
 //! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
 use super::{Config, Network, UplinkConfig};
+use crate::net::Link;
 use crate::net::{IfName, Mac, Prefix};
 use crate::random::Secret;
-use crate::state::Link;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -2,6 +2,7 @@
 //! state is made from.
 
 mod attachment;
+pub(crate) mod fixed;
 mod system;
 
 pub use attachment::{Attachment, Gateway, Origin, PerFamily, Ways};
@@ -11,7 +12,6 @@ use crate::config::{Config, Stray, UplinkConfig};
 use crate::net::{Family, Mac, Prefix, UplinkId};
 use crate::state::{MainDefault, Rule};
 use crate::status::Health;
-use crate::uplink::kind;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -121,7 +121,7 @@ impl Facts {
     pub fn unseen(config: &Config, ids: impl IntoIterator<Item = UplinkId>) -> Self {
         let pairs = config.uplinks.iter().zip(ids);
         let fact =
-            |(uplink, id)| UplinkFacts { way: kind::configured(uplink), ..UplinkFacts::new(id) };
+            |(uplink, id)| UplinkFacts { way: fixed::attach(uplink), ..UplinkFacts::new(id) };
         Self { uplinks: pairs.map(fact).collect(), ..Self::default() }
     }
 

@@ -5,8 +5,11 @@ mod ask;
 mod input;
 mod output;
 mod port;
+mod watch;
 
+pub use crate::saved::Which;
 pub use ask::{Answer, Ask, AskError, AskId, Asker};
 pub use input::Input;
-pub use output::{NOBODY, Output, Purge, Which};
+pub use output::{NOBODY, Output, Purge};
 pub use port::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use watch::Watch;

@@ -1,14 +1,15 @@
 //! Everything a router may ask for.
 
+use super::Watch;
 use super::{Ask, AskId, Asker, Peer, Port, PortId};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::saved::Saved;
-use crate::state::{Plan, Scope, Watch};
+use crate::saved::Which;
+use crate::state::{Plan, Scope};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use serde::{Deserialize, Serialize};
 
 /// A request to the shell; performed in the order given.
 #[derive(Clone, Debug)]
@@ -61,19 +62,6 @@ pub enum Output {
     Notice(Notice),
     /// Withdrawal is complete; the daemon may end.
     Done,
-}
-
-/// Which connections of an uplink.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Which {
-    /// Those that can move to another uplink: neither end is tied to this one.
-    Movable,
-    /// Those whose source was translated to this address.
-    From(IpAddr),
-    /// Those that have this address of the router at one end: they came to it, or are its own.
-    At(IpAddr),
-    /// All of them.
-    All,
 }
 
 /// Which connections to delete. What is to be kept is kept of those that can move alone.

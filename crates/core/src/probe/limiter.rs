@@ -167,20 +167,30 @@ impl Limiter {
             return None;
         }
         let seen = Pattern::of(now, flight);
-        if is_due && let Some((at, times)) = &mut self.scheduled {
-            *at = now + AGAIN * (1 << (*times * 2).min(12));
-            *times += 1;
-        }
         if !condemned && seen.loss() < LEAST_LOSS {
             return None;
         }
-        match seen.judge() {
+        // An outage that has just ended looks the same, and needs no question.
+        if accused == Accused::No && seen.line.sum < LEAST_SPAN_MS {
+            return None;
+        }
+        let likeness = seen.judge();
+        if likeness != Likeness::Unknown
+            && is_due
+            && let Some((at, times)) = &mut self.scheduled
+        {
+            *at = now + AGAIN * (1 << (*times * 2).min(12));
+            *times += 1;
+        }
+        match likeness {
             Likeness::Random => return condemned.then_some(Finding::Real),
             Likeness::Unknown => return None,
             Likeness::Limiter => {}
         }
-        // Loss that is no limiter's for sure is asked about when it condemns, and not before.
-        if accused == Accused::Soon && !is_due && seen.loss() < LIMITERS_LOSS {
+        // A question slows the evidence down: before there is enough of it, only what has hardly an
+        // answer for long is worth one.
+        let is_mute = seen.loss() >= LIMITERS_LOSS && seen.quick >= MOST_QUICK;
+        if accused == Accused::Soon && !is_due && !is_mute {
             return None;
         }
         let pause = Duration::from_millis(1500 * seen.span_ms() / (1000 * seen.answered).max(1));
@@ -234,7 +244,8 @@ impl Limiter {
                     return None;
                 }
                 self.question = None;
-                let answered = tested().map(|probe| probe.fate == Fate::Answered).collect();
+                let answered: Vec<bool> =
+                    tested().map(|probe| probe.fate == Fate::Answered).collect();
                 self.conclude(now, flight, &answered, (is_second, is_review))
             }
         }
@@ -245,7 +256,7 @@ impl Limiter {
         &mut self,
         now: Instant,
         flight: &Flight,
-        answered: &Vec<bool>,
+        answered: &[bool],
         (is_second, is_review): (bool, bool),
     ) -> Option<Finding> {
         let count = answered.iter().filter(|answered| **answered).count();
@@ -377,23 +388,20 @@ impl Pattern {
     /// What the losses look like: random ones leave uneven gaps, on the line and at each target.
     fn judge(&self) -> Likeness {
         let loss = self.loss();
+        let limiter_if = |is_long| if is_long { Likeness::Limiter } else { Likeness::Unknown };
         if self.gaps < LEAST_GAPS {
-            let is_long =
-                self.quick >= if loss >= LIMITERS_LOSS { LEAST_QUICK } else { MOST_QUICK };
-            return if is_long { Likeness::Limiter } else { Likeness::Unknown };
+            let enough = if loss >= LIMITERS_LOSS { LEAST_QUICK } else { MOST_QUICK };
+            return limiter_if(self.quick >= enough || self.span_ms() >= LONG_MS);
         }
-        let is_long = self.gaps >= MANY_GAPS || self.quick >= MOST_QUICK;
-        let Some(unevenness) = self.unevenness() else {
-            return if is_long { Likeness::Limiter } else { Likeness::Unknown };
-        };
+        let has_many = self.gaps >= MANY_GAPS;
+        let is_long = has_many || self.quick >= MOST_QUICK;
+        let Some(unevenness) = self.unevenness() else { return limiter_if(is_long) };
         // For random loss cv² is the loss.
         let at_least = |permille: u64| unevenness >= loss.as_permille() * permille / 1000;
-        match is_long {
-            _ if at_least(RANDOM) => Likeness::Random,
-            false if at_least(REGULAR) => Likeness::Unknown,
-            true if at_least(RANDOM_AT_LAST) => Likeness::Random,
-            _ => Likeness::Limiter,
+        if at_least(RANDOM) || has_many && at_least(RANDOM_AT_LAST) {
+            return Likeness::Random;
         }
+        limiter_if(is_long || !at_least(REGULAR))
     }
 
     /// The squared coefficient of variation of the gaps in thousandths, of the line or within the
@@ -441,12 +449,16 @@ const MOST_QUICK: usize = 75;
 /// there are gaps enough.
 const RANDOM: u64 = 350;
 const REGULAR: u64 = 120;
-const RANDOM_AT_LAST: u64 = 200;
+const RANDOM_AT_LAST: u64 = 250;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);
 /// So much loss looks like a limiter rather than like a line.
 const LIMITERS_LOSS: Share = Share::permille(920);
+/// Answers over less time are the end of an outage.
+const LEAST_SPAN_MS: u64 = 3500;
+/// Nearly all of the time that is remembered.
+const LONG_MS: u64 = 5000;
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);
 /// Behind a limiter a slow probe is answered.
 const SLOW_ANSWERED: Share = Share::permille(950);

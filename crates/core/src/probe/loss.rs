@@ -69,7 +69,8 @@ impl Past {
         }
         let hold = if by_loss {
             self.lossy_again = again(self.lossy_again, lived, SOON_LOSSY);
-            (DWELL_DOWN * (1 << self.lossy_again)).min(LONGEST_LOSSY)
+            // A line between good and bad is soon no better than it was: four times as long.
+            (DWELL_DOWN * (1 << (self.lossy_again * 2))).min(LONGEST_LOSSY)
         } else {
             self.silent_again = again(self.silent_again, lived, SOON_SILENT);
             match self.silent_again.checked_sub(2) {
@@ -95,7 +96,7 @@ impl Past {
 /// How often it has fallen soon after it returned; a first fall is none.
 fn again(before: u32, lived: Option<Duration>, soon: Duration) -> u32 {
     match lived {
-        Some(lived) if lived < soon => (before + 1).min(20),
+        Some(lived) if lived < soon => (before + 1).min(12),
         Some(_) => 0,
         None => before,
     }

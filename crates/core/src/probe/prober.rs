@@ -7,14 +7,15 @@
 use super::evidence::{Evidence, Outcome, Test};
 use super::flight::Flight;
 use super::kind::Icmp;
-use super::limiter::{Accused, Finding, Limiter};
+use super::limiter::Limiter;
 use super::loss::Past;
+use super::nats::Nats;
 use super::pace::{Mode, Pace, View};
 use super::rounds::Rounds;
 use super::rtt::{Bloat, RoundTrip};
-use super::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN, Settings};
+use super::settings::{DEGRADED, RECOVERED, Settings};
 use super::silence::{Quiet, Silence};
-use super::verdict::{Cause, Findings, Verdict, judge};
+use super::verdict::{Cause, Verdict, judge};
 use crate::check::Quality;
 use crate::net::UplinkId;
 use crate::random::Secret;
@@ -89,6 +90,8 @@ pub struct Prober {
     /// The loss that is shown, and when it was reckoned.
     shown_loss: (u64, Instant),
     is_common: bool,
+    /// Since when its rounds were good when it began to be held back.
+    held_from: Option<Instant>,
     /// The last judgement.
     judged: Instant,
     refused: RefusedCounters,
@@ -137,6 +140,7 @@ impl Prober {
             next_run: 1,
             shown_loss: (0, Instant::ZERO),
             is_common: false,
+            held_from: None,
             judged: now,
             refused: RefusedCounters::default(),
         }
@@ -261,110 +265,6 @@ impl Prober {
         self.rounds.count(now, &self.flight, &self.evidence, size, of);
     }
 
-    /// All that the verdict depends on.
-    fn findings(&mut self, now: Instant, context: &Context<'_>) -> Findings {
-        let dead = self.dead_by_silence(now).or_else(|| self.dead_by_loss(now, context));
-        let was_lossy =
-            matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss());
-        let mut is_lossy = self.evidence.against(Test::Degraded) >= DEGRADED;
-        if is_lossy && self.verdict.is_usable() && self.limiter.cut(now) {
-            self.evidence.clear();
-            is_lossy = false;
-        }
-        let is_usable = self.verdict.is_usable();
-        let is_good = self.rounds.good() >= self.settings.recover_after;
-        let is_back = !is_usable && is_good && self.evidence.returning() >= RETURN;
-        let recovered = self.evidence.recovered();
-        Findings {
-            dead,
-            has_answered: self.rounds.good() > 0,
-            is_back: is_back || matches!(self.verdict, Verdict::Held(_)),
-            is_released: self.hold_left(now).is_zero(),
-            is_lossy: is_lossy || was_lossy,
-            is_recovered: recovered >= RECOVERED && self.past.may_recover(now),
-            loss: self.loss_now(now, is_lossy),
-            slow: self.slowness(now),
-        }
-    }
-
-    /// Why the line is dead by its silence.
-    fn dead_by_silence(&self, now: Instant) -> Option<Cause> {
-        let length = self.silence.length(now);
-        let is_mute =
-            self.quiet.doubt_evidence() >= DOUBT.0 && length >= self.settings.interval * 2;
-        if self.neighbour_failed && is_mute {
-            return Some(Cause::Neighbour);
-        }
-        self.sure_due(now).is_some_and(|at| at <= now).then_some(Cause::Silent(length))
-    }
-
-    /// When the silence is sure.
-    fn sure_due(&self, now: Instant) -> Option<Instant> {
-        let limited = self.limiter.spacing().unwrap_or_default();
-        let slowest = self.slowest(now);
-        self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)
-    }
-
-    /// Why it is dead by loss, once it is known that nobody limits the probes.
-    fn dead_by_loss(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
-        let heard = self.heard_within(now, RECENT);
-        let missing = (self.settings.required + 2).saturating_sub(heard);
-        let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
-        let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
-        let against = self.evidence.against(Test::Down);
-        let accused = match is_standing {
-            true if against >= limit => Accused::Condemned,
-            true if against >= ASK_EARLY => Accused::Soon,
-            _ => Accused::No,
-        };
-        let condemned = accused == Accused::Condemned;
-        let timeouts = self.timeouts(now);
-        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
-        match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
-            Some(Finding::Real) if condemned => self.compared(now, context),
-            Some(Finding::Limited) => {
-                self.acquit(now);
-                None
-            }
-            Some(Finding::Over) => {
-                self.evidence.clear();
-                None
-            }
-            Some(Finding::Real) | None => {
-                if !condemned {
-                    self.comparing = None;
-                }
-                None
-            }
-        }
-    }
-
-    /// The cause of a death by loss. Where targets are silent, it waits for what others hear of them.
-    fn compared(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
-        let required = self.settings.required.min(self.evidence.counting()).max(1);
-        let answering = self.answering(now);
-        if answering >= required {
-            return Some(Cause::Loss(self.loss_now(now, true)));
-        }
-        let since = *self.comparing.get_or_insert(now);
-        if context.is_comparing && now.since(since) < LONGEST_COMPARISON {
-            return None;
-        }
-        Some(Cause::Quorum { answering, required })
-    }
-
-    /// It was a limiter, or a target: whatever it looked like, the line is good.
-    fn acquit(&mut self, now: Instant) {
-        self.evidence.clear();
-        self.past.acquit();
-        if matches!(self.verdict, Verdict::Degraded(Cause::Loss(_)))
-            || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
-        {
-            self.verdict = Verdict::Up;
-            self.past.come_back(now);
-        }
-    }
-
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
@@ -381,7 +281,7 @@ impl Prober {
                 self.silence.settle();
                 self.comparing = None;
                 self.limiter.cancel();
-                self.limiter.schedule(now, cause.is_loss().then_some(ASK_DOWN));
+                self.limiter.schedule(now, Some(ASK_DOWN));
             }
             Verdict::Up | Verdict::Degraded(_) if is_out(was) => {
                 self.past.come_back(now);
@@ -416,7 +316,7 @@ impl Prober {
     }
 
     fn settle_pace(&mut self, now: Instant) {
-        let is_settled = self.evidence.pool() == super::nats::Nats::ZERO
+        let is_settled = self.evidence.pool() == Nats::ZERO
             && self.quiet.count == 0
             && self.silence.doubt_since().is_none()
             && self.past.degraded_since().is_none();
@@ -486,18 +386,13 @@ impl Prober {
 
 /// How long a suspicion of others is looked into.
 const SUSPECTED: Duration = Duration::from_millis(400);
-/// Targets that answered within this time count for the limit of a death.
-const RECENT: Duration = Duration::from_secs(10);
-const LONGEST_COMPARISON: Duration = Duration::from_secs(3);
 /// Whether it is a limiter is asked, besides, so long after it began to be degraded, or fell.
 const ASK_DEGRADED: Duration = Duration::from_secs(10);
 const ASK_DOWN: Duration = Duration::from_secs(2);
-/// Evidence of death from which on it is asked.
-const ASK_EARLY: super::nats::Nats = super::nats::Nats::hundredths(250);
-const POOL_ENDS_DOUBT: super::nats::Nats = super::nats::Nats::whole(1);
+const POOL_ENDS_DOUBT: Nats = Nats::whole(1);
 /// Evidence from which on a few more probes tell.
-const POOL_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
-const DOWN_LEANS: super::nats::Nats = super::nats::Nats::whole(2);
+const POOL_LEANS: Nats = Nats::whole(2);
+const DOWN_LEANS: Nats = Nats::whole(2);
 /// A line that stays degraded for so long is asked less.
 const STEADY_AFTER: Duration = Duration::from_secs(20);
 /// A line that was silent for so long, too.
@@ -506,4 +401,5 @@ const HOPELESS: Duration = Duration::from_secs(30);
 mod answer;
 mod ask;
 mod begin;
+mod find;
 mod status;

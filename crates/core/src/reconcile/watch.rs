@@ -4,10 +4,11 @@ use super::{Reconciler, Wants};
 use crate::coexist::View;
 use crate::config::Config;
 use crate::io::Output;
+use crate::io::Watch;
 use crate::net::{Family, IfName};
 use crate::render;
 use crate::saved::Saved;
-use crate::state::{Key, State, Watch};
+use crate::state::{Key, State};
 use alloc::vec::Vec;
 
 impl Reconciler {

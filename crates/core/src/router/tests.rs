@@ -3,6 +3,7 @@
 use super::Router;
 use crate::config::{Config, Tier};
 use crate::facts::Facts;
+use crate::io::Watch;
 use crate::io::{Input, Output, Purge, Which};
 use crate::net::{Family, IfName, UplinkId};
 use crate::notice::Notice;
@@ -12,7 +13,7 @@ use crate::render::tests::config;
 use crate::saved::Saved;
 use crate::state::{
     ACCEPT_REDIRECTS, FORWARDING, Key, Link, Observed, ObservedRoute, ObservedRule, Op, Ownership,
-    PROTOCOL, Resource, Rule, Scope, Watch,
+    PROTOCOL, Resource, Rule, Scope,
 };
 use crate::status::Role;
 use crate::time::{Duration, Instant};

@@ -1,10 +1,12 @@
 //! What outlives the process: the state file.
 
+mod which;
+
+pub use which::Which;
+
 use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
 use crate::facts::UplinkFacts;
-use crate::io::Which;
 use crate::net::{Family, IfName, Prefix, UplinkId};
-use crate::render;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::BTreeMap;
@@ -178,7 +180,7 @@ impl NatBinding {
             Nat::To(other) => Some(other.into()),
             Nat::Off => None,
         };
-        let (mark, mask) = (render::mark(config, fact.id), config.ranges.mark_mask);
+        let (mark, mask) = (config.ranges.mark(fact.id), config.ranges.mark_mask);
         let further = uplink.addresses.iter().map(|further| further.address).collect();
         Some(Self { uplink: fact.id, mark, mask, address, source, further })
     }

@@ -100,7 +100,7 @@ fn numbers_stay_within_the_tables() {
     config.uplinks[0].name = "other".into();
     take(&mut saved, &config);
     let tables = |saved: &Saved, config: &Config| -> Vec<u32> {
-        config.uplinks.iter().map(|u| render::table(config, saved.ids[&u.name])).collect()
+        config.uplinks.iter().map(|u| crate::render::table(config, saved.ids[&u.name])).collect()
     };
     assert_eq!(tables(&saved, &config), [1001, 1002, 1003]);
     // Mark and address are those of the uplink under its old name.

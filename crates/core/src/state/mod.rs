@@ -7,6 +7,7 @@ mod kind;
 mod main_default;
 mod observed;
 
+pub use crate::net::{Identity, Link};
 pub use change::{Op, OpError, Plan, Step, describe};
 pub use diff::{Conflict, Memory, diff, foreign, is_met};
 pub use kind::*;

@@ -3,8 +3,7 @@
 //! Only what concerns us: all links, addresses and rules, the routes of our
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
-use super::{MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, PROTOCOL, RouteKey};
-use crate::coexist::View;
+use super::{Link, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, RouteKey};
 use crate::net::{IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -79,52 +78,6 @@ impl BitOrAssign for Scope {
     }
 }
 
-/// What to look at; sent once, and again when it changes.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Watch {
-    /// First and last of our tables; routes in them are reported.
-    pub tables: (u32, u32),
-    /// Those of our tables that can have routes of ours. Where others have very many routes only these
-    /// are read, not the whole range.
-    pub used_tables: Vec<u32>,
-    /// Ranges that were ours before; what is left of ours in them is reported, too.
-    pub old_tables: Vec<(u32, u32)>,
-    /// Settings, as in [`Key::Sysctl`](super::Key).
-    pub sysctls: Vec<String>,
-    /// Links of uplinks in use: their state is read every 20 ms, for the kernel may report the loss of a
-    /// carrier a second late; what differs is an [`Input::Changed`](crate::Input::Changed).
-    pub links: Vec<IfName>,
-    /// The paths of devices are wanted.
-    pub paths: bool,
-    /// `main` refuses what it has no route for, and each of its routes matters.
-    pub main_refuses: bool,
-    /// Gateways whose neighbour state matters.
-    pub neighbours: Vec<(IfName, IpAddr)>,
-    /// What of ours other software must leave alone.
-    pub beside: View,
-}
-
-impl Watch {
-    /// True if routes in this table are of interest.
-    pub fn has_table(&self, table: u32) -> bool {
-        self.is_ours(table) || self.old_tables.iter().any(|range| contains(*range, table))
-    }
-
-    /// True if a route of this protocol in this table is reported: in ours all are.
-    pub fn has_route(&self, table: u32, protocol: u8) -> bool {
-        self.is_ours(table) || (protocol == PROTOCOL && self.has_table(table))
-    }
-
-    /// True if the table is one of those that are ours now.
-    pub fn is_ours(&self, table: u32) -> bool {
-        contains(self.tables, table)
-    }
-}
-
-fn contains((first, last): (u32, u32), table: u32) -> bool {
-    (first..=last).contains(&table)
-}
-
 /// Kernel state. After an observation only the kinds in its scope are filled.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Observed {
@@ -172,47 +125,6 @@ impl Observed {
         ];
         changed.contains(&true)
     }
-}
-
-/// A link.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Link {
-    /// Interface index.
-    pub index: u32,
-    /// Administratively up (`IFF_UP`).
-    pub up: bool,
-    /// Carrier (`IFF_LOWER_UP`).
-    pub carrier: bool,
-    /// MTU in bytes.
-    pub mtu: u32,
-    /// Index of the link that it stands on (of a VLAN its Ethernet), where there is one.
-    pub lower: Option<u32>,
-    /// Index of the bridge, bond, .. that it is a port of, where there is one.
-    pub master: Option<u32>,
-    /// By what else than its name the configuration may mean it.
-    pub identity: Identity,
-    /// Driver kind (`bridge`, `macvlan`, ..); empty for hardware.
-    pub kind: String,
-    /// Of a macvlan: its mode.
-    pub mode: Option<u32>,
-    /// What somebody wrote on it; empty if nobody did.
-    pub alias: String,
-}
-
-/// What tells a link apart whatever it is called.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Identity {
-    /// Other names.
-    pub altnames: Vec<String>,
-    /// Hardware address.
-    pub mac: Option<Mac>,
-    /// The hardware address that it was made with, where it has one.
-    pub permanent_mac: Option<Mac>,
-    /// It stands on other links (VLAN, bridge, bond, ..), and has the address of one of them.
-    pub is_stacked: bool,
-    /// Where the device is, as udev's `ID_PATH`; empty for one that is nowhere. `None`: nobody has
-    /// looked, for no `path:` is in the configuration.
-    pub path: Option<String>,
 }
 
 /// Whose an object is.

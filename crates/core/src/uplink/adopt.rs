@@ -1,10 +1,10 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
-use super::{History, Uplink, Uplinks, Way, kind};
+use super::{History, Uplink, Uplinks, Way};
 use crate::config::{CheckConfig, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
-use crate::facts::{Facts, UplinkFacts};
+use crate::facts::{Facts, UplinkFacts, fixed};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::probe::{Cause, Prober, Settings, Verdict};
 use crate::random::Secret;
@@ -109,7 +109,7 @@ impl Uplinks {
     /// Gives each uplink the attachments that its kind knows.
     fn attach(&mut self, config: &Config) {
         for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
-            uplink.facts.way = kind::configured(own);
+            uplink.facts.way = fixed::attach(own);
         }
     }
 

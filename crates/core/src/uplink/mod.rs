@@ -9,7 +9,6 @@ mod check;
 pub(crate) mod choose;
 mod health;
 mod history;
-pub(crate) mod kind;
 mod link;
 mod port;
 mod role;

@@ -7,7 +7,8 @@
 
 use super::{Counters, DATAGRAM_BYTES, open, read, receive, set_option};
 use crate::author::Author;
-use rail_core::state::{Scope, Watch};
+use rail_core::Watch;
+use rail_core::state::Scope;
 use rail_wire::netlink::{LinkMessage, RouteMessage};
 use rail_wire::netlink::{Message, family, kind};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

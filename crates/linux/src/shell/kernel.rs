@@ -6,8 +6,9 @@ use crate::netlink::{Counters, Monitor, NeighbourMonitor};
 use crate::nft::Monitor as NftMonitor;
 use crate::poll::Poller;
 pub use crate::state::Kernel;
+use rail_core::Watch;
 use rail_core::net::IfName;
-use rail_core::state::{Observed, Scope, Watch};
+use rail_core::state::{Observed, Scope};
 use std::io;
 
 /// Sockets that hear when the tables change.

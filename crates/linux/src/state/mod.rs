@@ -7,8 +7,9 @@
 
 use crate::netlink::{Counters, RequestSocket, error};
 use crate::nft::Nft;
+use rail_core::Watch;
 use rail_core::net::IfName;
-use rail_core::state::{Key, Observed, Op, OpError, Resource, Scope, Watch};
+use rail_core::state::{Key, Observed, Op, OpError, Resource, Scope};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;

@@ -2,8 +2,9 @@
 
 use super::{Names, unless};
 use crate::netlink::{RequestSocket, of};
+use rail_core::Watch;
 use rail_core::net::Prefix;
-use rail_core::state::{Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey, RouteValue, Watch};
+use rail_core::state::{Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey, RouteValue};
 use rail_wire::netlink::{NexthopMessage, RouteKind, RouteMessage, family, kind};
 use std::collections::BTreeMap;
 

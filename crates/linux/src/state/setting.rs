@@ -1,7 +1,8 @@
 //! Kernel settings: the watched ones read, one written.
 
 use crate::sysctl;
-use rail_core::state::{OpError, Watch};
+use rail_core::Watch;
+use rail_core::state::OpError;
 use std::collections::BTreeMap;
 
 /// One that cannot be read is missing: its interface may be.

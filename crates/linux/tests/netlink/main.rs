@@ -8,10 +8,11 @@ mod links;
 mod many;
 mod neighbours;
 
+use rail_core::Watch;
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
     Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, Resource, RouteKey,
-    RouteValue, Rule, Scope, Watch,
+    RouteValue, Rule, Scope,
 };
 use rail_linux::netlink::{Monitor, NeighbourMonitor, RequestSocket};
 use std::io::Write;

@@ -1,7 +1,8 @@
 //! Beside a full Internet table.
 
 use super::{RequestSocket, batch, in_new_netns, ip};
-use rail_core::state::{MainDefault, Scope, Watch};
+use rail_core::Watch;
+use rail_core::state::{MainDefault, Scope};
 use std::fmt::Write;
 
 fn fill_main() {

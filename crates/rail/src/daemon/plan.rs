@@ -7,10 +7,11 @@
 
 use super::RunOptions;
 use super::setup::{Failure, load_config, seed};
+use rail_core::Watch;
 use rail_core::config::Config;
 use rail_core::net::UplinkId;
 use rail_core::render;
-use rail_core::state::{Key, Observed, Op, Resource, Scope, Step, Watch};
+use rail_core::state::{Key, Observed, Op, Resource, Scope, Step};
 use rail_core::status::Conflict;
 use rail_core::{Input, Output, Router};
 use rail_linux::process::Spawner;

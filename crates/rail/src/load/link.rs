@@ -6,9 +6,17 @@ use super::uplink::Draft;
 use super::validate::Parts;
 use rail_core::config::{OwnLink, Selector};
 use rail_core::net::{IfName, Mac};
+use std::ops::Range;
+
+/// Both keys, and where they stand.
+pub(super) struct Own {
+    pub(super) value: OwnLink,
+    parent: Range<usize>,
+    mac: Range<usize>,
+}
 
 /// Reads both keys; `None` without them, or if a problem was noted.
-pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<At<OwnLink>> {
+pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<Own> {
     let (parent, address) = match (section.get("parent"), section.get("mac")) {
         (None, None) => return None,
         (Some(parent), Some(address)) => (parent, address),
@@ -33,7 +41,8 @@ pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<At<OwnLi
             return None;
         }
     }
-    Some(At { value: OwnLink { parent: name?, mac: mac? }, span: address.span() })
+    let value = OwnLink { parent: name?, mac: mac? };
+    Some(Own { value, parent: parent.span(), mac: address.span() })
 }
 
 /// A name that the kernel takes, and nothing that stands for one.
@@ -75,23 +84,25 @@ fn hardware_address(reader: &mut Reader, node: Node<'_>) -> Option<Mac> {
 /// Links of ours must differ, and stand outside.
 pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     let (uplink, earlier) = (&parts.uplinks[index], &parts.uplinks[..index]);
-    let own = |draft: &Draft| draft.own_link.as_ref().map(|at| at.value);
-    if let Some(At { value, span }) = &uplink.own_link {
+    let own = |draft: &Draft| draft.own_link.as_ref().map(|own| own.value);
+    let interface = |draft: &Draft| draft.interface.as_ref().map(|at| at.value.clone());
+    if let Some(Own { value, parent, mac }) = &uplink.own_link {
         let is_inside = |at: &At<Selector>| at.value == Selector::Name(value.parent.to_string());
         let mut inside = parts.networks.iter().filter_map(|network| network.interface.as_ref());
         if let Some(network) = inside.find(|at| is_inside(at)) {
             let text = format!("the port {} is inside", value.parent);
-            reader.error(span.clone(), text).also(&network.span, "the network");
+            reader.error(parent.clone(), text).also(&network.span, "the network");
         }
-        if let Some(first) = earlier.iter().find(|other| own(other) == Some(*value))
-            && let Some(at) = &first.own_link
+        let has_it =
+            |other: &&Draft| own(other) == Some(*value) && interface(other) != interface(uplink);
+        if let Some(first) = earlier.iter().find(has_it)
+            && let Some(there) = &first.own_link
         {
             let text =
                 format!("the hardware address {} is given twice on {}", value.mac, value.parent);
-            reader.error(span.clone(), text).also(&at.span, "first here");
+            reader.error(mac.clone(), text).also(&there.mac, "first here");
         }
     }
-    let interface = |draft: &Draft| draft.interface.as_ref().map(|at| at.value.clone());
     let is_same =
         |other: &&Draft| interface(other) == interface(uplink) && own(other) != own(uplink);
     if let Some(first) = earlier.iter().find(is_same)

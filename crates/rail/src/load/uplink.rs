@@ -5,7 +5,7 @@ use super::allow::prefixes;
 use super::link;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use rail_core::config::{CheckConfig, Nat, OwnLink, Selector, Tier, UplinkConfig};
+use rail_core::config::{CheckConfig, Nat, Selector, Tier, UplinkConfig};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr};
 pub(super) struct Draft {
     pub(super) name: Option<At<String>>,
     pub(super) interface: Option<At<Selector>>,
-    pub(super) own_link: Option<At<OwnLink>>,
+    pub(super) own_link: Option<link::Own>,
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) nat: Nat,
@@ -42,7 +42,7 @@ impl Draft {
             description: self.description,
             ifname: interface.ifname(),
             others: Vec::new(),
-            own_link: self.own_link.map(|at| at.value),
+            own_link: self.own_link.map(|own| own.value),
             interface,
             address: self.address?.value,
             gateway: IpAddr::V4(self.gateway?.value),

@@ -3,9 +3,8 @@
 use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::{Change, Scene};
-use rail_core::state::{
-    Key, MainDefault, Nexthop, Op, PROTOCOL, Resource, RouteValue, Rule, Scope, Watch,
-};
+use rail_core::Watch;
+use rail_core::state::{Key, MainDefault, Nexthop, Op, PROTOCOL, Resource, RouteValue, Rule, Scope};
 use std::collections::BTreeMap;
 
 /// See the module.

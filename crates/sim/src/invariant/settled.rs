@@ -7,7 +7,8 @@ use crate::scene::Scene;
 use rail_core::config::{Config, Network};
 use rail_core::facts::{Facts, PerFamily, UplinkFacts, WIDE_MTU};
 use rail_core::render;
-use rail_core::state::{Memory, Scope, State, Watch, diff};
+use rail_core::Watch;
+use rail_core::state::{Memory, Scope, State, diff};
 use rail_core::status::Role;
 
 /// See the module.

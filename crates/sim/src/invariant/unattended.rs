@@ -4,7 +4,8 @@
 use super::{Happening, Law};
 use crate::kernel::{Kernel, Outcome, Table};
 use crate::scene::{Line, Scene};
-use rail_core::state::{MainDefault, Scope, Watch};
+use rail_core::Watch;
+use rail_core::state::{MainDefault, Scope};
 use rail_core::time::Duration;
 
 /// See the module.

@@ -1,7 +1,8 @@
 //! Reading the fake kernel.
 
 use super::{Kernel, Table};
-use rail_core::state::{Observed, ObservedChain, ObservedFirewall, ObservedNftRule, Scope, Watch};
+use rail_core::Watch;
+use rail_core::state::{Observed, ObservedChain, ObservedFirewall, ObservedNftRule, Scope};
 
 impl Kernel {
     /// Reads the kinds in `scope`.

@@ -1,11 +1,11 @@
 //! Routes of the fake kernel.
 
 use super::{EEXIST, EINVAL, ENETDOWN, ENETUNREACH, ENODEV, Kernel, error};
+use rail_core::Watch;
 use rail_core::net::IfName;
 use rail_core::state::table::MAIN;
 use rail_core::state::{
     MainDefault, MainReading, Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey, RouteValue,
-    Watch,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

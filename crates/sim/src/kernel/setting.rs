@@ -1,7 +1,8 @@
 //! Settings of the fake kernel.
 
 use super::{ENOENT, Kernel, error};
-use rail_core::state::{ACCEPT_REDIRECTS, FORWARDING, OpError, Watch};
+use rail_core::Watch;
+use rail_core::state::{ACCEPT_REDIRECTS, FORWARDING, OpError};
 use std::collections::BTreeMap;
 
 impl Kernel {

@@ -149,7 +149,7 @@ mod tests {
     fn a_doubt_is_shown_beside_the_verdict() {
         let after = |ms| Detection::After(Duration::from_millis(ms));
         let trial = Trial { avoided: after(270), down: after(1100), failed_pct: 0.23 };
-        let plain = KINDS[0];
+        let plain = Kind { doubts: false, ..KINDS[0] };
         let doubting = Kind { doubts: true, ..plain };
         assert_eq!(fault_cell(&plain, vec![trial; 3]), "1.1/1.1 (0.23)");
         assert_eq!(fault_cell(&doubting, vec![trial; 3]), "0.27/0.27; 1.1/1.1 (0.23)");

@@ -51,7 +51,8 @@ impl Prober {
         let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
         let is_doubted = self.silence.doubt_since().is_some();
         self.silence.heard(at, self.pace.mode == Mode::Burst || is_doubted || is_down);
-        self.silence.answered(at, probe.id, probe.target, self.settings.required);
+        let required = self.settings.required.min(self.evidence.counting());
+        self.silence.answered(at, probe.id, probe.target, required);
         if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {
             self.proof = Some((probe.sent, rtt));
         }

@@ -32,7 +32,7 @@ impl Prober {
         self.verdict.is_usable() && self.quiet.since().is_some_and(is_long)
     }
 
-    /// True if it has an answer that was sent after others fell silent at this moment.
+    /// True if an answer has arrived since this moment.
     pub fn has_answered_since(&self, at: Instant) -> bool {
         self.silence.last_arrival().is_some_and(|last| last > at)
     }
@@ -85,7 +85,7 @@ impl Prober {
 
     /// How long a return is still held back, by `stable_for` or because it fell again and again.
     pub fn hold_left(&self, now: Instant) -> Duration {
-        let stable = match self.rounds.since() {
+        let stable = match self.held_from.or(self.rounds.since()) {
             Some(since) => (since + self.settings.stable_for).since(now),
             None => self.settings.stable_for,
         };
@@ -98,6 +98,12 @@ impl Prober {
     /// Last answer of a target.
     pub fn last_answer(&self, target: usize) -> Option<Instant> {
         self.targets.get(target).and_then(|target| target.last_answer)
+    }
+
+    /// True if a target answers here now: not so many questions in a row were lost that it is silent.
+    pub fn is_answering(&self, now: Instant, target: usize) -> bool {
+        let has_answered = self.last_answer(target).is_some();
+        has_answered && self.unanswered(target) < SILENT_TARGET && self.has_heard(now)
     }
 
     /// The last round trip to a target.
@@ -194,8 +200,8 @@ impl Prober {
         (0..self.targets.len()).filter(counts).filter(is_heard).count()
     }
 
-    /// How many of them answer now: not one of the last few questions to them was lost.
-    pub(super) fn answering(&self, _now: Instant) -> usize {
+    /// How many of them are not silent, by the questions that were settled.
+    pub(super) fn answering(&self) -> usize {
         let answers = |(t, target): &(usize, &super::Target)| {
             !self.evidence.is_ignored(*t) && target.unanswered < SILENT_TARGET
         };

@@ -101,6 +101,48 @@ fn a_return_is_held() {
     assert!(matches!(w.prober.verdict(), Verdict::Down(_)));
 }
 
+/// Given a return with 30 % loss, when it is held, then the time that it has to wait does not begin anew
+/// with each bad round.
+#[test]
+fn a_lossy_return_is_not_held_for_ever() {
+    let with = Settings { stable_for: Duration::from_secs(20), ..settings() };
+    let mut w = World::new(with, 1, steady(20));
+    w.run(MS * 20_000);
+    w.fate = silent();
+    w.run(MS * 5000);
+    w.fate = lossy(300);
+    w.run(MS * 60_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Degraded(Cause::Loss(_))), "{:?}", w.changes);
+}
+
+/// Given an uplink that was held before a restart, then it is held until it was good for the whole
+/// time; without an answer it is down.
+#[test]
+fn what_was_held_is_held_after_a_restart() {
+    for stable in [0, 5] {
+        let with = Settings { stable_for: Duration::from_secs(stable), ..settings() };
+        let held = Verdict::Held(Cause::Adopted);
+        let mut w = World::with_verdict(with.clone(), 1, steady(20), held);
+        w.run(MS * 10);
+        assert_eq!(w.prober.verdict(), held);
+        w.run(Duration::from_secs(stable) + MS * 300);
+        assert_eq!(w.prober.verdict(), Verdict::Up, "{stable}");
+        let mut w = World::with_verdict(with, 1, silent(), held);
+        w.run(MS * 3000);
+        assert!(matches!(w.prober.verdict(), Verdict::Down(_)), "{stable}");
+    }
+}
+
+/// Given an uplink that was good before a restart, then it is good until evidence says otherwise.
+#[test]
+fn what_was_good_is_good_after_a_restart() {
+    let mut w = World::with_verdict(settings(), 1, silent(), Verdict::Up);
+    w.run(MS * 1000);
+    assert_eq!((w.prober.verdict(), w.prober.is_suspect()), (Verdict::Up, false));
+    w.run(MS * 1000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(Cause::Silent(_))));
+}
+
 /// Given a limit of the round trip, when it is exceeded, then the uplink is degraded, and up again
 /// when the mean is below the other limit.
 #[test]

@@ -157,5 +157,6 @@ fn dead_targets_are_odd() {
     assert_eq!(odd, [true, true, false, false]);
     assert_eq!((w.prober.verdict(), w.downs()), (Verdict::Up, 0), "{:?}", w.changes);
     assert!(w.sent.len() <= 242, "{}", w.sent.len());
+    assert!(!w.prober.is_answering(w.now, 0) && w.prober.is_answering(w.now, 2));
     assert_eq!(w.prober.probes(0).answered, w.prober.probes(0).sent - w.prober.probes(0).lost);
 }

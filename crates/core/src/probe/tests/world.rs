@@ -54,14 +54,19 @@ pub(super) struct World {
 }
 
 impl World {
+    /// One that was never judged.
     pub(super) fn new(settings: Settings, seed: u64, fate: Fate) -> Self {
+        Self::with_verdict(settings, seed, fate, Verdict::Probing)
+    }
+
+    /// One that had this verdict in an earlier process.
+    pub(super) fn with_verdict(settings: Settings, seed: u64, fate: Fate, was: Verdict) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let mut bytes = [7; 16];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let dice = Secret::new(bytes);
         let targets = (1..=4).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
-        let mut prober =
-            Prober::new(now, UplinkId(1), (settings, targets), (dice, 0x1200), Verdict::Probing);
+        let mut prober = Prober::new(now, UplinkId(1), (settings, targets), (dice, 0x1200), was);
         prober.start(now);
         Self {
             prober,

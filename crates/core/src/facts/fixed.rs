@@ -1,11 +1,11 @@
 //! A static uplink: the configuration says its address and its gateway, in one family.
 
+use super::{Attachment, Gateway, Origin, PerFamily, Ways};
 use crate::config::UplinkConfig;
-use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
 use alloc::vec::Vec;
 
 /// The attachment as the file says it.
-pub(super) fn attach(uplink: &UplinkConfig) -> Ways {
+pub(crate) fn attach(uplink: &UplinkConfig) -> Ways {
     let gateway = match uplink.gateway_onlink {
         true => Gateway::OnLink(uplink.gateway),
         false => Gateway::Via(uplink.gateway),

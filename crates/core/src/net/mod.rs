@@ -1,5 +1,9 @@
 //! Names and numbers of the network: interface names, prefixes, uplink ids.
 
+mod link;
+
+pub use link::{Identity, Link};
+
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

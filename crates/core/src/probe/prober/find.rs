@@ -1,0 +1,123 @@
+//! What is known of a line at a judgement: whether it is dead and why, and what speaks for and against it.
+
+use super::{Context, Duration, Instant, Prober, Test, Verdict};
+use crate::probe::limiter::{Accused, Finding};
+use crate::probe::nats::Nats;
+use crate::probe::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN};
+use crate::probe::verdict::{Cause, Findings};
+
+impl Prober {
+    /// All that the verdict depends on.
+    pub(super) fn findings(&mut self, now: Instant, context: &Context<'_>) -> Findings {
+        let dead = self.dead_by_silence(now).or_else(|| self.dead_by_loss(now, context));
+        let was_lossy =
+            matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss());
+        let mut is_lossy = self.evidence.against(Test::Degraded) >= DEGRADED;
+        if is_lossy && self.verdict.is_usable() && self.limiter.cut(now) {
+            self.evidence.clear();
+            is_lossy = false;
+        }
+        let is_usable = self.verdict.is_usable();
+        let is_good = self.rounds.good() >= self.settings.recover_after;
+        let is_back = !is_usable && is_good && self.evidence.returning() >= RETURN;
+        let recovered = self.evidence.recovered();
+        self.held_from = match self.verdict {
+            Verdict::Held(_) => self.held_from.or(self.rounds.since()),
+            _ => None,
+        };
+        Findings {
+            dead,
+            has_answered: self.rounds.good() > 0,
+            is_back: is_back || matches!(self.verdict, Verdict::Held(_)),
+            is_released: self.rounds.good() > 0 && self.hold_left(now).is_zero(),
+            is_lossy: is_lossy || was_lossy,
+            is_recovered: recovered >= RECOVERED && self.past.may_recover(now),
+            loss: self.loss_now(now, is_lossy),
+            slow: self.slowness(now),
+        }
+    }
+
+    /// Why the line is dead by its silence.
+    fn dead_by_silence(&self, now: Instant) -> Option<Cause> {
+        let length = self.silence.length(now);
+        let is_mute =
+            self.quiet.doubt_evidence() >= DOUBT.0 && length >= self.settings.interval * 2;
+        if self.neighbour_failed && is_mute {
+            return Some(Cause::Neighbour);
+        }
+        self.sure_due(now).is_some_and(|at| at <= now).then_some(Cause::Silent(length))
+    }
+
+    /// When the silence is sure.
+    pub(super) fn sure_due(&self, now: Instant) -> Option<Instant> {
+        let limited = self.limiter.spacing().unwrap_or_default();
+        let slowest = self.slowest(now);
+        self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)
+    }
+
+    /// Why it is dead by loss, once it is known that nobody limits the probes.
+    fn dead_by_loss(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
+        let heard = self.heard_within(now, RECENT);
+        let missing = (self.settings.required + 2).saturating_sub(heard);
+        let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
+        let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
+        let against = self.evidence.against(Test::Down);
+        let accused = match is_standing {
+            true if against >= limit => Accused::Condemned,
+            true if against >= ASK_EARLY => Accused::Soon,
+            _ => Accused::No,
+        };
+        let condemned = accused == Accused::Condemned;
+        let timeouts = self.timeouts(now);
+        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
+        match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
+            Some(Finding::Real) if condemned => self.compared(now, context),
+            Some(Finding::Limited) => {
+                self.acquit(now);
+                None
+            }
+            Some(Finding::Over) => {
+                self.evidence.clear();
+                None
+            }
+            Some(Finding::Real) | None => {
+                if !condemned {
+                    self.comparing = None;
+                }
+                None
+            }
+        }
+    }
+
+    /// The cause of a death by loss. Where targets are silent, it waits for what others hear of them.
+    fn compared(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
+        let required = self.settings.required.min(self.evidence.counting()).max(1);
+        let answering = self.answering();
+        if answering >= required {
+            return Some(Cause::Loss(self.loss_now(now, true)));
+        }
+        let since = *self.comparing.get_or_insert(now);
+        if context.is_comparing && now.since(since) < LONGEST_COMPARISON {
+            return None;
+        }
+        Some(Cause::Quorum { answering, required })
+    }
+
+    /// It was a limiter: whatever it looked like, the line is good.
+    pub(super) fn acquit(&mut self, now: Instant) {
+        self.evidence.clear();
+        self.past.acquit();
+        if matches!(self.verdict, Verdict::Degraded(Cause::Loss(_)))
+            || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
+        {
+            self.verdict = Verdict::Up;
+            self.past.come_back(now);
+        }
+    }
+}
+
+/// Targets that answered within this time count for the limit of a death.
+const RECENT: Duration = Duration::from_secs(10);
+const LONGEST_COMPARISON: Duration = Duration::from_secs(3);
+/// Evidence of death from which on it is asked.
+const ASK_EARLY: Nats = Nats::hundredths(250);
