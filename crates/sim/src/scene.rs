@@ -182,6 +182,7 @@ impl Scene {
             line.routable_since = line.is_routable.then_some(since);
             let truth = self.truth(i);
             let line = &mut self.lines[i];
+            line.was_limited |= truth.is_limited;
             line.was_lossy |= truth.loss_pct > 0 || truth.is_limited;
             if line.truth != truth {
                 (line.truth, line.steady_since) = (truth, now);

@@ -169,6 +169,11 @@ impl World {
         let (check, no_uplink) =
             (world.scene.config.check.clone(), world.scene.config.router.no_uplink);
         world.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
+        for uplink in world.scene.config.uplinks.clone() {
+            if uplink.check != check {
+                world.note(format!("{} has its own {:?}", uplink.name, uplink.check));
+            }
+        }
         world.after(Duration::ZERO, Event::Heal(Heal::Restart));
         world.after(SEC, Event::Clients);
         world

@@ -54,7 +54,7 @@ impl Law for Marks {
 }
 
 /// Usable, and not in doubt.
-const fn is_trusted(health: Health) -> bool {
+pub(super) const fn is_trusted(health: Health) -> bool {
     health.is_usable() && !matches!(health, Health::Suspect)
 }
 

@@ -42,7 +42,8 @@ impl Scene {
         let check = self.check(i);
         let rounds = check.recover_after.max(rounds_for_return(check, self.lines[i].was_lossy));
         let targets = u32::try_from(check.targets.len()).unwrap_or(1);
-        let round = check.interval.max(QUICK * targets);
+        let limited = if self.lines[i].was_limited { LIMITED } else { QUICK };
+        let round = check.interval.max(limited * targets);
         // One that was silent for long is asked once an interval until it answers.
         round * (rounds + 3) + check.interval + UNKNOWN * 2 + self.memory(i)
     }
@@ -132,6 +133,8 @@ const DWELL: Duration = Duration::from_secs(1);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(40);
 /// The time-out of a target that has not answered yet.
 const UNKNOWN: Duration = Duration::from_secs(1);
+/// The pace behind a limiter that was found to allow less than it does.
+const LIMITED: Duration = Duration::from_secs(2);
 /// For the loop and the operations of a failover.
 const SLACK: Duration = Duration::from_millis(100);
 /// So long a fault that is over may have effects.

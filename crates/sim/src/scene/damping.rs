@@ -25,11 +25,6 @@ impl Damping {
         self.by_loss
     }
 
-    /// The longest that a fall of now would hold a return back.
-    pub fn next_hold(&self) -> Duration {
-        hold(false, self.silent + 1).max(hold(true, self.lossy + 1))
-    }
-
     /// Takes note of a change of health.
     pub(super) fn note(&mut self, now: Instant, from: Health, to: Health, cause: &str) {
         if to.lacks_device() {
@@ -53,11 +48,11 @@ impl Damping {
     }
 }
 
-/// 5 s, twice as long each time, up to an hour after loss; after silence up to 5 min, and not the
-/// first two times.
+/// 5 s; after loss four times as long each time, up to an hour; after silence not the first two times,
+/// then twice as long, up to 5 min.
 fn hold(by_loss: bool, again: u32) -> Duration {
     match (by_loss, again) {
-        (true, _) => (FIRST * (1 << again.min(20))).min(Duration::from_secs(3600)),
+        (true, _) => (FIRST * (1 << (again * 2).min(20))).min(Duration::from_secs(3600)),
         (false, 0 | 1) => Duration::ZERO,
         (false, _) => (FIRST * (1 << (again - 2).min(20))).min(Duration::from_secs(300)),
     }

@@ -72,6 +72,8 @@ pub struct Line {
     pub deaths: u32,
     /// It lost probes once, or somebody limited them: what the router has learnt of that may stay.
     pub was_lossy: bool,
+    /// Somebody limited its probes once.
+    pub was_limited: bool,
     /// When it was last alive and not perfect.
     pub blurred_at: Option<Instant>,
     /// When it was last not sound.
@@ -119,6 +121,7 @@ impl Line {
             damping: Damping::default(),
             deaths: 0,
             was_lossy: false,
+            was_limited: false,
             blurred_at: None,
             unsound_at: now,
             role: Role::Standby,
