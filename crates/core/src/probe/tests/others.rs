@@ -110,9 +110,9 @@ fn others_wake_for_a_lasting_suspicion() {
     let wakes = |now, one: &Prober, other: &Prober| should_wake(now, 1, [one, other].into_iter());
     one.fate = silent();
     one.run_to_probe();
-    one.run(MS * 155);
-    assert!(one.prober.is_suspect() && !wakes(one.now, &one.prober, &other.prober));
-    one.run(MS * 60);
+    one.run(MS * 70);
+    assert!(!wakes(one.now, &one.prober, &other.prober));
+    one.run(MS * 40);
     assert!(wakes(one.now, &one.prober, &other.prober));
     other.prober.compare(other.now);
     other.forget();
