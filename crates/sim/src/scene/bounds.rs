@@ -45,7 +45,10 @@ impl Scene {
         let limited = if self.lines[i].was_limited { LIMITED } else { QUICK };
         let round = check.interval.max(limited * targets);
         // One that was silent for long is asked once an interval until it answers.
-        round * (rounds + 3) + check.interval + UNKNOWN * 2 + self.memory(i)
+        // Is it a limiter? That is asked where few answers are in after a while.
+        let asks = check.interval * 8 >= FEW_ANSWERS * targets;
+        let question = if asks { check.interval.max(UNKNOWN) * 14 } else { Duration::ZERO };
+        round * (rounds + 3) + check.interval + UNKNOWN * 2 + question + self.memory(i)
     }
 
     /// True if an uplink without fault must be back.
@@ -130,6 +133,8 @@ const ALERT: Duration = Duration::from_millis(50);
 const LEAST_WAIT: Duration = Duration::from_millis(150);
 const LEARNT: Duration = Duration::from_millis(750);
 const DWELL: Duration = Duration::from_secs(1);
+/// Eight answers in less time say that no limiter is there.
+const FEW_ANSWERS: Duration = Duration::from_millis(3500);
 const LEAST_TIMEOUT: Duration = Duration::from_millis(40);
 /// The time-out of a target that has not answered yet.
 const UNKNOWN: Duration = Duration::from_secs(1);
