@@ -18,7 +18,7 @@ use crate::scenario::Scenario;
 use crate::scene::{Excuses, Line, Scene, Ways};
 use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
-use rail_core::status::{Health, Role};
+use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Purge, Router, Saved};
 use std::collections::BTreeMap;
@@ -61,6 +61,7 @@ pub(crate) enum Heal {
     Plug(IfName),
     Line(usize),
     NeighbourFails(usize),
+    Step(usize, u32),
     Targets,
     Refusals,
     Slowness,
@@ -174,6 +175,11 @@ impl World {
         let (check, no_uplink) =
             (world.scene.config.check.clone(), world.scene.config.router.no_uplink);
         world.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
+        for uplink in world.scene.config.uplinks.clone() {
+            if uplink.check != check {
+                world.note(format!("{} has its own {:?}", uplink.name, uplink.check));
+            }
+        }
         world.after(Duration::ZERO, Event::Heal(Heal::Restart));
         world.after(SEC, Event::Clients);
         world
@@ -298,9 +304,8 @@ impl World {
         self.scene.excuses.started = now;
         self.scene.is_running = true;
         for (line, uplink) in self.scene.lines.iter_mut().zip(&self.scene.config.uplinks) {
-            line.health = Health::Absent;
             let carried = self.node.disk.active.contains(&uplink.name);
-            line.role = if carried { Role::Active } else { Role::Standby };
+            line.begin(if carried { Role::Active } else { Role::Standby });
         }
         self.note("the daemon starts".into());
         // Whoever stands in our place goes before the laws ask whether all is as desired.

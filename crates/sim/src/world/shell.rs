@@ -304,10 +304,9 @@ impl World {
         let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
         let index = |name: &String| names.iter().position(|n| *n == name);
         match notice {
-            Notice::Health { uplink, to, .. } => {
+            Notice::Health { uplink, to, cause, .. } => {
                 if let Some(i) = index(uplink) {
-                    self.scene.lines[i].health = *to;
-                    self.scene.lines[i].health_since = now;
+                    self.scene.lines[i].say(now, *to, cause);
                 }
                 self.last_said = now;
             }
