@@ -14,7 +14,6 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
-pub mod probe;
 mod purge;
 pub mod random;
 pub mod reconcile;

@@ -1,34 +1,98 @@
-//! Blame by comparison: a target that is silent on every uplink, while another
-//! target answers through some uplink, is at fault itself, and leaves the count.
+//! What uplinks tell about each other: a target that is silent on all of them is at fault itself;
+//! uplinks that fall silent together have something in common, perhaps us.
+//!
+//! These functions are pure; the owner of the probers asks them before each judgement.
 
-use super::{Line, blame_window};
-use crate::config::CheckConfig;
-use crate::time::Instant;
+use super::Prober;
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
+use core::net::Ipv4Addr;
 
-/// For each target of `check`: is it ignored now? `lines` are all lines, `before` is the last answer.
+/// The targets that are ignored now, of `targets`, which are all that somebody asks. `before` is the
+/// last answer.
 ///
-/// An uplink that has not asked for long enough has no say, nor has one that sends nothing or asks
-/// slowly; what it hears counts all the same. Where nobody has a say, the last answer stays: no
-/// start of a line, no reload and no restart changes what is known of a target.
-///
-/// Blame never empties the count: it takes another target that answers.
+/// A target is ignored if it did not answer [`ENOUGH`] settled questions in a row on any uplink that
+/// asks it and hears something, while another target answers. Questions count, not time: an uplink that
+/// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
+/// start, no reload and no restart changes what is known of a target; and blame never empties the count.
 pub fn blame<'a>(
     now: Instant,
-    check: &CheckConfig,
-    lines: impl Iterator<Item = &'a Line> + Clone,
-    before: &[bool],
-) -> Vec<bool> {
-    let window = blame_window(check);
-    let heard = |target: usize| {
-        lines.clone().any(|line| line.is_running() && line.lived_within(now, target, window))
+    targets: &[Ipv4Addr],
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+    before: &[Ipv4Addr],
+) -> Vec<Ipv4Addr> {
+    let asking = |target: Ipv4Addr| {
+        let hearing = probers.clone().filter(|prober| prober.has_heard(now));
+        hearing.filter_map(move |prober| Some((prober, prober.index_of(target)?)))
     };
-    let anyone_heard = (0..check.targets.len()).any(heard);
-    let anyone_asked = lines.clone().any(|line| line.has_asked_for(now, window));
-    let judge = |target: usize| match (heard(target), anyone_heard && anyone_asked) {
-        (true, _) => false,
-        (false, true) => true,
-        (false, false) => before.get(target).copied().unwrap_or(false),
+    let answers = |target: Ipv4Addr| {
+        asking(target).any(|(p, index)| p.unanswered(index) == 0 && p.last_answer(index).is_some())
     };
-    (0..check.targets.len()).map(judge).collect()
+    let is_one_heard = targets.iter().any(|target| answers(*target));
+    let is_silent = |target: Ipv4Addr| {
+        asking(target).next().is_some()
+            && asking(target).all(|(prober, index)| prober.unanswered(index) >= ENOUGH)
+    };
+    let is_ignored =
+        |target: &Ipv4Addr| match (answers(*target), is_one_heard && is_silent(*target)) {
+            (true, _) => false,
+            (false, true) => true,
+            (false, false) => before.contains(target),
+        };
+    targets.iter().copied().filter(is_ignored).collect()
 }
+
+/// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
+/// since? Then it takes as long as the administrator allows before one is down.
+pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Vec<bool> {
+    let since: Vec<Option<Instant>> = probers.clone().map(Prober::suspect_since).collect();
+    let is_near = |a: Instant, b: Instant| a.since(b).max(b.since(a)) <= TOGETHER;
+    let of = |(index, own): (usize, &Option<Instant>)| {
+        let Some(own) = *own else { return false };
+        let together = || {
+            let pairs = since.iter().zip(probers.clone()).enumerate();
+            pairs
+                .filter_map(move |(i, (at, prober))| Some((i, (*at)?, prober)))
+                .filter(move |(_, at, _)| is_near(own, *at))
+        };
+        together().any(|(i, ..)| i != index)
+            && !together().any(|(_, at, prober)| prober.has_answered_since(at))
+    };
+    since.iter().enumerate().map(of).collect()
+}
+
+/// True if a suspicion on another uplink has outlived its first time-out, or another one wants its
+/// silent targets asked elsewhere: this one should look closely, too.
+pub fn should_wake<'a>(
+    now: Instant,
+    index: usize,
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+) -> bool {
+    let mut others = probers.enumerate().filter(|(other, _)| *other != index);
+    others.any(|(_, prober)| prober.is_wake_up_call(now) || prober.wants_comparison())
+}
+
+/// True if targets that are silent here may be at fault themselves: other uplinks hear something, and
+/// none of them has heard such a target since it fell silent here.
+pub fn is_comparing<'a>(
+    now: Instant,
+    index: usize,
+    probers: impl Iterator<Item = &'a Prober> + Clone,
+) -> bool {
+    let Some(own) = probers.clone().nth(index) else { return false };
+    let others =
+        || probers.clone().enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
+    own.targets().iter().enumerate().any(|(own_index, target)| {
+        // The question after the last answer has been asked by then.
+        let round = own.settings().interval * u32::try_from(own.targets().len()).unwrap_or(1);
+        let silent = own.last_answer(own_index).unwrap_or_default() + round;
+        let asking = || others().filter_map(|(_, p)| Some((p, p.index_of(*target)?)));
+        own.unanswered(own_index) >= ENOUGH
+            && asking().next().is_some()
+            && !asking().any(|(p, index)| p.last_answer(index).is_some_and(|at| at > silent))
+    })
+}
+
+/// So many unanswered questions on each uplink make it the target's fault.
+const ENOUGH: u32 = 8;
+const TOGETHER: Duration = Duration::from_millis(300);

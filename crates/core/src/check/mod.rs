@@ -1,37 +1,54 @@
-//! Is a line alive? One [`Line`] an uplink sends rounds of echoes and judges
-//! them; [`blame()`] finds targets that are silent on every uplink.
+//! Is an uplink alive, and is it good? One [`Prober`] an uplink asks targets behind it, and judges.
+//!
+//! *Ask sparsely while all is well, quickly from the first overdue answer. Step aside soon, for that is
+//! easily undone; give up late, for that is not.*
+//!
+//! ```text
+//! answer ─▶ kind ─▶ flight ─┬─ overtaken ─▶ evidence ─▶ limiter? ─┐
+//!                     ▲     └─ not overtaken ─▶ silence ──────────┼─▶ verdict ─▶ loss (holds)
+//!                     └────────────── pace ◀── rounds ────────────┘
+//! ```
+//!
+//! * `flight`: the probes of the last seconds. What a later answer has overtaken is *loss*, the rest is
+//!   *silence*.
+//! * `silence`: raises a doubt after some 0.3 s (new connections go elsewhere), is sure after a
+//!   patience that it has learnt from the gaps that the uplink survived.
+//! * `evidence`: sequential tests for loss, in `nats`; degraded soon, down when it is certain.
+//! * `limiter`: before loss condemns, is it somebody who limits echoes?
+//! * `rounds` and `loss`: what a return takes, and how long it is held back.
+//! * `rtt`, `pace`: how long an answer may take, and when whom to ask next.
+//! * `blame`: what uplinks tell about each other.
+//! * `traffic`: what the packets of others tell of a silence.
+//! * `kind`: how a question is asked. Nothing else knows whether it is an ICMP echo.
+//! * `verdict`: the pure function that says it all.
+//!
+//! Numbers, measurements and traps: the bench (`./dev bench verdicts`) shows what they are worth.
 
 mod blame;
-mod line;
+mod evidence;
+mod flight;
+mod kind;
+mod limiter;
+mod loss;
+mod nats;
+mod pace;
+mod prober;
 mod quality;
 mod rounds;
+mod rtt;
+mod settings;
+mod silence;
+#[cfg(test)]
+mod tests;
+mod traffic;
 mod verdict;
 
-pub use blame::blame;
-pub use line::{Line, Refusal};
+pub use crate::io::Unanswered;
+pub use blame::{blame, common_cause, is_comparing, should_wake};
+pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
+pub use prober::{Context, Prober};
 pub use quality::{Quality, Sums};
-pub use rounds::Run;
+pub use settings::Settings;
+pub(crate) use traffic::BUSY;
+pub use traffic::{Packets, Traffic};
 pub use verdict::{Cause, Verdict};
-
-pub use crate::io::IDENT_PREFIX;
-
-use crate::config::CheckConfig;
-use crate::time::Duration;
-
-/// Silence of a target after which it no longer counts as answering: 3 s, more at slow paces.
-pub fn quorum_window(check: &CheckConfig) -> Duration {
-    Duration::from_secs(3).max(check.interval * check.fail_after)
-}
-
-/// Silence on every line after which a target is blamed: a little less than the
-/// quorum window, so that a target which dies everywhere is blamed before its
-/// silence condemns an uplink.
-pub fn blame_window(check: &CheckConfig) -> Duration {
-    let quorum = quorum_window(check);
-    quorum.saturating_sub(check.interval * 2).max(quorum / 2)
-}
-
-/// The pace of a line that carries nothing and answers well.
-pub fn slow_interval(check: &CheckConfig) -> Duration {
-    check.interval * 10
-}

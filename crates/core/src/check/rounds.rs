@@ -1,235 +1,78 @@
-//! The short window: the last rounds of probes and what came of each. It gives
-//! the run of good rounds that a dead uplink needs to return.
+//! Good rounds: what a line that is down has to show. A round is one probe to each target, in the
+//! order of their numbers; it is good if as many targets answered as must.
 
+use super::evidence::Evidence;
+use super::flight::{Fate, Flight, Probe};
 use crate::time::{Duration, Instant};
-use alloc::collections::VecDeque;
-use alloc::vec;
-use alloc::vec::Vec;
 
-/// Rounds older than this are forgotten, if enough for a return are left; answers to them are
-/// counted as refused.
-const KEEP: Duration = Duration::from_secs(10);
-/// At most this many rounds are kept, whatever the interval, if that is enough for a return.
-const MOST: usize = 1200;
-/// Rounds beyond those that a return takes: the pending ones.
-const PENDING: usize = 16;
-
-/// One round: an echo to each target, at one moment.
-#[derive(Clone, Debug)]
-pub(super) struct Round {
-    /// Counts up from 1; its low 16 bits are the ICMP sequence number.
-    pub(super) number: u64,
-    /// When it was sent.
-    pub(super) sent_at: Instant,
-    /// Per target: answered.
-    pub(super) answered: Vec<bool>,
-    /// Its timeout has been dealt with.
-    pub(super) settled: bool,
-}
-
-impl Round {
-    /// How many of the targets that count have answered.
-    pub(super) fn answers(&self, blamed: &[bool]) -> usize {
-        let counts = |target: usize| !blamed.get(target).copied().unwrap_or(false);
-        self.answered.iter().enumerate().filter(|(t, a)| **a && counts(*t)).count()
-    }
-}
-
-/// Which targets count, and how many of them must answer.
-#[derive(Clone, Debug)]
-pub(super) struct Counted {
-    /// Per target: the first moment from which it counts; `None`: it is left out.
-    pub(super) since: Vec<Option<Instant>>,
-    /// As configured.
-    pub(super) required: usize,
-}
-
-impl Counted {
-    /// How many answers make this round good: no more than there were targets that counted then.
-    pub(super) fn required(&self, round: &Round) -> usize {
-        let pairs = self.since.iter().zip(&round.answered);
-        let counts = |(since, answered): &(&Option<Instant>, &bool)| {
-            since.is_some_and(|at| **answered || round.sent_at >= at)
-        };
-        self.required.min(pairs.filter(counts).count()).max(1)
-    }
-}
-
-/// The rounds of the last seconds.
+/// The newest run of good rounds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rounds {
-    rounds: VecDeque<Round>,
+    /// The first number of the round that is next.
     next: u64,
-}
-
-/// The newest unbroken run of good rounds.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct Run {
-    /// How many.
-    pub length: u32,
-    /// When its oldest round was sent.
-    pub since: Instant,
-    /// Probes that are due in it, to targets that answered at least once in it.
-    pub probes: u32,
-    /// Of these, unanswered.
-    pub lost: u32,
-    /// No bad round stands before it, as far back as was asked.
-    pub is_whole: bool,
+    /// How many were good.
+    good: u32,
+    /// When the first of them began.
+    since: Option<Instant>,
 }
 
 impl Rounds {
-    /// Begins a round; returns its number. `run` good rounds must fit in what is kept.
-    pub(super) fn begin(&mut self, now: Instant, targets: usize, run: u32) -> u64 {
-        let least = usize::try_from(run).unwrap_or(MOST).saturating_add(PENDING);
-        let old = |r: &Round| now.since(r.sent_at) > KEEP;
-        while self.rounds.len() >= least
-            && (self.rounds.len() >= MOST || self.rounds.front().is_some_and(old))
-        {
-            self.rounds.pop_front();
-        }
-        self.next += 1;
-        self.rounds.push_back(Round {
-            number: self.next,
-            sent_at: now,
-            answered: vec![false; targets],
-            settled: false,
-        });
-        self.next
+    /// Begins anew with the next probe.
+    pub(super) fn begin(&mut self, flight: &Flight) {
+        *self = Self { next: flight.newest() + 1, good: 0, since: None };
     }
 
-    /// Forgets all rounds, but not the numbering.
-    pub(super) fn clear(&mut self) {
-        self.rounds.clear();
+    /// Goes on with the next probe: something else was asked meanwhile.
+    pub(super) fn skip(&mut self, flight: &Flight) {
+        self.next = flight.newest() + 1;
     }
 
-    /// The round that a 16-bit sequence number belongs to.
-    pub(super) fn find(&self, sequence: u16) -> Option<&Round> {
-        self.rounds.get(self.index_of(sequence)?)
-    }
-
-    /// The same, to note an answer.
-    pub(super) fn find_mut(&mut self, sequence: u16) -> Option<&mut Round> {
-        let index = self.index_of(sequence)?;
-        self.rounds.get_mut(index)
-    }
-
-    /// Rounds are numbered without a gap, so a flood of guesses costs no search.
-    fn index_of(&self, sequence: u16) -> Option<usize> {
-        let first = u16::try_from(self.rounds.front()?.number & 0xffff).ok()?;
-        Some(usize::from(sequence.wrapping_sub(first)))
-    }
-
-    /// True if the target answered one of the last `count` settled rounds, or a younger one.
-    pub(super) fn answered_lately(&self, target: usize, count: usize) -> bool {
-        let mut settled = 0;
-        let mut lately = self.rounds.iter().rev().take_while(|round| {
-            settled += usize::from(round.settled);
-            settled <= count
-        });
-        lately.any(|round| round.answered.get(target) == Some(&true))
-    }
-
-    /// When the first of the newest rounds was sent that have no answer at all.
-    pub(super) fn unanswered_since(&self) -> Option<Instant> {
-        let is_silent = |round: &&Round| !round.answered.contains(&true);
-        self.rounds.iter().rev().take_while(is_silent).last().map(|round| round.sent_at)
-    }
-
-    /// The first round whose timeout has not been dealt with.
-    pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
-        let index = self.settled_count();
-        self.rounds.get_mut(index)
-    }
-
-    /// When the first unsettled round was sent.
-    pub(super) fn oldest_pending(&self) -> Option<Instant> {
-        self.rounds.get(self.settled_count()).map(|round| round.sent_at)
-    }
-
-    /// Rounds are settled in their order, so those that are stand first.
-    fn settled_count(&self) -> usize {
-        self.rounds.partition_point(|round| round.settled)
-    }
-
-    /// The newest run of rounds sent since `from` with as many answers as they need. Rounds
-    /// younger than `patience` that are not good yet neither count nor break the run.
-    pub(super) fn good_run(
-        &self,
+    /// Counts the rounds that are over. `timeout` is by target.
+    pub(super) fn count(
+        &mut self,
         now: Instant,
-        from: Instant,
-        counted: &Counted,
-        patience: Duration,
-        blamed: &[bool],
-    ) -> Run {
-        let mut run = Run { since: now, is_whole: true, ..Run::default() };
-        let mut per_target: Vec<(u32, u32)> = Vec::new();
-        for round in self.rounds.iter().rev().take_while(|r| r.sent_at >= from) {
-            if round.answers(blamed) < counted.required(round) {
-                if now.since(round.sent_at) < patience {
-                    continue;
+        flight: &Flight,
+        evidence: &Evidence,
+        (targets, required): (usize, usize),
+        timeout: impl Fn(usize) -> Duration,
+    ) {
+        let required = required.min(evidence.counting()).max(1);
+        let size = u64::try_from(targets).unwrap_or(1);
+        while self.next <= flight.newest() {
+            let round = || flight.since(self.next).take_while(|probe| probe.id < self.next + size);
+            let Some(first) = round().next().filter(|probe| probe.id == self.next) else {
+                // Its probes are forgotten.
+                self.skip(flight);
+                return;
+            };
+            let since = first.sent;
+            let counts = |probe: &&Probe| !evidence.is_ignored(probe.target);
+            let answers = round().filter(counts).filter(|probe| probe.fate == Fate::Answered);
+            if answers.count() >= required {
+                self.good += 1;
+                self.since = self.since.or(Some(since));
+            } else {
+                let is_over = |probe: &Probe| match probe.fate {
+                    Fate::Open => now >= probe.sent + timeout(probe.target),
+                    Fate::Answered | Fate::Lost { .. } | Fate::Forgotten => true,
+                };
+                let sent = u64::try_from(round().count()).unwrap_or(size);
+                if sent < size || !round().all(is_over) {
+                    return;
                 }
-                run.is_whole = false;
-                break;
+                (self.good, self.since) = (0, None);
             }
-            run.length += 1;
-            run.since = round.sent_at;
-            per_target.resize(round.answered.len(), (0, 0));
-            for (count, answered) in per_target.iter_mut().zip(&round.answered) {
-                if *answered || now.since(round.sent_at) >= patience {
-                    count.0 += 1;
-                    count.1 += u32::from(*answered);
-                }
-            }
+            self.next += size;
         }
-        for (due, answered) in per_target.into_iter().filter(|(_, answered)| *answered > 0) {
-            run.probes += due;
-            run.lost += due - answered;
-        }
-        run
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn two_of_three() -> Counted {
-        Counted { since: vec![Some(Instant::ZERO); 3], required: 2 }
     }
 
-    fn rounds(pattern: &[usize]) -> (Rounds, Instant) {
-        let mut rounds = Rounds::default();
-        let mut at = Instant::from_nanos(1_000_000_000);
-        for answers in pattern {
-            let number = rounds.begin(at, 3, 10);
-            let sequence = u16::try_from(number).unwrap();
-            for answered in rounds.find_mut(sequence).unwrap().answered.iter_mut().take(*answers) {
-                *answered = true;
-            }
-            at = at + MS * 200;
-        }
-        (rounds, at)
+    /// How many were good without a break.
+    pub(super) const fn good(&self) -> u32 {
+        self.good
     }
 
-    /// Given good, bad, good, good and one pending round, then the run is two rounds long.
-    #[test]
-    fn a_bad_round_breaks_the_run_and_a_young_one_does_not() {
-        let (rounds, now) = rounds(&[3, 1, 3, 2, 0]);
-        let run = rounds.good_run(now, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
-        assert_eq!((run.length, run.probes, run.lost), (2, 5, 0));
-        let later =
-            rounds.good_run(now + MS * 500, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
-        assert_eq!(later.length, 0);
-    }
-
-    /// Given a target that never answers, then its silence is no loss of the run.
-    #[test]
-    fn a_silent_target_is_not_loss() {
-        let (rounds, now) = rounds(&[2, 2, 2, 2]);
-        let run =
-            rounds.good_run(now + MS * 900, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
-        assert_eq!((run.length, run.probes, run.lost), (4, 8, 0));
+    /// When the first of them began.
+    pub(super) const fn since(&self) -> Option<Instant> {
+        self.since
     }
 }

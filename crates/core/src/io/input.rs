@@ -1,10 +1,10 @@
 //! Everything that can happen to a router.
 
+use super::Unanswered;
 use super::{Answer, AskError, AskId, Peer, PortId};
 use crate::coexist::Findings;
 use crate::config::{Config, Override};
 use crate::net::{IfName, UplinkId};
-use crate::probe::Unanswered;
 use crate::state::{Key, Observed, OpError, Scope};
 use crate::time::Duration;
 use alloc::boxed::Box;

@@ -5,6 +5,7 @@ mod ask;
 mod input;
 mod output;
 mod port;
+mod unanswered;
 mod watch;
 
 pub use crate::saved::Which;
@@ -12,4 +13,5 @@ pub use ask::{Answer, Ask, AskError, AskId, Asker};
 pub use input::Input;
 pub use output::{NOBODY, Output, Purge};
 pub use port::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use unanswered::Unanswered;
 pub use watch::Watch;

@@ -7,11 +7,11 @@
 mod stale;
 mod stray;
 
+use crate::check::Prober;
 use crate::config::Config;
 use crate::facts::UplinkFacts;
 use crate::io::{Output, Purge, Which};
 use crate::net::{Family, Prefix, UplinkId};
-use crate::probe::Prober;
 use crate::render;
 use crate::state::Observed;
 use crate::time::{Duration, Instant};

@@ -3,11 +3,11 @@
 
 use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
+use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
 use crate::config::{Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::facts::{Facts, UplinkFacts, fixed};
 use crate::net::{Family, Prefix, UplinkId};
-use crate::probe::{self, Cause, Kind, Prober, Settings, Verdict};
 use crate::random::Secret;
 use crate::render;
 use crate::saved::Saved;
@@ -58,7 +58,7 @@ impl Uplink {
     ) -> Self {
         let check = &own.check;
         let facts = UplinkFacts { way: fixed::attach(own), ..UplinkFacts::new(id) };
-        let targets = probe::targets(check, facts.gateway(Family::V4));
+        let targets = check::targets(check, facts.gateway(Family::V4));
         let (secret, prefix) = prober_secret(secret, id, now);
         let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
         Self {

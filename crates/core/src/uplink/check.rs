@@ -3,11 +3,11 @@
 
 use super::port::FAMILY;
 use super::{Context, Uplinks};
+use crate::check::{self, Prober, Question, Refusal};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
 use crate::notice::Notice;
-use crate::probe::{self, Prober, Question, Refusal};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -132,7 +132,7 @@ impl Uplinks {
         if due.is_empty() {
             return;
         }
-        let common = probe::common_cause(self.probers());
+        let common = check::common_cause(self.probers());
         for index in due {
             let uplink = &self.list[index];
             let ignored: Vec<bool> = uplink
@@ -141,10 +141,10 @@ impl Uplinks {
                 .iter()
                 .map(|target| self.ignored.contains(target))
                 .collect();
-            let context = probe::Context {
+            let context = check::Context {
                 ignored: &ignored,
                 is_common: common.get(index).copied().unwrap_or(false),
-                is_comparing: probe::is_comparing(cx.now, index, self.probers()),
+                is_comparing: check::is_comparing(cx.now, index, self.probers()),
             };
             let uplink = &mut self.list[index];
             uplink.due = false;
@@ -157,7 +157,7 @@ impl Uplinks {
     /// A silence of one uplink, or of targets on it, is looked into on the others.
     fn wake_others(&mut self, now: Instant) {
         let is_called: Vec<bool> = (0..self.list.len())
-            .map(|index| probe::should_wake(now, index, self.probers()))
+            .map(|index| check::should_wake(now, index, self.probers()))
             .collect();
         for (uplink, _) in self.list.iter_mut().zip(is_called).filter(|(_, called)| *called) {
             uplink.prober.suspect(now);
@@ -170,7 +170,7 @@ impl Uplinks {
         }
         self.next_blame = cx.now + BLAME_PACE;
         let targets = cx.config.targets();
-        let ignored = probe::blame(cx.now, &targets, self.probers(), &self.ignored);
+        let ignored = check::blame(cx.now, &targets, self.probers(), &self.ignored);
         if ignored == self.ignored {
             return;
         }

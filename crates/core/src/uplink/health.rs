@@ -1,11 +1,11 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
 use super::{Context, Uplinks};
+use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::Notice;
-use crate::probe::Verdict;
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;

@@ -21,12 +21,12 @@ pub(crate) use history::History;
 pub(crate) use status::Report;
 pub(crate) use way::Way;
 
+use crate::check::Prober;
 use crate::config::{Action, CheckConfig, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
 use crate::io::{Asker, Binding, Output, Port};
 use crate::net::{IfName, Mac};
-use crate::probe::Prober;
 use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;

@@ -5,9 +5,9 @@
 //! driver counts in steps. So one that follows soon after another has to wait longer and longer.
 
 use super::Uplinks;
+use crate::check::{BUSY, Unanswered};
 use crate::config::Config;
 use crate::net::IfName;
-use crate::probe::{BUSY, Unanswered};
 use crate::time::{Duration, Instant};
 
 /// What the traffic of others tells of one uplink.

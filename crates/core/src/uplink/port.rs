@@ -2,10 +2,10 @@
 //! are.
 
 use super::Uplinks;
+use crate::check::Prober;
 use crate::config::Config;
 use crate::io::{Asker, Binding, Output, Port, PortId};
 use crate::net::Family;
-use crate::probe::Prober;
 use crate::render;
 use alloc::vec::Vec;
 

@@ -5,8 +5,8 @@
 
 use super::{Counters, DATAGRAM_BYTES, error, open, port, read, receive, set_option};
 use crate::realtime;
+use rail_core::check::Packets;
 use rail_core::net::IfName;
-use rail_core::probe::Packets;
 use rail_core::state::OpError;
 use rail_wire::netlink::{
     Ack, LinkMessage, LinkPackets, Message, NeighbourMessage, Request, flag, kind, nud,

@@ -6,8 +6,8 @@
 
 use super::{Event, MS, World};
 use rail_core::Input;
+use rail_core::check::{Packets, Traffic};
 use rail_core::net::IfName;
-use rail_core::probe::{Packets, Traffic};
 use rail_core::time::Duration;
 
 /// A device whose counters are looked at.

@@ -2,7 +2,7 @@
 
 use super::world::{MS, World, all, uplinks};
 use super::*;
-use crate::probe::Unanswered;
+use crate::check::Unanswered;
 use crate::status::Health;
 
 /// The device of the uplink of this index is not answered any more.

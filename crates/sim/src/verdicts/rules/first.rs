@@ -6,7 +6,7 @@
 use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
-use rail_core::check::{Line, Verdict};
+use crate::verdicts::first_edition::{Line, Verdict};
 use rail_core::config::CheckConfig;
 use rail_core::net::UplinkId;
 use rail_core::random::Secret;

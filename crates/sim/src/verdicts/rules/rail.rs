@@ -4,9 +4,9 @@
 use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
+use rail_core::check::{self, Context, Prober, Question, Settings, Verdict};
 use rail_core::config::CheckKind;
 use rail_core::net::{IfName, UplinkId};
-use rail_core::probe::{self, Context, Prober, Question, Settings, Verdict};
 use rail_core::random::Secret;
 use rail_core::time::{Duration, Instant};
 use rail_core::{Binding, Peer};
@@ -31,7 +31,7 @@ impl Rail {
     fn new(now: Instant, seed: u64) -> Self {
         let key = Secret::new(Dice::new(seed).key());
         let with = (settings(), (0..4).map(address).collect());
-        let kind = probe::Kind::new(CheckKind::Icmp, UplinkId(1), (key, 0x1200));
+        let kind = check::Kind::new(CheckKind::Icmp, UplinkId(1), (key, 0x1200));
         let mut prober = Prober::new(now, UplinkId(1), with, (kind, key), Verdict::Probing);
         prober.start(now);
         let ifname = "wan1".parse().expect("the name of an interface");

@@ -1,7 +1,7 @@
 //! Silence, gaps and swelling round trips.
 
 use super::world::{MS, World, settings, silent, steady};
-use crate::probe::Verdict;
+use crate::check::Verdict;
 use crate::time::Duration;
 
 /// Given a round trip of 20 ms, when all answers cease, then the burst begins 40 ms after the first
@@ -23,7 +23,7 @@ fn silence_at_twenty_milliseconds() {
 /// Given probes each 200 ms and a verdict after four, then it is down 0.8 s after the last arrival.
 #[test]
 fn a_shorter_patience_can_be_configured() {
-    let settings = crate::probe::Settings { interval: MS * 200, fail_after: 4, ..settings() };
+    let settings = crate::check::Settings { interval: MS * 200, fail_after: 4, ..settings() };
     let mut w = World::new(settings, 1, steady(20));
     w.run(MS * 20_000);
     let last = w.run_to_probe() + MS * 20;

@@ -1,8 +1,8 @@
 //! What others ask of a line.
 
 use super::{CheckConfig, Duration, Instant, Line, Quality, Running, Verdict};
-use crate::check::Cause;
-use crate::status::{ProbeCounters, RefusedCounters};
+use crate::verdicts::first_edition::Cause;
+use rail_core::status::{ProbeCounters, RefusedCounters};
 
 impl Line {
     /// The verdict.

@@ -1,10 +1,10 @@
 //! What is known of a line at a judgement: whether it is dead and why, and what speaks for and against it.
 
 use super::{Context, Duration, Instant, Prober, Test, Verdict};
-use crate::probe::limiter::{Accused, Finding};
-use crate::probe::nats::Nats;
-use crate::probe::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN};
-use crate::probe::verdict::{Cause, Findings};
+use crate::check::limiter::{Accused, Finding};
+use crate::check::nats::Nats;
+use crate::check::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN};
+use crate::check::verdict::{Cause, Findings};
 
 impl Prober {
     /// All that the verdict depends on.

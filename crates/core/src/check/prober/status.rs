@@ -2,11 +2,11 @@
 
 use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
+use crate::check::flight::Fate;
+use crate::check::verdict::Cause;
 use crate::config::Limit;
 use crate::io::{PortId, PortKind};
 use crate::net::{Family, UplinkId};
-use crate::probe::flight::Fate;
-use crate::probe::verdict::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;

@@ -7,7 +7,7 @@ use crate::time::Duration;
 fn avoided_time(w: &World) -> Duration {
     let is_avoided = |c: &super::world::Change| {
         c.suspect
-            || !matches!(c.verdict, crate::probe::Verdict::Up | crate::probe::Verdict::Probing)
+            || !matches!(c.verdict, crate::check::Verdict::Up | crate::check::Verdict::Probing)
     };
     let ends = w.changes.iter().skip(1).map(|c| c.at).chain([w.now]);
     let spans = w.changes.iter().zip(ends);

@@ -4,6 +4,7 @@
 //! what this finds. It is a suspicion and no more: the owner of the checks has it looked into. What
 //! comes in proves nothing, and keeps no uplink up.
 
+use crate::io::Unanswered;
 use crate::time::{Duration, Instant};
 
 /// How many packets a device has counted, since it was made or its driver began anew.
@@ -15,17 +16,6 @@ pub struct Packets {
     pub received: u64,
     /// Packets that went out.
     pub sent: u64,
-}
-
-/// A silence that began while a device was busy, and in which it goes on sending.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Unanswered {
-    /// The index of the device.
-    pub index: u32,
-    /// How long nothing has come in, at the least.
-    pub silence: Duration,
-    /// How many packets came in within the 100 ms before.
-    pub received: u64,
 }
 
 /// The traffic of one device.

@@ -2,9 +2,9 @@
 
 use super::world::{MS, World, settings, steady};
 use super::world::{kind, packet};
+use crate::check::{Context, Prober, Refusal, Verdict};
 use crate::io::Peer;
 use crate::net::{Family, UplinkId};
-use crate::probe::{Context, Prober, Refusal, Verdict};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;

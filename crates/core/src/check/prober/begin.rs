@@ -1,7 +1,7 @@
 //! When an uplink is asked, and what is left of its verdict when it is not.
 
 use super::{Instant, Prober, Running, Verdict};
-use crate::probe::verdict::Cause;
+use crate::check::verdict::Cause;
 
 impl Prober {
     /// Begins to ask: link, address and way are there. Goes on if it was halted; what was sent

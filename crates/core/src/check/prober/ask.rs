@@ -1,12 +1,12 @@
 //! What is asked now, and whom.
 
 use super::{Instant, Prober, Test};
+use crate::check::kind::{Means, Question};
+use crate::check::limiter::Demand;
+use crate::check::pace::Mode;
+use crate::check::settings::QUICK;
 use crate::io::Binding;
 use crate::net::Mac;
-use crate::probe::kind::{Means, Question};
-use crate::probe::limiter::Demand;
-use crate::probe::pace::Mode;
-use crate::probe::settings::QUICK;
 use crate::time::Duration;
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! Which targets count on an uplink, and what they say together.
 
 use super::{Duration, Instant, Line, Run, Sums, Target, is_blamed};
-use crate::check::rounds::Counted;
+use crate::verdicts::first_edition::rounds::Counted;
 
 impl Line {
     /// A target that is taken back into the count has a fresh start on this line: what it did not
@@ -9,7 +9,7 @@ impl Line {
     pub(super) fn note_ignored(&mut self, now: Instant, blamed: &[bool]) {
         for (t, target) in self.targets.iter_mut().enumerate() {
             let is_ignored = is_blamed(blamed, t);
-            if core::mem::replace(&mut target.ignored, is_ignored) && !is_ignored {
+            if std::mem::replace(&mut target.ignored, is_ignored) && !is_ignored {
                 target.counts_from = now;
             }
         }

@@ -6,17 +6,17 @@
 //! A dead uplink returns after `recover_after` consecutive good rounds with little
 //! loss that lasted for `stable_for`. An uplink that was never judged is *probing*.
 
-use super::quality::{Quality, Sums};
 use super::rounds::{Round, Rounds, Run};
 use super::{Cause, IDENT_PREFIX, Verdict, quorum_window, slow_interval};
-use crate::config::CheckConfig;
-use crate::net::UplinkId;
-use crate::random::Secret;
-use crate::status::{ProbeCounters, RefusedCounters};
-use crate::time::{Duration, Instant};
-use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use rail_core::check::{Quality, Sums};
+use rail_core::config::CheckConfig;
+use rail_core::net::UplinkId;
+use rail_core::random::Secret;
+use rail_core::status::{ProbeCounters, RefusedCounters};
+use rail_core::time::{Duration, Instant};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
+use std::net::Ipv4Addr;
+use std::vec::Vec;
 
 pub use answer::Refusal;
 
@@ -376,7 +376,7 @@ impl Line {
                 return Verdict::Degraded(Cause::Loss(loss));
             }
         }
-        let exceeds = |value: Option<Duration>, limit: Option<crate::config::Limit>| {
+        let exceeds = |value: Option<Duration>, limit: Option<rail_core::config::Limit>| {
             let (value, limit) = (value?, limit?);
             (value > if was_good { limit.degraded } else { limit.recovered }).then_some(value)
         };
@@ -472,5 +472,3 @@ mod answer;
 mod ask;
 mod begin;
 mod count;
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,8 @@
 //! Beginning, standing by, ending, returning.
 
 use super::world::{MS, World, lossy, settings, silent, steady};
+use crate::check::{Cause, Settings, Verdict};
 use crate::config::Limit;
-use crate::probe::{Cause, Settings, Verdict};
 use crate::time::Duration;
 
 /// Given an uplink never judged, when as many targets have answered as must, then it is up; with no

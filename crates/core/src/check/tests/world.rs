@@ -1,9 +1,9 @@
 //! A prober and the line that it asks.
 
+use crate::check::{Context, Kind, Prober, Question, Settings, Verdict};
 use crate::config::CheckKind;
 use crate::io::Binding;
 use crate::net::UplinkId;
-use crate::probe::{Context, Kind, Prober, Question, Settings, Verdict};
 use crate::random::Secret;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;

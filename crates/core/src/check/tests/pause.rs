@@ -1,7 +1,7 @@
 //! Our own pauses: a loop that stood still says nothing of a line.
 
 use super::world::{MS, World, lossy, settings, steady};
-use crate::probe::Verdict;
+use crate::check::Verdict;
 
 /// Given a loop that stands still for 0.1 to 60 s, at 20 and 600 ms and at 5 % loss, then no uplink is
 /// doubted or condemned for it.

@@ -2,9 +2,9 @@
 //! refusal with its reason. Every packet from outside ends here as a counter.
 
 use super::{Instant, Line};
-use crate::time::Duration;
-use core::net::IpAddr;
+use rail_core::time::Duration;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
+use std::net::IpAddr;
 
 /// Why a packet on a probe socket was not taken.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ impl Line {
         let (index, sequence) = self.probe_of(from, bytes)?;
         let was_silent = !self.is_answering(index);
         let round = self.rounds.find_mut(sequence).ok_or(Refusal::WrongSequence)?;
-        if core::mem::replace(&mut round.answered[index], true) {
+        if std::mem::replace(&mut round.answered[index], true) {
             return Err(Refusal::Duplicate);
         }
         let (sent_at, was_lost) = (round.sent_at, round.settled);

@@ -1,7 +1,7 @@
 //! Loss, dead targets, and the way back.
 
 use super::world::{MS, World, lossy, silent, steady};
-use crate::probe::{Cause, Verdict};
+use crate::check::{Cause, Verdict};
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
 use alloc::vec::Vec;

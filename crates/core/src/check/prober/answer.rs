@@ -2,11 +2,11 @@
 //! from outside ends here as a counter.
 
 use super::{Instant, Outcome, Prober};
+use crate::check::flight::{Fate, Heard};
+use crate::check::kind::Refusal;
+use crate::check::pace::Mode;
+use crate::check::verdict::Verdict;
 use crate::io::{Answer, AskError, Peer};
-use crate::probe::flight::{Fate, Heard};
-use crate::probe::kind::Refusal;
-use crate::probe::pace::Mode;
-use crate::probe::verdict::Verdict;
 use crate::time::Duration;
 
 impl Prober {
@@ -73,7 +73,7 @@ impl Prober {
         Ok(())
     }
 
-    fn take(&mut self, at: Instant, probe: crate::probe::flight::Probe) {
+    fn take(&mut self, at: Instant, probe: crate::check::flight::Probe) {
         let rtt = at.since(probe.sent);
         let is_late = rtt >= self.settings.timeout;
         let Some(target) = self.targets.get_mut(probe.target) else { return };

@@ -1,7 +1,7 @@
 //! What uplinks tell about each other.
 
 use super::world::{Fate, MS, World, settings, silent, steady};
-use crate::probe::{Context, Prober, Verdict, blame, common_cause, is_comparing, should_wake};
+use crate::check::{Context, Prober, Verdict, blame, common_cause, is_comparing, should_wake};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec;

@@ -1,13 +1,13 @@
 //! When an uplink probes, and what is left of its verdict when it does not.
 
 use super::{Instant, Line, Running, Verdict};
-use crate::check::Cause;
+use crate::verdicts::first_edition::Cause;
 
 impl Line {
     /// Begins to probe: link, address and way are there. Goes on if it was halted; what was sent
     /// meanwhile is nobody's fault.
     pub fn start(&mut self, now: Instant) {
-        if core::mem::take(&mut self.is_halted)
+        if std::mem::take(&mut self.is_halted)
             && let Some(running) = &mut self.running
         {
             running.floor = now;
