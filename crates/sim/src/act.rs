@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::invariant::Happening;
+use crate::net::Limiter;
 use crate::rival;
 use crate::scenario::prefix;
 use crate::world::{Event, Heal, MS, SEC, World};
@@ -19,6 +20,8 @@ impl World {
             }
             Fault::Silent | Fault::OneWay | Fault::Gateway => self.inject_death(fault, line),
             Fault::Loss | Fault::LightLoss | Fault::Latency => self.inject_quality(fault, line),
+            Fault::Steps => self.step_trip(line, MOST_STEPS),
+            Fault::Limiter => self.inject_limiter(line),
             Fault::TargetDead | Fault::TargetMissing => {
                 let target = self.dice.below(self.scene.net.targets.len());
                 self.note(format!("FAULT target {target} dies ({fault:?}, line {line})"));
@@ -185,6 +188,7 @@ impl World {
             Fault::OneWay => condition.dead_in = true,
             _ => condition.gateway_dead = true,
         }
+        self.begin_counting(line, false);
         if fault == Fault::Gateway {
             self.heal_within(Heal::NeighbourFails(line), MS * 200, SEC * 3);
         }
@@ -197,7 +201,7 @@ impl World {
         let loss = if fault == Fault::Loss { self.dice.pick(&[10, 30, 80]) } else { 3 };
         let rtt = MS * self.dice.pick(&[100, 300, 600]);
         let now = self.scene.now;
-        let death = self.scene.death_bound();
+        let death = self.scene.death_bound(line);
         let condition = &mut self.scene.net.lines[line];
         if fault == Fault::Latency {
             condition.rtt = rtt;
@@ -208,6 +212,36 @@ impl World {
         self.note(format!("FAULT {fault:?} line {line}: loss {loss} % or rtt {rtt:?}"));
         self.touch();
         self.heal_within(Heal::Line(line), SEC, SEC * 40);
+    }
+
+    /// The round trip is long now, or short again; so many steps are left.
+    fn step_trip(&mut self, line: usize, left: u32) {
+        let death = self.scene.death_bound(line);
+        let (long, now) = (MS * self.dice.pick(&[150, 400, 900]), self.scene.now);
+        let condition = &mut self.scene.net.lines[line];
+        let is_long = condition.rtt != condition.usual_rtt;
+        // The last one, or somebody healed it.
+        let is_over = left == 0 || (left < MOST_STEPS && left % 2 == 0) != is_long;
+        if is_over && !is_long {
+            return;
+        }
+        condition.unsteady_until = now + death + condition.rtt.max(long) * 2 + SEC * 4;
+        condition.rtt = if is_long { condition.usual_rtt } else { long };
+        let text = format!("FAULT Steps line {line}: rtt {:?}", condition.rtt);
+        self.note(text);
+        self.touch();
+        if left > 0 {
+            self.heal_within(Heal::Step(line, left - 1), MS * 500, SEC * 6);
+        }
+    }
+
+    fn inject_limiter(&mut self, line: usize) {
+        let spacing = MS * self.dice.pick(&[100, 125, 250, 1000]);
+        let limiter = Limiter::new(spacing, self.dice.pick(&[1, 5]), self.dice.permille(500));
+        self.note(format!("FAULT {limiter:?} line {line}"));
+        self.scene.net.lines[line].limiter = Some(limiter);
+        self.touch();
+        self.heal_within(Heal::Line(line), SEC, SEC * 60);
     }
 
     fn inject_rival(&mut self) {
@@ -278,6 +312,7 @@ impl World {
                 }
             }
             Heal::Line(line) => self.heal_line(line),
+            Heal::Step(line, left) => self.step_trip(line, left),
             Heal::NeighbourFails(line) => self.fail_neighbour(line),
             Heal::Targets => {
                 self.note("heals: targets".into());
@@ -312,7 +347,7 @@ impl World {
 
     fn heal_line(&mut self, line: usize) {
         self.note(format!("heals: line {line}"));
-        let (now, death) = (self.scene.now, self.scene.death_bound());
+        let (now, death) = (self.scene.now, self.scene.death_bound(line));
         let condition = &mut self.scene.net.lines[line];
         if condition.rtt != condition.usual_rtt {
             condition.unsteady_until = now + death + condition.rtt * 2 + SEC * 4;
@@ -322,6 +357,7 @@ impl World {
         condition.dead_in = false;
         condition.gateway_dead = false;
         condition.loss_pct = 0;
+        condition.limiter = None;
         condition.rtt = condition.usual_rtt;
     }
 
@@ -379,5 +415,7 @@ impl World {
     }
 }
 
+/// So many steps a round trip makes; the last one ends it.
+const MOST_STEPS: u32 = 7;
 /// So many addresses an uplink gets at most.
 const MOST_FURTHER: usize = 40;

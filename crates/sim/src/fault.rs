@@ -26,6 +26,10 @@ pub enum Fault {
     LightLoss,
     /// The uplink becomes slow, and fast again.
     Latency,
+    /// The round trip goes up and down in steps.
+    Steps,
+    /// A provider or its targets answer only so many echoes.
+    Limiter,
     /// A target dies everywhere.
     TargetDead,
     /// A target cannot be reached through one uplink.
@@ -54,7 +58,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::Carrier,
         Self::AdminDown,
         Self::Unplug,
@@ -65,6 +69,8 @@ impl Fault {
         Self::Loss,
         Self::LightLoss,
         Self::Latency,
+        Self::Steps,
+        Self::Limiter,
         Self::TargetDead,
         Self::TargetMissing,
         Self::Rival,

@@ -136,6 +136,10 @@ fn run_faults(seed: u64, faulty: Duration, mut world: World) -> Outcome {
     world.run_for(faulty);
     world.end_faults();
     world.run_for(world.patience());
+    // What fell meanwhile takes its time as well.
+    if world.scene.lines.iter().any(|line| !line.health.is_usable()) {
+        world.run_for(world.patience());
+    }
     world.finish();
     outcome(seed, &world, begun)
 }
@@ -208,10 +212,7 @@ impl World {
 
     /// How long after the last fault everything must be well.
     fn patience(&self) -> Duration {
-        let now = self.now();
-        self.scene.excuses.after(now).since(now)
-            + self.scene.return_bound()
-            + Duration::from_secs(8)
+        self.scene.all_back().since(self.now()) + Duration::from_secs(8)
     }
 
     /// The last questions.

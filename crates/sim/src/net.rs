@@ -4,9 +4,11 @@
 mod arp;
 mod connect;
 mod echo;
+mod limiter;
 
 pub use arp::gateway_mac;
 pub use connect::CLOSED_PORT;
+pub use limiter::Limiter;
 
 use crate::dice::Dice;
 use rail_core::Peer;
@@ -26,6 +28,8 @@ pub struct Condition {
     pub gateway_dead: bool,
     /// Loss in each direction, per cent.
     pub loss_pct: u32,
+    /// Somebody answers only so many echoes.
+    pub limiter: Option<Limiter>,
     /// Round-trip time.
     pub rtt: Duration,
     /// Round-trip time without fault.
@@ -48,6 +52,7 @@ impl Condition {
             dead_in: false,
             gateway_dead: false,
             loss_pct: 0,
+            limiter: None,
             rtt,
             usual_rtt: rtt,
             missing_target: None,

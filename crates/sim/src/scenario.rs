@@ -6,8 +6,8 @@ use crate::fault::{Fault, Mix};
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
-    BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
-    Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
+    LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::time::{Duration, Instant};
@@ -46,17 +46,14 @@ impl Scenario {
         let often = |dice: &mut Dice| if dice.permille(500) { dice.pick(&[5, 50]) } else { 0 };
         let net = Net {
             lines,
-            targets: config.check.targets.clone(),
+            targets: config.targets(),
             dead_target: None,
             target_died: Instant::ZERO,
             forged_permille: often(dice),
             duplicate_permille: often(dice),
             // A damaged answer is a lost one; it would break a proof of health that is long or
             // needs every target.
-            corrupt_permille: match config.check.stable_for {
-                Duration::ZERO if dice.permille(300) && spares_a_target(&config) => 2,
-                _ => 0,
-            },
+            corrupt_permille: if dice.permille(300) && is_tolerant(&config) { 2 } else { 0 },
         };
         let kernel = kernel(dice, &config);
         let mix = Mix::draw(dice);
@@ -86,8 +83,10 @@ impl Scenario {
 
 const MS: Duration = Duration::from_millis(1);
 
-fn spares_a_target(config: &Config) -> bool {
-    config.check.targets.len() > config.check.required
+/// Every uplink spares an answer, and has no long proof of health to give.
+fn is_tolerant(config: &Config) -> bool {
+    let mut checks = config.uplinks.iter().map(|uplink| &uplink.check);
+    checks.all(|c| c.targets.len() > c.required && c.stable_for.is_zero())
 }
 
 fn kernel(dice: &mut Dice, config: &Config) -> Kernel {
@@ -136,12 +135,20 @@ fn config(dice: &mut Dice) -> Config {
         firewall: FirewallConfig { mode, allow: Vec::new() },
         balance: dice.pick(&[BalanceBy::Connection, BalanceBy::Client, BalanceBy::ClientServer]),
         ranges: Ranges::default(),
-        check: check(dice),
+        check: check(dice, 0),
         uplinks,
         translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
     };
     config.check_all(config.check.clone());
+    // Some uplinks have their own: other targets, or some of the same, at another pace.
+    let own = if dice.permille(300) { 500 } else { 0 };
+    for uplink in &mut config.uplinks {
+        if dice.permille(own) {
+            let first = dice.pick(&[0, 2, 10]);
+            uplink.check = check(dice, first);
+        }
+    }
     config
 }
 
@@ -181,16 +188,19 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
     }
 }
 
-fn check(dice: &mut Dice) -> CheckConfig {
+fn check(dice: &mut Dice, first: u8) -> CheckConfig {
     let count = dice.pick(&[1, 2, 3, 3, 3, 4]);
-    let target = |n: u8| Ipv4Addr::new(192, 0, 2, n);
-    let interval = MS * dice.pick(&[100, 200, 200, 200, 500, 1000, 1000]);
+    let target = |n: u8| Ipv4Addr::new(192, 0, 2, first + n);
+    let (degraded_pct, down_pct, recovered_pct) =
+        dice.pick(&[(10, 40, 5), (10, 40, 5), (10, 40, 5), (20, 60, 10), (5, 30, 2)]);
     CheckConfig {
         required: if dice.permille(700) { usize::from(count.min(2)) } else { 1 },
-        interval,
-        fail_after: if interval < MS * 200 { 8 } else { dice.pick(&[4, 4, 3, 6]) },
+        interval: MS * dice.pick(&[100, 200, 250, 250, 250, 500, 1000]),
+        fail_after: dice.pick(&[10, 10, 8, 6, 4]),
         recover_after: dice.pick(&[10, 10, 2, 5, 20]),
         stable_for: Duration::from_secs(dice.pick(&[0, 0, 0, 5, 30])),
+        loss: LossLimits { degraded_pct, down_pct, recovered_pct },
+        degraded: dice.pick(&[Degraded::Avoid, Degraded::Avoid, Degraded::Use]),
         ..CheckConfig::of((1..=count).map(target).collect())
     }
 }

@@ -1,123 +1,22 @@
 //! What the laws look at: the fake kernel, the truth about each uplink, the ways of
 //! new and of pinned connections, what the router said, and what excuses it.
 
+mod bounds;
+mod damping;
 mod excuses;
+mod line;
+mod truth;
 
 pub use excuses::Excuses;
+pub use line::{Class, Line};
 
 use crate::invariant::Share;
 use crate::kernel::{FibRule, Kernel, Outcome, Query};
 use crate::net::Net;
 use rail_core::config::{Config, Tier};
 use rail_core::state::{Key, Op, RouteKey};
-use rail_core::status::{Health, Role};
 use rail_core::time::{Duration, Instant};
-use rail_core::{Port, Saved, check::quorum_window, net::UplinkId, render};
-
-/// The truth about an uplink.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// Without any fault.
-    Perfect,
-    /// With faults that must not matter: little loss.
-    Good,
-    /// Nothing is claimed.
-    Gray,
-    /// Nothing comes back.
-    Dead,
-}
-
-impl Class {
-    /// An uplink like this must not be declared dead.
-    pub const fn is_sound(self) -> bool {
-        matches!(self, Self::Perfect | Self::Good)
-    }
-}
-
-/// An uplink.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// Number.
-    pub id: UplinkId,
-    /// Mark.
-    pub mark: u32,
-    /// The truth.
-    pub class: Class,
-    /// Since when.
-    pub since: Instant,
-    /// Since when it has been sound without a break.
-    pub sound_since: Option<Instant>,
-    /// Its link is up and has a carrier.
-    is_plugged: bool,
-    /// Its link is up and has its address.
-    is_routable: bool,
-    /// Its table has a default, and a rule leads there. What goes by the shared default goes its way
-    /// by luck.
-    has_way: bool,
-    /// Since when; while it was gone the uplink was not probed.
-    pub way_since: Instant,
-    /// Since when its link is down or without carrier.
-    pub unplugged_since: Option<Instant>,
-    /// Since when its link is set up and has its address: routes through it can exist.
-    pub routable_since: Option<Instant>,
-    /// Since when nothing has changed for its probes: its link, its way, its provider, the targets.
-    pub steady_since: Instant,
-    /// What was true of it then.
-    truth: Truth,
-    /// Where a pinned connection goes.
-    pub pinned: Outcome,
-    /// Where a probe goes.
-    pub probe: Outcome,
-    /// Since when new connections are meant for it.
-    pub carrying_since: Option<Instant>,
-    /// What the router last said.
-    pub health: Health,
-    /// Since when.
-    pub health_since: Instant,
-    /// What the router last said.
-    pub role: Role,
-    /// Since when.
-    pub role_since: Instant,
-}
-
-/// All that becomes of an uplink's probes.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-struct Truth {
-    is_there: bool,
-    is_dead: bool,
-    loss_pct: u32,
-    rtt: Duration,
-    missing: Option<usize>,
-    dead: Option<usize>,
-}
-
-impl Line {
-    /// An uplink of which nothing is known yet.
-    pub fn new(now: Instant, id: UplinkId, mark: u32) -> Self {
-        Self {
-            id,
-            mark,
-            class: Class::Dead,
-            since: now,
-            sound_since: None,
-            is_plugged: false,
-            is_routable: false,
-            has_way: false,
-            way_since: now,
-            unplugged_since: None,
-            routable_since: None,
-            steady_since: now,
-            truth: Truth::default(),
-            pinned: Outcome::Lost,
-            probe: Outcome::Lost,
-            carrying_since: None,
-            health: Health::Absent,
-            health_since: now,
-            role: Role::Standby,
-            role_since: now,
-        }
-    }
-}
+use rail_core::{Port, Saved, render};
 
 /// A way that a new connection takes.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -241,22 +140,6 @@ pub struct Scene {
 }
 
 impl Scene {
-    /// An uplink dies at the latest this long after its last answer.
-    pub fn death_bound(&self) -> Duration {
-        let check = &self.config.check;
-        check.interval * check.fail_after + (check.interval / 2).min(SLACK) + SLACK
-    }
-
-    /// An uplink without fault is back at the latest after this.
-    pub fn return_bound(&self) -> Duration {
-        let check = &self.config.check;
-        // Loss that was before stays in the rounds for ten seconds.
-        check.interval * (check.recover_after + 4)
-            + check.timeout * 2
-            + check.stable_for
-            + Duration::from_secs(13)
-    }
-
     /// True if another uplink than `but` can carry new connections, and the router must know.
     pub fn has_alternative(&self, but: Option<usize>) -> bool {
         self.is_alternative(but, Excuses::is_overdue)
@@ -273,12 +156,12 @@ impl Scene {
         is_overdue: fn(&Excuses, Instant, Instant, Duration) -> bool,
     ) -> bool {
         let carries = |i: usize| self.config.uplinks[i].tier != Tier::Inbound;
-        let is_well = |line: &Line| {
-            line.class == Class::Perfect
-                && is_overdue(&self.excuses, self.now, line.since, self.return_bound())
+        let is_well = |i: usize, line: &Line| {
+            let bound = self.rounds_bound(i) + self.check(i).stable_for;
+            line.class == Class::Perfect && is_overdue(&self.excuses, self.now, line.since, bound)
         };
         let mut lines = self.lines.iter().enumerate();
-        lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(line))
+        lines.any(|(i, line)| Some(i) != but && carries(i) && is_well(i, line))
     }
 
     /// True if routes through the uplink can exist, and the router has had the time to know.
@@ -290,42 +173,22 @@ impl Scene {
     /// Computes the truth anew; cheap, called at every event.
     pub fn refresh(&mut self) {
         for i in 0..self.lines.len() {
-            let class = self.classify(i);
+            let (class, now) = (self.classify(i), self.now);
             let line = &mut self.lines[i];
-            if line.class != class {
-                line.class = class;
-                line.since = self.now;
-            }
-            let since = line.sound_since.unwrap_or(self.now);
-            line.sound_since = class.is_sound().then_some(since);
-            let since = line.unplugged_since.unwrap_or(self.now);
+            line.note_class(now, class);
+            let since = line.unplugged_since.unwrap_or(now);
             line.unplugged_since = (!line.is_plugged).then_some(since);
-            let since = line.routable_since.unwrap_or(self.now);
+            let since = line.routable_since.unwrap_or(now);
             line.routable_since = line.is_routable.then_some(since);
             let truth = self.truth(i);
             let line = &mut self.lines[i];
+            line.was_limited |= truth.is_limited;
+            line.was_lossy |= truth.loss_pct > 0 || truth.is_limited;
             if line.truth != truth {
-                line.truth = truth;
-                line.steady_since = self.now;
+                (line.truth, line.steady_since) = (truth, now);
             }
         }
         self.steady = self.steady_share();
-    }
-
-    fn truth(&self, i: usize) -> Truth {
-        let (condition, own) = (&self.net.lines[i], Outcome::Via(self.config.uplinks[i].ifname));
-        let line = &self.lines[i];
-        Truth {
-            is_there: line.unplugged_since.is_none()
-                && line.has_way
-                && line.pinned == own
-                && line.probe == own,
-            is_dead: condition.is_dead(),
-            loss_pct: condition.loss_pct,
-            rtt: condition.rtt,
-            missing: condition.missing_target,
-            dead: self.net.dead_target,
-        }
     }
 
     /// Nothing has changed for the probes of this uplink for a while, and none is lost but those to a
@@ -337,15 +200,19 @@ impl Scene {
         let is_fair = self.net.lines.iter().all(|l| l.missing_target.is_none())
             && (self.net.dead_target.is_none() || self.net.targets.len() > 1);
         is_whole
+            && !line.truth.is_limited
             && is_fair
             && self.now >= condition.unsteady_until
             && self.excuses.has_passed(self.now, line.steady_since, STEADY)
     }
 
-    /// The same, by name; loss that was before is remembered for a minute, and may still be a cause.
-    pub fn is_steady(&self, name: &str, cause: &str) -> bool {
-        let i = self.config.uplinks.iter().position(|uplink| uplink.name == name);
-        i.is_some_and(|i| self.is_line_steady(i)) && !cause.starts_with("loss")
+    /// The same, by name.
+    pub fn is_steady(&self, name: &str) -> bool {
+        self.config
+            .uplinks
+            .iter()
+            .position(|u| u.name == name)
+            .is_some_and(|i| self.is_line_steady(i))
     }
 
     fn steady_share(&self) -> Share {
@@ -395,43 +262,6 @@ impl Scene {
         self.lost_since = is_lost.then_some(since);
         self.refresh();
     }
-
-    fn classify(&self, i: usize) -> Class {
-        let (uplink, line) = (&self.config.uplinks[i], &self.lines[i]);
-        let condition = &self.net.lines[i];
-        let there = line.is_plugged && line.is_routable;
-        let own = Outcome::Via(uplink.ifname);
-        if !there || line.pinned != own || line.probe != own || condition.is_dead() {
-            return Class::Dead;
-        }
-        let enough = self.net.targets.len() >= 3;
-        let missing = self.net.lines.iter().filter(|l| l.missing_target.is_some()).count();
-        let faults = missing + usize::from(self.net.dead_target.is_some());
-        // Dead for everybody, it is ignored, however many are asked for.
-        let is_ignored = missing == 0 && self.net.targets.len() > 1;
-        let unsteady = self.now < condition.unsteady_until;
-        let is_unclear = !line.has_way || condition.loss_pct > 5 || unsteady;
-        if is_unclear || faults > usize::from(enough || is_ignored) {
-            return Class::Gray;
-        }
-        match (condition.loss_pct > 0, faults > 0) {
-            (false, false) => Class::Perfect,
-            (true, true) => Class::Gray,
-            // Not too much to live with, but a return may take longer.
-            (true, false) if enough || (is_ignored && self.withstands_loss()) => Class::Good,
-            (false, true) if enough || is_ignored => Class::Good,
-            _ => Class::Gray,
-        }
-    }
-
-    /// Where every target is asked for, and seldom, the few probes that condemn an uplink may all be
-    /// lost by chance: five in a row once in a million rounds, of which there are many.
-    fn withstands_loss(&self) -> bool {
-        let check = &self.config.check;
-        let rounds = quorum_window(check).as_nanos() / check.interval.as_nanos();
-        let spare = check.targets.len().saturating_sub(check.required);
-        rounds > 6 || spare > 0
-    }
 }
 
 /// A rule leads from this mark to a table that has a default.
@@ -443,9 +273,7 @@ fn has_way(kernel: &Kernel, mark: u32) -> bool {
     rules.any(|rule| kernel.routes.keys().any(|key| is_default(rule.rule.table, key)))
 }
 
-/// All that was before has had its effect on a verdict by then, but for loss.
+/// All that was before has had its effect on a verdict by then.
 const STEADY: Duration = Duration::from_secs(7);
 /// The router has heard of a change.
 const KNOWN: Duration = Duration::from_millis(300);
-/// For the loop and the operations of a failover.
-const SLACK: Duration = Duration::from_millis(100);

@@ -8,6 +8,7 @@
 mod kinds;
 mod ports;
 mod shell;
+mod traffic;
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
@@ -17,10 +18,11 @@ use crate::scenario::Scenario;
 use crate::scene::{Excuses, Line, Scene, Ways};
 use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
-use rail_core::status::{Health, Role};
+use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Purge, Router, Saved};
 use std::collections::BTreeMap;
+use traffic::Counting;
 
 /// What is going to happen.
 #[derive(Clone, Debug)]
@@ -39,6 +41,8 @@ pub(crate) enum Event {
     Saved(u64, u64, Box<Saved>, bool),
     /// The shell looks at the links in use.
     Look(u64),
+    /// The shell looks at the traffic of a device.
+    Count(u64, Box<Counting>),
     /// Connections are deleted.
     Purge(u64, Purge),
     /// Something goes wrong.
@@ -57,6 +61,7 @@ pub(crate) enum Heal {
     Plug(IfName),
     Line(usize),
     NeighbourFails(usize),
+    Step(usize, u32),
     Targets,
     Refusals,
     Slowness,
@@ -170,6 +175,11 @@ impl World {
         let (check, no_uplink) =
             (world.scene.config.check.clone(), world.scene.config.router.no_uplink);
         world.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
+        for uplink in world.scene.config.uplinks.clone() {
+            if uplink.check != check {
+                world.note(format!("{} has its own {:?}", uplink.name, uplink.check));
+            }
+        }
         world.after(Duration::ZERO, Event::Heal(Heal::Restart));
         world.after(SEC, Event::Clients);
         world
@@ -214,9 +224,11 @@ impl World {
             }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
             Event::Look(life) if life == self.node.life => self.look(),
+            Event::Count(life, counting) if life == self.node.life => self.count(*counting),
             Event::Cut(life) if life == self.node.life => self.cut(),
             Event::Wake(_)
             | Event::Look(_)
+            | Event::Count(..)
             | Event::Work(_)
             | Event::Transaction(_)
             | Event::Cut(_)
@@ -292,9 +304,8 @@ impl World {
         self.scene.excuses.started = now;
         self.scene.is_running = true;
         for (line, uplink) in self.scene.lines.iter_mut().zip(&self.scene.config.uplinks) {
-            line.health = Health::Absent;
             let carried = self.node.disk.active.contains(&uplink.name);
-            line.role = if carried { Role::Active } else { Role::Standby };
+            line.begin(if carried { Role::Active } else { Role::Standby });
         }
         self.note("the daemon starts".into());
         // Whoever stands in our place goes before the laws ask whether all is as desired.

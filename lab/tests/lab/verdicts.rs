@@ -100,8 +100,8 @@ fn flows_of_a_sole_line_survive_its_death() {
 #[test]
 fn a_slow_line_stays_up() {
     isolated(|| {
-        // given 600 ms of latency, more than the time-out of a probe / when it goes on / then
-        // the uplink is used all the time
+        // given a round trip that steps to 600 ms / when it goes on / then the uplink is doubted once
+        // at the most, and is never down
         let world = world(2);
         let delay = Fault::Latency(Duration::from_millis(600));
         let injected = world.topology.inject(1, delay).unwrap();
@@ -110,6 +110,11 @@ fn a_slow_line_stays_up() {
         let back = injected.repair().unwrap();
         let end = world.rail.watch_health("isp1", Duration::from_secs(3)).unwrap();
         figures(&format!("{seen:?}, {end:?} in {:?} after the repair", back.elapsed()));
-        assert_eq!((seen, role.as_str(), end), (vec!["up".into()], "active", vec!["up".into()]));
+        let doubts = seen.iter().filter(|health| *health == "suspect").count();
+        assert!(
+            doubts <= 1 && seen.iter().all(|health| health == "up" || health == "suspect"),
+            "{seen:?}"
+        );
+        assert_eq!((role.as_str(), end), ("active", vec!["up".into()]));
     });
 }

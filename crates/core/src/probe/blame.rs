@@ -72,20 +72,24 @@ pub fn should_wake<'a>(
     others.any(|(_, prober)| prober.is_wake_up_call(now) || prober.wants_comparison())
 }
 
-/// True if other uplinks have yet to show whether targets that are silent here are at fault.
+/// True if targets that are silent here may be at fault themselves: other uplinks hear something, and
+/// none of them has heard such a target since it fell silent here.
 pub fn is_comparing<'a>(
     now: Instant,
     index: usize,
     probers: impl Iterator<Item = &'a Prober> + Clone,
 ) -> bool {
     let Some(own) = probers.clone().nth(index) else { return false };
-    let mut others = probers.enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
-    others.any(|(_, other)| {
-        own.targets().iter().enumerate().any(|(own_index, target)| {
-            let unanswered = other.index_of(*target).map(|index| other.unanswered(index));
-            own.unanswered(own_index) >= ENOUGH
-                && unanswered.is_some_and(|count| (1..ENOUGH).contains(&count))
-        })
+    let others =
+        || probers.clone().enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
+    own.targets().iter().enumerate().any(|(own_index, target)| {
+        // The question after the last answer has been asked by then.
+        let round = own.settings().interval * u32::try_from(own.targets().len()).unwrap_or(1);
+        let silent = own.last_answer(own_index).unwrap_or_default() + round;
+        let asking = || others().filter_map(|(_, p)| Some((p, p.index_of(*target)?)));
+        own.unanswered(own_index) >= ENOUGH
+            && asking().next().is_some()
+            && !asking().any(|(p, index)| p.last_answer(index).is_some_and(|at| at > silent))
     })
 }
 

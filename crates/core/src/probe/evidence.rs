@@ -29,6 +29,8 @@ struct Sums {
     is_odd: bool,
     /// Left out of the count.
     is_ignored: bool,
+    /// Answers since the last loss.
+    run: u32,
 }
 
 /// Which of the tests.
@@ -88,9 +90,13 @@ impl Evidence {
         let returning = self.steps.returning[usize::from(self.is_strict)].of(is_lost);
         let steps = &self.steps;
         let Some(sums) = self.targets.get_mut(target) else { return };
+        sums.run = if is_lost { 0 } else { sums.run.saturating_add(1) };
+        if sums.is_odd && sums.run >= OWN_FAULT_OVER {
+            (sums.down, sums.degraded) = ([Nats::ZERO; 3], [Nats::ZERO; 3]);
+        }
         if counts(MOST_FOR_DOWN) {
             for (sum, step) in sums.down.iter_mut().zip(&steps.down) {
-                *sum = sum.step(step.of(is_lost).weighed(weight), CAP);
+                *sum = sum.step(step.of(is_lost).weighed(weight), DOWN_CAP);
             }
             sums.returning = sums.returning.step(-returning.weighed(weight), CAP);
             sums.loss = sums.loss.toward(is_lost, TARGET_GAIN.times(weight));
@@ -357,9 +363,15 @@ const MOST_FOR_DEGRADED: u32 = 3;
 const MOST_FOR_DOWN: u32 = 6;
 /// No sum grows further, so that all is soon forgotten.
 const CAP: Nats = Nats::whole(40);
+/// What condemns is not much more than what is needed, so that a target which answers again does so no
+/// more after a few answers.
+const DOWN_CAP: Nats = Nats::whole(20);
 const POOL_CAP: Nats = Nats::whole(20);
 /// A target with less has lost nothing lately.
 const GOOD: Nats = Nats::hundredths(50);
+/// After so many answers in a row what was a target's own fault is over, and speaks for another
+/// target's no more.
+const OWN_FAULT_OVER: u32 = 5;
 /// Gains of the slow averages of the loss.
 const TARGET_GAIN: Share = Share::permille(20);
 const LINE_GAIN: Share = Share::permille(30);

@@ -171,7 +171,8 @@ impl Limiter {
             return None;
         }
         // An outage that has just ended looks the same, and needs no question.
-        if accused == Accused::No && seen.line.sum < LEAST_SPAN_MS {
+        let is_over = seen.run >= LOSS_IS_OVER || seen.line.sum < LEAST_SPAN_MS;
+        if accused == Accused::No && is_over {
             return None;
         }
         let likeness = seen.judge();
@@ -318,6 +319,8 @@ struct Pattern {
     last: Option<Instant>,
     /// Probes at full pace lately.
     quick: usize,
+    /// Answers since the last loss.
+    run: u64,
 }
 
 /// Sums that give a variance.
@@ -349,6 +352,12 @@ impl Pattern {
         let mut before = None;
         for probe in flight.since(0).filter(|probe| !probe.is_test) {
             seen.quick += usize::from(now.since(probe.sent) <= QUICK_TIME);
+            match probe.fate {
+                Fate::Answered => seen.run += 1,
+                Fate::Lost { .. } => seen.run = 0,
+                Fate::Open if probe.is_overdue => seen.run = 0,
+                Fate::Open | Fate::Forgotten => {}
+            }
             match probe.fate {
                 Fate::Answered if seen.lost >= 3 => {
                     seen.answered += 1;
@@ -457,6 +466,8 @@ const LEAST_LOSS: Share = Share::permille(200);
 const LIMITERS_LOSS: Share = Share::permille(920);
 /// Answers over less time are the end of an outage.
 const LEAST_SPAN_MS: u64 = 3500;
+/// After so many answers in a row whatever lost them is over.
+const LOSS_IS_OVER: u64 = 8;
 /// Nearly all of the time that is remembered.
 const LONG_MS: u64 = 5000;
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);

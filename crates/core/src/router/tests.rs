@@ -457,6 +457,7 @@ mod kinds;
 mod names;
 mod originals;
 mod overrides;
+mod passive;
 mod ports;
 mod unproven;
 mod ways;

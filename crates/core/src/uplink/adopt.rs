@@ -1,6 +1,7 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
 use crate::config::{Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
@@ -65,6 +66,7 @@ impl Uplink {
             check: check.clone(),
             facts,
             way: Way::default(),
+            passive: Passive::default(),
             history: History::new(now),
             due: true,
         }

@@ -94,6 +94,7 @@ impl Uplinks {
 
     /// Asks what is due.
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) {
+        self.suspect_unanswered(cx.now);
         for (index, config) in cx.config.uplinks.iter().enumerate() {
             let uplink = &mut self.list[index];
             if uplink.prober.resolves(cx.now) {

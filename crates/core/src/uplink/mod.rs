@@ -10,6 +10,7 @@ pub(crate) mod choose;
 mod health;
 mod history;
 mod link;
+mod passive;
 mod port;
 mod role;
 mod status;
@@ -33,6 +34,7 @@ use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use passive::Passive;
 
 /// One uplink.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub(crate) struct Uplink {
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
     pub(crate) way: Way,
+    /// What the traffic of others tells of it.
+    passive: Passive,
     /// What became of it.
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.

@@ -102,7 +102,7 @@ impl Uplinks {
     fn is_passed_by(&self, index: usize) -> bool {
         let Some(since) = self.list[index].prober.doubted_since() else { return false };
         let mut others = self.list.iter().enumerate().filter(|(other, _)| *other != index);
-        others.any(|(_, other)| !other.prober.is_suspect() && other.prober.is_proven_since(since))
+        others.any(|(_, other)| other.prober.is_proven_since(since))
     }
 
     fn switch(&mut self, active: &[bool], cx: &mut Context<'_>) {

@@ -25,7 +25,9 @@ impl Law for Adopt {
             }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;
-                self.adopting = self.good.filter(|at| *at > disturbed);
+                // A doubt comes and goes, and is not saved.
+                let is_doubted = scene.lines.iter().any(|l| l.health == Health::Suspect);
+                self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,
             Happening::Said(Notice::Health { from: Health::Down, .. }) => self.adopting = None,

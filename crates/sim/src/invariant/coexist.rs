@@ -4,6 +4,7 @@
 //! rules know of those that would come first. Rules as they were wanted before know an uplink, too,
 //! as long as it is the same one. Nor does a switch wait for rules that are refused.
 
+use super::marks::is_trusted;
 use super::settled::facts;
 use super::{Happening, Law};
 use crate::kernel::NftChain;
@@ -50,7 +51,7 @@ impl Law for Coexist {
         let pairs = || scene.config.uplinks.iter().zip(&scene.lines);
         let is_used = |line: &Line| scene.ways.buckets.contains(&line.mark);
         let carries = |(uplink, line): &(&UplinkConfig, &Line)| {
-            line.health.is_usable() && uplink.tier != Tier::Inbound
+            is_trusted(line.health) && uplink.tier != Tier::Inbound
         };
         let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
         let is_waiting = scene.is_writing || scene.are_rules_refused;

@@ -26,7 +26,7 @@ impl Law for DeadLine {
             let overdue =
                 |at: Instant, bound| scene.excuses.is_overdue(scene.now, at, bound);
             let unplugged = line.unplugged_since.map(|at| at.max(carrying));
-            let is_late = overdue(since, scene.death_bound())
+            let is_late = overdue(since, scene.avoid_bound(i))
                 || unplugged.is_some_and(|at| {
                     scene.excuses.disturbed <= at + CARRIER && overdue(at, CARRIER)
                 });

@@ -13,7 +13,7 @@ impl Law for DefaultRoute {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let Happening::Tick = what else { return Ok(()) };
         let Some(since) = scene.lost_since else { return Ok(()) };
-        let bound = scene.death_bound() + REPAIR;
+        let bound = scene.longest_death() + REPAIR;
         if scene.is_running
             && scene.excuses.is_overdue(scene.now, since.max(scene.excuses.disturbed), bound)
             && scene.has_alternative(None)

@@ -20,9 +20,7 @@ impl Law for FalseDeath {
             return Err(format!("there is no uplink {uplink}"));
         };
         let since = scene.lines[i].sound_since;
-        // Loss that was is counted for a minute.
-        let settling = if cause.starts_with("loss") { WINDOW } else { SETTLING };
-        let is_long = |at| scene.excuses.is_overdue(scene.now, at, settling);
+        let is_long = |at| scene.excuses.is_overdue(scene.now, at, SETTLING);
         if from.is_usable() && !to.is_usable() && *to != Health::Absent && since.is_some_and(is_long) {
             return Err(format!("{uplink} is without fault and went {to}: {cause}"));
         }
@@ -36,5 +34,3 @@ impl Law for FalseDeath {
 
 /// What happened before has had its effect by then.
 const SETTLING: Duration = Duration::from_secs(6);
-/// The long window, and a little more.
-const WINDOW: Duration = Duration::from_secs(62);

@@ -24,7 +24,9 @@ impl Law for Marks {
             pairs().any(|(u, line)| u.tier != Tier::Inbound && is_it(line.health))
         };
         let is_fit: fn(Health) -> bool = match scene.config.router.no_uplink {
-            _ if any(Health::is_usable) => Health::is_usable,
+            _ if any(is_trusted) => Health::is_usable,
+            // One that is held back answers, one that is suspect does not.
+            _ if any(Health::is_usable) => Health::is_alive,
             NoUplink::Keep => can_send,
             NoUplink::Unreachable => |_| false,
         };
@@ -49,6 +51,11 @@ impl Law for Marks {
         let judged = usize::from(is_judged(scene));
         Some(Share { judged, excused: 1 - judged })
     }
+}
+
+/// Usable, and not in doubt.
+pub(super) const fn is_trusted(health: Health) -> bool {
+    health.is_usable() && !matches!(health, Health::Suspect)
 }
 
 /// Link, address and way are there.

@@ -165,6 +165,7 @@ laws! {
     foreign => Foreign,
     forwarding => Forwarding,
     guard => Guard,
+    hold => Hold,
     marks => Marks,
     notices => Notices,
     originals => Originals,
@@ -180,6 +181,7 @@ laws! {
     sleep => Sleep,
     buckets => Buckets,
     start => Start,
+    suspect => Suspect,
     unattended => Unattended,
     window => Window,
 }

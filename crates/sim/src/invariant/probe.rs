@@ -9,7 +9,7 @@ use rail_core::{Ask, AskId, Binding, Peer, PortId, PortKind};
 use rail_wire::ip::arp::{Arp, ArpKind};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// See the module.
 #[derive(Default)]
@@ -38,7 +38,11 @@ impl Probe {
             return Err(format!("something is sent through {id:?}, which is not open"));
         };
         match port.kind {
-            PortKind::IcmpEcho { ident } => self.echo(scene, (port.binding, ident), to, bytes),
+            PortKind::IcmpEcho { ident } => {
+                let line = scene.lines.iter().position(|line| id.uplink() == Some(line.id));
+                let targets = line.map_or(&[][..], |line| &scene.check(line).targets);
+                self.echo((port.binding, ident), (to, targets), bytes)
+            }
             PortKind::Packet { .. } => arp(scene, port.binding, bytes),
             PortKind::Udp { .. } => Ok(()),
         }
@@ -46,15 +50,14 @@ impl Probe {
 
     fn echo(
         &mut self,
-        scene: &Scene,
         (binding, ident): (Binding, u16),
-        to: Peer,
+        (to, targets): (Peer, &[Ipv4Addr]),
         bytes: &[u8],
     ) -> Result<(), String> {
         let echo = Echo::parse(bytes).map_err(|e| format!("a probe is no echo: {e:?}"))?;
-        let is_target = |ip| scene.net.targets.iter().any(|target| IpAddr::V4(*target) == ip);
+        let is_target = |ip| targets.iter().any(|target| IpAddr::V4(*target) == ip);
         if echo.kind != EchoKind::Request || !to.ip().is_some_and(is_target) {
-            return Err(format!("a probe to {to:?} is no request to a target"));
+            return Err(format!("a probe to {to:?} is no request to a target of the uplink"));
         }
         if ident != echo.ident {
             return Err(format!("a probe leaves by the port of another line, {}", binding.ifname));

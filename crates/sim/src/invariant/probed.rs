@@ -26,12 +26,13 @@ impl Law for Probed {
             Happening::Sent { port, .. } => self.note(scene, port.uplink()),
             Happening::Asked { id, .. } => self.note(scene, id.asker.uplink()),
             Happening::Tick => {
-                let bound = scene.config.check.interval * 11 + SLACK;
                 for (i, (last, line)) in self.last.iter_mut().zip(&scene.lines).enumerate() {
                     let is_idle = !scene.is_running || scene.withdrawing || waits_for_filter(scene);
                     if is_idle || !line.health.is_usable() {
                         *last = scene.now;
                     }
+                    let pace = scene.check(i).interval * 11;
+                    let bound = if line.was_lossy { pace.max(LIMITED) } else { pace } + SLACK;
                     let from = (*last).max(excuses.started).max(excuses.resumed);
                     if excuses.has_passed(scene.now, from, bound) {
                         let (name, health) = (&scene.config.uplinks[i].name, line.health);
@@ -66,5 +67,7 @@ fn waits_for_filter(scene: &Scene) -> bool {
     scene.is_writing && scene.kernel.nft.is_none()
 }
 
+/// The slowest pace behind a limiter, and of a question whether there is one.
+const LIMITED: Duration = Duration::from_secs(8);
 /// For the loop, and for a way that is being put in.
 const SLACK: Duration = Duration::from_millis(1500);

@@ -42,9 +42,7 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     if line.health.is_usable() {
         return Err(format!("connections of {name} are deleted, which is {}", line.health));
     }
-    let bound = scene.return_bound().max(WINDOW);
-    let is_well = |at| scene.excuses.is_overdue(scene.now, at, bound);
-    if line.class == Class::Perfect && is_well(line.since) {
+    if line.class == Class::Perfect && scene.is_return_overdue(i) {
         return Err(format!("connections of {name} are deleted, which is well"));
     }
     let carries = |(n, other): (usize, &Line)| {
@@ -98,5 +96,3 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
 const SPARED: Duration = Duration::from_millis(50);
 /// From the end of a pause, or from somebody's change, to the end of the first reading.
 const READ: Duration = Duration::from_millis(50);
-/// Loss that was is counted for a minute.
-const WINDOW: Duration = Duration::from_secs(62);

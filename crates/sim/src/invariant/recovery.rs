@@ -1,10 +1,10 @@
 //! Faults end, and everything is well again: every uplink is up, and those of the
-//! lowest tier carry connections.
+//! lowest tier carry connections, but for the degraded ones where one of them is not.
 
 use super::{Happening, Law, Share};
 use crate::kernel::Outcome;
 use crate::scene::{Class, Scene, Way};
-use rail_core::config::Tier;
+use rail_core::config::{Degraded, Tier};
 use rail_core::status::{Health, Role};
 
 /// See the module.
@@ -32,7 +32,7 @@ fn returned(scene: &Scene) -> Result<(), String> {
         if scene.is_running
             && line.class == Class::Perfect
             && !line.health.is_usable()
-            && scene.excuses.is_overdue(scene.now, line.since, scene.return_bound())
+            && scene.is_return_overdue(i)
         {
             let (name, since, health) = (&scene.config.uplinks[i].name, line.since, line.health);
             return Err(format!("{name} is without fault since {since}, and still {health}"));
@@ -43,11 +43,16 @@ fn returned(scene: &Scene) -> Result<(), String> {
 
 fn all_well(scene: &Scene) -> Result<(), String> {
     let lowest = scene.config.uplinks.iter().map(|u| u.tier).min();
+    let is_avoided = |i: usize| {
+        scene.lines[i].health == Health::Degraded && scene.check(i).degraded == Degraded::Avoid
+    };
+    let of_lowest = |i: &usize| Some(scene.config.uplinks[*i].tier) == lowest;
+    let is_one_good = (0..scene.lines.len()).filter(of_lowest).any(|i| !is_avoided(i));
     for (i, uplink) in scene.config.uplinks.iter().enumerate() {
         let (health, role) = (scene.lines[i].health, scene.lines[i].role);
         let wanted = match uplink.tier {
             Tier::Inbound => Role::Inbound,
-            tier if Some(tier) == lowest => Role::Active,
+            tier if Some(tier) == lowest && !(is_avoided(i) && is_one_good) => Role::Active,
             Tier::Number(_) => Role::Standby,
         };
         if !matches!(health, Health::Up | Health::Degraded) || role != wanted {

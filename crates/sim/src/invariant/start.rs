@@ -34,7 +34,7 @@ impl Law for Start {
                 if let Some((other, _)) = begun
                     && from.is_usable()
                     && !to.is_usable()
-                    && scene.is_steady(uplink, cause)
+                    && scene.is_steady(uplink)
                 {
                     return Err(format!("{} begins, and {uplink} goes {to}: {cause}", other.name));
                 }

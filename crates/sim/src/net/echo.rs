@@ -3,15 +3,20 @@
 use super::{Arrival, Net};
 use crate::dice::Dice;
 use rail_core::Peer;
-use rail_core::time::Duration;
+use rail_core::time::{Duration, Instant};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::net::{IpAddr, Ipv4Addr};
 
 impl Net {
     /// What comes back for a probe.
-    pub fn echo(&self, line: usize, to: Ipv4Addr, bytes: &[u8], dice: &mut Dice) -> Vec<Arrival> {
+    pub fn echo(
+        &mut self,
+        now: Instant,
+        (line, to): (usize, Ipv4Addr),
+        bytes: &[u8],
+        dice: &mut Dice,
+    ) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
-        let condition = &self.lines[line];
         let Ok(echo) = Echo::parse(bytes) else { return arrivals };
         let after = self.round_trip(line, dice);
         let reply = Echo { kind: EchoKind::Reply, ..echo };
@@ -32,7 +37,9 @@ impl Net {
             let from = peer(Ipv4Addr::new(203, 0, 113, 66));
             arrivals.push(Arrival { after: at, from, bytes: reply.emit(), is_valid: false });
         }
-        if self.is_lost(line, to, dice) {
+        let condition = &mut self.lines[line];
+        let is_limited = condition.limiter.as_mut().is_some_and(|l| !l.passes(now, to));
+        if is_limited || self.is_lost(line, to, dice) {
             return arrivals;
         }
         let mut bytes = reply.emit();
@@ -45,7 +52,7 @@ impl Net {
         // Of two that arrive at once the router takes the first.
         arrivals.push(Arrival { after, from: peer(to), bytes: bytes.clone(), is_valid: true });
         if dice.permille(self.duplicate_permille) {
-            let after = after + dice.between(Duration::ZERO, condition.rtt);
+            let after = after + dice.between(Duration::ZERO, self.lines[line].rtt);
             arrivals.push(Arrival { after, from: peer(to), bytes, is_valid: false });
         }
         arrivals

@@ -22,7 +22,8 @@ impl World {
         match (port.kind, to) {
             (PortKind::IcmpEcho { .. }, Peer::Host(IpAddr::V4(to))) if self.has_way(line) => {
                 self.resolve_gateway(line);
-                for arrival in self.scene.net.echo(line, to, bytes, &mut self.dice) {
+                let (now, net) = (self.scene.now, &mut self.scene.net);
+                for arrival in net.echo(now, (line, to), bytes, &mut self.dice) {
                     self.arrive(id, line, arrival);
                 }
             }

@@ -304,10 +304,9 @@ impl World {
         let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
         let index = |name: &String| names.iter().position(|n| *n == name);
         match notice {
-            Notice::Health { uplink, to, .. } => {
+            Notice::Health { uplink, to, cause, .. } => {
                 if let Some(i) = index(uplink) {
-                    self.scene.lines[i].health = *to;
-                    self.scene.lines[i].health_since = now;
+                    self.scene.lines[i].say(now, *to, cause);
                 }
                 self.last_said = now;
             }
@@ -330,6 +329,11 @@ impl World {
             if let Some(line) = line {
                 self.begin_flow(line);
             }
+        }
+        // The other end has nothing to say for a moment.
+        if self.dice.permille(50) {
+            let line = self.dice.below(self.scene.lines.len());
+            self.begin_counting(line, true);
         }
         let excuses = &self.scene.excuses;
         let since = excuses.disturbed.max(self.last_said);

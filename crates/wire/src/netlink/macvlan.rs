@@ -82,8 +82,8 @@ mod tests {
 
     /// As `ip link add m1 link #3 address 02:..:09 type macvlan mode private` sends it.
     const ADD: &[u8] = &[
-        84, 0, 0, 0, 16, 0, 1, 6, 7, 0, 0, 0, 0, 0, 0,
-        0, // header: 84 bytes, RTM_NEWLINK, number 7
+        88, 0, 0, 0, 16, 0, 1, 6, 7, 0, 0, 0, 0, 0, 0,
+        0, // header: 88 bytes, RTM_NEWLINK, number 7
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // ifinfomsg
         7, 0, 3, 0, b'm', b'1', 0, 0, // IFLA_IFNAME
         10, 0, 1, 0, 2, 0, 0, 0, 0, 9, 0, 0, // IFLA_ADDRESS

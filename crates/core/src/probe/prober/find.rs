@@ -94,7 +94,9 @@ impl Prober {
         let required = self.settings.required.min(self.evidence.counting()).max(1);
         let answering = self.answering();
         if answering >= required {
-            return Some(Cause::Loss(self.loss_now(now, true)));
+            // A target that was silent answers again: what it is accused of is forgotten soon.
+            let is_back = self.comparing.is_some_and(|at| now.since(at) < LONGEST_COMPARISON);
+            return (!is_back).then(|| Cause::Loss(self.loss_now(now, true)));
         }
         let since = *self.comparing.get_or_insert(now);
         if context.is_comparing && now.since(since) < LONGEST_COMPARISON {

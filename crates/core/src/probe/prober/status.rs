@@ -1,6 +1,6 @@
 //! What others ask of a prober.
 
-use super::{Duration, Instant, Prober, Quality, Running, Settings, Verdict};
+use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
 use crate::config::Limit;
 use crate::io::{PortId, PortKind};
@@ -25,6 +25,12 @@ impl Prober {
     /// Since when it is suspect.
     pub fn suspect_since(&self) -> Option<Instant> {
         self.silence.doubt_since()
+    }
+
+    /// True if nothing looks wrong to an uplink in use, and no answer to it takes this long.
+    pub fn is_unusual(&self, now: Instant, silence: Duration) -> bool {
+        let is_at_rest = self.pace.mode == Mode::Rest && self.pace.is_in_use();
+        is_at_rest && self.is_asked() && silence > self.slowest(now)
     }
 
     /// True if a silence has outlived another time-out: others may wake for it.

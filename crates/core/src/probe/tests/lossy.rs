@@ -160,3 +160,20 @@ fn dead_targets_are_odd() {
     assert!(!w.prober.is_answering(w.now, 0) && w.prober.is_answering(w.now, 2));
     assert_eq!(w.prober.probes(0).answered, w.prober.probes(0).sent - w.prober.probes(0).lost);
 }
+
+/// Given two targets that were dead and answer again, then the death of the two others does not condemn
+/// the line: what the first two were accused of was their own fault, and is over.
+#[test]
+fn a_fault_of_targets_that_is_over_is_forgotten() {
+    let mut w = World::settled(1);
+    let dead = |targets: [usize; 2]| -> super::world::Fate {
+        Box::new(move |_, target, _| (!targets.contains(&target)).then_some(MS * 20))
+    };
+    w.fate = dead([0, 1]);
+    w.run(MS * 20_000);
+    w.fate = steady(20);
+    w.run(MS * 7000);
+    w.fate = dead([2, 3]);
+    w.run(MS * 20_000);
+    assert_eq!(w.downs(), 0);
+}

@@ -1,0 +1,61 @@
+//! How long the router may hold a return back: a model of what it promises, from what it says.
+
+use rail_core::status::Health;
+use rail_core::time::{Duration, Instant};
+
+/// The falls of an uplink in the life of a process.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Damping {
+    returned: Option<Instant>,
+    /// How often it fell again, by silence and by loss.
+    silent: u32,
+    lossy: u32,
+    by_loss: bool,
+    held_until: Instant,
+}
+
+impl Damping {
+    /// Until then a return may be held back.
+    pub const fn held_until(&self) -> Instant {
+        self.held_until
+    }
+
+    /// It fell by loss, and what shows that this is over ends the time as well.
+    pub const fn is_by_loss(&self) -> bool {
+        self.by_loss
+    }
+
+    /// Takes note of a change of health.
+    pub(super) fn note(&mut self, now: Instant, from: Health, to: Health, cause: &str) {
+        if to.lacks_device() {
+            self.held_until = Instant::ZERO;
+        } else if to == Health::Down && from.is_alive() {
+            self.fall(now, cause);
+        } else if to.is_usable() && !from.is_usable() {
+            (self.returned, self.held_until) = (Some(now), now);
+        }
+    }
+
+    fn fall(&mut self, now: Instant, cause: &str) {
+        let is_first = self.returned.take().is_none();
+        if is_first && self.held_until > now {
+            return;
+        }
+        self.by_loss = cause.starts_with("loss") || cause.contains("targets answer");
+        let again = if self.by_loss { &mut self.lossy } else { &mut self.silent };
+        *again += u32::from(!is_first);
+        self.held_until = now + hold(self.by_loss, *again);
+    }
+}
+
+/// 5 s; after loss four times as long each time, up to an hour; after silence not the first two times,
+/// then twice as long, up to 5 min.
+fn hold(by_loss: bool, again: u32) -> Duration {
+    match (by_loss, again) {
+        (true, _) => (FIRST * (1 << (again * 2).min(20))).min(Duration::from_secs(3600)),
+        (false, 0 | 1) => Duration::ZERO,
+        (false, _) => (FIRST * (1 << (again - 2).min(20))).min(Duration::from_secs(300)),
+    }
+}
+
+const FIRST: Duration = Duration::from_secs(5);
