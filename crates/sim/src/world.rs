@@ -169,20 +169,23 @@ impl World {
         world.trouble.omit_permille = world.dice.pick(&[0, 20, 200]);
         world.trouble.hang_permille = world.dice.pick(&[0, 0, 300]);
         world.scene.refresh_ways();
-        let uplinks = world.scene.config.uplinks.iter();
-        let uplinks: Vec<String> =
-            uplinks.map(|u| format!("{} weight {} {:?}", u.name, u.weight, u.tier)).collect();
-        let (check, no_uplink) =
-            (world.scene.config.check.clone(), world.scene.config.router.no_uplink);
-        world.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
-        for uplink in world.scene.config.uplinks.clone() {
-            if uplink.check != check {
-                world.note(format!("{} has its own {:?}", uplink.name, uplink.check));
-            }
-        }
+        world.note_configuration();
         world.after(Duration::ZERO, Event::Heal(Heal::Restart));
         world.after(SEC, Event::Clients);
         world
+    }
+
+    /// Writes the configuration on top of the timeline.
+    fn note_configuration(&mut self) {
+        let config = self.scene.config.clone();
+        let uplinks = config.uplinks.iter();
+        let uplinks: Vec<String> =
+            uplinks.map(|u| format!("{} weight {} {:?}", u.name, u.weight, u.tier)).collect();
+        let (check, no_uplink) = (&config.check, config.router.no_uplink);
+        self.note(format!("{}; {no_uplink:?}; {check:?}", uplinks.join(", ")));
+        for uplink in config.uplinks.iter().filter(|uplink| uplink.check != *check) {
+            self.note(format!("{} has its own {:?}", uplink.name, uplink.check));
+        }
     }
 
     /// Runs until this moment, or until a law is broken.
