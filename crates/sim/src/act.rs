@@ -240,7 +240,7 @@ impl World {
         self.note(format!("FAULT {limiter:?} line {line}"));
         self.scene.net.lines[line].limiter = Some(limiter);
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 60);
+        self.heal_within(Heal::Line(line), SEC, SEC * 20);
     }
 
     fn inject_rival(&mut self) {

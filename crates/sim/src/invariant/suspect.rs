@@ -76,9 +76,10 @@ fn ends(scene: &Scene) -> Result<(), String> {
     Ok(())
 }
 
-/// Its truth says what must become of the doubt.
+/// Its truth says what must become of the doubt. Behind a limiter that it once found it asks so seldom
+/// that this takes long.
 fn is_clear(line: &Line) -> bool {
-    matches!(line.class, Class::Dead | Class::Perfect)
+    matches!(line.class, Class::Dead | Class::Perfect) && !line.was_limited
 }
 
 fn is_suspect(line: &Line) -> bool {
