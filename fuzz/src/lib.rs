@@ -20,7 +20,7 @@ pub use world::{diff, router};
 use rail_wire::ip::arp::Arp;
 use rail_wire::ip::icmp4::Echo;
 use rail_wire::netlink::{
-    self, Ack, AddressMessage, LinkMessage, Message, NeighbourMessage, Request, RouteMessage,
+    self, Ack, AddressMessage, LinkMessage, LinkPackets, Message, NeighbourMessage, Request, RouteMessage,
     RuleMessage, family,
 };
 use rail_wire::nfnetlink::{conntrack, nftables};
@@ -69,6 +69,7 @@ pub fn netlink(data: &[u8]) {
 
 fn read(message: &Message<'_>) {
     let _ = (Ack::decode(message), LinkMessage::decode(message), NeighbourMessage::decode(message));
+    let _ = LinkPackets::decode(message);
     if let Ok(address) = AddressMessage::decode(message) {
         let _ = (address.add().finish(1), address.remove().finish(1));
     }

@@ -188,6 +188,7 @@ impl World {
             Fault::OneWay => condition.dead_in = true,
             _ => condition.gateway_dead = true,
         }
+        self.begin_counting(line, false);
         if fault == Fault::Gateway {
             self.heal_within(Heal::NeighbourFails(line), MS * 200, SEC * 3);
         }

@@ -4,8 +4,11 @@
 //! Promises: everything follows from the seed; between any two changes of the
 //! kernel the laws are asked. Time passes only from event to event.
 
+#[cfg(test)]
+mod kinds;
 mod ports;
 mod shell;
+mod traffic;
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
@@ -19,6 +22,7 @@ use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Purge, Router, Saved};
 use std::collections::BTreeMap;
+use traffic::Counting;
 
 /// What is going to happen.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub(crate) enum Event {
     Saved(u64, u64, Box<Saved>, bool),
     /// The shell looks at the links in use.
     Look(u64),
+    /// The shell looks at the traffic of a device.
+    Count(u64, Box<Counting>),
     /// Connections are deleted.
     Purge(u64, Purge),
     /// Something goes wrong.
@@ -218,9 +224,11 @@ impl World {
             }
             Event::Purge(life, purge) if life == self.node.life => self.purge(&purge),
             Event::Look(life) if life == self.node.life => self.look(),
+            Event::Count(life, counting) if life == self.node.life => self.count(*counting),
             Event::Cut(life) if life == self.node.life => self.cut(),
             Event::Wake(_)
             | Event::Look(_)
+            | Event::Count(..)
             | Event::Work(_)
             | Event::Transaction(_)
             | Event::Cut(_)

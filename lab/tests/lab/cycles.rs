@@ -16,10 +16,11 @@ fn cycles_leave_the_state_as_it_was() {
         let start = Instant::now();
         let limit = Duration::from_secs(20);
         for cycle in 0..cycles {
-            let (line, fault, dead) = match cycle % 3 {
-                0 => (1, Fault::Gateway, "down"),
-                1 => (2, Fault::Carrier, "no-carrier"),
-                _ => (3, Fault::SecondHop, "down"),
+            // An uplink that falls silent again and again is held back for longer each time.
+            let (line, fault, dead) = match (cycle % 3, cycle < 6) {
+                (0, true) => (1, Fault::Gateway, "down"),
+                (2, true) => (3, Fault::SecondHop, "down"),
+                (line, _) => (line + 1, Fault::Carrier, "no-carrier"),
             };
             let name = world.topology.line(line).name();
             let injected = world.topology.inject(line, fault).unwrap();

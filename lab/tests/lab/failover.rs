@@ -12,6 +12,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const SILENT_LIMIT: Duration = Duration::from_secs(1);
+/// The counters of a busy uplink tell before its probes do.
+const TELLING_LIMIT: Duration = Duration::from_millis(350);
+const PATIENCE: Duration = Duration::from_secs(5);
 const CARRIER_P99: Duration = Duration::from_millis(50);
 const CARRIER_WORST: Duration = Duration::from_millis(100);
 
@@ -105,6 +108,32 @@ fn healthy_flows_lost_nothing(report: &FlowsReport, when: &str) {
 #[test]
 fn silent_gateway() {
     timed(|| silent(Fault::Gateway));
+}
+
+#[test]
+fn silent_gateway_of_a_busy_uplink() {
+    timed(|| {
+        // given traffic on an uplink / when its gateway falls silent / then the counters tell it: the
+        // last connection that fails begins within 0.35 s
+        let runs = if long() { 10 } else { 1 };
+        // A daemon that has seen a short outage is more patient, so each is a new one.
+        let mut times: Vec<Duration> = (0..runs).map(busy_death).collect();
+        times.sort_unstable();
+        figures(&format!("last failed connections after {times:?}"));
+        assert!(times.iter().all(|time| *time <= TELLING_LIMIT), "{times:?}");
+    });
+}
+
+fn busy_death(run: usize) -> Duration {
+    let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
+    let (_flows, connector) = (world.flows(24, 12), world.connector());
+    // Another phase of the probes' interval in each run.
+    world.wait_for(&connector, 100 + run * 7 % 20).unwrap();
+    let line = run % 3 + 1;
+    let injected = world.topology.inject(line, Fault::Gateway).unwrap();
+    world.rail.wait_health(&world.topology.line(line).name(), "down", PATIENCE).unwrap();
+    world.wait_for(&connector, 60).unwrap();
+    connector.stop().unwrap().last_failed_after(injected.since)
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn world() -> (World, Listener) {
     let listener = Listener::start(&world.topology.internet).unwrap();
     for line in 1..=2 {
         let from = world.topology.line(line).address();
-        eventually(Duration::from_secs(5), "requests of the line", || {
+        eventually(Duration::from_secs(20), "requests of the line", || {
             let heard = listener.last(from).len();
             if heard >= 30 { Ok(()) } else { Err(heard) }
         });

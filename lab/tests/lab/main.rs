@@ -27,6 +27,7 @@ mod forwards;
 mod guard;
 mod hang;
 mod isolation;
+mod kinds;
 mod loaded;
 mod names;
 mod networks;

@@ -9,7 +9,7 @@ use core::net::Ipv4Addr;
 pub struct CheckConfig {
     /// What is asked of a target.
     pub kind: CheckKind,
-    /// Who is asked; never empty.
+    /// Who is asked; empty where the kind says that.
     pub targets: Vec<Ipv4Addr>,
     /// How many targets must answer; 1 to the number of targets.
     pub required: usize,
@@ -51,6 +51,14 @@ impl CheckConfig {
             degraded: Degraded::Avoid,
         }
     }
+
+    /// How many are asked.
+    pub const fn asked(&self) -> usize {
+        match self.kind {
+            CheckKind::Icmp | CheckKind::Tcp { .. } => self.targets.len(),
+            CheckKind::Arp => 1,
+        }
+    }
 }
 
 /// `kind` of a check: what is asked of a target.
@@ -59,6 +67,13 @@ pub enum CheckKind {
     /// ICMP echo (default).
     #[default]
     Icmp,
+    /// A TCP connection to this port.
+    Tcp {
+        /// Port of the target.
+        port: u16,
+    },
+    /// ARP: asks the gateway, and no target.
+    Arp,
 }
 
 /// `degraded`: what an uplink that is degraded, or in doubt, still carries.

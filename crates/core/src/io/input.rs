@@ -3,7 +3,8 @@
 use super::{Answer, AskError, AskId, Peer, PortId};
 use crate::coexist::Findings;
 use crate::config::{Config, Override};
-use crate::net::UplinkId;
+use crate::net::{IfName, UplinkId};
+use crate::probe::Unanswered;
 use crate::state::{Key, Observed, OpError, Scope};
 use crate::time::Duration;
 use alloc::boxed::Box;
@@ -26,6 +27,8 @@ pub enum Input {
     },
     /// The answer to an [`Output::Ask`](crate::Output::Ask).
     Answered(AskId, Result<Answer, AskError>),
+    /// A device of uplinks that was busy goes on sending, and nothing comes in any more.
+    Unanswered(IfName, Unanswered),
     /// The kernel says that something in this scope changed, by another hand than ours.
     Changed(Scope),
     /// The answer to one [`Output::Observe`](crate::Output::Observe), or to several in a row.

@@ -17,7 +17,7 @@ pub(super) enum Fate {
     Answered,
     /// Overdue and overtaken; `counted` as evidence in this order of its silence, from 1.
     Lost { nth: u32 },
-    /// Our own pause: nobody can tell.
+    /// Our own pause, or it was never sent: nobody can tell.
     Forgotten,
 }
 
@@ -118,6 +118,13 @@ impl Flight {
     /// Forgets what is unanswered: we slept, and cannot tell.
     pub(super) fn forget_open(&mut self) {
         for probe in self.probes.iter_mut().filter(|probe| probe.fate == Fate::Open) {
+            probe.fate = Fate::Forgotten;
+        }
+    }
+
+    /// Forgets one probe: it was never sent.
+    pub(super) fn forget(&mut self, id: u64) {
+        if let Some(probe) = self.get_mut(id).filter(|probe| probe.fate == Fate::Open) {
             probe.fate = Fate::Forgotten;
         }
     }

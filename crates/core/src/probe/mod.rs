@@ -18,7 +18,8 @@
 //! * `rounds` and `loss`: what a return takes, and how long it is held back.
 //! * `rtt`, `pace`: how long an answer may take, and when whom to ask next.
 //! * `blame`: what uplinks tell about each other.
-//! * `kind`: how a question is asked. Nothing else knows that it is an ICMP echo.
+//! * `traffic`: what the packets of others tell of a silence.
+//! * `kind`: how a question is asked. Nothing else knows whether it is an ICMP echo.
 //! * `verdict`: the pure function that says it all.
 //!
 //! Numbers, measurements and traps: the bench (`./dev bench verdicts`) shows what they are worth.
@@ -38,10 +39,13 @@ mod settings;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod verdict;
 
 pub use blame::{blame, common_cause, is_comparing, should_wake};
-pub use kind::{Icmp, Refusal};
+pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
 pub use prober::{Context, Prober};
 pub use settings::Settings;
+pub(crate) use traffic::BUSY;
+pub use traffic::{Packets, Traffic, Unanswered};
 pub use verdict::{Cause, Verdict};

@@ -6,7 +6,7 @@
 
 use super::evidence::{Evidence, Outcome, Test};
 use super::flight::Flight;
-use super::kind::Icmp;
+use super::kind::Kind;
 use super::limiter::Limiter;
 use super::loss::Past;
 use super::nats::Nats;
@@ -62,7 +62,7 @@ struct Running {
 pub struct Prober {
     id: UplinkId,
     settings: Settings,
-    kind: Icmp,
+    kind: Kind,
     addresses: Vec<Ipv4Addr>,
     targets: Vec<Target>,
     flight: Flight,
@@ -98,13 +98,13 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// A prober that does not run yet. `secret` differs by uplink and start; `prefix` is the part of
-    /// the ICMP identifier that all uplinks share. `verdict` is what was known before.
+    /// A prober that does not run yet, and asks in this way. `secret` differs by uplink and start.
+    /// `verdict` is what was known before.
     pub fn new(
         now: Instant,
         id: UplinkId,
         (settings, targets): (Settings, Vec<Ipv4Addr>),
-        (secret, prefix): (Secret, u16),
+        (kind, secret): (Kind, Secret),
         verdict: Verdict,
     ) -> Self {
         let count = targets.len();
@@ -117,7 +117,7 @@ impl Prober {
         };
         Self {
             id,
-            kind: Icmp::new(id, secret, prefix),
+            kind,
             targets: (0..count).map(|_| target()).collect(),
             addresses: targets,
             flight: Flight::default(),
@@ -330,7 +330,9 @@ impl Prober {
     /// We slept, not they: what is unanswered says nothing.
     fn note_pause(&mut self, now: Instant) {
         let spacing = self.pace.spacing(&self.settings, &self.view(now));
-        if self.pace.is_overslept(now, spacing) {
+        // What the kind holds back is not late.
+        let held_back = self.due().since(self.pace.due());
+        if self.pace.is_overslept(now - held_back, spacing) {
             self.flight.forget_open();
             self.silence.begin(now);
             self.quiet = Quiet::default();
@@ -361,10 +363,16 @@ impl Prober {
         }
     }
 
+    /// When the next probe is due: at the pace, but no sooner behind the last one than the kind allows.
+    fn due(&self) -> Instant {
+        let last = self.flight.last().map_or(Instant::ZERO, |last| last.sent);
+        self.pace.due().max(last + self.kind.spacing())
+    }
+
     /// When something is due: a probe, a time-out, a doubt, a death, a return.
     pub fn deadline(&self) -> Option<Instant> {
         self.running.filter(|running| !running.is_halted)?;
-        let mut due = self.pace.due();
+        let mut due = self.due();
         // What is overdue and open waits for nothing but the silence.
         let mut waiting = self.flight.open().filter(|probe| !probe.is_overdue).peekable();
         if waiting.peek().is_some() {

@@ -57,7 +57,13 @@ impl Router {
                 let Self { uplinks, config, desk, .. } = self;
                 uplinks.take_packet((now, age), (port, from, &bytes), config, (desk, out));
             }
-            Input::Answered(id, _) => self.uplinks.take_answer(id, &mut self.desk),
+            Input::Answered(id, outcome) => {
+                let Self { uplinks, config, desk, .. } = self;
+                uplinks.take_answer(now, (id, outcome), config, (desk, out));
+            }
+            Input::Unanswered(device, found) => {
+                self.uplinks.take_unanswered(device, found, &self.config);
+            }
             Input::Changed(scope) => self.kernel.take_change(now, scope, out),
             Input::Observed(scope, observed) => self.take_observation(now, scope, *observed, out),
             Input::Applied(key, result) => self.kernel.take_applied(now, &key, result, out),

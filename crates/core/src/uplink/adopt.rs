@@ -1,12 +1,13 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
-use crate::config::{CheckConfig, Config, FirewallMode, UplinkConfig};
+use crate::config::{Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::facts::{Facts, UplinkFacts, fixed};
 use crate::net::{Family, Prefix, UplinkId};
-use crate::probe::{Cause, Prober, Settings, Verdict};
+use crate::probe::{self, Cause, Kind, Prober, Settings, Verdict};
 use crate::random::Secret;
 use crate::render;
 use crate::saved::Saved;
@@ -51,24 +52,29 @@ impl Uplink {
     fn new(
         now: Instant,
         id: UplinkId,
-        check: &CheckConfig,
+        own: &UplinkConfig,
         secret: &Secret,
         verdict: Verdict,
     ) -> Self {
-        let asks = (Settings::from(check), check.targets.clone());
+        let check = &own.check;
+        let facts = UplinkFacts { way: fixed::attach(own), ..UplinkFacts::new(id) };
+        let targets = probe::targets(check, facts.gateway(Family::V4));
+        let (secret, prefix) = prober_secret(secret, id, now);
+        let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
         Self {
-            prober: Prober::new(now, id, asks, prober_secret(secret, id, now), verdict),
+            prober: Prober::new(now, id, (Settings::from(check), targets), way, verdict),
             check: check.clone(),
-            facts: UplinkFacts::new(id),
+            facts,
             way: Way::default(),
+            passive: Passive::default(),
             history: History::new(now),
             due: true,
         }
     }
 
     /// The same with another number or other checks: its probes begin anew, its verdict stays.
-    fn renewed(self, now: Instant, id: UplinkId, check: &CheckConfig, secret: &Secret) -> Self {
-        let fresh = Self::new(now, id, check, secret, self.prober.verdict());
+    fn renewed(self, now: Instant, id: UplinkId, own: &UplinkConfig, secret: &Secret) -> Self {
+        let fresh = Self::new(now, id, own, secret, self.prober.verdict());
         let facts = UplinkFacts { id, ..self.facts };
         Self { prober: fresh.prober, check: fresh.check, facts, ..self }
     }
@@ -93,7 +99,7 @@ impl Uplinks {
             let name = &uplink.name;
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let mut new = Uplink::new(now, id, &uplink.check, secret, adopted(health));
+            let mut new = Uplink::new(now, id, uplink, secret, adopted(health));
             new.facts.active = saved.active.contains(name);
             // Who loses it at the start is told of.
             if new.facts.active {
@@ -147,8 +153,8 @@ impl Uplinks {
             carried.push(position.is_some_and(&has_carried));
             self.list.push(match position.and_then(|i| before[i].take()) {
                 Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
-                Some(kept) => kept.renewed(now, id, &uplink.check, secret),
-                None => Uplink::new(now, id, &uplink.check, secret, Verdict::Probing),
+                Some(kept) => kept.renewed(now, id, uplink, secret),
+                None => Uplink::new(now, id, uplink, secret, Verdict::Probing),
             });
         }
         self.attach(config);

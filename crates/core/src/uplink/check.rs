@@ -1,13 +1,13 @@
 //! Drives the checks: sends what is due, takes what comes back, and lets the uplinks tell about each
 //! other.
 
+use super::port::FAMILY;
 use super::{Context, Uplinks};
 use crate::config::Config;
 use crate::desk::Desk;
-use crate::io::{Output, Peer, PortId};
-use crate::net::Family;
+use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
 use crate::notice::Notice;
-use crate::probe::{self, Prober, Refusal};
+use crate::probe::{self, Prober, Question, Refusal};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -24,25 +24,59 @@ impl Uplinks {
         config: &Config,
         (desk, out): (&mut Desk, &mut Vec<Output>),
     ) {
-        let (Some(i), Some(from)) = (self.checks_of(port), from.ip()) else {
+        let Some(i) = self.checks_of(port) else {
             desk.counters.packets_refused += 1;
             return;
         };
-        let prober = &mut self.list[i].prober;
-        let refusal = match prober.answer(now, age, from, bytes) {
-            Ok((target, _)) => {
-                desk.counters.probes_answered += 1;
-                let rtt = prober.rtt(target).unwrap_or_default();
-                let uplink = config.uplinks[i].name.clone();
-                let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-                out.push(Output::Notice(Notice::Answered { uplink, target: from, rtt_us }));
-                self.list[i].due = true;
-                return;
+        match self.list[i].prober.answer(now, age, from, bytes) {
+            Ok((target, _)) => self.note_answer((i, target), config, (desk, out)),
+            Err(Refusal::WrongSequence) if self.is_answer(from, bytes) => {
+                self.refuse(i, Refusal::WrongInterface, desk);
             }
-            Err(Refusal::WrongSequence) if self.is_answer(from, bytes) => Refusal::WrongInterface,
-            Err(refusal) => refusal,
+            Err(refusal) => self.refuse(i, refusal, desk),
+        }
+    }
+
+    /// Takes what became of a question that was no packet.
+    pub(crate) fn take_answer(
+        &mut self,
+        now: Instant,
+        (id, outcome): (AskId, Result<Answer, AskError>),
+        config: &Config,
+        (desk, out): (&mut Desk, &mut Vec<Output>),
+    ) {
+        let Some(i) = self.asker(id.asker) else {
+            desk.counters.packets_refused += 1;
+            return;
         };
-        self.list[i].prober.count_refusal(refusal);
+        self.list[i].due = true;
+        match self.list[i].prober.outcome(now, id.n, outcome) {
+            Ok(Some(target)) => self.note_answer((i, target), config, (desk, out)),
+            Ok(None) => {}
+            Err(refusal) => self.refuse(i, refusal, desk),
+        }
+    }
+
+    /// An uplink has heard a target.
+    fn note_answer(
+        &mut self,
+        (index, target): (usize, usize),
+        config: &Config,
+        (desk, out): (&mut Desk, &mut Vec<Output>),
+    ) {
+        desk.counters.probes_answered += 1;
+        self.list[index].due = true;
+        let prober = &self.list[index].prober;
+        let rtt = prober.rtt(target).unwrap_or_default();
+        let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+        let uplink = config.uplinks[index].name.clone();
+        let target = prober.targets().get(target).map(|target| IpAddr::V4(*target));
+        let notice = |target| Output::Notice(Notice::Answered { uplink, target, rtt_us });
+        out.extend(target.map(notice));
+    }
+
+    fn refuse(&mut self, index: usize, refusal: Refusal, desk: &mut Desk) {
+        self.list[index].prober.count_refusal(refusal);
         match refusal {
             Refusal::Duplicate => desk.counters.duplicates += 1,
             _ => desk.counters.packets_refused += 1,
@@ -50,7 +84,7 @@ impl Uplinks {
     }
 
     /// True if the message would be the answer to a probe of one of them.
-    fn is_answer(&self, from: IpAddr, bytes: &[u8]) -> bool {
+    fn is_answer(&self, from: Peer, bytes: &[u8]) -> bool {
         self.list.iter().any(|uplink| uplink.prober.is_answer(from, bytes))
     }
 
@@ -60,16 +94,30 @@ impl Uplinks {
 
     /// Asks what is due.
     pub(crate) fn probe(&mut self, cx: &mut Context<'_>) {
-        for (uplink, config) in self.list.iter_mut().zip(&cx.config.uplinks) {
+        self.suspect_unanswered(cx.now);
+        for (index, config) in cx.config.uplinks.iter().enumerate() {
+            let uplink = &mut self.list[index];
             if uplink.prober.resolves(cx.now) {
-                let gateway = uplink.facts.gateway(Family::V4);
+                let gateway = uplink.facts.gateway(FAMILY);
                 cx.out.extend(gateway.map(|gateway| Output::Resolve(config.ifname, gateway)));
             }
-            let Some((to, bytes)) = uplink.prober.question(cx.now) else { continue };
-            uplink.due = true;
+            if !uplink.prober.is_due(cx.now) {
+                continue;
+            }
+            let Some(binding) = self.binding(index, FAMILY, cx.config) else { continue };
+            let with = (binding, cx.mac(config.ifname));
+            let prober = &mut self.list[index].prober;
+            let question = prober.question(cx.now, with);
+            let (asker, port) = (Asker::Probe(prober.id(), FAMILY), prober.port(FAMILY));
+            self.list[index].due = true;
+            cx.out.extend(match (question, port) {
+                (Some(Question::Packet { to, bytes }), Some((port, _))) => {
+                    Some(Output::Send { port, to, bytes })
+                }
+                (Some(Question::Ask { n, ask }), _) => Some(Output::Ask(AskId { asker, n }, ask)),
+                (None, _) | (Some(Question::Packet { .. }), None) => continue,
+            });
             cx.desk.counters.probes_sent += 1;
-            let port = PortId::Probe(uplink.prober.id(), Family::V4);
-            cx.out.push(Output::Send { port, to: Peer::Host(IpAddr::V4(to)), bytes });
         }
     }
 

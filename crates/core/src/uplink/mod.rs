@@ -10,6 +10,7 @@ pub(crate) mod choose;
 mod health;
 mod history;
 mod link;
+mod passive;
 mod port;
 mod role;
 mod status;
@@ -23,7 +24,8 @@ pub(crate) use way::Way;
 use crate::config::{Action, CheckConfig, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
-use crate::io::{Output, Port};
+use crate::io::{Asker, Binding, Output, Port};
+use crate::net::{IfName, Mac};
 use crate::probe::Prober;
 use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
@@ -32,6 +34,7 @@ use crate::time::Instant;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
+use passive::Passive;
 
 /// One uplink.
 #[derive(Clone, Debug)]
@@ -44,6 +47,8 @@ pub(crate) struct Uplink {
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
     pub(crate) way: Way,
+    /// What the traffic of others tells of it.
+    passive: Passive,
     /// What became of it.
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.
@@ -67,6 +72,8 @@ pub(crate) struct Uplinks {
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
     ports: Vec<Port>,
+    /// Who may ask, and bound to what.
+    askers: Vec<(Asker, Binding)>,
 }
 
 /// What the uplinks work with besides themselves.
@@ -84,6 +91,11 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
+    /// The hardware address of an interface, if it has one.
+    pub(crate) fn mac(&self, ifname: IfName) -> Option<Mac> {
+        self.kernel.observed.links.get(&ifname).and_then(|link| link.identity.mac)
+    }
+
     /// The desired state with these uplinks.
     pub(crate) fn desired(&mut self, uplinks: &Uplinks) -> Arc<State> {
         let facts = || uplinks.facts(self.system);
@@ -141,7 +153,7 @@ impl Uplinks {
     /// No check goes on, and no port is open.
     pub(crate) fn withdraw(&mut self, out: &mut Vec<Output>) {
         self.list.iter_mut().for_each(|uplink| uplink.prober.stop());
-        self.declare(Vec::new(), out);
+        self.close_ports(out);
     }
 
     /// Some of them are to be looked at.

@@ -3,62 +3,66 @@
 
 use super::Uplinks;
 use crate::config::Config;
-use crate::desk::Desk;
-use crate::io::{AskId, Asker, Binding, Output, Port, PortId, PortKind};
+use crate::io::{Asker, Binding, Output, Port, PortId};
 use crate::net::Family;
+use crate::probe::Prober;
 use crate::render;
 use alloc::vec::Vec;
 
 impl Uplinks {
     /// Opens the ports of those that can send, and closes all others.
     pub(crate) fn refresh_ports(&mut self, config: &Config, out: &mut Vec<Output>) {
-        let ports: Vec<_> = (0..self.list.len()).filter_map(|i| self.port(i, config)).collect();
-        if ports != self.ports {
-            self.declare(ports, out);
+        let bound = |i| Some((i, self.binding(i, FAMILY, config)?));
+        let bound: Vec<_> = (0..self.list.len()).filter_map(bound).collect();
+        let asker = |(i, binding): &(usize, Binding)| {
+            (Asker::Probe(self.list[*i].prober.id(), FAMILY), *binding)
+        };
+        let askers = bound.iter().map(asker).collect();
+        let ports: Vec<_> = bound.iter().filter_map(|(i, with)| self.port(*i, *with)).collect();
+        let is_new = ports != self.ports;
+        self.end_asks(askers, out);
+        if is_new {
+            self.ports.clone_from(&ports);
+            out.push(Output::Ports(ports));
         }
     }
 
-    /// Declares these ports. Whose port changes has asked by another way: what is not answered yet says
-    /// nothing any more.
-    pub(super) fn declare(&mut self, ports: Vec<Port>, out: &mut Vec<Output>) {
-        let old = core::mem::replace(&mut self.ports, ports.clone());
-        for port in old.iter().filter(|port| !ports.contains(port)) {
-            match port.id {
-                PortId::Probe(id, family) => {
-                    out.push(Output::CancelAsks(Asker::Probe(id, family)));
-                }
-                PortId::Arp(_) => {}
-            }
-        }
-        out.push(Output::Ports(ports));
+    /// Closes all ports.
+    pub(super) fn close_ports(&mut self, out: &mut Vec<Output>) {
+        self.end_asks(Vec::new(), out);
+        self.ports.clear();
+        out.push(Output::Ports(Vec::new()));
     }
 
-    /// Takes the answer to a question. The checks that there are ask by packets alone, so it answers
-    /// none of them.
-    pub(crate) const fn take_answer(&mut self, id: AskId, desk: &mut Desk) {
-        match id.asker {
-            Asker::Probe(..) => desk.counters.packets_refused += 1,
+    /// These may ask, bound to this. Who was bound to something else has asked by another way: what is
+    /// not answered yet says nothing any more.
+    fn end_asks(&mut self, askers: Vec<(Asker, Binding)>, out: &mut Vec<Output>) {
+        let old = core::mem::replace(&mut self.askers, askers);
+        for (asker, _) in old.iter().filter(|old| !self.askers.contains(old)) {
+            out.push(Output::CancelAsks(*asker));
         }
     }
 
     /// The uplink whose checks have this port.
     pub(super) fn checks_of(&self, port: PortId) -> Option<usize> {
-        match port {
-            PortId::Probe(id, _) => self.list.iter().position(|uplink| uplink.prober.id() == id),
-            PortId::Arp(_) => None,
+        let is_its = |prober: &Prober| prober.port(FAMILY).is_some_and(|(id, _)| id == port);
+        self.list.iter().position(|uplink| is_its(&uplink.prober))
+    }
+
+    /// The uplink whose checks have asked this.
+    pub(super) fn asker(&self, asker: Asker) -> Option<usize> {
+        match asker {
+            Asker::Probe(id, _) => self.list.iter().position(|uplink| uplink.prober.id() == id),
         }
     }
 
-    fn port(&self, index: usize, config: &Config) -> Option<Port> {
-        let family = Family::V4;
-        let (binding, uplink) = (self.binding(index, family, config)?, &self.list[index]);
-        let id = PortId::Probe(uplink.facts.id, family);
-        let kind = PortKind::IcmpEcho { ident: uplink.prober.ident() };
+    fn port(&self, index: usize, binding: Binding) -> Option<Port> {
+        let (id, kind) = self.list[index].prober.port(FAMILY)?;
         Some(Port { id, kind, binding })
     }
 
     /// What the checks of an uplink are bound to in a family; `None` while it cannot send there.
-    fn binding(&self, index: usize, family: Family, config: &Config) -> Option<Binding> {
+    pub(super) fn binding(&self, index: usize, family: Family, config: &Config) -> Option<Binding> {
         let (own, facts) = (&config.uplinks[index], &self.list[index].facts);
         let ready = own.enabled && facts.is_routable(family);
         Some(Binding {
@@ -69,3 +73,6 @@ impl Uplinks {
         })
     }
 }
+
+/// The checks are of this family.
+pub(super) const FAMILY: Family = Family::V4;

@@ -63,7 +63,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             neighbour: history.neighbour.clone(),
-            targets: (0..own.check.targets.len())
+            targets: (0..uplink.prober.targets().len())
                 .map(|target| self.target_status(report.now, uplink, target))
                 .collect(),
             returns: self.returns(index, report),
@@ -80,7 +80,7 @@ impl Uplinks {
         // What a target answered before the uplink went down says nothing of it now.
         let fell = (uplink.facts.health == Health::Down).then_some(uplink.history.since);
         let heard_since = fell.is_none_or(|at| prober.last_answer(target).is_some_and(|a| a >= at));
-        let address = check.targets[target];
+        let address = prober.targets()[target];
         TargetStatus {
             address: IpAddr::V4(address),
             answering: prober.is_running()
@@ -119,6 +119,9 @@ impl Uplinks {
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
             Health::NoAddress => "when the address is on the interface".into(),
+            Health::NoWay if uplink.way.is_unaskable => {
+                "when its kind of check fits its device".into()
+            }
             Health::NoWay => {
                 "when the kernel has its route and its rule, after one good round".into()
             }

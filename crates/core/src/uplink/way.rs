@@ -2,7 +2,8 @@
 //! a device falls back to "on link": what it finds out then says nothing of the uplink.
 //!
 //! An uplink that loses its way is not probed. A repair takes milliseconds, so its health stays for
-//! [`GRACE`]; after that it is *no-way* and carries nothing. The first good round brings it back.
+//! [`GRACE`]; after that it is *no-way* and carries nothing. The first good round brings it back. So is
+//! one whose device its kind of check cannot ask through.
 
 use super::{Context, Uplinks};
 use crate::facts::Facts;
@@ -22,6 +23,8 @@ pub(crate) struct Way {
     missing: Option<Key>,
     /// Since when it is lost or refused; not while the first pass is still to bring it.
     lost: Option<Instant>,
+    /// Its device cannot be asked through by its kind of check.
+    pub(crate) is_unaskable: bool,
     /// Why there is none.
     pub(crate) refused: Option<String>,
 }
@@ -34,6 +37,7 @@ impl Uplinks {
         (facts, desired): (&Facts, &State),
         cx: &Context<'_>,
     ) {
+        let mac = cx.mac(cx.config.uplinks[index].ifname);
         let uplink = &mut self.list[index];
         let (way, fact) = (&mut uplink.way, &uplink.facts);
         if !(cx.config.uplinks[index].enabled && fact.carrier && fact.has_address[Family::V4]) {
@@ -41,6 +45,12 @@ impl Uplinks {
             if way.refused.is_none() {
                 *way = Way::default();
             }
+            return;
+        }
+        if let Some(why) = uplink.prober.lacks(mac) {
+            uplink.due |= way.refused.as_ref() != Some(&why);
+            *way = Way { is_unaskable: true, refused: Some(why), ..Way::default() };
+            uplink.prober.lose_way();
             return;
         }
         let keys = render::way_of(cx.config, facts, index);

@@ -16,7 +16,7 @@ pub use monitor::Monitor;
 pub use neighbour_monitor::NeighbourMonitor;
 pub(crate) use observe::of;
 pub use observe::{addresses, links};
-pub use request::RequestSocket;
+pub use request::{LinkState, RequestSocket};
 
 use rail_core::state::OpError;
 use rail_wire::DecodeError;

@@ -6,8 +6,11 @@
 use super::{Counters, DATAGRAM_BYTES, error, open, port, read, receive, set_option};
 use crate::realtime;
 use rail_core::net::IfName;
+use rail_core::probe::Packets;
 use rail_core::state::OpError;
-use rail_wire::netlink::{Ack, LinkMessage, Message, NeighbourMessage, Request, flag, kind, nud};
+use rail_wire::netlink::{
+    Ack, LinkMessage, LinkPackets, Message, NeighbourMessage, Request, flag, kind, nud,
+};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -26,6 +29,17 @@ pub struct RequestSocket {
     pub(crate) counters: Counters,
     /// How many routes the last whole dump had outside the watched tables.
     pub(crate) other_routes: usize,
+}
+
+/// What a link can do.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct LinkState {
+    /// Interface index.
+    pub index: u32,
+    /// Administratively up.
+    pub up: bool,
+    /// Carrier.
+    pub carrier: bool,
 }
 
 /// What ended one attempt.
@@ -76,15 +90,19 @@ impl RequestSocket {
         self.change(&LinkMessage::set_up(index, up))
     }
 
-    /// Index, administrative state and carrier of a link at this moment; `None` if there is none, or
-    /// nobody says.
-    pub fn link_state(&mut self, ifname: IfName) -> Option<(u32, bool, bool)> {
+    /// State and counters of a link at this moment; `None` if there is none, or nobody says.
+    pub fn link_state(&mut self, ifname: IfName) -> Option<(LinkState, Option<Packets>)> {
         let mut state = None;
         let asked = self.ask(&LinkMessage::get(ifname.as_str()), &mut |message| {
             if message.kind == kind::NEW_LINK {
                 let link = LinkMessage::decode(message).ok();
                 let link = link.filter(|link| link.name == ifname.as_str());
-                state = link.map(|link| (link.index, link.up, link.carrier));
+                state = link.map(|LinkMessage { index, up, carrier, .. }| {
+                    let counted = LinkPackets::decode(message);
+                    let packets =
+                        |LinkPackets { received, sent }| Packets { index, received, sent };
+                    (LinkState { index, up, carrier }, counted.map(packets))
+                });
             }
         });
         asked.ok().and(state)

@@ -1,16 +1,23 @@
-//! The state of the links in use, read again and again by a thread of its own.
+//! State and traffic of the links in use, read again and again by a thread of its own.
 //!
 //! While links change anywhere on the machine, in any namespace, the kernel merges its
 //! notifications of a lost carrier for up to a second; the state itself is right at once. Promises:
 //! a difference shows up through one descriptor within [`EVERY`], whether a notification comes or
-//! not, and the loop is woken by nothing else. A thread, because the kernel answers under a lock
-//! that others may hold for long (a driver that resets its card), and the loop must not wait for
-//! it. Leaves out what the difference means: the shell says that links changed, and the core reads
-//! them as ever. Netlink and not ethtool: `ETHTOOL_GLINK` asks the hardware, which takes some
-//! network cards on USB a millisecond.
+//! not, and so does a busy link that is not answered any more; the loop is woken by nothing else. A
+//! thread, because the kernel answers under a lock that others may hold for long (a driver that
+//! resets its card), and the loop must not wait for it. Leaves out what a difference means: the shell
+//! says that links changed, and the core reads them as ever. Which traffic is suspicious the core
+//! says, too ([`Traffic`]). Netlink and not ethtool: `ETHTOOL_GLINK` asks the hardware, which takes
+//! some network cards on USB a millisecond; the counters of packets come with every answer.
 
-use crate::netlink::RequestSocket;
+use super::{Event, Shell};
+use crate::clock;
+use crate::netlink::{LinkState, RequestSocket};
+use rail_core::Input;
 use rail_core::net::IfName;
+use rail_core::probe::{Traffic, Unanswered};
+use rail_core::state::Scope;
+use rail_core::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::io;
@@ -18,14 +25,23 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 /// The thread; it ends with this value.
 #[derive(Debug)]
 pub(super) struct CarrierWatch {
     links: Sender<Vec<IfName>>,
     watched: Vec<IfName>,
-    differs: Arc<OwnedFd>,
+    finds: Receiver<Find>,
+    woken: Arc<OwnedFd>,
+}
+
+/// What one look found.
+#[derive(Copy, Clone, PartialEq, Debug)]
+pub(super) enum Find {
+    /// The state of a link differs.
+    Difference,
+    /// A link that was busy is not answered any more.
+    Unanswered(IfName, Unanswered),
 }
 
 impl CarrierWatch {
@@ -34,13 +50,13 @@ impl CarrierWatch {
     /// # Errors
     /// No thread, socket or descriptor left.
     pub(super) fn start() -> io::Result<Self> {
-        let differs = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (links, lists) = channel();
-        let (socket, tell) = (RequestSocket::open()?, Arc::clone(&differs));
+        let woken = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let ((links, lists), (tell, finds)) = (channel(), channel());
+        let (socket, wake) = (RequestSocket::open()?, Arc::clone(&woken));
         thread::Builder::new()
             .name("rail-carrier".into())
-            .spawn(move || look(socket, &lists, &tell))?;
-        Ok(Self { links, watched: Vec::new(), differs })
+            .spawn(move || watch(socket, &lists, (&tell, &wake)))?;
+        Ok(Self { links, watched: Vec::new(), finds, woken })
     }
 
     /// Looks at exactly these from now on; the first look at a new list counts as a difference.
@@ -52,33 +68,82 @@ impl CarrierWatch {
         }
     }
 
-    /// True if something differs since the last call.
-    pub(super) fn take(&self) -> bool {
-        rustix::io::read(&self.differs, &mut [0; 8]).is_ok()
+    /// What was found since the last call.
+    pub(super) fn take(&self) -> impl Iterator<Item = Find> {
+        let _ = rustix::io::read(&self.woken, &mut [0; 8]);
+        self.finds.try_iter()
     }
 }
 
 impl AsFd for CarrierWatch {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.differs.as_fd()
+        self.woken.as_fd()
     }
 }
 
-fn look(mut socket: RequestSocket, lists: &Receiver<Vec<IfName>>, tell: &OwnedFd) {
+impl Shell {
+    /// Takes what the looks at the links found.
+    pub(super) fn take_finds(&mut self) {
+        let finds: Vec<Find> = self.carriers.take().collect();
+        for find in finds {
+            match find {
+                Find::Difference => self.note_changed(Scope::LINKS),
+                Find::Unanswered(device, found) => {
+                    self.events.push_back(Event::Input(Input::Unanswered(device, found)));
+                }
+            }
+        }
+    }
+}
+
+/// A link that is looked at.
+struct Watched {
+    name: IfName,
+    state: Option<LinkState>,
+    traffic: Traffic,
+}
+
+impl Watched {
+    fn new(name: IfName) -> Self {
+        Self { name, state: None, traffic: Traffic::default() }
+    }
+
+    /// Looks at it; true if its state differs.
+    fn look(&mut self, now: Instant, socket: &mut RequestSocket) -> (bool, Option<Find>) {
+        let (state, packets) = socket.link_state(self.name).unzip();
+        let found = packets.flatten().and_then(|p| self.traffic.look(now, p));
+        let differs = std::mem::replace(&mut self.state, state) != state;
+        (differs, found.map(|found| Find::Unanswered(self.name, found)))
+    }
+}
+
+fn watch(
+    mut socket: RequestSocket,
+    lists: &Receiver<Vec<IfName>>,
+    (tell, wake): (&Sender<Find>, &OwnedFd),
+) {
     // Some milliseconds later are early enough, and let the processor sleep on.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(SLACK_NANOS));
-    let (mut links, mut known) = (Vec::new(), Vec::new());
+    let mut links: Vec<Watched> = Vec::new();
     loop {
         let wait = if links.is_empty() { Duration::MAX } else { EVERY };
+        let mut differs = false;
         match lists.recv_timeout(wait) {
-            Ok(list) => (links, known) = (list, Vec::new()),
+            Ok(list) => (links, differs) = (list.into_iter().map(Watched::new).collect(), true),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let now: Vec<_> = links.iter().map(|name| socket.link_state(*name)).collect();
-        if now != known {
-            known = now;
-            let _ = rustix::io::write(tell, &1u64.to_ne_bytes());
+        let mut finds = Vec::new();
+        for link in &mut links {
+            let (is_new, found) = link.look(clock::now(), &mut socket);
+            differs |= is_new;
+            finds.extend(found);
+        }
+        finds.extend(differs.then_some(Find::Difference));
+        if !finds.is_empty() {
+            // Where nobody listens any more, no list will come, either.
+            let _ = finds.into_iter().try_for_each(|find| tell.send(find));
+            let _ = rustix::io::write(wake, &1u64.to_ne_bytes());
         }
     }
 }
@@ -92,11 +157,12 @@ mod tests {
     use super::*;
     use crate::testing::{in_new_netns, ip};
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::net::UdpSocket;
 
     fn differs(watch: &CarrierWatch, millis: i64) -> bool {
         let wait = Timespec { tv_sec: 0, tv_nsec: millis * 1_000_000 };
         poll(&mut [PollFd::new(watch, PollFlags::IN)], Some(&wait)).unwrap();
-        watch.take()
+        watch.take().any(|find| find == Find::Difference)
     }
 
     /// Given a link that is watched, when its other end goes down or it vanishes, then that is seen
@@ -117,6 +183,61 @@ mod tests {
             ip("link delete wan1");
             assert!(differs(&watch, 900));
             assert!(!differs(&watch, 100));
+        });
+    }
+
+    /// Two ends of a cable, and what each sends to somebody who is not there.
+    struct Cable {
+        socket: RequestSocket,
+        link: Watched,
+        now: Instant,
+        ends: [UdpSocket; 2],
+    }
+
+    impl Cable {
+        fn new() -> Self {
+            // Without what IPv6 says by itself. There may be none.
+            let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+            ip("link add wan1 type veth peer name far1");
+            let ends = [("wan1", "192.0.2"), ("far1", "198.51.100")].map(|(name, net)| {
+                ip(&format!("link set {name} up"));
+                ip(&format!("address add {net}.1/24 dev {name}"));
+                ip(&format!("neighbour add {net}.2 lladdr 02:00:00:00:00:99 dev {name}"));
+                let end = UdpSocket::bind((format!("{net}.1"), 0)).unwrap();
+                end.connect((format!("{net}.2"), 9)).unwrap();
+                end
+            });
+            let socket = RequestSocket::open().unwrap();
+            Self { socket, link: Watched::new("wan1".parse().unwrap()), now: clock::now(), ends }
+        }
+
+        /// So many looks, between which so many packets come in and go out.
+        fn looks(&mut self, count: u32, received: u32, sent: u32) -> Vec<Find> {
+            let looks = (0..count).filter_map(|_| {
+                let [wan, far] = &self.ends;
+                (0..received).for_each(|_| assert_eq!(far.send(b"in").unwrap(), 2));
+                (0..sent).for_each(|_| assert_eq!(wan.send(b"out").unwrap(), 3));
+                self.now = self.now + EVERY;
+                self.link.look(self.now, &mut self.socket).1
+            });
+            looks.collect()
+        }
+    }
+
+    /// Given a cable with traffic both ways, when packets go out and none comes in, then that is found at
+    /// the third look; when only few came before, or nothing goes out, then it is not.
+    #[test]
+    fn traffic_without_an_answer_is_seen() {
+        in_new_netns(|| {
+            let mut cable = Cable::new();
+            assert_eq!(cable.looks(10, 3, 3), []);
+            let found = cable.looks(3, 0, 2);
+            let Some(Find::Unanswered(name, found)) = found.first() else { panic!("{found:?}") };
+            assert_eq!((name.as_str(), found.silence, found.received), ("wan1", EVERY * 3, 15));
+            assert_eq!(cable.looks(10, 3, 3), []);
+            assert_eq!(cable.looks(10, 0, 0), []);
+            assert_eq!(cable.looks(1, 1, 1), []);
+            assert_eq!(cable.looks(10, 0, 2), []);
         });
     }
 }

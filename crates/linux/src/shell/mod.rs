@@ -178,7 +178,7 @@ impl Shell {
         match ready.token {
             TOKEN_SPAWNER => self.take_children(),
             TOKEN_WORKERS => self.take_finished(),
-            TOKEN_CARRIERS if self.carriers.take() => self.note_changed(Scope::LINKS),
+            TOKEN_CARRIERS => self.take_finds(),
             token @ TOKEN_MONITORS..TOKEN_PORTS => {
                 let scope = self.monitors.changed(token, &self.watch);
                 if self.monitors.take_others() {

@@ -243,8 +243,12 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         ));
     }
     let check = &config.check;
-    let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
-    line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
+    if check.targets.is_empty() {
+        line("  asks the gateway of each uplink".to_owned());
+    } else {
+        let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
+        line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
+    }
     let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check);
     line(format!(
         "  probes cost {} MB a month on an uplink in use, {} MB on one that waits",

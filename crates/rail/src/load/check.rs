@@ -2,7 +2,7 @@
 
 use super::reader::{At, Reader, Section, shown};
 use super::uplink::is_host;
-use rail_core::config::{CheckConfig, CheckKind, Degraded, Limit, LossLimits};
+use rail_core::config::{CheckConfig, Degraded, Limit, LossLimits};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ impl Of {
     }
 }
 
-fn read(reader: &mut Reader, section: &Section<'_>, mut config: CheckConfig, of: Of) -> Draft {
-    config.kind = reader.word(section, "kind", KINDS, LATER_KINDS).unwrap_or(config.kind);
+fn read(reader: &mut Reader, section: &Section<'_>, all: CheckConfig, of: Of) -> Draft {
+    let mut config = super::kind::read(reader, section, all);
     let targets = targets(reader, section);
     if !targets.is_empty() {
         config.targets = targets.iter().map(|target| target.value).collect();
@@ -82,17 +82,8 @@ fn read(reader: &mut Reader, section: &Section<'_>, mut config: CheckConfig, of:
     Draft { targets, config }
 }
 
-/// The kinds by their words.
-const KINDS: &[(&str, CheckKind)] = &[("icmp", CheckKind::Icmp)];
-/// Those to come.
-const LATER_KINDS: &[&str] = &["arp", "tcp", "dns", "http", "bfd", "command"];
-
-/// The word of a kind.
-pub(super) fn word_of(kind: CheckKind) -> &'static str {
-    KINDS.iter().find(|(_, known)| *known == kind).map_or("icmp", |(word, _)| word)
-}
-
-fn defaults() -> CheckConfig {
+/// The default checks.
+pub(super) fn defaults() -> CheckConfig {
     CheckConfig::of(DEFAULT_TARGETS.to_vec())
 }
 
@@ -139,7 +130,7 @@ fn targets(reader: &mut Reader, section: &Section<'_>) -> Vec<At<Ipv4Addr>> {
 }
 
 fn required(reader: &mut Reader, section: &Section<'_>, config: &CheckConfig, of: Of) -> usize {
-    let targets = config.targets.len();
+    let targets = config.asked();
     let most = if of == Of::All { 2 } else { config.required };
     let default = targets.min(most);
     let Some(node) = section.get("required") else { return default };

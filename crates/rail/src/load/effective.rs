@@ -198,9 +198,11 @@ fn pairs(check: &CheckConfig) -> Vec<(&'static str, String)> {
         "{{ degraded = \"{}%\", down = \"{}%\", recovered = \"{}%\" }}",
         loss.degraded_pct, loss.down_pct, loss.recovered_pct
     );
-    let mut pairs = vec![
-        ("kind", quoted(super::check::word_of(check.kind))),
-        ("targets", format!("[{}]", targets.join(", "))),
+    let mut pairs = super::kind::pairs(check.kind);
+    if !targets.is_empty() {
+        pairs.push(("targets", format!("[{}]", targets.join(", "))));
+    }
+    pairs.extend([
         ("required", check.required.to_string()),
         ("interval", quoted(&show(check.interval))),
         ("timeout", quoted(&show(check.timeout))),
@@ -209,7 +211,7 @@ fn pairs(check: &CheckConfig) -> Vec<(&'static str, String)> {
         ("stable_for", quoted(&show(check.stable_for))),
         ("loss", loss),
         ("degraded", quoted(if check.degraded == Degraded::Use { "use" } else { "avoid" })),
-    ];
+    ]);
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
         if let Some(limit) = limit {
             let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));

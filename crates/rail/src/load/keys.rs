@@ -74,8 +74,9 @@ const CHECK: &[&str] = &[
     "jitter",
     "degraded",
     "kind",
+    "port",
 ];
-const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "port", "command"];
+const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "command"];
 
 const TABLE: &[Keys] = &[
     Keys {

@@ -11,6 +11,7 @@ mod check;
 mod effective;
 mod forward;
 mod keys;
+mod kind;
 mod link;
 mod network;
 mod reader;

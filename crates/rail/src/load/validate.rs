@@ -313,6 +313,11 @@ fn advise_patience(
                 show(least)
             );
             warn(place.clone(), text, &hint);
+        } else if silence < Duration::from_secs(1) {
+            let text = format!("`fail_after` x `interval` is {}", show(silence));
+            let hint =
+                "lines pause for up to 2 s (mobile, satellite): below 1 s each pause is a death";
+            warn(place.clone(), text, hint);
         }
     }
 }
@@ -354,13 +359,10 @@ pub(crate) struct ProbeCost {
 /// What the probes cost on an uplink with these checks while all is well.
 pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
     let month_ms = 30 * 24 * 3600 * 1000_u128;
-    let rounds = month_ms / check.interval.as_millis().max(1);
-    let targets = u128::try_from(check.targets.len()).unwrap_or(u128::MAX);
-    let bytes = rounds.saturating_mul(targets).saturating_mul(PROBE_BYTES);
+    let probes = month_ms / check.interval.as_millis().max(1);
+    let bytes = probes.saturating_mul(super::kind::bytes(check.kind));
     let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
-/// An echo and its answer: IPv4 header 20, ICMP header 8, nonce 8, twice.
-const PROBE_BYTES: u128 = 2 * (20 + 8 + 8);
 const MOST_FORWARDS: usize = 1000;

@@ -4,6 +4,7 @@
 
 use super::{Happening, Law, Often, Share};
 use crate::scene::Scene;
+use rail_core::net::UplinkId;
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -22,13 +23,8 @@ impl Law for Probed {
         self.last.resize(scene.lines.len(), Instant::ZERO);
         let excuses = &scene.excuses;
         match what {
-            Happening::Sent { port, .. } => {
-                for (last, line) in self.last.iter_mut().zip(&scene.lines) {
-                    if port.uplink() == Some(line.id) {
-                        *last = scene.now;
-                    }
-                }
-            }
+            Happening::Sent { port, .. } => self.note(scene, port.uplink()),
+            Happening::Asked { id, .. } => self.note(scene, id.asker.uplink()),
             Happening::Tick => {
                 for (i, (last, line)) in self.last.iter_mut().zip(&scene.lines).enumerate() {
                     let is_idle = !scene.is_running || scene.withdrawing || waits_for_filter(scene);
@@ -54,6 +50,16 @@ impl Law for Probed {
         let usable = if scene.is_running { usable } else { 0 };
         let excused = if waits_for_filter(scene) { usable } else { 0 };
         Some(Share { judged: usable - excused, excused })
+    }
+}
+
+impl Probed {
+    fn note(&mut self, scene: &Scene, asked: Option<UplinkId>) {
+        for (last, line) in self.last.iter_mut().zip(&scene.lines) {
+            if asked == Some(line.id) {
+                *last = scene.now;
+            }
+        }
     }
 }
 

@@ -22,10 +22,10 @@ pub use route::FibRoute;
 pub use rule::FibRule;
 
 use rail_core::Purge;
-use rail_core::net::{IfName, Prefix};
+use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::{
-    ACCEPT_REDIRECTS, FORWARDING, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan, Resource,
-    RouteKey, Scope, Step, firewall,
+    ACCEPT_REDIRECTS, FORWARDING, Identity, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan,
+    Resource, RouteKey, Scope, Step, firewall,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -165,7 +165,10 @@ impl Kernel {
     pub fn add_link(&mut self, ifname: IfName, carrier: bool) -> Scope {
         let index = self.next_index;
         self.next_index += 1;
-        self.links.insert(ifname, Link { index, up: false, carrier, mtu: 1500, ..Link::default() });
+        let [.., high, low] = index.to_be_bytes();
+        let identity = Identity { mac: Some(Mac([2, 1, 0, 0, high, low])), ..Identity::default() };
+        let link = Link { index, up: false, carrier, mtu: 1500, identity, ..Link::default() };
+        self.links.insert(ifname, link);
         let names =
             ["rp_filter", "src_valid_mark", "ignore_routes_with_linkdown", "promote_secondaries"];
         for name in names {

@@ -25,7 +25,7 @@ impl Net {
         let mac = gateway_mac(line);
         let after = dice.between(Duration::from_micros(100), Duration::from_millis(2));
         let bytes = request.reply(mac.0).emit();
-        Some(Arrival { after, from: Peer::Link(mac), bytes, is_valid: false })
+        Some(Arrival { after, from: Peer::Link(mac), bytes, is_valid: true })
     }
 }
 

@@ -330,6 +330,11 @@ impl World {
                 self.begin_flow(line);
             }
         }
+        // The other end has nothing to say for a moment.
+        if self.dice.permille(50) {
+            let line = self.dice.below(self.scene.lines.len());
+            self.begin_counting(line, true);
+        }
         let excuses = &self.scene.excuses;
         let since = excuses.disturbed.max(self.last_said);
         let now = self.scene.now;

@@ -53,6 +53,26 @@ pub struct LinkPlace {
     pub mode: Option<u32>,
 }
 
+/// How many packets a link has counted.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct LinkPackets {
+    /// Packets that came in.
+    pub received: u64,
+    /// Packets that went out.
+    pub sent: u64,
+}
+
+impl LinkPackets {
+    /// Reads them from `RTM_NEWLINK` (`rtnl_link_stats64`); `None` if they are not there. They are no
+    /// part of the link: two messages about the same one differ in nothing but them.
+    pub fn decode(message: &Message<'_>) -> Option<Self> {
+        let (_, mut attributes) = split(message.payload, FIXED_LENGTH).ok()?;
+        let stats = attributes.find(|attribute| attribute.kind == IFLA_STATS64)?.payload;
+        let word = |at: usize| Some(u64::from_ne_bytes(stats.get(at..at + 8)?.try_into().ok()?));
+        Some(Self { received: word(0)?, sent: word(8)? })
+    }
+}
+
 impl LinkMessage {
     /// Reads `RTM_NEWLINK` and `RTM_DELLINK`.
     ///
@@ -174,6 +194,7 @@ const IFF_UP: u32 = 1;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_STATS64: u16 = 23;
 const IFLA_EXT_MASK: u16 = 29;
-/// Statistics are most of a link message, and nothing to us.
+/// Those of each protocol: much to read, and nothing to us. The counters of the device come all the same.
 const RTEXT_FILTER_SKIP_STATS: u32 = 8;

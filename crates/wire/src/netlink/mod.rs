@@ -25,7 +25,7 @@ mod tests;
 
 pub use ack::Ack;
 pub use address::AddressMessage;
-pub use link::{LinkMessage, LinkPlace, MACVLAN};
+pub use link::{LinkMessage, LinkPackets, LinkPlace, MACVLAN};
 pub use macvlan::MacvlanMessage;
 pub use neighbour::{NeighbourMessage, nud};
 pub use route::{NexthopMessage, RouteKind, RouteMessage};

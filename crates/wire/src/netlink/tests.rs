@@ -108,7 +108,7 @@ fn read_all(datagram: &[u8]) {
     for message in messages(datagram).map_while(Result::ok) {
         let _ = Ack::decode(&message);
         let _ = AddressMessage::decode(&message);
-        let _ = LinkMessage::decode(&message);
+        let _ = (LinkMessage::decode(&message), LinkPackets::decode(&message));
         let _ = NeighbourMessage::decode(&message);
         let _ = RouteMessage::decode(&message);
         let _ = RuleMessage::decode(&message);
@@ -161,6 +161,23 @@ fn the_kernels_links_addresses_and_neighbours() {
     let address = Some(v4("100.64.1.1"));
     let neighbour = NeighbourMessage { index: 3, address, state: nud::FAILED, hardware: None };
     assert_eq!(NeighbourMessage::decode(&only(&bytes(NEIGHBOUR))), Ok(neighbour));
+}
+
+/// Given a link with counters (`rtnl_link_stats64`), then its packets are read; where they are cut or not
+/// there, nothing is.
+#[cfg(target_endian = "little")]
+#[test]
+fn the_kernels_counters() {
+    assert_eq!(LinkPackets::decode(&only(&bytes(LINK))), None);
+    for (length, expected) in [(24_u8, Some((7, 9))), (16, Some((7, 9))), (15, None), (0, None)] {
+        let mut datagram = bytes(LINK);
+        datagram.extend([length + 4, 0, 23, 0]);
+        let words = [7_u64, 9, 700].map(u64::to_le_bytes).concat();
+        datagram.extend(words.iter().take(length.into()));
+        datagram[0] += length + 4;
+        let packets = LinkPackets::decode(&only(&datagram));
+        assert_eq!(packets.map(|packets| (packets.received, packets.sent)), expected);
+    }
 }
 
 #[cfg(target_endian = "little")]

@@ -1,16 +1,16 @@
-//! What arrives on an uplink's probe socket: an answer to one of its probes, or a refusal with its
-//! reason. Every packet from outside ends here as a counter.
+//! What comes back: an answer to one of an uplink's probes, or a refusal with its reason. Every packet
+//! from outside ends here as a counter.
 
 use super::{Instant, Outcome, Prober};
+use crate::io::{Answer, AskError, Peer};
 use crate::probe::flight::{Fate, Heard};
 use crate::probe::kind::Refusal;
 use crate::probe::pace::Mode;
 use crate::probe::verdict::Verdict;
 use crate::time::Duration;
-use core::net::IpAddr;
 
 impl Prober {
-    /// Takes a packet from the uplink's probe socket, as old as the kernel says. Returns whose answer
+    /// Takes a packet from the port of the uplink's checks, as old as the kernel says. Returns whose answer
     /// it is, and when that target had answered here last. A valid answer that comes too late is a
     /// sign of life and no more.
     ///
@@ -20,12 +20,48 @@ impl Prober {
         &mut self,
         now: Instant,
         age: Duration,
-        from: IpAddr,
+        from: Peer,
         bytes: &[u8],
     ) -> Result<(usize, Option<Instant>), Refusal> {
         let (target, id) = self.probe_of(from, bytes)?;
         let at = now - age;
         let before = self.targets.get(target).and_then(|target| target.last_answer);
+        self.hear(id, at)?;
+        Ok((target, before))
+    }
+
+    /// Takes what became of a question that was no packet. Returns the target that was reached.
+    ///
+    /// # Errors
+    /// [`Refusal`]: it is no question of ours, or was answered before.
+    pub fn outcome(
+        &mut self,
+        now: Instant,
+        asked: u64,
+        outcome: Result<Answer, AskError>,
+    ) -> Result<Option<usize>, Refusal> {
+        let id = self.kind.number(self.flight.newest(), asked);
+        let id = id.filter(|_| self.running.is_some()).ok_or(Refusal::WrongSequence)?;
+        let rtt = match outcome {
+            Ok(Answer::Connected { rtt } | Answer::Refused { rtt }) => rtt,
+            Err(AskError::TimedOut | AskError::Unreachable) => return Ok(None),
+            Err(AskError::NotAsked) => {
+                // It says nothing, unless there are no answers for so long that nothing vouches for
+                // the uplink any more: who cannot be asked is not used.
+                if self.silence.length(now) < self.settings.latest() {
+                    self.flight.forget(id);
+                }
+                return Ok(None);
+            }
+        };
+        let probe = self.flight.get(id).copied();
+        // When it came: the loop may be late.
+        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)))?;
+        Ok(probe.map(|probe| probe.target))
+    }
+
+    /// Takes the answer to a probe.
+    fn hear(&mut self, id: u64, at: Instant) -> Result<(), Refusal> {
         match self.flight.answer(id, at) {
             Heard::Again => return Err(Refusal::Duplicate),
             Heard::Late => self.last_sign = self.last_sign.max(Some(at)),
@@ -34,7 +70,7 @@ impl Prober {
                 self.take(at, probe);
             }
         }
-        Ok((target, before))
+        Ok(())
     }
 
     fn take(&mut self, at: Instant, probe: crate::probe::flight::Probe) {
@@ -70,7 +106,7 @@ impl Prober {
     }
 
     /// True if the packet would be the answer to a probe of this uplink.
-    pub fn is_answer(&self, from: IpAddr, bytes: &[u8]) -> bool {
+    pub fn is_answer(&self, from: Peer, bytes: &[u8]) -> bool {
         self.probe_of(from, bytes).is_ok()
     }
 
@@ -88,7 +124,7 @@ impl Prober {
     }
 
     /// The target and the number of the probe that a packet answers.
-    fn probe_of(&self, from: IpAddr, bytes: &[u8]) -> Result<(usize, u64), Refusal> {
+    fn probe_of(&self, from: Peer, bytes: &[u8]) -> Result<(usize, u64), Refusal> {
         let found = self.kind.recognise(self.flight.newest(), &self.addresses, from, bytes)?;
         if self.running.is_none() {
             return Err(Refusal::WrongSequence);

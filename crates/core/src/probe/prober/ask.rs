@@ -1,17 +1,35 @@
 //! What is asked now, and whom.
 
 use super::{Instant, Prober, Test};
+use crate::io::Binding;
+use crate::net::Mac;
+use crate::probe::kind::{Means, Question};
 use crate::probe::limiter::Demand;
 use crate::probe::pace::Mode;
 use crate::probe::settings::QUICK;
 use crate::time::Duration;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 
 impl Prober {
-    /// The question that is due now, if any: whom it goes to, and its bytes.
-    pub fn question(&mut self, now: Instant) -> Option<(Ipv4Addr, Vec<u8>)> {
-        if !self.is_asked() || now < self.pace.due() {
+    /// True if a question is due now.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.is_asked() && now >= self.due()
+    }
+
+    /// Why the uplink cannot be asked in its way, if its device has this hardware address.
+    pub fn lacks(&self, mac: Option<Mac>) -> Option<String> {
+        let nobody = self.addresses.is_empty().then(|| "there is nobody to ask".into());
+        nobody.or_else(|| self.kind.lacks(mac))
+    }
+
+    /// The question that is due now, if any, asked from a device with this hardware address.
+    pub fn question(
+        &mut self,
+        now: Instant,
+        (binding, mac): (Binding, Option<Mac>),
+    ) -> Option<Question> {
+        if !self.is_due(now) {
             return None;
         }
         self.note_pause(now);
@@ -28,7 +46,8 @@ impl Prober {
             target.probes.sent += 1;
         }
         self.plan(now);
-        Some((*self.addresses.get(target)?, self.kind.question(id, target)))
+        let means = Means { binding, mac, timeout: self.slowest(now).max(LEAST_TIMEOUT) };
+        self.kind.question(id, (target, *self.addresses.get(target)?), &means)
     }
 
     /// Whose turn it is. A test that is about to tell asks those that could acquit the line; a target
@@ -56,7 +75,7 @@ impl Prober {
     /// True if the gateway's hardware address should be asked for again: the uplink has just begun, a
     /// probe is due, and nothing was heard since.
     pub fn resolves(&mut self, now: Instant) -> bool {
-        let due = self.pace.due();
+        let due = self.due();
         let last_arrival = self.silence.last_arrival();
         let Some(running) = self.running.as_mut().filter(|running| !running.is_halted) else {
             return false;
@@ -70,6 +89,11 @@ impl Prober {
         is_new && is_due
     }
 }
+
+/// A question that the shell works on waits at least so long, and longer where answers take longer. A
+/// connection sends its first segment again after a second (RFC 6298 section 2), which would hide its
+/// loss: so one question is one segment, like an echo.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// RFC 1122 section 2.3.2.1 recommends one ARP request per second and destination, and the kernel
 /// keeps to that. An uplink that has just begun may have lost the first one, or the answer; it gets a

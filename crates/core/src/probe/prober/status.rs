@@ -1,9 +1,10 @@
 //! What others ask of a prober.
 
-use super::{Duration, Instant, Prober, Quality, Running, Settings, Verdict};
+use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
 use crate::config::Limit;
-use crate::net::UplinkId;
+use crate::io::{PortId, PortKind};
+use crate::net::{Family, UplinkId};
 use crate::probe::flight::Fate;
 use crate::probe::verdict::Cause;
 use crate::status::{ProbeCounters, RefusedCounters};
@@ -24,6 +25,12 @@ impl Prober {
     /// Since when it is suspect.
     pub fn suspect_since(&self) -> Option<Instant> {
         self.silence.doubt_since()
+    }
+
+    /// True if nothing looks wrong to an uplink in use, and no answer to it takes this long.
+    pub fn is_unusual(&self, now: Instant, silence: Duration) -> bool {
+        let is_at_rest = self.pace.mode == Mode::Rest && self.pace.is_in_use();
+        is_at_rest && self.is_asked() && silence > self.slowest(now)
     }
 
     /// True if a silence has outlived another time-out: others may wake for it.
@@ -47,9 +54,9 @@ impl Prober {
         self.id
     }
 
-    /// The ICMP identifier of its probes.
-    pub const fn ident(&self) -> u16 {
-        self.kind.ident()
+    /// The port that it asks through in a family, if it asks by packets.
+    pub const fn port(&self, family: Family) -> Option<(PortId, PortKind)> {
+        self.kind.port(self.id, family)
     }
 
     /// Who is asked.

@@ -1,12 +1,13 @@
 //! What arrives and is no answer, or comes too late.
 
 use super::world::{MS, World, settings, steady};
-use crate::net::UplinkId;
+use super::world::{kind, packet};
+use crate::io::Peer;
+use crate::net::{Family, UplinkId};
 use crate::probe::{Context, Prober, Refusal, Verdict};
-use crate::random::Secret;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
 const START: Instant = Instant::from_nanos(1_000_000_000_000);
@@ -15,15 +16,15 @@ fn prober(id: u8) -> Prober {
     let targets = (1..=4).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
     let with = (settings(), targets);
     let mut prober =
-        Prober::new(START, UplinkId(id), with, (Secret::new([id; 16]), 0x1200), Verdict::Up);
+        Prober::new(START, UplinkId(id), with, kind(UplinkId(id), [id; 16]), Verdict::Up);
     prober.start(START);
     prober
 }
 
-fn ask(prober: &mut Prober, now: Instant) -> (IpAddr, Vec<u8>) {
-    let (to, question) = prober.question(now).unwrap();
+fn ask(prober: &mut Prober, now: Instant) -> (Peer, Vec<u8>) {
+    let (to, question) = packet(prober, now).unwrap();
     let echo = Echo::parse(&question).unwrap();
-    (IpAddr::V4(to), Echo { kind: EchoKind::Reply, ..echo }.emit())
+    (to.into(), Echo { kind: EchoKind::Reply, ..echo }.emit())
 }
 
 /// Given an answer, when it comes a second time, then it is a duplicate and changes nothing.
@@ -47,7 +48,7 @@ fn an_answer_of_another_uplink_is_known() {
     let refusal = one.answer(START, Duration::ZERO, from, &reply);
     assert_eq!(refusal, Err(Refusal::WrongSequence));
     assert!(other.is_answer(from, &reply) && !one.is_answer(from, &reply));
-    assert_eq!((one.ident(), other.ident()), (0x1201, 0x1202));
+    assert_ne!(one.port(Family::V4), other.port(Family::V4));
 }
 
 /// Given an answer after more than four seconds, then it is a sign of life, and proves nothing.

@@ -94,7 +94,7 @@ fn a_common_silence_is_waited_for() {
         prober.judge(one.now, &context);
         while prober.deadline().is_some_and(|at| at <= now) {
             let at = prober.deadline().unwrap();
-            prober.question(at);
+            super::world::packet(prober, at);
             prober.judge(at, &context);
         }
         assert_eq!(matches!(prober.verdict(), Verdict::Down(_)), is_down);

@@ -1,7 +1,9 @@
 //! A prober and the line that it asks.
 
+use crate::config::CheckKind;
+use crate::io::Binding;
 use crate::net::UplinkId;
-use crate::probe::{Context, Prober, Settings, Verdict};
+use crate::probe::{Context, Kind, Prober, Question, Settings, Verdict};
 use crate::random::Secret;
 use crate::time::{Duration, Instant};
 use alloc::boxed::Box;
@@ -31,6 +33,25 @@ pub(super) fn settings() -> Settings {
         latency: None,
         jitter: None,
     }
+}
+
+/// Echoes of this uplink, and its secret.
+pub(super) fn kind(id: UplinkId, secret: [u8; 16]) -> (Kind, Secret) {
+    let secret = Secret::new(secret);
+    (Kind::new(CheckKind::Icmp, id, (secret, 0x1200)), secret)
+}
+
+/// The packet that is due now: whom it goes to, and its bytes.
+pub(super) fn packet(prober: &mut Prober, now: Instant) -> Option<(IpAddr, Vec<u8>)> {
+    match prober.question(now, (binding(), None))? {
+        Question::Packet { to, bytes } => Some((to.ip().unwrap(), bytes)),
+        Question::Ask { .. } => panic!("an echo is a packet"),
+    }
+}
+
+/// What questions are bound to.
+pub(super) fn binding() -> Binding {
+    Binding { ifname: "wan1".parse().unwrap(), ifindex: 1, source: None, mark: 1 }
 }
 
 /// What happened to the verdict.
@@ -66,7 +87,8 @@ impl World {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let dice = Secret::new(bytes);
         let targets = (1..=4).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
-        let mut prober = Prober::new(now, UplinkId(1), (settings, targets), (dice, 0x1200), was);
+        let with = (settings, targets);
+        let mut prober = Prober::new(now, UplinkId(1), with, kind(UplinkId(1), bytes), was);
         prober.start(now);
         Self {
             prober,
@@ -130,17 +152,18 @@ impl World {
     fn wake(&mut self) {
         while let Some(entry) = self.answers.first_entry().filter(|e| e.key().0 <= self.now) {
             let ((at, _), (from, bytes)) = entry.remove_entry();
-            let _ = self.prober.answer(self.now, self.now.since(at), from, &bytes);
+            let _ = self.prober.answer(self.now, self.now.since(at), from.into(), &bytes);
         }
-        while let Some((to, bytes)) = self.prober.question(self.now) {
-            let target = usize::from(to.octets()[3]) - 1;
+        while let Some((to, bytes)) = packet(&mut self.prober, self.now) {
+            let IpAddr::V4(address) = to else { panic!() };
+            let target = usize::from(address.octets()[3]) - 1;
             self.sent.push((self.now, target));
             self.thrown += 1;
             let random = self.dice.hash(&[self.thrown]);
             if let Some(rtt) = (self.fate)(self.now, target, random) {
                 let echo = Echo::parse(&bytes).unwrap();
                 let answer = Echo { kind: EchoKind::Reply, ..echo }.emit();
-                self.answers.insert((self.now + rtt, self.thrown), (IpAddr::V4(to), answer));
+                self.answers.insert((self.now + rtt, self.thrown), (to, answer));
             }
         }
         self.prober.judge(self.now, &Context { ignored: &self.ignored, ..Context::default() });

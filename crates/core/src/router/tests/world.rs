@@ -3,12 +3,13 @@
 
 use super::*;
 use crate::config::Tier;
-use crate::io::{Peer, PortId, Which};
-use crate::net::IfName;
+use crate::io::{Answer, Ask, AskError, Peer, PortId, Which};
+use crate::net::{IfName, Mac};
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
 use core::net::IpAddr;
+use rail_wire::ip::arp::Arp;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -28,6 +29,8 @@ pub(super) struct World {
     pub(super) sent: BTreeMap<u8, u64>,
     /// Changes of these objects are refused.
     pub(super) refuses: fn(&Key) -> bool,
+    /// Questions are never asked.
+    pub(super) refuses_asks: bool,
     /// Deletions of connections are refused.
     pub(super) refuses_purges: bool,
     /// The next reading lacks what this removes from it.
@@ -36,7 +39,7 @@ pub(super) struct World {
     pub(super) omits_after_change: Option<fn(&mut Observed)>,
     watch: Watch,
     count: u64,
-    answers: BTreeMap<(Instant, u64), (PortId, Peer, Vec<u8>)>,
+    answers: BTreeMap<(Instant, u64), Input>,
 }
 
 /// Uplinks of these tiers, in mode `external`: the rules are somebody else's.
@@ -99,6 +102,7 @@ impl World {
             links_up: Vec::new(),
             sent: BTreeMap::new(),
             refuses,
+            refuses_asks: false,
             refuses_purges: false,
             omits: None,
             omits_after_change: None,
@@ -174,20 +178,41 @@ impl World {
             Output::Notice(notice) => self.notices.push((now, notice)),
             Output::LinkUp(ifname) => self.links_up.push(ifname),
             Output::Send { port, to, bytes } => {
-                let (PortId::Probe(uplink, _), Some(to)) = (port, to.ip()) else { panic!() };
-                self.count += 1;
-                *self.sent.entry(uplink.0).or_default() += 1;
-                let targets = &self.router.config.check.targets;
-                let target = targets.iter().position(|target| IpAddr::V4(*target) == to).unwrap();
-                if let Some(rtt) = fate(uplink.0, target, self.count) {
-                    let echo =
-                        Echo { kind: EchoKind::Reply, ..Echo::parse(&bytes).unwrap() }.emit();
-                    let answer = (port, to.into(), echo);
-                    self.answers.insert((now + rtt, self.count), answer);
-                }
+                let (rtt, number) = self.asked(port.uplink().unwrap(), to.ip(), fate);
+                let (from, bytes) = reply(port, to, &bytes);
+                let answer = Input::Packet { port, from, age: Duration::ZERO, bytes };
+                self.answers.extend(rtt.map(|rtt| ((now + rtt, number), answer)));
+            }
+            Output::Ask(id, Ask::Connect { to, timeout, .. }) => {
+                let (rtt, number) = self.asked(id.asker.uplink().unwrap(), Some(to.ip()), fate);
+                let (after, answer) = match rtt {
+                    _ if self.refuses_asks => (Duration::ZERO, Err(AskError::NotAsked)),
+                    Some(rtt) if rtt < timeout => (rtt, Ok(Answer::Connected { rtt })),
+                    _ => (timeout, Err(AskError::TimedOut)),
+                };
+                self.answers.insert((now + after, number), Input::Answered(id, answer));
+            }
+            Output::CancelAsks(asker) => {
+                let is_its =
+                    |input: &Input| matches!(input, Input::Answered(id, _) if id.asker == asker);
+                self.answers.retain(|_, input| !is_its(input));
             }
             _ => {}
         }
+    }
+
+    /// An uplink asks a target, or its gateway: what becomes of it, and its number.
+    fn asked(
+        &mut self,
+        uplink: UplinkId,
+        to: Option<IpAddr>,
+        fate: &mut Fate,
+    ) -> (Option<Duration>, u64) {
+        self.count += 1;
+        *self.sent.entry(uplink.0).or_default() += 1;
+        let targets = &self.router.config.check.targets;
+        let index = |to| targets.iter().position(|target| IpAddr::V4(*target) == to).unwrap();
+        (fate(uplink.0, to.map_or(0, index), self.count), self.count)
     }
 
     fn apply(&mut self, key: Key, op: Op) {
@@ -226,12 +251,7 @@ impl World {
                     break;
                 }
                 let answer = self.answers.remove(&(*at, *number)).unwrap();
-                let (port, from, bytes) = answer;
-                self.router.handle(
-                    self.now,
-                    Input::Packet { port, from, age: Duration::ZERO, bytes },
-                    &mut out,
-                );
+                self.router.handle(self.now, answer, &mut out);
                 stirred = true;
             }
             if stirred || self.router.deadline().is_some_and(|at| at <= self.now) {
@@ -281,6 +301,19 @@ impl World {
         self.purges.iter().filter(is_it).count()
     }
 }
+
+/// The answer to what is sent through a port, and who gives it.
+fn reply(port: PortId, to: Peer, bytes: &[u8]) -> (Peer, Vec<u8>) {
+    match port {
+        PortId::Probe(..) => {
+            (to, Echo { kind: EchoKind::Reply, ..Echo::parse(bytes).unwrap() }.emit())
+        }
+        PortId::Arp(_) => (Peer::Link(GATEWAY), Arp::parse(bytes).unwrap().reply(GATEWAY.0).emit()),
+    }
+}
+
+/// The hardware address of every gateway.
+const GATEWAY: Mac = Mac([2, 0, 0, 0, 0, 0xfe]);
 
 /// No uplink is down in any of these.
 pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {

@@ -4,10 +4,12 @@
 use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
-use rail_core::net::UplinkId;
-use rail_core::probe::{Context, Prober, Settings, Verdict};
+use rail_core::config::CheckKind;
+use rail_core::net::{IfName, UplinkId};
+use rail_core::probe::{self, Context, Prober, Question, Settings, Verdict};
 use rail_core::random::Secret;
 use rail_core::time::{Duration, Instant};
+use rail_core::{Binding, Peer};
 use std::net::IpAddr;
 
 /// Its column.
@@ -21,6 +23,7 @@ pub(super) const KIND: Kind = Kind {
 
 struct Rail {
     prober: Prober,
+    ifname: IfName,
     echoes: Echoes,
 }
 
@@ -28,9 +31,11 @@ impl Rail {
     fn new(now: Instant, seed: u64) -> Self {
         let key = Secret::new(Dice::new(seed).key());
         let with = (settings(), (0..4).map(address).collect());
-        let mut prober = Prober::new(now, UplinkId(1), with, (key, 0x1200), Verdict::Probing);
+        let kind = probe::Kind::new(CheckKind::Icmp, UplinkId(1), (key, 0x1200));
+        let mut prober = Prober::new(now, UplinkId(1), with, (kind, key), Verdict::Probing);
         prober.start(now);
-        Self { prober, echoes: Echoes::default() }
+        let ifname = "wan1".parse().expect("the name of an interface");
+        Self { prober, ifname, echoes: Echoes::default() }
     }
 }
 
@@ -56,15 +61,16 @@ impl Rule for Rail {
     }
 
     fn wake(&mut self, now: Instant, out: &mut Vec<Probe>) {
-        if let Some((to, question)) = self.prober.question(now) {
-            let id = self.echoes.keep(&question);
-            out.push(Probe { id, target: target(IpAddr::V4(to)) });
+        let binding = Binding { ifname: self.ifname, ifindex: 1, source: None, mark: 1 };
+        if let Some(Question::Packet { to, bytes }) = self.prober.question(now, (binding, None)) {
+            let id = self.echoes.keep(&bytes);
+            out.extend(to.ip().map(|to| Probe { id, target: target(to) }));
         }
         self.prober.judge(now, &Context::default());
     }
 
     fn answered(&mut self, now: Instant, answer: Answer) {
-        let from = IpAddr::V4(address(answer.probe.target));
+        let from = Peer::Host(IpAddr::V4(address(answer.probe.target)));
         if let Some(reply) = self.echoes.reply(answer.probe.id)
             && let Err(refusal) = self.prober.answer(now, Duration::ZERO, from, reply)
         {

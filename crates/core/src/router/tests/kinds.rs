@@ -1,0 +1,184 @@
+//! Kinds of checks other than ICMP echo: an uplink that is not answered goes down and returns.
+
+use super::world::{MS, START, World, all, kernel, uplinks};
+use super::*;
+use crate::config::CheckKind;
+use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
+use crate::net::{Family, Mac};
+use crate::status::Health;
+use core::net::IpAddr;
+use rail_wire::ip::arp::Arp;
+
+/// Two uplinks with checks of this kind.
+fn world(kind: CheckKind) -> World {
+    let mut config = uplinks(&[1, 2]);
+    config.check.kind = kind;
+    let mut state = kernel(&config);
+    for (n, link) in (1..).zip(state.links.values_mut()) {
+        link.identity.mac = Some(Mac([2, 0, 0, 0, 0, n]));
+    }
+    let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    world.run(MS * 5000, all);
+    let causes: Vec<_> = world.router.uplinks.iter().map(|u| &u.history.cause).collect();
+    assert_eq!(world.health(), [Health::Up; 2], "{causes:?}");
+    assert_eq!(world.active(), [true, false]);
+    world
+}
+
+/// The first uplink is not answered.
+fn second_alone(uplink: u8, _: usize, _: u64) -> Option<Duration> {
+    (uplink == 2).then_some(MS * 10)
+}
+
+/// The first uplink falls silent, goes down, and returns.
+fn falls_and_returns(world: &mut World) {
+    let start = world.now;
+    world.run(MS * 3000, second_alone);
+    assert_eq!(world.health(), [Health::Down, Health::Up]);
+    assert_eq!(world.active(), [false, true]);
+    let (at, _) = world.notices.iter().rfind(|(_, notice)| is_down(notice)).unwrap();
+    assert!(at.since(start) <= MS * 3000, "{:?}", at.since(start));
+    world.run(MS * 20_000, all);
+    assert_eq!(world.health(), [Health::Up; 2]);
+    assert_eq!(world.active(), [true, false]);
+}
+
+fn is_down(notice: &Notice) -> bool {
+    matches!(notice, Notice::Health { to: Health::Down, .. })
+}
+
+/// Given two uplinks whose targets are asked by connecting, when the first is not answered any more,
+/// then it is down within three seconds; when it is answered again, it returns.
+#[test]
+fn connections_tell_an_outage() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    assert!(world.router.uplinks.iter().all(|uplink| uplink.prober.port(Family::V4).is_none()));
+    falls_and_returns(&mut world);
+}
+
+/// Given an uplink that is not answered, then it connects no more often than its kind allows.
+#[test]
+fn connections_are_made_sparsely() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let before = world.sent[&1];
+    world.run(MS * 2000, second_alone);
+    assert!(world.sent[&1] - before <= 41, "{}", world.sent[&1] - before);
+}
+
+/// What the router asks by the first uplink, with whatever it does besides.
+fn asks(world: &mut World, time: Duration) -> Vec<(AskId, Ask)> {
+    let end = world.now + time;
+    let mut asked = Vec::new();
+    while world.now < end {
+        world.now = world.now + MS;
+        let mut out = Vec::new();
+        world.router.wake(world.now, &mut out);
+        asked.extend(out.into_iter().filter_map(|output| match output {
+            Output::Ask(id, ask) if id.asker == Asker::Probe(UplinkId(1), Family::V4) => {
+                Some((id, ask))
+            }
+            _ => None,
+        }));
+    }
+    asked
+}
+
+/// Given a connection, then it goes to the port of a target, bound to the uplink's device, source and
+/// mark; a refusal is an answer, and a second answer to one question is counted and refused.
+#[test]
+fn a_refused_connection_is_an_answer() {
+    let mut world = world(CheckKind::Tcp { port: 8443 });
+    let (id, Ask::Connect { binding, to, timeout }) = asks(&mut world, MS * 300)[0];
+    let own = &world.config.uplinks[0];
+    let mark = render::mark(&world.config, UplinkId(1));
+    assert_eq!((binding.ifname, binding.mark), (own.ifname, mark));
+    assert_eq!(binding.source, Some(own.address.address));
+    assert_eq!((to.port(), timeout), (8443, MS * 1000));
+    let counters = world.router.desk.counters;
+    world.input(Input::Answered(id, Ok(Answer::Refused { rtt: MS })));
+    assert_eq!(world.router.desk.counters.probes_answered, counters.probes_answered + 1);
+    world.input(Input::Answered(id, Ok(Answer::Refused { rtt: MS })));
+    assert_eq!(world.router.desk.counters.duplicates, counters.duplicates + 1);
+    let never = AskId { n: id.n + 1000, ..id };
+    world.input(Input::Answered(never, Ok(Answer::Refused { rtt: MS })));
+    assert_eq!(world.router.desk.counters.packets_refused, counters.packets_refused + 1);
+}
+
+/// Given questions that are never asked, then for a moment they say nothing; after as long as a silence
+/// may last, the uplink is not trusted any more.
+#[test]
+fn who_cannot_be_asked_is_not_used() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    world.refuses_asks = true;
+    world.run(MS * 500, all);
+    assert_eq!(world.health()[0], Health::Up);
+    world.run(MS * 5000, all);
+    assert_ne!(world.health()[0], Health::Up);
+}
+
+/// Given two uplinks whose gateways are asked by ARP, when the gateway of the first does not answer any
+/// more, then it is down within three seconds; when it answers again, it returns. No gateway is a target
+/// that could be ignored.
+#[test]
+fn arp_tells_that_a_gateway_is_gone() {
+    let mut world = world(CheckKind::Arp);
+    for uplink in world.router.uplinks.iter() {
+        let id = uplink.facts.id;
+        assert_eq!(uplink.prober.port(Family::V4).map(|(port, _)| port), Some(PortId::Arp(id)));
+        let gateway = uplink.facts.gateway(Family::V4).unwrap();
+        assert!(uplink.prober.targets().iter().map(|t| IpAddr::V4(*t)).eq([gateway]));
+    }
+    falls_and_returns(&mut world);
+    assert!(world.router.uplinks.ignored.is_empty());
+}
+
+/// Given an uplink that is not answered, then it asks its segment no more than ten times a second.
+#[test]
+fn a_segment_is_asked_sparsely() {
+    let mut world = world(CheckKind::Arp);
+    let before = world.sent[&1];
+    world.run(MS * 2000, second_alone);
+    assert!(world.sent[&1] - before <= 21, "{}", world.sent[&1] - before);
+}
+
+/// Given replies by ARP that nobody asked for, then they are counted, and no uplink is the better for it.
+#[test]
+fn forged_replies_are_counted() {
+    let mut world = world(CheckKind::Arp);
+    let mac = Mac([2, 0, 0, 0, 0, 0xfe]);
+    let own = world.config.uplinks[0].clone();
+    let (IpAddr::V4(us), IpAddr::V4(gateway)) = (own.address.address, own.gateway) else {
+        panic!()
+    };
+    let request = Arp::request(world.link(0).identity.mac.unwrap().0, us, gateway);
+    let mut hear = |reply: Arp| {
+        let (port, from) = (PortId::Arp(UplinkId(1)), Peer::Link(mac));
+        let (age, bytes) = (Duration::ZERO, reply.emit());
+        world.input(Input::Packet { port, from, age, bytes });
+        world.router.uplinks.at(0).prober.refused()
+    };
+    let before = hear(Arp { target_mac: [2; 6], ..request.reply(mac.0) });
+    let after = hear(Arp { sender: us, ..request.reply(mac.0) });
+    assert_eq!((before.wrong_nonce, after.wrong_source), (1, 1));
+    hear(request.reply(mac.0));
+    let before = hear(request.reply(mac.0)).duplicate;
+    assert_eq!(hear(request.reply(mac.0)).duplicate, before + 1);
+}
+
+/// Given a device without a hardware address, then the uplink has no way, and says why; when it gets
+/// one, the uplink is asked and comes up.
+#[test]
+fn a_device_without_arp_is_no_way() {
+    let mut world = world(CheckKind::Arp);
+    let mac = world.link(0).identity.mac.take();
+    world.changed(Scope::LINKS);
+    world.run(MS * 500, all);
+    assert_eq!(world.health(), [Health::NoWay, Health::Up]);
+    assert_eq!(world.active(), [false, true]);
+    let cause = &world.router.uplinks.at(0).history.cause;
+    assert!(cause.contains("no ARP"), "{cause}");
+    world.link(0).identity.mac = mac;
+    world.changed(Scope::LINKS);
+    world.run(MS * 5000, all);
+    assert_eq!(world.health(), [Health::Up; 2]);
+}

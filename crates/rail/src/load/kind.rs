@@ -1,0 +1,98 @@
+//! `kind` of a check, and the keys that one kind alone has.
+
+use super::reader::{Reader, Section};
+use rail_core::config::{CheckConfig, CheckKind};
+use std::mem::discriminant;
+
+/// A kind of check.
+struct Word {
+    /// As the file calls it.
+    word: &'static str,
+    /// With the defaults of its own keys.
+    kind: CheckKind,
+    /// A question and its answer, IP headers included, in bytes.
+    bytes: u128,
+}
+
+/// All of them.
+const KINDS: &[Word] = &[
+    // An IPv4 header of 20 bytes, an ICMP header of 8 and the nonce of 8, twice.
+    Word { word: "icmp", kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
+    // IPv4 headers of 20 bytes; TCP headers of 40 (SYN, SYN and ACK), of 32 (ACK) and of 20 (RST).
+    Word { word: "tcp", kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
+    // Two Ethernet payloads of the least length; there is no IP header.
+    Word { word: "arp", kind: CheckKind::Arp, bytes: 2 * 46 },
+];
+
+/// Those to come.
+const LATER: &[&str] = &["dns", "http", "bfd", "command"];
+/// Where the targets listen, by default.
+const HTTPS: u16 = 443;
+
+/// The checks with their kind and its own keys; all else is still as it was.
+pub(super) fn read(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    mut config: CheckConfig,
+) -> CheckConfig {
+    let words: Vec<_> = KINDS.iter().map(|kind| (kind.word, kind.kind)).collect();
+    let wanted = reader.word(section, "kind", &words, LATER);
+    if wanted.is_none() && section.get("kind").is_some() {
+        // Which keys it may have is not known.
+        return config;
+    }
+    let wanted = wanted.unwrap_or(config.kind);
+    if !is_same(wanted, config.kind) {
+        config.kind = wanted;
+    }
+    match &mut config.kind {
+        CheckKind::Tcp { port } => {
+            let number = reader.integer_or(section, "port", 1..=65_535, u32::from(*port));
+            *port = u16::try_from(number).unwrap_or(*port);
+        }
+        CheckKind::Icmp | CheckKind::Arp => {
+            refuse(reader, section, "port", "is for kind = \"tcp\" alone")
+        }
+    }
+    if config.kind == CheckKind::Arp {
+        refuse(reader, section, "targets", "is not for kind = \"arp\", which asks the gateway");
+        config.targets.clear();
+        config.required = 1;
+    } else if config.targets.is_empty() {
+        // All others are asked by ARP.
+        let defaults = super::check::defaults();
+        (config.targets, config.required) = (defaults.targets, defaults.required);
+    }
+    config
+}
+
+/// A key that the kind does not have.
+fn refuse(reader: &mut Reader, section: &Section<'_>, key: &str, why: &str) {
+    if let Some(node) = section.get(key) {
+        reader.error(node.span(), format!("`{key}` {why}")).hint("leave it out, or change `kind`");
+    }
+}
+
+/// The key `kind` and those that belong to it, with their values.
+pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![("kind", format!("\"{}\"", of(kind).word))];
+    match kind {
+        CheckKind::Icmp | CheckKind::Arp => {}
+        CheckKind::Tcp { port } => pairs.push(("port", port.to_string())),
+    }
+    pairs
+}
+
+/// What a question and its answer cost, in bytes.
+pub(super) fn bytes(kind: CheckKind) -> u128 {
+    of(kind).bytes
+}
+
+fn of(kind: CheckKind) -> &'static Word {
+    KINDS.iter().find(|known| is_same(known.kind, kind)).expect("every kind has a word")
+}
+
+/// The same kind, whatever its keys say.
+fn is_same(a: CheckKind, b: CheckKind) -> bool {
+    discriminant(&a) == discriminant(&b)
+}

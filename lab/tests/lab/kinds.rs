@@ -1,0 +1,66 @@
+//! Kinds of checks other than ICMP echo, against real kernels.
+
+use rail_lab::traffic::TCP_PORT;
+use rail_lab::{ConfigText, Fault, Plan, World, figures, isolated};
+use std::time::{Duration, Instant};
+
+/// Two uplinks, each with checks of its own.
+fn world(checks: [&str; 2]) -> World {
+    let world = World::start(&Plan::new(2), &ConfigText::default()).unwrap();
+    let mut config = world.topology.config(&ConfigText::default());
+    for (line, check) in world.topology.lines.iter().zip(checks) {
+        let gateway = format!("gateway = \"{}\"\n", line.gateway());
+        config = config.replace(&gateway, &format!("{gateway}check = {{ {check} }}\n"));
+    }
+    world.rail.reload(&config).unwrap();
+    world.rail.wait_all_up(Duration::from_secs(10)).unwrap();
+    world
+}
+
+/// Given an uplink whose targets take the connection, and one whose targets refuse it, when what is
+/// behind the first gateway forwards nothing, then the first is down and the second stays up; when it
+/// forwards again, the first returns.
+#[test]
+fn an_uplink_is_checked_by_connecting() {
+    isolated(|| {
+        let taken = format!("kind = \"tcp\", port = {TCP_PORT}");
+        let world = world([&taken, "kind = \"tcp\", port = 9"]);
+        let before = world.rail.uplink("isp2", "transitions").unwrap();
+        let injected = world.topology.inject(1, Fault::SecondHop).unwrap();
+        let down = world.rail.wait_health("isp1", "down", Duration::from_secs(6)).unwrap();
+        figures(&format!("down after {:?}", down - injected.since));
+        assert_eq!(world.rail.uplink("isp2", "health").unwrap(), "up");
+        assert_eq!(world.connect(50).unwrap().failed(), 0);
+        let repaired = injected.repair().unwrap();
+        let up = world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
+        figures(&format!("up after {:?}", up - repaired));
+        assert_eq!(world.rail.uplink("isp2", "transitions").unwrap(), before);
+    });
+}
+
+/// Given an uplink whose gateway is asked by ARP, when what is behind the gateway forwards nothing, then
+/// it stays up, for ARP says nothing of that; when the gateway answers no ARP, then it is down; when it
+/// answers again, it returns.
+#[test]
+fn an_uplink_is_checked_by_arp() {
+    isolated(|| {
+        let world = world(["kind = \"arp\"", "kind = \"icmp\""]);
+        let injected = world.topology.inject(1, Fault::SecondHop).unwrap();
+        let seen = world.rail.watch_health("isp1", Duration::from_secs(4)).unwrap();
+        assert_eq!(seen, ["up"]);
+        injected.repair().unwrap();
+        let answers = |is_there: bool| {
+            let value = if is_there { "0" } else { "8" };
+            world.topology.line(1).isp.set("net/ipv4/conf/acc/arp_ignore", value).unwrap();
+            Instant::now()
+        };
+        let silent = answers(false);
+        let down = world.rail.wait_health("isp1", "down", Duration::from_secs(6)).unwrap();
+        figures(&format!("down after {:?}", down - silent));
+        assert_eq!(world.connect(50).unwrap().failed(), 0);
+        let heard = answers(true);
+        let up = world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
+        figures(&format!("up after {:?}", up - heard));
+        assert_eq!(world.rail.uplink("isp2", "health").unwrap(), "up");
+    });
+}
