@@ -201,11 +201,11 @@ impl World {
         let loss = if fault == Fault::Loss { self.dice.pick(&[10, 30, 80]) } else { 3 };
         let rtt = MS * self.dice.pick(&[100, 300, 600]);
         let now = self.scene.now;
-        let death = self.scene.death_bound(line);
+        let unsteady = self.scene.step_bound(line, rtt);
         let condition = &mut self.scene.net.lines[line];
         if fault == Fault::Latency {
             condition.rtt = rtt;
-            condition.unsteady_until = now + death + rtt * 2 + SEC * 4;
+            condition.unsteady_until = now + unsteady;
         } else {
             condition.loss_pct = loss;
         }
@@ -216,8 +216,8 @@ impl World {
 
     /// The round trip is long now, or short again; so many steps are left.
     fn step_trip(&mut self, line: usize, left: u32) {
-        let death = self.scene.death_bound(line);
         let (long, now) = (MS * self.dice.pick(&[150, 400, 900]), self.scene.now);
+        let unsteady = self.scene.step_bound(line, self.scene.net.lines[line].rtt.max(long));
         let condition = &mut self.scene.net.lines[line];
         let is_long = condition.rtt != condition.usual_rtt;
         // The last one, or somebody healed it.
@@ -225,7 +225,7 @@ impl World {
         if is_over && !is_long {
             return;
         }
-        condition.unsteady_until = now + death + condition.rtt.max(long) * 2 + SEC * 4;
+        condition.unsteady_until = now + unsteady;
         condition.rtt = if is_long { condition.usual_rtt } else { long };
         let text = format!("FAULT Steps line {line}: rtt {:?}", condition.rtt);
         self.note(text);
@@ -241,7 +241,7 @@ impl World {
         self.note(format!("FAULT {limiter:?} line {line}"));
         self.scene.net.lines[line].limiter = Some(limiter);
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 60);
+        self.heal_within(Heal::Line(line), SEC, SEC * 20);
     }
 
     fn inject_rival(&mut self) {
@@ -347,10 +347,11 @@ impl World {
 
     fn heal_line(&mut self, line: usize) {
         self.note(format!("heals: line {line}"));
-        let (now, death) = (self.scene.now, self.scene.death_bound(line));
+        let now = self.scene.now;
+        let unsteady = self.scene.step_bound(line, self.scene.net.lines[line].rtt);
         let condition = &mut self.scene.net.lines[line];
         if condition.rtt != condition.usual_rtt {
-            condition.unsteady_until = now + death + condition.rtt * 2 + SEC * 4;
+            condition.unsteady_until = now + unsteady;
         }
         condition.silent = false;
         condition.dead_out = false;

@@ -198,7 +198,7 @@ impl Scene {
         let is_whole = line.truth.is_there && !line.truth.is_dead && line.truth.loss_pct == 0;
         // One target left, and the uplink that reaches another one decides what is asked of all.
         let is_fair = self.net.lines.iter().all(|l| l.missing_target.is_none())
-            && (self.net.dead_target.is_none() || self.net.targets.len() > 1);
+            && (self.dead_targets(i) == 0 || self.are_targets_enough(i));
         is_whole
             && !line.truth.is_limited
             && is_fair

@@ -140,13 +140,14 @@ impl Limiter {
     }
 
     /// Goes on with the open question, or opens one. `accused`: the line may fall soon, or is about to.
+    /// `timeout` is by target; a target without one has a fault of its own, and says nothing.
     pub(super) fn step(
         &mut self,
         now: Instant,
         flight: &Flight,
         interval: Duration,
         accused: Accused,
-        timeout: impl Fn(usize) -> Duration,
+        timeout: impl Fn(usize) -> Option<Duration>,
     ) -> Option<Finding> {
         let condemned = accused == Accused::Condemned;
         if self.question.is_some() {
@@ -166,13 +167,13 @@ impl Limiter {
         if accused == Accused::No && !is_due {
             return None;
         }
-        let seen = Pattern::of(now, flight);
+        let seen = Pattern::of(now, flight, |target| timeout(target).is_some());
         if !condemned && seen.loss() < LEAST_LOSS {
             return None;
         }
         // An outage that has just ended looks the same, and needs no question.
-        let is_over = seen.run >= LOSS_IS_OVER || seen.line.sum < LEAST_SPAN_MS;
-        if accused == Accused::No && is_over {
+        let is_over = seen.run >= LOSS_IS_OVER || seen.losses < LEAST_LOSSES;
+        if accused == Accused::No && (is_over || seen.line.sum < LEAST_SPAN_MS) {
             return None;
         }
         let likeness = seen.judge();
@@ -211,15 +212,16 @@ impl Limiter {
         &mut self,
         now: Instant,
         flight: &Flight,
-        timeout: impl Fn(usize) -> Duration,
+        timeout: impl Fn(usize) -> Option<Duration>,
     ) -> Option<Finding> {
         let is_over = |probe: &Probe| match probe.fate {
-            Fate::Open => now >= probe.sent + timeout(probe.target),
+            Fate::Open => timeout(probe.target).is_none_or(|time| now >= probe.sent + time),
             Fate::Answered | Fate::Lost { .. } | Fate::Forgotten => true,
         };
         match self.question.as_mut()? {
             Question::Slow { next, sum, quick, .. } => {
-                for probe in flight.since(*next).take_while(|probe| is_over(probe)) {
+                let is_fair = |probe: &&Probe| timeout(probe.target).is_some();
+                for probe in flight.since(*next).take_while(|p| is_over(p)).filter(is_fair) {
                     *next = probe.id + 1;
                     *sum = *sum
                         + if probe.fate == Fate::Answered {
@@ -240,7 +242,8 @@ impl Limiter {
             }
             Question::Test { first, sent, is_second, is_review, .. } => {
                 let (first, is_second, is_review) = (*first, *is_second, *is_review);
-                let tested = || flight.since(first).filter(|probe| probe.is_test);
+                let is_fair = |probe: &&Probe| probe.is_test && timeout(probe.target).is_some();
+                let tested = || flight.since(first).filter(is_fair);
                 if *sent < TEST_PROBES || !tested().all(is_over) {
                     return None;
                 }
@@ -319,8 +322,9 @@ struct Pattern {
     last: Option<Instant>,
     /// Probes at full pace lately.
     quick: usize,
-    /// Answers since the last loss.
+    /// Answers since the last loss, and how often an answer was followed by a loss.
     run: u64,
+    losses: u64,
 }
 
 /// Sums that give a variance.
@@ -347,16 +351,19 @@ impl Spread {
 }
 
 impl Pattern {
-    fn of(now: Instant, flight: &Flight) -> Self {
+    fn of(now: Instant, flight: &Flight, is_fair: impl Fn(usize) -> bool) -> Self {
         let mut seen = Self::default();
         let mut before = None;
-        for probe in flight.since(0).filter(|probe| !probe.is_test) {
+        for probe in flight.since(0).filter(|probe| !probe.is_test && is_fair(probe.target)) {
             seen.quick += usize::from(now.since(probe.sent) <= QUICK_TIME);
+            let is_lost = matches!(probe.fate, Fate::Lost { .. }) || probe.is_overdue;
             match probe.fate {
                 Fate::Answered => seen.run += 1,
-                Fate::Lost { .. } => seen.run = 0,
-                Fate::Open if probe.is_overdue => seen.run = 0,
-                Fate::Open | Fate::Forgotten => {}
+                _ if is_lost => {
+                    seen.losses += u64::from(seen.run > 0);
+                    seen.run = 0;
+                }
+                _ => {}
             }
             match probe.fate {
                 Fate::Answered if seen.lost >= 3 => {
@@ -468,6 +475,8 @@ const LIMITERS_LOSS: Share = Share::permille(920);
 const LEAST_SPAN_MS: u64 = 3500;
 /// After so many answers in a row whatever lost them is over.
 const LOSS_IS_OVER: u64 = 8;
+/// A limiter takes the answers from between others, an outage all at once.
+const LEAST_LOSSES: u64 = 3;
 /// Nearly all of the time that is remembered.
 const LONG_MS: u64 = 5000;
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);

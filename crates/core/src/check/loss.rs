@@ -4,6 +4,7 @@
 //! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
 //! time would forget itself.
 
+use super::verdict::{Cause, Verdict};
 use crate::time::{Duration, Instant};
 
 /// Degraded times and deaths of a line, as far as they matter for the next one.
@@ -19,6 +20,12 @@ pub(super) struct Past {
 }
 
 impl Past {
+    /// That of a line with this verdict, which an earlier process had.
+    pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
+        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
+        Self { degraded: is_degraded.then_some(now), ..Self::default() }
+    }
+
     /// The line is degraded by loss from now on.
     pub(super) fn degrade(&mut self, now: Instant) {
         let is_soon = self.degraded_end.is_some_and(|end| now.since(end) < SOON_DEGRADED);

@@ -126,7 +126,7 @@ impl Prober {
             quiet: Quiet::default(),
             bloat: Bloat::default(),
             limiter: Limiter::default(),
-            past: Past::default(),
+            past: Past::of(now, verdict),
             rounds: Rounds::default(),
             pace: Pace::new(now, count, secret),
             settings,

@@ -31,7 +31,9 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
 /// The verdict that a restart begins with.
 const fn adopted(health: Health) -> Verdict {
     match health {
-        Health::Up | Health::Suspect | Health::Degraded => Verdict::Up,
+        Health::Up | Health::Suspect => Verdict::Up,
+        // Avoided until it has shown that it is good again.
+        Health::Degraded => Verdict::Degraded(Cause::Loss(0)),
         Health::Held => Verdict::Held(Cause::Adopted),
         Health::Down => Verdict::Down(Cause::Adopted),
         // An outage that has not ended: it returns as in a process that goes on. The first reading of

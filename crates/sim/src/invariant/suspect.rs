@@ -35,8 +35,9 @@ impl Law for Suspect {
 
     fn share(&self, scene: &Scene) -> Option<Share> {
         let suspect = || scene.lines.iter().filter(|line| scene.is_running && is_suspect(line));
+        // The first two of the three claims excuse nobody.
         let excused = suspect().filter(|line| !is_clear(line)).count();
-        Some(Share { judged: suspect().count() - excused, excused })
+        Some(Share { judged: suspect().count() * 3 - excused, excused })
     }
 }
 
@@ -76,9 +77,10 @@ fn ends(scene: &Scene) -> Result<(), String> {
     Ok(())
 }
 
-/// Its truth says what must become of the doubt.
+/// Its truth says what must become of the doubt. Behind a limiter that it once found it asks so seldom
+/// that this takes long.
 fn is_clear(line: &Line) -> bool {
-    matches!(line.class, Class::Dead | Class::Perfect)
+    matches!(line.class, Class::Dead | Class::Perfect) && !line.was_limited
 }
 
 fn is_suspect(line: &Line) -> bool {

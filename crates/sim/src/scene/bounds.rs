@@ -2,6 +2,7 @@
 
 use super::{Class, Scene};
 use rail_core::config::CheckConfig;
+use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
 
 impl Scene {
@@ -22,6 +23,14 @@ impl Scene {
         let (check, timeout) = (self.check(i), self.timeout(i).max(UNKNOWN));
         let sure = (timeout + LEAST_WAIT + QUICK * 8).max(check.interval * check.fail_after);
         check.interval * 10 + timeout + sure + SLACK + self.memory(i)
+    }
+
+    /// A step of the round trip has had its effect on an uplink after this, whatever it takes for.
+    pub fn step_bound(&self, i: usize, rtt: Duration) -> Duration {
+        let check = self.check(i);
+        let is_in_use = self.lines[i].role == Role::Active;
+        let pace = if is_in_use { check.interval } else { check.interval * 10 };
+        pace + check.interval * check.fail_after + rtt * 2 + SETTLED
     }
 
     /// A doubt ends this long after the last fault: a second after three answers, once the loss that was
@@ -76,6 +85,12 @@ impl Scene {
         } else {
             held
         }
+    }
+
+    /// True if it lost probes, or targets died, so that it may ask whether somebody limits them.
+    pub fn may_ask_slowly(&self, i: usize) -> bool {
+        let line = &self.lines[i];
+        line.was_lossy || line.blurred_at.is_some_and(|at| self.now < at + BLURRED)
     }
 
     /// The time-out of a question to a target that answers steadily.
@@ -140,6 +155,8 @@ const LEAST_TIMEOUT: Duration = Duration::from_millis(40);
 const UNKNOWN: Duration = Duration::from_secs(1);
 /// The pace behind a limiter that was found to allow less than it does.
 const LIMITED: Duration = Duration::from_secs(2);
+/// New round trips are usual by then.
+const SETTLED: Duration = Duration::from_secs(4);
 /// For the loop and the operations of a failover.
 const SLACK: Duration = Duration::from_millis(100);
 /// So long a fault that is over may have effects.

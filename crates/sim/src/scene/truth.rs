@@ -51,7 +51,7 @@ impl Scene {
     }
 
     /// How many targets of an uplink do not answer it.
-    fn dead_targets(&self, i: usize) -> usize {
+    pub(super) fn dead_targets(&self, i: usize) -> usize {
         let is_dead = |target: Option<usize>| {
             target.is_some_and(|t| self.check(i).targets.contains(&self.net.targets[t]))
         };
@@ -59,12 +59,26 @@ impl Scene {
         usize::from(is_dead(dead)) + usize::from(is_dead(missing) && missing != dead)
     }
 
-    /// Those that are left are as many as must answer; or the one that does not is dead for all, and is
-    /// ignored.
-    fn are_targets_enough(&self, i: usize) -> bool {
+    /// Those that are left are as many as must answer; or the one that does not is dead for all, and
+    /// they find that out in time.
+    pub(super) fn are_targets_enough(&self, i: usize) -> bool {
         let (check, dead) = (self.check(i), self.dead_targets(i));
+        dead + check.required <= check.targets.len()
+            || (self.is_blame_quick() && check.targets.len() > 1)
+    }
+
+    /// Every uplink asks a silent target eight times within the three seconds that the others wait for
+    /// it: none of them misses a target of its own, none keeps to the pace of a limiter, and none can
+    /// do without that target, which it then asks at rest only.
+    fn is_blame_quick(&self) -> bool {
         let is_missed = self.net.lines.iter().any(|line| line.missing_target.is_some());
-        dead + check.required <= check.targets.len() || (!is_missed && check.targets.len() > 1)
+        let spares = |i: usize| {
+            let (check, dead) = (self.check(i), self.dead_targets(i));
+            dead > 0 && dead + check.required <= check.targets.len()
+        };
+        !is_missed
+            && !self.lines.iter().any(|line| line.was_limited)
+            && !(0..self.lines.len()).any(spares)
     }
 }
 

@@ -86,7 +86,9 @@ impl Prober {
         target.quality.answered(probe.sent, rtt);
         let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
         let is_doubted = self.silence.doubt_since().is_some();
-        self.silence.heard(at, self.pace.mode == Mode::Burst || is_doubted || is_down);
+        // Where nothing was overdue the gap is that of the pace, and teaches nothing.
+        let is_survived = self.pace.mode == Mode::Burst && self.quiet.since().is_some();
+        self.silence.heard(at, is_survived || is_doubted || is_down);
         let required = self.settings.required.min(self.evidence.counting());
         self.silence.answered(at, probe.id, probe.target, required);
         if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {

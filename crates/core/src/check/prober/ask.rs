@@ -56,7 +56,8 @@ impl Prober {
         let all = 0..self.targets.len();
         let is_rest = self.pace.mode == Mode::Rest && self.past.degraded_since().is_none();
         let is_open = is_question || self.limiter.spacing().is_some() || !self.verdict.is_usable();
-        if is_rest || is_open {
+        // In a silence whoever answers is welcome, a target that was dead as well.
+        if is_rest || is_open || self.pace.mode == Mode::Burst {
             return self.pace.turn(all);
         }
         let is_fair = |t: &usize| !self.evidence.is_odd(*t) && !self.evidence.is_ignored(*t);

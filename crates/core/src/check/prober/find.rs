@@ -69,7 +69,8 @@ impl Prober {
         };
         let condemned = accused == Accused::Condemned;
         let timeouts = self.timeouts(now);
-        let of = |target: usize| timeouts.get(target).copied().unwrap_or_default();
+        let is_fair = |t: usize| !self.evidence.is_odd(t) && !self.evidence.is_ignored(t);
+        let of = |t: usize| timeouts.get(t).copied().filter(|_| is_fair(t));
         match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
             Some(Finding::Real) if condemned => self.compared(now, context),
             Some(Finding::Limited) => {

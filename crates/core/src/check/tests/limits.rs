@@ -55,3 +55,14 @@ fn limiters_at_the_targets_are_found() {
         assert!(avoided <= MS * 1100 && down <= MS * 4200, "{burst}: {avoided:?} {down:?}");
     }
 }
+
+/// Given three targets that die everywhere and are ignored, then their silence is no limiter's.
+#[test]
+fn dead_targets_are_no_limiter() {
+    let mut w = World::settled(1);
+    w.fate = alloc::boxed::Box::new(|_, target, _| (target == 3).then_some(MS * 20));
+    w.run(MS * 1200);
+    w.ignored = alloc::vec![true, true, true, false];
+    w.run(MS * 60_000);
+    assert_eq!((w.prober.limited_rate(), w.downs()), (None, 0));
+}
