@@ -31,6 +31,7 @@ impl World {
                 } else {
                     self.scene.net.lines[line].missing_target = Some(target);
                 }
+                self.scene.targets_changed();
                 self.touch();
                 self.heal_within(Heal::Targets, SEC, SEC * 20);
             }
@@ -320,6 +321,7 @@ impl World {
                 for line in &mut self.scene.net.lines {
                     line.missing_target = None;
                 }
+                self.scene.targets_changed();
             }
             Heal::Refusals => self.trouble.refuse_permille = 0,
             Heal::Slowness => self.trouble.slow_permille = 0,

@@ -191,6 +191,13 @@ impl Scene {
         self.steady = self.steady_share();
     }
 
+    /// A target died, or lives again: which of them count is found out anew, on every uplink.
+    pub fn targets_changed(&mut self) {
+        for line in &mut self.lines {
+            line.targets_changed(self.now);
+        }
+    }
+
     /// Nothing has changed for the probes of this uplink for a while, and none is lost but those to a
     /// target that is dead everywhere: whatever its verdict is by now, it has no reason to fall.
     fn is_line_steady(&self, i: usize) -> bool {

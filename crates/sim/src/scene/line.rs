@@ -142,6 +142,15 @@ impl Line {
         (self.health, self.health_since) = (to, now);
     }
 
+    /// Other targets answer than before: what is claimed of a living uplink is claimed from here on.
+    pub(super) fn targets_changed(&mut self, now: Instant) {
+        if self.class != Class::Dead {
+            self.since = now;
+        }
+        self.sound_since = self.sound_since.map(|_| now);
+        self.blurred_at = Some(now);
+    }
+
     /// Takes note of the truth as it is now.
     pub(super) fn note_class(&mut self, now: Instant, class: Class) {
         if self.class != class {
