@@ -365,7 +365,7 @@ const MOST_FOR_DOWN: u32 = 6;
 const CAP: Nats = Nats::whole(40);
 /// What condemns is not much more than what is needed, so that a target which answers again does so no
 /// more after a few answers.
-const DOWN_CAP: Nats = Nats::whole(20);
+const DOWN_CAP: Nats = Nats::whole(24);
 const POOL_CAP: Nats = Nats::whole(20);
 /// A target with less has lost nothing lately.
 const GOOD: Nats = Nats::hundredths(50);

@@ -23,7 +23,10 @@ impl Past {
     /// That of a line with this verdict, which an earlier process had.
     pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
         let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
-        Self { degraded: is_degraded.then_some(now), ..Self::default() }
+        // How long that one held the line back is not known any more.
+        let is_held = matches!(verdict, Verdict::Held(_));
+        let held_until = if is_held { now + DWELL_DOWN } else { Instant::ZERO };
+        Self { degraded: is_degraded.then_some(now), held_until, ..Self::default() }
     }
 
     /// The line is degraded by loss from now on.

@@ -31,8 +31,7 @@ impl Law for Probed {
                     if is_idle || !line.health.is_usable() {
                         *last = scene.now;
                     }
-                    let pace = scene.check(i).interval * 11;
-                    let bound = if scene.may_ask_slowly(i) { pace.max(LIMITED) } else { pace } + SLACK;
+                    let bound = (scene.check(i).interval * 11).max(LIMITED) + SLACK;
                     let from = (*last).max(excuses.started).max(excuses.resumed);
                     if excuses.has_passed(scene.now, from, bound) {
                         let (name, health) = (&scene.config.uplinks[i].name, line.health);

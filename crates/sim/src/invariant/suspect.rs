@@ -65,10 +65,10 @@ fn ends(scene: &Scene) -> Result<(), String> {
         let is_late = |bound| scene.excuses.is_overdue(scene.now, since, bound);
         let name = &scene.config.uplinks[i].name;
         match line.class {
-            Class::Dead if is_late(scene.death_bound(i)) => {
+            Class::Dead if is_late(scene.death_bound(i) + QUESTION) => {
                 return Err(format!("{name} is dead since {since}, and still suspect"));
             }
-            Class::Perfect if is_late(scene.trust_bound(i)) => {
+            Class::Perfect if is_late(scene.trust_bound(i) + QUESTION) => {
                 return Err(format!("{name} is without fault since {since}, and still suspect"));
             }
             Class::Dead | Class::Perfect | Class::Good | Class::Gray => {}
@@ -87,5 +87,7 @@ fn is_suspect(line: &Line) -> bool {
     line.health == Health::Suspect
 }
 
+/// Whether somebody limits the probes is asked slowly, at most every 2 s, and first of all.
+const QUESTION: Duration = Duration::from_secs(12);
 /// From a decision to what is said of it.
 const DECIDED: Duration = Duration::from_millis(50);

@@ -63,7 +63,8 @@ impl Scene {
     /// True if an uplink without fault must be back.
     pub fn is_return_overdue(&self, i: usize) -> bool {
         let line = &self.lines[i];
-        let bound = self.rounds_bound(i) + self.check(i).stable_for;
+        let again = if line.deaths > 1 { AGAIN } else { Duration::ZERO };
+        let bound = self.rounds_bound(i) + self.check(i).stable_for + again;
         self.now > self.released(i) && self.excuses.is_overdue(self.now, line.since, bound)
     }
 
@@ -142,6 +143,8 @@ fn rounds(wanted: f64, each: f64, required: usize) -> u32 {
     (1..2000).find(|n| f64::from(n * required) * each >= wanted).unwrap_or(2000)
 }
 
+/// An uplink that has died before has more to prove.
+const AGAIN: Duration = Duration::from_secs(40);
 const QUICK: Duration = Duration::from_millis(16);
 const ALERT: Duration = Duration::from_millis(50);
 /// The least patience of a doubt, and the most that it learns.

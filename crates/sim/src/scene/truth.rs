@@ -59,26 +59,11 @@ impl Scene {
         usize::from(is_dead(dead)) + usize::from(is_dead(missing) && missing != dead)
     }
 
-    /// Those that are left are as many as must answer; or the one that does not is dead for all, and
-    /// they find that out in time.
+    /// Those that are left are as many as must answer. (Where they are not, and the one that does not
+    /// answer is dead for all, the uplinks mostly find that out in time; nothing is claimed of that.)
     pub(super) fn are_targets_enough(&self, i: usize) -> bool {
         let (check, dead) = (self.check(i), self.dead_targets(i));
         dead + check.required <= check.targets.len()
-            || (self.is_blame_quick() && check.targets.len() > 1)
-    }
-
-    /// Every uplink asks a silent target eight times within the three seconds that the others wait for
-    /// it: none of them misses a target of its own, none keeps to the pace of a limiter, and none can
-    /// do without that target, which it then asks at rest only.
-    fn is_blame_quick(&self) -> bool {
-        let is_missed = self.net.lines.iter().any(|line| line.missing_target.is_some());
-        let spares = |i: usize| {
-            let (check, dead) = (self.check(i), self.dead_targets(i));
-            dead > 0 && dead + check.required <= check.targets.len()
-        };
-        !is_missed
-            && !self.lines.iter().any(|line| line.was_limited)
-            && !(0..self.lines.len()).any(spares)
     }
 }
 
