@@ -20,8 +20,8 @@ pub use world::{diff, router};
 use rail_wire::ip::arp::Arp;
 use rail_wire::ip::icmp4::Echo;
 use rail_wire::netlink::{
-    self, Ack, AddressMessage, LinkMessage, LinkPackets, Message, NeighbourMessage, Request, RouteMessage,
-    RuleMessage, family,
+    self, Ack, AddressMessage, LinkMessage, LinkPackets, Message, NeighbourMessage, Request,
+    RouteMessage, RuleMessage, family,
 };
 use rail_wire::nfnetlink::{conntrack, nftables};
 use std::path::Path;

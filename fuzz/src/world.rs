@@ -4,11 +4,11 @@
 
 use crate::dice::Dice;
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, Config, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
+    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
+    Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
     Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
 };
-use rail_core::facts::{Facts, UplinkFacts};
+use rail_core::facts::{Facts, PerFamily, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
 use rail_core::state::{
     self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
@@ -29,7 +29,8 @@ const ROUNDS: usize = 64;
 pub fn diff(data: &[u8]) {
     let dice = &mut Dice::new(data);
     let config = config(dice);
-    let uplinks = (0..config.uplinks.len()).map(|i| fact(dice, i)).collect();
+    let unseen = Facts::unseen(&config, (1..).map(UplinkId)).uplinks;
+    let uplinks = unseen.into_iter().map(|unseen| fact(dice, unseen)).collect();
     let networks = vec![dice.one_in(2).then_some(9)];
     let causes = [StrayCause::Device, StrayCause::Address, StrayCause::Network];
     let stray =
@@ -159,7 +160,9 @@ fn event(dice: &mut Dice<'_>) -> Option<Input> {
         0 => Input::Changed(Scope(u32::from(dice.byte()))),
         1 => Input::Reload(Box::new(config(dice))),
         2 if dice.one_in(16) => Input::Withdraw,
-        3 => Input::Observed(Scope(u32::from(dice.byte())), Box::new(observed(dice, &State::new()))),
+        3 => {
+            Input::Observed(Scope(u32::from(dice.byte())), Box::new(observed(dice, &State::new())))
+        }
         4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
         5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
         6 => Input::Packet {
@@ -212,7 +215,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
     let count = 1 + dice.below(4);
     let targets: Vec<Ipv4Addr> =
         (1..=1 + dice.below(3)).map(|i| Ipv4Addr::new(192, 0, 2, i)).collect();
-    Config {
+    let mut config = Config {
         router: RouterConfig {
             name: "r".to_owned(),
             no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
@@ -246,21 +249,23 @@ fn config(dice: &mut Dice<'_>) -> Config {
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),
             hairpin: true,
         }],
-    }
+    };
+    config.check_all(config.check.clone());
+    config
 }
 
 fn check(dice: &mut Dice<'_>, targets: Vec<Ipv4Addr>) -> CheckConfig {
     CheckConfig {
+        kind: [CheckKind::Icmp, CheckKind::Tcp { port: 443 }, CheckKind::Arp]
+            [usize::from(dice.below(3))],
         required: 1 + usize::from(dice.byte()) % targets.len(),
-        targets,
         interval: Duration::from_millis(10 + u64::from(dice.byte())),
         timeout: Duration::from_millis(10 + u64::from(dice.byte())),
         fail_after: 1 + u32::from(dice.below(8)),
         recover_after: 1 + u32::from(dice.below(8)),
         stable_for: Duration::from_millis(u64::from(dice.byte())),
-        loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
-        latency: None,
-        jitter: None,
+        degraded: if dice.one_in(2) { Degraded::Use } else { Degraded::Avoid },
+        ..CheckConfig::of(targets)
     }
 }
 
@@ -299,20 +304,20 @@ const fn further(number: u8) -> Prefix {
     Prefix { address: IpAddr::V4(Ipv4Addr::new(100, 64, number, 3)), length: 24 }
 }
 
-fn fact(dice: &mut Dice<'_>, number: usize) -> UplinkFacts {
+fn fact(dice: &mut Dice<'_>, unseen: UplinkFacts) -> UplinkFacts {
     let bits = dice.byte();
+    let way = if dice.one_in(8) { Ways::default() } else { unseen.way };
     UplinkFacts {
-        id: UplinkId(u8::try_from(number + 1).unwrap_or(1)),
+        way,
         ifindex: (bits & 1 == 0).then_some(7),
         link_up: bits & 2 == 0,
         carrier: bits & 4 == 0,
-        has_address: bits & 8 == 0,
+        has_address: PerFamily::of(|_| bits & 8 == 0),
         mtu: if bits & 64 == 0 { 1500 } else { 1492 },
         health: if bits & 16 == 0 { Health::Up } else { Health::Down },
         active: bits & 32 == 0,
         drained: dice.one_in(8),
-        further: Vec::new(),
-        gateway_mac: None,
+        ..UplinkFacts::new(unseen.id)
     }
 }
 

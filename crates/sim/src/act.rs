@@ -222,7 +222,7 @@ impl World {
         let condition = &mut self.scene.net.lines[line];
         let is_long = condition.rtt != condition.usual_rtt;
         // The last one, or somebody healed it.
-        let is_over = left == 0 || (left < MOST_STEPS && left % 2 == 0) != is_long;
+        let is_over = left == 0 || (left < MOST_STEPS && left.is_multiple_of(2)) != is_long;
         if is_over && !is_long {
             return;
         }

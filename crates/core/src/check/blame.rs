@@ -11,7 +11,7 @@ use core::net::Ipv4Addr;
 /// The targets that are ignored now, of `targets`, which are all that somebody asks. `before` is the
 /// last answer.
 ///
-/// A target is ignored if it did not answer [`ENOUGH`] settled questions in a row on any uplink that
+/// A target is ignored if it did not answer eight settled questions in a row on any uplink that
 /// asks it and hears something, while another target answers. Questions count, not time: an uplink that
 /// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
 /// start, no reload and no restart changes what is known of a target; and blame never empties the count.

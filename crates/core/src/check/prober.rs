@@ -1,7 +1,7 @@
 //! The checks of one uplink: what is asked when, what comes of it, and the verdict.
 //!
 //! The owner reads all sockets before it asks for anything: [`answer`](Prober::answer) first, then
-//! [`questions`](Prober::questions), then [`judge`](Prober::judge), at each wake-up; and it wakes up at
+//! [`question`](Prober::question), then [`judge`](Prober::judge), at each wake-up; and it wakes up at
 //! [`deadline`](Prober::deadline).
 
 use super::evidence::{Evidence, Outcome, Test};

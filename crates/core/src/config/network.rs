@@ -12,7 +12,7 @@ pub struct Network {
     pub name: String,
     /// The interface as the file says it.
     pub interface: Selector,
-    /// Its name now; see [`Config::names`].
+    /// Its name now; see [`Config::names`](super::Config::names).
     pub ifname: IfName,
     /// Interfaces that fit as well: their packets are filtered like those of this one.
     pub others: Vec<IfName>,

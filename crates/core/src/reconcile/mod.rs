@@ -1,6 +1,6 @@
 //! The keeper of the kernel state: what is there, what is wanted, and the way from one to the other.
 //!
-//! [`Reconciler`] holds what was read, renders what is wanted, and lets the [`Engine`] change what
+//! `Reconciler` holds what was read, renders what is wanted, and lets the [`Engine`] change what
 //! differs. The kernel's answer decides, never our memory.
 
 mod copies;

@@ -37,7 +37,7 @@ pub const PROTOCOL: u8 = 82;
 /// Name of our nftables table (family inet).
 pub const NFT_TABLE: &str = "rail";
 
-/// Name of the table of the boot guard (family inet); see [`firewall::guard`](firewall::guard).
+/// Name of the table of the boot guard (family inet); see [`firewall::guard`].
 pub const NFT_GUARD: &str = "rail_guard";
 
 /// Name of the bucket map inside our nftables table.

@@ -1,6 +1,6 @@
 //! Our nftables table: its chains and rules, as text for one transaction.
 //!
-//! Ours are rules with our stamp in their comment; see [`script`](mod@script).
+//! Ours are rules with our stamp in their comment; see `script`.
 
 use super::{Key, NFT_TABLE};
 use crate::config::Nat;
