@@ -175,7 +175,10 @@ impl Prober {
 
     /// Judges the uplink.
     pub fn judge(&mut self, now: Instant, context: &Context<'_>) {
-        if self.evidence.ignore(context.ignored) && self.evidence.against(Test::Degraded) < DEGRADED
+        let is_accused = self.evidence.against(Test::Degraded) >= DEGRADED;
+        if self.evidence.ignore(context.ignored)
+            && is_accused
+            && self.evidence.against(Test::Degraded) < DEGRADED
         {
             // What the line was accused of was the target's fault.
             self.acquit(now);

@@ -39,7 +39,7 @@ impl Reconciler {
         let config = wants.config;
         saved.links_up.retain(|ifname| {
             let has_address = |n: &Network| n.ifname == *ifname && n.address.is_some();
-            config.uplinks.iter().any(|u| u.ifname == *ifname)
+            config.uplinks.iter().any(|u| u.ifname == *ifname || u.port() == *ifname)
                 || config.networks.iter().any(has_address)
         });
         if count(saved) == before {
