@@ -14,7 +14,9 @@ impl Scene {
         let burst = timeout * 2 + (timeout / 16).max(QUICK) * 3;
         let other = timeout * 2 + ALERT + self.longest_trip();
         let patience = if self.lines[i].deaths > 1 { LEARNT } else { LEAST_WAIT };
-        self.check(i).interval + patience.max(burst).max(other) + SLACK + self.memory(i)
+        // A second silence right after the first is also one that the gap before it explains.
+        let again = if self.lines[i].deaths > 1 { LEARNT } else { Duration::ZERO };
+        self.check(i).interval + patience.max(burst).max(other) + again + SLACK + self.memory(i)
     }
 
     /// An uplink that is asked is down this long after its last answer. One that stands by is asked ten
