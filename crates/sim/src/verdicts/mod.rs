@@ -10,7 +10,7 @@
 //! byte. Leaves out what a verdict costs to carry out: `./dev bench switching` measures that.
 
 mod chance;
-pub mod first_edition;
+mod first_edition;
 mod limiter;
 pub mod line;
 pub mod measure;

@@ -3,8 +3,6 @@
 
 use rail_core::time::{Duration, Instant};
 use std::collections::VecDeque;
-use std::vec;
-use std::vec::Vec;
 
 /// Rounds older than this are forgotten, if enough for a return are left; answers to them are
 /// counted as refused.
@@ -28,30 +26,9 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// How many of the targets that count have answered.
-    pub(super) fn answers(&self, blamed: &[bool]) -> usize {
-        let counts = |target: usize| !blamed.get(target).copied().unwrap_or(false);
-        self.answered.iter().enumerate().filter(|(t, a)| **a && counts(*t)).count()
-    }
-}
-
-/// Which targets count, and how many of them must answer.
-#[derive(Clone, Debug)]
-pub(super) struct Counted {
-    /// Per target: the first moment from which it counts; `None`: it is left out.
-    pub(super) since: Vec<Option<Instant>>,
-    /// As configured.
-    pub(super) required: usize,
-}
-
-impl Counted {
-    /// How many answers make this round good: no more than there were targets that counted then.
-    pub(super) fn required(&self, round: &Round) -> usize {
-        let pairs = self.since.iter().zip(&round.answered);
-        let counts = |(since, answered): &(&Option<Instant>, &bool)| {
-            since.is_some_and(|at| **answered || round.sent_at >= at)
-        };
-        self.required.min(pairs.filter(counts).count()).max(1)
+    /// How many targets have answered.
+    pub(super) fn answers(&self) -> usize {
+        self.answered.iter().filter(|answered| **answered).count()
     }
 }
 
@@ -64,17 +41,15 @@ pub(super) struct Rounds {
 
 /// The newest unbroken run of good rounds.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub struct Run {
+pub(super) struct Run {
     /// How many.
-    pub length: u32,
+    pub(super) length: u32,
     /// When its oldest round was sent.
-    pub since: Instant,
+    pub(super) since: Instant,
     /// Probes that are due in it, to targets that answered at least once in it.
-    pub probes: u32,
+    pub(super) probes: u32,
     /// Of these, unanswered.
-    pub lost: u32,
-    /// No bad round stands before it, as far back as was asked.
-    pub is_whole: bool,
+    pub(super) lost: u32,
 }
 
 impl Rounds {
@@ -102,12 +77,7 @@ impl Rounds {
         self.rounds.clear();
     }
 
-    /// The round that a 16-bit sequence number belongs to.
-    pub(super) fn find(&self, sequence: u16) -> Option<&Round> {
-        self.rounds.get(self.index_of(sequence)?)
-    }
-
-    /// The same, to note an answer.
+    /// The round that a 16-bit sequence number belongs to, to note an answer.
     pub(super) fn find_mut(&mut self, sequence: u16) -> Option<&mut Round> {
         let index = self.index_of(sequence)?;
         self.rounds.get_mut(index)
@@ -127,12 +97,6 @@ impl Rounds {
             settled <= count
         });
         lately.any(|round| round.answered.get(target) == Some(&true))
-    }
-
-    /// When the first of the newest rounds was sent that have no answer at all.
-    pub(super) fn unanswered_since(&self) -> Option<Instant> {
-        let is_silent = |round: &&Round| !round.answered.contains(&true);
-        self.rounds.iter().rev().take_while(is_silent).last().map(|round| round.sent_at)
     }
 
     /// The first round whose timeout has not been dealt with.
@@ -157,18 +121,16 @@ impl Rounds {
         &self,
         now: Instant,
         from: Instant,
-        counted: &Counted,
+        required: usize,
         patience: Duration,
-        blamed: &[bool],
     ) -> Run {
-        let mut run = Run { since: now, is_whole: true, ..Run::default() };
+        let mut run = Run { since: now, ..Run::default() };
         let mut per_target: Vec<(u32, u32)> = Vec::new();
         for round in self.rounds.iter().rev().take_while(|r| r.sent_at >= from) {
-            if round.answers(blamed) < counted.required(round) {
+            if round.answers() < required {
                 if now.since(round.sent_at) < patience {
                     continue;
                 }
-                run.is_whole = false;
                 break;
             }
             run.length += 1;
@@ -195,10 +157,6 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn two_of_three() -> Counted {
-        Counted { since: vec![Some(Instant::ZERO); 3], required: 2 }
-    }
-
     fn rounds(pattern: &[usize]) -> (Rounds, Instant) {
         let mut rounds = Rounds::default();
         let mut at = Instant::from_nanos(1_000_000_000);
@@ -217,10 +175,9 @@ mod tests {
     #[test]
     fn a_bad_round_breaks_the_run_and_a_young_one_does_not() {
         let (rounds, now) = rounds(&[3, 1, 3, 2, 0]);
-        let run = rounds.good_run(now, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
+        let run = rounds.good_run(now, Instant::ZERO, 2, MS * 500);
         assert_eq!((run.length, run.probes, run.lost), (2, 5, 0));
-        let later =
-            rounds.good_run(now + MS * 500, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
+        let later = rounds.good_run(now + MS * 500, Instant::ZERO, 2, MS * 500);
         assert_eq!(later.length, 0);
     }
 
@@ -228,8 +185,7 @@ mod tests {
     #[test]
     fn a_silent_target_is_not_loss() {
         let (rounds, now) = rounds(&[2, 2, 2, 2]);
-        let run =
-            rounds.good_run(now + MS * 900, Instant::ZERO, &two_of_three(), MS * 500, &[false; 3]);
+        let run = rounds.good_run(now + MS * 900, Instant::ZERO, 2, MS * 500);
         assert_eq!((run.length, run.probes, run.lost), (4, 8, 0));
     }
 }

@@ -6,9 +6,9 @@
 use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
-use crate::verdicts::first_edition::{Line, Verdict};
+use crate::verdicts::first_edition::Line;
+use rail_core::check::Verdict;
 use rail_core::config::CheckConfig;
-use rail_core::net::UplinkId;
 use rail_core::random::Secret;
 use rail_core::time::{Duration, Instant};
 use std::net::IpAddr;
@@ -30,7 +30,7 @@ struct First {
 impl First {
     fn new(now: Instant, seed: u64) -> Self {
         let key = Secret::new(Dice::new(seed).key());
-        let mut line = Line::new(now, UplinkId(1), check(), (key, 0x1200), Verdict::Probing);
+        let mut line = Line::new(now, check(), key);
         line.start(now);
         Self { line, echoes: Echoes::default() }
     }
@@ -54,15 +54,13 @@ impl Rule for First {
             let id = self.echoes.keep(&question);
             out.push(Probe { id, target: target(IpAddr::V4(to)) });
         }
-        self.line.judge(now, &[false; 4]);
+        self.line.judge(now);
     }
 
     fn answered(&mut self, now: Instant, answer: Answer) {
         let from = IpAddr::V4(address(answer.probe.target));
-        if let Some(reply) = self.echoes.reply(answer.probe.id)
-            && let Err(refusal) = self.line.packet(now, Duration::ZERO, from, reply)
-        {
-            self.line.count_refusal(refusal);
+        if let Some(reply) = self.echoes.reply(answer.probe.id) {
+            self.line.answer(now, from, reply);
         }
     }
 
