@@ -165,14 +165,6 @@ impl Prober {
         }
     }
 
-    /// The targets are silent on another uplink: ask them here, too.
-    pub fn compare(&mut self, now: Instant) {
-        if self.is_asked() && self.verdict.is_usable() {
-            self.pace.raise(Mode::Alert(now + SUSPECTED));
-            self.plan(now);
-        }
-    }
-
     /// Judges the uplink.
     pub fn judge(&mut self, now: Instant, context: &Context<'_>) {
         let is_accused = self.evidence.against(Test::Degraded) >= DEGRADED;

@@ -106,7 +106,7 @@ impl Prober {
         Some(Cause::Quorum { answering, required })
     }
 
-    /// It was a limiter: whatever it looked like, the line is good.
+    /// It was a limiter, or a target: whatever it looked like, the line is good.
     pub(super) fn acquit(&mut self, now: Instant) {
         self.evidence.clear();
         self.past.acquit();
