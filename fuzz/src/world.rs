@@ -8,7 +8,7 @@ use rail_core::config::{
     Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
     Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
 };
-use rail_core::facts::{Facts, PerFamily, UplinkFacts, Ways};
+use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
 use rail_core::state::{
     self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
@@ -47,15 +47,9 @@ pub fn diff(data: &[u8]) {
         2 => refuses(Some(one()), Vec::new(), true),
         _ => MainDefault::Passable,
     };
-    let facts = Facts {
-        uplinks,
-        networks,
-        strays,
-        copies: Vec::new(),
-        main,
-        loopback: dice.one_in(2),
-        all_wide: dice.one_in(2),
-    };
+    let (loopback, all_wide) = (dice.one_in(2), dice.one_in(2));
+    let system = SystemFacts { networks, strays, copies: Vec::new(), main, loopback, all_wide };
+    let facts = Facts { uplinks, system };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
     let memory = Memory::default();

@@ -110,6 +110,7 @@ impl Names {
         let networks = sight.config.networks.iter().filter_map(|n| sight.unnamed_network(n));
         let uplinks = sight.config.uplinks.iter().filter_map(|u| sight.doubtful_uplink(u));
         let strays = facts
+            .system
             .strays
             .iter()
             .filter_map(|stray| sight.closed_stray(*stray, facts.uplinks.get(stray.uplink)?));

@@ -8,9 +8,8 @@ mod system;
 pub use attachment::{Attachment, Gateway, Origin, PerFamily, Ways};
 pub use system::SystemFacts;
 
-use crate::config::{Config, Stray, UplinkConfig};
+use crate::config::{Config, UplinkConfig};
 use crate::net::{Family, Mac, Prefix, UplinkId};
-use crate::state::{MainDefault, Rule};
 use crate::status::Health;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -100,20 +99,8 @@ impl UplinkFacts {
 pub struct Facts {
     /// One for each uplink of the configuration, in its order.
     pub uplinks: Vec<UplinkFacts>,
-    /// Index of the interface of each network of the configuration, in its order; `None`: there is
-    /// none, or we have no address on it.
-    pub networks: Vec<Option<u32>>,
-    /// Interfaces that the file does not name and that bear an uplink's address or share its
-    /// network: its port under another name, most likely.
-    pub strays: Vec<Stray>,
-    /// Copies of policy rules of others that stand behind ours.
-    pub copies: Vec<Rule>,
-    /// What `main` does with what it has no route for.
-    pub main: MainDefault,
-    /// The loopback is up, so that a route can lead there.
-    pub loopback: bool,
-    /// No interface that is up is narrower than [`WIDE_MTU`].
-    pub all_wide: bool,
+    /// Those of the machine that they share.
+    pub system: SystemFacts,
 }
 
 impl Facts {

@@ -1,6 +1,5 @@
 //! Beliefs about everything but the uplinks.
 
-use super::{Facts, UplinkFacts};
 use crate::config::Stray;
 use crate::state::{MainDefault, Rule};
 use alloc::vec::Vec;
@@ -8,24 +7,18 @@ use alloc::vec::Vec;
 /// Beliefs about the machine that the uplinks share.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SystemFacts {
-    /// As [`Facts::networks`].
+    /// Index of the interface of each network of the configuration, in its order; `None`: there is
+    /// none, or we have no address on it.
     pub networks: Vec<Option<u32>>,
-    /// As [`Facts::strays`].
+    /// Interfaces that the file does not name and that bear an uplink's address or share its
+    /// network: its port under another name, most likely.
     pub strays: Vec<Stray>,
-    /// As [`Facts::copies`].
+    /// Copies of policy rules of others that stand behind ours.
     pub copies: Vec<Rule>,
-    /// As [`Facts::main`].
+    /// What `main` does with what it has no route for.
     pub main: MainDefault,
-    /// As [`Facts::loopback`].
+    /// The loopback is up, so that a route can lead there.
     pub loopback: bool,
-    /// As [`Facts::all_wide`].
+    /// No interface that is up is narrower than [`WIDE_MTU`](super::WIDE_MTU).
     pub all_wide: bool,
-}
-
-impl SystemFacts {
-    /// These, and those of the uplinks.
-    pub fn with(&self, uplinks: impl Iterator<Item = UplinkFacts>) -> Facts {
-        let Self { networks, strays, copies, main, loopback, all_wide } = self.clone();
-        Facts { uplinks: uplinks.collect(), networks, strays, copies, main, loopback, all_wide }
-    }
 }

@@ -285,7 +285,7 @@ impl Reconciler {
             return;
         }
         // What is copied from somebody else's rule protects nothing.
-        let copies = (wants.facts)().copies;
+        let copies = (wants.facts)().system.copies;
         let protects = |key: &Key| match key {
             Key::Firewall | Key::Buckets => true,
             Key::Rule(rule) => !copies.contains(rule),

@@ -134,7 +134,7 @@ pub(super) fn render(state: &mut State, view: &View<'_>, family: Family) {
     }
     let main_at = |step| Rule { suppress_prefixlength: Some(0), ..rung(step, MAIN) };
     let fwmark = Some((egress::nobody(config), config.ranges.mark_mask));
-    match &view.facts.main {
+    match &view.facts.system.main {
         MainDefault::Refuses { others: Some(networks), .. } if is_asked => {
             for to in networks {
                 add(Rule { to: Some(*to), ..main_at(step::MAIN_TO) });

@@ -82,7 +82,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         routes(&mut state, &view, family);
         ladder::render(&mut state, &view, family);
     }
-    for copy in &facts.copies {
+    for copy in &facts.system.copies {
         state.insert(Key::Rule(copy.clone()), Resource::Rule);
     }
     link::render(&mut state, &view);

@@ -60,7 +60,7 @@ const WITH_ADDRESS: &[Setting] = &[Setting { path: PROMOTE_SECONDARIES, value: "
 
 /// Adds the settings to the desired state.
 pub(super) fn render(state: &mut State, view: &View<'_>) {
-    let has_network = |i: usize| view.facts.networks.get(i).is_some_and(Option::is_some);
+    let has_network = |i: usize| view.facts.system.networks.get(i).is_some_and(Option::is_some);
     for (path, value) in wanted(view, |uplink| uplink.fact.ifindex.is_some(), has_network) {
         state.insert(Key::Sysctl(path), Resource::Sysctl(value));
     }

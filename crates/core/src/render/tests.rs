@@ -8,7 +8,7 @@ use crate::config::{
     Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
     Network, NetworkKind, Protocol, Ranges, Reach, Router, Selector, Tier, UplinkConfig,
 };
-use crate::facts::PerFamily;
+use crate::facts::{PerFamily, SystemFacts};
 use crate::net::Mac;
 use crate::saved::Saved;
 use crate::state::MainDefault;
@@ -68,12 +68,9 @@ pub(crate) fn facts(config: &Config, active: &[usize]) -> Facts {
             ..fact.clone()
         };
     }
-    Facts {
-        networks: vec![Some(20); config.networks.len()],
-        loopback: true,
-        all_wide: true,
-        ..facts
-    }
+    let networks = vec![Some(20); config.networks.len()];
+    let system = SystemFacts { networks, loopback: true, all_wide: true, ..facts.system };
+    Facts { system, ..facts }
 }
 
 fn text(state: &State) -> String {
@@ -158,7 +155,7 @@ fn what_a_narrow_line_brings_is_clamped() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
     let mut facts = facts(&config, &[0, 1]);
     assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
-    (facts.uplinks[0].mtu, facts.all_wide) = (1492, false);
+    (facts.uplinks[0].mtu, facts.system.all_wide) = (1492, false);
     let text = chains(&config, &facts, &["forward"]);
     let rule = "iifname \"wan1\" meta nfproto ipv4 tcp flags & (syn | rst) == syn \
                 tcp option maxseg size > 1452 tcp option maxseg size set 1452";
@@ -245,7 +242,7 @@ fn four_networks() -> Config {
 fn networks_of_every_kind() {
     let config = four_networks();
     let mut facts = facts(&config, &[0, 1]);
-    facts.networks[2] = None;
+    facts.system.networks[2] = None;
     let mut state = render(&config, &facts);
     state.retain(|key, _| matches!(key, Key::Firewall | Key::Address { .. }));
     let Some(Resource::Firewall(table)) = state.get_mut(&Key::Firewall) else { unreachable!() };

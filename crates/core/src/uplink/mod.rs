@@ -123,7 +123,7 @@ impl Uplinks {
 
     /// What we believe, of them and of the system.
     pub(crate) fn facts(&self, system: &SystemFacts) -> Facts {
-        system.with(self.facts_of_each().cloned())
+        Facts { uplinks: self.facts_of_each().cloned().collect(), system: system.clone() }
     }
 
     /// What we believe of each.

@@ -7,7 +7,7 @@
 use super::{root, sample};
 use crate::load;
 use rail_core::config::Config;
-use rail_core::facts::{Facts, PerFamily, UplinkFacts};
+use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts};
 use rail_core::net::UplinkId;
 use rail_core::render::{explain, mark, render};
 use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
@@ -111,7 +111,7 @@ const VARIANTS: &[Variant] = &[
     Variant {
         title: "`isp2` takes packets of 1492 bytes only, as PPPoE does",
         situation: |facts| {
-            facts.all_wide = false;
+            facts.system.all_wide = false;
             facts.uplinks[1].mtu = 1492;
         },
         ..PLAIN
@@ -175,12 +175,9 @@ fn all_well(config: &Config) -> Facts {
             ..fact.clone()
         };
     }
-    Facts {
-        networks: vec![Some(20); config.networks.len()],
-        loopback: true,
-        all_wide: true,
-        ..facts
-    }
+    let networks = vec![Some(20); config.networks.len()];
+    let system = SystemFacts { networks, loopback: true, all_wide: true, ..facts.system };
+    Facts { system, ..facts }
 }
 
 /// A state as lines, one for each object and each rule of nftables.

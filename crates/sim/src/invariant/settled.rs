@@ -5,7 +5,7 @@
 use super::{Happening, Law};
 use crate::scene::Scene;
 use rail_core::config::{Config, Network};
-use rail_core::facts::{Facts, PerFamily, UplinkFacts, WIDE_MTU};
+use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, WIDE_MTU};
 use rail_core::render;
 use rail_core::Watch;
 use rail_core::state::{Memory, Scope, State, diff};
@@ -73,11 +73,12 @@ pub(super) fn facts(scene: &Scene) -> Facts {
     let inside = |network: &Network| {
         network.address.and_then(|_| scene.kernel.links.get(&network.ifname)).map(|l| l.index)
     };
-    Facts {
+    let system = SystemFacts {
         networks: scene.config.networks.iter().map(inside).collect(),
         main: scene.kernel.observe(Scope::MAIN, &Watch::default()).main,
         loopback: scene.kernel.links.iter().any(|(name, link)| name.as_str() == "lo" && link.up),
         all_wide: true,
-        ..facts
-    }
+        ..facts.system
+    };
+    Facts { system, ..facts }
 }

@@ -47,7 +47,7 @@ pub(in crate::render) fn rules(view: &View<'_>) -> Vec<String> {
     };
     // An answer to a packet without a mark says that `main` does not refuse it; where `main` as a whole
     // refuses that packet, there is none.
-    let (asks_way, refused) = match &view.facts.main {
+    let (asks_way, refused) = match &view.facts.system.main {
         MainDefault::Passable => (true, &[][..]),
         MainDefault::Refuses { others, refused } => (others.is_some(), &*refused.networks),
     };
@@ -72,7 +72,7 @@ pub(in crate::render) fn rules(view: &View<'_>) -> Vec<String> {
         fresh = format!("meta nfproto ipv4 meta mark {asks:#010x} meta mark set 0x00000000");
     }
     rules.push(format!("{fresh} fib daddr type unicast{way} {asks_main} missing {draws}"));
-    if matches!(view.facts.main, MainDefault::Refuses { others: Some(_), .. }) {
+    if matches!(view.facts.system.main, MainDefault::Refuses { others: Some(_), .. }) {
         rules.extend(unread(view));
     }
     rules.push(match refused {
@@ -88,7 +88,7 @@ pub(in crate::render) fn rules(view: &View<'_>) -> Vec<String> {
 pub(in crate::render) fn asks_once(view: &View<'_>) -> bool {
     let has_table = ladder::nowhere_table(view.config).is_some();
     let has_buckets = view.config.firewall.mode != FirewallMode::External;
-    has_buckets && view.facts.loopback && has_table
+    has_buckets && view.facts.system.loopback && has_table
 }
 
 /// For what bears the mark of nobody since `main` has a way for it.

@@ -73,7 +73,8 @@ pub(in crate::render) fn chains(view: &View<'_>) -> Vec<Chain> {
     if view.config.firewall.mode == FirewallMode::Basic {
         let may_be = |ifname| view.maybe_outside().any(|(other, _)| other == ifname);
         let is_free = |s: &Stray| !s.has_cable() && !may_be(s.ifname);
-        let free = |ifname| view.facts.strays.iter().any(|s| s.ifname == ifname && is_free(s));
+        let free =
+            |ifname| view.facts.system.strays.iter().any(|s| s.ifname == ifname && is_free(s));
         let closed = closed_as(view).into_iter().filter(|(ifname, _)| !free(*ifname));
         rules.extend(closed.flat_map(|(ifname, own)| by_interface(view, ifname, own, false)));
     }

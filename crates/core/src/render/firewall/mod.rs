@@ -147,7 +147,7 @@ pub(in crate::render) fn closed_devices(view: &View<'_>) -> BTreeSet<IfName> {
 /// They, each with the interface of its uplink.
 pub(in crate::render) fn closed_as(view: &View<'_>) -> BTreeMap<IfName, IfName> {
     let idle = closed(view).into_iter().map(|ifname| (ifname, ifname));
-    let strays = view.facts.strays.iter();
+    let strays = view.facts.system.strays.iter();
     let strays = strays.filter_map(|s| Some((s.ifname, view.uplinks.get(s.uplink)?.ifname)));
     // Of several words for one interface the surest comes last.
     strays.chain(view.maybe_outside()).chain(view.shared_ports()).chain(idle).collect()
@@ -289,7 +289,7 @@ fn from_uplink_to_inside(view: &View<'_>) -> Chain {
 /// The clamp asks for the route back, which a first packet feels. Where every interface has the
 /// MTU of Ethernet only a segment size beyond that of Ethernet, or a route through IPsec, needs it.
 fn forward(view: &View<'_>) -> Chain {
-    let (config, all_wide) = (view.config, view.facts.all_wide);
+    let (config, all_wide) = (view.config, view.facts.system.all_wide);
     let mut rules = vec!["ct status assured accept".to_string()];
     let inside = inside(config);
     let clamp = if all_wide {

@@ -27,7 +27,7 @@ use alloc::vec::Vec;
 
 /// Adds our addresses to the desired state.
 pub(in crate::render) fn render(state: &mut State, config: &Config, facts: &Facts) {
-    for (network, index) in config.networks.iter().zip(&facts.networks) {
+    for (network, index) in config.networks.iter().zip(&facts.system.networks) {
         if let (Some(prefix), Some(_)) = (network.address, index) {
             let key = Key::Address { ifname: network.ifname, prefix };
             state.insert(key, Resource::Address);

@@ -59,7 +59,8 @@ fn rules_behind_ours_that_pick_out_few_are_copied() {
         "20232: from 192.168.1.11/32 lookup 100",
     ];
     assert_eq!(copies.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
-    let facts = Facts { copies: copies.clone(), ..facts(&config, &[0]) };
+    let mut facts = facts(&config, &[0]);
+    facts.system.copies.clone_from(&copies);
     let state = render(&config, &facts);
     assert!(copies.into_iter().all(|copy| state.contains_key(&Key::Rule(copy))));
 }

@@ -69,7 +69,7 @@ fn what_may_be_theirs_is_filtered_as_they_are() {
 fn an_unnamed_interface_in_the_network_of_an_uplink_is_closed() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![stray("enp4s0", StrayCause::Address)];
+    facts.system.strays = vec![stray("enp4s0", StrayCause::Address)];
     let text = chains(&config, &facts, &["input", "forward"]);
     assert!(text.contains("\"enp4s0\" : goto wan_input"), "{text}");
     assert!(text.contains("\"enp4s0\" : goto wan_forward"), "{text}");
@@ -98,7 +98,7 @@ fn closed_interfaces_reach_no_forward() {
     config.uplinks[1].enabled = false;
     config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
     let mut facts = facts(&config, &[0]);
-    facts.strays = vec![stray("enp4s0", StrayCause::Address)];
+    facts.system.strays = vec![stray("enp4s0", StrayCause::Address)];
     let text = chains(&config, &facts, &["classify", "own_hairpin"]);
     let classify = "    ip daddr 100.64.1.2 iifname != { \"enp4s0\", \"wan2\" } goto hairpin\n";
     assert!(text.contains(classify), "{text}");
@@ -308,7 +308,7 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
     let mut config = config(&[(1, Tier::Number(1)); 2]);
     config.uplinks[1].others.push("eth7".parse().unwrap());
     let mut facts = facts(&config, &[0, 1]);
-    facts.strays = vec![stray("wanx", StrayCause::Device)];
+    facts.system.strays = vec![stray("wanx", StrayCause::Device)];
     let text = chains(&config, &facts, &["egress"]);
     for rule in [
         "oifname { \"wan1\", \"wan2\" } meta nfproto ipv4 goto foreign_source",
@@ -318,10 +318,10 @@ fn what_leaves_by_an_unnamed_device_is_compared_as_on_its_uplink() {
         assert_eq!(text.matches(rule).count(), 1, "{rule}: {text}");
     }
     // A tunnel whose address happens to lie in the uplink's network takes what hosts inside send.
-    facts.strays = vec![stray("wanx", StrayCause::Network)];
+    facts.system.strays = vec![stray("wanx", StrayCause::Network)];
     assert!(!chains(&config, &facts, &["egress"]).contains("wanx"));
     // One that may be the uplink's is guarded whatever other address it has there.
-    facts.strays = vec![stray("eth7", StrayCause::Network)];
+    facts.system.strays = vec![stray("eth7", StrayCause::Network)];
     assert!(chains(&config, &facts, &["egress"]).contains("oifname \"eth7\""));
 }
 

@@ -54,7 +54,8 @@ fn main_is_asked_for_what_it_has_while_it_refuses_the_rest() {
         ),
     ];
     for (main, rules, asks) in cases {
-        let facts = Facts { main, ..facts(&config, &[0, 1]) };
+        let mut facts = facts(&config, &[0, 1]);
+        facts.system.main = main;
         let state = render(&config, &facts);
         let is_rung = |rule: &&Rule| (20_250..20_260).contains(&rule.priority);
         let rungs = state.keys().filter_map(|key| match key {
@@ -82,11 +83,9 @@ fn the_loopback_answers_for_what_main_has_no_route_for() {
     narrow.ranges.tables = (20000, 20002);
     let mut external = config.clone();
     external.firewall.mode = FirewallMode::External;
-    for (config, facts) in [
-        (&config, Facts { loopback: false, ..passable.clone() }),
-        (&narrow, passable.clone()),
-        (&external, passable),
-    ] {
+    let mut lonely = passable.clone();
+    lonely.system.loopback = false;
+    for (config, facts) in [(&config, lonely), (&narrow, passable.clone()), (&external, passable)] {
         let state = render(config, &facts);
         let text = super::text(&state);
         assert!(!text.contains("\"lo\" meta mark set") && !text.contains("dev lo\n"), "{text}");
