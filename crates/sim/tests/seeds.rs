@@ -1,4 +1,4 @@
-//! Seeds: a thousand that nobody tried before in every run of `./dev test`, a hundred thousand
+//! Seeds: ten thousand that nobody tried before in every run of `./dev test`, a hundred thousand
 //! with `RAIL_LONG=1`. That takes all cores for minutes, so `./dev test` runs it in the time that other
 //! tests leave, and `cargo test` leaves it out unless asked by `--ignored`.
 //!
@@ -60,7 +60,7 @@ fn fresh_seeds() -> Range<u64> {
         let Some((Ok(first), Ok(end))) = ends else { panic!("RAIL_SEEDS wants first..end") };
         return first..end;
     }
-    let count = if is_long() { 100_000 } else { 1_000 };
+    let count = if is_long() { 100_000 } else { 10_000 };
     // A new hash map's key is random. Six digits are left to count within a run.
     let random = RandomState::new().hash_one(()) % 1_000_000;
     let first = random * 1_000_000;
