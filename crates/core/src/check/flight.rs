@@ -220,6 +220,12 @@ impl Flight {
         self.mark
     }
 
+    /// The first answered probe behind this one; if there is none, the next one.
+    pub(super) fn first_answered(&self, behind: u64) -> u64 {
+        let first = self.since(behind + 1).find(|probe| probe.fate == Fate::Answered);
+        first.map_or(self.newest + 1, |probe| probe.id)
+    }
+
     /// The index of the first probe with this number or a higher one.
     fn skip_to(&self, id: u64) -> usize {
         let first = self.probes.front().map_or(0, |probe| probe.id);

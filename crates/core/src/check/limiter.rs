@@ -20,6 +20,8 @@ pub(super) struct Limiter {
     trusted_until: Instant,
     /// When it is asked unasked-for, and how often it was.
     scheduled: Option<(Instant, u32)>,
+    /// The last probe before the line fell silent.
+    fell: u64,
 }
 
 /// A limiter that was found.
@@ -30,6 +32,8 @@ struct Limit {
     since: Instant,
     /// How often it was still too quick.
     cuts: u32,
+    /// The line has fallen silent since: an answer to a later probe asks whether it is still there.
+    doubted: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +90,7 @@ impl Limiter {
 
     /// Takes over what an earlier process knew.
     pub(super) fn set_rate(&mut self, now: Instant, rate: Option<u32>) {
-        let limit = |rate: u32| Limit { rate: rate.max(SLOWEST), since: now, cuts: 0 };
+        let limit = |rate: u32| Limit { rate: rate.max(SLOWEST), since: now, cuts: 0, doubted: None };
         self.limit = rate.map(limit);
     }
 
@@ -118,6 +122,15 @@ impl Limiter {
     /// The line was interrupted, or is silent: the question is void.
     pub(super) fn cancel(&mut self) {
         self.question = None;
+    }
+
+    /// The line is silent, and `newest` was its last probe. What it was like before may have been the
+    /// beginning of that, and no limiter.
+    pub(super) fn note_silence(&mut self, newest: u64) {
+        self.fell = newest;
+        if let Some(limit) = &mut self.limit {
+            limit.doubted = Some(newest);
+        }
     }
 
     /// The next question that nobody asks for comes so long after now; `None`: there is none.
@@ -154,7 +167,8 @@ impl Limiter {
             return self.go_on(now, flight, timeout);
         }
         if let Some(limit) = &self.limit {
-            if now.since(limit.since) >= REVIEW {
+            let is_back = limit.doubted.is_some_and(|newest| flight.mark() > newest);
+            if is_back || now.since(limit.since) >= REVIEW {
                 self.begin_test(now, false, true);
             }
             // The rate is kept to, so what is lost is lost.
@@ -167,8 +181,12 @@ impl Limiter {
         if accused == Accused::No && !is_due {
             return None;
         }
-        let seen = Pattern::of(now, flight, |target| timeout(target).is_some());
-        if !condemned && seen.loss() < LEAST_LOSS {
+        // Nobody asks: what was lost before a fallen line answered again was its outage.
+        let first = if accused == Accused::No { flight.first_answered(self.fell) } else { 0 };
+        let is_fair = |target| timeout(target).is_some();
+        let seen = Pattern::of(now, flight.since(first), is_fair);
+        let least = if accused == Accused::No { LEAST_LOSS_UNASKED } else { LEAST_LOSS };
+        if !condemned && seen.loss() < least {
             return None;
         }
         // An outage that has just ended looks the same, and needs no question.
@@ -196,7 +214,11 @@ impl Limiter {
             return None;
         }
         let pause = Duration::from_millis(1500 * seen.span_ms() / (1000 * seen.answered).max(1));
-        let spacing = interval.max(pause.min(SLOWEST_QUESTION));
+        let spacing = interval.max(pause).min(SLOWEST_QUESTION);
+        // Who is asked as slowly already is not asked more slowly.
+        if spacing < seen.spacing() * 2 {
+            return condemned.then_some(Finding::Real);
+        }
         let begins = now + spacing * 2;
         let (next, sum) = (flight.newest() + 1, Nats::ZERO);
         let quick = seen.loss().clamp(Share::permille(50), Share::permille(950));
@@ -272,7 +294,9 @@ impl Limiter {
         }
         if is_review {
             if let Some(limit) = &mut self.limit {
-                *limit = Limit { since: now, cuts: 0, ..*limit };
+                // Who answers nothing says nothing.
+                let doubted = limit.doubted.filter(|_| count == 0).map(|_| flight.newest());
+                *limit = Limit { since: now, cuts: 0, doubted, ..*limit };
             }
             return None;
         }
@@ -302,7 +326,7 @@ impl Limiter {
             u32::try_from(answers * 1_000_000 / millis(time).max(1)).unwrap_or(u32::MAX)
         };
         let rate = rate(Duration::from_secs(1)).min(rate(Duration::from_secs(5))).max(SLOWEST);
-        self.limit = Some(Limit { rate, since: now, cuts: 0 });
+        self.limit = Some(Limit { rate, since: now, cuts: 0, doubted: None });
         self.scheduled = None;
         Some(Finding::Limited)
     }
@@ -351,10 +375,14 @@ impl Spread {
 }
 
 impl Pattern {
-    fn of(now: Instant, flight: &Flight, is_fair: impl Fn(usize) -> bool) -> Self {
+    fn of<'a>(
+        now: Instant,
+        probes: impl Iterator<Item = &'a Probe>,
+        is_fair: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut seen = Self::default();
         let mut before = None;
-        for probe in flight.since(0).filter(|probe| !probe.is_test && is_fair(probe.target)) {
+        for probe in probes.filter(|probe| !probe.is_test && is_fair(probe.target)) {
             seen.quick += usize::from(now.since(probe.sent) <= QUICK_TIME);
             let is_lost = matches!(probe.fate, Fate::Lost { .. }) || probe.is_overdue;
             match probe.fate {
@@ -395,6 +423,12 @@ impl Pattern {
 
     fn loss(&self) -> Share {
         Share::of(self.lost, self.lost + self.answered)
+    }
+
+    /// The mean time between two probes.
+    fn spacing(&self) -> Duration {
+        let gaps = (self.lost + self.answered).saturating_sub(3).max(1);
+        Duration::from_millis(self.span_ms() / gaps)
     }
 
     fn span_ms(&self) -> u64 {
@@ -469,6 +503,8 @@ const RANDOM_AT_LAST: u64 = 250;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);
+/// The same for a question that nobody needs at once: the less is lost, the longer the question takes.
+const LEAST_LOSS_UNASKED: Share = Share::permille(450);
 /// So much loss looks like a limiter rather than like a line.
 const LIMITERS_LOSS: Share = Share::permille(920);
 /// Answers over less time are the end of an outage.

@@ -270,6 +270,7 @@ impl Prober {
                 self.past.fall(now, cause.is_loss());
                 if matches!(cause, Cause::Silent(_) | Cause::Neighbour) {
                     self.fell_silent = now;
+                    self.limiter.note_silence(self.flight.newest());
                 }
                 self.evidence.begin_outage(cause.is_loss());
                 self.rounds.begin(&self.flight);
@@ -305,7 +306,9 @@ impl Prober {
 
     fn settle_doubt(&mut self, now: Instant) {
         if !matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_)) {
-            let may_end = self.evidence.pool() < POOL_ENDS_DOUBT && !self.limiter.is_asking();
+            // A line that is known to be degraded has nothing left to settle.
+            let is_open = self.evidence.pool() >= POOL_ENDS_DOUBT || self.limiter.is_asking();
+            let may_end = self.past.degraded_since().is_some() || !is_open;
             self.silence.doubt(now, &self.quiet, may_end);
         }
     }
@@ -324,15 +327,20 @@ impl Prober {
 
     /// We slept, not they: what is unanswered says nothing.
     fn note_pause(&mut self, now: Instant) {
-        let spacing = self.pace.spacing(&self.settings, &self.view(now));
-        // What the kind holds back is not late.
-        let held_back = self.due().since(self.pace.due());
-        if self.pace.is_overslept(now - held_back, spacing) {
+        if self.has_overslept(now) {
             self.flight.forget_open();
             self.silence.begin(now);
             self.quiet = Quiet::default();
             self.pace.wake(now);
         }
+    }
+
+    /// True if the loop comes later than one that is awake.
+    fn has_overslept(&self, now: Instant) -> bool {
+        let spacing = self.pace.spacing(&self.settings, &self.view(now));
+        // What the kind holds back is not late.
+        let held_back = self.due().since(self.pace.due());
+        self.pace.is_overslept(now - held_back, spacing)
     }
 
     fn plan(&mut self, now: Instant) {

@@ -2,6 +2,7 @@
 
 use super::choose::{Candidate, Standing, choose};
 use super::{Context, Uplinks};
+use crate::check::Verdict;
 use crate::config::{Config, Degraded, Tier};
 use crate::desk::Desk;
 use crate::io::Output;
@@ -93,7 +94,11 @@ impl Uplinks {
             Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
-        let avoided = fact.health == Health::Degraded && own.check.degraded == Degraded::Avoid;
+        // A doubt beside it makes it no better.
+        let is_degraded = matches!(uplink.prober.verdict(), Verdict::Degraded(_));
+        let avoided = is_degraded
+            && matches!(fact.health, Health::Degraded | Health::Suspect)
+            && own.check.degraded == Degraded::Avoid;
         Candidate { tier: own.tier, standing, kept: kept && own.enabled, avoided, known: true }
     }
 

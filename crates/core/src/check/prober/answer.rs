@@ -26,7 +26,7 @@ impl Prober {
         let (target, id) = self.probe_of(from, bytes)?;
         let at = now - age;
         let before = self.targets.get(target).and_then(|target| target.last_answer);
-        self.hear(id, at)?;
+        self.hear(id, at, self.has_overslept(now))?;
         Ok((target, before))
     }
 
@@ -56,28 +56,31 @@ impl Prober {
         };
         let probe = self.flight.get(id).copied();
         // When it came: the loop may be late.
-        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)))?;
+        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)), false)?;
         Ok(probe.map(|probe| probe.target))
     }
 
-    /// Takes the answer to a probe.
-    fn hear(&mut self, id: u64, at: Instant) -> Result<(), Refusal> {
+    /// Takes the answer to a probe. `has_slept`: we were away, and it may have waited for us.
+    fn hear(&mut self, id: u64, at: Instant, has_slept: bool) -> Result<(), Refusal> {
         match self.flight.answer(id, at) {
             Heard::Again => return Err(Refusal::Duplicate),
             Heard::Late => self.last_sign = self.last_sign.max(Some(at)),
             Heard::InTime(probe) => {
                 self.last_sign = self.last_sign.max(Some(at));
-                self.take(at, probe);
+                self.take(at, probe, has_slept);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, at: Instant, probe: crate::check::flight::Probe) {
+    fn take(&mut self, at: Instant, probe: crate::check::flight::Probe, has_slept: bool) {
         let rtt = at.since(probe.sent);
         let is_late = rtt >= self.settings.timeout;
         let Some(target) = self.targets.get_mut(probe.target) else { return };
-        self.bloat.take(at, target.trip.take(rtt));
+        // The time that we slept through is no round trip.
+        if !(has_slept && rtt > target.trip.timeout(self.bloat.now(at))) {
+            self.bloat.take(at, target.trip.take(rtt));
+        }
         target.probes.answered += 1;
         target.probes.late += u64::from(is_late);
         target.probes.lost -= u64::from(probe.is_overdue).min(target.probes.lost);
