@@ -1,8 +1,8 @@
 //! Is it loss, or does somebody limit our probes?
 //!
 //! A router on the way or a target may answer only so many echoes a second. Asked quickly, it looks
-//! like a line that loses nine of ten. Random loss leaves gaps of all lengths between answers; a
-//! limiter leaves even ones. Where that does not tell, the line is asked slowly: a limiter answers
+//! like an uplink that loses nine of ten. Random loss leaves gaps of all lengths between answers; a
+//! limiter leaves even ones. Where that does not tell, the uplink is asked slowly: a limiter answers
 //! then. A short test at full pace follows, for a gap that has ended meanwhile answers as well.
 
 use super::flight::{Fate, Flight, Probe};
@@ -51,7 +51,7 @@ pub(super) enum Finding {
     Limited,
 }
 
-/// How near to its fall by loss a line is.
+/// How near to its fall by loss an uplink is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Accused {
     /// Not near.
@@ -115,7 +115,7 @@ impl Limiter {
         }
     }
 
-    /// The line was interrupted, or is silent: the question is void.
+    /// The uplink was interrupted, or is silent: the question is void.
     pub(super) fn cancel(&mut self) {
         self.question = None;
     }
@@ -139,8 +139,8 @@ impl Limiter {
         true
     }
 
-    /// Goes on with the open question, or opens one. `accused`: the line may fall soon, or is about to.
-    /// `timeout` is by target; a target without one has a fault of its own, and says nothing.
+    /// Goes on with the open question, or opens one. `accused`: the uplink may fall soon, or is about
+    /// to. `timeout` is by target; a target without one has a fault of its own, and says nothing.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -313,7 +313,7 @@ impl Limiter {
 struct Pattern {
     answered: u64,
     lost: u64,
-    /// Gaps of the line.
+    /// Gaps of the uplink.
     gaps: u64,
     line: Spread,
     /// By target.
@@ -401,7 +401,7 @@ impl Pattern {
         self.first.zip(self.last).map_or(0, |(first, last)| millis(last.since(first)))
     }
 
-    /// What the losses look like: random ones leave uneven gaps, on the line and at each target.
+    /// What the losses look like: random ones leave uneven gaps, on the uplink and at each target.
     fn judge(&self) -> Likeness {
         let loss = self.loss();
         let limiter_if = |is_long| if is_long { Likeness::Limiter } else { Likeness::Unknown };
@@ -420,7 +420,7 @@ impl Pattern {
         limiter_if(is_long || !at_least(REGULAR))
     }
 
-    /// The squared coefficient of variation of the gaps in thousandths, of the line or within the
+    /// The squared coefficient of variation of the gaps in thousandths, of the uplink or within the
     /// targets, whichever is less; `None`: there are too few to tell.
     fn unevenness(&self) -> Option<u64> {
         let cv2 = |deviations: u64, degrees: u64, mean: u64| {
@@ -469,7 +469,7 @@ const RANDOM_AT_LAST: u64 = 250;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);
-/// So much loss looks like a limiter rather than like a line.
+/// So much loss looks like a limiter rather than like a bad uplink.
 const LIMITERS_LOSS: Share = Share::permille(920);
 /// Answers over less time are the end of an outage.
 const LEAST_SPAN_MS: u64 = 3500;
