@@ -1,4 +1,4 @@
-//! Is it loss, or does somebody limit our probes?
+//! Is it loss, or does somebody limit the rate of our probes?
 //!
 //! A router on the way or a target may answer only so many echoes a second. Asked quickly, it looks
 //! like an uplink that loses nine of ten. Random loss leaves gaps of all lengths between answers; a

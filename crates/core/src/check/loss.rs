@@ -1,5 +1,5 @@
 //! What loss and death leave behind: how long an uplink stays degraded, and how long its return is held
-//! back. What loss there is says `evidence`.
+//! back (damping of flaps). What loss there is says `evidence`.
 //!
 //! An uplink that loses much is now good, now bad. Each time that it fails again soon, it has to be good
 //! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
