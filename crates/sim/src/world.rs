@@ -268,7 +268,6 @@ impl World {
             && let Some(violation) = self.laws.judge(&self.scene, what)
         {
             self.note(format!("LAW BROKEN: {}: {}", violation.law, violation.text));
-            if std::env::var_os("DUMP").is_some() { eprintln!("{:#?}", self.node.router); }
             self.violation = Some(violation);
         }
     }

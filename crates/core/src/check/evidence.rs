@@ -9,8 +9,8 @@
 //! | `returning` | less than `down` | more |
 //! | `pool` | any loss on any target: how closely to look | none |
 //!
-//! Each target has its own sums. A line is bad if too few targets are good, so against a line count
-//! those `required` targets that have the *least* evidence, and for it those that have the *most*.
+//! Each target has its own sums. An uplink is bad if too few targets are good, so against an uplink
+//! count those `required` targets that have the *least* evidence, and for it those that have the *most*.
 
 use super::nats::{Nats, Share, Step};
 use super::settings::{DEGRADED, Settings};
@@ -36,7 +36,7 @@ struct Sums {
 /// Which of the tests.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Test {
-    /// The line is down by loss.
+    /// The uplink is down by loss.
     Down,
     /// It is degraded by loss.
     Degraded,
@@ -53,14 +53,14 @@ pub(super) struct Outcome {
     pub(super) weight: Share,
 }
 
-/// The sums of a line.
+/// The sums of an uplink.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     steps: Steps,
     required: usize,
     targets: Vec<Sums>,
     pool: Nats,
-    /// Slow average of the loss of the whole line.
+    /// Slow average of the loss of the whole uplink.
     loss: Share,
     bursts: Bursts,
     /// It fell by loss: a return takes more.
@@ -173,7 +173,7 @@ impl Evidence {
         }
     }
 
-    /// What the test says of the line.
+    /// What the test says of the uplink.
     pub(super) fn against(&self, test: Test) -> Nats {
         let of = |k: usize| {
             let sums = self.counted().map(|sums| sums.of(test).get(k).copied().unwrap_or_default());
@@ -182,7 +182,7 @@ impl Evidence {
         (0..3).map(of).max().unwrap_or_default()
     }
 
-    /// How much speaks for a line that is degraded no more.
+    /// How much speaks for an uplink that is degraded no more.
     pub(super) fn recovered(&self) -> Nats {
         most(self.counted().map(|sums| sums.recovered).collect(), self.required)
     }
@@ -224,7 +224,7 @@ impl Evidence {
         self.counted().count()
     }
 
-    /// The line falls: what led to it is used up.
+    /// The uplink falls: what led to it is used up.
     pub(super) fn begin_outage(&mut self, by_loss: bool) {
         self.is_strict = by_loss;
         for sums in &mut self.targets {
@@ -233,22 +233,22 @@ impl Evidence {
         }
     }
 
-    /// The line begins to be degraded: what speaks for its recovery begins anew.
+    /// The uplink begins to be degraded: what speaks for its recovery begins anew.
     pub(super) fn begin_degraded(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.recovered = Nats::ZERO);
     }
 
-    /// The line is up.
+    /// The uplink is up.
     pub(super) fn begin_up(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.degraded = [Nats::ZERO; 3]);
     }
 
-    /// The line returns: its outage condemns it no more.
+    /// The uplink returns: its outage condemns it no more.
     pub(super) fn forget_down(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.down = [Nats::ZERO; 3]);
     }
 
-    /// Forgets everything: it was a limiter's, or another line's.
+    /// Forgets everything: it was a limiter's, or another uplink's.
     pub(super) fn clear(&mut self) {
         for sums in &mut self.targets {
             let Sums { is_ignored, returning, recovered, .. } = *sums;

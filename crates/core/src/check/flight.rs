@@ -144,7 +144,7 @@ impl Flight {
         nth
     }
 
-    /// How many probes are booked as lost in the silence of the line that this one belongs to: between
+    /// How many probes are booked as lost in the silence of the uplink that this one belongs to: between
     /// the answered numbers before and behind it. The order of booking would tell something else.
     fn losses_around(&self, id: u64) -> u32 {
         let Some(index) = self.index_of(id) else { return 0 };

@@ -77,7 +77,7 @@ pub struct Prober {
     verdict: Verdict,
     running: Option<Running>,
     neighbour_failed: bool,
-    /// Since when too few targets answer for the line to live, while others are asked about them.
+    /// Since when too few targets answer for the uplink to live, while others are asked about them.
     comparing: Option<Instant>,
     /// The newest answer, however late.
     last_sign: Option<Instant>,
@@ -151,12 +151,12 @@ impl Prober {
         self.pace.set_in_use(now, in_use);
     }
 
-    /// Says what the kernel knows of the gateway. It condemns a silent line sooner, and keeps none up.
+    /// Says what the kernel knows of the gateway. It condemns a silent uplink sooner, and keeps none up.
     pub fn set_neighbour_failed(&mut self, failed: bool) {
         self.neighbour_failed = failed;
     }
 
-    /// Something else looks as if the line were silent: look closely, at once.
+    /// Something else looks as if the uplink were silent: look closely, at once.
     pub fn suspect(&mut self, now: Instant) {
         if self.is_asked() && self.verdict.is_usable() {
             let alert = Mode::Alert(now + SUSPECTED);
@@ -172,7 +172,7 @@ impl Prober {
             && is_accused
             && self.evidence.against(Test::Degraded) < DEGRADED
         {
-            // What the line was accused of was the target's fault.
+            // What the uplink was accused of was the target's fault.
             self.acquit(now);
         }
         if !self.is_asked() {
@@ -404,9 +404,9 @@ const POOL_ENDS_DOUBT: Nats = Nats::whole(1);
 /// Evidence from which on a few more probes tell.
 const POOL_LEANS: Nats = Nats::whole(2);
 const DOWN_LEANS: Nats = Nats::whole(2);
-/// A line that stays degraded for so long is asked less.
+/// An uplink that stays degraded for so long is asked less.
 const STEADY_AFTER: Duration = Duration::from_secs(20);
-/// A line that was silent for so long, too.
+/// An uplink that was silent for so long, too.
 const HOPELESS: Duration = Duration::from_secs(30);
 
 mod answer;

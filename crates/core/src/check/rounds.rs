@@ -1,4 +1,4 @@
-//! Good rounds: what a line that is down has to show. A round is one probe to each target, in the
+//! Good rounds: what an uplink that is down has to show. A round is one probe to each target, in the
 //! order of their numbers; it is good if as many targets answered as must.
 
 use super::evidence::Evidence;

@@ -2,7 +2,7 @@
 //!
 //! It becomes a *doubt* after some 0.3 s: new connections go elsewhere, nothing is cut, and a few
 //! answers end it. It becomes *sure* when no loss explains it and it has outlasted the gaps that this
-//! line has survived, which it learns.
+//! uplink has survived, which it learns.
 
 use super::evidence::Evidence;
 use super::flight::Flight;
@@ -11,12 +11,12 @@ use super::settings::{DOUBT, LEAST_WAIT, QUICK, SURE, Settings};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
-/// The silence of a line, and what it has learnt of it.
+/// The silence of an uplink, and what it has learnt of it.
 #[derive(Clone, Debug)]
 pub(super) struct Silence {
     /// The newest arrival.
     last_arrival: Option<Instant>,
-    /// Nothing before this counts: the line began, or we slept.
+    /// Nothing before this counts: the uplink began, or we slept.
     floor: Instant,
     doubt: Option<Doubt>,
     /// Patience of a doubt, and of a death.
@@ -59,7 +59,7 @@ impl Quiet {
 }
 
 impl Silence {
-    /// A line that begins now.
+    /// An uplink that begins now.
     pub(super) fn new(now: Instant, settings: &Settings) -> Self {
         Self {
             last_arrival: None,
@@ -72,7 +72,7 @@ impl Silence {
         }
     }
 
-    /// Silence counts from now: the line begins, or we slept.
+    /// Silence counts from now: the uplink begins, or we slept.
     pub(super) fn begin(&mut self, now: Instant) {
         self.floor = now;
     }
@@ -159,7 +159,7 @@ impl Silence {
     }
 
     /// When the silence is sure, if nothing answers. `slowest` is the longest time-out of a target,
-    /// `limited` the spacing of probes behind a limiter; `is_common`: other lines fell silent as well,
+    /// `limited` the spacing of probes behind a limiter; `is_common`: other uplinks fell silent as well,
     /// so it takes as long as the administrator allows.
     pub(super) fn sure_due(
         &self,
@@ -175,7 +175,7 @@ impl Silence {
         Some(since + patience.max(eight))
     }
 
-    /// Since when the line is silent. At a slow pace the silence begins with the question.
+    /// Since when the uplink is silent. At a slow pace the silence begins with the question.
     fn since(&self, first: Instant) -> Instant {
         let asked = first - self.interval.min(LONGEST_PACE);
         self.floor.max(asked).max(self.last_arrival.unwrap_or(self.floor))
@@ -186,7 +186,7 @@ impl Silence {
         now.since(self.last_arrival.unwrap_or(self.floor).max(self.floor))
     }
 
-    /// The doubt is over, for the line is down or is not asked.
+    /// The doubt is over, for the uplink is down or is not asked.
     pub(super) fn settle(&mut self) {
         self.doubt = None;
     }
@@ -211,7 +211,7 @@ impl Silence {
         self.last_arrival
     }
 
-    /// How long the line may be silent before it is down.
+    /// How long the uplink may be silent before it is down.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         self.dying.now(now).min(self.latest)
     }
@@ -224,7 +224,7 @@ impl Quiet {
     }
 }
 
-/// A patience that grows with what the line survives, and is forgotten by halves.
+/// A patience that grows with what the uplink survives, and is forgotten by halves.
 #[derive(Copy, Clone, Debug)]
 struct Patience {
     least: Duration,

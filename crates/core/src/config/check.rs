@@ -15,7 +15,7 @@ pub struct CheckConfig {
     pub required: usize,
     /// Time between probes at rest.
     pub interval: Duration,
-    /// Time after which a probe counts as lost for now.
+    /// An answer after this time is counted as late; no verdict depends on it.
     pub timeout: Duration,
     /// Down at the latest when nothing valid has arrived for this many intervals.
     pub fail_after: u32,
@@ -23,7 +23,7 @@ pub struct CheckConfig {
     pub recover_after: u32,
     /// How long the good rounds must have lasted, besides, before it returns.
     pub stable_for: Duration,
-    /// Loss limits, in per cent of the long window.
+    /// Limits of loss.
     pub loss: LossLimits,
     /// Round-trip time above which an uplink is degraded; `None`: never.
     pub latency: Option<Limit>,
@@ -86,14 +86,14 @@ pub enum Degraded {
     Use,
 }
 
-/// `loss = { degraded, down, recovered }`, per cent.
+/// `loss = { degraded, down, recovered }`, per cent: each is a limit of what the loss certainly is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct LossLimits {
     /// At or above: degraded.
     pub degraded_pct: u8,
     /// At or above: down.
     pub down_pct: u8,
-    /// At or below: up again (from degraded over the long window, from down over the last rounds).
+    /// Degraded no more once the loss is certainly nearer to this than to the first limit.
     pub recovered_pct: u8,
 }
 

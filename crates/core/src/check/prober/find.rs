@@ -1,4 +1,5 @@
-//! What is known of a line at a judgement: whether it is dead and why, and what speaks for and against it.
+//! What is known of an uplink when its verdict is due: whether it is dead and why, whether it is back,
+//! and what speaks for and against it.
 
 use super::{Context, Duration, Instant, Prober, Test, Verdict};
 use crate::check::limiter::{Accused, Finding};
@@ -37,7 +38,7 @@ impl Prober {
         }
     }
 
-    /// Why the line is dead by its silence.
+    /// Why the uplink is dead by its silence.
     fn dead_by_silence(&self, now: Instant) -> Option<Cause> {
         let length = self.silence.length(now);
         let is_mute =
@@ -106,7 +107,7 @@ impl Prober {
         Some(Cause::Quorum { answering, required })
     }
 
-    /// It was a limiter, or a target: whatever it looked like, the line is good.
+    /// It was a limiter, or a target: whatever it looked like, the uplink is good.
     pub(super) fn acquit(&mut self, now: Instant) {
         self.evidence.clear();
         self.past.acquit();

@@ -1,4 +1,4 @@
-//! A prober and the line that it asks.
+//! A prober and the uplink that it asks.
 
 use crate::check::{Context, Kind, Prober, Question, Settings, Verdict};
 use crate::config::CheckKind;
