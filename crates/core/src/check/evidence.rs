@@ -302,7 +302,8 @@ struct Steps {
 
 impl Steps {
     fn new(settings: &Settings) -> Self {
-        let pct = |n: u8| Share::permille(u32::from(n.max(1)) * 10);
+        // None at all would never be sure.
+        let pct = |n: u8| Share::permille(if n == 0 { 5 } else { u32::from(n) * 10 });
         let (d, g, r) = (settings.down_pct, settings.degraded_pct, settings.recovered_pct);
         let (d, g, r) = (pct(d), pct(g), pct(r));
         let between = Share::of(g.as_permille() + r.as_permille(), 2000);

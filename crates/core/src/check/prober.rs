@@ -92,6 +92,8 @@ pub struct Prober {
     is_common: bool,
     /// Since when its rounds were good when it began to be held back.
     held_from: Option<Instant>,
+    /// How often we slept since the last answer.
+    pauses: u32,
     /// The last judgement.
     judged: Instant,
     refused: RefusedCounters,
@@ -141,6 +143,7 @@ impl Prober {
             shown_loss: (0, Instant::ZERO),
             is_common: false,
             held_from: None,
+            pauses: 0,
             judged: now,
             refused: RefusedCounters::default(),
         }
@@ -327,11 +330,16 @@ impl Prober {
 
     /// We slept, not they: what is unanswered says nothing.
     fn note_pause(&mut self, now: Instant) {
-        if self.has_overslept(now) {
+        if !self.has_overslept(now) {
+            return;
+        }
+        self.pace.wake(now);
+        // A loop that is always late would never see a silence.
+        if self.pauses < MOST_PAUSES {
+            self.pauses += 1;
             self.flight.forget_open();
             self.silence.begin(now);
             self.quiet = Quiet::default();
-            self.pace.wake(now);
         }
     }
 
@@ -400,6 +408,8 @@ const SUSPECTED: Duration = Duration::from_millis(400);
 /// Whether it is a limiter is asked, besides, so long after it began to be degraded, or fell.
 const ASK_DEGRADED: Duration = Duration::from_secs(10);
 const ASK_DOWN: Duration = Duration::from_secs(2);
+/// So many sleeps without an answer between them are forgiven.
+const MOST_PAUSES: u32 = 8;
 const POOL_ENDS_DOUBT: Nats = Nats::whole(1);
 /// Evidence from which on a few more probes tell.
 const POOL_LEANS: Nats = Nats::whole(2);

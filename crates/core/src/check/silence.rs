@@ -18,6 +18,9 @@ pub(super) struct Silence {
     last_arrival: Option<Instant>,
     /// Nothing before this counts: the uplink began, or we slept.
     floor: Instant,
+    /// The first probe of the present silence, and the answered one before it: the probes themselves
+    /// are soon forgotten.
+    began: Option<(Instant, u64, u64)>,
     doubt: Option<Doubt>,
     /// Patience of a doubt, and of a death.
     doubting: Patience,
@@ -64,6 +67,7 @@ impl Silence {
         Self {
             last_arrival: None,
             floor: now,
+            began: None,
             doubt: None,
             doubting: Patience::new(LEAST_WAIT, MOST_DOUBT, DOUBT_HALF_LIFE),
             dying: Patience::new(LEAST_DEATH, settings.latest(), DEATH_HALF_LIFE),
@@ -105,7 +109,7 @@ impl Silence {
     }
 
     /// Looks at the probes that are overdue and not overtaken.
-    pub(super) fn look(&self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
+    pub(super) fn look(&mut self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
         let mark = flight.mark();
         let is_quiet = |probe: &&super::flight::Probe| {
             probe.is_overdue && probe.id > mark && probe.sent >= self.floor
@@ -129,7 +133,20 @@ impl Silence {
             }
             quiet.sure = quiet.sure + sure.get(probe.target).copied().unwrap_or_default();
         }
+        quiet.first = quiet.first.map(|first| self.began(first, mark));
         quiet
+    }
+
+    /// The first probe of the present silence. `oldest` is the oldest that is remembered, and `mark` the
+    /// last one that was answered.
+    fn began(&mut self, oldest: (Instant, u64), mark: u64) -> (Instant, u64) {
+        match self.began {
+            Some((sent, id, before)) if before == mark && sent >= self.floor => (sent, id),
+            _ => {
+                self.began = Some((oldest.0, oldest.1, mark));
+                oldest
+            }
+        }
     }
 
     /// Raises a doubt, or ends it. `may_end`: no loss and no question is open.

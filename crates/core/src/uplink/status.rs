@@ -1,6 +1,7 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
+use crate::check::Verdict;
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
@@ -143,7 +144,11 @@ fn good_again(now: Instant, uplink: &Uplink) -> String {
     } else {
         format!(", not before {:.0} s", left.as_secs_f32())
     };
-    let lossy = if have >= want { ", too much was lost in them" } else { "" };
+    let lossy = match uplink.prober.verdict() {
+        _ if have < want => "",
+        Verdict::Down(cause) if cause.is_loss() => ", until its loss is over for sure",
+        _ => ", something was lost in them",
+    };
     let have = have.min(want);
     format!("after {want} consecutive good rounds (now {have}{lossy}){hold}")
 }

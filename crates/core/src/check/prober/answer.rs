@@ -90,14 +90,15 @@ impl Prober {
         let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
         let is_doubted = self.silence.doubt_since().is_some();
         // Where nothing was overdue the gap is that of the pace, and teaches nothing.
-        let is_survived = self.pace.mode == Mode::Burst && self.quiet.since().is_some();
-        self.silence.heard(at, is_survived || is_doubted || is_down);
+        let is_watched = self.pace.mode == Mode::Burst || is_doubted || is_down;
+        self.silence.heard(at, is_watched && self.quiet.since().is_some());
         let required = self.settings.required.min(self.evidence.counting());
         self.silence.answered(at, probe.id, probe.target, required);
         if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {
             self.proof = Some((probe.sent, rtt));
         }
         self.neighbour_failed = false;
+        self.pauses = 0;
         if !probe.is_test {
             let (target, weight) = (probe.target, probe.weight);
             match probe.fate {

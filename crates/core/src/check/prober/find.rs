@@ -19,8 +19,13 @@ impl Prober {
             is_lossy = false;
         }
         let is_usable = self.verdict.is_usable();
-        let is_good = self.rounds.good() >= self.settings.recover_after;
-        let is_back = !is_usable && is_good && self.evidence.returning() >= RETURN;
+        let wanted = self.settings.recover_after;
+        let is_good = self.rounds.good() >= wanted;
+        // Silence was all that spoke against it: rounds without a loss end it. Loss takes more.
+        let are_clean = self.rounds.are_clean(&self.flight, wanted, self.targets.len());
+        let is_clean = !was_lossy && are_clean;
+        let is_proven = is_clean || self.evidence.returning() >= RETURN;
+        let is_back = !is_usable && is_good && is_proven;
         let recovered = self.evidence.recovered();
         self.held_from = match self.verdict {
             Verdict::Held(_) => self.held_from.or(self.rounds.since()),
@@ -59,9 +64,10 @@ impl Prober {
     /// Why it is dead by loss, once it is known that nobody limits the probes.
     fn dead_by_loss(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
         let heard = self.heard_within(now, RECENT);
-        let missing = (self.settings.required + 2).saturating_sub(heard);
+        let required = self.settings.required.min(self.evidence.counting()).max(1);
+        let missing = (required + 2).saturating_sub(heard);
         let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
-        let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
+        let is_standing = !matches!(self.verdict, Verdict::Down(_));
         let against = self.evidence.against(Test::Down);
         let accused = match is_standing {
             true if against >= limit => Accused::Condemned,
