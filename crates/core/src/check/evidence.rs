@@ -14,6 +14,7 @@
 
 use super::nats::{Nats, Share, Step};
 use super::settings::{DEGRADED, Settings};
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
 /// The sums of one target.
@@ -141,8 +142,8 @@ impl Evidence {
     }
 
     /// Notes what became of the next probe in the order of their numbers.
-    pub(super) fn note_run(&mut self, is_lost: bool) {
-        self.bursts.note(is_lost);
+    pub(super) fn note_run(&mut self, sent: Instant, is_lost: bool) {
+        self.bursts.note(sent, is_lost);
     }
 
     /// Leaves targets out of the count. True if one leaves it now.
@@ -330,10 +331,16 @@ struct Bursts {
     lost: u32,
     runs: u32,
     was_lost: bool,
+    last_lost: Instant,
 }
 
 impl Bursts {
-    fn note(&mut self, is_lost: bool) {
+    fn note(&mut self, sent: Instant, is_lost: bool) {
+        if is_lost {
+            self.last_lost = sent;
+        } else if sent.since(self.last_lost) >= BURSTS_OVER {
+            *self = Self { last_lost: self.last_lost, ..Self::default() };
+        }
         let starts = is_lost && !self.was_lost;
         self.was_lost = is_lost;
         for (sum, one) in
@@ -356,6 +363,8 @@ impl Bursts {
     }
 }
 
+/// After so long without a loss its bursts weigh no more: what comes now is something else.
+const BURSTS_OVER: Duration = Duration::from_secs(10);
 const UNIT: u32 = 1 << 16;
 const LEAST_RUNS: u32 = 20;
 

@@ -213,8 +213,8 @@ impl Limiter {
             return None;
         }
         let spacing = interval.max(seen.pause()).min(SLOWEST_QUESTION);
-        // Who is asked as slowly already is not asked more slowly.
-        if spacing < seen.spacing() * 2 {
+        // Who is asked slowly already is not asked more slowly.
+        if spacing < seen.spacing() * 2 || seen.spacing() >= SLOW {
             return condemned.then_some(Finding::Real);
         }
         let begins = now + spacing * 2;
@@ -335,6 +335,8 @@ const LEAST_LOSS: Share = Share::permille(200);
 /// The same for a question that nobody needs at once: the less is lost, the longer the question takes.
 const LEAST_LOSS_UNASKED: Share = Share::permille(450);
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);
+/// At this pace nobody limits probes.
+const SLOW: Duration = Duration::from_millis(900);
 /// Behind a limiter a slow probe is answered.
 const SLOW_ANSWERED: Share = Share::permille(950);
 const LOSS_IS_REAL: Nats = Nats::whole(-5);

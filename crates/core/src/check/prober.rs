@@ -240,8 +240,8 @@ impl Prober {
         for probe in self.flight.since(next) {
             match probe.fate {
                 Fate::Open if !probe.is_test => break,
-                Fate::Answered if !probe.is_test => self.evidence.note_run(false),
-                Fate::Lost { .. } if !probe.is_test => self.evidence.note_run(true),
+                Fate::Answered if !probe.is_test => self.evidence.note_run(probe.sent, false),
+                Fate::Lost { .. } if !probe.is_test => self.evidence.note_run(probe.sent, true),
                 _ => {}
             }
             next = probe.id + 1;
