@@ -10,6 +10,7 @@ mod chains;
 mod host;
 mod ladder;
 mod marks;
+pub(crate) mod news;
 mod owner;
 mod survey;
 mod walk;

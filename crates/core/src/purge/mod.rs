@@ -4,6 +4,7 @@
 //! again on the dead uplink. What can move waits here until another uplink carries; what leads
 //! nowhere ([`stale`]) until the rules that make new ones were read back.
 
+pub(crate) mod news;
 mod stale;
 mod stray;
 

@@ -83,7 +83,7 @@ impl Reconciler {
 const AWAY: Duration = Duration::from_secs(3);
 
 fn told(severity: Severity, text: String) -> Output {
-    Output::Notice(Notice::Daemon { severity, text })
+    Output::Notice(Notice::daemon(severity, text))
 }
 
 fn ours(rules: &[ObservedRule]) -> impl Iterator<Item = &Rule> {

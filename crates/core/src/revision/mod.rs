@@ -6,6 +6,7 @@
 //! with the boot. Leaves out reading and judging a text, and the disk: the
 //! daemon brings what they say.
 
+pub(crate) mod news;
 mod path;
 
 pub use path::{Path, cut, ssh_path};

@@ -3,7 +3,7 @@
 use super::Router;
 use crate::io::Output;
 use crate::names::{Sight, follow_renamed};
-use crate::notice::Notice;
+use crate::notice::ReconcileNews;
 use crate::state::{Observed, Scope};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -45,7 +45,7 @@ impl Router {
             self.kernel.touch();
         }
         if is_first && self.kernel.is_guarded() {
-            out.push(Output::Notice(Notice::Guard { closed: true }));
+            out.push(Output::tell(ReconcileNews::Guard { closed: true }));
         }
     }
 

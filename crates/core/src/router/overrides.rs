@@ -3,7 +3,7 @@
 use super::Router;
 use crate::config::{Config, Override, effective};
 use crate::io::Output;
-use crate::notice::Notice;
+use crate::notice::RouterNews;
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,7 +40,7 @@ impl Router {
         // Its time means nothing once it has ended.
         let ended = || old.as_ref().map(|old| format!("no longer {}", old.origin()));
         let text = new.map(Override::sentence).or_else(ended).unwrap_or_default();
-        out.push(Output::Notice(Notice::Override {
+        out.push(Output::tell(RouterNews::Override {
             uplink: uplink.into(),
             action: new.map(|o| o.action.participle().to_string()),
             by: new.map(|o| o.by.clone()).unwrap_or_default(),

@@ -7,7 +7,7 @@ use crate::check::{self, Prober, Question, Refusal};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
-use crate::notice::Notice;
+use crate::notice::UplinkNews;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -71,7 +71,7 @@ impl Uplinks {
         let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
         let uplink = config.uplinks[index].name.clone();
         let target = prober.targets().get(target).map(|target| IpAddr::V4(*target));
-        let notice = |target| Output::Notice(Notice::Answered { uplink, target, rtt_us });
+        let notice = |target| Output::tell(UplinkNews::Answered { uplink, target, rtt_us });
         out.extend(target.map(notice));
     }
 
@@ -175,10 +175,10 @@ impl Uplinks {
             return;
         }
         for target in &targets {
-            let blamed = ignored.contains(target);
-            if blamed != self.ignored.contains(target) {
-                let target = IpAddr::V4(*target);
-                cx.out.push(Output::Notice(Notice::Blamed { target, blamed }));
+            let is_ignored = ignored.contains(target);
+            if is_ignored != self.ignored.contains(target) {
+                let news = UplinkNews::Ignored { target: IpAddr::V4(*target), ignored: is_ignored };
+                cx.out.push(Output::tell(news));
             }
         }
         self.list.iter_mut().for_each(|uplink| uplink.due = true);

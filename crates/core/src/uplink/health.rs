@@ -5,7 +5,7 @@ use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
-use crate::notice::Notice;
+use crate::notice::{Notice, UplinkNews};
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;
@@ -145,7 +145,7 @@ impl Uplinks {
         }
         uplink.note(cx.now, format!("is {health}: {cause}"));
         let uplink = cx.config.uplinks[index].name.clone();
-        cx.out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
+        cx.out.push(Output::tell(UplinkNews::Unusable { uplink, health, cause }));
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod choose;
 mod health;
 mod history;
 mod link;
+pub(crate) mod news;
 mod passive;
 mod port;
 mod role;

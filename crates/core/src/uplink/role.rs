@@ -5,7 +5,7 @@ use super::{Context, Uplinks};
 use crate::config::{Config, Degraded, Tier};
 use crate::desk::Desk;
 use crate::io::Output;
-use crate::notice::Notice;
+use crate::notice::{Notice, UplinkNews};
 use crate::render;
 use crate::status::{Health, Role};
 use crate::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Uplinks {
             let active = pairs.filter(|(_, uplink)| uplink.facts.active);
             let active = active.map(|(own, _)| own.name.clone()).collect();
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-            out.push(Output::Notice(Notice::Switched { active, took_us }));
+            out.push(Output::tell(UplinkNews::Switched { active, took_us }));
         }
     }
 
@@ -142,7 +142,7 @@ impl Uplinks {
         }
         if !any && !self.lost_all {
             let kept = self.list.iter().any(|uplink| uplink.facts.active);
-            out.push(Output::Notice(Notice::NoUplink { kept }));
+            out.push(Output::tell(UplinkNews::NoUplink { kept }));
         }
         self.lost_all = !any;
     }

@@ -465,7 +465,7 @@ impl Shell {
     }
 
     fn tell(&mut self, severity: Severity, text: String) {
-        self.events.push_back(Event::Notice(Notice::Daemon { severity, text }));
+        self.events.push_back(Event::Notice(Notice::daemon(severity, text)));
     }
 }
 

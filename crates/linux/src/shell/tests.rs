@@ -110,7 +110,7 @@ fn outputs_take_effect_in_order_and_news_do_not_wait() {
         bench.shell.perform(Output::Apply(vec![set("1"), set("7")]));
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let text = "overtakes".into();
-        let notice = Notice::Daemon { severity: Severity::Info, text };
+        let notice = Notice::daemon(Severity::Info, text);
         bench.shell.perform(Output::Notice(notice));
         bench.go_on();
         assert_eq!(

@@ -41,8 +41,8 @@ fn render(event: &Value, paint: Paint) -> String {
         // A newer daemon's event.
         return format!("{}\n", clean(&event.to_string()));
     };
-    let severity = notice.severity();
-    let (word, colour) = match severity {
+    let entry = notice.entry();
+    let (word, colour) = match entry.severity {
         Severity::Error => ("error", Colour::Red),
         Severity::Warn => ("warn", Colour::Yellow),
         Severity::Info => ("info", Colour::Green),
@@ -50,8 +50,8 @@ fn render(event: &Value, paint: Paint) -> String {
         Severity::Trace => ("trace", Colour::Dim),
     };
     let word = paint.paint(colour, &format!("{word:<5}"));
-    let mut line = format!("{}  {word}  {}", clean(text("wall")), clean(notice.sentence()));
-    for (name, value) in notice.fields() {
+    let mut line = format!("{}  {word}  {}", clean(text("wall")), clean(entry.sentence));
+    for (name, value) in entry.fields {
         let value = clean(&value);
         if value.is_empty() || value.contains([' ', '"']) {
             line.push_str(&format!(" {name}={value:?}"));

@@ -4,7 +4,7 @@ use super::RunOptions;
 use super::keeper::{self, Judged};
 use super::setup::Failure;
 use rail_core::config::Config;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, RevisionNews, Severity};
 use rail_core::revision::{Kept, Origin, Over, Revisions, TORN, Trial, Version, at_start};
 use rail_core::status::Source;
 use rail_core::time::Duration;
@@ -34,10 +34,8 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
     let text = file.as_ref().ok().map(|judged| judged.version.text.as_str());
     let now = clock::now();
     let choice = at_start(now, boot_id, text, &kept, &|text| judge(text).is_some());
-    let mut notices: Vec<Notice> = problems
-        .into_iter()
-        .map(|text| Notice::Daemon { severity: Severity::Warn, text })
-        .collect();
+    let mut notices: Vec<Notice> =
+        problems.into_iter().map(|text| Notice::daemon(Severity::Warn, text)).collect();
     let is_torn = choice.as_ref().is_some_and(|choice| choice.source == Source::LastGood);
     let (problem, bad) = match file {
         Ok(_) if is_torn => (Some(format!("{}: {TORN}", path.display())), None),
@@ -58,7 +56,7 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
     };
     match (choice.source, &problem) {
         (Source::LastGood, Some(problem)) => {
-            notices.push(Notice::LastGood { problem: problem.clone() });
+            notices.push(RevisionNews::LastGood { problem: problem.clone() }.into());
         }
         (Source::File, _) => notices.extend(judged.notices.iter().cloned()),
         _ => {}
@@ -93,11 +91,11 @@ fn told(over: Over, trial: Option<&Trial>) -> Notice {
     match over {
         Over::Confirmed => {
             let by = trial.map_or_else(String::new, |trial| trial.origin.by.clone());
-            Notice::Confirmed { by }
+            Notice::Revision(RevisionNews::Confirmed { by })
         }
         Over::TakenBack => {
             let why = "nobody confirmed it before the restart";
-            Notice::TakenBack { why: why.into() }
+            Notice::Revision(RevisionNews::TakenBack { why: why.into() })
         }
     }
 }

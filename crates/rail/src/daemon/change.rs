@@ -23,7 +23,7 @@ use super::client::Wish;
 use super::keeper::{Bad, Done, Judged, Task};
 use super::pass::Daemon;
 use rail_core::Input;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, RevisionNews, Severity};
 use rail_core::revision::{Due, Origin, Trial, Version, cut, ssh_path};
 use rail_core::time::{Duration, Instant};
 use rail_linux::clock;
@@ -116,7 +116,7 @@ impl Daemon {
     /// In the log as well: who sent a signal hears no answer.
     fn not_reloaded(&mut self, asked_by: Option<ClientId>, why: &str) {
         let text = format!("did not take the configuration file: {why}");
-        self.tell(&Notice::Daemon { severity: Severity::Error, text });
+        self.tell(&Notice::daemon(Severity::Error, text));
         self.refuse(asked_by, why);
     }
 
@@ -318,7 +318,7 @@ impl Daemon {
         self.is_changing = false;
         self.take(&judged);
         let limit_s = asked.confirm.unwrap_or_default().as_secs();
-        self.tell(&Notice::OnTrial { by: asked.origin.by.clone(), limit_s });
+        self.tell(&RevisionNews::OnTrial { by: asked.origin.by.clone(), limit_s }.into());
         self.parts.revisions.tried(trial, judged.version);
         self.answer_good(Some(asked.id));
     }
@@ -330,14 +330,14 @@ impl Daemon {
             Ok(unloaded) => {
                 let warnings = self.note_unloaded(unloaded);
                 let Origin { by, how, .. } = asked.origin.clone();
-                self.tell(&Notice::Installed { by, how });
+                self.tell(&RevisionNews::Installed { by, how }.into());
                 warnings
             }
             Err(text) => {
                 let text = format!(
                     "{text}; the configuration is in use, but the next start takes the file of before"
                 );
-                self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
+                self.tell(&Notice::daemon(Severity::Error, text.clone()));
                 vec![text]
             }
         };
@@ -350,7 +350,7 @@ impl Daemon {
         let Some(path) = unloaded else { return Vec::new() };
         let (file, path) = (self.options.config.display(), path.display());
         let text = format!("{file} had been edited and not loaded; the edit is kept in {path}");
-        self.tell(&Notice::Daemon { severity: Severity::Warn, text: text.clone() });
+        self.tell(&Notice::daemon(Severity::Warn, text.clone()));
         vec![text]
     }
 
@@ -368,13 +368,13 @@ impl Daemon {
         if let Some((origin, version)) = trial {
             self.parts.revisions.taken(clock::now(), version, origin);
         }
-        self.tell(&Notice::Confirmed { by });
+        self.tell(&RevisionNews::Confirmed { by }.into());
         self.keep(Some(Answer { id, warnings }));
     }
 
     fn taken_back(&mut self, version: &Version, why: &str) {
         self.run_with(version);
-        self.tell(&Notice::TakenBack { why: why.into() });
+        self.tell(&RevisionNews::TakenBack { why: why.into() }.into());
     }
 
     fn keep(&mut self, answer: Option<Answer>) {
@@ -394,7 +394,7 @@ impl Daemon {
         if let Ok(Some(rejected)) = &result {
             let (file, rejected) = (self.options.config.display(), rejected.display());
             let text = format!("gave {file} back its content; what was on trial is in {rejected}");
-            self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+            self.tell(&Notice::daemon(Severity::Warn, text));
         }
         let error = result.err();
         if let Some(Answer { id, mut warnings }) = answer {
@@ -406,7 +406,7 @@ impl Daemon {
                 Some(text) => (Severity::Error, format!("{text}; goes on without it")),
                 None => (Severity::Info, "could write the history again".into()),
             };
-            self.tell(&Notice::Daemon { severity, text });
+            self.tell(&Notice::daemon(severity, text));
         }
         self.keep_error = error;
     }
@@ -432,7 +432,7 @@ impl Daemon {
             }
             (Err(bad), _) => {
                 let text = format!("kept the running configuration: {}", bad.problem);
-                self.tell(&Notice::Daemon { severity: Severity::Error, text });
+                self.tell(&Notice::daemon(Severity::Error, text));
                 self.refuse(asked_by, &bad.report);
             }
         }

@@ -202,7 +202,7 @@ pub(super) fn judge(path: &Path, text: String) -> Result<Judged, Bad> {
     let told = warnings.iter().map(|warning| {
         let (line, message) = (warning.entry.line, &warning.entry.message);
         let text = format!("{}, line {line}: {message}", path.display());
-        Notice::Daemon { severity: Severity::Warn, text }
+        Notice::daemon(Severity::Warn, text)
     });
     let notices = told.collect();
     Ok(Judged { version: Version { text, config }, notices })

@@ -236,8 +236,9 @@ fn with_time(severity: Severity, wall: &str, text: &str) -> String {
 
 /// `sentence key=value ...`; a value with anything unusual in it is quoted and escaped.
 fn line(notice: &Notice) -> String {
-    let mut line = clean(notice.sentence());
-    for (name, value) in notice.fields() {
+    let entry = notice.entry();
+    let mut line = clean(entry.sentence);
+    for (name, value) in entry.fields {
         let plain = |c: char| c.is_alphanumeric() || "-_.:/,%+@".contains(c);
         let result = if !value.is_empty() && value.chars().all(plain) {
             write!(line, " {name}={value}")
@@ -295,9 +296,14 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rail_core::notice::ReconcileNews;
 
     fn refused(object: &str, error: &str) -> Notice {
-        Notice::Refused { object: object.into(), error: error.into(), retry_ms: 20 }
+        Notice::Reconcile(ReconcileNews::Refused {
+            object: object.into(),
+            error: error.into(),
+            retry_ms: 20,
+        })
     }
 
     #[test]
@@ -307,7 +313,7 @@ mod tests {
             "failed to change an object key=\"route default table 20001\" \
              errno=\"x\\\" key=1\\n<0>hello\" retry_ms=20"
         );
-        let daemon = Notice::Daemon { severity: Severity::Warn, text: "two\nlines".into() };
+        let daemon = Notice::daemon(Severity::Warn, "two\nlines".into());
         assert_eq!(line(&daemon), "two lines");
         assert_eq!(line(&refused("a", "")).matches("errno=\"\"").count(), 1);
     }
@@ -327,7 +333,13 @@ mod tests {
         for n in 0..20 {
             log.write("2026-01-01T00:00:00.000Z", &refused(&n.to_string(), "no"));
         }
-        log.write("t", &Notice::Changed { object: "unwanted".into(), change: String::new() });
+        log.write(
+            "t",
+            &Notice::Reconcile(ReconcileNews::Changed {
+                object: "unwanted".into(),
+                change: String::new(),
+            }),
+        );
         log.finish();
         let mut names: Vec<_> =
             std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();

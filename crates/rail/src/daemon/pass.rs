@@ -265,7 +265,7 @@ impl Daemon {
             Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
         };
         self.realtime = false;
-        self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+        self.tell(&Notice::daemon(Severity::Warn, text));
     }
 
     fn return_to_realtime(&mut self) {
@@ -278,7 +278,7 @@ impl Daemon {
             Err(e) => (Severity::Warn, format!("goes on with normal scheduling: {e}")),
         };
         self.realtime = severity == Severity::Info;
-        self.tell(&Notice::Daemon { severity, text });
+        self.tell(&Notice::daemon(severity, text));
     }
 
     /// Log, ring and followers, from one notice.

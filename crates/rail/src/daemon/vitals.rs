@@ -5,7 +5,7 @@
 //! Leaves out what to do about it: a late loop takes in all inputs before any
 //! timer, and after an overrun everything is read again, both without being told.
 
-use rail_core::notice::Notice;
+use rail_core::notice::{DaemonNews, Notice};
 use rail_core::status::{NetlinkStatus, SelfStatus};
 use rail_core::time::{Duration, Instant};
 use rail_linux::netlink;
@@ -36,7 +36,7 @@ impl Vitals {
             return None;
         }
         let times = self.late.ring(now, 1)?;
-        Some(Notice::Late { late_us: micros(lag), times })
+        Some(Notice::Daemon(DaemonNews::Late { late_us: micros(lag), times }))
     }
 
     /// A pass is over.
@@ -50,7 +50,7 @@ impl Vitals {
         self.pass_worst = self.pass_worst.max(now.since(begun));
         let new = netlink.overruns.saturating_sub(self.overrun.count);
         let times = if new > 0 { self.overrun.ring(now, new)? } else { return None };
-        Some(Notice::Overrun { times })
+        Some(Notice::Daemon(DaemonNews::Overrun { times }))
     }
 
     /// What it knows for the status.
@@ -250,7 +250,7 @@ mod tests {
         let mut vitals = Vitals::default();
         let start = Instant::from_nanos(1_000_000_000_000);
         let late = |vitals: &mut Vitals, at: Instant| vitals.served(at, at + MS * 200);
-        let told = |times| Some(Notice::Late { late_us: 200_000, times });
+        let told = |times| Some(Notice::Daemon(DaemonNews::Late { late_us: 200_000, times }));
         assert_eq!(late(&mut vitals, start), told(1));
         for second in 1..60 {
             assert_eq!(late(&mut vitals, start + MS * 1000 * second), None);
@@ -259,7 +259,10 @@ mod tests {
         let lost = |overruns| netlink::Counters { overruns, ..netlink::Counters::default() };
         let at = start + MS * 60_000;
         assert_eq!(vitals.passed(at, at, lost(0)), None);
-        assert_eq!(vitals.passed(at, at, lost(3)), Some(Notice::Overrun { times: 3 }));
+        assert_eq!(
+            vitals.passed(at, at, lost(3)),
+            Some(Notice::Daemon(DaemonNews::Overrun { times: 3 }))
+        );
         assert_eq!(vitals.passed(at, at, lost(3)), None);
         let status = vitals.status(at + MS * 5000, lost(3));
         assert_eq!((status.late, status.late_ago_s), (61, Some(4)));

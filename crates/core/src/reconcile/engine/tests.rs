@@ -154,7 +154,10 @@ fn a_fight_has_an_end() {
     assert!(trouble.iter().all(|t| t.contested && t.retry_ms == 0) && !trouble.is_empty());
     assert_eq!(engine.deadline(), Some(now + FIGHT_WINDOW));
     let news = kernel.pass(&mut engine, now + FIGHT_WINDOW);
-    assert!(matches!(&news[..], [Notice::Uncontested { .. }]), "{news:?}");
+    assert!(
+        matches!(&news[..], [Notice::Reconcile(ReconcileNews::Uncontested { .. })]),
+        "{news:?}"
+    );
     assert!(engine.trouble(now + FIGHT_WINDOW).is_empty() && engine.deadline().is_none());
 }
 

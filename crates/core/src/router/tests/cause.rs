@@ -1,6 +1,7 @@
 //! Why an interface cannot be used, as people read it.
 
 use super::*;
+use crate::notice::UplinkNews;
 
 fn link(index: u32, up: bool, carrier: bool, lower: Option<u32>) -> Link {
     Link { index, up, carrier, mtu: 1500, lower, ..Link::default() }
@@ -8,7 +9,7 @@ fn link(index: u32, up: bool, carrier: bool, lower: Option<u32>) -> Link {
 
 fn news(out: &[Output]) -> Vec<String> {
     let told = out.iter().filter_map(|output| match output {
-        Output::Notice(notice @ Notice::Unusable { .. }) => Some(notice),
+        Output::Notice(notice @ Notice::Uplink(UplinkNews::Unusable { .. })) => Some(notice),
         _ => None,
     });
     told.map(|notice| alloc::format!("{notice:?}")).collect()

@@ -4,6 +4,7 @@ use super::world::*;
 use super::*;
 use crate::config::{FirewallMode, Selector, Stray, StrayCause};
 use crate::net::Prefix;
+use crate::notice::CoexistNews;
 use crate::state::Ownership;
 use crate::status::{Conflict, ConflictKind};
 
@@ -40,7 +41,9 @@ fn a_closed_interface_is_told_and_so_is_an_opened_one() {
         let since = world.notices.len();
         let told = |world: &World, over: bool| {
             let is_it = |(_, notice): &&(Instant, Notice)| {
-                let Notice::Conflict { owner, gone, .. } = notice else { return false };
+                let Notice::Coexist(CoexistNews::Conflict { owner, gone, .. }) = notice else {
+                    return false;
+                };
                 owner == "interface tailscale0" && *gone == over
             };
             world.notices.iter().skip(since).filter(is_it).count()
@@ -160,7 +163,7 @@ fn a_reload_that_moves_uplinks_accuses_no_other() {
     world.input(Input::Reload(Box::new(without)));
     world.run(MS * 3000, all);
     assert_eq!(shown(&world), before);
-    let is_told = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Conflict { owner, .. } if owner.contains("wanx"));
+    let is_told = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Coexist(CoexistNews::Conflict { owner, .. }) if owner.contains("wanx"));
     assert!(!world.notices.iter().skip(since).any(is_told), "{:?}", &world.notices[since..]);
 }
 

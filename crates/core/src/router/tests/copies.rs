@@ -3,6 +3,7 @@
 use super::world::{MS, World, all, uplinks};
 use super::*;
 use crate::net::Family;
+use crate::notice::DaemonNews;
 use crate::state::{ObservedRule, Rule};
 use alloc::vec::Vec;
 
@@ -18,7 +19,7 @@ fn priorities(world: &World) -> Vec<u32> {
 }
 
 fn warnings(world: &World) -> usize {
-    let is_it = |(_, notice): &&(Instant, Notice)| matches!(notice, Notice::Daemon { text, .. } if text.contains("copy of the policy rule"));
+    let is_it = |(_, notice): &&(Instant, Notice)| matches!(notice, Notice::Daemon(DaemonNews::Text { text, .. }) if text.contains("copy of the policy rule"));
     world.notices.iter().filter(is_it).count()
 }
 

@@ -3,6 +3,7 @@
 use super::world::{MS, START, World, all, default_of, kernel, nobody_fell, uplinks};
 use super::*;
 use crate::config::NoUplink;
+use crate::notice::{ReconcileNews, UplinkNews};
 use crate::status::Health;
 use alloc::vec;
 
@@ -127,8 +128,9 @@ fn an_uplink_that_never_answered_takes_nothing_over() {
     let since = world.now;
     world.changed(Scope::LINKS);
     world.run(MS * 3000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
-    let switched =
-        |(at, n): &(Instant, Notice)| *at >= since && matches!(n, Notice::Switched { .. });
+    let switched = |(at, n): &(Instant, Notice)| {
+        *at >= since && matches!(n, Notice::Uplink(UplinkNews::Switched { .. }))
+    };
     assert!(!world.notices.iter().any(switched));
     world.run(MS * 5000, all);
     assert_eq!(world.active(), [true, false]);
@@ -171,7 +173,8 @@ fn a_refused_deletion_is_asked_for_again() {
     let asked = world.purges.len();
     assert!((20..60).contains(&asked), "{asked}");
     assert_eq!(world.router.desk.saved.stale.len(), 2);
-    let told = |(_, n): &&(Instant, Notice)| matches!(n, Notice::Refused { .. });
+    let told =
+        |(_, n): &&(Instant, Notice)| matches!(n, Notice::Reconcile(ReconcileNews::Refused { .. }));
     assert!(world.notices.iter().filter(told).count() <= 6);
     world.refuses_purges = false;
     world.run(MS * 70_000, all);

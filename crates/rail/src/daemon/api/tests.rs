@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::daemon::client::{LINE_LIMIT, OUTPUT_LIMIT};
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{CoexistNews, Notice, Severity};
 use rail_core::status::{Conflict, ConflictKind};
 use rail_core::time::Instant;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn notice(&mut self, text: &str) {
-        self.tell(&Notice::Daemon { severity: Severity::Info, text: text.into() });
+        self.tell(&Notice::daemon(Severity::Info, text.into()));
     }
 
     fn tell(&mut self, notice: &Notice) {
@@ -364,7 +364,7 @@ fn rules_that_only_root_may_read_are_for_root() {
         uplinks: Vec::new(),
     };
     let mut bench = Bench::new("rules");
-    let notice = Notice::conflict(&conflict, false);
+    let notice = Notice::Coexist(CoexistNews::conflict(&conflict, false));
     bench.tell(&notice);
     let path = bench.dir.join("rail-ro.sock");
     let mut clients = [bench.connect("rail-ro.sock"), connect_as(65_534, &path)];

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
+use crate::notice::ReconcileNews;
 use crate::state::{
     Chain, Firewall, Nexthop, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
     OpError, Plan, RouteKey, RouteValue, Rule, Scope,
@@ -197,7 +198,10 @@ fn a_child_that_hangs_is_told_though_it_was_overtaken() {
     assert_eq!(bench.keys(), [Key::Buckets]);
     let mut news = Vec::new();
     bench.engine.applied(NOW, &Key::Firewall, Err(refusal(110)), &mut news);
-    assert!(matches!(news.as_slice(), [Notice::Refused { .. }]), "{news:?}");
+    assert!(
+        matches!(news.as_slice(), [Notice::Reconcile(ReconcileNews::Refused { .. })]),
+        "{news:?}"
+    );
 }
 
 /// Given a transaction that makes other rules and buckets, when what was there is wanted again before it
