@@ -3,7 +3,7 @@
 //! Owns the last good configuration, the history, and the trial of `rail apply
 //! --confirm`. Promises: a start has a configuration whenever one was good
 //! before; a trial that nobody confirms ends at its time on the boot clock, and
-//! with the boot. Leaves out reading and judging a text, and the disk: the
+//! with the boot. Leaves out reading and validating a text, and the disk: the
 //! daemon brings what they say.
 
 pub(crate) mod news;
@@ -19,7 +19,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// A text that was judged good, and what it says.
+/// A valid text, and what it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Version {
     /// The content of the file.

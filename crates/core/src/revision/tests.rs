@@ -237,8 +237,8 @@ fn name(text: &str) -> crate::net::IfName {
     text.parse().unwrap()
 }
 
-/// Given the ways of an administrator to the router, when a configuration closes one, then it is
-/// told why; what it leaves open, or was closed before, is not judged.
+/// Given the ways of an administrator to the router, when a configuration closes one, then the
+/// reason is given; what it leaves open, or was closed before, is not checked.
 #[test]
 fn a_change_that_cuts_its_author_is_known() {
     let mut old = sample(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);

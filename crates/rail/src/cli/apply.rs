@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Judges a file, and has the daemon take it.
+/// Validates a file, and has the daemon take it.
 pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) -> ExitCode {
     // Read once: a pipe, as of `<(ssh host cat file)`, has nothing the second time.
-    let judged = load::read_text(file)
+    let valid = load::read_text(file)
         .map_err(|unread| unread.report)
         .and_then(|text| load::load(file, &text).map(|(_, warnings)| (text, warnings)));
-    let (text, warnings) = match judged {
-        Ok(judged) => judged,
+    let (text, warnings) = match valid {
+        Ok(valid) => valid,
         Err(report) => {
             complain(report.render(style::stderr_has_colour()));
             return exit::ERROR.into();

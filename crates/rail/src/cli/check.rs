@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Judges the file: 0 good, 1 errors.
+/// Validates the file: 0 good, 1 errors.
 pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCode {
     let (config, warnings) = match loaded(path) {
         Ok(good) => good,

@@ -20,7 +20,7 @@
 
 use super::api::ClientId;
 use super::client::Wish;
-use super::keeper::{Bad, Done, Judged, Task};
+use super::keeper::{Bad, Done, Task, Validated};
 use super::pass::Daemon;
 use rail_core::Input;
 use rail_core::notice::{Notice, RevisionNews, Severity};
@@ -37,12 +37,12 @@ pub(super) enum Then {
     Reload(Option<ClientId>, String),
     /// Take the file if it is mended.
     Look,
-    /// Go on with an apply: it is judged.
-    Judged(Box<Asked>),
+    /// Go on with an apply: it has been validated.
+    Validated(Box<Asked>),
     /// The trial is on the disk.
-    Tried(Box<Asked>, Box<Trial>, Box<Judged>),
+    Tried(Box<Asked>, Box<Trial>, Box<Validated>),
     /// The file was replaced.
-    Installed(Box<Asked>, Box<Judged>),
+    Installed(Box<Asked>, Box<Validated>),
     /// The file has what was on trial.
     Confirmed(ClientId, String),
     /// Nothing but to know whether the disk took it, and to answer.
@@ -140,7 +140,7 @@ impl Daemon {
         let origin = origin(how, &wish.by);
         let asked = Box::new(Asked { id, origin, confirm: wish.confirm, ssh: wish.ssh });
         self.is_changing = true;
-        self.parts.keeper.ask(Task::Judge(name, text), Then::Judged(asked));
+        self.parts.keeper.ask(Task::Validate(name, text), Then::Validated(asked));
     }
 
     /// Keeps for good what is on trial.
@@ -201,16 +201,16 @@ impl Daemon {
     pub(super) fn take_answers(&mut self) {
         for (then, done) in self.parts.keeper.answers() {
             match (then, done) {
-                (Then::Reload(asked_by, ssh), Done::Judged(result)) => {
+                (Then::Reload(asked_by, ssh), Done::Validated(result)) => {
                     self.reloaded(asked_by, &ssh, *result);
                 }
-                (Then::Look, Done::Judged(result)) => self.looked(*result),
-                (Then::Judged(asked), Done::Judged(result)) => self.judged(asked, *result),
-                (Then::Tried(asked, trial, judged), Done::Written(result)) => {
-                    self.tried(&asked, *trial, *judged, result);
+                (Then::Look, Done::Validated(result)) => self.looked(*result),
+                (Then::Validated(asked), Done::Validated(result)) => self.validated(asked, *result),
+                (Then::Tried(asked, trial, valid), Done::Written(result)) => {
+                    self.tried(&asked, *trial, *valid, result);
                 }
-                (Then::Installed(asked, judged), Done::Installed(result)) => {
-                    self.installed(*asked, *judged, result);
+                (Then::Installed(asked, valid), Done::Installed(result)) => {
+                    self.installed(*asked, *valid, result);
                 }
                 (Then::Confirmed(id, by), Done::Installed(result)) => {
                     self.confirmed(id, by, result);
@@ -264,15 +264,15 @@ impl Daemon {
         ))
     }
 
-    fn judged(&mut self, asked: Box<Asked>, result: Result<Judged, Bad>) {
-        let judged = match result {
-            Ok(judged) => Box::new(judged),
+    fn validated(&mut self, asked: Box<Asked>, result: Result<Validated, Bad>) {
+        let valid = match result {
+            Ok(valid) => Box::new(valid),
             Err(bad) => return self.not_changed(asked.id, &bad.report),
         };
         if let Some(limit) = asked.confirm {
             let trial = Box::new(Trial {
                 origin: asked.origin.clone(),
-                text: judged.version.text.clone(),
+                text: valid.version.text.clone(),
                 back: self.parts.revisions.good().text.clone(),
                 boot_id: clock::boot_id(),
                 until: clock::now() + limit,
@@ -280,9 +280,9 @@ impl Daemon {
                 replaced: None,
             });
             let task = Task::Try(trial.clone());
-            return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
+            return self.parts.keeper.ask(task, Then::Tried(asked, trial, valid));
         }
-        if let Some(why) = self.cuts(&asked.ssh, &judged) {
+        if let Some(why) = self.cuts(&asked.ssh, &valid) {
             let text = format!(
                 "{why}. With `--confirm 60s` it is taken back by itself if you cannot confirm it"
             );
@@ -290,17 +290,17 @@ impl Daemon {
         }
         let task = Task::Install {
             config: self.options.config.clone(),
-            text: judged.version.text.clone(),
+            text: valid.version.text.clone(),
             loaded: self.parts.revisions.good().text.clone(),
         };
-        self.parts.keeper.ask(task, Then::Installed(asked, judged));
+        self.parts.keeper.ask(task, Then::Installed(asked, valid));
     }
 
     /// Why it would cut the SSH connection of who asked for it.
-    fn cuts(&self, ssh: &str, judged: &Judged) -> Option<String> {
+    fn cuts(&self, ssh: &str, valid: &Validated) -> Option<String> {
         let router = &self.parts.router;
         let path = ssh_path(ssh, |client, server| router.interface_towards(client, server))?;
-        let [running, new] = [self.parts.revisions.running(), &judged.version]
+        let [running, new] = [self.parts.revisions.running(), &valid.version]
             .map(|version| router.named(version.config.clone()));
         cut(&running, &new, &path)
     }
@@ -310,22 +310,22 @@ impl Daemon {
         self.refuse(Some(id), text);
     }
 
-    fn tried(&mut self, asked: &Asked, trial: Trial, judged: Judged, result: Result<(), String>) {
+    fn tried(&mut self, asked: &Asked, trial: Trial, valid: Validated, result: Result<(), String>) {
         if let Err(text) = result {
             let text = format!("{text}; nothing was changed, for a crash could not take it back");
             return self.not_changed(asked.id, &text);
         }
         self.is_changing = false;
-        self.take(&judged);
+        self.take(&valid);
         let limit_s = asked.confirm.unwrap_or_default().as_secs();
         self.tell(&RevisionNews::OnTrial { by: asked.origin.by.clone(), limit_s }.into());
-        self.parts.revisions.tried(trial, judged.version);
+        self.parts.revisions.tried(trial, valid.version);
         self.answer_good(Some(asked.id));
     }
 
-    fn installed(&mut self, asked: Asked, judged: Judged, result: Installed) {
+    fn installed(&mut self, asked: Asked, valid: Validated, result: Installed) {
         self.is_changing = false;
-        self.take(&judged);
+        self.take(&valid);
         let warnings = match result {
             Ok(unloaded) => {
                 let warnings = self.note_unloaded(unloaded);
@@ -341,7 +341,7 @@ impl Daemon {
                 vec![text]
             }
         };
-        self.parts.revisions.taken(clock::now(), judged.version, asked.origin);
+        self.parts.revisions.taken(clock::now(), valid.version, asked.origin);
         self.keep(Some(Answer { id: asked.id, warnings }));
     }
 
@@ -411,8 +411,8 @@ impl Daemon {
         self.keep_error = error;
     }
 
-    fn reloaded(&mut self, asked_by: Option<ClientId>, ssh: &str, result: Result<Judged, Bad>) {
-        let cut = result.as_ref().ok().and_then(|judged| self.cuts(ssh, judged));
+    fn reloaded(&mut self, asked_by: Option<ClientId>, ssh: &str, result: Result<Validated, Bad>) {
+        let cut = result.as_ref().ok().and_then(|valid| self.cuts(ssh, valid));
         match (result, cut) {
             // Meanwhile another began: that one stands.
             (Ok(_), _) if self.hindrance().is_some() => self.not_reloaded(asked_by, BUSY),
@@ -424,10 +424,10 @@ impl Daemon {
                 );
                 self.not_reloaded(asked_by, &text);
             }
-            (Ok(judged), None) => {
-                self.take(&judged);
+            (Ok(valid), None) => {
+                self.take(&valid);
                 let origin = origin("reload", "root");
-                self.parts.revisions.taken(clock::now(), judged.version, origin);
+                self.parts.revisions.taken(clock::now(), valid.version, origin);
                 self.answer_good(asked_by);
             }
             (Err(bad), _) => {
@@ -442,24 +442,24 @@ impl Daemon {
         }
     }
 
-    fn looked(&mut self, result: Result<Judged, Bad>) {
+    fn looked(&mut self, result: Result<Validated, Bad>) {
         if self.hindrance().is_some() {
             return;
         }
         let (notices, file) = match result {
-            Ok(Judged { version, notices }) => (notices, Ok(version)),
+            Ok(Validated { version, notices }) => (notices, Ok(version)),
             Err(bad) => (Vec::new(), Err(bad.problem)),
         };
         if let Some(version) = self.parts.revisions.looked(file) {
-            self.take(&Judged { version: version.clone(), notices });
+            self.take(&Validated { version: version.clone(), notices });
             self.parts.revisions.taken(clock::now(), version, origin("reload", "the file"));
         }
     }
 
     /// Makes it the running configuration: the one way for all of them.
-    fn take(&mut self, judged: &Judged) {
-        judged.notices.iter().for_each(|warning| self.tell(warning));
-        self.run_with(&judged.version);
+    fn take(&mut self, valid: &Validated) {
+        valid.notices.iter().for_each(|warning| self.tell(warning));
+        self.run_with(&valid.version);
     }
 
     fn run_with(&mut self, version: &Version) {

@@ -104,10 +104,10 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     Ok(Daemon::new(options, parts, lock, notices, is_realtime))
 }
 
-/// Reads and judges the configuration.
+/// Reads and validates the configuration.
 pub(super) fn load_config(path: &Path) -> Result<Config, Failure> {
     match keeper::read(path) {
-        Ok(judged) => Ok(judged.version.config),
+        Ok(valid) => Ok(valid.version.config),
         Err(bad) => Err(Failure::Config(bad.report)),
     }
 }
