@@ -67,7 +67,12 @@ struct Verdicts<'t, 'v> {
 }
 
 /// The conflicts of a table. `steps` is what may still be spent on rules.
-pub(super) fn judge(view: &View, survey: &Survey, table: &Table, steps: &mut u32) -> Vec<Conflict> {
+pub(super) fn examine(
+    view: &View,
+    survey: &Survey,
+    table: &Table,
+    steps: &mut u32,
+) -> Vec<Conflict> {
     let mut out = Vec::new();
     for chain in &table.chains {
         let Some(base) = chain.base else { continue };

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// Rules that stand before our last one and lead our packets elsewhere.
-pub(super) fn judge(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
     let is_before = |rule: &&&PolicyRule| rule.priority <= view.priorities.1;
     let before = rules.iter().filter(is_before).filter_map(|rule| diversion(view, survey, rule));
     let after = rules.iter().filter(|rule| !is_before(rule));

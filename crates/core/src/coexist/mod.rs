@@ -1,7 +1,7 @@
 //! Beside other software: where rules, marks, tables and routes of others take,
 //! drop or move what is ours, and where the surroundings do.
 //!
-//! Promises: a pure judgement of what was read ([`Survey`]); it changes nothing,
+//! Promises: a pure examination of what was read ([`Survey`]); it changes nothing,
 //! and does not cry wolf: what is not understood is told as doubtful, and what
 //! an ordinary packet does not meet is not told. Leaves out reading, and IPv6,
 //! which no uplink carries yet.
@@ -38,19 +38,19 @@ pub struct Findings {
     pub unread: Vec<String>,
 }
 
-/// Judges what was read.
-pub fn judge(view: &View, survey: &Survey) -> Findings {
+/// Examines what was read.
+pub fn examine(view: &View, survey: &Survey) -> Findings {
     let mut steps = MOST_STEPS;
     let mut conflicts = Vec::new();
     for table in &survey.tables {
-        conflicts.extend(chains::judge(view, survey, table, &mut steps));
+        conflicts.extend(chains::examine(view, survey, table, &mut steps));
     }
     let is_foreign = |rule: &&PolicyRule| rule.protocol != PROTOCOL;
     let rules: Vec<&PolicyRule> = survey.rules.iter().filter(is_foreign).collect();
-    conflicts.extend(ladder::judge(view, survey, &rules));
+    conflicts.extend(ladder::examine(view, survey, &rules));
     conflicts.extend(marks::all(view, survey, &rules));
     conflicts.extend(ladder::routes(view, &survey.routes));
-    conflicts.extend(host::judge(view, survey));
+    conflicts.extend(host::examine(view, survey));
     if view.external && survey.has_firewall && !marks::pins(view, survey) {
         conflicts.push(not_loaded(view));
     }

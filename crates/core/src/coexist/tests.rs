@@ -1,4 +1,4 @@
-//! The judgement, on rules written down as values. How real rules become such values is tested
+//! The examination, on rules written down as values. How real rules become such values is tested
 //! where they are read.
 
 use super::*;
@@ -65,7 +65,7 @@ fn chain(name: &str, rules: Vec<Rule>) -> Chain {
 /// The effects, `?` before those that are doubtful.
 fn effects(view: &View, survey: &Survey) -> Vec<String> {
     let told = |c: &Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.effect);
-    judge(view, survey).conflicts.iter().map(told).collect()
+    examine(view, survey).conflicts.iter().map(told).collect()
 }
 
 const ALL: &str = "drops what is forwarded between lan0 and wan1, wan2";
@@ -174,7 +174,7 @@ fn jumps_are_followed() {
     assert_eq!(effects(&view(), &through(goto, back)), [ALL], "goto does not come back");
     assert_eq!(effects(&view(), &through(vec![jump("nowhere")], vec![])), [ALL]);
     let forever = vec![jump("x"), jump("x"), jump("x")];
-    let found = judge(&view(), &through(forever.clone(), forever));
+    let found = examine(&view(), &through(forever.clone(), forever));
     assert!(found.unread[0].contains("too many"), "{found:?}");
     assert!(!found.conflicts.iter().any(|c| c.certain), "{found:?}");
 }
@@ -185,7 +185,7 @@ fn jumps_are_followed() {
 fn owners_are_known_by_their_chains() {
     let jumps = |name: &str| vec![rule(vec![], Verdict::Jump(name.into()))];
     let owner = |survey: &Survey| {
-        let found = judge(&view(), survey).conflicts.remove(0);
+        let found = examine(&view(), survey).conflicts.remove(0);
         (found.owner, found.remedy)
     };
     let by = |name: &str| hooked(Hook::Forward, true, jumps(name), vec![chain(name, vec![])]);
@@ -264,7 +264,7 @@ fn marks_of_others_count_where_they_are_ours() {
         |bits, value, copied| Effect::Mark(MarkWrite { connection: false, bits, value, copied });
     let of = |effect_of| {
         let survey = hooked(Hook::Prerouting, false, vec![effect(effect_of)], Vec::new());
-        judge(&view(), &survey).conflicts.len()
+        examine(&view(), &survey).conflicts.len()
     };
     assert_eq!(of(write(0x00ff_0000, 0x0004_0000, 0)), 0, "Tailscale");
     assert_eq!(of(write(0x3f00, 0x100, 0)), 0, "mwan3");
@@ -277,7 +277,7 @@ fn marks_of_others_count_where_they_are_ours() {
     let asks = |value, mask| {
         let rules = vec![rule(vec![is(Test::Mark { value, mask })], Verdict::Next)];
         let survey = hooked(Hook::Output, false, rules, Vec::new());
-        judge(&view(), &survey).conflicts.len()
+        examine(&view(), &survey).conflicts.len()
     };
     assert_eq!(asks(0xca6c, u32::MAX), 0, "wg-quick");
     assert_eq!(asks(0x0008_0000, 0x00ff_0000), 0);
@@ -300,7 +300,7 @@ fn rules_before_ours_are_told_if_they_take_ours() {
         let survey =
             Survey { rules, inside, catch_alls: vec![52, 254, 51820], ..Survey::default() };
         let told = |c: Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.owner);
-        judge(&view(), &survey).conflicts.into_iter().map(told).collect::<Vec<_>>()
+        examine(&view(), &survey).conflicts.into_iter().map(told).collect::<Vec<_>>()
     };
     let none: [&str; 0] = [];
     assert_eq!(of(policy(5270, 52)), ["Tailscale"]);
@@ -332,12 +332,12 @@ fn rules_before_ours_are_told_if_they_take_ours() {
 fn external_rules_are_missed() {
     let view = View { external: true, ..view() };
     let empty = Survey { has_firewall: true, ..Survey::default() };
-    assert_eq!(judge(&view, &empty).conflicts[0].kind, ConflictKind::NotLoaded);
-    assert!(judge(&view, &Survey::default()).conflicts.is_empty());
+    assert_eq!(examine(&view, &empty).conflicts[0].kind, ConflictKind::NotLoaded);
+    assert!(examine(&view, &Survey::default()).conflicts.is_empty());
     let write = MarkWrite { connection: true, bits: 0x7f00_0000, value: 0x0100_0000, copied: 0 };
     let rules = vec![effect(Effect::Mark(write))];
     let loaded = hooked(Hook::Prerouting, false, rules, Vec::new());
-    assert!(judge(&view, &loaded).conflicts.is_empty());
+    assert!(examine(&view, &loaded).conflicts.is_empty());
 }
 
 /// Given as many copies as there may be of rules behind ours, then a rule that is to have one and has none
@@ -358,7 +358,7 @@ fn a_rule_without_room_for_its_copy_is_told() {
         let object = format!("rule {}", last.priority);
         let rules = copied.chain(theirs).chain([last]).collect();
         let survey = Survey { rules, filled: vec![100], ..Survey::default() };
-        let all = judge(&view(), &survey).conflicts;
+        let all = examine(&view(), &survey).conflicts;
         let told = all.iter().filter(|told| told.effect.ends_with("so this rule has none"));
         told.inspect(|told| assert!(told.object.contains(&object), "{}", told.object)).count() == 1
     };
@@ -385,7 +385,7 @@ fn rules_behind_ours_never_match() {
         change(&mut rule);
         Survey { rules: vec![rule], filled: vec![100, 254, 253], ..Survey::default() }
     };
-    let told = |survey: &Survey| judge(&view(), survey).conflicts;
+    let told = |survey: &Survey| examine(&view(), survey).conflicts;
     let client = behind(&|rule| rule.from = Some(prefix("192.168.1.11/32")));
     let [conflict] = told(&client).try_into().unwrap();
     assert_eq!(conflict.kind, ConflictKind::Shadowed);
@@ -443,7 +443,7 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         let (rules, inside) = (vec![rule], inside.clone());
         let tables = vec![100];
         let survey = Survey { rules, inside, ways, catch_alls: tables, ..Survey::default() };
-        judge(&view, &survey).conflicts
+        examine(&view, &survey).conflicts
     };
     for (from, oif) in [
         (Some("198.51.100.2/32"), None),

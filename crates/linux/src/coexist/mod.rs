@@ -1,5 +1,5 @@
 //! Reads what other software has set up: nftables, iptables, policy rules,
-//! routes in our tables; `rail_core::coexist` judges it.
+//! routes in our tables; `rail_core::coexist` examines it.
 //!
 //! Promises to change nothing, and to be bounded in time and size. What cannot
 //! be read is a sentence in the result and costs nothing else. Takes its time:
@@ -12,14 +12,14 @@ use crate::netlink::RequestSocket;
 use crate::process::Spawner;
 use crate::programs;
 use rail_core::Watch;
-use rail_core::coexist::{Findings, PolicyRule, Survey, Table, View, judge};
+use rail_core::coexist::{Findings, PolicyRule, Survey, Table, View, examine};
 use rail_core::net::Family;
 use rail_core::state::{OpError, PROTOCOL, Scope};
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Reads and judges; the sockets are opened in the namespace of the calling thread.
+/// Reads and examines; the sockets are opened in the namespace of the calling thread.
 pub fn look(view: &View, spawner: &mut Spawner) -> Findings {
     Surveyor::default().look(view, spawner)
 }
@@ -32,20 +32,20 @@ pub(crate) struct Surveyor {
 }
 
 impl Surveyor {
-    /// Reads and judges everything.
+    /// Reads and examines everything.
     pub(crate) fn look(&mut self, view: &View, spawner: &mut Spawner) -> Findings {
         self.firewall = firewall(spawner);
         self.look_around(view)
     }
 
-    /// Reads devices, addresses, rules and routes alone, and judges with the firewall as it was: no
+    /// Reads devices, addresses, rules and routes alone, and examines with the firewall as it was: no
     /// child is started.
     pub(crate) fn look_around(&self, view: &View) -> Findings {
         let mut survey = self.firewall.clone();
         if let Err(why) = routing(view, &mut survey) {
             survey.unread.push(format!("policy rules and routes: {why}"));
         }
-        judge(view, &survey)
+        examine(view, &survey)
     }
 }
 

@@ -6,7 +6,7 @@
 //! does anything wait for the disk but the end of the daemon; a state that must
 //! be on it is answered when it is, or after two seconds. What goes through a port
 //! never waits, nor does a question.
-//! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
+//! Every answer comes back as an [`Input`]. Leaves out all decisions: an error
 //! is an answer like any other.
 
 mod carrier;
@@ -469,7 +469,7 @@ impl Shell {
     }
 }
 
-/// Kinds that the surroundings are judged by.
+/// Kinds that the surroundings are examined by.
 const fn around(scope: Scope) -> bool {
     scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES) || scope.has(Scope::RULES)
 }

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Ports of something else, and devices that wait.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     let mut names: Vec<String> =
         view.uplinks.iter().map(|uplink| uplink.ifname.to_string()).collect();
     names.extend(view.networks.iter().map(|network| network.ifname.to_string()));

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// One sentence for each target that cannot say how an uplink does.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     view.targets.iter().filter_map(|target| one(view, host, *target)).collect()
 }
 

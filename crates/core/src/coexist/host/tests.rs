@@ -1,7 +1,7 @@
 //! What the surroundings do, as a table: a machine, and the sentences about it.
 
 use super::*;
-use crate::coexist::judge;
+use crate::coexist::examine;
 use crate::state::Refused;
 use alloc::format;
 use alloc::vec;
@@ -67,13 +67,13 @@ fn route(to: &str, refuses: Option<&'static str>, metric: u32) -> MainRoute {
 
 fn told(view: &View, host: Host) -> Vec<String> {
     let survey = Survey { host, ..Survey::default() };
-    judge(view, &survey).conflicts.iter().map(Conflict::sentence).collect()
+    examine(view, &survey).conflicts.iter().map(Conflict::sentence).collect()
 }
 
 #[track_caller]
 fn one(view: &View, host: Host, parts: [&str; 2], uplinks: &[&str]) {
     let survey = Survey { host, ..Survey::default() };
-    let found = judge(view, &survey).conflicts;
+    let found = examine(view, &survey).conflicts;
     let [conflict] = found.as_slice() else { panic!("{found:#?}") };
     let all = format!("{}; {}", conflict.sentence(), conflict.remedy);
     assert!(parts.iter().all(|part| all.contains(part)), "{all}");
