@@ -47,7 +47,8 @@ pub struct Status {
     #[serde(default)]
     pub unread: Vec<String>,
     /// Targets that fail on every uplink and are ignored.
-    pub blamed: Vec<IpAddr>,
+    #[serde(rename = "blamed")]
+    pub ignored: Vec<IpAddr>,
     /// What became of packets from outside.
     pub counters: Counters,
     /// Repairs of drift since the start.

@@ -12,8 +12,8 @@ use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-/// Blame is found out at most this often.
-const BLAME_PACE: Duration = Duration::from_millis(100);
+/// Targets to ignore are looked for at most this often.
+const IGNORING_PACE: Duration = Duration::from_millis(100);
 
 impl Uplinks {
     /// Takes what arrived on a port, as old as the kernel says.
@@ -123,7 +123,7 @@ impl Uplinks {
 
     /// Judges those that heard something or whose time has come.
     pub(crate) fn judge(&mut self, cx: &mut Context<'_>) {
-        self.find_blame(cx);
+        self.find_ignored(cx);
         let is_due = |uplink: &super::Uplink| {
             uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now)
         };
@@ -164,11 +164,11 @@ impl Uplinks {
         }
     }
 
-    fn find_blame(&mut self, cx: &mut Context<'_>) {
-        if cx.now < self.next_blame {
+    fn find_ignored(&mut self, cx: &mut Context<'_>) {
+        if cx.now < self.next_ignoring {
             return;
         }
-        self.next_blame = cx.now + BLAME_PACE;
+        self.next_ignoring = cx.now + IGNORING_PACE;
         let targets = cx.config.targets();
         let ignored = check::blame(cx.now, &targets, self.probers(), &self.ignored);
         if ignored == self.ignored {

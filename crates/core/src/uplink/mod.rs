@@ -62,7 +62,7 @@ pub(crate) struct Uplinks {
     list: Vec<Uplink>,
     /// Targets that are left out of the count.
     pub(crate) ignored: Vec<Ipv4Addr>,
-    next_blame: Instant,
+    next_ignoring: Instant,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.
     cascade: Option<(Vec<bool>, Instant)>,

@@ -170,7 +170,7 @@ fn hidden(page: &mut Page, names: &[&str]) {
 }
 
 fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
-    let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.blamed).collect();
+    let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.ignored).collect();
     let answering = counted.iter().filter(|t| t.answering).count();
     let mut text = format!("{answering} of {} answer", counted.len());
     let others = answered_elsewhere(status, uplink);
@@ -205,7 +205,7 @@ fn target_line(target: &TargetStatus) -> String {
     if late + lost > 0 {
         text.push_str(&format!("; of {sent} probes {lost} lost, {late} late"));
     }
-    if target.blamed {
+    if target.ignored {
         text.push_str(", fails on every uplink and is ignored");
     }
     text
