@@ -339,7 +339,7 @@ impl Engine {
     }
 
     /// True if nothing failed, nothing is contested or in our place, and no pass is under way.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_in_sync(&self) -> bool {
         let is_in_trouble = |entry: &Entry| {
             let Fight { repairing, is_held_back, .. } = &entry.fight;
             let is_fought = repairing.is_some() || *is_held_back;

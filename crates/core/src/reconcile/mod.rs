@@ -225,7 +225,7 @@ impl Reconciler {
 
     /// Everything is as desired, and nothing is under way.
     pub(crate) fn is_in_sync(&self) -> bool {
-        self.readings.knows && !self.dirty && self.engine.is_settled()
+        self.readings.knows && !self.dirty && self.engine.is_in_sync()
     }
 
     /// The boot guard is there, and it is ours.

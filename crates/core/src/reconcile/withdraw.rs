@@ -39,7 +39,7 @@ impl Reconciler {
             Key::Sysctl(path) if !waits(path) => true,
             _ => is_there((key, value)),
         });
-        if self.is_withdrawn() || self.dirty || !self.engine.is_settled() || !restored {
+        if self.is_withdrawn() || self.dirty || !self.engine.is_in_sync() || !restored {
             return;
         }
         let saved = &mut desk.saved;

@@ -8,9 +8,9 @@
 pub(crate) mod news;
 mod observe;
 mod overrides;
+mod pass;
 mod reload;
 mod report;
-mod settle;
 mod start;
 mod system;
 
@@ -102,7 +102,7 @@ impl Router {
             uplinks.decide(&mut context);
         }
         self.reconcile(now, out);
-        self.after_settling(now, out);
+        self.after_pass(now, out);
         self.poll(now, out);
         self.desk.save_if_due(out);
     }

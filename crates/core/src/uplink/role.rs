@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 /// After the start, the time in which having no uplink is no news yet.
-const SETTLING_TIME: Duration = Duration::from_secs(1);
+const LINKS_RISE: Duration = Duration::from_secs(1);
 
 impl Uplinks {
     /// Chooses who carries new connections.
@@ -136,8 +136,8 @@ impl Uplinks {
 
     fn tell_no_uplink(&mut self, any: bool, now: Instant, desk: &Desk, out: &mut Vec<Output>) {
         // Links that were down are set up first; an uplink that was never there is not lost.
-        let settling = now.since(desk.started) < SETTLING_TIME;
-        if !any && settling {
+        let is_starting = now.since(desk.started) < LINKS_RISE;
+        if !any && is_starting {
             return;
         }
         if !any && !self.lost_all {

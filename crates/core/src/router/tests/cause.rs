@@ -22,7 +22,7 @@ fn the_cause_is_the_present_one() {
     let mut config = external(1);
     config.uplinks[0].ifname = "wan1.7".parse().unwrap();
     config.uplinks[0].interface = config.uplinks[0].ifname.into();
-    let (mut router, mut kernel) = settled(&external(1), Saved::default());
+    let (mut router, mut kernel) = in_sync(&external(1), Saved::default());
     kernel.state.links.clear();
     router = Router::new(config, router.desk.saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();

@@ -140,16 +140,16 @@ fn an_uplink_that_never_answered_takes_nothing_over() {
 /// other checks.
 #[test]
 fn a_standby_is_asked_slowly_whatever_was_read_anew() {
-    let settled = || {
+    let running = || {
         let mut world = World::new(uplinks(&[1, 2]));
         world.run(MS * 20_000, all);
         world
     };
-    let mut reloaded = settled();
+    let mut reloaded = running();
     let mut config = reloaded.config.clone();
     config.check.timeout = MS * 600;
     reloaded.input(Input::Reload(Box::new(config)));
-    for mut world in [settled(), settled().restart(|_| {}), reloaded] {
+    for mut world in [running(), running().restart(|_| {}), reloaded] {
         world.run(MS * 20_000, all);
         world.sent.clear();
         world.run(MS * 60_000, all);
@@ -294,12 +294,12 @@ fn an_address_that_is_put_back_costs_no_connection() {
         world.changed(Scope::ADDRESSES | Scope::ROUTES);
     };
     let is_address = |key: &Key| matches!(key, Key::Address { .. });
-    let settled = || {
+    let running = || {
         let mut world = World::new(uplinks(&[1, 1]));
         world.run(MS * 3000, all);
         world
     };
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 60_000, all);
     assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
@@ -319,18 +319,18 @@ fn an_address_that_is_put_back_costs_no_connection() {
     world.run(MS * 60_000, slow);
     assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
     // It does not work any more.
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
     assert!(world.moved(1, START) > 0);
     // It works for a while.
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 1000, all);
     world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
     assert!(world.moved(1, START) > 0);
     // The address does not come back.
-    let mut world = settled();
+    let mut world = running();
     world.refuses = is_address;
     take(&mut world);
     world.run(MS * 150, all);

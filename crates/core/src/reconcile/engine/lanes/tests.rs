@@ -96,7 +96,7 @@ fn a_switch_does_not_wait() {
     assert_eq!(bench.keys(), [Key::Firewall]);
     assert!(!bench.engine.is_busy() && bench.engine.is_in_transaction());
     assert!(bench.plan().is_empty() && bench.engine.deadline().is_none());
-    assert!(!bench.engine.is_settled());
+    assert!(!bench.engine.is_in_sync());
     bench.switch([2, 2]);
     assert_eq!(bench.keys(), [Key::Route(shared()), Key::Buckets]);
     assert!(bench.engine.is_busy());
@@ -419,7 +419,7 @@ fn only_first_changes_wait_for_the_disk() {
     bench.switch([2, 2]);
     let keys = bench.keys();
     assert_eq!(keys, [Key::Route(shared()), Key::Buckets]);
-    assert!(!bench.engine.is_settled() && bench.engine.deadline().is_none());
+    assert!(!bench.engine.is_in_sync() && bench.engine.deadline().is_none());
     for key in keys {
         bench.answer(&key);
     }
