@@ -162,12 +162,12 @@ impl World {
             Fault::AdminDown => (kernel.set_up(name, false), Heal::Up(name)),
             Fault::Unplug if is_deleted => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.remove_link(own), Heal::Line(line))
+                (kernel.remove_link(own), Heal::Uplink(line))
             }
             Fault::Unplug => (kernel.remove_link(name), Heal::Plug(name)),
             _ => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.del_address(own, address), Heal::Line(line))
+                (kernel.del_address(own, address), Heal::Uplink(line))
             }
         };
         self.kernel_changed(scope);
@@ -195,7 +195,7 @@ impl World {
         }
         self.touch();
         let (low, high) = self.dice.pick(&[(MS * 100, SEC), (SEC, SEC * 5), (SEC * 5, SEC * 40)]);
-        self.heal_within(Heal::Line(line), low, high);
+        self.heal_within(Heal::Uplink(line), low, high);
     }
 
     fn inject_quality(&mut self, fault: Fault, line: usize) {
@@ -212,7 +212,7 @@ impl World {
         }
         self.note(format!("FAULT {fault:?} line {line}: loss {loss} % or rtt {rtt:?}"));
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 40);
+        self.heal_within(Heal::Uplink(line), SEC, SEC * 40);
     }
 
     /// The round trip is long now, or short again; so many steps are left.
@@ -242,7 +242,7 @@ impl World {
         self.note(format!("FAULT {limiter:?} line {line}"));
         self.scene.net.lines[line].limiter = Some(limiter);
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 20);
+        self.heal_within(Heal::Uplink(line), SEC, SEC * 20);
     }
 
     fn inject_rival(&mut self) {
@@ -312,7 +312,7 @@ impl World {
                     self.kernel_changed(scope);
                 }
             }
-            Heal::Line(line) => self.heal_line(line),
+            Heal::Uplink(line) => self.heal_line(line),
             Heal::Step(line, left) => self.step_trip(line, left),
             Heal::NeighbourFails(line) => self.fail_neighbour(line),
             Heal::Targets => {
@@ -402,7 +402,7 @@ impl World {
             self.heal(heal);
         }
         for line in 0..self.scene.lines.len() {
-            self.heal(Heal::Line(line));
+            self.heal(Heal::Uplink(line));
             let name = self.scene.config.uplinks[line].port();
             let is_plugged = self.scene.kernel.links.contains_key(&name);
             self.heal(Heal::Plug(name));

@@ -59,7 +59,7 @@ pub(crate) enum Heal {
     Carrier(IfName),
     Up(IfName),
     Plug(IfName),
-    Line(usize),
+    Uplink(usize),
     NeighbourFails(usize),
     Step(usize, u32),
     Targets,
