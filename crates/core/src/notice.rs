@@ -2,7 +2,7 @@
 //! notice, so that they always say the same thing.
 //!
 //! A machine's news stand beside it, in `news.rs`: an enum, and what each of its notices says
-//! ([`Entry`]). The list below names them; their JSON forms are told apart by `event`.
+//! ([`Entry`]). The list below names them; `event` says which a JSON form is.
 
 mod daemon;
 mod entry;

@@ -284,7 +284,7 @@ impl World {
         self.heal_within(heal, MS * 500, SEC * 10);
     }
 
-    /// Something changed of which nobody is told.
+    /// Something changed and no notification says so.
     fn touch(&mut self) {
         self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(self.scene.now);
         self.scene.refresh();

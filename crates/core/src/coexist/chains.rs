@@ -248,8 +248,8 @@ fn dropped(
     // What is forwarded says nothing of the uplink itself; lost probes are its death.
     let here = view.uplinks.iter().filter(|uplink| found.uplinks.contains(&uplink.ifname));
     let lost = here.filter(|_| has(Part::Probe)).map(|uplink| uplink.name.clone()).collect();
-    let told = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
-    Conflict { uplinks: lost, ..told }
+    let reported = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
+    Conflict { uplinks: lost, ..reported }
 }
 
 fn open_probes(table: &Table, base: &Chain, uplinks: &[String]) -> String {

@@ -155,8 +155,8 @@ fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> 
     );
     let remedy =
         format!("ip rule del priority {}: rail has rules of its own for that", rule.priority);
-    let told = policy_conflict(ConflictKind::Diverts, true, rule, effect, remedy);
-    Some(Conflict { uplinks, ..told })
+    let reported = policy_conflict(ConflictKind::Diverts, true, rule, effect, remedy);
+    Some(Conflict { uplinks, ..reported })
 }
 
 /// Whether it applies to a packet from the inside that bears an uplink's mark.

@@ -60,7 +60,7 @@ pub(super) fn pins(view: &View, survey: &Survey) -> bool {
     })
 }
 
-/// Bits that nobody here uses, as far as it can be told.
+/// Bits that nobody here uses, as far as it is known.
 fn other_bits(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> String {
     let is_free = |mask: &u32| {
         let view = View { mark_mask: *mask, ..view.clone() };

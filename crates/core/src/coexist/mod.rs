@@ -2,8 +2,8 @@
 //! drop or move what is ours, and where the surroundings do.
 //!
 //! Promises: a pure examination of what was read ([`Survey`]); it changes nothing,
-//! and does not cry wolf: what is not understood is told as doubtful, and what
-//! an ordinary packet does not meet is not told. Leaves out reading, and IPv6,
+//! and does not cry wolf: what is not understood is reported as doubtful, and what
+//! an ordinary packet does not meet is not reported. Leaves out reading, and IPv6,
 //! which no uplink carries yet.
 
 mod chains;
@@ -134,7 +134,7 @@ fn list(names: &[String]) -> String {
 
 /// Rules that are looked at; a host with thousands of services has some ten thousand.
 const MOST_STEPS: u32 = 500_000;
-/// Conflicts that are told.
+/// Conflicts that are reported.
 const MOST_CONFLICTS: usize = 32;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What others have set up, as far as it can be told: the parsed model that is
+//! What others have set up, as far as it is known: the parsed model that is
 //! examined. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};

@@ -271,7 +271,7 @@ impl Revisions {
         [trial, look, self.keep_at].into_iter().flatten().min()
     }
 
-    /// What is due now; each is told once, and again after its time.
+    /// What is due now; each is reported once, and again after its time.
     pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut deeds = Vec::new();
         if !self.is_held && self.trial.as_ref().is_some_and(|(trial, _)| trial.until <= now) {
@@ -311,7 +311,7 @@ impl Revisions {
         }
     }
 
-    /// A version was taken for good.
+    /// A version was loaded for good.
     pub fn taken(&mut self, now: Instant, version: Version, origin: Origin) {
         (self.good, self.origin) = (version, origin);
         (self.trial, self.lapse) = (None, None);

@@ -167,9 +167,9 @@ impl Router {
     fn take_findings(&mut self, findings: Findings, out: &mut Vec<Output>) {
         let old = core::mem::replace(&mut self.coexist, findings);
         let new = &self.coexist.conflicts;
-        let told = |gone| move |c: &Conflict| Output::tell(CoexistNews::conflict(c, gone));
-        out.extend(new.iter().filter(|c| !old.conflicts.contains(c)).map(told(false)));
-        out.extend(old.conflicts.iter().filter(|c| !new.contains(c)).map(told(true)));
+        let reported = |gone| move |c: &Conflict| Output::tell(CoexistNews::conflict(c, gone));
+        out.extend(new.iter().filter(|c| !old.conflicts.contains(c)).map(reported(false)));
+        out.extend(old.conflicts.iter().filter(|c| !new.contains(c)).map(reported(true)));
     }
 
     /// True once what protects was read back and found good.

@@ -58,7 +58,7 @@ impl Router {
         let sight = Sight { config, observed: &kernel.observed, saved: &desk.saved };
         if let Some(names) = names.look(sight, out) {
             let config = self.config.clone().with_names(&names);
-            self.take_config(now, config, out);
+            self.load_config(now, config, out);
         }
         self.names.note_devices(&self.config, &self.kernel.observed, &mut self.desk);
         self.note_unnamed(out);

@@ -1,4 +1,4 @@
-//! What an administrator says of an uplink beside the file is taken like a new configuration.
+//! What an administrator says of an uplink beside the file is loaded like a new configuration.
 
 use super::Router;
 use crate::config::{Config, Override, effective};
@@ -47,7 +47,7 @@ impl Router {
             until: new.map(|o| o.until_wall.clone()).unwrap_or_default(),
         }));
         let config = self.meant(&self.file);
-        self.take_config(now, config, out);
+        self.load_config(now, config, out);
         let mut pairs = self.uplinks.iter_mut().zip(&self.config.uplinks);
         if let Some((uplink, _)) = pairs.find(|(_, own)| own.name == uplink) {
             uplink.note(now, text);

@@ -415,7 +415,7 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
 }
 
 /// Given a router at rest, when one reading omits an address, a route and a rule, then nothing is
-/// changed and no uplink is lost; when the next one omits them, too, they are put back.
+/// changed and no uplink is lost; when the next one omits them, too, they are repaired.
 #[test]
 fn one_reading_is_no_evidence_of_absence() {
     let config = external(2);

@@ -75,7 +75,7 @@ impl Uplinks {
         let uplink = &mut self.list[index];
         let from = uplink.facts.health;
         // The first health of a process is news, whatever it is: what happened while no daemon ran
-        // was told to nobody, and its connections are still there.
+        // was reported to nobody, and its connections are still there.
         let is_first = !core::mem::replace(&mut uplink.history.is_reported, true);
         if from == to && !is_first {
             self.set_cause(index, cx);

@@ -1,4 +1,4 @@
-//! Who carries new connections, and what people are told of it.
+//! Who carries new connections, and what is reported of it.
 
 use super::choose::{Candidate, Standing, choose};
 use super::{Context, Uplinks};

@@ -93,16 +93,20 @@ fn add_words(spawner: &mut Spawner, survey: &mut Survey) {
     });
     let Some(words) = words else {
         let text = "iptables: its rules have parts that only iptables-save can name; where they \
-                    matter, what is told is doubtful";
+                    matter, what is reported is doubtful";
         survey.unread.push(text.into());
         return;
     };
     for table in survey.tables.iter_mut().filter(|table| is_of_iptables(table)) {
-        let Some(told) = words.iter().find(|told| told.name == table.name) else { continue };
+        let Some(reported) = words.iter().find(|reported| reported.name == table.name) else {
+            continue;
+        };
         table.iptables = true;
         for chain in &mut table.chains {
-            if let Some(told) = told.chains.iter().find(|told| told.name == chain.name) {
-                chain.rules.clone_from(&told.rules);
+            if let Some(reported) =
+                reported.chains.iter().find(|reported| reported.name == chain.name)
+            {
+                chain.rules.clone_from(&reported.rules);
             }
         }
     }
@@ -133,13 +137,13 @@ fn add_legacy(spawner: &mut Spawner, survey: &mut Survey) -> Result<(), String> 
 }
 
 fn run(spawner: &mut Spawner, argv: &[&str]) -> Result<Vec<u8>, String> {
-    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
+    let reported = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
     let Some(path) = programs::find(argv[0]) else {
-        return Err(told(&"the program is missing"));
+        return Err(reported(&"the program is missing"));
     };
     let argv = [&[path.as_str()], &argv[1..]].concat();
-    let finished = spawner.run(&argv, PATIENCE, MOST_BYTES).map_err(|e| told(&e))?;
-    finished.result().map_err(|e| told(&e))?;
+    let finished = spawner.run(&argv, PATIENCE, MOST_BYTES).map_err(|e| reported(&e))?;
+    finished.result().map_err(|e| reported(&e))?;
     Ok(finished.stdout)
 }
 
@@ -176,7 +180,7 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
     Ok(())
 }
 
-/// The first of many; that there are more is told.
+/// The first of many; that there are more is reported.
 fn at_most<T>(mut all: Vec<T>, most: usize, what: &str, unread: &mut Vec<String>) -> Vec<T> {
     if all.len() > most {
         unread.push(format!("only {most} of {} {what} were looked at", all.len()));
@@ -198,7 +202,7 @@ const MOST_TABLES: usize = 64;
 mod tests {
     use super::*;
 
-    /// Given as many as are looked at, and one more, then the latter is told.
+    /// Given as many as are looked at, and one more, then the latter is reported.
     #[test]
     fn what_is_not_looked_at_is_told() {
         let mut unread = Vec::new();

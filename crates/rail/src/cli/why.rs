@@ -221,12 +221,12 @@ fn refused_line(refused: &RefusedCounters) -> Option<String> {
         (refused.wrong_interface, "to a probe of another uplink"),
         (refused.duplicate, "a second time"),
     ];
-    let told: Vec<String> = reasons
+    let reported: Vec<String> = reasons
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, reason)| format!("{count} {reason}"))
         .collect();
-    (!told.is_empty()).then(|| format!("rejected answers: {}", told.join(", ")))
+    (!reported.is_empty()).then(|| format!("rejected answers: {}", reported.join(", ")))
 }
 
 /// Uplinks through which a target answers that is silent here.

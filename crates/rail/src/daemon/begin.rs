@@ -61,7 +61,7 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
         (Source::File, _) => notices.extend(valid.notices.iter().cloned()),
         _ => {}
     }
-    notices.extend(choice.over.map(|over| told(over, kept.trial.as_ref())));
+    notices.extend(choice.over.map(|over| reported(over, kept.trial.as_ref())));
     let config = valid.version.config.clone();
     let revisions = revisions(kept, valid, back, choice.source, problem);
     Ok(Begun { config, revisions, notices })
@@ -87,7 +87,7 @@ fn revisions(
     }
 }
 
-fn told(over: Over, trial: Option<&Trial>) -> Notice {
+fn reported(over: Over, trial: Option<&Trial>) -> Notice {
     match over {
         Over::Confirmed => {
             let by = trial.map_or_else(String::new, |trial| trial.origin.by.clone());

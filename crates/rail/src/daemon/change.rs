@@ -4,9 +4,9 @@
 //! time, so that none comes between the steps of another. The order of the
 //! steps is what a crash between them finds:
 //!
-//! * apply: the file is replaced, then the router takes it, then the history has
+//! * apply: the file is replaced, then the router loads it, then the history has
 //!   it. A crash in between: the next start takes the file.
-//! * apply with confirmation: the trial is on the disk, then the router takes it.
+//! * apply with confirmation: the trial is on the disk, then the router loads it.
 //!   A crash: the next start of this boot goes on with the trial, another boot
 //!   has what was before, for we did not touch the file.
 //! * confirm: the trial is noted as confirmed, the file is replaced, then the note
@@ -436,7 +436,7 @@ impl Daemon {
                 self.refuse(asked_by, &bad.report);
             }
         }
-        // Of the first state it is told when it stands.
+        // The first state is reported when it stands.
         if self.is_ready {
             self.parts.manager.send("READY=1");
         }

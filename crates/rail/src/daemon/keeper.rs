@@ -27,7 +27,7 @@ pub(super) enum Task {
     Validate(PathBuf, String),
     /// Write that a trial begins.
     Try(Box<Trial>),
-    /// Put a text in the place of the configuration file, where `loaded` was the last that was taken.
+    /// Put a text in the place of the configuration file, where `loaded` was the last that was loaded.
     Install { config: PathBuf, text: String, loaded: String },
     /// Note that the trial is confirmed, and put its text in the place of the configuration file.
     Confirm(PathBuf, Box<Trial>),
@@ -199,12 +199,12 @@ pub(super) fn read(path: &Path) -> Result<Validated, Bad> {
 pub(super) fn validate(path: &Path, text: String) -> Result<Validated, Bad> {
     let (config, warnings) =
         load::load(path, &text).map_err(|report| Bad::new(path, &report, false))?;
-    let told = warnings.iter().map(|warning| {
+    let reported = warnings.iter().map(|warning| {
         let (line, message) = (warning.entry.line, &warning.entry.message);
         let text = format!("{}, line {line}: {message}", path.display());
         Notice::daemon(Severity::Warn, text)
     });
-    let notices = told.collect();
+    let notices = reported.collect();
     Ok(Validated { version: Version { text, config }, notices })
 }
 

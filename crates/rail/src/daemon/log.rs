@@ -32,7 +32,7 @@ pub(super) struct Log {
     debug: bool,
 }
 
-/// A `[log]` section that the writer takes before the next message, however full its queue is.
+/// A `[log]` section that the writer loads before the next message, however full its queue is.
 type Target = Arc<Mutex<Option<config::Log>>>;
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Log {
         level_of(severity) <= level
     }
 
-    /// Takes a new `[log]` section; a file that cannot be opened is told on stderr.
+    /// Loads a new `[log]` section; a file that cannot be opened is reported on stderr.
     pub(super) fn configure(&mut self, config: &config::Log) {
         self.level = config.level;
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.clone());
@@ -136,7 +136,7 @@ impl Writer {
     }
 
     fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicUsize, target: &Target) {
-        let mut told = 0;
+        let mut reported = 0;
         while let Ok(message) = messages.recv() {
             let new = target.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(config) = new {
@@ -146,10 +146,10 @@ impl Writer {
                 Message::Look => {}
                 Message::Line { severity, wall, text } => {
                     let lost = dropped.load(Ordering::Relaxed);
-                    if lost > told {
-                        let text = format!("dropped log lines count={}", lost - told);
+                    if lost > reported {
+                        let text = format!("dropped log lines count={}", lost - reported);
                         if self.write(Severity::Warn, &wall, &text).is_ok() {
-                            told = lost;
+                            reported = lost;
                         }
                     }
                     if self.write(severity, &wall, &text).is_err() {

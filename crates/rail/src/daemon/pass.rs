@@ -68,7 +68,7 @@ pub(super) struct Daemon {
     /// When the loop last slept.
     rested: Instant,
     pub(super) is_ready: bool,
-    /// When the service manager is told at the latest.
+    /// When the service manager hears of us at the latest.
     ready_by: Instant,
 }
 
@@ -248,7 +248,7 @@ impl Daemon {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
                 Signal::Stop => self.stop(),
-                // The log has told what is wrong; nobody else asked.
+                // The log says what is wrong; nobody else asked.
                 Signal::Reload => self.reload(None, String::new()),
                 Signal::TooLong => self.leave_realtime(),
             }

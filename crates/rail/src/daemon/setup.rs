@@ -84,8 +84,8 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;
     poller.add(&keeper, TOKEN_KEEPER).map_err(here("wait for a thread"))?;
     let (saved, flaw) = file::load_saved(&options.state_dir);
-    let told = |text| Notice::daemon(Severity::Warn, text);
-    notices.extend(flaw.map(|flaw| told(flaw.at_start())));
+    let reported = |text| Notice::daemon(Severity::Warn, text);
+    notices.extend(flaw.map(|flaw| reported(flaw.at_start())));
     let router = Router::new(config, saved, boot_id, seed()?);
     let manager = NotifySocket::from_environment();
     let parts = super::pass::Parts {

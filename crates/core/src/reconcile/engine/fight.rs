@@ -1,5 +1,5 @@
 //! Somebody else changes an object of ours again and again: it is contested, and repaired more slowly, until
-//! nobody has changed it for a while. Then that is over, and told as its begin was.
+//! nobody has changed it for a while. Then that is over, and reported as its begin was.
 
 use super::{Engine, FIGHT_PACE, FIGHT_REPAIRS, FIGHT_WINDOW};
 use crate::notice::{Notice, ReconcileNews};

@@ -80,15 +80,15 @@ fn refusals_back_off() {
     let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
     kernel.refuse = true;
     let mut now = START;
-    let mut told = 0;
+    let mut reported = 0;
     let mut waits = Vec::new();
     for _ in 0..13 {
-        told += kernel.pass(&mut engine, now).len();
+        reported += kernel.pass(&mut engine, now).len();
         let next = engine.deadline().unwrap();
         waits.push(next.since(now).as_millis());
         now = next;
     }
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     assert_eq!(&waits[..4], &[100, 200, 400, 800]);
     assert_eq!(waits.last(), Some(&60_000));
     assert_eq!(engine.trouble(now).len(), 1);

@@ -8,15 +8,15 @@ fn link(index: u32, up: bool, carrier: bool, lower: Option<u32>) -> Link {
 }
 
 fn news(out: &[Output]) -> Vec<String> {
-    let told = out.iter().filter_map(|output| match output {
+    let reported = out.iter().filter_map(|output| match output {
         Output::Notice(notice @ Notice::Uplink(UplinkNews::Unusable { .. })) => Some(notice),
         _ => None,
     });
-    told.map(|notice| alloc::format!("{notice:?}")).collect()
+    reported.map(|notice| alloc::format!("{notice:?}")).collect()
 }
 
 /// Given an interface that cannot be used, for one reason after the other, while the health stays
-/// the same / then the cause that is shown is the present one, and it is told once.
+/// the same / then the cause that is shown is the present one, and it is reported once.
 #[test]
 fn the_cause_is_the_present_one() {
     let mut config = external(1);
@@ -58,7 +58,7 @@ fn the_cause_is_the_present_one() {
         let status = router.status(Instant::ZERO);
         assert_eq!(status.uplinks[0].cause, cause);
         // The first is a change of health.
-        let told = news(&out);
-        assert!(told.len() <= 1 && told.iter().all(|t| t.contains(cause)), "{told:?}");
+        let reported = news(&out);
+        assert!(reported.len() <= 1 && reported.iter().all(|t| t.contains(cause)), "{reported:?}");
     }
 }

@@ -42,7 +42,7 @@ fn with_a_copy() -> (World, u32) {
 }
 
 /// Given a rule of others behind ours, when somebody deletes it without its priority, so that the kernel
-/// deletes the copy, then it stays away, which is told once; when the rule is deleted, too, and added
+/// deletes the copy, then it stays away, which is reported once; when the rule is deleted, too, and added
 /// again, then it has a copy as before. A copy that goes with other rules of ours comes back with them.
 #[test]
 fn a_copy_that_somebody_deletes_stays_away() {
@@ -62,7 +62,7 @@ fn a_copy_that_somebody_deletes_stays_away() {
 }
 
 /// Given a copy that somebody deletes alone, and the rule stays, or goes and comes back before a reading
-/// says so, then the copy comes back after a while, by itself, and that is told.
+/// says so, then the copy comes back after a while, by itself, and that is reported.
 #[test]
 fn a_copy_comes_back_if_its_rule_stays() {
     let (mut world, copy) = with_a_copy();

@@ -1,4 +1,4 @@
-//! Which uplinks carry, what is told, and whose connections are deleted.
+//! Which uplinks carry, what is reported, and whose connections are deleted.
 
 use super::world::{MS, START, World, all, default_of, kernel, nobody_fell, uplinks};
 use super::*;
@@ -18,7 +18,7 @@ fn what_happened_while_no_daemon_ran_is_seen() {
     let mut world = world.restart(|state| World::unplug(state, &config, 0));
     world.run(MS * 5000, all);
     assert_eq!(world.active(), [false, true]);
-    assert_eq!(world.told(START)[0], ("isp1".into(), Health::Absent));
+    assert_eq!(world.reported(START)[0], ("isp1".into(), Health::Absent));
     assert!(!world.router.uplinks.at(0).history.cause.is_empty());
     assert_eq!(world.router.desk.saved.verdicts["isp1"], Health::Absent);
     assert!(world.moved(1, START) > 0, "{:?}", world.purges);
@@ -173,9 +173,9 @@ fn a_refused_deletion_is_asked_for_again() {
     let asked = world.purges.len();
     assert!((20..60).contains(&asked), "{asked}");
     assert_eq!(world.router.desk.saved.stale.len(), 2);
-    let told =
+    let reported =
         |(_, n): &&(Instant, Notice)| matches!(n, Notice::Reconcile(ReconcileNews::Refused { .. }));
-    assert!(world.notices.iter().filter(told).count() <= 6);
+    assert!(world.notices.iter().filter(reported).count() <= 6);
     world.refuses_purges = false;
     world.run(MS * 70_000, all);
     assert!(world.router.desk.saved.stale.is_empty() && !world.router.purge.was_refused());
@@ -260,7 +260,7 @@ fn a_start_over_a_state_from_before_the_uplinks_came_up_keeps_the_routing() {
         assert_eq!(world.state.routes, routes, "{before}");
         world.run(MS * 500, all);
         assert_eq!((world.active(), &world.state.routes), (vec![true, true], &routes), "{before}");
-        assert!(nobody_fell(&world.told(now)), "{before}: {:?}", world.told(now));
+        assert!(nobody_fell(&world.reported(now)), "{before}: {:?}", world.reported(now));
     }
 }
 
@@ -284,7 +284,7 @@ fn another_configuration_does_not_wait_for_the_one_before() {
 }
 
 /// Given an uplink whose address somebody takes away, then it keeps its connections if the address is
-/// put back at once and the uplink goes on working, and not otherwise.
+/// repaired at once and the uplink goes on working, and not otherwise.
 #[test]
 fn an_address_that_is_put_back_costs_no_connection() {
     let take = |world: &mut World| {

@@ -232,7 +232,7 @@ fn the_public_socket_cannot_lock_the_other_one() {
 }
 
 /// Given a user without rights, when it connects again and again, then it has eight connections,
-/// is told so at the ninth, and loses them when it asks nothing; who follows stays.
+/// is refused at the ninth, and loses them when it asks nothing; who follows stays.
 #[test]
 fn a_user_has_a_few_connections_and_not_for_ever() {
     let mut bench = Bench::new("few");
@@ -349,7 +349,7 @@ fn another_user_always_finds_a_place() {
     assert_eq!(of(&bench, 2000), 4, "{:?}", bench.api.clients);
 }
 
-/// Given a conflict with a rule, when it is told, kept or followed, then root reads the rule, and others
+/// Given a conflict with a rule, when it is reported, kept or followed, then root reads the rule, and others
 /// read where it stands, with their events as with their status.
 #[test]
 fn rules_that_only_root_may_read_are_for_root() {

@@ -42,7 +42,7 @@ pub trait Rule {
     fn is_avoided(&self) -> bool {
         self.is_down()
     }
-    /// The uplink is down: connections are moved, people are told.
+    /// The uplink is down: connections are moved, and people informed.
     fn is_down(&self) -> bool;
 }
 

@@ -145,7 +145,7 @@ fn refusal(errno: i32) -> OpError {
 
 /// Given a transaction that makes more buckets, or fewer, and does not end, when an uplink dies, then the
 /// buckets that the rules draw from now leave it at once, and that counts as a switch; the transaction that
-/// this overtook is not told as refused, and is made anew at once.
+/// this overtook is not reported as refused, and is made anew at once.
 #[test]
 fn a_switch_moves_the_buckets_that_are_there() {
     for count in [1, 3] {
@@ -187,7 +187,7 @@ fn a_switch_moves_the_buckets_that_are_there() {
     }
 }
 
-/// Given a transaction that a switch overtook, when its child did not end in time, then that is told.
+/// Given a transaction that a switch overtook, when its child did not end in time, then that is reported.
 #[test]
 fn a_child_that_hangs_is_told_though_it_was_overtaken() {
     let mut bench = Bench::new();
