@@ -24,7 +24,7 @@ impl World {
             Fault::Limiter => self.inject_limiter(line),
             Fault::TargetDead | Fault::TargetMissing => {
                 let target = self.dice.below(self.scene.net.targets.len());
-                self.note(format!("FAULT target {target} dies ({fault:?}, line {line})"));
+                self.note(format!("FAULT target {target} dies ({fault:?}, uplink {line})"));
                 self.scene.net.note_death(self.scene.now);
                 if fault == Fault::TargetDead {
                     self.scene.net.dead_target = Some(target);
@@ -180,7 +180,7 @@ impl World {
     }
 
     fn inject_death(&mut self, fault: Fault, line: usize) {
-        self.note(format!("FAULT {fault:?} line {line}"));
+        self.note(format!("FAULT {fault:?} uplink {line}"));
         let out = self.dice.permille(500);
         let condition = &mut self.scene.net.lines[line];
         match fault {
@@ -210,7 +210,7 @@ impl World {
         } else {
             condition.loss_pct = loss;
         }
-        self.note(format!("FAULT {fault:?} line {line}: loss {loss} % or rtt {rtt:?}"));
+        self.note(format!("FAULT {fault:?} uplink {line}: loss {loss} % or rtt {rtt:?}"));
         self.touch();
         self.heal_within(Heal::Uplink(line), SEC, SEC * 40);
     }
@@ -228,7 +228,7 @@ impl World {
         }
         condition.unsteady_until = now + unsteady;
         condition.rtt = if is_long { condition.usual_rtt } else { long };
-        let text = format!("FAULT Steps line {line}: rtt {:?}", condition.rtt);
+        let text = format!("FAULT Steps uplink {line}: rtt {:?}", condition.rtt);
         self.note(text);
         self.touch();
         if left > 0 {
@@ -239,7 +239,7 @@ impl World {
     fn inject_limiter(&mut self, line: usize) {
         let spacing = MS * self.dice.pick(&[100, 125, 250, 1000]);
         let limiter = Limiter::new(spacing, self.dice.pick(&[1, 5]), self.dice.permille(500));
-        self.note(format!("FAULT {limiter:?} line {line}"));
+        self.note(format!("FAULT {limiter:?} uplink {line}"));
         self.scene.net.lines[line].limiter = Some(limiter);
         self.touch();
         self.heal_within(Heal::Uplink(line), SEC, SEC * 20);
@@ -348,7 +348,7 @@ impl World {
     }
 
     fn heal_line(&mut self, line: usize) {
-        self.note(format!("heals: line {line}"));
+        self.note(format!("heals: uplink {line}"));
         let now = self.scene.now;
         let unsteady = self.scene.step_bound(line, self.scene.net.lines[line].rtt);
         let condition = &mut self.scene.net.lines[line];
@@ -370,7 +370,7 @@ impl World {
         let key = (uplink.ifname, uplink.gateway);
         let link = self.scene.kernel.links.get(&uplink.ifname);
         if self.scene.net.lines[line].gateway_dead && link.is_some_and(|l| l.up && l.carrier) {
-            self.note(format!("the gateway of line {line} does not answer ARP"));
+            self.note(format!("the gateway of uplink {line} does not answer ARP"));
             self.scene.kernel.neighbours.insert(key, Neighbour::Failed);
             self.kernel_changed(Scope::NEIGHBOURS);
         }
