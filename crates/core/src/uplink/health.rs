@@ -5,7 +5,7 @@ use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
-use crate::notice::Notice;
+use crate::notice::{Notice, UplinkNews};
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;
@@ -75,7 +75,7 @@ impl Uplinks {
         let uplink = &mut self.list[index];
         let from = uplink.facts.health;
         // The first health of a process is news, whatever it is: what happened while no daemon ran
-        // was told to nobody, and its connections are still there.
+        // was reported to nobody, and its connections are still there.
         let is_first = !core::mem::replace(&mut uplink.history.is_reported, true);
         if from == to && !is_first {
             self.set_cause(index, cx);
@@ -145,7 +145,7 @@ impl Uplinks {
         }
         uplink.note(cx.now, format!("is {health}: {cause}"));
         let uplink = cx.config.uplinks[index].name.clone();
-        cx.out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
+        cx.out.push(Output::tell(UplinkNews::Unusable { uplink, health, cause }));
     }
 }
 

@@ -270,7 +270,7 @@ impl World {
     }
 
     /// Changes of health since then: which uplink, and to what.
-    pub(super) fn told(&self, since: Instant) -> Vec<(String, Health)> {
+    pub(super) fn reported(&self, since: Instant) -> Vec<(String, Health)> {
         let health = |(at, notice): &(Instant, Notice)| match notice {
             Notice::Health { uplink, to, .. } if *at >= since => Some((uplink.clone(), *to)),
             _ => None,
@@ -316,7 +316,7 @@ fn reply(port: PortId, to: Peer, bytes: &[u8]) -> (Peer, Vec<u8>) {
 const GATEWAY: Mac = Mac([2, 0, 0, 0, 0, 0xfe]);
 
 /// No uplink is down in any of these.
-pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
+pub(super) fn nobody_fell(reported: &[(String, Health)]) -> bool {
     let all = [Health::Up, Health::Probing, Health::Suspect, Health::Degraded];
-    told.iter().all(|(_, health)| all.contains(health))
+    reported.iter().all(|(_, health)| all.contains(health))
 }
