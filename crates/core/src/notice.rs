@@ -9,10 +9,6 @@ mod entry;
 
 pub use entry::{Entry, Field, Severity};
 
-use crate::reconcile::news as reconcile;
-use crate::router::news as router;
-use crate::status::{Health, Role};
-use crate::uplink::news as uplink;
 use alloc::string::String;
 use serde::{Deserialize, Serialize};
 
@@ -22,22 +18,9 @@ macro_rules! notices {
 
         /// A piece of news.
         #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-        #[serde(tag = "event", rename_all = "kebab-case")]
-        #[expect(missing_docs, reason = "fields are named as in the log")]
+        #[serde(untagged)]
         pub enum Notice {
-            // The laws of the simulator match on these five.
-            /// An uplink's health changed.
-            Health { uplink: String, from: Health, to: Health, cause: String },
-            /// An uplink's role changed.
-            Role { uplink: String, from: Role, to: Role },
-            /// A configuration was loaded.
-            Reloaded { generation: u64 },
-            /// Somebody else changed an object of ours; it was repaired. Who it was the shell adds, if
-            /// it is known.
-            Repaired { object: String, took_us: u64, by: String },
-            /// Somebody keeps changing an object of ours; we slow down.
-            Contested { object: String, repairs: u32 },
-            $($(#[doc = $text])* #[serde(untagged)] $machine($($path)::+),)*
+            $($(#[doc = $text])* $machine($($path)::+),)*
         }
 
         $(impl From<$($path)::+> for Notice {
@@ -50,15 +33,6 @@ macro_rules! notices {
             /// What it says.
             pub fn entry(&self) -> Entry<'_> {
                 match self {
-                    Self::Health { uplink, from, to, cause } => {
-                        uplink::health(uplink, (*from, *to), cause)
-                    }
-                    Self::Role { uplink, from, to } => uplink::role(uplink, *from, *to),
-                    Self::Reloaded { generation } => router::reloaded(*generation),
-                    Self::Repaired { object, took_us, by } => {
-                        reconcile::repaired(object, *took_us, by)
-                    }
-                    Self::Contested { object, repairs } => reconcile::contested(object, *repairs),
                     $(Self::$machine(news) => news.entry(),)*
                 }
             }

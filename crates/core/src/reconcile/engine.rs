@@ -193,7 +193,10 @@ impl Engine {
             if let Some(since) = entry.fight.repairing.take() {
                 self.repaired += 1;
                 let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-                news.push(Notice::Repaired { object: key.to_string(), took_us, by: String::new() });
+                news.push(
+                    ReconcileNews::Repaired { object: key.to_string(), took_us, by: String::new() }
+                        .into(),
+                );
             }
             if entry.in_place.as_ref() != Some(value) {
                 entry.in_place = Some(value.clone());

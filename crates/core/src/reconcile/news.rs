@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "fields are named as in the log")]
 pub enum ReconcileNews {
+    /// Somebody else changed an object of ours; it was repaired. Who it was the shell adds, if it is
+    /// known.
+    Repaired { object: String, took_us: u64, by: String },
+    /// Somebody keeps changing an object of ours; we slow down.
+    Contested { object: String, repairs: u32 },
     /// A contested object is left alone by others again.
     Uncontested { object: String },
     /// The kernel refused a change.
@@ -26,6 +31,8 @@ pub enum ReconcileNews {
 impl ReconcileNews {
     pub(crate) fn entry(&self) -> Entry<'_> {
         match self {
+            Self::Repaired { object, took_us, by } => repaired(object, *took_us, by),
+            Self::Contested { object, repairs } => contested(object, *repairs),
             Self::Uncontested { object } => {
                 Entry::info("repairing this object at the usual pace again").with("key", object)
             }
@@ -50,7 +57,7 @@ impl ReconcileNews {
 }
 
 /// How the repair of an object reads. `by`: who changed it, empty if unknown.
-pub(crate) fn repaired<'a>(object: &str, took_us: u64, by: &str) -> Entry<'a> {
+fn repaired<'a>(object: &str, took_us: u64, by: &str) -> Entry<'a> {
     let entry = Entry::warn("repaired an object that somebody changed")
         .with("key", object)
         .with("took_us", took_us);
@@ -58,7 +65,7 @@ pub(crate) fn repaired<'a>(object: &str, took_us: u64, by: &str) -> Entry<'a> {
 }
 
 /// How a contested object reads.
-pub(crate) fn contested<'a>(object: &str, repairs: u32) -> Entry<'a> {
+fn contested<'a>(object: &str, repairs: u32) -> Entry<'a> {
     Entry::warn("another program keeps changing this object; repairing less often")
         .with("key", object)
         .with("repairs", repairs)

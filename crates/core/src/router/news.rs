@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum RouterNews {
     /// The daemon began its work.
     Started { router: String, adopted: bool },
+    /// A configuration was loaded.
+    Reloaded { generation: u64 },
     /// An operator overrode an uplink by command; or that is over.
     Override { uplink: String, action: Option<String>, by: String, until: String },
 }
@@ -21,6 +23,9 @@ impl RouterNews {
             Self::Started { router, adopted } => {
                 Entry::info(if *adopted { "started and adopted what was there" } else { "started" })
                     .with("router", router)
+            }
+            Self::Reloaded { generation } => {
+                Entry::info("configuration reloaded").with("generation", generation)
             }
             Self::Override { uplink, action: Some(action), by, until } => {
                 Entry::info("uplink overridden by command")
@@ -34,9 +39,4 @@ impl RouterNews {
             }
         }
     }
-}
-
-/// How a reload reads.
-pub(crate) fn reloaded<'a>(generation: u64) -> Entry<'a> {
-    Entry::info("configuration reloaded").with("generation", generation)
 }

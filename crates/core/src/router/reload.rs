@@ -4,7 +4,7 @@ use super::Router;
 use crate::config::{Config, UplinkConfig};
 use crate::io::Output;
 use crate::net::UplinkId;
-use crate::notice::Notice;
+use crate::notice::RouterNews;
 use crate::purge::{Pending, movable};
 use crate::reconcile::Wants;
 use crate::state::Scope;
@@ -20,7 +20,7 @@ impl Router {
         let saved = &mut self.desk.saved;
         saved.overrides.retain(|name, _| has(&file, name) || has(&self.file, name));
         saved.generation += 1;
-        out.push(Output::Notice(Notice::Reloaded { generation: saved.generation }));
+        out.push(Output::tell(RouterNews::Reloaded { generation: saved.generation }));
         self.names.expect(&file, (&self.config, &self.kernel.observed), saved);
         let config = self.meant(&file);
         self.file = file;

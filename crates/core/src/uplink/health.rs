@@ -5,7 +5,7 @@ use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
-use crate::notice::{Notice, UplinkNews};
+use crate::notice::UplinkNews;
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;
@@ -97,7 +97,7 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        cx.out.push(Output::Notice(Notice::Health { uplink: name, from, to, cause }));
+        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }

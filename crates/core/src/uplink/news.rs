@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "fields are named as in the log")]
 pub enum UplinkNews {
+    /// An uplink's health changed.
+    Health { uplink: String, from: Health, to: Health, cause: String },
     /// An uplink that stays unusable has another cause for it.
     Unusable { uplink: String, health: Health, cause: String },
+    /// An uplink's role changed.
+    Role { uplink: String, from: Role, to: Role },
     /// The active set changed and the kernel has it. `took_us`: from decided to verified.
     Switched { active: Vec<String>, took_us: u64 },
     /// No uplink is usable. `kept`: the last routing stays.
@@ -32,10 +36,12 @@ pub enum UplinkNews {
 impl UplinkNews {
     pub(crate) fn entry(&self) -> Entry<'_> {
         match self {
+            Self::Health { uplink, from, to, cause } => health(uplink, (*from, *to), cause),
             Self::Unusable { uplink, health, cause } => Entry::warn("uplink is unusable")
                 .with("uplink", uplink)
                 .with("health", health)
                 .with("cause", cause),
+            Self::Role { uplink, from, to } => role(uplink, *from, *to),
             Self::Switched { active, took_us } => Entry::info("switched the active set")
                 .with("active", active.join(","))
                 .with("took_us", took_us),
@@ -57,7 +63,7 @@ impl UplinkNews {
 }
 
 /// How a change of health reads.
-pub(crate) fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str) -> Entry<'a> {
+fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str) -> Entry<'a> {
     let sentence =
         if from == to { "found an uplink at the start" } else { "uplink changed health" };
     Entry::new(health_severity(from, to), sentence)
@@ -68,7 +74,7 @@ pub(crate) fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str
 }
 
 /// How a change of role reads.
-pub(crate) fn role<'a>(uplink: &str, from: Role, to: Role) -> Entry<'a> {
+fn role<'a>(uplink: &str, from: Role, to: Role) -> Entry<'a> {
     Entry::info("uplink changed role")
         .with("uplink", uplink)
         .with("from", from.as_str())

@@ -6,7 +6,7 @@ use crate::check::Verdict;
 use crate::config::{Config, Degraded, Tier};
 use crate::desk::Desk;
 use crate::io::Output;
-use crate::notice::{Notice, UplinkNews};
+use crate::notice::UplinkNews;
 use crate::render;
 use crate::status::{Health, Role};
 use crate::time::{Duration, Instant};
@@ -163,7 +163,7 @@ impl Uplinks {
             if from != role {
                 uplink.note(cx.now, format!("role is now {}", role.as_str()));
                 let uplink = own.name.clone();
-                cx.out.push(Output::Notice(Notice::Role { uplink, from, to: role }));
+                cx.out.push(Output::tell(UplinkNews::Role { uplink, from, to: role }));
             }
         }
     }

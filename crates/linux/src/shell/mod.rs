@@ -29,7 +29,7 @@ pub use kernel::Kernel;
 use kernel::Monitors;
 use rail_core::Watch;
 use rail_core::net::IfName;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, ReconcileNews, Severity};
 use rail_core::render::FOREIGN;
 use rail_core::state::{Key, Op, OpError, Scope, Step};
 use rail_core::time::{Duration, Instant};
@@ -161,7 +161,7 @@ impl Shell {
             Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Ports(ports) => self.ports.set(&self.poller, ports),
             Output::Notice(mut notice) => {
-                if let Notice::Repaired { object, by, .. } = &mut notice {
+                if let Notice::Reconcile(ReconcileNews::Repaired { object, by, .. }) = &mut notice {
                     *by = self.monitors.author(object);
                 }
                 self.events.push_back(Event::Notice(notice));

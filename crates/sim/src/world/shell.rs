@@ -306,13 +306,13 @@ impl World {
         let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
         let index = |name: &String| names.iter().position(|n| *n == name);
         match notice {
-            Notice::Health { uplink, to, cause, .. } => {
+            Notice::Uplink(UplinkNews::Health { uplink, to, cause, .. }) => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].say(now, *to, cause);
                 }
                 self.last_said = now;
             }
-            Notice::Role { uplink, to, .. } => {
+            Notice::Uplink(UplinkNews::Role { uplink, to, .. }) => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].role = *to;
                     self.scene.lines[i].role_since = now;

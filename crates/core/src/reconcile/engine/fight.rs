@@ -26,7 +26,7 @@ impl Engine {
         let was = core::mem::replace(&mut fight.turn, is_contested.then(|| now + FIGHT_PACE));
         if is_contested && was.is_none() {
             let repairs = u32::try_from(count).unwrap_or(u32::MAX);
-            news.push(Notice::Contested { object: key.to_string(), repairs });
+            news.push(ReconcileNews::Contested { object: key.to_string(), repairs }.into());
         }
         fight.repairing.get_or_insert(now);
         true

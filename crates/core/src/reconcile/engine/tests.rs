@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
+use crate::notice::ReconcileNews;
 use crate::state::{
     Chain, Firewall, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, Op, PROTOCOL,
     RouteKey, RouteValue, Step, firewall,
@@ -121,7 +122,10 @@ fn a_rival_slows_us_down() {
         news.extend(kernel.pass(&mut engine, now));
         kernel.observed.routes.clear();
     }
-    let contested = news.iter().filter(|n| matches!(n, Notice::Contested { .. })).count();
+    let contested = news
+        .iter()
+        .filter(|n| matches!(n, Notice::Reconcile(ReconcileNews::Contested { .. })))
+        .count();
     assert_eq!(contested, 1);
     assert!((8..=14).contains(&kernel.changes), "{}", kernel.changes);
     assert!(engine.trouble(START + MS * 60_000).iter().any(|t| t.contested));

@@ -63,7 +63,8 @@ fn a_single_death_waits_for_nobody() {
         let mut world = World::new(uplinks(&tiers));
         world.run(MS * 20_000, all);
         world.run(MS * 2_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
-        let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+        let is_down =
+            |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }));
         let down = world.notices.iter().find(|(_, notice)| is_down(notice)).unwrap().0;
         assert!(
             world.purges[0].0.since(down) <= MS * most,

@@ -90,7 +90,8 @@ fn a_disabled_uplink_returns_at_its_time() {
     assert_eq!(world.active(), [true, true]);
     assert!(world.router.desk.saved.overrides.is_empty());
     // It begins like one that is new: nothing was wrong with it.
-    let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+    let is_down =
+        |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }));
     assert!(!world.notices.iter().any(|(_, notice)| is_down(notice)));
 }
 

@@ -2,6 +2,7 @@
 
 use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
 use super::*;
+use crate::notice::UplinkNews;
 use crate::status::Health;
 use alloc::vec;
 
@@ -24,7 +25,9 @@ impl World {
     /// Changes of the role of this uplink, since then.
     fn roles(&self, name: &str, since: Instant) -> Vec<(Role, Role)> {
         let role = |(at, notice): &(Instant, Notice)| match notice {
-            Notice::Role { uplink, from, to } if *at >= since && uplink == name => {
+            Notice::Uplink(UplinkNews::Role { uplink, from, to })
+                if *at >= since && uplink == name =>
+            {
                 Some((*from, *to))
             }
             _ => None,

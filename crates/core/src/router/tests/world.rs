@@ -5,6 +5,7 @@ use super::*;
 use crate::config::Tier;
 use crate::io::{Answer, Ask, AskError, Peer, PortId, Which};
 use crate::net::{IfName, Mac};
+use crate::notice::UplinkNews;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
@@ -272,7 +273,9 @@ impl World {
     /// Changes of health since then: which uplink, and to what.
     pub(super) fn reported(&self, since: Instant) -> Vec<(String, Health)> {
         let health = |(at, notice): &(Instant, Notice)| match notice {
-            Notice::Health { uplink, to, .. } if *at >= since => Some((uplink.clone(), *to)),
+            Notice::Uplink(UplinkNews::Health { uplink, to, .. }) if *at >= since => {
+                Some((uplink.clone(), *to))
+            }
             _ => None,
         };
         self.notices.iter().filter_map(health).collect()
