@@ -67,7 +67,12 @@ struct Verdicts<'t, 'v> {
 }
 
 /// The conflicts of a table. `steps` is what may still be spent on rules.
-pub(super) fn judge(view: &View, survey: &Survey, table: &Table, steps: &mut u32) -> Vec<Conflict> {
+pub(super) fn examine(
+    view: &View,
+    survey: &Survey,
+    table: &Table,
+    steps: &mut u32,
+) -> Vec<Conflict> {
     let mut out = Vec::new();
     for chain in &table.chains {
         let Some(base) = chain.base else { continue };
@@ -243,8 +248,8 @@ fn dropped(
     // What is forwarded says nothing of the uplink itself; lost probes are its death.
     let here = view.uplinks.iter().filter(|uplink| found.uplinks.contains(&uplink.ifname));
     let lost = here.filter(|_| has(Part::Probe)).map(|uplink| uplink.name.clone()).collect();
-    let told = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
-    Conflict { uplinks: lost, ..told }
+    let reported = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
+    Conflict { uplinks: lost, ..reported }
 }
 
 fn open_probes(table: &Table, base: &Chain, uplinks: &[String]) -> String {

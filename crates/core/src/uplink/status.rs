@@ -88,7 +88,7 @@ impl Uplinks {
                 && heard_since
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
-            blamed: self.ignored.contains(&address),
+            ignored: self.ignored.contains(&address),
             rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),

@@ -136,7 +136,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
             reader
                 .error(span.clone(), text)
                 .also(&at.span, "first here")
-                .hint("that is one uplink given twice: an uplink is told by its gateway");
+                .hint("that is one uplink given twice: an uplink is identified by its gateway");
         }
     }
 }
@@ -315,8 +315,7 @@ fn advise_patience(
             warn(place.clone(), text, &hint);
         } else if silence < Duration::from_secs(1) {
             let text = format!("`fail_after` x `interval` is {}", show(silence));
-            let hint =
-                "lines pause for up to 2 s (mobile, satellite): below 1 s each pause is a death";
+            let hint = "mobile and satellite uplinks pause for up to 2 s: below 1 s each pause takes one down";
             warn(place.clone(), text, hint);
         }
     }

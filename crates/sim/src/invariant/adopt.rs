@@ -4,7 +4,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, UplinkNews};
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
@@ -30,7 +30,9 @@ impl Law for Adopt {
                 self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,
-            Happening::Said(Notice::Health { from: Health::Down, .. }) => self.adopting = None,
+            Happening::Said(Notice::Uplink(UplinkNews::Health { from: Health::Down, .. })) => {
+                self.adopting = None;
+            }
             Happening::Change(change) => {
                 self.good = None;
                 let Some(at) = self.adopting else { return Ok(()) };
