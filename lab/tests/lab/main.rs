@@ -42,6 +42,7 @@ mod scenarios;
 mod services;
 mod shared;
 mod sharing;
+mod silent;
 mod storm;
 mod surroundings;
 mod topologies;
