@@ -29,6 +29,7 @@ mod hang;
 mod isolation;
 mod kinds;
 mod loaded;
+mod lossy;
 mod names;
 mod networks;
 mod normal;
