@@ -106,6 +106,14 @@ impl Limiter {
         }
     }
 
+    /// When the open question begins to be asked. Until then nothing is, so that the limiter has something
+    /// to give.
+    pub(super) fn begins(&self) -> Option<Instant> {
+        match self.question.as_ref()? {
+            Question::Slow { begins, .. } | Question::Test { begins, .. } => Some(*begins),
+        }
+    }
+
     /// True while a question is open.
     pub(super) const fn is_asking(&self) -> bool {
         self.question.is_some()

@@ -69,7 +69,7 @@ impl Silence {
             floor: now,
             began: None,
             doubt: None,
-            doubting: Patience::new(LEAST_WAIT, MOST_DOUBT, DOUBT_HALF_LIFE),
+            doubting: Patience::new(LEAST_WAIT, MOST_DOUBT_LATE, DOUBT_HALF_LIFE),
             dying: Patience::new(LEAST_DEATH, settings.latest(), DEATH_HALF_LIFE),
             interval: settings.interval,
             latest: settings.latest(),
@@ -81,8 +81,9 @@ impl Silence {
         self.floor = now;
     }
 
-    /// An answer arrived. `learns`: it ended a silence that was looked at closely.
-    pub(super) fn heard(&mut self, at: Instant, learns: bool) {
+    /// An answer arrived. `learns`: it ended a silence that was looked at closely; `is_late`: it answers a
+    /// probe of that silence, so that nothing was lost.
+    pub(super) fn heard(&mut self, at: Instant, learns: bool, is_late: bool) {
         let before = self.last_arrival.map(|last| last.max(self.floor));
         self.last_arrival = self.last_arrival.max(Some(at));
         let gap = before.map_or(Duration::ZERO, |last| at.since(last));
@@ -90,7 +91,9 @@ impl Silence {
             return;
         }
         let longer = gap + gap / 4;
-        self.doubting.learn(at, longer + DOUBT_MARGIN);
+        // Round trips that became longer will do so again. An outage of that length may not.
+        let most = if is_late { MOST_DOUBT_LATE } else { MOST_DOUBT };
+        self.doubting.learn(at, (longer + DOUBT_MARGIN).min(most));
         if gap > self.dying.now(at) * 3 / 5 {
             self.dying.learn(at, longer + DEATH_MARGIN);
         }
@@ -276,6 +279,7 @@ impl Patience {
 }
 
 const MOST_DOUBT: Duration = Duration::from_millis(750);
+const MOST_DOUBT_LATE: Duration = Duration::from_millis(1000);
 const DOUBT_HALF_LIFE: Duration = Duration::from_secs(30 * 60);
 const DOUBT_MARGIN: Duration = Duration::from_millis(25);
 const LEAST_DEATH: Duration = Duration::from_millis(1250);

@@ -4,7 +4,9 @@
 use super::{Context, Duration, Instant, Prober, Test, Verdict};
 use crate::check::limiter::{Accused, Finding};
 use crate::check::nats::Nats;
-use crate::check::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN};
+use crate::check::settings::{
+    DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, LEAST_WAIT, RECOVERED, RETURN,
+};
 use crate::check::verdict::{Cause, Findings};
 
 impl Prober {
@@ -58,7 +60,10 @@ impl Prober {
     pub(super) fn sure_due(&self, now: Instant) -> Option<Instant> {
         let limited = self.limiter.spacing().unwrap_or_default();
         let slowest = self.slowest(now);
-        self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)
+        let due = self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)?;
+        // Our own pause is no silence of the uplink.
+        let asked = self.limiter.begins().map(|begins| begins + slowest + LEAST_WAIT);
+        Some(asked.map_or(due, |asked| due.max(asked)))
     }
 
     /// Why it is dead by loss, once it is known that nobody limits the probes.
