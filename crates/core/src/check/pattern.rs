@@ -13,6 +13,8 @@ pub(super) struct Pattern {
     /// Gaps of the uplink.
     gaps: u64,
     line: Spread,
+    /// The newest of them, in turn: a limiter may have begun in the midst.
+    newest: [Duration; NEWEST],
     /// By target.
     targets: Vec<(Option<Instant>, Spread)>,
     first: Option<Instant>,
@@ -71,7 +73,10 @@ impl Pattern {
                 Fate::Answered if seen.lost >= 3 => {
                     seen.answered += 1;
                     if let Some(before) = before.replace(probe.sent) {
-                        seen.line.take(probe.sent.since(before));
+                        let gap = probe.sent.since(before);
+                        let place = usize::try_from(seen.line.count).unwrap_or(0) % NEWEST;
+                        seen.line.take(gap);
+                        seen.newest[place] = gap;
                     }
                     if seen.targets.len() <= probe.target {
                         seen.targets.resize(probe.target + 1, (None, Spread::default()));
@@ -138,10 +143,23 @@ impl Pattern {
         let Some(unevenness) = self.unevenness() else { return limiter_if(is_long) };
         // For random loss cv² is the loss.
         let at_least = |permille: u64| unevenness >= loss.as_permille() * permille / 1000;
+        if self.are_newest_even(loss) {
+            return Likeness::Limiter;
+        }
         if at_least(RANDOM) || has_many && at_least(RANDOM_AT_LAST) {
             return Likeness::Random;
         }
         limiter_if(is_long || !at_least(REGULAR))
+    }
+
+    /// The newest gaps are as even as no random loss leaves them.
+    fn are_newest_even(&self, loss: Share) -> bool {
+        let mut newest = Spread::default();
+        self.newest.iter().for_each(|gap| newest.take(*gap));
+        let (deviations, mean) = (newest.deviations(), newest.sum / newest.count.max(1));
+        let squares = newest.count.saturating_sub(1) * mean * mean;
+        let unevenness = (deviations * 1000).checked_div(squares);
+        unevenness.is_some_and(|cv2| cv2 < loss.as_permille() * EVEN / 1000)
     }
 
     /// The squared coefficient of variation of the gaps in thousandths, of the uplink or within the
@@ -181,6 +199,7 @@ pub(super) fn millis(d: Duration) -> u64 {
 }
 
 const LEAST_GAPS: u64 = 8;
+const NEWEST: usize = 8;
 const MANY_GAPS: u64 = 16;
 const LEAST_DEGREES: u64 = 2;
 const LEAST_QUICK: usize = 40;
@@ -190,6 +209,8 @@ const MOST_QUICK: usize = 75;
 /// there are gaps enough.
 const RANDOM: u64 = 350;
 const REGULAR: u64 = 120;
+/// Of the newest few.
+const EVEN: u64 = 60;
 const RANDOM_AT_LAST: u64 = 250;
 const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// So much loss looks like a limiter rather than like a bad uplink.
