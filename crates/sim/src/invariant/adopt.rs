@@ -3,7 +3,7 @@
 //! the least bad ones carry what they can, until one that was dead answers: it is better then.
 
 use super::{Happening, Law};
-use crate::scene::Scene;
+use crate::scene::{Class, Line, Scene};
 use rail_core::notice::{Notice, UplinkNews};
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
@@ -25,8 +25,9 @@ impl Law for Adopt {
             }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;
-                // A doubt comes and goes, and is not saved.
-                let is_doubted = scene.lines.iter().any(|l| l.health == Health::Suspect);
+                // A doubt comes and goes, and on a bad uplink it comes at once.
+                let is_doubtful = |l: &Line| l.health == Health::Suspect || l.class == Class::Gray;
+                let is_doubted = scene.lines.iter().any(is_doubtful);
                 self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,
