@@ -1,5 +1,6 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
+use super::link::link_trouble;
 use super::{Context, Uplinks};
 use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
@@ -57,7 +58,11 @@ impl Uplinks {
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
             Health::Absent => absent(index, cx),
-            Health::NoCarrier => no_carrier(ifname, &cx.kernel.observed),
+            Health::NoCarrier => {
+                let trouble = link_trouble(uplink, cx.kernel).filter(|_| !own.facts.link_up);
+                let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+                no_carrier(ifname, &cx.kernel.observed) + &why
+            }
             Health::NoAddress => match own.facts.address(Family::V4) {
                 Some(address) => format!("{address} is not on {ifname}"),
                 None => format!("{ifname} has got no address"),
@@ -160,8 +165,18 @@ fn absent(index: usize, cx: &Context<'_>) -> String {
         let stray = stray.ifname;
         format!("; {stray}, which the file does not name, {why}: renumbered?")
     });
-    let interface = &cx.config.uplinks[index].interface;
-    let why = cx.config.why_missing(interface, &cx.kernel.observed.links);
+    let uplink = &cx.config.uplinks[index];
+    let links = &cx.kernel.observed.links;
+    let missing = |interface| cx.config.why_missing(interface, links);
+    let ifname = uplink.ifname;
+    let own = uplink.own_link.as_ref();
+    let why = match (own, link_trouble(uplink, cx.kernel)) {
+        (Some(own), _) if !links.contains_key(&own.port) => {
+            format!("{ifname} has no port: {}", missing(&own.parent))
+        }
+        (Some(_), Some(trouble)) => format!("rail's link {ifname} is not there: {trouble}"),
+        _ => missing(&uplink.interface),
+    };
     format!("{why}{renumbered}")
 }
 
