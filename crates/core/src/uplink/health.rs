@@ -8,7 +8,7 @@ use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::Notice;
 use crate::purge::{Lost, Pending, movable};
-use crate::state::{Observed, Scope};
+use crate::state::{Macvlan, Observed, Scope, link_obstacle};
 use crate::status::Health;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -169,13 +169,18 @@ fn absent(index: usize, cx: &Context<'_>) -> String {
     let links = &cx.kernel.observed.links;
     let missing = |interface| cx.config.why_missing(interface, links);
     let ifname = uplink.ifname;
-    let own = uplink.own_link.as_ref();
-    let why = match (own, link_trouble(uplink, cx.kernel)) {
-        (Some(own), _) if !links.contains_key(&own.port) => {
+    let why = match &uplink.own_link {
+        Some(own) if !links.contains_key(&own.port) => {
             format!("{ifname} has no port: {}", missing(&own.parent))
         }
-        (Some(_), Some(trouble)) => format!("rail's link {ifname} is not there: {trouble}"),
-        _ => missing(&uplink.interface),
+        Some(own) if !ifname.is_nowhere() => {
+            // What can be seen is known before the engine has come to it.
+            let seen = link_obstacle(ifname, &Macvlan { parent: own.port, mac: own.mac }, links);
+            let why = seen.or_else(|| link_trouble(uplink, cx.kernel));
+            let why = why.unwrap_or_else(|| "it is to be made".into());
+            format!("rail's link {ifname} is not there: {why}")
+        }
+        Some(_) | None => missing(&uplink.interface),
     };
     format!("{why}{renumbered}")
 }

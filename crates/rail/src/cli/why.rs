@@ -129,6 +129,9 @@ impl Fact {
 /// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let carrier = match uplink.carrier {
+        None if is_link_refused(status, uplink) => {
+            format!("{}: no link of rail's", uplink.interface)
+        }
         None => format!("{}: no such interface", uplink.interface),
         Some(false) if uplink.health == Health::NoCarrier => uplink.cause.clone(),
         Some(false) => format!("{} has no carrier", uplink.interface),
