@@ -66,7 +66,7 @@ fn deletes_only_ours(plan: &Plan, observed: &Observed) {
     for step in plan {
         match (&step.key, &step.op) {
             (Key::Link(ifname), Op::Drop) => {
-                assert!(observed.links.get(ifname).is_some_and(Link::is_ours));
+                assert!(observed.links.get(ifname).is_some_and(|link| link.is_ours(*ifname)));
             }
             (Key::Route(key), Op::Drop) => {
                 assert_eq!(observed.routes.get(key).map(|route| route.protocol), Some(PROTOCOL));

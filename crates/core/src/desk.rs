@@ -7,6 +7,7 @@ use crate::state::Scope;
 use crate::status::Counters;
 use crate::time::Instant;
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// What outlives the process, and figures since its start.
@@ -15,6 +16,8 @@ pub(crate) struct Desk {
     pub(crate) saved: Saved,
     pub(crate) counters: Counters,
     pub(crate) started: Instant,
+    /// Devices that this process has seen, by index.
+    seen: BTreeMap<IfName, u32>,
     /// The saved state changed in a way that need not wait for the disk.
     is_due: bool,
     /// How many states had to be on the disk.
@@ -24,7 +27,8 @@ pub(crate) struct Desk {
 impl Desk {
     pub(crate) fn new(saved: Saved) -> Self {
         let counters = Counters::default();
-        Self { saved, counters, started: Instant::ZERO, is_due: false, durable: 0 }
+        let seen = saved.links_seen.clone();
+        Self { saved, counters, started: Instant::ZERO, seen, is_due: false, durable: 0 }
     }
 
     /// The state is to be written with the next wake.
@@ -50,20 +54,23 @@ impl Desk {
         }
     }
 
-    /// A device is there. The first time that it is seen, in whichever process of this boot, it is set up
-    /// if it is down; one that is down later was set down by somebody.
+    /// A device is there. True if this process sees it for the first time. It is set up then if it is down,
+    /// unless it was seen up before, in whichever process of this boot: somebody has set that down. What was
+    /// written down does not say that it was to be set up: a crash may come between.
     pub(crate) fn see_link(
         &mut self,
         ifname: IfName,
         (index, is_up): (u32, bool),
         out: &mut Vec<Output>,
-    ) {
-        if self.saved.links_seen.insert(ifname, index) == Some(index) {
-            return;
+    ) -> bool {
+        let is_new = self.seen.insert(ifname, index) != Some(index);
+        let was_up = self.saved.links_seen.get(&ifname) == Some(&index);
+        if is_up && !was_up {
+            self.saved.links_seen.insert(ifname, index);
+            self.save_soon();
         }
-        self.save_soon();
-        if is_up {
-            return;
+        if is_up || was_up || !is_new {
+            return is_new;
         }
         if !self.saved.links_up.contains(&ifname) {
             self.saved.links_up.push(ifname);
@@ -71,6 +78,14 @@ impl Desk {
         }
         out.push(Output::LinkUp(ifname));
         out.push(Output::Observe(Scope::LINKS));
+        true
+    }
+
+    /// Devices have other names.
+    pub(crate) fn rename_seen(&mut self, new: impl Fn(IfName) -> IfName) {
+        for seen in [&mut self.seen, &mut self.saved.links_seen] {
+            *seen = core::mem::take(seen).into_iter().map(|(name, i)| (new(name), i)).collect();
+        }
     }
 
     /// How many states had to be on the disk.

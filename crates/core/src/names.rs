@@ -155,9 +155,8 @@ pub(crate) fn follow_renamed(
         *name = Some(new(*name)).filter(|new| is_named(*new)).unwrap_or(*name);
     }
     saved.links_up.iter_mut().for_each(|name| *name = new(*name));
-    let seen = core::mem::take(&mut saved.links_seen);
-    saved.links_seen = seen.into_iter().map(|(name, i)| (new(name), i)).collect();
     kernel.remember(saved);
+    desk.rename_seen(new);
     let there = core::mem::take(&mut kernel.observed.addresses);
     kernel.observed.addresses =
         there.into_iter().map(|((name, prefix), owner)| ((new(name), prefix), owner)).collect();

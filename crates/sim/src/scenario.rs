@@ -10,6 +10,7 @@ use rail_core::config::{
     LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
 };
 use rail_core::net::{IfName, Mac, Prefix};
+use rail_core::state::link_sign;
 use rail_core::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -104,6 +105,14 @@ fn kernel(dice: &mut Dice, config: &Config) -> Kernel {
             }
         }
     }
+    if config.uplinks.iter().any(|uplink| uplink.own_link.is_some()) {
+        // What somebody wrote on a bridge of theirs makes it no link of ours.
+        let theirs = ifname("br9");
+        kernel.add_link(theirs, true);
+        if let Some(link) = kernel.links.get_mut(&theirs) {
+            (link.kind, link.alias) = ("bridge".into(), link_sign(theirs));
+        }
+    }
     kernel
 }
 
@@ -162,7 +171,7 @@ fn have_in_common(seed: u64, config: &mut Config) {
             for (number, uplink) in (1..).zip(&mut config.uplinks) {
                 let (parent, mac) =
                     (ifname(&format!("port{number}")), Mac([2, 0, 0, 0, 0, number]));
-                uplink.own_link = Some(OwnLink { parent, mac });
+                uplink.own_link = Some(OwnLink::on(parent, mac));
             }
         }
         8 => beside.for_each(|uplink| uplink.address.length = 16),

@@ -5,7 +5,7 @@
 //! called before; a device that is gone for a moment keeps its name, so that nothing is rendered
 //! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
-use super::{Config, Network, UplinkConfig};
+use super::{Config, Network, OwnLink, UplinkConfig};
 use crate::net::Link;
 use crate::net::{IfName, Mac, Prefix};
 use crate::random::Secret;
@@ -15,6 +15,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
+
+mod stray;
+
+pub use stray::{Stray, StrayCause};
 
 /// What `interface` says.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -99,7 +103,13 @@ impl Selector {
                     &|link| has(link) && !stands_on_one(link),
                     &has,
                 ];
-                let found = ranks.into_iter().map(of).find(|found| !found.is_empty());
+                // A link of ours is no card: it has the address that the file gives it.
+                let cards = |is_it: &dyn Fn(&Link) -> bool| -> Vec<IfName> {
+                    let is_card =
+                        |name: &IfName| links.get(name).is_some_and(|l| !l.is_ours(*name));
+                    of(is_it).into_iter().filter(is_card).collect()
+                };
+                let found = ranks.into_iter().map(cards).find(|found| !found.is_empty());
                 found.unwrap_or_default()
             }
             Self::Path(path) => of(&|link| link.identity.path.as_ref() == Some(path)),
@@ -192,45 +202,20 @@ fn renamed_outside<'a>(
     (*name != ifname).then_some((*name, uplink))
 }
 
-/// An interface that the file does not name and that is closed as an uplink is.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub struct Stray {
-    /// The interface.
-    pub ifname: IfName,
-    /// Position of the uplink.
-    pub uplink: usize,
-    /// Why it is closed.
-    pub cause: StrayCause,
-}
-
-/// Why an interface that the file does not name is closed, the strongest reason first.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum StrayCause {
-    /// It was the uplink's device, under another name.
-    Device,
-    /// It has an address of the uplink.
-    Address,
-    /// It has another address in the uplink's network, or borrows one from the uplink's interface, as a
-    /// tunnel may.
-    Network,
-}
-
-impl Stray {
-    /// It has the uplink's cable, for all we know. Any other may be a tunnel or a network of the
-    /// administrator, and hosts inside go there as they are.
-    pub fn has_cable(&self) -> bool {
-        self.cause != StrayCause::Network
-    }
-}
-
 impl Config {
-    /// What the file says of interfaces, and what each is called here: networks first, in the order
-    /// of the file, each word once.
+    /// The links of ours that uplinks have.
+    fn own_links(&self) -> impl Iterator<Item = &OwnLink> {
+        self.uplinks.iter().filter_map(|uplink| uplink.own_link.as_ref())
+    }
+
+    /// What the file says of interfaces, and what each is called here: networks first, then uplinks, in the
+    /// order of the file, then the ports of links of ours, each word once.
     fn selectors(&self) -> Vec<(&Selector, IfName)> {
         let inside = self.networks.iter().map(|network| (&network.interface, network.ifname));
         let outside = self.uplinks.iter().map(|uplink| (&uplink.interface, uplink.ifname));
+        let ports = self.own_links().map(|own| (&own.parent, own.port));
         let mut all: Vec<(&Selector, IfName)> = Vec::new();
-        for pair in inside.chain(outside) {
+        for pair in inside.chain(outside).chain(ports) {
             if all.iter().all(|(known, _)| *known != pair.0) {
                 all.push(pair);
             }
@@ -317,6 +302,9 @@ impl Config {
         }
         for uplink in &mut self.uplinks {
             (uplink.ifname, uplink.others) = named(&uplink.interface);
+            if let Some(own) = &mut uplink.own_link {
+                own.port = named(&own.parent).0;
+            }
         }
         self
     }
@@ -335,8 +323,10 @@ impl Config {
     pub fn has(&self, named: &Named) -> bool {
         let inside = self.networks.iter().map(|n| (&n.interface, n.ifname, &n.others));
         let outside = self.uplinks.iter().map(|u| (&u.interface, u.ifname, &u.others));
+        let none = Vec::new();
+        let ports = self.own_links().map(|own| (&own.parent, own.port, &none));
         let known = (&named.selector, named.ifname, &named.others);
-        inside.chain(outside).any(|now| now == known)
+        inside.chain(outside).chain(ports).any(|now| now == known)
     }
 
     /// Interfaces that may be an uplink's outside, beside the one that it uses: they are filtered as it is.
@@ -364,7 +354,7 @@ impl Config {
         addresses: impl IntoIterator<Item = (IfName, Prefix)>,
     ) -> Vec<Stray> {
         let is_named = |ifname: IfName| {
-            self.uplinks.iter().any(|u| u.ifname == ifname)
+            self.uplinks.iter().any(|u| u.ifname == ifname || u.port() == ifname)
                 || self.networks.iter().any(|network| network.ifname == ifname)
         };
         let position = |is_its: &dyn Fn(&UplinkConfig) -> bool| {
@@ -428,24 +418,6 @@ impl Config {
         outside.retain(|index, _| is_there(*index));
     }
 
-    /// What to do about an interface that the file does not name and that is closed as this uplink is.
-    /// Who called it a network while it is the uplink's own would open the LAN to the provider.
-    pub fn stray_remedy(&self, links: &Links, stray: Stray, uplink: &UplinkConfig) -> String {
-        let (UplinkConfig { name, ifname, .. }, stray, cause) = (uplink, stray.ifname, stray.cause);
-        match (cause, links.contains_key(ifname)) {
-            (StrayCause::Network, true) => STRAY_REMEDY.into(),
-            (StrayCause::Device, true) => format!(
-                "uplink {name} has another interface now: if the provider's cable is still in {stray}, \
-                 write `interface = \"{stray}\"` there; if {ifname} stands on it (a bridge, a VLAN), \
-                 nothing is to be done"
-            ),
-            _ => format!(
-                "it may be the interface of uplink {name} under another name: write `interface = \
-                 \"{stray}\"` there"
-            ),
-        }
-    }
-
     /// Why an interface is not found, or which others fit as well.
     pub fn why_missing(&self, selector: &Selector, links: &Links) -> String {
         let found = selector.matches(links);
@@ -470,18 +442,15 @@ impl Config {
     }
 
     /// A sentence about each interface that is not found by its address, its path or an alternative
-    /// name. (One with a plain name may appear at any time.)
+    /// name, or that the file means by two words. (One with a plain name may appear at any time.)
     pub fn missing(&self, links: &Links) -> Vec<String> {
         let all = self.selectors().into_iter();
-        let absent = all.filter(|(s, name)| s.is_elsewhere() && !links.contains_key(name));
+        // One that the file means by something else, too, is not found by its plain name either.
+        let is_sought = |(s, name): &(&Selector, IfName)| s.is_elsewhere() || name.is_nowhere();
+        let absent = all.filter(|(s, name)| is_sought(&(s, *name)) && !links.contains_key(name));
         absent.map(|(selector, _)| self.why_missing(selector, links)).collect()
     }
 }
-
-/// What to do about an interface that is closed though the file does not name it, while the uplink has
-/// its own.
-const STRAY_REMEDY: &str = "name it as a [[network]] if it is yours, or narrow the prefix length of \
-                                the uplink's address";
 
 #[cfg(test)]
 mod tests;

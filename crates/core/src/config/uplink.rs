@@ -74,7 +74,7 @@ impl UplinkConfig {
 
     /// The interface with the cable: its own, or that of the link below.
     pub fn port(&self) -> IfName {
-        self.own_link.map_or(self.ifname, |own| own.parent)
+        self.own_link.as_ref().map_or(self.ifname, |own| own.port)
     }
 
     /// The addresses that the file gives to the interface, with their prefix lengths, the first one
@@ -90,12 +90,21 @@ impl UplinkConfig {
 }
 
 /// A link of ours on the port of another one, so that one port can carry several uplinks.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OwnLink {
-    /// The link with the port.
-    pub parent: IfName,
+    /// The link with the port, as the file says it.
+    pub parent: Selector,
+    /// Its name now; one that none can have, while something else in the file means that link.
+    pub port: IfName,
     /// Hardware address, which no other one on that segment may have.
     pub mac: Mac,
+}
+
+impl OwnLink {
+    /// One on the link of this name.
+    pub fn on(parent: IfName, mac: Mac) -> Self {
+        Self { parent: parent.into(), port: parent, mac }
+    }
 }
 
 /// `tier`: the lowest tier with a usable uplink carries new connections.

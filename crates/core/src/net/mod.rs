@@ -45,6 +45,8 @@ pub struct IfName {
 pub enum IfNameError {
     /// Empty, `.`, or `..`.
     Empty,
+    /// `all` or `default`: in the kernel's settings they stand for no device.
+    Reserved,
     /// More than 15 bytes.
     TooLong,
     /// A character that the kernel or nft would refuse.
@@ -55,6 +57,7 @@ impl fmt::Display for IfNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("an interface name cannot be empty, `.` or `..`"),
+            Self::Reserved => f.write_str("no interface can be called `all` or `default`"),
             Self::TooLong => f.write_str("an interface name has at most 15 characters"),
             Self::BadCharacter(c) => write!(f, "{c:?} cannot stand in an interface name"),
         }
@@ -65,6 +68,11 @@ impl IfName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..usize::from(self.len)]).unwrap_or("?")
+    }
+
+    /// True if no interface can have it: it stands for one that was not found.
+    pub fn is_nowhere(&self) -> bool {
+        self.as_str().starts_with(':')
     }
 
     /// Whether iptables takes it for all names that begin so.
@@ -79,7 +87,11 @@ impl FromStr for IfName {
         if text.is_empty() || text == "." || text == ".." {
             return Err(IfNameError::Empty);
         }
-        let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*');
+        if text == "all" || text == "default" {
+            return Err(IfNameError::Reserved);
+        }
+        // The kernel puts a number in the place of `%d`.
+        let allowed = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '"' | '\\' | '*' | '%');
         if let Some(c) = text.chars().find(|c| !allowed(*c)) {
             return Err(IfNameError::BadCharacter(c));
         }
@@ -247,3 +259,21 @@ macro_rules! serde_as_text {
     )*};
 }
 serde_as_text!(IfName, Prefix);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    /// Given names that the kernel would make others of, or that stand for no device, then they are refused;
+    /// names that only look like them are good.
+    #[test]
+    fn a_name_is_of_one_interface() {
+        for bad in ["wan%d", "%", "all", "default", ".", "..", "", "a/b", "sixteen-letters."] {
+            assert!(bad.parse::<IfName>().is_err(), "{bad}");
+        }
+        for good in ["wan0", "all0", "default.7", "Default", "eth0.20"] {
+            assert_eq!(good.parse::<IfName>().map(|name| name.to_string()), Ok(good.to_string()));
+        }
+    }
+}

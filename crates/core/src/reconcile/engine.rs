@@ -241,6 +241,9 @@ impl Engine {
             entry.pending = None;
             let text = "the kernel took it, but it is not there".to_string();
             self.fail(now, key, OpError { errno: 0, text }, news);
+            if let Some(failure) = &mut self.ledger.of(key).failure {
+                failure.is_lie = true;
+            }
             return false;
         }
         let is_drift = wish.is_some() && entry.in_place.as_ref() == wish;
@@ -308,10 +311,18 @@ impl Engine {
         }
     }
 
-    /// The surroundings or the configuration changed: what failed may work now.
+    /// The configuration changed: what failed may work now.
     pub fn retry_now(&mut self, now: Instant) {
         for (_, entry) in self.ledger.iter_mut() {
-            entry.retry_now(now);
+            entry.retry_now(now, true);
+        }
+    }
+
+    /// The surroundings changed: what was refused may be taken now. What was taken and did not stick may
+    /// itself have changed them, so it keeps its pace.
+    pub fn retry_refused(&mut self, now: Instant) {
+        for (_, entry) in self.ledger.iter_mut() {
+            entry.retry_now(now, false);
         }
     }
 

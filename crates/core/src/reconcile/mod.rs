@@ -212,7 +212,7 @@ impl Reconciler {
     /// Something of an interface changed: what was refused of it may be taken now.
     pub(crate) fn interface_changed(&mut self, now: Instant, ifname: IfName) {
         self.engine.interface_changed(ifname);
-        self.engine.retry_now(now);
+        self.engine.retry_refused(now);
         self.dirty = true;
     }
 

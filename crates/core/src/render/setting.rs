@@ -82,7 +82,7 @@ pub fn is_known(path: &str) -> bool {
     let device = path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
     let is_device =
         |(ifname, key): (&str, &str)| ifname.parse::<IfName>().is_ok() && of_device(key);
-    path == MULTIPATH_HASH
+    [MULTIPATH_HASH, ALL_REDIRECTS].contains(&path)
         || GLOBAL.iter().chain([&EXTERNAL]).any(|setting| setting.path == path)
         || device.is_some_and(is_device)
 }
@@ -118,7 +118,7 @@ fn wanted(
     }
     all.push((MULTIPATH_HASH.into(), multipath_hash(config).into()));
     if view.boxes().any(|uplink| !uplink.redirects) {
-        all.push((format!("net/ipv4/conf/all/{REDIRECTS}"), "0".into()));
+        all.push((ALL_REDIRECTS.into(), "0".into()));
     }
     let external = (config.firewall.mode == FirewallMode::External).then_some(&EXTERNAL);
     all.extend(external.into_iter().chain(GLOBAL).map(|s| (s.path.into(), s.value.into())));
@@ -142,3 +142,4 @@ fn device_path(ifname: IfName, setting: &str) -> String {
 /// the host of the shorter way, and its connections would pass us by: no sharing, no failover. It
 /// does so if this *or* `all` says so; interfaces without such a box keep their own word.
 const REDIRECTS: &str = "send_redirects";
+const ALL_REDIRECTS: &str = "net/ipv4/conf/all/send_redirects";

@@ -37,7 +37,7 @@ pub(crate) struct UplinkView<'a> {
     /// Its interface.
     pub(crate) ifname: IfName,
     /// Its interface is a link of ours.
-    pub(crate) own_link: Option<OwnLink>,
+    pub(crate) own_link: Option<&'a OwnLink>,
     /// The interface with the cable.
     pub(crate) port: IfName,
     /// It is not switched off.
@@ -176,7 +176,7 @@ impl<'a> UplinkView<'a> {
             table: super::table(config, fact.id),
             name: &uplink.name,
             ifname: uplink.ifname,
-            own_link: uplink.own_link,
+            own_link: uplink.own_link.as_ref(),
             port: uplink.port(),
             enabled: uplink.enabled,
             inside: config.is_inside(uplink),

@@ -22,10 +22,11 @@ impl Router {
         kernel.note_originals(&desired, desk, out);
         let plan = kernel.plan(now, &desired, out);
         kernel.note_foreign(config, &desired, out);
-        let is_in_trouble = !kernel.is_withdrawing() && uplinks.is_way_in_trouble(kernel);
+        let is_news = uplinks.is_way_in_trouble(kernel) || uplinks.is_link_news(config, kernel);
+        let is_news = is_news && !kernel.is_withdrawing();
         kernel.note_routes(desk);
         kernel.perform(plan, out);
-        uplinks.links_due |= is_in_trouble;
+        uplinks.links_due |= is_news;
     }
 
     /// Once routes and buckets are verified: tells of the switch, deletes what can move, sweeps later.

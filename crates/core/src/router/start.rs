@@ -12,7 +12,7 @@ use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
 use crate::saved::Saved;
-use crate::state::Plan;
+use crate::state::{Key, Op, Plan, Rank, Step};
 use crate::time::Instant;
 use crate::uplink::{Uplinks, prepare};
 use alloc::string::String;
@@ -51,10 +51,13 @@ impl Router {
         self.desk.save(true, out);
     }
 
-    /// The steps that a first pass would take; for `rail plan`. Needs one full observation.
+    /// The steps that a first pass would take; for `rail plan`. Needs one full observation. What comes with
+    /// a link of ours is planned as if that were there.
     pub fn preview(&mut self, now: Instant) -> Plan {
-        let mut ignored = Vec::new();
         self.uplinks.adopt_newcomers(&self.config, &self.desk.saved, &self.kernel.observed);
+        self.refresh_links(now, &mut Vec::new());
+        let made = self.preview_links(now);
+        let mut ignored = Vec::new();
         self.refresh_links(now, &mut ignored);
         let (uplinks, mut context) = self.uplinks(now, &mut ignored);
         for fact in uplinks.iter_mut().map(|uplink| &mut uplink.facts) {
@@ -66,6 +69,27 @@ impl Router {
         }
         uplinks.decide(&mut context);
         let desired = context.desired(uplinks);
-        self.kernel.engine.preview(&desired, &self.kernel.observed)
+        for step in &made {
+            self.kernel.observed.assume_settings(step, &desired);
+        }
+        let mut plan = self.kernel.engine.preview(&desired, &self.kernel.observed);
+        let is_later = |step: &Step| step.key.rank() > Rank::Link || step.op == Op::Drop;
+        let place = plan.iter().position(is_later).unwrap_or(plan.len());
+        plan.splice(place..place, made);
+        plan
+    }
+
+    /// The steps that make links of ours. From here on they count as done.
+    fn preview_links(&mut self, now: Instant) -> Plan {
+        let mut ignored = Vec::new();
+        let (uplinks, mut context) = self.uplinks(now, &mut ignored);
+        let desired = context.desired(uplinks);
+        let kernel = &mut self.kernel;
+        let mut made = kernel.engine.preview(&desired, &kernel.observed);
+        made.retain(|step| matches!((&step.key, &step.op), (Key::Link(_), Op::Put { .. })));
+        for step in &made {
+            kernel.observed.assume_link(step);
+        }
+        made
     }
 }

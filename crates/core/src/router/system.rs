@@ -77,14 +77,12 @@ impl Router {
     /// A link of ours has no carrier before its port is up, and goes when the port goes.
     fn refresh_ports(&mut self, now: Instant, out: &mut Vec<Output>) {
         let enabled = self.config.uplinks.iter().filter(|uplink| uplink.enabled);
-        for port in enabled.filter_map(|uplink| Some(uplink.own_link?.parent)) {
+        for port in enabled.filter_map(|uplink| Some(uplink.own_link.as_ref()?.port)) {
             let Some(link) = self.kernel.observed.links.get(&port) else { continue };
-            let link = (link.index, link.up);
-            if self.desk.saved.links_seen.get(&port) != Some(&link.0) {
+            if self.desk.see_link(port, (link.index, link.up), out) {
                 self.kernel.forget_settings(port, out);
                 self.kernel.interface_changed(now, port);
             }
-            self.desk.see_link(port, link, out);
         }
     }
 

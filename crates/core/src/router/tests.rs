@@ -13,7 +13,7 @@ use crate::render::tests::config;
 use crate::saved::Saved;
 use crate::state::{
     ACCEPT_REDIRECTS, FORWARDING, Key, Link, Observed, ObservedRoute, ObservedRule, Op, Ownership,
-    PROTOCOL, Resource, Rule, Scope,
+    PROTOCOL, Resource, Rule, Scope, Step,
 };
 use crate::status::Role;
 use crate::time::{Duration, Instant};
@@ -208,6 +208,8 @@ fn perform(state: &mut Observed, key: Key, op: Op) {
         (Key::Rule(rule), Op::Drop) => {
             state.rules.retain(|r| r.rule.as_ref() != Some(&rule));
         }
+        (key @ Key::Link(_), op @ Op::Put { .. }) => state.assume_link(&Step { key, op }),
+        (Key::Link(ifname), Op::Drop) => drop(state.links.remove(&ifname)),
         _ => {}
     }
 }
@@ -457,6 +459,7 @@ mod kinds;
 mod names;
 mod originals;
 mod overrides;
+mod own_links;
 mod passive;
 mod ports;
 mod unproven;

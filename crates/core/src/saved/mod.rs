@@ -37,7 +37,7 @@ pub struct Saved {
     pub addresses: Vec<(IfName, Prefix)>,
     /// Routes of ours that were in place: what stands there now has pushed them out.
     pub routes: Vec<RouteKey>,
-    /// Devices that were seen, by their index: each is set up once, if it is down at first.
+    /// Devices that were seen up, by their index: one that is down later was set down by somebody.
     pub links_seen: BTreeMap<IfName, u32>,
     /// The devices that uplinks have had outside, by index, while they are there and the file does
     /// not call them a network: whatever such a device is called now, the provider is behind it.

@@ -68,6 +68,7 @@ impl Uplink {
             check: check.clone(),
             facts,
             way: Way::default(),
+            link_trouble: None,
             passive: Passive::default(),
             history: History::new(now),
             due: true,

@@ -1,5 +1,6 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
+use super::link::link_trouble;
 use super::{Context, Uplinks};
 use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
@@ -7,7 +8,7 @@ use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::UplinkNews;
 use crate::purge::{Lost, Pending, movable};
-use crate::state::{Observed, Scope};
+use crate::state::{Macvlan, Observed, Scope, link_obstacle};
 use crate::status::Health;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -57,7 +58,11 @@ impl Uplinks {
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
             Health::Absent => absent(index, cx),
-            Health::NoCarrier => no_carrier(ifname, &cx.kernel.observed),
+            Health::NoCarrier => {
+                let trouble = link_trouble(uplink, cx.kernel).filter(|_| !own.facts.link_up);
+                let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
+                no_carrier(ifname, &cx.kernel.observed) + &why
+            }
             Health::NoAddress => match own.facts.address(Family::V4) {
                 Some(address) => format!("{address} is not on {ifname}"),
                 None => format!("{ifname} has got no address"),
@@ -160,8 +165,23 @@ fn absent(index: usize, cx: &Context<'_>) -> String {
         let stray = stray.ifname;
         format!("; {stray}, which the file does not name, {why}: renumbered?")
     });
-    let interface = &cx.config.uplinks[index].interface;
-    let why = cx.config.why_missing(interface, &cx.kernel.observed.links);
+    let uplink = &cx.config.uplinks[index];
+    let links = &cx.kernel.observed.links;
+    let missing = |interface| cx.config.why_missing(interface, links);
+    let ifname = uplink.ifname;
+    let why = match &uplink.own_link {
+        Some(own) if !links.contains_key(&own.port) => {
+            format!("{ifname} has no port: {}", missing(&own.parent))
+        }
+        Some(own) if !ifname.is_nowhere() => {
+            // What can be seen is known before the engine has come to it.
+            let seen = link_obstacle(ifname, &Macvlan { parent: own.port, mac: own.mac }, links);
+            let why = seen.or_else(|| link_trouble(uplink, cx.kernel));
+            let why = why.unwrap_or_else(|| "it is to be made".into());
+            format!("rail's link {ifname} is not there: {why}")
+        }
+        Some(_) | None => missing(&uplink.interface),
+    };
     format!("{why}{renumbered}")
 }
 

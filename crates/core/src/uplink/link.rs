@@ -5,8 +5,10 @@ use super::{Context, Uplink, Uplinks};
 use crate::config::{Config, UplinkConfig};
 use crate::facts::PerFamily;
 use crate::net::{Family, Prefix};
+use crate::reconcile::Reconciler;
 use crate::render;
-use crate::state::{Neighbour, Observed};
+use crate::state::{Key, Neighbour, Observed};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -30,7 +32,9 @@ impl Uplinks {
         let uplink = &mut self.list[index];
         let link = observed.links.get(&ifname);
         // One of somebody else in the place of ours is none.
-        let link = link.filter(|link| own.own_link.is_none() || link.is_ours());
+        let is_own = own.own_link.is_some();
+        let link = link.filter(|link| !is_own || link.is_ours(ifname));
+        let trouble = link_trouble(own, cx.kernel);
         let fact = &mut uplink.facts;
         let before = fact.clone();
         fact.mtu = link.map_or(fact.mtu, |l| l.mtu);
@@ -40,6 +44,8 @@ impl Uplinks {
         let is_there = |own| observed.addresses.contains_key(&(ifname, own));
         fact.has_address = PerFamily::of(|family| fact.address(family).is_some_and(is_there));
         fact.further = further;
+        uplink.due |= uplink.link_trouble != trouble;
+        uplink.link_trouble = trouble;
         let ready = enabled && fact.carrier && fact.has_address[Family::V4];
         let (changed, ifindex, link_up) = (*fact != before, fact.ifindex, fact.link_up);
         if before.ifindex != ifindex {
@@ -59,11 +65,19 @@ impl Uplinks {
         } else if !ready {
             uplink.prober.stop();
         }
+        // That a link of ours is to be up is part of what it is to be.
         if let Some(ifindex) = ifindex
+            && !is_own
             && (link_up || enabled)
         {
             cx.desk.see_link(ifname, (ifindex, link_up), cx.out);
         }
+    }
+
+    /// Why a link of ours is not as it is to be has changed.
+    pub(crate) fn is_link_news(&self, config: &Config, kernel: &Reconciler) -> bool {
+        let mut pairs = self.list.iter().zip(&config.uplinks);
+        pairs.any(|(uplink, own)| uplink.link_trouble != link_trouble(own, kernel))
     }
 
     /// Addresses on the interface of an uplink that are its own besides the first: a program that is
@@ -118,4 +132,10 @@ impl Uplinks {
         }
         changed
     }
+}
+
+/// Why a link of ours is not as it is to be, if that is not just being mended.
+pub(super) fn link_trouble(uplink: &UplinkConfig, kernel: &Reconciler) -> Option<String> {
+    uplink.own_link.as_ref()?;
+    kernel.engine.trouble_with(&Key::Link(uplink.ifname))
 }

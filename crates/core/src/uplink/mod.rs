@@ -32,6 +32,7 @@ use crate::purge::{Carrier, Purger};
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;
 use crate::time::Instant;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
@@ -48,6 +49,8 @@ pub(crate) struct Uplink {
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
     pub(crate) way: Way,
+    /// Of a link of ours: why it is not as it is to be.
+    link_trouble: Option<String>,
     /// What the traffic of others tells of it.
     passive: Passive,
     /// What became of it.

@@ -238,7 +238,7 @@ impl RequestSocket {
                 }
                 interrupted |= is_dump && message.flags & flag::DUMP_INTERRUPTED != 0;
                 match message.kind {
-                    kind::ERROR | kind::DONE => return finish(&message, interrupted),
+                    kind::ERROR | kind::DONE => return finish(&message, is_dump, interrupted),
                     _ if !take(&message) => return Ok(()),
                     _ => {}
                 }
@@ -263,13 +263,15 @@ impl RequestSocket {
     }
 }
 
-fn finish(message: &Message<'_>, interrupted: bool) -> Result<(), Failure> {
+fn finish(message: &Message<'_>, is_dump: bool, interrupted: bool) -> Result<(), Failure> {
     let ack = Ack::decode(message)
         .map_err(|_| Failure::Final(error(libc::EBADMSG, "the answer is torn")))?;
     match ack.errno {
         0 if interrupted => Err(Failure::Again(libc::EINTR)),
         0 => Ok(()),
-        libc::EBUSY | libc::EINTR | libc::EAGAIN => Err(Failure::Again(ack.errno)),
+        libc::EINTR | libc::EAGAIN => Err(Failure::Again(ack.errno)),
+        // Another dump is under way. Of a single object it says that this is in use, and that lasts.
+        libc::EBUSY if is_dump => Err(Failure::Again(ack.errno)),
         errno => Err(Failure::Final(error(errno, &ack.text))),
     }
 }

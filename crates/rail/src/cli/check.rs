@@ -8,6 +8,7 @@ use rail_core::config::{
 };
 use rail_core::facts::Facts;
 use rail_core::net::{IfName, UplinkId};
+use rail_core::state::{Macvlan, link_obstacle};
 use rail_core::status::Conflict;
 use rail_linux::manager::{self, Release};
 use rail_linux::process::Spawner;
@@ -38,13 +39,12 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     let strays = named.strays(&links, &saved.outside, &own, addresses);
     complain(&closed(&named, &links, &strays));
     complain(&unnamed(&named, &strays));
-    let (holders, conflicts) = (beside(&named), conflicts(&named));
-    complain(&holders);
-    complain(&conflicts);
+    let warned = [refused(&named, &links), beside(&named), conflicts(&named)];
+    warned.iter().for_each(|text| complain(text));
     if show_effective {
         say(&load::effective(&config));
     } else {
-        let drawn = [holders, conflicts].iter().map(|text| count(text)).sum::<usize>();
+        let drawn = warned.iter().map(|text| count(text)).sum::<usize>();
         say(&summary(path, &named, warnings.len() + drawn));
     }
     ExitCode::SUCCESS
@@ -55,6 +55,17 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
 fn missing(config: &Config, links: &Links) -> String {
     let reported = config.missing(links);
     reported.iter().map(|text| format!("note: {text} on this machine\n")).collect()
+}
+
+/// Links of ours that the kernel would refuse on this machine.
+fn refused(config: &Config, links: &Links) -> String {
+    let why = |uplink: &UplinkConfig| {
+        let UplinkConfig { name, ifname, own_link, .. } = uplink;
+        let own = own_link.as_ref()?;
+        let why = link_obstacle(*ifname, &Macvlan { parent: own.port, mac: own.mac }, links)?;
+        Some(format!("warning: uplink {name} cannot have its link {ifname}: {why}\n\n"))
+    };
+    config.uplinks.iter().filter(|uplink| uplink.enabled).filter_map(why).collect()
 }
 
 /// Interfaces that are filtered, for they may be one that the file names.
@@ -93,7 +104,7 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
 /// is here, the file is for another machine.
 fn unnamed(config: &Config, strays: &[Stray]) -> String {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
-    let outside = config.uplinks.iter().map(|uplink| uplink.ifname);
+    let outside = config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()]);
     let inside = config.networks.iter().map(|network| network.ifname);
     let maybe_outside = config.maybe_outside().map(|(ifname, _)| ifname);
     let maybe_inside = config.maybe_closed().map(|(ifname, _)| ifname);
@@ -142,7 +153,8 @@ fn count(text: &str) -> usize {
 fn beside(config: &Config) -> String {
     let root = Path::new("/");
     let inside = config.networks.iter().filter(|network| network.address.is_some());
-    let ours = config.uplinks.iter().map(|u| u.ifname).chain(inside.map(|n| n.ifname));
+    let outside = config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()]);
+    let ours = outside.chain(inside.map(|network| network.ifname));
     let mut names: Vec<_> = ours.map(|ifname| ifname.to_string()).collect();
     names.sort();
     names.dedup();

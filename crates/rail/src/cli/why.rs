@@ -129,6 +129,9 @@ impl Fact {
 /// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let carrier = match uplink.carrier {
+        None if is_link_refused(status, uplink) => {
+            format!("{}: no link of rail's", uplink.interface)
+        }
         None => format!("{}: no such interface", uplink.interface),
         Some(false) if uplink.health == Health::NoCarrier => uplink.cause.clone(),
         Some(false) => format!("{} has no carrier", uplink.interface),
@@ -254,6 +257,12 @@ fn conflicts<'a>(
         .filter(move |c| c.concerns(&uplink.name) && (by_name(c) || (is_ill && c.is_fatal())))
 }
 
+/// Its interface is a link of ours that there cannot be now.
+fn is_link_refused(status: &Status, uplink: &UplinkStatus) -> bool {
+    let link = format!("link {}", uplink.interface);
+    status.trouble.iter().any(|trouble| trouble.object == link)
+}
+
 /// Where the fault is, as far as it can be seen from here.
 fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
     match uplink.health {
@@ -266,7 +275,13 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
         Health::Suspect => "new connections avoid it while it is found out whether it is dead",
         Health::Degraded => "usable, but a quality limit is exceeded",
+        Health::Absent if is_link_refused(status, uplink) => {
+            "something stands in the way of rail's link, or the kernel refuses it"
+        }
         Health::Absent => "the interface is missing: driver, USB port, or a wrong name",
+        Health::NoCarrier if uplink.link_up == Some(false) && is_link_refused(status, uplink) => {
+            "the kernel refuses to set rail's link up"
+        }
         Health::NoCarrier if uplink.link_up == Some(false) => {
             "the interface was set down on this system"
         }

@@ -139,9 +139,9 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
     line(out, "\n[[uplink]]\nname", &quoted(&uplink.name));
     line(out, "description", &quoted(&uplink.description));
     line(out, "interface", &quoted(&uplink.interface.to_string()));
-    match uplink.own_link {
+    match &uplink.own_link {
         Some(own) => {
-            line(out, "parent", &quoted(own.parent.as_str()));
+            line(out, "parent", &quoted(&own.parent.to_string()));
             line(out, "mac", &quoted(&own.mac.to_string()));
         }
         None => out.push_str("# parent: none\n# mac: none\n"),

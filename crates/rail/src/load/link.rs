@@ -41,7 +41,7 @@ pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<Own> {
             return None;
         }
     }
-    let value = OwnLink { parent: name?, mac: mac? };
+    let value = OwnLink::on(name?, mac?);
     Some(Own { value, parent: parent.span(), mac: address.span() })
 }
 
@@ -81,36 +81,72 @@ fn hardware_address(reader: &mut Reader, node: Node<'_>) -> Option<Mac> {
     Some(Mac(bytes))
 }
 
-/// Links of ours must differ, and stand outside.
+/// Links of ours must differ, and stand outside, on ports that are none of them.
 pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     let (uplink, earlier) = (&parts.uplinks[index], &parts.uplinks[..index]);
-    let own = |draft: &Draft| draft.own_link.as_ref().map(|own| own.value);
-    let interface = |draft: &Draft| draft.interface.as_ref().map(|at| at.value.clone());
-    if let Some(Own { value, parent, mac }) = &uplink.own_link {
-        let is_inside = |at: &At<Selector>| at.value == Selector::Name(value.parent.to_string());
-        let mut inside = parts.networks.iter().filter_map(|network| network.interface.as_ref());
-        if let Some(network) = inside.find(|at| is_inside(at)) {
-            let text = format!("the port {} is inside", value.parent);
-            reader.error(parent.clone(), text).also(&network.span, "the network");
-        }
-        let has_it =
-            |other: &&Draft| own(other) == Some(*value) && interface(other) != interface(uplink);
-        if let Some(first) = earlier.iter().find(has_it)
-            && let Some(there) = &first.own_link
-        {
-            let text =
-                format!("the hardware address {} is given twice on {}", value.mac, value.parent);
-            reader.error(mac.clone(), text).also(&there.mac, "first here");
-        }
+    if let Some(own) = &uplink.own_link {
+        outside(reader, (uplink, own), parts);
+        on_a_port(reader, own, parts.uplinks);
+        alone_with_its_address(reader, (uplink, own), earlier);
     }
     let is_same =
-        |other: &&Draft| interface(other) == interface(uplink) && own(other) != own(uplink);
+        |other: &&Draft| name_of(other) == name_of(uplink) && link_of(other) != link_of(uplink);
     if let Some(first) = earlier.iter().find(is_same)
         && let (Some(here), Some(there)) = (&uplink.interface, &first.interface)
     {
         let text = format!("the interface {} is meant to be two links", here.value);
         let hint = "uplinks on one interface have the same `parent` and `mac`, or none";
         reader.error(here.span.clone(), text).also(&there.span, "first here").hint(hint);
+    }
+}
+
+fn link_of(draft: &Draft) -> Option<&OwnLink> {
+    draft.own_link.as_ref().map(|own| &own.value)
+}
+
+fn name_of(draft: &Draft) -> Option<&Selector> {
+    draft.interface.as_ref().map(|at| &at.value)
+}
+
+fn outside(reader: &mut Reader, (uplink, own): (&Draft, &Own), parts: &Parts<'_>) {
+    let inside = || parts.networks.iter().filter_map(|network| network.interface.as_ref());
+    let parent = &own.value.parent;
+    if let Some(network) = inside().find(|at| at.value == *parent) {
+        let text = format!("the port {parent} is inside");
+        reader.error(own.parent.clone(), text).also(&network.span, "the network");
+    }
+    let is_own = |at: &&At<Selector>| Some(&at.value) == name_of(uplink);
+    if let Some(network) = inside().find(is_own)
+        && let Some(at) = &uplink.interface
+    {
+        let text = format!("the link {} of rail's own is inside", at.value);
+        let hint = "a link with `parent` is for an uplink alone";
+        reader.error(at.span.clone(), text).also(&network.span, "the network").hint(hint);
+    }
+}
+
+/// The kernel would put it on the port below, and in a circle there is none.
+fn on_a_port(reader: &mut Reader, own: &Own, uplinks: &[Draft]) {
+    let is_parent =
+        |other: &&Draft| other.own_link.is_some() && name_of(other) == Some(&own.value.parent);
+    if let Some(other) = uplinks.iter().find(is_parent)
+        && let Some(at) = &other.interface
+    {
+        let text = format!("the port {} is a link of rail's own", own.value.parent);
+        let hint = "name the port that it stands on";
+        reader.error(own.parent.clone(), text).also(&at.span, "the link").hint(hint);
+    }
+}
+
+fn alone_with_its_address(reader: &mut Reader, (uplink, here): (&Draft, &Own), earlier: &[Draft]) {
+    let has_it =
+        |other: &&Draft| link_of(other) == Some(&here.value) && name_of(other) != name_of(uplink);
+    if let Some(first) = earlier.iter().find(has_it)
+        && let Some(there) = &first.own_link
+    {
+        let OwnLink { mac, parent, .. } = &here.value;
+        let text = format!("the hardware address {mac} is given twice on {parent}");
+        reader.error(here.mac.clone(), text).also(&there.mac, "first here");
     }
 }
 

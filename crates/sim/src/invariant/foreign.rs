@@ -4,7 +4,8 @@
 use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::Scene;
-use rail_core::state::{PROTOCOL, RouteKey};
+use rail_core::net::IfName;
+use rail_core::state::{Link, MACVLAN, PROTOCOL, RouteKey};
 use std::collections::BTreeSet;
 
 /// See the module.
@@ -42,7 +43,11 @@ fn objects(kernel: &Kernel, left: &BTreeSet<RouteKey>) -> Vec<String> {
     for ((name, prefix), _) in kernel.addresses.iter().filter(|(_, p)| **p != PROTOCOL) {
         all.push(format!("the foreign address {prefix} of {name}"));
     }
-    for (name, link) in kernel.links.iter().filter(|(_, link)| !link.is_ours()) {
+    // Judged by itself, not by what the router takes for its own.
+    let is_ours = |name: &IfName, link: &Link| {
+        link.kind == MACVLAN && link.alias == format!("rail:{name}")
+    };
+    for (name, link) in kernel.links.iter().filter(|(name, link)| !is_ours(name, link)) {
         all.push(format!("the foreign link {name} of index {}", link.index));
     }
     for (name, chain) in kernel.nft.iter().flat_map(|table| &table.chains) {

@@ -82,6 +82,8 @@ pub const EEXIST: i32 = 17;
 pub const ENODEV: i32 = 19;
 /// `EINVAL`.
 pub const EINVAL: i32 = 22;
+/// `EADDRINUSE`.
+pub const EADDRINUSE: i32 = 98;
 /// `ENETDOWN`.
 pub const ENETDOWN: i32 = 100;
 /// `ENETUNREACH`.

@@ -127,12 +127,23 @@ impl LinkMessage {
 
     /// Sets a link administratively up or down.
     pub fn set_up(index: u32, up: bool) -> Request {
-        let mut fixed = [0; FIXED_LENGTH];
-        fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-        fixed[8..12].copy_from_slice(&u32::from(up).to_ne_bytes());
-        fixed[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
-        Request::new(kind::NEW_LINK, flag::ACK, &fixed)
+        Request::new(kind::NEW_LINK, flag::ACK, &fixed_up(index, up))
     }
+}
+
+/// The header that names the link of this index.
+pub(super) fn fixed(index: u32) -> [u8; FIXED_LENGTH] {
+    let mut fixed = [0; FIXED_LENGTH];
+    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
+    fixed
+}
+
+/// The same, and it sets the link up or down.
+pub(super) fn fixed_up(index: u32, up: bool) -> [u8; FIXED_LENGTH] {
+    let mut fixed = fixed(index);
+    fixed[8..12].copy_from_slice(&u32::from(up).to_ne_bytes());
+    fixed[12..16].copy_from_slice(&IFF_UP.to_ne_bytes());
+    fixed
 }
 
 impl LinkPlace {

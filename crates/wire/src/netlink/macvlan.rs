@@ -1,8 +1,8 @@
 //! Links of ours: a macvlan has a hardware address of its own on the port of another link.
 
 use super::link::{
-    FIXED_LENGTH, IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND,
-    IFLA_LINK, IFLA_LINKINFO, IFLA_MACVLAN_MODE, MACVLAN,
+    IFLA_ADDRESS, IFLA_IFALIAS, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK,
+    IFLA_LINKINFO, IFLA_MACVLAN_MODE, MACVLAN, fixed, fixed_up,
 };
 use super::{Request, flag, kind};
 
@@ -24,16 +24,17 @@ impl MacvlanMessage<'_> {
     /// `MACVLAN_MODE_PRIVATE`.
     pub const PRIVATE: u32 = 1;
 
-    /// Makes it. The kernel takes no alias for a link that it makes, so another request for that follows
-    /// in the same datagram: no crash of the sender comes between. `EEXIST` if the name is taken.
+    /// Makes it, and sets it up; if it cannot be up it is not made. The kernel takes no alias for a link
+    /// that it makes, so another request for that follows in the same datagram: no crash of the sender comes
+    /// between. `EEXIST` if the name is taken.
     pub fn add(&self) -> Request {
         let flags = flag::CREATE | flag::EXCLUSIVE;
-        let mut add = Request::new(kind::NEW_LINK, flags, &[0; FIXED_LENGTH]);
+        let mut add = Request::new(kind::NEW_LINK, flags, &fixed_up(0, true));
         add.text(IFLA_IFNAME, self.name);
         add.attribute(IFLA_ADDRESS, &self.mac);
         add.u32(IFLA_LINK, self.parent);
         make_up(&mut add);
-        let mut write = Request::new(kind::NEW_LINK, flag::ACK, &[0; FIXED_LENGTH]);
+        let mut write = Request::new(kind::NEW_LINK, flag::ACK, &fixed(0));
         write.text(IFLA_IFNAME, self.name);
         write.text(IFLA_IFALIAS, self.alias);
         // With this it is refused for a link of another kind.
@@ -41,9 +42,9 @@ impl MacvlanMessage<'_> {
         add.then(write)
     }
 
-    /// Gives the macvlan of this index the address and the alias.
+    /// Gives the macvlan of this index the address and the alias, and sets it up.
     pub fn change(&self, index: u32) -> Request {
-        let mut change = Request::new(kind::NEW_LINK, flag::ACK, &fixed(index));
+        let mut change = Request::new(kind::NEW_LINK, flag::ACK, &fixed_up(index, true));
         change.attribute(IFLA_ADDRESS, &self.mac);
         change.text(IFLA_IFALIAS, self.alias);
         make_up(&mut change);
@@ -64,12 +65,6 @@ fn make_up(request: &mut Request) {
     });
 }
 
-fn fixed(index: u32) -> [u8; FIXED_LENGTH] {
-    let mut fixed = [0; FIXED_LENGTH];
-    fixed[4..8].copy_from_slice(&index.to_ne_bytes());
-    fixed
-}
-
 #[cfg(test)]
 #[cfg(target_endian = "little")]
 mod tests {
@@ -80,11 +75,11 @@ mod tests {
     const MESSAGE: MacvlanMessage<'_> =
         MacvlanMessage { name: "m1", parent: 3, mac: [2, 0, 0, 0, 0, 9], alias: "rail:a" };
 
-    /// As `ip link add m1 link #3 address 02:..:09 type macvlan mode private` sends it.
+    /// As `ip link add m1 link #3 up address 02:..:09 type macvlan mode private` sends it.
     const ADD: &[u8] = &[
         88, 0, 0, 0, 16, 0, 1, 6, 7, 0, 0, 0, 0, 0, 0,
         0, // header: 88 bytes, RTM_NEWLINK, number 7
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, // ifinfomsg
+        0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, // ifinfomsg: IFF_UP
         7, 0, 3, 0, b'm', b'1', 0, 0, // IFLA_IFNAME
         10, 0, 1, 0, 2, 0, 0, 0, 0, 9, 0, 0, // IFLA_ADDRESS
         8, 0, 5, 0, 3, 0, 0, 0, // IFLA_LINK

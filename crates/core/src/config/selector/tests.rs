@@ -190,3 +190,47 @@ fn a_bridge_over_a_vlan_is_another_network() {
     let found = names.into_iter().find(|n| n.selector == Selector::Mac(mac(1))).unwrap();
     assert_eq!((found.ifname, found.others), (name("eth0"), Vec::from(["bond0", "br0"].map(name))));
 }
+
+/// Given the LAN by its card's address or by an alternative name, and its port as the `parent` of an uplink,
+/// then the LAN has it and the link of ours has no port, and that is told; without the LAN there, the port is
+/// the uplink's.
+#[test]
+fn a_port_of_the_lan_is_no_parent() {
+    let mut config = two(Selector::Name("wan1".into()), Selector::Name("cable-a".into()));
+    config.uplinks[1].own_link = Some(OwnLink::on(name("eth2"), mac(2)));
+    let identity = Identity { altnames: alloc::vec!["inside".into()], ..with_mac(1) };
+    let here = links(&[("eth2", identity)]);
+    for (lan, text) in [
+        (Selector::Mac(mac(1)), "mac:02:00:00:00:00:01"),
+        (Selector::Name("inside".into()), "inside"),
+    ] {
+        let mut config = config.clone();
+        config.networks = alloc::vec![Network::lan_at(lan)];
+        let now =
+            |links: &Links| config.clone().with_names(&config.names(links, &noted(&config, links)));
+        let named = now(&here);
+        assert_eq!(
+            (named.networks[0].ifname, named.uplinks[1].ifname),
+            (name("eth2"), name("cable-a"))
+        );
+        assert!(named.uplinks[1].port().is_nowhere());
+        let told =
+            alloc::format!("the file calls eth2 both \"{text}\" and \"eth2\"; use one of them");
+        assert_eq!(named.missing(&here), [told]);
+        let elsewhere = links(&[("eth2", with_mac(7))]);
+        assert_eq!(now(&elsewhere).uplinks[1].port(), name("eth2"));
+    }
+}
+
+/// Given the LAN by the address that a link of ours has, then that link is not meant.
+#[test]
+fn a_link_of_ours_is_no_card() {
+    let mut config = two(Selector::Name("wan1".into()), Selector::Name("cable-a".into()));
+    config.networks = alloc::vec![Network::lan_at(Selector::Mac(mac(2)))];
+    let mut links = links(&[("eth2", with_mac(1)), ("cable-a", with_mac(2))]);
+    let link = links.get_mut(&name("cable-a")).unwrap();
+    (link.kind, link.mode, link.alias) = ("macvlan".into(), Some(1), "rail:cable-a".into());
+    let config = config.clone().with_names(&config.names(&links, &Devices::new()));
+    assert!(config.networks[0].ifname.is_nowhere());
+    assert_eq!(config.uplinks[1].ifname, name("cable-a"));
+}

@@ -136,6 +136,7 @@ impl Engine {
             // Rules that are refused still draw from what they drew from.
             let is_early = is_writing
                 || takes_buckets(&step)
+                || (are_old && makes_link(&step))
                 || (are_refused && is_used_by_rules(&step, observed))
                 || (are_old && changes_main_rung(&step, desired, observed));
             if hangs || !is_known || (is_early && !fits) || is_in_it(&step) {
@@ -210,6 +211,8 @@ pub(super) const fn is_text(step: &Step) -> bool {
 pub(super) fn may_run_beside(step: &Step, known: &Known<'_>) -> bool {
     let Known { desired, observed, .. } = *known;
     match (&step.key, &step.op) {
+        // It comes up at once, and then it must be filtered.
+        _ if makes_link(step) => false,
         // A route that is there has its new way in any case.
         (Key::Route(_), Op::Put { replace: true, .. }) => true,
         (Key::Rule(rule), Op::Put { .. } | Op::Drop) if is_main_rung(rule) => {
@@ -239,6 +242,12 @@ fn is_used_by_rules(step: &Step, observed: &Observed) -> bool {
         }
         _ => false,
     }
+}
+
+/// True for a link of ours that comes up, or takes the place of another one: rules that do not know it would
+/// let everything by, and those that stand may still use the other one.
+const fn makes_link(step: &Step) -> bool {
+    matches!((&step.key, &step.op), (Key::Link(_), Op::Put { .. }))
 }
 
 fn our_rules(observed: &Observed) -> impl Iterator<Item = &Rule> {

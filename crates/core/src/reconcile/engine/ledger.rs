@@ -46,6 +46,9 @@ pub(super) struct Pending {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Failure {
     pub(super) error: OpError,
+    /// The kernel took it, and it did not stick: no change of the surroundings mends that, and what it
+    /// brought about for a moment may be such a change itself.
+    pub(super) is_lie: bool,
     attempts: u32,
     pub(super) next_try: Instant,
 }
@@ -168,13 +171,14 @@ impl Entry {
         let attempts = self.failure.as_ref().map_or(0, |failure| failure.attempts);
         let wait = (FIRST_RETRY * 2_u32.saturating_pow(attempts.min(12))).min(LAST_RETRY);
         let is_known = self.failure.as_ref().is_some_and(|failure| failure.error == error);
-        self.failure = Some(Failure { error, attempts: attempts + 1, next_try: now + wait });
+        let next_try = now + wait;
+        self.failure = Some(Failure { error, is_lie: false, attempts: attempts + 1, next_try });
         (!is_known).then(|| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// What failed may work now.
-    pub(super) fn retry_now(&mut self, now: Instant) {
-        if let Some(failure) = &mut self.failure {
+    /// What failed may work now; what did not stick only if `lies` may, too.
+    pub(super) fn retry_now(&mut self, now: Instant, lies: bool) {
+        if let Some(failure) = self.failure.as_mut().filter(|failure| lies || !failure.is_lie) {
             failure.next_try = failure.next_try.min(now);
             failure.attempts = 0;
         }

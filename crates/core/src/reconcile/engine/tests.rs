@@ -412,3 +412,25 @@ fn forwarding_comes_last_in_both_families() {
     );
     assert_eq!(order(&desired), [2]);
 }
+
+/// Given a kernel that takes a change that does not stick, when each try changes the surroundings, then the
+/// pace stays; a change that was refused is tried again at once.
+#[test]
+fn a_change_that_does_not_stick_keeps_its_pace() {
+    let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
+    kernel.forget = true;
+    for i in 0..1000 {
+        kernel.pass(&mut engine, START + MS * i);
+        engine.retry_refused(START + MS * i);
+    }
+    assert!(kernel.changes < 20, "{}", kernel.changes);
+    engine.retry_now(START + MS * 1000);
+    kernel.forget = false;
+    kernel.pass(&mut engine, START + MS * 1000);
+    kernel.pass(&mut engine, START + MS * 1000);
+    assert!(engine.is_settled());
+    (kernel.refuse, kernel.observed) = (true, Observed::default());
+    kernel.pass(&mut engine, START + MS * 2000);
+    engine.retry_refused(START + MS * 2000);
+    assert_eq!(engine.deadline(), Some(START + MS * 2000));
+}

@@ -204,8 +204,8 @@ fn a_refused_deletion_ends_with_the_return() {
     assert_eq!(world.moved(1, since), 0);
 }
 
-/// Given a link that was down when it was first seen, then it is set up; one that somebody set down
-/// later stays down, over a restart as well.
+/// Given a link that was down when it was first seen, then it is set up, by a later process if the first one
+/// did not come to it; one that somebody set down later stays down, over a restart as well.
 #[test]
 fn a_restart_sets_no_link_up_that_was_set_down() {
     let config = uplinks(&[1, 2]);
@@ -213,6 +213,10 @@ fn a_restart_sets_no_link_up_that_was_set_down() {
     let wan2 = config.uplinks[1].ifname;
     state.links.get_mut(&wan2).unwrap().up = false;
     let mut world = World::with(config, Saved::default(), START, state, |_| false);
+    assert_eq!(world.links_up, [wan2]);
+    world.changed(Scope::LINKS);
+    assert_eq!(world.links_up, [wan2]);
+    world = world.restart(|_| {});
     assert_eq!(world.links_up, [wan2]);
     world.link(1).up = true;
     world.changed(Scope::LINKS);

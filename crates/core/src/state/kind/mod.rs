@@ -26,7 +26,7 @@ pub use firewall::{
     Base, Chain, ChainKind, Firewall, Hook, ObservedChain, ObservedFirewall, ObservedNftRule,
     Sender,
 };
-pub use link::{LINK_SIGN, MACVLAN, MACVLAN_PRIVATE, Macvlan};
+pub use link::{MACVLAN, MACVLAN_PRIVATE, Macvlan, link_obstacle, link_sign};
 pub use route::{Nexthop, ObservedRoute, RouteKey, RouteValue};
 pub use rule::{ObservedRule, Rule};
 pub use setting::is_forwarding;
@@ -168,7 +168,7 @@ impl Key {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Guard | Self::Firewall | Self::Buckets => Scope::FIREWALL,
-            Self::Link(_) => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES,
+            Self::Link(_) => Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES | Scope::SYSCTLS,
             Self::Address { .. } => Scope::ADDRESSES | Scope::ROUTES,
             Self::Route(_) => Scope::ROUTES,
             Self::Rule(_) => Scope::RULES,

@@ -1,11 +1,11 @@
 //! The engine while an `nft` transaction runs.
 
 use super::*;
-use crate::net::{Family, Prefix};
+use crate::net::{Family, Mac, Prefix};
 use crate::notice::ReconcileNews;
 use crate::state::{
-    Chain, Firewall, Nexthop, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
-    OpError, Plan, RouteKey, RouteValue, Rule, Scope,
+    Chain, Firewall, Link, Macvlan, Nexthop, ObservedChain, ObservedFirewall, ObservedNftRule,
+    ObservedRoute, OpError, Plan, RouteKey, RouteValue, Rule, Scope,
 };
 use crate::time::Duration;
 use alloc::collections::BTreeMap;
@@ -133,6 +133,24 @@ fn buckets_that_need_new_rules_wait() {
             !bench.engine.is_in_place(&Key::Buckets, &wish) && bench.engine.deadline().is_none()
         );
     }
+}
+
+/// Given rules that are not as wanted, under way or refused, when a link of ours is to be made, then it waits
+/// for them: it comes up at once.
+#[test]
+fn a_link_waits_for_the_rules_that_filter_it() {
+    let mut bench = Bench::new();
+    let (own, port) = ("isp2".parse().unwrap(), "wan1".parse().unwrap());
+    let value = Macvlan { parent: port, mac: Mac([2, 0, 0, 0, 0, 2]) };
+    bench.observed.links.insert(port, Link { index: 3, ..Link::default() });
+    bench.desired.insert(Key::Link(own), Resource::Link(value));
+    assert_eq!(bench.keys(), [Key::Firewall]);
+    assert!(bench.plan().is_empty());
+    bench.engine.applied(NOW, &Key::Firewall, Err(refusal(22)), &mut Vec::new());
+    bench.engine.observed(Scope::FIREWALL);
+    assert!(bench.plan().is_empty() && !bench.engine.is_settled());
+    bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]));
+    assert_eq!(bench.keys(), [Key::Link(own)]);
 }
 
 fn map(count: u32, mark: impl Fn(u32) -> u32) -> BTreeMap<u32, u32> {
