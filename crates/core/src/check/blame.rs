@@ -14,7 +14,8 @@ use core::net::Ipv4Addr;
 /// A target is ignored if it did not answer eight settled questions in a row on any uplink that
 /// asks it and hears something, while another target answers. Questions count, not time: an uplink that
 /// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
-/// start, no reload and no restart changes what is known of a target; and blame never empties the count.
+/// start, no reload and no restart changes what is known of a target; and blame never empties the count
+/// ([`left_out`]).
 pub fn blame<'a>(
     now: Instant,
     targets: &[Ipv4Addr],
@@ -40,6 +41,13 @@ pub fn blame<'a>(
             (false, false) => before.contains(target),
         };
     targets.iter().copied().filter(is_ignored).collect()
+}
+
+/// Which of its targets an uplink leaves out of the count, by index, if these are ignored: none of them if
+/// nobody would be left. Nobody knows then whether the targets are dead or the uplink is.
+pub fn left_out(targets: &[Ipv4Addr], ignored: &[Ipv4Addr]) -> Vec<bool> {
+    let are_all = targets.iter().all(|target| ignored.contains(target));
+    targets.iter().map(|target| !are_all && ignored.contains(target)).collect()
 }
 
 /// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered

@@ -135,12 +135,7 @@ impl Uplinks {
         let common = check::common_cause(self.probers());
         for index in due {
             let uplink = &self.list[index];
-            let ignored: Vec<bool> = uplink
-                .prober
-                .targets()
-                .iter()
-                .map(|target| self.ignored.contains(target))
-                .collect();
+            let ignored = check::left_out(uplink.prober.targets(), &self.ignored);
             let context = check::Context {
                 ignored: &ignored,
                 is_common: common.get(index).copied().unwrap_or(false),

@@ -1,6 +1,7 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
+use crate::check;
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
@@ -87,7 +88,7 @@ impl Uplinks {
                 && heard_since
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
-            blamed: self.ignored.contains(&address),
+            blamed: check::left_out(prober.targets(), &self.ignored)[target],
             rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
