@@ -171,8 +171,10 @@ impl Prober {
         if self.evidence.ignore(context.ignored)
             && is_accused
             && self.evidence.against(Test::Degraded) < DEGRADED
+            && self.has_heard(now)
         {
-            // What the uplink was accused of was the target's fault.
+            // What the uplink was accused of was the target's fault. One that is silent is accused of
+            // more.
             self.acquit(now);
         }
         if !self.is_asked() {
