@@ -23,7 +23,7 @@ pub(super) struct Past {
 impl Past {
     /// That of an uplink with this verdict, which an earlier process had.
     pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
-        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
+        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded));
         // How long that one held the uplink back is not known any more.
         let is_held = matches!(verdict, Verdict::Held(_));
         let held_until = if is_held { now + DWELL_DOWN } else { Instant::ZERO };

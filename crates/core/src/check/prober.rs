@@ -265,7 +265,9 @@ impl Prober {
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
-        let is_lossy = |verdict: Verdict| matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
+        let is_lossy = |verdict: Verdict| {
+            matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded))
+        };
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {

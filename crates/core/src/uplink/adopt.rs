@@ -33,7 +33,7 @@ const fn adopted(health: Health) -> Verdict {
     match health {
         Health::Up | Health::Suspect => Verdict::Up,
         // Avoided until it has shown that it is good again.
-        Health::Degraded => Verdict::Degraded(Cause::Loss(0)),
+        Health::Degraded => Verdict::Degraded(Cause::WasDegraded),
         Health::Held => Verdict::Held(Cause::Adopted),
         Health::Down => Verdict::Down(Cause::Adopted),
         // An outage that has not ended: it returns as in a process that goes on. The first reading of

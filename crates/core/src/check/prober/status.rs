@@ -255,7 +255,9 @@ impl Prober {
         }
         let age = self.targets.iter().map(|target| target.quality.age(now)).max();
         let was = match self.verdict {
-            Verdict::Degraded(cause @ (Cause::Latency(_) | Cause::Jitter(_))) => Some(cause),
+            Verdict::Degraded(
+                cause @ (Cause::Latency(_) | Cause::Jitter(_) | Cause::WasDegraded),
+            ) => Some(cause),
             _ => None,
         };
         if age.unwrap_or_default() < Duration::from_secs(10) {
