@@ -392,9 +392,10 @@ impl Prober {
         }
         let doubt = self.silence.doubt_due(&self.quiet).filter(|_| !self.is_suspect());
         let sure = self.sure_due(self.judged).filter(|_| !matches!(self.verdict, Verdict::Down(_)));
-        let ends = self.silence.doubt_ends();
+        let ends = [self.silence.doubt_ends(), self.hold_ends()];
         // What was due at the last judgement, and did not come, waits for something else.
-        let later = [doubt, sure, ends].into_iter().flatten().filter(|at| *at > self.judged);
+        let later = [doubt, sure].into_iter().chain(ends).flatten();
+        let later = later.filter(|at| *at > self.judged);
         Some(later.fold(due, Instant::min))
     }
 }
@@ -417,4 +418,5 @@ mod answer;
 mod ask;
 mod begin;
 mod find;
+mod renew;
 mod status;

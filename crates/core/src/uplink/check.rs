@@ -145,6 +145,7 @@ impl Uplinks {
             uplink.due = false;
             uplink.prober.judge(cx.now, &context);
             self.set_health(index, cx);
+            self.note_learnt(index, cx);
         }
         self.wake_others(cx.now);
     }
@@ -156,6 +157,16 @@ impl Uplinks {
             .collect();
         for (uplink, _) in self.list.iter_mut().zip(is_called).filter(|(_, called)| *called) {
             uplink.prober.suspect(now);
+        }
+    }
+
+    /// What the checks have found besides the verdict is written down when it changes.
+    fn note_learnt(&self, index: usize, cx: &mut Context<'_>) {
+        let (name, learnt) = (&cx.config.uplinks[index].name, self.list[index].prober.learnt());
+        let known = &mut cx.desk.saved.learnt;
+        if known.get(name).copied().unwrap_or_default() != learnt {
+            known.insert(name.clone(), learnt);
+            cx.desk.save_soon();
         }
     }
 

@@ -60,6 +60,7 @@ impl Uplinks {
             rtt_us: sums.rtt().map(micros),
             jitter_us: sums.jitter().map(micros),
             loss_pct: sums.loss_permille().map(per_cent),
+            limited_per_s: uplink.prober.limited_rate().map(|rate| f64::from(rate) / 1000.0),
             carrier: fact.ifindex.map(|_| fact.carrier),
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],

@@ -183,6 +183,10 @@ fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     for target in &uplink.targets {
         page.layer("", Fact::Plain, &target_line(target));
     }
+    if let Some(rate) = uplink.limited_per_s {
+        let text = format!("only {rate:.1} probes a second are answered; fewer are sent");
+        page.layer("limited", Fact::Plain, &text);
+    }
     if let Some(text) = refused_line(&uplink.refused) {
         page.layer("refused", Fact::Plain, &text);
     }

@@ -3,7 +3,7 @@
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
-/// The falls of an uplink in the life of a process.
+/// The falls of an uplink since the boot.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Damping {
     returned: Option<Instant>,
@@ -12,9 +12,16 @@ pub struct Damping {
     lossy: u32,
     by_loss: bool,
     held_until: Instant,
+    /// Until then the last fall held it back.
+    fell_until: Instant,
 }
 
 impl Damping {
+    /// Another process begins, by a file that may be older than the last return.
+    pub(super) fn begin(&mut self) {
+        self.held_until = self.fell_until;
+    }
+
     /// Until then a return may be held back.
     pub const fn held_until(&self) -> Instant {
         self.held_until
@@ -45,6 +52,7 @@ impl Damping {
         let again = if self.by_loss { &mut self.lossy } else { &mut self.silent };
         *again += u32::from(!is_first);
         self.held_until = now + hold(self.by_loss, *again);
+        self.fell_until = self.held_until;
     }
 }
 

@@ -80,11 +80,6 @@ impl Prober {
         self.limiter.rate()
     }
 
-    /// Takes over the rate that an earlier process found.
-    pub fn set_limited_rate(&mut self, now: Instant, rate: Option<u32>) {
-        self.limiter.set_rate(now, rate);
-    }
-
     /// Consecutive good rounds so far of an uplink that is down.
     pub const fn good_rounds(&self) -> u32 {
         self.rounds.good()
@@ -97,9 +92,16 @@ impl Prober {
             None => self.settings.stable_for,
         };
         let is_cured = self.evidence.recovered() >= super::RECOVERED + super::RECOVERED;
-        let by_loss = matches!(self.verdict, Verdict::Down(c) | Verdict::Held(c) if c.is_loss());
-        let damped = self.past.held_until().since(now);
-        stable.max(if by_loss && is_cured { Duration::ZERO } else { damped })
+        let falls = self.past.falls();
+        let damped = falls.held_until.since(now);
+        stable.max(if falls.by_loss && is_cured { Duration::ZERO } else { damped })
+    }
+
+    /// When an uplink that is held back returns, if it stays good and nothing shows sooner that its loss is
+    /// over.
+    pub(super) fn hold_ends(&self) -> Option<Instant> {
+        let is_held = matches!(self.verdict, Verdict::Held(_));
+        is_held.then(|| self.judged + self.hold_left(self.judged))
     }
 
     /// Last answer of a target.
