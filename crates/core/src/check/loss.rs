@@ -67,10 +67,15 @@ impl Past {
         *self = Self { falls, ..Self::default() };
     }
 
-    /// Link or address have gone: what the uplink was like says little of what comes.
+    /// It is not asked any more: what it lost says little of what comes. Its falls stay, for one that
+    /// flaps is interrupted all the time.
     pub(super) fn interrupt(&mut self) {
         self.degraded = None;
-        self.falls.held_until = Instant::ZERO;
+    }
+
+    /// Nobody wants the uplink for now: when it is wanted again it begins anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 
     /// Since when it is degraded by loss.

@@ -152,11 +152,6 @@ impl Purger {
         self.pending.insert(id, pending);
     }
 
-    /// Connections of this uplink wait for another one.
-    pub(crate) fn is_pending(&self, id: UplinkId) -> bool {
-        self.pending.contains_key(&id)
-    }
-
     /// The uplink lives again: its connections stay.
     pub(crate) fn cancel(&mut self, id: UplinkId, out: &mut Vec<Output>) {
         self.pending.remove(&id);

@@ -101,17 +101,18 @@ impl Uplinks {
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }
-        self.purge(index, from, to, cx);
+        self.purge(index, (from.is_alive() || is_first, to), cx);
     }
 
-    /// The connections of an uplink that died can move; of one that lives again they stay.
-    fn purge(&self, index: usize, from: Health, to: Health, cx: &mut Context<'_>) {
+    /// The connections of an uplink that died can move; of one that lives again they stay. Of one that was
+    /// dead before, for another reason, they have been seen to.
+    fn purge(&self, index: usize, (was_alive, to): (bool, Health), cx: &mut Context<'_>) {
         let uplink = &self.list[index];
         let id = uplink.facts.id;
         // One that is held back may carry, and what it has left works again.
         if to.is_alive() {
             cx.purge.cancel(id, cx.out);
-        } else if from.is_usable() || !cx.purge.is_pending(id) {
+        } else if was_alive {
             let lost = (to == Health::NoAddress).then(|| Lost::at(cx.now));
             let silent = uplink.prober.silent_since();
             let purge = movable(cx.config, self.facts_of_each(), &cx.kernel.observed, id);

@@ -34,9 +34,7 @@ impl Damping {
 
     /// Takes note of a change of health.
     pub(super) fn note(&mut self, now: Instant, from: Health, to: Health, cause: &str) {
-        if to.lacks_device() {
-            self.held_until = Instant::ZERO;
-        } else if to == Health::Down && from.is_alive() {
+        if from.is_alive() && (to == Health::Down || to.lacks_device()) {
             self.fall(now, cause);
         } else if to.is_usable() && !from.is_usable() {
             (self.returned, self.held_until) = (Some(now), now);
@@ -56,8 +54,8 @@ impl Damping {
     }
 }
 
-/// 5 s; after loss four times as long each time, up to an hour; after silence not the first two times,
-/// then twice as long, up to 5 min.
+/// 5 s; after loss four times as long each time, up to an hour; after silence, or an interruption, not the
+/// first two times, then twice as long, up to 5 min.
 fn hold(by_loss: bool, again: u32) -> Duration {
     match (by_loss, again) {
         (true, _) => (FIRST * (1 << (again * 2).min(20))).min(Duration::from_secs(3600)),

@@ -202,7 +202,7 @@ fn interruptions_by_kind() {
     w.prober.start(w.now);
     w.run(MS * 100);
     assert_eq!(w.prober.verdict(), Verdict::Up);
-    w.prober.stop();
+    w.prober.stop(w.now);
     assert_eq!(w.prober.verdict(), Verdict::Down(Cause::Interrupted));
     w.prober.start(w.now);
     w.run(MS * 2000);
