@@ -33,9 +33,13 @@ pub(crate) struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    /// It carries, and has answered a probe that was sent after this moment.
+    /// It carries, has answered a probe that was sent after this moment, and has not fallen silent since
+    /// as far as anybody can see.
     pub(crate) fn carries_since(&self, at: Instant) -> bool {
-        self.facts.active && self.facts.is_serving() && self.prober.is_proven_since(at)
+        self.facts.active
+            && self.facts.is_serving()
+            && self.prober.is_proven_since(at)
+            && !self.prober.may_be_silent()
     }
 }
 

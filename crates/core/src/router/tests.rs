@@ -452,6 +452,7 @@ mod cause;
 mod closed;
 mod copies;
 mod decisions;
+mod dying;
 mod flaps;
 mod ignored;
 mod kinds;

@@ -183,6 +183,15 @@ impl Prober {
         self.running.is_some_and(proves)
     }
 
+    /// True if it may be silent by now, whatever it has answered before: it is suspect, or a question is
+    /// overdue that no answer has overtaken. What a target lacks that fails by itself says nothing.
+    pub fn may_be_silent(&self) -> bool {
+        let is_fair = |t: usize| !self.evidence.is_odd(t) && !self.evidence.is_ignored(t);
+        let mark = self.flight.mark();
+        self.is_suspect()
+            || self.flight.open().any(|p| p.is_overdue && p.id > mark && is_fair(p.target))
+    }
+
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
     /// answered elsewhere proves nothing; it may have passed what then broke for all.
     pub fn silent_since(&self) -> Option<Instant> {

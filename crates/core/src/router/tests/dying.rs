@@ -1,0 +1,44 @@
+//! Uplinks that die one after the other: what is deleted, and what people read.
+
+use super::world::{MS, World, all, uplinks};
+use super::*;
+use crate::config::CheckConfig;
+use crate::status::Health;
+use alloc::vec;
+
+fn settled(tiers: &[u32]) -> World {
+    let mut config = uplinks(tiers);
+    config.check = CheckConfig::of(config.check.targets.clone());
+    let mut world = World::new(config);
+    world.run(MS * 30_000, all);
+    world
+}
+
+fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
+    None
+}
+
+fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
+    (uplink == 2).then_some(MS * 10)
+}
+
+/// Given an uplink that falls silent, when the other one falls silent before the first is down, then no
+/// connection is deleted; when it does not, then those of the first are within 1.5 s.
+#[test]
+fn connections_stay_while_nobody_can_carry_them() {
+    for delay in [0, 100, 250, 300, 400, 500, 600, 700, 800, 900] {
+        let mut world = settled(&[1, 1]);
+        let start = world.now;
+        world.run(MS * delay, second);
+        world.run(MS * 10_000, nothing);
+        assert_eq!(world.health(), [Health::Down; 2], "delay {delay}");
+        assert_eq!(world.moved(1, start) + world.moved(2, start), 0, "delay {delay}");
+    }
+    for offset in 0..5 {
+        let mut world = settled(&[1, 1]);
+        world.run(MS * 50 * offset, all);
+        let start = world.now;
+        world.run(MS * 1500, second);
+        assert_eq!(world.moved(1, start), 1, "offset {offset}");
+    }
+}
