@@ -1,6 +1,6 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
-use super::{Context, Uplinks};
+use super::{Context, Uplink, Uplinks};
 use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
@@ -64,9 +64,19 @@ impl Uplinks {
             },
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
-            Health::Suspect => "no answer since a moment ago; new connections go elsewhere".into(),
+            Health::Suspect if self.is_replaced(index) => {
+                "no answer since a moment ago; new connections go elsewhere".into()
+            }
+            Health::Suspect => "no answer since a moment ago".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
+    }
+
+    /// True if another uplink takes what this one, which is suspect, would carry.
+    fn is_replaced(&self, index: usize) -> bool {
+        let carries = |own: &Uplink| own.facts.active && !own.prober.is_suspect();
+        let mut others = self.list.iter().enumerate().filter(|(other, _)| *other != index);
+        self.is_avoided(index) && others.any(|(_, other)| carries(other))
     }
 
     /// Takes note of the health of an uplink; if it is another one, of all that follows.
@@ -131,7 +141,7 @@ impl Uplinks {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link && health != Health::Degraded {
+        if !by_link && !matches!(health, Health::Degraded | Health::Suspect) {
             return;
         }
         let cause = self.cause(index, health, cx);
@@ -140,7 +150,8 @@ impl Uplinks {
             return;
         }
         uplink.history.cause.clone_from(&cause);
-        // First lossy, then slow: no news, but what it says of itself is to be true.
+        // First lossy, then slow, or first alone, then passed by: no news, but what it says of itself is to
+        // be true.
         if !by_link {
             return;
         }

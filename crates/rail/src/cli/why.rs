@@ -5,7 +5,7 @@ use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
 use super::{client, complain, exit, say, status};
 use crate::load;
 use rail_core::status::{
-    Conflict, Health, ProbeCounters, RefusedCounters, Status, TargetStatus, UplinkStatus,
+    Conflict, Health, ProbeCounters, RefusedCounters, Role, Status, TargetStatus, UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -268,6 +268,7 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Up => "the uplink is good",
         Health::Held => "good again; held down until it has proved itself",
         Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
+        Health::Suspect if uplink.role == Role::Active => "it is found out whether it is dead",
         Health::Suspect => "new connections avoid it while it is found out whether it is dead",
         Health::Degraded => "usable, but a quality limit is exceeded",
         Health::Absent => "the interface is missing: driver, USB port, or a wrong name",

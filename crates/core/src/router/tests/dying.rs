@@ -42,3 +42,22 @@ fn connections_stay_while_nobody_can_carry_them() {
         assert_eq!(world.moved(1, start), 1, "offset {offset}");
     }
 }
+
+/// Given an uplink that is suspect, then it says that new connections go elsewhere where they do, and not
+/// where it is alone or the other one is as silent.
+#[test]
+fn a_doubt_says_where_connections_go() {
+    let cause = |world: &World| world.router.uplinks.at(0).history.cause.clone();
+    let mut world = settled(&[1]);
+    world.run(MS * 700, nothing);
+    assert_eq!((world.health(), world.active()), (vec![Health::Suspect], vec![true]));
+    assert_eq!(cause(&world), "no answer since a moment ago");
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 700, nothing);
+    assert_eq!(world.health(), [Health::Suspect; 2]);
+    assert_eq!(cause(&world), "no answer since a moment ago");
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 700, second);
+    assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
+    assert_eq!(cause(&world), "no answer since a moment ago; new connections go elsewhere");
+}
