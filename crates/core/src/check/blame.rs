@@ -69,15 +69,26 @@ pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Ve
     since.iter().enumerate().map(of).collect()
 }
 
-/// True if a suspicion on another uplink has outlived its first time-out, or another one wants its
-/// silent targets asked elsewhere: this one should look closely, too.
+/// True if a suspicion on another uplink has outlived its first time-out: this one should look closely,
+/// too.
 pub fn should_wake<'a>(
     now: Instant,
     index: usize,
-    probers: impl Iterator<Item = &'a Prober> + Clone,
+    probers: impl Iterator<Item = &'a Prober>,
 ) -> bool {
-    let mut others = probers.enumerate().filter(|(other, _)| *other != index);
-    others.any(|(_, prober)| prober.is_wake_up_call(now) || prober.wants_comparison())
+    others(index, probers).any(|prober| prober.is_wake_up_call(now))
+}
+
+/// True if another uplink wants its silent targets asked here.
+pub fn should_compare<'a>(index: usize, probers: impl Iterator<Item = &'a Prober>) -> bool {
+    others(index, probers).any(Prober::wants_comparison)
+}
+
+fn others<'a>(
+    index: usize,
+    probers: impl Iterator<Item = &'a Prober>,
+) -> impl Iterator<Item = &'a Prober> {
+    probers.enumerate().filter(move |(other, _)| *other != index).map(|(_, prober)| prober)
 }
 
 /// True if targets that are silent here may be at fault themselves: other uplinks hear something, and

@@ -156,11 +156,21 @@ impl Prober {
         self.neighbour_failed = failed;
     }
 
-    /// Something else looks as if the uplink were silent: look closely, at once.
+    /// Something else looks as if the uplink were silent, or others ask about its targets: ask all of
+    /// them quickly, at once.
     pub fn suspect(&mut self, now: Instant) {
+        let alert = Mode::Alert(now + SUSPECTED);
+        self.raise(now, if self.pace.is_in_use() { Mode::Burst } else { alert });
+    }
+
+    /// Another uplink may be silent: look whether this one is not, at once.
+    pub fn look_closely(&mut self, now: Instant) {
+        self.raise(now, Mode::Alert(now + SUSPECTED));
+    }
+
+    fn raise(&mut self, now: Instant, mode: Mode) {
         if self.is_asked() && self.verdict.is_usable() {
-            let alert = Mode::Alert(now + SUSPECTED);
-            self.pace.raise(if self.pace.is_in_use() { Mode::Burst } else { alert });
+            self.pace.raise(mode);
             self.plan(now);
         }
     }

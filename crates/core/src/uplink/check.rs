@@ -152,11 +152,12 @@ impl Uplinks {
 
     /// A silence of one uplink, or of targets on it, is looked into on the others.
     fn wake_others(&mut self, now: Instant) {
-        let is_called: Vec<bool> = (0..self.list.len())
-            .map(|index| check::should_wake(now, index, self.probers()))
-            .collect();
-        for (uplink, _) in self.list.iter_mut().zip(is_called).filter(|(_, called)| *called) {
-            uplink.prober.suspect(now);
+        for index in 0..self.list.len() {
+            if check::should_compare(index, self.probers()) {
+                self.list[index].prober.suspect(now);
+            } else if check::should_wake(now, index, self.probers()) {
+                self.list[index].prober.look_closely(now);
+            }
         }
     }
 

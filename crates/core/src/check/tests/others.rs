@@ -116,6 +116,11 @@ fn others_wake_for_a_lasting_suspicion() {
     assert!(!wakes(one.now, &one.prober, &other.prober));
     one.run(MS * 40);
     assert!(wakes(one.now, &one.prober, &other.prober));
+    // One that rests looks whether it is silent as well, and is not asked as if it were.
+    other.prober.look_closely(other.now);
+    other.forget();
+    other.run(MS * 300);
+    assert!((5..8).contains(&other.sent.len()), "{}", other.sent.len());
     // One that carries nothing is asked less closely.
     other.prober.set_in_use(other.now, false);
     other.prober.suspect(other.now);
