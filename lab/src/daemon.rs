@@ -224,6 +224,19 @@ impl Rail {
         .map_err(|error| LabError::Late(format!("{error}\n{}", self.log())))
     }
 
+    /// Has the daemon forget how often an uplink fell, so that its next return is not held back, and waits
+    /// until it is up again.
+    ///
+    /// # Errors
+    /// As [`Rail::wait_health`].
+    pub fn forget_falls(&self, name: &str, limit: Duration) -> Result<(), LabError> {
+        for (verb, health) in [("disable", "disabled"), ("enable", "up")] {
+            self.ask(&[verb, name])?;
+            self.wait_health(name, health, limit)?;
+        }
+        self.wait_settled(limit)
+    }
+
     /// Watches an uplink for a while; every health that was seen, each change once.
     ///
     /// # Errors

@@ -31,4 +31,4 @@ pub use io::{Answer, Ask, AskError, AskId, Asker};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::Saved;
+pub use saved::{Falls, Learnt, Saved};

@@ -217,13 +217,16 @@ mod tests {
             "verdicts": {"isp1": "down", "isp2": "excellent"}, "generation": "many",
             "void": [{"uplink": 1, "mark": 1, "mask": 3, "which": "Later"},
                 {"uplink": 1, "mark": 1, "mask": 3, "which": {"From": "192.0.2.1"}}],
+            "learnt": {"isp1": {"limited_rate": 8000, "later": 1}, "isp2": {"suspect": "maybe"}},
             "later": true}"#;
         fs::write(dir.join(STATE_FILE), text).unwrap();
         let (saved, problem) = load_saved(&dir);
         assert_eq!((saved.ids.len(), saved.sysctls.len(), saved.stale.len()), (2, 1, 1));
+        assert_eq!(saved.learnt.len(), 1);
+        assert_eq!(saved.learnt["isp1"].limited_rate, Some(8000));
         assert_eq!(saved.verdicts.into_iter().collect::<Vec<_>>(), [("isp1".into(), Health::Down)]);
         let problem = problem.unwrap().at_start();
-        for part in ["`verdicts`", "`generation`", "`void`"] {
+        for part in ["`verdicts`", "`generation`", "`void`", "`learnt`"] {
             assert!(problem.contains(part), "{problem}");
         }
         fs::remove_dir_all(dir).unwrap();

@@ -14,7 +14,8 @@ use core::net::Ipv4Addr;
 /// A target is ignored if it did not answer eight settled questions in a row on any uplink that
 /// asks it and hears something, while another target answers. Questions count, not time: an uplink that
 /// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
-/// start, no reload and no restart changes what is known of a target; and blame never empties the count.
+/// start, no reload and no restart changes what is known of a target; and blame never empties the count
+/// ([`left_out`]).
 pub fn blame<'a>(
     now: Instant,
     targets: &[Ipv4Addr],
@@ -42,6 +43,13 @@ pub fn blame<'a>(
     targets.iter().copied().filter(is_ignored).collect()
 }
 
+/// Which of its targets an uplink leaves out of the count, by index, if these are ignored: none of them if
+/// nobody would be left. Nobody knows then whether the targets are dead or the uplink is.
+pub fn left_out(targets: &[Ipv4Addr], ignored: &[Ipv4Addr]) -> Vec<bool> {
+    let are_all = targets.iter().all(|target| ignored.contains(target));
+    targets.iter().map(|target| !are_all && ignored.contains(target)).collect()
+}
+
 /// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
 /// since? Then it takes as long as the administrator allows before one is down.
 pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Vec<bool> {
@@ -61,15 +69,26 @@ pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Ve
     since.iter().enumerate().map(of).collect()
 }
 
-/// True if a suspicion on another uplink has outlived its first time-out, or another one wants its
-/// silent targets asked elsewhere: this one should look closely, too.
+/// True if a suspicion on another uplink has outlived its first time-out: this one should look closely,
+/// too.
 pub fn should_wake<'a>(
     now: Instant,
     index: usize,
-    probers: impl Iterator<Item = &'a Prober> + Clone,
+    probers: impl Iterator<Item = &'a Prober>,
 ) -> bool {
-    let mut others = probers.enumerate().filter(|(other, _)| *other != index);
-    others.any(|(_, prober)| prober.is_wake_up_call(now) || prober.wants_comparison())
+    others(index, probers).any(|prober| prober.is_wake_up_call(now))
+}
+
+/// True if another uplink wants its silent targets asked here.
+pub fn should_compare<'a>(index: usize, probers: impl Iterator<Item = &'a Prober>) -> bool {
+    others(index, probers).any(Prober::wants_comparison)
+}
+
+fn others<'a>(
+    index: usize,
+    probers: impl Iterator<Item = &'a Prober>,
+) -> impl Iterator<Item = &'a Prober> {
+    probers.enumerate().filter(move |(other, _)| *other != index).map(|(_, prober)| prober)
 }
 
 /// True if targets that are silent here may be at fault themselves: other uplinks hear something, and

@@ -82,6 +82,11 @@ impl Evidence {
         }
     }
 
+    /// Other limits hold from now on.
+    pub(super) fn set_settings(&mut self, settings: &Settings) {
+        (self.steps, self.required) = (Steps::new(settings), settings.required);
+    }
+
     /// Books a settled probe.
     pub(super) fn book(&mut self, outcome: Outcome) {
         let Outcome { target, nth_lost, weight } = outcome;

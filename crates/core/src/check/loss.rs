@@ -6,6 +6,7 @@
 //! time would forget itself.
 
 use super::verdict::{Cause, Verdict};
+use crate::saved::Falls;
 use crate::time::{Duration, Instant};
 
 /// Degraded times and deaths of an uplink, as far as they matter for the next one.
@@ -14,20 +15,31 @@ pub(super) struct Past {
     degraded: Option<Instant>,
     degraded_end: Option<Instant>,
     degraded_again: u32,
-    returned: Option<Instant>,
-    lossy_again: u32,
-    silent_again: u32,
-    held_until: Instant,
+    falls: Falls,
 }
 
 impl Past {
     /// That of an uplink with this verdict, which an earlier process had.
     pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
-        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
-        // How long that one held the uplink back is not known any more.
+        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded));
+        // How long that one held the uplink back is not known, unless somebody says so.
         let is_held = matches!(verdict, Verdict::Held(_));
         let held_until = if is_held { now + DWELL_DOWN } else { Instant::ZERO };
-        Self { degraded: is_degraded.then_some(now), held_until, ..Self::default() }
+        let falls = Falls { held_until, ..Falls::default() };
+        Self { degraded: is_degraded.then_some(now), falls, ..Self::default() }
+    }
+
+    /// Takes over the falls that an earlier process saw. It read them from a file, which may be wrong.
+    pub(super) fn take_over(&mut self, now: Instant, falls: Falls) {
+        if falls != Falls::default() {
+            self.falls = Falls {
+                held_until: falls.held_until.min(now + LONGEST_LOSSY),
+                returned: falls.returned.map(|at| at.min(now)),
+                lossy_again: falls.lossy_again.min(MOST_FALLS),
+                silent_again: falls.silent_again.min(MOST_FALLS),
+                ..falls
+            };
+        }
     }
 
     /// The uplink is degraded by loss from now on.
@@ -51,13 +63,19 @@ impl Past {
 
     /// It was a limiter, and never loss.
     pub(super) fn acquit(&mut self) {
-        *self = Self { returned: self.returned, ..Self::default() };
+        let falls = Falls { returned: self.falls.returned, ..Falls::default() };
+        *self = Self { falls, ..Self::default() };
     }
 
-    /// Link or address have gone: what the uplink was like says little of what comes.
+    /// It is not asked any more: what it lost says little of what comes. Its falls stay, for one that
+    /// flaps is interrupted all the time.
     pub(super) fn interrupt(&mut self) {
         self.degraded = None;
-        self.held_until = Instant::ZERO;
+    }
+
+    /// Nobody wants the uplink for now: when it is wanted again it begins anew.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 
     /// Since when it is degraded by loss.
@@ -71,48 +89,53 @@ impl Past {
         self.degraded.is_none_or(|since| now.since(since) >= dwell)
     }
 
-    /// The uplink is down. One that was held back had not returned: its time goes on.
+    /// The uplink is down: by loss, or by silence, which an interruption is as well. One that was held
+    /// back had not returned: its time goes on.
     pub(super) fn fall(&mut self, now: Instant, by_loss: bool) {
         self.degraded = None;
-        let lived = self.returned.take().map(|at| now.since(at));
-        if lived.is_none() && self.held_until > now {
+        let falls = &mut self.falls;
+        let lived = falls.returned.take().map(|at| now.since(at));
+        if lived.is_none() && falls.held_until > now {
             return;
         }
+        falls.by_loss = by_loss;
         let hold = if by_loss {
-            self.lossy_again = again(self.lossy_again, lived, SOON_LOSSY);
+            falls.lossy_again = again(falls.lossy_again, lived, SOON_LOSSY);
             // An uplink between good and bad is soon no better than it was: four times as long.
-            (DWELL_DOWN * (1 << (self.lossy_again * 2))).min(LONGEST_LOSSY)
+            (DWELL_DOWN * (1 << (falls.lossy_again * 2))).min(LONGEST_LOSSY)
         } else {
-            self.silent_again = again(self.silent_again, lived, SOON_SILENT);
-            match self.silent_again.checked_sub(2) {
+            falls.silent_again = again(falls.silent_again, lived, SOON_SILENT);
+            match falls.silent_again.checked_sub(2) {
                 Some(times) => (DWELL_DOWN * (1 << times)).min(LONGEST_SILENT),
                 None => Duration::ZERO,
             }
         };
-        self.held_until = now + hold;
+        falls.held_until = now + hold;
     }
 
     /// The uplink carries again.
     pub(super) fn come_back(&mut self, now: Instant) {
-        self.returned = Some(now);
-        self.held_until = now;
+        self.falls.returned = Some(now);
+        self.falls.held_until = now;
     }
 
-    /// Until when a return is held back.
-    pub(super) const fn held_until(&self) -> Instant {
-        self.held_until
+    /// Until when a return is held back, and why.
+    pub(super) const fn falls(&self) -> Falls {
+        self.falls
     }
 }
 
 /// How often it has fallen soon after it returned; a first fall is none.
 fn again(before: u32, lived: Option<Duration>, soon: Duration) -> u32 {
     match lived {
-        Some(lived) if lived < soon => (before + 1).min(12),
+        Some(lived) if lived < soon => (before + 1).min(MOST_FALLS),
         Some(_) => 0,
         None => before,
     }
 }
 
+/// More of them hold nothing back for longer.
+const MOST_FALLS: u32 = 12;
 const DWELL_DEGRADED: Duration = Duration::from_secs(10);
 const SOON_DEGRADED: Duration = Duration::from_secs(10 * 60);
 const MOST_AGAIN: u32 = 5;

@@ -49,7 +49,7 @@ mod traffic;
 mod verdict;
 
 pub use crate::io::Unanswered;
-pub use blame::{blame, common_cause, is_comparing, should_wake};
+pub use blame::{blame, common_cause, is_comparing, left_out, should_compare, should_wake};
 pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
 pub use prober::{Context, Prober};
 pub use quality::{Quality, Sums};

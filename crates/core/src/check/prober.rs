@@ -159,11 +159,21 @@ impl Prober {
         self.neighbour_failed = failed;
     }
 
-    /// Something else looks as if the uplink were silent: look closely, at once.
+    /// Something else looks as if the uplink were silent, or others ask about its targets: ask all of
+    /// them quickly, at once.
     pub fn suspect(&mut self, now: Instant) {
+        let alert = Mode::Alert(now + SUSPECTED);
+        self.raise(now, if self.pace.is_in_use() { Mode::Burst } else { alert });
+    }
+
+    /// Another uplink may be silent: look whether this one is not, at once.
+    pub fn look_closely(&mut self, now: Instant) {
+        self.raise(now, Mode::Alert(now + SUSPECTED));
+    }
+
+    fn raise(&mut self, now: Instant, mode: Mode) {
         if self.is_asked() && self.verdict.is_usable() {
-            let alert = Mode::Alert(now + SUSPECTED);
-            self.pace.raise(if self.pace.is_in_use() { Mode::Burst } else { alert });
+            self.pace.raise(mode);
             self.plan(now);
         }
     }
@@ -174,8 +184,10 @@ impl Prober {
         if self.evidence.ignore(context.ignored)
             && is_accused
             && self.evidence.against(Test::Degraded) < DEGRADED
+            && self.has_heard(now)
         {
-            // What the uplink was accused of was the target's fault.
+            // What the uplink was accused of was the target's fault. One that is silent is accused of
+            // more.
             self.acquit(now);
         }
         if !self.is_asked() {
@@ -266,7 +278,9 @@ impl Prober {
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
-        let is_lossy = |verdict: Verdict| matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
+        let is_lossy = |verdict: Verdict| {
+            matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded))
+        };
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
@@ -396,9 +410,10 @@ impl Prober {
         }
         let doubt = self.silence.doubt_due(&self.quiet).filter(|_| !self.is_suspect());
         let sure = self.sure_due(self.judged).filter(|_| !matches!(self.verdict, Verdict::Down(_)));
-        let ends = self.silence.doubt_ends();
+        let ends = [self.silence.doubt_ends(), self.hold_ends()];
         // What was due at the last judgement, and did not come, waits for something else.
-        let later = [doubt, sure, ends].into_iter().flatten().filter(|at| *at > self.judged);
+        let later = [doubt, sure].into_iter().chain(ends).flatten();
+        let later = later.filter(|at| *at > self.judged);
         Some(later.fold(due, Instant::min))
     }
 }
@@ -423,4 +438,5 @@ mod answer;
 mod ask;
 mod begin;
 mod find;
+mod renew;
 mod status;

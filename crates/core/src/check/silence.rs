@@ -76,6 +76,17 @@ impl Silence {
         }
     }
 
+    /// Other settings hold from now on; what it has learnt stays.
+    pub(super) fn set_settings(&mut self, settings: &Settings) {
+        (self.interval, self.latest) = (settings.interval, settings.latest());
+        self.dying.most = self.latest;
+    }
+
+    /// There was a doubt in an earlier process. Answers to this probe and later ones end it.
+    pub(super) fn take_over_doubt(&mut self, now: Instant, first: u64) {
+        self.doubt = Some(Doubt { since: now, first, answers: 0, targets: Vec::new(), ends: None });
+    }
+
     /// Silence counts from now: the uplink begins, or we slept.
     pub(super) fn begin(&mut self, now: Instant) {
         self.floor = now;

@@ -50,6 +50,8 @@ pub enum Cause {
     Interrupted,
     /// It was down before the restart.
     Adopted,
+    /// It was degraded before the restart, and has not shown yet that it is good.
+    WasDegraded,
 }
 
 impl Cause {
@@ -72,6 +74,7 @@ impl fmt::Display for Cause {
             Self::Jitter(d) => write!(f, "jitter {} ms", d.as_millis()),
             Self::Interrupted => f.write_str("the link or its address was gone"),
             Self::Adopted => f.write_str("it was down before the restart"),
+            Self::WasDegraded => f.write_str("it was degraded before the restart"),
         }
     }
 }
@@ -115,8 +118,15 @@ pub(super) fn judge(was: Verdict, f: &Findings) -> Verdict {
         Verdict::Degraded(Cause::Loss(_)) if !f.is_recovered => {
             Verdict::Degraded(Cause::Loss(f.loss))
         }
+        // By what it was degraded then it shows again, or that it is good.
+        Verdict::Degraded(Cause::WasDegraded) if !f.is_recovered => match grade(f) {
+            Verdict::Up => was,
+            found => found,
+        },
         // What speaks against it is older than what speaks for it.
-        Verdict::Degraded(Cause::Loss(_)) => grade(&Findings { is_lossy: false, ..*f }),
+        Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded) => {
+            grade(&Findings { is_lossy: false, ..*f })
+        }
         Verdict::Up | Verdict::Degraded(_) => grade(f),
     }
 }
@@ -139,7 +149,7 @@ mod tests {
     /// Given each verdict and each finding, then the next verdict is that of the table.
     #[test]
     fn the_table_of_verdicts() {
-        use Cause::{Adopted, Neighbour};
+        use Cause::{Adopted, Neighbour, WasDegraded};
         use Verdict::{Degraded, Down, Held, Probing, Up};
         let none = Findings { loss: 300, ..Findings::default() };
         let dead = Findings { dead: Some(Neighbour), ..none };
@@ -162,6 +172,11 @@ mod tests {
             (Degraded(LOSS), cured, Up),
             (Degraded(LOSS), Findings { is_lossy: true, ..cured }, Up),
             (Degraded(SLOW), none, Up),
+            (Degraded(WasDegraded), none, Degraded(WasDegraded)),
+            (Degraded(WasDegraded), cured, Up),
+            (Degraded(WasDegraded), slow, Degraded(SLOW)),
+            (Degraded(WasDegraded), lossy, Degraded(LOSS)),
+            (Degraded(WasDegraded), dead, Down(Neighbour)),
             (Degraded(SLOW), lossy, Degraded(LOSS)),
             (Degraded(LOSS), dead, Down(Neighbour)),
             (Down(Adopted), dead, Down(Adopted)),

@@ -34,9 +34,13 @@ pub(crate) struct Carrier<'a> {
 }
 
 impl Carrier<'_> {
-    /// It carries, and has answered a probe that was sent after this moment.
+    /// It carries, has answered a probe that was sent after this moment, and has not fallen silent since
+    /// as far as anybody can see.
     pub(crate) fn carries_since(&self, at: Instant) -> bool {
-        self.facts.active && self.facts.is_serving() && self.prober.is_proven_since(at)
+        self.facts.active
+            && self.facts.is_serving()
+            && self.prober.is_proven_since(at)
+            && !self.prober.may_be_silent()
     }
 }
 
@@ -151,11 +155,6 @@ impl Purger {
     /// Connections of this uplink are deleted when they can move.
     pub(crate) fn put(&mut self, id: UplinkId, pending: Pending) {
         self.pending.insert(id, pending);
-    }
-
-    /// Connections of this uplink wait for another one.
-    pub(crate) fn is_pending(&self, id: UplinkId) -> bool {
-        self.pending.contains_key(&id)
     }
 
     /// The uplink lives again: its connections stay.

@@ -51,6 +51,7 @@ impl Reconciler {
         saved.routes.clear();
         saved.links_seen.clear();
         saved.verdicts.clear();
+        saved.learnt.clear();
         saved.active.clear();
         desk.save(true, out);
         out.push(Output::tell(ReconcileNews::Withdrawn));

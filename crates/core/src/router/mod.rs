@@ -78,7 +78,7 @@ impl Router {
             Input::Override(uplink, wanted) => self.take_override(now, &uplink, wanted, out),
             Input::Withdraw => {
                 self.kernel.withdraw();
-                self.uplinks.withdraw(out);
+                self.uplinks.withdraw(now, out);
                 self.purge.withdraw();
             }
         }

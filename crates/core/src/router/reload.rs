@@ -10,6 +10,7 @@ use crate::reconcile::Wants;
 use crate::state::Scope;
 use crate::time::Instant;
 use crate::uplink::is_same;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 impl Router {
@@ -35,7 +36,9 @@ impl Router {
         desk.saved.number(config);
         uplinks.take(now, (&old, config), desk, secret);
         desk.saved.take(config, uplinks.facts_of_each());
-        desk.saved.verdicts.retain(|name, _| config.uplinks.iter().any(|u| u.name == *name));
+        let stays = |name: &String| config.uplinks.iter().any(|u| u.name == *name);
+        desk.saved.verdicts.retain(|name, _| stays(name));
+        desk.saved.learnt.retain(|name, _| stays(name));
         // What was refused of the old one says nothing about the new one.
         kernel.engine.retry_now(now);
         kernel.forget_rendered();

@@ -1,7 +1,9 @@
 //! What outlives the process: the state file.
 
+mod learnt;
 mod which;
 
+pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
 use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
@@ -25,6 +27,8 @@ pub struct Saved {
     pub ids: BTreeMap<String, UplinkId>,
     /// Verdict of each uplink.
     pub verdicts: BTreeMap<String, Health>,
+    /// What the checks of each uplink have found besides; nothing of one of which nothing is known.
+    pub learnt: BTreeMap<String, Learnt>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.

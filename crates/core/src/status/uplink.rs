@@ -133,6 +133,9 @@ pub struct UplinkStatus {
     pub jitter_us: Option<u64>,
     /// Loss over the long window, in per cent.
     pub loss_pct: Option<f64>,
+    /// Answers to probes in a second that somebody on the way allows; `None`: nobody limits them.
+    #[serde(default)]
+    pub limited_per_s: Option<f64>,
     /// Carrier: `Some(true)` is good, `None` when there is no interface.
     pub carrier: Option<bool>,
     /// The interface is administratively up; `None` when there is none.
@@ -194,7 +197,7 @@ pub struct TargetStatus {
     pub probes: ProbeCounters,
 }
 
-/// Probes to one target through one uplink, since the checks were configured.
+/// Probes to one target through one uplink, since this target is one of its checks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ProbeCounters {
     /// Sent.

@@ -33,7 +33,7 @@ const fn adopted(health: Health) -> Verdict {
     match health {
         Health::Up | Health::Suspect => Verdict::Up,
         // Avoided until it has shown that it is good again.
-        Health::Degraded => Verdict::Degraded(Cause::Loss(0)),
+        Health::Degraded => Verdict::Degraded(Cause::WasDegraded),
         Health::Held => Verdict::Held(Cause::Adopted),
         Health::Down => Verdict::Down(Cause::Adopted),
         // An outage that has not ended: it returns as in a process that goes on. The first reading of
@@ -75,11 +75,19 @@ impl Uplink {
         }
     }
 
-    /// The same with another number or other checks: its probes begin anew, its verdict stays.
-    fn renewed(self, now: Instant, id: UplinkId, own: &UplinkConfig, secret: &Secret) -> Self {
+    /// The same with another number or other checks. Where it asks the same targets in the same way, its
+    /// probes go on; otherwise they begin anew, and what it found of the uplink stays.
+    fn renewed(mut self, now: Instant, id: UplinkId, own: &UplinkConfig, secret: &Secret) -> Self {
         let fresh = Self::new(now, id, own, secret, self.prober.verdict());
+        let (is_same_way, targets) = (self.check.kind == own.check.kind, fresh.prober.targets());
+        if self.facts.id == id && is_same_way && self.prober.targets() == targets {
+            self.prober.set_settings(now, Settings::from(&own.check));
+            self.check = fresh.check;
+            return self;
+        }
         let facts = UplinkFacts { id, ..self.facts };
-        Self { prober: fresh.prober, check: fresh.check, facts, ..self }
+        let prober = fresh.prober.succeed(self.prober);
+        Self { prober, check: fresh.check, facts, ..self }
     }
 }
 
@@ -103,6 +111,9 @@ impl Uplinks {
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
             let mut new = Uplink::new(now, id, uplink, secret, adopted(health));
+            if let Some(learnt) = saved.learnt.get(name) {
+                new.prober.take_over(now, learnt);
+            }
             new.facts.active = saved.active.contains(name);
             // Who loses it at the start is reported.
             if new.facts.active {

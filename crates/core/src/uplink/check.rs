@@ -135,12 +135,7 @@ impl Uplinks {
         let common = check::common_cause(self.probers());
         for index in due {
             let uplink = &self.list[index];
-            let ignored: Vec<bool> = uplink
-                .prober
-                .targets()
-                .iter()
-                .map(|target| self.ignored.contains(target))
-                .collect();
+            let ignored = check::left_out(uplink.prober.targets(), &self.ignored);
             let context = check::Context {
                 ignored: &ignored,
                 is_common: common.get(index).copied().unwrap_or(false),
@@ -150,17 +145,29 @@ impl Uplinks {
             uplink.due = false;
             uplink.prober.judge(cx.now, &context);
             self.set_health(index, cx);
+            self.note_learnt(index, cx);
         }
         self.wake_others(cx.now);
     }
 
     /// A silence of one uplink, or of targets on it, is looked into on the others.
     fn wake_others(&mut self, now: Instant) {
-        let is_called: Vec<bool> = (0..self.list.len())
-            .map(|index| check::should_wake(now, index, self.probers()))
-            .collect();
-        for (uplink, _) in self.list.iter_mut().zip(is_called).filter(|(_, called)| *called) {
-            uplink.prober.suspect(now);
+        for index in 0..self.list.len() {
+            if check::should_compare(index, self.probers()) {
+                self.list[index].prober.suspect(now);
+            } else if check::should_wake(now, index, self.probers()) {
+                self.list[index].prober.look_closely(now);
+            }
+        }
+    }
+
+    /// What the checks have found besides the verdict is written down when it changes.
+    fn note_learnt(&self, index: usize, cx: &mut Context<'_>) {
+        let (name, learnt) = (&cx.config.uplinks[index].name, self.list[index].prober.learnt());
+        let known = &mut cx.desk.saved.learnt;
+        if known.get(name).copied().unwrap_or_default() != learnt {
+            known.insert(name.clone(), learnt);
+            cx.desk.save_soon();
         }
     }
 

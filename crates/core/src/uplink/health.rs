@@ -1,7 +1,7 @@
 //! The health of an uplink, from its link and its checks, why it has it, and what follows of a change.
 
 use super::link::link_trouble;
-use super::{Context, Uplinks};
+use super::{Context, Uplink, Uplinks};
 use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
@@ -69,9 +69,19 @@ impl Uplinks {
             },
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
-            Health::Suspect => "no answer since a moment ago; new connections go elsewhere".into(),
+            Health::Suspect if self.is_replaced(index) => {
+                "no answer since a moment ago; new connections go elsewhere".into()
+            }
+            Health::Suspect => "no answer since a moment ago".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
+    }
+
+    /// True if another uplink takes what this one, which is suspect, would carry.
+    fn is_replaced(&self, index: usize) -> bool {
+        let carries = |own: &Uplink| own.facts.active && !own.prober.is_suspect();
+        let mut others = self.list.iter().enumerate().filter(|(other, _)| *other != index);
+        self.is_avoided(index) && others.any(|(_, other)| carries(other))
     }
 
     /// Takes note of the health of an uplink; if it is another one, of all that follows.
@@ -106,17 +116,18 @@ impl Uplinks {
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }
-        self.purge(index, from, to, cx);
+        self.purge(index, (from.is_alive() || is_first, to), cx);
     }
 
-    /// The connections of an uplink that died can move; of one that lives again they stay.
-    fn purge(&self, index: usize, from: Health, to: Health, cx: &mut Context<'_>) {
+    /// The connections of an uplink that died can move; of one that lives again they stay. Of one that was
+    /// dead before, for another reason, they have been seen to.
+    fn purge(&self, index: usize, (was_alive, to): (bool, Health), cx: &mut Context<'_>) {
         let uplink = &self.list[index];
         let id = uplink.facts.id;
         // One that is held back may carry, and what it has left works again.
         if to.is_alive() {
             cx.purge.cancel(id, cx.out);
-        } else if from.is_usable() || !cx.purge.is_pending(id) {
+        } else if was_alive {
             let lost = (to == Health::NoAddress).then(|| Lost::at(cx.now));
             let silent = uplink.prober.silent_since();
             let purge = movable(cx.config, self.facts_of_each(), &cx.kernel.observed, id);
@@ -135,7 +146,7 @@ impl Uplinks {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link && health != Health::Degraded {
+        if !by_link && !matches!(health, Health::Degraded | Health::Suspect) {
             return;
         }
         let cause = self.cause(index, health, cx);
@@ -144,7 +155,8 @@ impl Uplinks {
             return;
         }
         uplink.history.cause.clone_from(&cause);
-        // First lossy, then slow: no news, but what it says of itself is to be true.
+        // First lossy, then slow, or first alone, then passed by: no news, but what it says of itself is to
+        // be true.
         if !by_link {
             return;
         }

@@ -58,12 +58,12 @@ impl Uplinks {
         if ready && before.ifindex.is_some() && before.ifindex != ifindex {
             // Another device under the same name: what was sent through the old one is void. The
             // first one that is seen interrupts nothing; an adopted verdict stands.
-            uplink.prober.stop();
+            uplink.prober.stop(cx.now);
         }
         if !enabled {
             uplink.prober.retire();
         } else if !ready {
-            uplink.prober.stop();
+            uplink.prober.stop(cx.now);
         }
         // That a link of ours is to be up is part of what it is to be.
         if let Some(ifindex) = ifindex

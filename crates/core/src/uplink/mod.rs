@@ -155,8 +155,8 @@ impl Uplinks {
     }
 
     /// No check goes on, and no port is open.
-    pub(crate) fn withdraw(&mut self, out: &mut Vec<Output>) {
-        self.list.iter_mut().for_each(|uplink| uplink.prober.stop());
+    pub(crate) fn withdraw(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.list.iter_mut().for_each(|uplink| uplink.prober.stop(now));
         self.close_ports(out);
     }
 

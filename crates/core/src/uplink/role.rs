@@ -80,7 +80,7 @@ impl Uplinks {
         let (own, uplink) = (&config.uplinks[index], &self.list[index]);
         let fact = &uplink.facts;
         let standing = match fact.health {
-            Health::Suspect if self.is_passed_by(index) => Standing::Doubted,
+            Health::Suspect if self.is_avoided(index) => Standing::Doubted,
             Health::Up | Health::Suspect | Health::Degraded if fact.drained => Standing::Drained,
             Health::Up | Health::Suspect | Health::Degraded => Standing::Proven,
             // Not before one that nobody wants empty.
@@ -100,6 +100,12 @@ impl Uplinks {
             && matches!(fact.health, Health::Degraded | Health::Suspect)
             && own.check.degraded == Degraded::Avoid;
         Candidate { tier: own.tier, standing, kept: kept && own.enabled, avoided, known: true }
+    }
+
+    /// New connections go elsewhere while this one is suspect: another one passes it by, or they went
+    /// elsewhere before and do not come back to it for a restart or a reload.
+    pub(super) fn is_avoided(&self, index: usize) -> bool {
+        !self.list[index].facts.active || self.is_passed_by(index)
     }
 
     /// Another one has answered a probe that was sent since this one fell silent: what has befallen it

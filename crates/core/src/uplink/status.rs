@@ -1,7 +1,7 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
-use crate::check::Verdict;
+use crate::check::{self, Verdict};
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
@@ -60,6 +60,7 @@ impl Uplinks {
             rtt_us: sums.rtt().map(micros),
             jitter_us: sums.jitter().map(micros),
             loss_pct: sums.loss_permille().map(per_cent),
+            limited_per_s: uplink.prober.limited_rate().map(|rate| f64::from(rate) / 1000.0),
             carrier: fact.ifindex.map(|_| fact.carrier),
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
@@ -88,7 +89,7 @@ impl Uplinks {
                 && heard_since
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
-            ignored: self.ignored.contains(&address),
+            ignored: check::left_out(prober.targets(), &self.ignored)[target],
             rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),

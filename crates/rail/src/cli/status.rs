@@ -182,7 +182,9 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns)
     // Of a disabled one the cause says it.
     let said = uplink.said.as_ref().filter(|said| said.text != uplink.cause);
     let said = said.map_or("", |said| said.text.as_str());
-    let notes = [uplink.cause.as_str(), said, uplink.description.as_str()];
+    let limited = uplink.limited_per_s.map(|rate| format!("probes limited to {rate:.1}/s"));
+    let limited = limited.unwrap_or_default();
+    let notes = [uplink.cause.as_str(), said, limited.as_str(), uplink.description.as_str()];
     let note = notes.iter().filter(|n| !n.is_empty()).copied().collect::<Vec<_>>().join("; ");
     for line in wrap(&note, 80 - 13) {
         let _ = writeln!(out, "{:13}{}", "", paint.paint(Colour::Dim, &line));

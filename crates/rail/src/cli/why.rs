@@ -5,7 +5,7 @@ use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
 use super::{client, complain, exit, say, status};
 use crate::load;
 use rail_core::status::{
-    Conflict, Health, ProbeCounters, RefusedCounters, Status, TargetStatus, UplinkStatus,
+    Conflict, Health, ProbeCounters, RefusedCounters, Role, Status, TargetStatus, UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -186,6 +186,10 @@ fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     for target in &uplink.targets {
         page.layer("", Fact::Plain, &target_line(target));
     }
+    if let Some(rate) = uplink.limited_per_s {
+        let text = format!("only {rate:.1} probes a second are answered; fewer are sent");
+        page.layer("limited", Fact::Plain, &text);
+    }
     if let Some(text) = refused_line(&uplink.refused) {
         page.layer("refused", Fact::Plain, &text);
     }
@@ -273,6 +277,7 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Up => "the uplink is good",
         Health::Held => "good again; held down until it has proved itself",
         Health::Probing => "no verdict yet; it carries traffic where nothing proven can",
+        Health::Suspect if uplink.role == Role::Active => "it is found out whether it is dead",
         Health::Suspect => "new connections avoid it while it is found out whether it is dead",
         Health::Degraded => "usable, but a quality limit is exceeded",
         Health::Absent if is_link_refused(status, uplink) => {

@@ -3,7 +3,7 @@
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
-/// The falls of an uplink in the life of a process.
+/// The falls of an uplink since the boot.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Damping {
     returned: Option<Instant>,
@@ -12,9 +12,16 @@ pub struct Damping {
     lossy: u32,
     by_loss: bool,
     held_until: Instant,
+    /// Until then the last fall held it back.
+    fell_until: Instant,
 }
 
 impl Damping {
+    /// Another process begins, by a file that may be older than the last return.
+    pub(super) fn begin(&mut self) {
+        self.held_until = self.fell_until;
+    }
+
     /// Until then a return may be held back.
     pub const fn held_until(&self) -> Instant {
         self.held_until
@@ -27,9 +34,7 @@ impl Damping {
 
     /// Takes note of a change of health.
     pub(super) fn note(&mut self, now: Instant, from: Health, to: Health, cause: &str) {
-        if to.lacks_device() {
-            self.held_until = Instant::ZERO;
-        } else if to == Health::Down && from.is_alive() {
+        if from.is_alive() && (to == Health::Down || to.lacks_device()) {
             self.fall(now, cause);
         } else if to.is_usable() && !from.is_usable() {
             (self.returned, self.held_until) = (Some(now), now);
@@ -45,11 +50,12 @@ impl Damping {
         let again = if self.by_loss { &mut self.lossy } else { &mut self.silent };
         *again += u32::from(!is_first);
         self.held_until = now + hold(self.by_loss, *again);
+        self.fell_until = self.held_until;
     }
 }
 
-/// 5 s; after loss four times as long each time, up to an hour; after silence not the first two times,
-/// then twice as long, up to 5 min.
+/// 5 s; after loss four times as long each time, up to an hour; after silence, or an interruption, not the
+/// first two times, then twice as long, up to 5 min.
 fn hold(by_loss: bool, again: u32) -> Duration {
     match (by_loss, again) {
         (true, _) => (FIRST * (1 << (again * 2).min(20))).min(Duration::from_secs(3600)),

@@ -132,7 +132,7 @@ impl Line {
     /// A process begins that knows only what was saved.
     pub fn begin(&mut self, role: Role) {
         (self.health, self.role) = (Health::Absent, role);
-        self.damping = Damping::default();
+        self.damping.begin();
         self.deaths = 0;
     }
 

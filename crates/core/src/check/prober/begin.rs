@@ -39,21 +39,33 @@ impl Prober {
     /// Stops asking, because its probes do not find their way. That says nothing of the uplink: one
     /// that was good is good again after its first good round.
     pub fn lose_way(&mut self) {
-        let before = self.verdict;
-        self.stop();
-        self.verdict = if before.is_usable() { Verdict::Probing } else { before };
+        self.cease();
+        if self.verdict.is_usable() {
+            self.verdict = Verdict::Probing;
+        }
     }
 
     /// Stops asking and forgets the verdict: nobody wants the uplink, or what was adopted says nothing
     /// of it any more.
     pub fn retire(&mut self) {
-        self.stop();
+        self.cease();
+        self.past.forget();
         self.verdict = Verdict::Probing;
     }
 
     /// Stops asking: link or address have gone. An uplink that had been judged is down until it
-    /// has proved itself again.
-    pub fn stop(&mut self) {
+    /// has proved itself again, and held back like one that falls silent if that happens again and
+    /// again.
+    pub fn stop(&mut self, now: Instant) {
+        self.cease();
+        if !matches!(self.verdict, Verdict::Probing | Verdict::Down(_)) {
+            self.past.fall(now, false);
+            self.verdict = Verdict::Down(Cause::Interrupted);
+        }
+    }
+
+    /// Asks nothing any more, and forgets what was asked.
+    fn cease(&mut self) {
         if self.running.take().is_some() {
             self.flight.clear();
             self.evidence.clear();
@@ -64,9 +76,6 @@ impl Prober {
             self.quiet = super::Quiet::default();
             self.comparing = None;
             self.past.interrupt();
-        }
-        if !matches!(self.verdict, Verdict::Probing | Verdict::Down(_)) {
-            self.verdict = Verdict::Down(Cause::Interrupted);
         }
     }
 

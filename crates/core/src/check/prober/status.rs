@@ -80,11 +80,6 @@ impl Prober {
         self.limiter.rate()
     }
 
-    /// Takes over the rate that an earlier process found.
-    pub fn set_limited_rate(&mut self, now: Instant, rate: Option<u32>) {
-        self.limiter.set_rate(now, rate);
-    }
-
     /// Consecutive good rounds so far of an uplink that is down.
     pub const fn good_rounds(&self) -> u32 {
         self.rounds.good()
@@ -97,9 +92,16 @@ impl Prober {
             None => self.settings.stable_for,
         };
         let is_cured = self.evidence.recovered() >= super::RECOVERED + super::RECOVERED;
-        let by_loss = matches!(self.verdict, Verdict::Down(c) | Verdict::Held(c) if c.is_loss());
-        let damped = self.past.held_until().since(now);
-        stable.max(if by_loss && is_cured { Duration::ZERO } else { damped })
+        let falls = self.past.falls();
+        let damped = falls.held_until.since(now);
+        stable.max(if falls.by_loss && is_cured { Duration::ZERO } else { damped })
+    }
+
+    /// When an uplink that is held back returns, if it stays good and nothing shows sooner that its loss is
+    /// over.
+    pub(super) fn hold_ends(&self) -> Option<Instant> {
+        let is_held = matches!(self.verdict, Verdict::Held(_));
+        is_held.then(|| self.judged + self.hold_left(self.judged))
     }
 
     /// Last answer of a target.
@@ -181,6 +183,15 @@ impl Prober {
         self.running.is_some_and(proves)
     }
 
+    /// True if it may be silent by now, whatever it has answered before: it is suspect, or a question is
+    /// overdue that no answer has overtaken. What a target lacks that fails by itself says nothing.
+    pub fn may_be_silent(&self) -> bool {
+        let is_fair = |t: usize| !self.evidence.is_odd(t) && !self.evidence.is_ignored(t);
+        let mark = self.flight.mark();
+        self.is_suspect()
+            || self.flight.open().any(|p| p.is_overdue && p.id > mark && is_fair(p.target))
+    }
+
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
     /// answered elsewhere proves nothing; it may have passed what then broke for all.
     pub fn silent_since(&self) -> Option<Instant> {
@@ -255,7 +266,9 @@ impl Prober {
         }
         let age = self.targets.iter().map(|target| target.quality.age(now)).max();
         let was = match self.verdict {
-            Verdict::Degraded(cause @ (Cause::Latency(_) | Cause::Jitter(_))) => Some(cause),
+            Verdict::Degraded(
+                cause @ (Cause::Latency(_) | Cause::Jitter(_) | Cause::WasDegraded),
+            ) => Some(cause),
             _ => None,
         };
         if age.unwrap_or_default() < Duration::from_secs(10) {

@@ -76,7 +76,7 @@ fn a_late_loop_is_no_latency() {
 fn one_that_stopped_takes_no_answer() {
     let mut p = prober(1);
     let (from, reply) = ask(&mut p, START);
-    p.stop();
+    p.stop(START);
     assert_eq!(p.answer(START, Duration::ZERO, from, &reply), Err(Refusal::WrongSequence));
     assert_eq!(p.deadline(), None);
 }

@@ -3,6 +3,7 @@
 use super::world::{MS, World, lossy, settings, silent, steady};
 use crate::check::{Cause, Settings, Verdict};
 use crate::config::Limit;
+use crate::saved::Learnt;
 use crate::time::Duration;
 
 /// Given an uplink never judged, when as many targets have answered as must, then it is up; with no
@@ -134,6 +135,18 @@ fn what_was_held_is_held_after_a_restart() {
     }
 }
 
+/// Given an uplink that is held back and asked seldom, then it returns when its time is over, and not at
+/// the next question.
+#[test]
+fn a_hold_ends_in_time() {
+    let with = Settings { interval: MS * 60_000, ..settings() };
+    let mut w = World::with_verdict(with, 1, steady(20), Verdict::Held(Cause::Adopted));
+    w.run(MS * 4999);
+    assert_eq!(w.prober.verdict(), Verdict::Held(Cause::Adopted));
+    w.run(MS);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+}
+
 /// Given an uplink that was good before a restart, then it is good until evidence says otherwise.
 #[test]
 fn what_was_good_is_good_after_a_restart() {
@@ -189,7 +202,7 @@ fn interruptions_by_kind() {
     w.prober.start(w.now);
     w.run(MS * 100);
     assert_eq!(w.prober.verdict(), Verdict::Up);
-    w.prober.stop();
+    w.prober.stop(w.now);
     assert_eq!(w.prober.verdict(), Verdict::Down(Cause::Interrupted));
     w.prober.start(w.now);
     w.run(MS * 2000);
@@ -204,7 +217,7 @@ fn interruptions_by_kind() {
 #[test]
 fn a_known_limit_is_kept() {
     let mut w = World::settled(1);
-    w.prober.set_limited_rate(w.now, Some(2000));
+    w.prober.take_over(w.now, &Learnt { limited_rate: Some(2000), ..Learnt::default() });
     w.forget();
     w.run(MS * 60_000);
     assert!(w.sent.len() <= 86, "{}", w.sent.len());

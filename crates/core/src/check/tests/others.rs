@@ -1,7 +1,9 @@
 //! What uplinks tell about each other.
 
 use super::world::{Fate, MS, World, settings, silent, steady};
-use crate::check::{Context, Prober, Verdict, blame, common_cause, is_comparing, should_wake};
+use crate::check::{
+    Context, Prober, Verdict, blame, common_cause, is_comparing, left_out, should_wake,
+};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec;
@@ -114,6 +116,11 @@ fn others_wake_for_a_lasting_suspicion() {
     assert!(!wakes(one.now, &one.prober, &other.prober));
     one.run(MS * 40);
     assert!(wakes(one.now, &one.prober, &other.prober));
+    // One that rests looks whether it is silent as well, and is not asked as if it were.
+    other.prober.look_closely(other.now);
+    other.forget();
+    other.run(MS * 300);
+    assert!((5..8).contains(&other.sent.len()), "{}", other.sent.len());
     // One that carries nothing is asked less closely.
     other.prober.set_in_use(other.now, false);
     other.prober.suspect(other.now);
@@ -137,4 +144,14 @@ fn a_death_by_quorum_is_compared() {
     other.run(MS * 2000);
     assert!(!compare(other.now, &one.prober, &other.prober));
     assert_eq!(settings().required, 2);
+}
+
+/// Given targets that are ignored, then an uplink leaves out those of its own, unless they are all that it
+/// has.
+#[test]
+fn nobody_asks_nobody() {
+    let targets: Vec<_> = (1..=3).map(|n| core::net::Ipv4Addr::new(192, 0, 2, n)).collect();
+    assert_eq!(left_out(&targets, &targets[1..]), [false, true, true]);
+    assert_eq!(left_out(&targets[1..], &targets[1..]), [false, false]);
+    assert_eq!(left_out(&targets[..1], &targets[1..]), [false]);
 }

@@ -1,8 +1,9 @@
 //! Silence, gaps and swelling round trips.
 
 use super::world::{MS, World, settings, silent, steady};
-use crate::check::Verdict;
+use crate::check::{Cause, Verdict};
 use crate::time::Duration;
+use alloc::boxed::Box;
 
 /// Given a round trip of 20 ms, when all answers cease, then the burst begins 40 ms after the first
 /// unanswered probe, the doubt after 150 ms, and the uplink is down 1.25 s after the last arrival.
@@ -71,7 +72,7 @@ fn a_longer_round_trip_is_doubted_once() {
 #[test]
 fn a_swinging_round_trip_is_no_death() {
     let mut w = World::settled(1);
-    w.fate = alloc::boxed::Box::new(|now, _, _| {
+    w.fate = Box::new(|now, _, _| {
         let is_long = (now.as_nanos() / 4_000_000_000).is_multiple_of(2);
         Some(if is_long { MS * 900 } else { MS * 20 })
     });
@@ -120,4 +121,20 @@ fn a_gap_is_survived_the_second_time() {
     w.run(MS * 150_000);
     assert_eq!(w.downs(), 1, "{:?}", w.changes);
     assert!(w.doubts() > 0);
+}
+
+/// Given an uplink that too few targets reach, when it falls wholly silent and then its silent targets are
+/// ignored, then it stays down: that they are at fault does not acquit it of its silence.
+#[test]
+fn a_silence_is_not_acquitted() {
+    let mut w = World::settled(1);
+    w.fate = Box::new(|_, target, _| (target == 0).then_some(MS * 20));
+    w.run(MS * 20_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(Cause::Quorum { .. })), "{:?}", w.changes);
+    w.fate = silent();
+    w.run(MS * 60_000);
+    w.ignored = alloc::vec![false, true, true, true];
+    w.forget();
+    w.run(MS * 60_000);
+    assert!(w.changes.iter().all(|c| matches!(c.verdict, Verdict::Down(_))), "{:?}", w.changes);
 }

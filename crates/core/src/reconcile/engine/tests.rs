@@ -428,7 +428,7 @@ fn a_change_that_does_not_stick_keeps_its_pace() {
     kernel.forget = false;
     kernel.pass(&mut engine, START + MS * 1000);
     kernel.pass(&mut engine, START + MS * 1000);
-    assert!(engine.is_settled());
+    assert!(engine.is_in_sync());
     (kernel.refuse, kernel.observed) = (true, Observed::default());
     kernel.pass(&mut engine, START + MS * 2000);
     engine.retry_refused(START + MS * 2000);

@@ -82,7 +82,7 @@ impl Rule for Rail {
         if is_up {
             self.prober.start(now);
         } else {
-            self.prober.stop();
+            self.prober.stop(now);
         }
     }
 

@@ -148,7 +148,7 @@ fn a_link_waits_for_the_rules_that_filter_it() {
     assert!(bench.plan().is_empty());
     bench.engine.applied(NOW, &Key::Firewall, Err(refusal(22)), &mut Vec::new());
     bench.engine.observed(Scope::FIREWALL);
-    assert!(bench.plan().is_empty() && !bench.engine.is_settled());
+    assert!(bench.plan().is_empty() && !bench.engine.is_in_sync());
     bench.desired.insert(Key::Firewall, firewall_with(&[DRAW, KNOWN[0], KNOWN[1]]));
     assert_eq!(bench.keys(), [Key::Link(own)]);
 }

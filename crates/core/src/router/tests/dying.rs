@@ -1,0 +1,63 @@
+//! Uplinks that die one after the other: what is deleted, and what people read.
+
+use super::world::{MS, World, all, uplinks};
+use super::*;
+use crate::config::CheckConfig;
+use crate::status::Health;
+use alloc::vec;
+
+fn settled(tiers: &[u32]) -> World {
+    let mut config = uplinks(tiers);
+    config.check = CheckConfig::of(config.check.targets.clone());
+    let mut world = World::new(config);
+    world.run(MS * 30_000, all);
+    world
+}
+
+fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
+    None
+}
+
+fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
+    (uplink == 2).then_some(MS * 10)
+}
+
+/// Given an uplink that falls silent, when the other one falls silent before the first is down, then no
+/// connection is deleted; when it does not, then those of the first are within 1.5 s.
+#[test]
+fn connections_stay_while_nobody_can_carry_them() {
+    for delay in [0, 100, 250, 300, 400, 500, 600, 700, 800, 900] {
+        let mut world = settled(&[1, 1]);
+        let start = world.now;
+        world.run(MS * delay, second);
+        world.run(MS * 10_000, nothing);
+        assert_eq!(world.health(), [Health::Down; 2], "delay {delay}");
+        assert_eq!(world.moved(1, start) + world.moved(2, start), 0, "delay {delay}");
+    }
+    for offset in 0..5 {
+        let mut world = settled(&[1, 1]);
+        world.run(MS * 50 * offset, all);
+        let start = world.now;
+        world.run(MS * 1500, second);
+        assert_eq!(world.moved(1, start), 1, "offset {offset}");
+    }
+}
+
+/// Given an uplink that is suspect, then it says that new connections go elsewhere where they do, and not
+/// where it is alone or the other one is as silent.
+#[test]
+fn a_doubt_says_where_connections_go() {
+    let cause = |world: &World| world.router.uplinks.at(0).history.cause.clone();
+    let mut world = settled(&[1]);
+    world.run(MS * 700, nothing);
+    assert_eq!((world.health(), world.active()), (vec![Health::Suspect], vec![true]));
+    assert_eq!(cause(&world), "no answer since a moment ago");
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 700, nothing);
+    assert_eq!(world.health(), [Health::Suspect; 2]);
+    assert_eq!(cause(&world), "no answer since a moment ago");
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 700, second);
+    assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
+    assert_eq!(cause(&world), "no answer since a moment ago; new connections go elsewhere");
+}

@@ -1,0 +1,139 @@
+//! Uplinks that come and go: how long their returns are held back, and what is deleted of them.
+
+use super::world::{MS, START, World, all, uplinks};
+use super::*;
+use crate::config::CheckConfig;
+use crate::status::Health;
+use alloc::vec;
+
+fn settled() -> World {
+    let mut config = uplinks(&[1, 1]);
+    config.check = CheckConfig::of(config.check.targets.clone());
+    let mut world = World::new(config);
+    world.run(MS * 30_000, all);
+    world
+}
+
+fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
+    (uplink == 2).then_some(MS * 10)
+}
+
+impl World {
+    fn plug(&mut self, carrier: bool) {
+        self.link(0).carrier = carrier;
+        self.changed(Scope::LINKS);
+    }
+
+    /// How long the return of the first uplink is still held back.
+    pub(super) fn hold(&self) -> Duration {
+        self.router.uplinks.at(0).prober.hold_left(self.now)
+    }
+
+    /// The carrier goes for a second; how long the return takes.
+    fn blink(&mut self) -> Duration {
+        self.plug(false);
+        self.run(MS * 1000, all);
+        self.plug(true);
+        let start = self.now;
+        while self.health()[0] != Health::Up {
+            self.run(MS * 10, all);
+        }
+        self.now.since(start)
+    }
+
+    /// The first uplink falls silent again and again, until its return is held back for half a minute.
+    pub(super) fn fall_again_and_again(&mut self) {
+        loop {
+            while self.health()[0] != Health::Down {
+                self.run(MS * 10, second);
+            }
+            if self.hold() > MS * 30_000 {
+                return;
+            }
+            while self.health()[0] != Health::Up {
+                self.run(MS * 10, all);
+            }
+        }
+    }
+}
+
+/// Given a carrier that goes and comes, when that happens twice, then the uplink returns after its good
+/// rounds; when it goes on, then it is held for longer each time.
+#[test]
+fn a_flapping_carrier_is_damped() {
+    let mut world = settled();
+    for held in [0, 0, 5, 10, 20] {
+        let took = world.blink();
+        let least = MS * held.max(2) * 1000 - MS * 1000;
+        assert!((least..=least + MS * 2700).contains(&took), "{held}: {took:?}");
+        world.run(MS * 6000, all);
+    }
+    let start = world.now;
+    for _ in 0..60 {
+        world.plug(false);
+        world.run(MS * 1000, all);
+        world.plug(true);
+        world.run(MS * 9000, all);
+    }
+    let returns = world.reported(start).iter().filter(|(_, health)| *health == Health::Up).count();
+    assert!(returns <= 5, "{returns}");
+}
+
+/// Given an uplink that is held back, when its carrier blinks, then it is held for as long as before.
+#[test]
+fn a_blink_ends_no_hold() {
+    let mut world = settled();
+    world.fall_again_and_again();
+    let end = world.now + world.hold();
+    let took = world.blink();
+    assert!(world.now >= end && took > MS * 20_000, "{took:?}");
+}
+
+/// Given an uplink that is held back, when the daemon is started anew, then it is held until the same
+/// moment.
+#[test]
+fn a_restart_forgets_no_hold() {
+    let mut world = settled();
+    world.fall_again_and_again();
+    let end = world.now + world.hold();
+    let mut world = world.restart(|_| {});
+    while world.health()[0] != Health::Up {
+        assert!(world.now <= end + MS * 200, "{:?}", world.hold());
+        world.run(MS * 10, all);
+    }
+    assert!(world.now >= end);
+}
+
+/// Given a suspect uplink, when the daemon is started anew, then it carries nothing until it has answered.
+#[test]
+fn a_restart_believes_no_suspect() {
+    let mut world = settled();
+    world.run(MS * 700, second);
+    assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
+    let mut silent = world.restart(|_| {});
+    let mut world = settled();
+    world.run(MS * 700, second);
+    let mut answering = world.restart(|_| {});
+    for _ in 0..6000 {
+        silent.run(MS, second);
+        assert_eq!(silent.active(), [false, true]);
+    }
+    assert_eq!(silent.health()[0], Health::Down);
+    answering.run(MS * 20, all);
+    assert_eq!(answering.active(), [false, true]);
+    answering.run(MS * 2500, all);
+    assert_eq!((answering.health()[0], answering.active()), (Health::Up, vec![true, true]));
+}
+
+/// Given a carrier that returns while nothing answers, then the connections that were deleted when it went
+/// are not deleted again: they are swept once.
+#[test]
+fn another_reason_deletes_nothing_again() {
+    let mut world = settled();
+    world.plug(false);
+    world.run(MS * 1000, second);
+    world.plug(true);
+    world.run(MS * 10_000, second);
+    assert_eq!(world.health()[0], Health::Down);
+    assert_eq!(world.moved(1, START), 2, "{:?}", world.purges);
+}
