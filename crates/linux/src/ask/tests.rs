@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock;
-use crate::testing::{in_new_netns, ip};
+use crate::testing::{in_new_netns, ip, nft};
 use rail_core::Binding;
 use rail_core::net::{Family, UplinkId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -93,6 +93,25 @@ fn a_listener_answers_and_a_closed_port_refuses() {
             assert!(matches!(outcome, Ok(Answer::Refused { .. })), "{outcome:?}");
         }
         assert!(bench.asks.open.is_empty() && bench.asks.deadline().is_none());
+    });
+}
+
+/// Given a filter of the router that rejects the connection, then nobody has answered; given one that
+/// rejects with a reset, then that is taken for an answer, for it looks like one.
+#[test]
+fn a_rejection_by_icmp_is_no_answer() {
+    in_new_netns(|| {
+        let (wan1, nobody) = silence();
+        ip("neigh add 100.64.1.9 lladdr 02:00:00:00:00:99 dev wan1");
+        nft("add table ip other");
+        nft("add chain ip other out { type filter hook output priority 0 ; }");
+        nft("add rule ip other out tcp dport 443 reject");
+        let mut bench = Bench::new();
+        assert_eq!(bench.outcome(1, wan1, nobody), Err(AskError::Unreachable));
+        nft("flush chain ip other out");
+        nft("add rule ip other out tcp dport 443 reject with tcp reset");
+        let outcome = bench.outcome(2, wan1, nobody);
+        assert!(matches!(outcome, Ok(Answer::Refused { .. })), "{outcome:?}");
     });
 }
 
