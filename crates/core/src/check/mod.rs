@@ -46,7 +46,7 @@ mod verdict;
 pub use crate::io::Unanswered;
 pub use blame::{blame, common_cause, is_comparing, should_wake};
 pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
-pub use prober::{Context, Prober};
+pub use prober::{Context, Prober, Told};
 pub use quality::{Quality, Sums};
 pub use settings::Settings;
 pub(crate) use traffic::BUSY;

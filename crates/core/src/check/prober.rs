@@ -401,6 +401,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(20);
 /// A line that was silent for so long, too.
 const HOPELESS: Duration = Duration::from_secs(30);
 
+pub use answer::Told;
+
 mod answer;
 mod ask;
 mod begin;

@@ -66,6 +66,7 @@ impl Uplink {
         Self {
             prober: Prober::new(now, id, (Settings::from(check), targets), way, verdict),
             check: check.clone(),
+            made: now,
             facts,
             way: Way::default(),
             passive: Passive::default(),
@@ -78,7 +79,7 @@ impl Uplink {
     fn renewed(self, now: Instant, id: UplinkId, own: &UplinkConfig, secret: &Secret) -> Self {
         let fresh = Self::new(now, id, own, secret, self.prober.verdict());
         let facts = UplinkFacts { id, ..self.facts };
-        Self { prober: fresh.prober, check: fresh.check, facts, ..self }
+        Self { prober: fresh.prober, check: fresh.check, made: now, facts, ..self }
     }
 }
 

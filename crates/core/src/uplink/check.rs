@@ -3,7 +3,7 @@
 
 use super::port::FAMILY;
 use super::{Context, Uplinks};
-use crate::check::{self, Prober, Question, Refusal};
+use crate::check::{self, Prober, Question, Refusal, Told};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
@@ -46,13 +46,15 @@ impl Uplinks {
         (desk, out): (&mut Desk, &mut Vec<Output>),
     ) {
         let Some(i) = self.asker(id.asker) else {
-            desk.counters.packets_refused += 1;
+            // That there is no answer is nobody's packet.
+            desk.counters.packets_refused += u64::from(outcome.is_ok());
             return;
         };
         self.list[i].due = true;
         match self.list[i].prober.outcome(now, id.n, outcome) {
-            Ok(Some(target)) => self.note_answer((i, target), config, (desk, out)),
-            Ok(None) => {}
+            Ok(Told::Reached(target)) => self.note_answer((i, target), config, (desk, out)),
+            Ok(Told::NotAsked) => desk.counters.probes_sent -= 1,
+            Ok(Told::Nothing) => {}
             Err(refusal) => self.refuse(i, refusal, desk),
         }
     }

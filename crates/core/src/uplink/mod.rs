@@ -43,6 +43,8 @@ pub(crate) struct Uplink {
     pub(crate) prober: Prober,
     /// What they are made from.
     check: CheckConfig,
+    /// When they were made: what was asked before is no question of theirs.
+    made: Instant,
     /// What we believe of it.
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
@@ -53,6 +55,14 @@ pub(crate) struct Uplink {
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.
     pub(crate) due: bool,
+}
+
+/// Checks that may ask: whose, bound to what, and when they were made. Others have nothing open.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct MayAsk {
+    asker: Asker,
+    binding: Binding,
+    made: Instant,
 }
 
 /// All of them.
@@ -72,8 +82,8 @@ pub(crate) struct Uplinks {
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
     ports: Vec<Port>,
-    /// Who may ask, and bound to what.
-    askers: Vec<(Asker, Binding)>,
+    /// Who may ask.
+    askers: Vec<MayAsk>,
 }
 
 /// What the uplinks work with besides themselves.

@@ -23,7 +23,16 @@ impl Bench {
     }
 
     fn ask(&mut self, n: u64, binding: Binding, to: SocketAddr) -> Option<(u64, Outcome)> {
-        let (id, ask) = (AskId { asker: ASKER, n }, Ask::Connect { binding, to, timeout: SECOND });
+        self.ask_as(ASKER, n, (binding, to))
+    }
+
+    fn ask_as(
+        &mut self,
+        asker: Asker,
+        n: u64,
+        (binding, to): (Binding, SocketAddr),
+    ) -> Option<(u64, Outcome)> {
+        let (id, ask) = (AskId { asker, n }, Ask::Connect { binding, to, timeout: SECOND });
         self.asks.begin(&self.poller, clock::now(), id, ask).map(answer)
     }
 
@@ -167,6 +176,28 @@ fn there_are_so_many_at_once_and_no_more() {
         let until = bench.asks.deadline().unwrap();
         bench.asks.expire(until);
         assert_eq!(bench.ask(4, wan1, nobody), None);
+    });
+}
+
+/// Given an asker that holds every place, when another one comes and one question is over, then the
+/// place is the other's; when the other is called off, the first may have it again.
+#[test]
+fn a_place_is_kept_for_each_asker() {
+    in_new_netns(|| {
+        let (wan1, nobody) = silence();
+        let other = Asker::Probe(UplinkId(4), Family::V4);
+        let mut bench = Bench::new();
+        for n in 0..3 {
+            assert_eq!(bench.ask(n, wan1, nobody), None);
+        }
+        let refused = Some((9, Err(AskError::NotAsked)));
+        assert_eq!(bench.ask_as(other, 9, (wan1, nobody)), refused);
+        let first = *bench.asks.open.first_key_value().unwrap().0;
+        bench.asks.open.remove(&first);
+        assert_eq!(bench.ask(9, wan1, nobody), refused);
+        assert_eq!(bench.ask_as(other, 9, (wan1, nobody)), None);
+        bench.asks.cancel(other);
+        assert_eq!(bench.ask(9, wan1, nobody), None);
     });
 }
 

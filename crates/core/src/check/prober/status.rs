@@ -192,12 +192,16 @@ impl Prober {
 
     /// How long the uplink may be silent before it is down; not less than two probes of its pace take.
     pub fn patience(&self, now: Instant) -> Duration {
-        let pace = if self.pace.is_in_use() || !self.verdict.is_usable() {
+        self.silence.patience(now) + self.rest()
+    }
+
+    /// The time between two questions while nothing happens.
+    pub(super) fn rest(&self) -> Duration {
+        if self.pace.is_in_use() || !self.verdict.is_usable() {
             self.settings.interval
         } else {
             self.settings.standby()
-        };
-        self.silence.patience(now) + pace
+        }
     }
 
     /// How many of the targets that count have answered within `window`.

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::CheckKind;
 use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
 use crate::net::{Family, Mac};
-use crate::status::Health;
+use crate::status::{Health, ProbeCounters};
 use core::net::IpAddr;
 use rail_wire::ip::arp::Arp;
 
@@ -102,6 +102,73 @@ fn a_refused_connection_is_an_answer() {
     let never = AskId { n: id.n + 1000, ..id };
     world.input(Input::Answered(never, Ok(Answer::Refused { rtt: MS })));
     assert_eq!(world.router.desk.counters.packets_refused, counters.packets_refused + 1);
+}
+
+/// Given a reload that gives an uplink other checks, then what the old ones have asked is called off;
+/// given one that does not, then nothing is.
+#[test]
+fn new_checks_call_off_what_the_old_ones_asked() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let cancelled = |world: &mut World, mut config: Config| {
+        config.check_all(config.check.clone());
+        let mut out = Vec::new();
+        world.now = world.now + MS;
+        world.router.handle(world.now, Input::Reload(Box::new(config)), &mut out);
+        world.router.wake(world.now, &mut out);
+        let is_cancel = |output: &&Output| matches!(output, Output::CancelAsks(_));
+        out.iter().filter(is_cancel).count()
+    };
+    let mut config = world.config.clone();
+    assert_eq!(cancelled(&mut world, config.clone()), 0);
+    config.check.interval = MS * 300;
+    assert_eq!(cancelled(&mut world, config.clone()), 2);
+    config.check.kind = CheckKind::Icmp;
+    assert_eq!(cancelled(&mut world, config), 2);
+}
+
+/// Given questions that are never asked, while others are answered, then they are not counted as sent,
+/// and the uplink loses nothing.
+#[test]
+fn what_was_never_asked_is_not_lost() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let sum = |world: &World, of: fn(ProbeCounters) -> u64| -> u64 {
+        let prober = &world.router.uplinks.at(0).prober;
+        (0..prober.targets().len()).map(|target| of(prober.probes(target))).sum()
+    };
+    let lost = |world: &World| {
+        let sums = world.router.uplinks.at(0).prober.sums(world.now);
+        (sums.sent - sums.answered, sum(world, |probes| probes.lost))
+    };
+    world.run(MS * 1000, all);
+    let lost_before = lost(&world);
+    // The second uplink is asked once in 2.5 s.
+    for _ in 0..10 {
+        let sent = |world: &World| {
+            (sum(world, |probes| probes.sent), world.router.desk.counters.probes_sent)
+        };
+        let before = sent(&world);
+        world.refuses_asks = true;
+        world.run(MS * 600, all);
+        assert_eq!(sent(&world), before);
+        world.refuses_asks = false;
+        world.run(MS * 3000, all);
+    }
+    assert_eq!(world.health(), [Health::Up; 2]);
+    assert_eq!(lost(&world), lost_before);
+}
+
+/// Given an uplink that is down and cannot be asked, then nothing more counts as sent.
+#[test]
+fn one_that_is_down_counts_what_it_asked() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    world.run(MS * 6000, second_alone);
+    assert_eq!(world.health()[0], Health::Down);
+    let probes = |world: &World| world.router.uplinks.at(0).prober.probes(0);
+    world.refuses_asks = true;
+    world.run(MS * 2000, second_alone);
+    let before = probes(&world);
+    world.run(MS * 4000, second_alone);
+    assert_eq!(probes(&world), before);
 }
 
 /// Given questions that are never asked, then for a moment they say nothing; after as long as a silence
