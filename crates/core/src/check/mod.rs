@@ -45,7 +45,7 @@ mod verdict;
 
 pub use crate::io::Unanswered;
 pub use blame::{blame, common_cause, is_comparing, should_wake};
-pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
+pub use kind::{Icmp, Kind, Means, Question, Refusal, least_interval, targets};
 pub use prober::{Context, Prober, Told};
 pub use quality::{Quality, Sums};
 pub use settings::Settings;

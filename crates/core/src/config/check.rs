@@ -13,7 +13,7 @@ pub struct CheckConfig {
     pub targets: Vec<Ipv4Addr>,
     /// How many targets must answer; 1 to the number of targets.
     pub required: usize,
-    /// Time between probes at rest.
+    /// Time between two probes at rest; no shorter than the kind allows.
     pub interval: Duration,
     /// Time after which a probe counts as lost for now.
     pub timeout: Duration,

@@ -1,6 +1,7 @@
-//! `kind` of a check, and the keys that one kind alone has.
+//! `kind` of a check, the keys that one kind alone has, and what the probes of a kind cost.
 
 use super::reader::{Reader, Section};
+use rail_core::check::least_interval;
 use rail_core::config::{CheckConfig, CheckKind};
 use std::mem::discriminant;
 
@@ -83,9 +84,36 @@ pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
     pairs
 }
 
-/// What a question and its answer cost, in bytes.
-pub(super) fn bytes(kind: CheckKind) -> u128 {
-    of(kind).bytes
+/// How the file calls it.
+pub(super) fn word(kind: CheckKind) -> &'static str {
+    of(kind).word
+}
+
+/// How people read it: `tcp port 443`.
+pub(crate) fn shown(kind: CheckKind) -> String {
+    match kind {
+        CheckKind::Icmp | CheckKind::Arp => word(kind).into(),
+        CheckKind::Tcp { port } => format!("{} port {port}", word(kind)),
+    }
+}
+
+/// What the probes of one uplink cost.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProbeCost {
+    /// Bytes a month of 30 days at full pace, both directions, IP headers included.
+    pub(crate) full_bytes: u64,
+    /// The same at a tenth of the pace: an uplink that carries no new connections.
+    pub(crate) slow_bytes: u64,
+}
+
+/// What the probes cost on an uplink with these checks while all is well.
+pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
+    let month_ms = 30 * 24 * 3600 * 1000_u128;
+    let interval = check.interval.max(least_interval(check.kind));
+    let probes = month_ms / interval.as_millis().max(1);
+    let bytes = probes.saturating_mul(of(check.kind).bytes);
+    let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
 fn of(kind: CheckKind) -> &'static Word {

@@ -14,6 +14,7 @@ use arp::Arp;
 pub use icmp::Icmp;
 use tcp::Tcp;
 
+use super::settings::QUICK;
 use crate::config::{CheckConfig, CheckKind};
 use crate::io::{Ask, Binding, Peer, PortId, PortKind};
 use crate::net::{Family, Mac, UplinkId};
@@ -73,6 +74,15 @@ pub fn targets(check: &CheckConfig, gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
             Some(IpAddr::V4(gateway)) => Vec::from([gateway]),
             Some(IpAddr::V6(_)) | None => Vec::new(),
         },
+    }
+}
+
+/// The shortest `interval` that a kind keeps; a shorter one is as this.
+pub const fn least_interval(kind: CheckKind) -> Duration {
+    match kind {
+        CheckKind::Icmp => QUICK,
+        CheckKind::Tcp { .. } => tcp::SPACING,
+        CheckKind::Arp => arp::SPACING,
     }
 }
 
