@@ -1,4 +1,4 @@
-//! `[check]`.
+//! `[check]`, and `check` of an uplink.
 
 use crate::time::Duration;
 use alloc::vec::Vec;
@@ -62,7 +62,7 @@ impl CheckConfig {
 }
 
 /// `kind` of a check: what is asked of a target.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum CheckKind {
     /// ICMP echo (default).
     #[default]
