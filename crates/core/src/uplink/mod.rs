@@ -101,9 +101,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The hardware address of an interface, if it has one.
+    /// The hardware address that an interface asks from by ARP; `None`: it does not speak ARP.
     pub(crate) fn mac(&self, ifname: IfName) -> Option<Mac> {
-        self.kernel.observed.links.get(&ifname).and_then(|link| link.identity.mac)
+        let link = self.kernel.observed.links.get(&ifname).filter(|link| !link.no_arp)?;
+        link.identity.mac
     }
 
     /// The desired state with these uplinks.

@@ -56,3 +56,14 @@ fn those_of_others_stay() {
         }
     });
 }
+
+/// Given a device that is told not to speak ARP, then our own reading says so.
+#[test]
+fn a_device_without_arp_is_seen() {
+    in_new_netns(|| {
+        let mut s = RequestSocket::open().unwrap();
+        assert!(!observe(&mut s).links[&name("wan1")].no_arp);
+        ip("link set wan1 arp off");
+        assert!(observe(&mut s).links[&name("wan1")].no_arp);
+    });
+}

@@ -49,7 +49,7 @@ pub enum Question {
 pub struct Means {
     /// What it is bound to.
     pub binding: Binding,
-    /// Hardware address of the device; `None`: it has none.
+    /// Hardware address of the device; `None`: it has none, or does not speak ARP.
     pub mac: Option<Mac>,
     /// How long an answer is waited for.
     pub timeout: Duration,

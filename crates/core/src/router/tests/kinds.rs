@@ -4,7 +4,7 @@ use super::world::{MS, START, World, all, kernel, uplinks};
 use super::*;
 use crate::config::CheckKind;
 use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
-use crate::net::{Family, Mac};
+use crate::net::{Family, Link, Mac};
 use crate::status::{Health, ProbeCounters};
 use core::net::IpAddr;
 use rail_wire::ip::arp::Arp;
@@ -232,20 +232,26 @@ fn forged_replies_are_counted() {
     assert_eq!(hear(request.reply(mac.0)).duplicate, before + 1);
 }
 
-/// Given a device without a hardware address, then the uplink has no way, and says why; when it gets
-/// one, the uplink is asked and comes up.
+/// Given a device without a hardware address, or one that does not speak ARP, then the uplink has no
+/// way, and says why; when that changes, the uplink is asked and comes up.
 #[test]
 fn a_device_without_arp_is_no_way() {
     let mut world = world(CheckKind::Arp);
-    let mac = world.link(0).identity.mac.take();
-    world.changed(Scope::LINKS);
-    world.run(MS * 500, all);
-    assert_eq!(world.health(), [Health::NoWay, Health::Up]);
-    assert_eq!(world.active(), [false, true]);
-    let cause = &world.router.uplinks.at(0).history.cause;
-    assert!(cause.contains("no ARP"), "{cause}");
-    world.link(0).identity.mac = mac;
-    world.changed(Scope::LINKS);
-    world.run(MS * 5000, all);
-    assert_eq!(world.health(), [Health::Up; 2]);
+    let good = world.link(0).clone();
+    let mut no_mac = good.clone();
+    no_mac.identity.mac = None;
+    let no_arp = Link { no_arp: true, ..good.clone() };
+    for bad in [no_mac, no_arp] {
+        *world.link(0) = bad;
+        world.changed(Scope::LINKS);
+        world.run(MS * 500, all);
+        assert_eq!(world.health(), [Health::NoWay, Health::Up]);
+        assert_eq!(world.active(), [false, true]);
+        let cause = &world.router.uplinks.at(0).history.cause;
+        assert!(cause.contains("no ARP"), "{cause}");
+        *world.link(0) = good.clone();
+        world.changed(Scope::LINKS);
+        world.run(MS * 5000, all);
+        assert_eq!(world.health(), [Health::Up; 2]);
+    }
 }
