@@ -76,6 +76,17 @@ pub enum CheckKind {
     Arp,
 }
 
+impl CheckKind {
+    /// The word of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Tcp { .. } => "tcp",
+            Self::Arp => "arp",
+        }
+    }
+}
+
 /// `degraded`: what an uplink that is degraded, or in doubt, still carries.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
 pub enum Degraded {

@@ -2,7 +2,7 @@
 //! other.
 
 use super::port::FAMILY;
-use super::{Context, Uplinks};
+use super::{Context, Uplink, Uplinks};
 use crate::check::{self, Prober, Question, Refusal, Told};
 use crate::config::Config;
 use crate::desk::Desk;
@@ -10,7 +10,7 @@ use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
 use crate::notice::Notice;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Blame is found out at most this often.
 const BLAME_PACE: Duration = Duration::from_millis(100);
@@ -126,7 +126,7 @@ impl Uplinks {
     /// Judges those that heard something or whose time has come.
     pub(crate) fn judge(&mut self, cx: &mut Context<'_>) {
         self.find_blame(cx);
-        let is_due = |uplink: &super::Uplink| {
+        let is_due = |uplink: &Uplink| {
             uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now)
         };
         let due: Vec<usize> =
@@ -137,12 +137,9 @@ impl Uplinks {
         let common = check::common_cause(self.probers());
         for index in due {
             let uplink = &self.list[index];
-            let ignored: Vec<bool> = uplink
-                .prober
-                .targets()
-                .iter()
-                .map(|target| self.ignored.contains(target))
-                .collect();
+            let targets = 0..uplink.prober.targets().len();
+            let ignored: Vec<bool> =
+                targets.map(|target| self.is_ignored(uplink, target)).collect();
             let context = check::Context {
                 ignored: &ignored,
                 is_common: common.get(index).copied().unwrap_or(false),
@@ -187,6 +184,12 @@ impl Uplinks {
         self.ignored = ignored;
         cx.desk.saved.ignored = self.ignored_targets();
         cx.desk.save_soon();
+    }
+
+    /// True if a target of an uplink is left out of the count.
+    pub(crate) fn is_ignored(&self, uplink: &Uplink, target: usize) -> bool {
+        let is_it = |ignored: &Ipv4Addr| uplink.prober.index_of(*ignored) == Some(target);
+        self.ignored.iter().any(is_it)
     }
 
     /// The targets that are left out of the count.

@@ -1,7 +1,6 @@
 //! What is legal but probably not meant.
 
 use super::check::Place;
-use super::kind;
 use super::reader::Section;
 use super::report::Problem;
 use super::unit::show;
@@ -121,7 +120,7 @@ fn pace(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
 /// An interval that the kind does not keep.
 fn too_quick(check: &CheckConfig) -> Option<(String, String)> {
     let least = least_interval(check.kind);
-    let (interval, kind) = (show(check.interval), kind::word(check.kind));
+    let (interval, kind) = (show(check.interval), check.kind.as_str());
     let text = format!("`interval = \"{interval}\"` is too short for kind = \"{kind}\"");
     let hint = format!(
         "it asks no more than once in {least}, as if that were the interval",

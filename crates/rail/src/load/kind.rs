@@ -6,9 +6,7 @@ use rail_core::config::{CheckConfig, CheckKind};
 use std::mem::discriminant;
 
 /// A kind of check.
-struct Word {
-    /// As the file calls it.
-    word: &'static str,
+struct Known {
     /// With the defaults of its own keys.
     kind: CheckKind,
     /// A question and its answer, IP headers included, in bytes.
@@ -16,13 +14,13 @@ struct Word {
 }
 
 /// All of them.
-const KINDS: &[Word] = &[
+const KINDS: &[Known] = &[
     // An IPv4 header of 20 bytes, an ICMP header of 8 and the nonce of 8, twice.
-    Word { word: "icmp", kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
+    Known { kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
     // IPv4 headers of 20 bytes; TCP headers of 40 (SYN, SYN and ACK), of 32 (ACK) and of 20 (RST).
-    Word { word: "tcp", kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
+    Known { kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
     // Two Ethernet payloads of the least length; there is no IP header.
-    Word { word: "arp", kind: CheckKind::Arp, bytes: 2 * 46 },
+    Known { kind: CheckKind::Arp, bytes: 2 * 46 },
 ];
 
 /// Those to come.
@@ -36,7 +34,7 @@ pub(super) fn read(
     section: &Section<'_>,
     mut config: CheckConfig,
 ) -> CheckConfig {
-    let words: Vec<_> = KINDS.iter().map(|kind| (kind.word, kind.kind)).collect();
+    let words: Vec<_> = KINDS.iter().map(|known| (known.kind.as_str(), known.kind)).collect();
     let wanted = reader.word(section, "kind", &words, LATER);
     if wanted.is_none() && section.get("kind").is_some() {
         // Which keys it may have is not known.
@@ -76,7 +74,7 @@ fn refuse(reader: &mut Reader, section: &Section<'_>, key: &str, why: &str) {
 
 /// The key `kind` and those that belong to it, with their values.
 pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
-    let mut pairs = vec![("kind", format!("\"{}\"", of(kind).word))];
+    let mut pairs = vec![("kind", format!("\"{}\"", kind.as_str()))];
     match kind {
         CheckKind::Icmp | CheckKind::Arp => {}
         CheckKind::Tcp { port } => pairs.push(("port", port.to_string())),
@@ -84,16 +82,11 @@ pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
     pairs
 }
 
-/// How the file calls it.
-pub(super) fn word(kind: CheckKind) -> &'static str {
-    of(kind).word
-}
-
 /// How people read it: `tcp port 443`.
 pub(crate) fn shown(kind: CheckKind) -> String {
     match kind {
-        CheckKind::Icmp | CheckKind::Arp => word(kind).into(),
-        CheckKind::Tcp { port } => format!("{} port {port}", word(kind)),
+        CheckKind::Icmp | CheckKind::Arp => kind.as_str().into(),
+        CheckKind::Tcp { port } => format!("{} port {port}", kind.as_str()),
     }
 }
 
@@ -116,7 +109,7 @@ pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
     ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
-fn of(kind: CheckKind) -> &'static Word {
+fn of(kind: CheckKind) -> &'static Known {
     KINDS.iter().find(|known| is_same(known.kind, kind)).expect("every kind has a word")
 }
 

@@ -97,6 +97,15 @@ impl Kind {
         }
     }
 
+    /// True if a target is the same host on every uplink. A gateway is not: another uplink may have another
+    /// one of this address.
+    pub const fn has_common_targets(&self) -> bool {
+        match self {
+            Self::Icmp(_) | Self::Tcp(_) => true,
+            Self::Arp(_) => false,
+        }
+    }
+
     /// The port that it asks through, if it asks by packets.
     pub const fn port(&self, id: UplinkId, family: Family) -> Option<(PortId, PortKind)> {
         match self {

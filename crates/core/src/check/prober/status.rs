@@ -64,9 +64,10 @@ impl Prober {
         &self.addresses
     }
 
-    /// The index of a target, if it is asked.
+    /// The index of a target that others may ask as well, if it is asked.
     pub fn index_of(&self, target: Ipv4Addr) -> Option<usize> {
-        self.addresses.iter().position(|own| *own == target)
+        let is_common = self.kind.has_common_targets();
+        self.addresses.iter().position(|own| is_common && *own == target)
     }
 
     /// When the first of the probes was sent that raised the doubt.

@@ -255,3 +255,17 @@ fn a_device_without_arp_is_no_way() {
         assert_eq!(world.health(), [Health::Up; 2]);
     }
 }
+
+/// Given a target that other uplinks ask and that fails on all of them, when the gateway of an uplink that
+/// is asked by ARP has the same address, then it is another host: it is neither ignored nor anybody's
+/// witness.
+#[test]
+fn a_gateway_is_no_target_of_others() {
+    let mut world = world(CheckKind::Arp);
+    let IpAddr::V4(gateway) = world.config.uplinks[0].gateway else { panic!() };
+    world.router.uplinks.ignored = Vec::from([gateway]);
+    let uplink = world.router.uplinks.at(0);
+    assert_eq!(uplink.prober.targets(), [gateway]);
+    assert_eq!(uplink.prober.index_of(gateway), None);
+    assert!(!world.router.uplinks.is_ignored(uplink, 0));
+}
