@@ -15,7 +15,7 @@ pub struct CheckConfig {
     pub required: usize,
     /// Time between two probes at rest; no shorter than the kind allows.
     pub interval: Duration,
-    /// Time after which a probe counts as lost for now.
+    /// An answer that takes longer counts as late; verdicts go by the measured round trip.
     pub timeout: Duration,
     /// Down at the latest when nothing valid has arrived for this many intervals.
     pub fail_after: u32,
@@ -23,7 +23,7 @@ pub struct CheckConfig {
     pub recover_after: u32,
     /// How long the good rounds must have lasted, besides, before it returns.
     pub stable_for: Duration,
-    /// Loss limits, in per cent of the long window.
+    /// Limits of loss.
     pub loss: LossLimits,
     /// Round-trip time above which an uplink is degraded; `None`: never.
     pub latency: Option<Limit>,
@@ -104,7 +104,7 @@ pub struct LossLimits {
     pub degraded_pct: u8,
     /// At or above: down.
     pub down_pct: u8,
-    /// At or below: up again (from degraded over the long window, from down over the last rounds).
+    /// At or below: well again.
     pub recovered_pct: u8,
 }
 

@@ -126,9 +126,8 @@ impl Uplinks {
     /// Judges those that heard something or whose time has come.
     pub(crate) fn judge(&mut self, cx: &mut Context<'_>) {
         self.find_blame(cx);
-        let is_due = |uplink: &Uplink| {
-            uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now)
-        };
+        let is_due =
+            |uplink: &Uplink| uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now);
         let due: Vec<usize> =
             (0..self.list.len()).filter(|index| is_due(&self.list[*index])).collect();
         if due.is_empty() {
