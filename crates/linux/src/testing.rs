@@ -36,6 +36,7 @@ pub(crate) fn nft(words: &str) {
 }
 
 fn run(program: &str, words: &str) {
+    // starts: ip, nft
     let out = std::process::Command::new(program).args(words.split(' ')).output().unwrap();
     assert!(out.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&out.stderr));
 }
