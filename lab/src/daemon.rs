@@ -190,6 +190,21 @@ impl Rail {
         }
     }
 
+    /// How often an uplink changed its role since the daemon started, as `rail events` tells.
+    ///
+    /// # Errors
+    /// When no daemon answers, or there are more events than it keeps.
+    pub fn changes_of_role(&self, name: &str) -> Result<usize, LabError> {
+        let output = self.ask(&["events", "--json"])?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !(1..EVENTS_KEPT).contains(&text.lines().count()) {
+            return Err(LabError::Refused("no event, or not all of them".into()));
+        }
+        let name = format!("\"{name}\"");
+        let is_role = |line: &&str| line.contains("\"event\":\"role\"") && line.contains(&name);
+        Ok(text.lines().filter(is_role).count())
+    }
+
     /// Waits until an uplink has this health; returns when that was seen.
     ///
     /// # Errors
@@ -416,6 +431,9 @@ pub fn program() -> Result<PathBuf, LabError> {
         LabError::Refused("no built `rail`: run `cargo build -p rail` or set RAIL_BIN".into())
     })
 }
+
+/// The daemon forgets older ones.
+const EVENTS_KEPT: usize = 1000;
 
 fn is_program(path: &Path) -> bool {
     path.is_file()

@@ -2,7 +2,7 @@
 //! holds each of them back.
 //!
 //! One direction is delayed, from the router to the internet, so the round trip grows by
-//! the same amount. Order is kept; nothing is lost. A packet socket is used rather than a
+//! the same amount. Order is kept; nothing is lost, also when the delay changes. A packet socket is used rather than a
 //! tun device, because `/dev/net/tun` is not for everybody on every system.
 
 use crate::{LabError, Node};
@@ -12,7 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 pub struct Delay {
     node: Node,
     interface: String,
+    by_us: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -43,9 +44,15 @@ impl Delay {
         let rule = format!("rule add iif {interface} lookup {TABLE} priority {TABLE}\n");
         node.ip_batch(&rule)?;
         let stop = Arc::new(AtomicBool::new(false));
-        let seen = Arc::clone(&stop);
-        let thread = Some(node.spawn(move || hold_back(socket, by, &seen)));
-        Ok(Self { node: node.clone(), interface: interface.to_owned(), stop, thread })
+        let by_us = Arc::new(AtomicU64::new(micros(by)));
+        let (wanted, seen) = (Arc::clone(&by_us), Arc::clone(&stop));
+        let thread = Some(node.spawn(move || hold_back(socket, &wanted, &seen)));
+        Ok(Self { node: node.clone(), interface: interface.to_owned(), by_us, stop, thread })
+    }
+
+    /// Delays by this much from now on, also what is held back.
+    pub fn change(&self, by: Duration) {
+        self.by_us.store(micros(by), Ordering::Relaxed);
     }
 
     /// Ends the detour; what is held back is lost.
@@ -73,12 +80,16 @@ impl Drop for Delay {
     }
 }
 
-fn hold_back(mut socket: File, by: Duration, stop: &AtomicBool) {
+fn micros(by: Duration) -> u64 {
+    u64::try_from(by.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn hold_back(mut socket: File, by_us: &AtomicU64, stop: &AtomicBool) {
     let mut held: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
     let mut buffer = [0u8; 66000];
     while !stop.load(Ordering::Relaxed) {
-        let due =
-            held.front().map_or(LONGEST, |(at, _)| at.saturating_duration_since(Instant::now()));
+        let by = Duration::from_micros(by_us.load(Ordering::Relaxed));
+        let due = held.front().map_or(LONGEST, |(came, _)| by.saturating_sub(came.elapsed()));
         let wait = Timespec::try_from(due.min(LONGEST)).expect("a short time fits");
         let ready = {
             let mut fds = [PollFd::new(&socket, PollFlags::IN)];
@@ -90,12 +101,11 @@ fn hold_back(mut socket: File, by: Duration, stop: &AtomicBool) {
                 let mut packet = buffer[..length].to_vec();
                 if let Some(destination) = packet.get_mut(HEADER..HEADER + NEAR.len()) {
                     destination.copy_from_slice(&NEAR);
-                    held.push_back((Instant::now() + by, packet));
+                    held.push_back((Instant::now(), packet));
                 }
             }
         }
-        let now = Instant::now();
-        while held.front().is_some_and(|(at, _)| *at <= now) {
+        while held.front().is_some_and(|(came, _)| came.elapsed() >= by) {
             if let Some((_, packet)) = held.pop_front() {
                 // A packet that the kernel refuses is a lost packet, as on a real uplink.
                 let _ = socket.write(&packet);

@@ -29,6 +29,8 @@ pub enum Fault {
     Loss(u8),
     /// Everything the router sends is late by this much.
     Latency(Duration),
+    /// The provider lets this many echo requests through in a second.
+    EchoLimit(u32),
     /// One target does not answer on this uplink.
     Target(Ipv4Addr),
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Fault {
             Self::Carrier => f.write_str("cable cut"),
             Self::Loss(percent) => write!(f, "{percent} % loss"),
             Self::Latency(by) => write!(f, "{} ms latency", by.as_millis()),
+            Self::EchoLimit(rate) => write!(f, "{rate} echoes a second"),
             Self::Target(target) => write!(f, "target {target} silent"),
         }
     }
@@ -90,6 +93,10 @@ impl Topology {
                 let (node, interface) = line.far();
                 delay = Some(Delay::start(node, interface, by)?);
             }
+            Fault::EchoLimit(rate) => {
+                let over = format!("limit rate over {rate}/second burst 5 packets drop");
+                line.isp.nft(&rule(&format!("iifname acc icmp type echo-request {over}")))?;
+            }
             Fault::Target(target) => line.isp.nft(&rule(&format!("ip daddr {target} drop")))?,
         }
         Ok(Injected { line, fault, since, delay })
@@ -100,6 +107,14 @@ impl Injected {
     /// The fault.
     pub fn fault(&self) -> Fault {
         self.fault
+    }
+
+    /// Makes the latency another one, and loses nothing.
+    ///
+    /// # Panics
+    /// When the fault is none of latency.
+    pub fn change_latency(&self, by: Duration) {
+        self.delay.as_ref().expect("a fault of latency").change(by);
     }
 
     /// Removes the fault; returns when, taken just before.
@@ -126,6 +141,7 @@ impl Injected {
             | Fault::OneWayBack
             | Fault::Mute
             | Fault::Loss(_)
+            | Fault::EchoLimit(_)
             | Fault::Target(_) => self.line.isp.nft(flush)?,
         }
         Ok(at)

@@ -1,7 +1,8 @@
 //! No circle between the rooms of the core: who uses a room is not used by it, not even in a roundabout way.
 //! A reader can begin at the bottom, and a machine can be taken out.
 //!
-//! A room is a folder or a file right below `crates/core/src`. Tests may look anywhere.
+//! A room is a folder or a file right below `crates/core/src`. Tests may look anywhere. A machine's
+//! `news.rs` stands beside it and belongs to the room of notices: it does not name its machine.
 
 use crate::source;
 use crate::workspace;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 const CORE: &str = "crates/core/src";
+const NOTICES: &str = "notice";
 
 /// Which rooms each room names, and one file that does so.
 type Uses = BTreeMap<String, BTreeMap<String, PathBuf>>;
@@ -34,6 +36,9 @@ pub(crate) fn check(breaches: &mut Vec<String>) -> Result<(), String> {
 
 /// The room of a file.
 fn room_of(inner: &Path) -> String {
+    if inner.ends_with("news.rs") {
+        return NOTICES.to_owned();
+    }
     let first = inner.components().next().map(|part| part.as_os_str().to_string_lossy());
     first.unwrap_or_default().trim_end_matches(".rs").to_owned()
 }
@@ -78,7 +83,10 @@ fn note(uses: &mut Uses, room: &str, path: &Path, text: &str, names: &BTreeMap<S
         };
         let firsts = list.split(',').filter_map(|path| words(path).next());
         for first in firsts {
+            let inner = rest.strip_prefix(first).and_then(|inner| inner.strip_prefix("::"));
+            let is_news = inner.is_some_and(|inner| words(inner).next() == Some("news"));
             let used = names.get(first).map_or(first, String::as_str);
+            let used = if is_news { NOTICES } else { used };
             if used != room {
                 let used = uses.entry(room.to_owned()).or_default().entry(used.to_owned());
                 used.or_insert_with(|| path.to_owned());
@@ -141,6 +149,10 @@ mod tests {
         assert!(of(&back).unwrap().contains("a -> b -> c -> a (a.rs, b.rs, c.rs)"));
         let exported = [("io", "use crate::a::A;\n"), ("a", "use crate::Output;\n")];
         assert!(of(&exported).unwrap().contains("a -> io -> a"));
+        let news = "use crate::notice::N;\n";
+        assert_eq!(of(&[("notice", "use crate::b::news::N;\n"), ("b", news)]), None);
+        assert!(of(&[("notice", "use crate::b::B;\n"), ("b", news)]).is_some());
+        assert_eq!(room_of(Path::new("b/news.rs")), "notice");
         let tests = "#[cfg(test)]\nmod tests {\n    use crate::a::A;\n}\n";
         assert_eq!(of(&[line[0], ("b", tests)]), None);
     }

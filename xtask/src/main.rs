@@ -7,6 +7,7 @@ mod circles;
 mod deps;
 mod lab;
 mod mutants;
+mod pages;
 mod programs;
 mod shell;
 mod source;

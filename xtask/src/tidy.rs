@@ -1,11 +1,12 @@
 //! The rules of the house that no compiler checks.
 //!
 //! Owns sizes of files and functions, forbidden words, the borders between the
-//! crates as ARCHITECTURE.md draws them, and the links of the manual. It runs as
-//! an ordinary test, too.
+//! crates as ARCHITECTURE.md draws them, and the links of the manual; others look at the
+//! rooms of the core and at the files that the pages name. It runs as an ordinary test, too.
 
 use crate::circles;
 use crate::mutants;
+use crate::pages;
 use crate::programs;
 use crate::source;
 use crate::workspace;
@@ -61,6 +62,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), String> {
     changelog(&mut breaches);
     programs::check(&mut breaches)?;
     circles::check(&mut breaches)?;
+    pages::check(&mut breaches)?;
     if breaches.is_empty() {
         println!("tidy: nothing to complain about");
         return Ok(());

@@ -4,6 +4,8 @@
 //! Promises: a new name is taken like a new configuration, all at once; an uplink keeps its verdict,
 //! number and connections; what was written down under the old name goes along.
 
+pub(crate) mod news;
+
 use crate::config::{
     Config, Device, Devices, FirewallMode, Links, Named, Network, Selector, Stray, StrayCause,
     UplinkConfig,
@@ -12,7 +14,7 @@ use crate::desk::Desk;
 use crate::facts::{Facts, UplinkFacts};
 use crate::io::Output;
 use crate::net::IfName;
-use crate::notice::Notice;
+use crate::notice::{CoexistNews, NamesNews};
 use crate::reconcile::Reconciler;
 use crate::saved::Saved;
 use crate::state::Observed;
@@ -87,7 +89,7 @@ impl Names {
             let is_renamed = !sight.config.calls(selector, *ifname);
             if is_renamed && links.contains_key(ifname) {
                 let (interface, ifname) = (selector.to_string(), ifname.to_string());
-                out.push(Output::Notice(Notice::Named { interface, ifname }));
+                out.push(Output::tell(NamesNews::Named { interface, ifname }));
             }
         }
         Some(names)
@@ -105,7 +107,7 @@ impl Names {
     }
 
     /// What people must know of interfaces that are not found, or not for certain, and of those that
-    /// are closed though the file does not name them. That an uplink has none is told by its health.
+    /// are closed though the file does not name them. That an uplink has none its health says.
     pub(crate) fn note_unnamed(&mut self, facts: &Facts, sight: Sight<'_>, out: &mut Vec<Output>) {
         let networks = sight.config.networks.iter().filter_map(|n| sight.unnamed_network(n));
         let uplinks = sight.config.uplinks.iter().filter_map(|u| sight.doubtful_uplink(u));
@@ -116,9 +118,9 @@ impl Names {
             .filter_map(|stray| sight.closed_stray(*stray, facts.uplinks.get(stray.uplink)?));
         let unnamed: Vec<Conflict> = networks.chain(uplinks).chain(strays).collect();
         let old = core::mem::replace(&mut self.unnamed, unnamed);
-        let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
-        out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(told(false)));
-        out.extend(old.iter().filter(|c| !self.unnamed.contains(c)).map(told(true)));
+        let reported = |gone| move |c: &Conflict| Output::tell(CoexistNews::conflict(c, gone));
+        out.extend(self.unnamed.iter().filter(|c| !old.contains(c)).map(reported(false)));
+        out.extend(old.iter().filter(|c| !self.unnamed.contains(c)).map(reported(true)));
     }
 }
 

@@ -80,8 +80,8 @@ mod tests {
         };
         let own = std::process::id();
         assert_eq!(recent(&[]), "");
-        let told = recent(&[own, own]);
-        assert!(told.starts_with(&format!("perhaps process {own} (")), "{told}");
+        let reported = recent(&[own, own]);
+        assert!(reported.starts_with(&format!("perhaps process {own} (")), "{reported}");
         let mut author = Author::default();
         author.note(own);
         assert_eq!(author.recent(crate::clock::now() + RECENT), "");
@@ -97,8 +97,11 @@ mod tests {
         let mut author = Author::default();
         author.note(0);
         author.note(std::process::id());
-        let told = author.recent(crate::clock::now());
-        assert!(told.starts_with("perhaps process ") && told.ends_with(" or the kernel"), "{told}");
+        let reported = author.recent(crate::clock::now());
+        assert!(
+            reported.starts_with("perhaps process ") && reported.ends_with(" or the kernel"),
+            "{reported}"
+        );
         for port in 1..4 {
             author.note(port);
         }

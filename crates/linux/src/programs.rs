@@ -48,11 +48,11 @@ pub enum Unusable {
 pub fn check_nft(spawner: &mut Spawner) -> Result<(), Unusable> {
     let path = nft().map_err(|e| Unusable::Lasting(e.to_string()))?;
     let asked = spawner.run(&[path, "--version"], PATIENCE, 1024);
-    judge(path, &asked.map_err(|e| failed(path, &e.to_string()))?)
+    assess(path, &asked.map_err(|e| failed(path, &e.to_string()))?)
 }
 
-/// Judges what `nft --version` did.
-fn judge(path: &str, finished: &Finished) -> Result<(), Unusable> {
+/// Says whether this `nft --version` will do.
+fn assess(path: &str, finished: &Finished) -> Result<(), Unusable> {
     finished.result().map_err(|e| failed(path, &e.text))?;
     let said = String::from_utf8_lossy(&finished.stdout).into_owned();
     if is_recent(&said) {
@@ -103,15 +103,15 @@ mod tests {
     #[test]
     fn what_did_not_run_may_run_the_next_time() {
         let ended = |status, said: &str| {
-            judge("nft", &Finished { id: 1, status, stdout: said.into(), stderr: Vec::new() })
+            assess("nft", &Finished { id: 1, status, stdout: said.into(), stderr: Vec::new() })
         };
         assert_eq!(ended(Status::Exited(0), "nftables v1.0.6"), Ok(()));
         let old = ended(Status::Exited(0), "nftables v0.9.3");
         assert!(matches!(old, Err(Unusable::Lasting(_))), "{old:?}");
         let short = [Status::TimedOut, Status::Failed(11), Status::Signalled(9), Status::Exited(1)];
         for status in short {
-            let judged = ended(status, "");
-            assert!(matches!(judged, Err(Unusable::Passing(_))), "{judged:?}");
+            let result = ended(status, "");
+            assert!(matches!(result, Err(Unusable::Passing(_))), "{result:?}");
         }
     }
 

@@ -80,7 +80,7 @@ fn without_a_daemon_the_exit_code_is_3() {
     fs::remove_dir_all(dir).expect("removed");
 }
 
-/// Given a daemon with a line down, when the status is asked, then the screen and the JSON
+/// Given a daemon with an uplink down, when the status is asked, then the screen and the JSON
 /// show it, and the exit code is 1; with every uplink down it is 2.
 #[test]
 fn status_shows_and_tells() {

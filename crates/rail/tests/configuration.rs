@@ -28,7 +28,7 @@ fn corpus(name: &str) -> (PathBuf, Vec<String>) {
 }
 
 /// Given a file with faults, when it is checked, then exactly the expected text is
-/// told, with a place for each fault, and the exit code is 1.
+/// reported, with a place for each fault, and the exit code is 1.
 #[test]
 fn bad_files_are_explained() {
     let (dir, files) = corpus("bad");
@@ -36,17 +36,17 @@ fn bad_files_are_explained() {
     let mut wrong = Vec::new();
     for file in files {
         let output = check(&dir, &file, &[]);
-        let told = String::from_utf8(output.stderr).expect("text");
-        assert_eq!(output.status.code(), Some(1), "{file}: {told}");
+        let reported = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(1), "{file}: {reported}");
         assert!(output.stdout.is_empty(), "{file}");
-        assert!(told.contains(&format!("--> {file}:")), "{file} without a place:\n{told}");
-        assert!(!told.contains('\x1b'), "{file}: colours without a terminal");
+        assert!(reported.contains(&format!("--> {file}:")), "{file} without a place:\n{reported}");
+        assert!(!reported.contains('\x1b'), "{file}: colours without a terminal");
         let golden = dir.join(file.replace(".toml", ".txt"));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            fs::write(&golden, &told).expect("written");
+            fs::write(&golden, &reported).expect("written");
         }
-        if fs::read_to_string(&golden).unwrap_or_default() != told {
-            wrong.push(format!("{file}:\n{told}"));
+        if fs::read_to_string(&golden).unwrap_or_default() != reported {
+            wrong.push(format!("{file}:\n{reported}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -98,13 +98,13 @@ fn the_defaults_are_those_of_the_contract() {
 }
 
 /// Given targets of one operator, or a gateway as target, when the file is checked, then
-/// it passes with a warning, and the cost of the probes is told.
+/// it passes with a warning, and the cost of the probes is reported.
 #[test]
 fn doubtful_files_pass_with_warnings() {
     let (dir, _) = corpus("good");
     let output = check(&dir, "contract.toml", &[]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("warning: all targets belong to one operator"), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(reported.contains("warning: all targets belong to one operator"), "{reported}");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("MB a month"), "{said}");
     let place = scratch("gateway-target.toml");
@@ -112,8 +112,8 @@ fn doubtful_files_pass_with_warnings() {
     fs::write(&place, text.replace("192.0.2.3", "198.51.100.1")).expect("written");
     let output = check(&dir, &place.display().to_string(), &[]);
     assert!(output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("is the gateway of \"isp1\""), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(reported.contains("is the gateway of \"isp1\""), "{reported}");
     let place = scratch("private-routed.toml");
     let text = fs::read_to_string(dir.join("addresses.toml")).expect("there");
     fs::write(
@@ -122,9 +122,9 @@ fn doubtful_files_pass_with_warnings() {
     )
     .expect("written");
     let output = check(&dir, &place.display().to_string(), &[]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{told}");
-    assert!(told.contains("`routed`: 10.20.0.0/16 has private addresses"), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{reported}");
+    assert!(reported.contains("`routed`: 10.20.0.0/16 has private addresses"), "{reported}");
 }
 
 /// Given doubtful checks of one uplink, when the file is checked, then the warnings stand there and name
@@ -184,13 +184,13 @@ fn an_address_of_the_subnet_that_is_translated_to_is_ours() {
         let output = check(&dir, &place.display().to_string(), &[]);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let told = said.contains(&format!("198.51.100.2/24, {nat}/24 by"));
-        assert_eq!(told, ours, "{said}");
+        let reported = said.contains(&format!("198.51.100.2/24, {nat}/24 by"));
+        assert_eq!(reported, ours, "{said}");
     }
 }
 
 /// Given an uplink on an inside interface, when the file is checked, then it passes, and what
-/// counts as LAN is told, and a forward that it cannot have.
+/// counts as LAN is reported, and a forward that it cannot have.
 #[test]
 fn a_box_inside_is_told() {
     let (dir, _) = corpus("good");
@@ -200,15 +200,15 @@ fn a_box_inside_is_told() {
     fs::write(&place, format!("{text}{forward}uplinks = [\"box\", \"lte\"]\n")).expect("written");
     let output = check(&dir, &place.display().to_string(), &[]);
     assert!(output.status.success());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("the uplink \"box\" is inside, on lan0"), "{told}");
-    assert!(told.contains("the uplink \"other\" is inside, on dmz0"), "{told}");
-    assert!(told.contains("port 8080 is not forwarded on \"box\""), "{told}");
-    assert!(!told.contains("\"lte\" is inside"), "{told}");
+    let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(reported.contains("the uplink \"box\" is inside, on lan0"), "{reported}");
+    assert!(reported.contains("the uplink \"other\" is inside, on dmz0"), "{reported}");
+    assert!(reported.contains("port 8080 is not forwarded on \"box\""), "{reported}");
+    assert!(!reported.contains("\"lte\" is inside"), "{reported}");
 }
 
 /// Given no file, a directory, too large a file, or bytes that are no text, when it is
-/// checked, then the exit code is 1 and the reason is told.
+/// checked, then the exit code is 1 and the reason is reported.
 #[test]
 fn what_is_no_text_file_is_refused() {
     let dir = scratch("odd");
@@ -224,9 +224,9 @@ fn what_is_no_text_file_is_refused() {
         ("zero.toml", "zero bytes"),
     ] {
         let output = check(&dir, file, &[]);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{file}: {told}");
-        assert!(told.contains(words), "{file}: {told}");
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{file}: {reported}");
+        assert!(reported.contains(words), "{file}: {reported}");
     }
 }
 

@@ -175,9 +175,9 @@ fn a_bad_file_at_the_start_costs_no_router() {
         bench.start("", &[]);
         let answer = bench.ask("rail-ro.sock", r#"{"command":"status"}"#);
         let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
-        let told = &answer["status"]["configuration"];
-        assert_eq!(told["source"], "last-good", "{words}: {told}");
-        let problem = told["problem"].as_str().unwrap();
+        let reported = &answer["status"]["configuration"];
+        assert_eq!(reported["source"], "last-good", "{words}: {reported}");
+        let problem = reported["problem"].as_str().unwrap();
         assert!(problem.contains("rail.toml") && problem.contains(words), "{words}: {problem}");
         assert_eq!(answer["status"]["uplinks"][1]["name"], "isp2");
         eventually("the line of the log", || {
@@ -277,8 +277,8 @@ fn what_could_not_be_installed_is_not_said_to_be() {
         "command": "apply", "text": edited, "name": file, "by": "me",
     });
     let answer = bench.ask("rail.sock", &command.to_string());
-    let told = "is in use, but the next start takes the file of before";
-    assert!(answer.starts_with("{\"ok\":true") && answer.contains(told), "{answer}");
+    let reported = "is in use, but the next start takes the file of before";
+    assert!(answer.starts_with("{\"ok\":true") && answer.contains(reported), "{answer}");
     assert!(bench.ask("rail.sock", r#"{"command":"status"}"#).contains("cable"));
     assert!(!bench.log().contains("installed a configuration"), "{}", bench.log());
     let answer = bench.ask("rail.sock", r#"{"command":"rollback","by":"me"}"#);

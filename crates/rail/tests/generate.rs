@@ -45,7 +45,7 @@ const TWINS: &str = "ip link add eth1 index 107 address 02:00:00:00:00:01 type v
 ip link add eth2 index 108 address 02:00:00:00:00:01 type veth";
 
 /// Given two interfaces with the address, when the daemon of this boot uses the first, then the rules
-/// and `check` have that one, and name the other; whoever may not read the state is told so.
+/// and `check` have that one, and name the other; whoever may not read the state learns that.
 #[test]
 fn the_interface_is_the_one_that_the_daemon_uses() {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
@@ -54,13 +54,16 @@ fn the_interface_is_the_one_that_the_daemon_uses() {
     assert!(rules.status.success(), "{}", text(&rules.stderr));
     assert!(text(&rules.stdout).contains("\"eth1\" : goto from_isp1"), "{}", text(&rules.stdout));
     let check = run(&dir, TWINS, "0", "check");
-    let told = text(&check.stderr);
-    assert!(!told.contains("is several interfaces"), "{told}");
-    assert!(told.contains("note: uplink isp1 filters eth2, too"), "{told}");
+    let reported = text(&check.stderr);
+    assert!(!reported.contains("is several interfaces"), "{reported}");
+    assert!(reported.contains("note: uplink isp1 filters eth2, too"), "{reported}");
     let denied = run(&dir, TWINS, "65534", "generate firewall");
-    let told = text(&denied.stderr);
+    let reported = text(&denied.stderr);
     assert_eq!(denied.status.code(), Some(1));
-    assert!(told.contains("state.json: Permission denied") && !told.contains("began"), "{told}");
+    assert!(
+        reported.contains("state.json: Permission denied") && !reported.contains("began"),
+        "{reported}"
+    );
     fs::remove_dir_all(dir).unwrap();
 }
 

@@ -24,7 +24,7 @@ impl World {
             Fault::Limiter => self.inject_limiter(line),
             Fault::TargetDead | Fault::TargetMissing => {
                 let target = self.dice.below(self.scene.net.targets.len());
-                self.note(format!("FAULT target {target} dies ({fault:?}, line {line})"));
+                self.note(format!("FAULT target {target} dies ({fault:?}, uplink {line})"));
                 self.scene.net.note_death(self.scene.now);
                 if fault == Fault::TargetDead {
                     self.scene.net.dead_target = Some(target);
@@ -162,12 +162,12 @@ impl World {
             Fault::AdminDown => (kernel.set_up(name, false), Heal::Up(name)),
             Fault::Unplug if is_deleted => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.remove_link(own), Heal::Line(line))
+                (kernel.remove_link(own), Heal::Uplink(line))
             }
             Fault::Unplug => (kernel.remove_link(name), Heal::Plug(name)),
             _ => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.del_address(own, address), Heal::Line(line))
+                (kernel.del_address(own, address), Heal::Uplink(line))
             }
         };
         self.kernel_changed(scope);
@@ -180,7 +180,7 @@ impl World {
     }
 
     fn inject_death(&mut self, fault: Fault, line: usize) {
-        self.note(format!("FAULT {fault:?} line {line}"));
+        self.note(format!("FAULT {fault:?} uplink {line}"));
         let out = self.dice.permille(500);
         let condition = &mut self.scene.net.lines[line];
         match fault {
@@ -195,7 +195,7 @@ impl World {
         }
         self.touch();
         let (low, high) = self.dice.pick(&[(MS * 100, SEC), (SEC, SEC * 5), (SEC * 5, SEC * 40)]);
-        self.heal_within(Heal::Line(line), low, high);
+        self.heal_within(Heal::Uplink(line), low, high);
     }
 
     fn inject_quality(&mut self, fault: Fault, line: usize) {
@@ -210,9 +210,9 @@ impl World {
         } else {
             condition.loss_pct = loss;
         }
-        self.note(format!("FAULT {fault:?} line {line}: loss {loss} % or rtt {rtt:?}"));
+        self.note(format!("FAULT {fault:?} uplink {line}: loss {loss} % or rtt {rtt:?}"));
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 40);
+        self.heal_within(Heal::Uplink(line), SEC, SEC * 40);
     }
 
     /// The round trip is long now, or short again; so many steps are left.
@@ -228,7 +228,7 @@ impl World {
         }
         condition.unsteady_until = now + unsteady;
         condition.rtt = if is_long { condition.usual_rtt } else { long };
-        let text = format!("FAULT Steps line {line}: rtt {:?}", condition.rtt);
+        let text = format!("FAULT Steps uplink {line}: rtt {:?}", condition.rtt);
         self.note(text);
         self.touch();
         if left > 0 {
@@ -239,10 +239,10 @@ impl World {
     fn inject_limiter(&mut self, line: usize) {
         let spacing = MS * self.dice.pick(&[100, 125, 250, 1000]);
         let limiter = Limiter::new(spacing, self.dice.pick(&[1, 5]), self.dice.permille(500));
-        self.note(format!("FAULT {limiter:?} line {line}"));
+        self.note(format!("FAULT {limiter:?} uplink {line}"));
         self.scene.net.lines[line].limiter = Some(limiter);
         self.touch();
-        self.heal_within(Heal::Line(line), SEC, SEC * 20);
+        self.heal_within(Heal::Uplink(line), SEC, SEC * 20);
     }
 
     fn inject_rival(&mut self) {
@@ -284,7 +284,7 @@ impl World {
         self.heal_within(heal, MS * 500, SEC * 10);
     }
 
-    /// Something changed of which nobody is told.
+    /// Something changed and no notification says so.
     fn touch(&mut self) {
         self.scene.excuses.disturbed = self.scene.excuses.disturbed.max(self.scene.now);
         self.scene.refresh();
@@ -312,7 +312,7 @@ impl World {
                     self.kernel_changed(scope);
                 }
             }
-            Heal::Line(line) => self.heal_line(line),
+            Heal::Uplink(line) => self.heal_line(line),
             Heal::Step(line, left) => self.step_trip(line, left),
             Heal::NeighbourFails(line) => self.fail_neighbour(line),
             Heal::Targets => {
@@ -348,7 +348,7 @@ impl World {
     }
 
     fn heal_line(&mut self, line: usize) {
-        self.note(format!("heals: line {line}"));
+        self.note(format!("heals: uplink {line}"));
         let now = self.scene.now;
         let unsteady = self.scene.step_bound(line, self.scene.net.lines[line].rtt);
         let condition = &mut self.scene.net.lines[line];
@@ -370,7 +370,7 @@ impl World {
         let key = (uplink.ifname, uplink.gateway);
         let link = self.scene.kernel.links.get(&uplink.ifname);
         if self.scene.net.lines[line].gateway_dead && link.is_some_and(|l| l.up && l.carrier) {
-            self.note(format!("the gateway of line {line} does not answer ARP"));
+            self.note(format!("the gateway of uplink {line} does not answer ARP"));
             self.scene.kernel.neighbours.insert(key, Neighbour::Failed);
             self.kernel_changed(Scope::NEIGHBOURS);
         }
@@ -402,7 +402,7 @@ impl World {
             self.heal(heal);
         }
         for line in 0..self.scene.lines.len() {
-            self.heal(Heal::Line(line));
+            self.heal(Heal::Uplink(line));
             let name = self.scene.config.uplinks[line].port();
             let is_plugged = self.scene.kernel.links.contains_key(&name);
             self.heal(Heal::Plug(name));

@@ -99,12 +99,11 @@ pub struct Mix {
 }
 
 impl Mix {
-    /// Draws one: half of the kinds do not occur at all. Steps of the round trip and limiters have runs
-    /// of their own: what the verdict makes of them together with all else is for the bench.
+    /// Draws one: half of the kinds do not occur at all.
     pub fn draw(dice: &mut Dice) -> Self {
         let mut weights = Vec::new();
         for fault in Fault::ALL {
-            if dice.permille(500) && !matches!(fault, Fault::Steps | Fault::Limiter) {
+            if dice.permille(500) {
                 weights.push((fault, dice.pick(&[1, 2, 8])));
             }
         }

@@ -153,7 +153,7 @@ fn config(dice: &mut Dice) -> Config {
 }
 
 /// In some worlds uplinks share a subnet, or the first two an address, or each has a link of its own
-/// on its port. That is told by the seed
+/// on its port. That is decided by the seed
 /// and not by the dice, so that all other seeds stay what they were.
 fn have_in_common(seed: u64, config: &mut Config) {
     let beside = config.uplinks.iter_mut().filter(|uplink| !uplink.gateway_onlink);

@@ -59,7 +59,7 @@ pub(crate) enum Heal {
     Carrier(IfName),
     Up(IfName),
     Plug(IfName),
-    Line(usize),
+    Uplink(usize),
     NeighbourFails(usize),
     Step(usize, u32),
     Targets,
@@ -334,7 +334,7 @@ impl World {
         if let Some(step) = self.node.transaction.take()
             && self.dice.permille(500)
         {
-            // Nobody is left to be told.
+            // Nobody is left to hear of it.
             let _ = self.change(&step);
         }
         self.node.kill();

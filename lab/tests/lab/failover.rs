@@ -1,4 +1,4 @@
-//! How long clients suffer from a fault, with default settings.
+//! How long clients suffer from a cut cable, with default settings, and where the router's own flows go.
 
 use rail_lab::flows::{Protocol, spread};
 use rail_lab::topology::servers;
@@ -11,10 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const SILENT_LIMIT: Duration = Duration::from_secs(1);
-/// The counters of a busy uplink tell before its probes do.
-const TELLING_LIMIT: Duration = Duration::from_millis(350);
-const PATIENCE: Duration = Duration::from_secs(5);
 const CARRIER_P99: Duration = Duration::from_millis(50);
 const CARRIER_WORST: Duration = Duration::from_millis(100);
 
@@ -51,109 +47,14 @@ fn own_flows_from_an_inside_address_move_and_stay_where_they_are() {
     });
 }
 
-fn silent(fault: Fault) {
-    let runs = if long() { 10 } else { 1 };
-    let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
-    let mut worst = Duration::ZERO;
-    for run in 0..runs {
-        let line = run % 3 + 1;
-        worst = worst.max(one_fault(&world, line, fault, run));
-    }
-    figures(&format!("{fault}: last failed connection after {worst:?} at worst of {runs}"));
-    assert!(worst <= SILENT_LIMIT, "{fault}: {worst:?}");
-    assert_eq!(world.topology.wrong_sources().unwrap(), 0);
-}
-
-/// given flows on all uplinks / when one uplink fails and returns / then flows of other uplinks
-/// lose nothing, and nobody loses anything at the return; gives the time to the last failure
-fn one_fault(world: &World, line: usize, fault: Fault, run: usize) -> Duration {
-    let flows = world.flows(24, 12);
-    let connector = world.connector();
-    // Another phase of the probes' interval in each run.
-    world.wait_for(&connector, 30 + run * 7 % 20).unwrap();
-    let injected = world.topology.inject(line, fault).unwrap();
-    let name = world.topology.line(line).name();
-    world.rail.wait_health(&name, "down", Duration::from_secs(5)).unwrap();
-    world.wait_for(&connector, 120).unwrap();
-    let since = injected.since;
-    let flows = flows.stop().unwrap();
-    let healthy = flows.of(world.topology.line(line).address(), false);
-    healthy_flows_lost_nothing(&healthy, &format!("{fault} on {name}"));
-
-    let settled = Instant::now();
-    let flows = world.flows(24, 12);
-    world.wait_for(&connector, 10).unwrap();
-    injected.repair().unwrap();
-    world.rail.wait_health(&name, "up", Duration::from_secs(15)).unwrap();
-    world.wait_for(&connector, 60).unwrap();
-    healthy_flows_lost_nothing(&flows.stop().unwrap(), &format!("return of {name}"));
-    let report = connector.stop().unwrap();
-    assert_eq!(report.failed_between(settled, Instant::now()), 0, "return of {name}");
-    let share = world.connect(600).unwrap();
-    let off = share.deviation(&world.sources(), &[1, 1, 1]);
-    assert!(off <= 3.0, "share after the return: {:?}", share.by_source());
-    report.last_failed_between(since, settled)
-}
-
 #[track_caller]
-fn healthy_flows_lost_nothing(report: &FlowsReport, when: &str) {
+pub(crate) fn healthy_flows_lost_nothing(report: &FlowsReport, when: &str) {
     assert!(!report.flows.is_empty(), "{when}: no flow to judge");
     let gap = report.tcp_gap();
     let lost = (report.udp_lost(), report.broken(), report.mixed());
     assert_eq!(lost, (0, 0, 0), "{when}: UDP lost, broken, mixed of {}", report.flows.len());
     // A lost TCP segment is repeated after 200 ms at the least.
     assert!(gap < Duration::from_millis(200), "{when}: TCP gap {gap:?}");
-}
-
-#[test]
-fn silent_gateway() {
-    timed(|| silent(Fault::Gateway));
-}
-
-#[test]
-fn silent_gateway_of_a_busy_uplink() {
-    timed(|| {
-        // given traffic on an uplink / when its gateway falls silent / then the counters tell it: the
-        // last connection that fails begins within 0.35 s
-        let runs = if long() { 10 } else { 1 };
-        // A daemon that has seen a short outage is more patient, so each is a new one.
-        let mut times: Vec<Duration> = (0..runs).map(busy_death).collect();
-        times.sort_unstable();
-        figures(&format!("last failed connections after {times:?}"));
-        assert!(times.iter().all(|time| *time <= TELLING_LIMIT), "{times:?}");
-    });
-}
-
-fn busy_death(run: usize) -> Duration {
-    let world = World::start(&Plan::new(3), &ConfigText::weights(&[1, 1, 1])).unwrap();
-    let (_flows, connector) = (world.flows(24, 12), world.connector());
-    // Another phase of the probes' interval in each run.
-    world.wait_for(&connector, 100 + run * 7 % 20).unwrap();
-    let line = run % 3 + 1;
-    let injected = world.topology.inject(line, Fault::Gateway).unwrap();
-    world.rail.wait_health(&world.topology.line(line).name(), "down", PATIENCE).unwrap();
-    world.wait_for(&connector, 60).unwrap();
-    connector.stop().unwrap().last_failed_after(injected.since)
-}
-
-#[test]
-fn silent_second_hop() {
-    timed(|| silent(Fault::SecondHop));
-}
-
-#[test]
-fn one_way_out() {
-    timed(|| silent(Fault::OneWayOut));
-}
-
-#[test]
-fn one_way_back() {
-    timed(|| silent(Fault::OneWayBack));
-}
-
-#[test]
-fn gateway_answers_arp_only() {
-    timed(|| silent(Fault::Mute));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Kinds of checks other than ICMP echo, against real kernels.
 
+use rail_lab::topology::{servers, targets};
 use rail_lab::traffic::TCP_PORT;
 use rail_lab::{ConfigText, Fault, Plan, World, figures, isolated};
 use std::time::{Duration, Instant};
@@ -81,5 +82,58 @@ fn an_uplink_is_checked_by_arp() {
         let up = world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
         figures(&format!("up after {:?}", up - heard));
         assert_eq!(world.rail.uplink("isp2", "health").unwrap(), "up");
+    });
+}
+
+/// Given an uplink with two targets of its own, and one that connects to three others, needs one of them
+/// and has a limit of latency, when the first one's targets fall silent, then the first alone is down;
+/// when two of the second one's do, then nobody is; when both paths are slow, then the second alone is
+/// degraded.
+#[test]
+fn each_uplink_is_judged_by_its_own_targets_and_limits() {
+    isolated(|| {
+        let [a, b, _] = targets();
+        let [c, d, e] = [0, 1, 2].map(|index| servers()[index]);
+        let first = format!("targets = [\"{a}\", \"{b}\"], required = 2");
+        let second = format!(
+            "kind = \"tcp\", port = {TCP_PORT}, targets = [\"{c}\", \"{d}\", \"{e}\"], required = 1, \
+             interval = \"400ms\", latency = {{ degraded = \"100ms\" }}"
+        );
+        let world = world([&first, &second]);
+        let (rail, net) = (&world.rail, &world.topology);
+        let transitions = |name| rail.uplink(name, "transitions").unwrap();
+
+        let before = transitions("isp2");
+        for target in [a, b] {
+            net.silence(target).unwrap();
+        }
+        rail.wait_health("isp1", "down", Duration::from_secs(6)).unwrap();
+        assert_eq!(world.connect(50).unwrap().failed(), 0);
+        assert_eq!(
+            (rail.uplink("isp2", "health").unwrap(), transitions("isp2")),
+            ("up".into(), before)
+        );
+        net.unsilence().unwrap();
+        rail.wait_all_up(Duration::from_secs(20)).unwrap();
+
+        for target in [c, d] {
+            net.silence(target).unwrap();
+        }
+        let seen =
+            ["isp2", "isp1"].map(|name| rail.watch_health(name, Duration::from_secs(4)).unwrap());
+        assert_eq!(seen, [["up"], ["up"]], "with one of three targets");
+        net.unsilence().unwrap();
+
+        let delay = Fault::Latency(Duration::from_millis(500));
+        let since = Instant::now();
+        let _slow = [1, 2].map(|line| net.inject(line, delay).unwrap());
+        let degraded = rail.wait_health("isp2", "degraded", Duration::from_secs(40)).unwrap();
+        let seen = rail.watch_health("isp1", Duration::from_secs(2)).unwrap();
+        figures(&format!(
+            "degraded by its own limit after {:?}, the other {seen:?}",
+            degraded - since
+        ));
+        assert_eq!(seen, ["up"]);
+        assert_eq!(rail.uplink("isp2", "health").unwrap(), "degraded");
     });
 }

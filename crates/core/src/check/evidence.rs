@@ -9,11 +9,12 @@
 //! | `returning` | less than `down` | more |
 //! | `pool` | any loss on any target: how closely to look | none |
 //!
-//! Each target has its own sums. A line is bad if too few targets are good, so against a line count
-//! those `required` targets that have the *least* evidence, and for it those that have the *most*.
+//! Each target has its own sums. An uplink is bad if too few targets are good, so against an uplink
+//! count those `required` targets that have the *least* evidence, and for it those that have the *most*.
 
 use super::nats::{Nats, Share, Step};
 use super::settings::{DEGRADED, Settings};
+use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
 /// The sums of one target.
@@ -36,7 +37,7 @@ struct Sums {
 /// Which of the tests.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Test {
-    /// The line is down by loss.
+    /// The uplink is down by loss.
     Down,
     /// It is degraded by loss.
     Degraded,
@@ -53,14 +54,14 @@ pub(super) struct Outcome {
     pub(super) weight: Share,
 }
 
-/// The sums of a line.
+/// The sums of an uplink.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     steps: Steps,
     required: usize,
     targets: Vec<Sums>,
     pool: Nats,
-    /// Slow average of the loss of the whole line.
+    /// Slow average of the loss of the whole uplink.
     loss: Share,
     bursts: Bursts,
     /// It fell by loss: a return takes more.
@@ -141,8 +142,8 @@ impl Evidence {
     }
 
     /// Notes what became of the next probe in the order of their numbers.
-    pub(super) fn note_run(&mut self, is_lost: bool) {
-        self.bursts.note(is_lost);
+    pub(super) fn note_run(&mut self, sent: Instant, is_lost: bool) {
+        self.bursts.note(sent, is_lost);
     }
 
     /// Leaves targets out of the count. True if one leaves it now.
@@ -173,7 +174,7 @@ impl Evidence {
         }
     }
 
-    /// What the test says of the line.
+    /// What the test says of the uplink.
     pub(super) fn against(&self, test: Test) -> Nats {
         let of = |k: usize| {
             let sums = self.counted().map(|sums| sums.of(test).get(k).copied().unwrap_or_default());
@@ -182,7 +183,7 @@ impl Evidence {
         (0..3).map(of).max().unwrap_or_default()
     }
 
-    /// How much speaks for a line that is degraded no more.
+    /// How much speaks for an uplink that is degraded no more.
     pub(super) fn recovered(&self) -> Nats {
         most(self.counted().map(|sums| sums.recovered).collect(), self.required)
     }
@@ -224,7 +225,7 @@ impl Evidence {
         self.counted().count()
     }
 
-    /// The line falls: what led to it is used up.
+    /// The uplink falls: what led to it is used up.
     pub(super) fn begin_outage(&mut self, by_loss: bool) {
         self.is_strict = by_loss;
         for sums in &mut self.targets {
@@ -233,22 +234,22 @@ impl Evidence {
         }
     }
 
-    /// The line begins to be degraded: what speaks for its recovery begins anew.
+    /// The uplink begins to be degraded: what speaks for its recovery begins anew.
     pub(super) fn begin_degraded(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.recovered = Nats::ZERO);
     }
 
-    /// The line is up.
+    /// The uplink is up.
     pub(super) fn begin_up(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.degraded = [Nats::ZERO; 3]);
     }
 
-    /// The line returns: its outage condemns it no more.
+    /// The uplink returns: its outage condemns it no more.
     pub(super) fn forget_down(&mut self) {
         self.targets.iter_mut().for_each(|sums| sums.down = [Nats::ZERO; 3]);
     }
 
-    /// Forgets everything: it was a limiter's, or another line's.
+    /// Forgets everything: it was a limiter's, or another uplink's.
     pub(super) fn clear(&mut self) {
         for sums in &mut self.targets {
             let Sums { is_ignored, returning, recovered, .. } = *sums;
@@ -302,7 +303,8 @@ struct Steps {
 
 impl Steps {
     fn new(settings: &Settings) -> Self {
-        let pct = |n: u8| Share::permille(u32::from(n.max(1)) * 10);
+        // None at all would never be sure.
+        let pct = |n: u8| Share::permille(if n == 0 { 5 } else { u32::from(n) * 10 });
         let (d, g, r) = (settings.down_pct, settings.degraded_pct, settings.recovered_pct);
         let (d, g, r) = (pct(d), pct(g), pct(r));
         let between = Share::of(g.as_permille() + r.as_permille(), 2000);
@@ -329,10 +331,16 @@ struct Bursts {
     lost: u32,
     runs: u32,
     was_lost: bool,
+    last_lost: Instant,
 }
 
 impl Bursts {
-    fn note(&mut self, is_lost: bool) {
+    fn note(&mut self, sent: Instant, is_lost: bool) {
+        if is_lost {
+            self.last_lost = sent;
+        } else if sent.since(self.last_lost) >= BURSTS_OVER {
+            *self = Self { last_lost: self.last_lost, ..Self::default() };
+        }
         let starts = is_lost && !self.was_lost;
         self.was_lost = is_lost;
         for (sum, one) in
@@ -355,6 +363,8 @@ impl Bursts {
     }
 }
 
+/// After so long without a loss its bursts weigh no more: what comes now is something else.
+const BURSTS_OVER: Duration = Duration::from_secs(10);
 const UNIT: u32 = 1 << 16;
 const LEAST_RUNS: u32 = 20;
 

@@ -144,7 +144,7 @@ impl Flight {
         nth
     }
 
-    /// How many probes are booked as lost in the silence of the line that this one belongs to: between
+    /// How many probes are booked as lost in the silence of the uplink that this one belongs to: between
     /// the answered numbers before and behind it. The order of booking would tell something else.
     fn losses_around(&self, id: u64) -> u32 {
         let Some(index) = self.index_of(id) else { return 0 };
@@ -218,6 +218,12 @@ impl Flight {
     /// The newest probe that was answered.
     pub(super) const fn mark(&self) -> u64 {
         self.mark
+    }
+
+    /// The first answered probe behind this one; if there is none, the next one.
+    pub(super) fn first_answered(&self, behind: u64) -> u64 {
+        let first = self.since(behind + 1).find(|probe| probe.fate == Fate::Answered);
+        first.map_or(self.newest + 1, |probe| probe.id)
     }
 
     /// The index of the first probe with this number or a higher one.

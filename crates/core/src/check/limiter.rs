@@ -1,12 +1,13 @@
-//! Is it loss, or does somebody limit our probes?
+//! Is it loss, or does somebody limit the rate of our probes?
 //!
 //! A router on the way or a target may answer only so many echoes a second. Asked quickly, it looks
-//! like a line that loses nine of ten. Random loss leaves gaps of all lengths between answers; a
-//! limiter leaves even ones. Where that does not tell, the line is asked slowly: a limiter answers
+//! like an uplink that loses nine of ten. Random loss leaves gaps of all lengths between answers; a
+//! limiter leaves even ones. Where that does not tell, the uplink is asked slowly: a limiter answers
 //! then. A short test at full pace follows, for a gap that has ended meanwhile answers as well.
 
 use super::flight::{Fate, Flight, Probe};
 use super::nats::{Nats, Share};
+use super::pattern::{Likeness, Pattern, millis};
 use super::settings::QUICK;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
@@ -20,6 +21,8 @@ pub(super) struct Limiter {
     trusted_until: Instant,
     /// When it is asked unasked-for, and how often it was.
     scheduled: Option<(Instant, u32)>,
+    /// The last probe before the uplink fell silent.
+    fell: u64,
 }
 
 /// A limiter that was found.
@@ -30,6 +33,8 @@ struct Limit {
     since: Instant,
     /// How often it was still too quick.
     cuts: u32,
+    /// The uplink has fallen silent since: an answer to a later probe asks whether it is still there.
+    doubted: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +56,7 @@ pub(super) enum Finding {
     Limited,
 }
 
-/// How near to its fall by loss a line is.
+/// How near to its fall by loss an uplink is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Accused {
     /// Not near.
@@ -86,7 +91,8 @@ impl Limiter {
 
     /// Takes over what an earlier process knew.
     pub(super) fn set_rate(&mut self, now: Instant, rate: Option<u32>) {
-        let limit = |rate: u32| Limit { rate: rate.max(SLOWEST), since: now, cuts: 0 };
+        let limit =
+            |rate: u32| Limit { rate: rate.max(SLOWEST), since: now, cuts: 0, doubted: None };
         self.limit = rate.map(limit);
     }
 
@@ -97,6 +103,14 @@ impl Limiter {
             Question::Test { begins, sent, .. } if sent < TEST_PROBES => Some(Demand::Test(begins)),
             // Until the last answers are in.
             Question::Test { begins, .. } => Some(Demand::Slow(AFTER_TEST, begins)),
+        }
+    }
+
+    /// When the open question begins to be asked. Until then nothing is, so that the limiter has something
+    /// to give.
+    pub(super) fn begins(&self) -> Option<Instant> {
+        match self.question.as_ref()? {
+            Question::Slow { begins, .. } | Question::Test { begins, .. } => Some(*begins),
         }
     }
 
@@ -115,9 +129,18 @@ impl Limiter {
         }
     }
 
-    /// The line was interrupted, or is silent: the question is void.
+    /// The uplink was interrupted, or is silent: the question is void.
     pub(super) fn cancel(&mut self) {
         self.question = None;
+    }
+
+    /// The uplink is silent, and `newest` was its last probe. What it was like before may have been the
+    /// beginning of that, and no limiter.
+    pub(super) fn note_silence(&mut self, newest: u64) {
+        self.fell = newest;
+        if let Some(limit) = &mut self.limit {
+            limit.doubted = Some(newest);
+        }
     }
 
     /// The next question that nobody asks for comes so long after now; `None`: there is none.
@@ -139,8 +162,8 @@ impl Limiter {
         true
     }
 
-    /// Goes on with the open question, or opens one. `accused`: the line may fall soon, or is about to.
-    /// `timeout` is by target; a target without one has a fault of its own, and says nothing.
+    /// Goes on with the open question, or opens one. `accused`: the uplink may fall soon, or is about
+    /// to. `timeout` is by target; a target without one has a fault of its own, and says nothing.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -154,7 +177,8 @@ impl Limiter {
             return self.go_on(now, flight, timeout);
         }
         if let Some(limit) = &self.limit {
-            if now.since(limit.since) >= REVIEW {
+            let is_back = limit.doubted.is_some_and(|newest| flight.mark() > newest);
+            if is_back || now.since(limit.since) >= REVIEW {
                 self.begin_test(now, false, true);
             }
             // The rate is kept to, so what is lost is lost.
@@ -167,13 +191,15 @@ impl Limiter {
         if accused == Accused::No && !is_due {
             return None;
         }
-        let seen = Pattern::of(now, flight, |target| timeout(target).is_some());
-        if !condemned && seen.loss() < LEAST_LOSS {
+        // Nobody asks: what was lost before a fallen uplink answered again was its outage.
+        let first = if accused == Accused::No { flight.first_answered(self.fell) } else { 0 };
+        let is_fair = |target| timeout(target).is_some();
+        let seen = Pattern::of(now, flight.since(first), is_fair);
+        let least = if accused == Accused::No { LEAST_LOSS_UNASKED } else { LEAST_LOSS };
+        if !condemned && seen.loss() < least {
             return None;
         }
-        // An outage that has just ended looks the same, and needs no question.
-        let is_over = seen.run >= LOSS_IS_OVER || seen.losses < LEAST_LOSSES;
-        if accused == Accused::No && (is_over || seen.line.sum < LEAST_SPAN_MS) {
+        if accused == Accused::No && seen.is_end_of_outage() {
             return None;
         }
         let likeness = seen.judge();
@@ -191,12 +217,14 @@ impl Limiter {
         }
         // A question slows the evidence down: before there is enough of it, only what has hardly an
         // answer for long is worth one.
-        let is_mute = seen.loss() >= LIMITERS_LOSS && seen.quick >= MOST_QUICK;
-        if accused == Accused::Soon && !is_due && !is_mute {
+        if accused == Accused::Soon && !is_due && !seen.is_mute() {
             return None;
         }
-        let pause = Duration::from_millis(1500 * seen.span_ms() / (1000 * seen.answered).max(1));
-        let spacing = interval.max(pause.min(SLOWEST_QUESTION));
+        let spacing = interval.max(seen.pause()).min(SLOWEST_QUESTION);
+        // Who is asked slowly already is not asked more slowly.
+        if spacing < seen.spacing() * 2 || seen.spacing() >= SLOW {
+            return condemned.then_some(Finding::Real);
+        }
         let begins = now + spacing * 2;
         let (next, sum) = (flight.newest() + 1, Nats::ZERO);
         let quick = seen.loss().clamp(Share::permille(50), Share::permille(950));
@@ -272,7 +300,9 @@ impl Limiter {
         }
         if is_review {
             if let Some(limit) = &mut self.limit {
-                *limit = Limit { since: now, cuts: 0, ..*limit };
+                // Who answers nothing says nothing.
+                let doubted = limit.doubted.filter(|_| count == 0).map(|_| flight.newest());
+                *limit = Limit { since: now, cuts: 0, doubted, ..*limit };
             }
             return None;
         }
@@ -302,184 +332,19 @@ impl Limiter {
             u32::try_from(answers * 1_000_000 / millis(time).max(1)).unwrap_or(u32::MAX)
         };
         let rate = rate(Duration::from_secs(1)).min(rate(Duration::from_secs(5))).max(SLOWEST);
-        self.limit = Some(Limit { rate, since: now, cuts: 0 });
+        self.limit = Some(Limit { rate, since: now, cuts: 0, doubted: None });
         self.scheduled = None;
         Some(Finding::Limited)
     }
 }
 
-/// The gaps between answers, over the last seconds and from the third loss on.
-#[derive(Clone, Debug, Default)]
-struct Pattern {
-    answered: u64,
-    lost: u64,
-    /// Gaps of the line.
-    gaps: u64,
-    line: Spread,
-    /// By target.
-    targets: Vec<(Option<Instant>, Spread)>,
-    first: Option<Instant>,
-    last: Option<Instant>,
-    /// Probes at full pace lately.
-    quick: usize,
-    /// Answers since the last loss, and how often an answer was followed by a loss.
-    run: u64,
-    losses: u64,
-}
-
-/// Sums that give a variance.
-#[derive(Copy, Clone, Debug, Default)]
-struct Spread {
-    count: u64,
-    sum: u64,
-    squares: u64,
-}
-
-impl Spread {
-    fn take(&mut self, gap: Duration) {
-        let gap = millis(gap);
-        self.count += 1;
-        self.sum += gap;
-        self.squares += gap * gap;
-    }
-
-    /// The sum of squared deviations from the mean.
-    fn deviations(&self) -> u64 {
-        let mean = (self.sum * self.sum).checked_div(self.count).unwrap_or(0);
-        self.squares.saturating_sub(mean)
-    }
-}
-
-impl Pattern {
-    fn of(now: Instant, flight: &Flight, is_fair: impl Fn(usize) -> bool) -> Self {
-        let mut seen = Self::default();
-        let mut before = None;
-        for probe in flight.since(0).filter(|probe| !probe.is_test && is_fair(probe.target)) {
-            seen.quick += usize::from(now.since(probe.sent) <= QUICK_TIME);
-            let is_lost = matches!(probe.fate, Fate::Lost { .. }) || probe.is_overdue;
-            match probe.fate {
-                Fate::Answered => seen.run += 1,
-                _ if is_lost => {
-                    seen.losses += u64::from(seen.run > 0);
-                    seen.run = 0;
-                }
-                _ => {}
-            }
-            match probe.fate {
-                Fate::Answered if seen.lost >= 3 => {
-                    seen.answered += 1;
-                    if let Some(before) = before.replace(probe.sent) {
-                        seen.line.take(probe.sent.since(before));
-                    }
-                    if seen.targets.len() <= probe.target {
-                        seen.targets.resize(probe.target + 1, (None, Spread::default()));
-                    }
-                    if let Some((last, spread)) = seen.targets.get_mut(probe.target)
-                        && let Some(last) = last.replace(probe.sent)
-                    {
-                        spread.take(probe.sent.since(last));
-                    }
-                }
-                Fate::Lost { .. } => seen.lost += 1,
-                Fate::Open if probe.is_overdue => seen.lost += 1,
-                Fate::Answered | Fate::Open | Fate::Forgotten => {}
-            }
-            if seen.lost >= 3 {
-                seen.first = seen.first.or(Some(probe.sent));
-                seen.last = Some(probe.sent);
-            }
-        }
-        seen.gaps = seen.line.count;
-        seen
-    }
-
-    fn loss(&self) -> Share {
-        Share::of(self.lost, self.lost + self.answered)
-    }
-
-    fn span_ms(&self) -> u64 {
-        self.first.zip(self.last).map_or(0, |(first, last)| millis(last.since(first)))
-    }
-
-    /// What the losses look like: random ones leave uneven gaps, on the line and at each target.
-    fn judge(&self) -> Likeness {
-        let loss = self.loss();
-        let limiter_if = |is_long| if is_long { Likeness::Limiter } else { Likeness::Unknown };
-        if self.gaps < LEAST_GAPS {
-            let enough = if loss >= LIMITERS_LOSS { LEAST_QUICK } else { MOST_QUICK };
-            return limiter_if(self.quick >= enough || self.span_ms() >= LONG_MS);
-        }
-        let has_many = self.gaps >= MANY_GAPS;
-        let is_long = has_many || self.quick >= MOST_QUICK;
-        let Some(unevenness) = self.unevenness() else { return limiter_if(is_long) };
-        // For random loss cv² is the loss.
-        let at_least = |permille: u64| unevenness >= loss.as_permille() * permille / 1000;
-        if at_least(RANDOM) || has_many && at_least(RANDOM_AT_LAST) {
-            return Likeness::Random;
-        }
-        limiter_if(is_long || !at_least(REGULAR))
-    }
-
-    /// The squared coefficient of variation of the gaps in thousandths, of the line or within the
-    /// targets, whichever is less; `None`: there are too few to tell.
-    fn unevenness(&self) -> Option<u64> {
-        let cv2 = |deviations: u64, degrees: u64, mean: u64| {
-            (deviations * 1000).checked_div(degrees * mean * mean).unwrap_or(0)
-        };
-        let line = &self.line;
-        let of_line = cv2(line.deviations(), line.count, line.sum / line.count.max(1));
-        let spreads = || self.targets.iter().map(|(_, spread)| spread).filter(|s| s.count > 0);
-        let count: u64 = spreads().map(|spread| spread.count).sum();
-        let sum: u64 = spreads().map(|spread| spread.sum).sum();
-        let degrees = count - u64::try_from(spreads().count()).unwrap_or(0);
-        if degrees < LEAST_DEGREES {
-            return None;
-        }
-        let deviations = spreads().map(Spread::deviations).sum();
-        Some(of_line.min(cv2(deviations, degrees, sum / count.max(1))))
-    }
-}
-
-/// What losses look like.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Likeness {
-    /// Each fell by itself.
-    Random,
-    /// Even gaps, or hardly an answer.
-    Limiter,
-    /// More probes will tell.
-    Unknown,
-}
-
-fn millis(d: Duration) -> u64 {
-    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
-}
-
-const LEAST_GAPS: u64 = 8;
-const MANY_GAPS: u64 = 16;
-const LEAST_DEGREES: u64 = 2;
-const LEAST_QUICK: usize = 40;
-/// So many probes at full pace in [`QUICK_TIME`] are nearly all that fit.
-const MOST_QUICK: usize = 75;
-/// Shares of the unevenness of random loss, in thousandths: surely random; surely not; in between, when
-/// there are gaps enough.
-const RANDOM: u64 = 350;
-const REGULAR: u64 = 120;
-const RANDOM_AT_LAST: u64 = 250;
-const QUICK_TIME: Duration = Duration::from_millis(1500);
 /// Less loss asks for no question by itself.
 const LEAST_LOSS: Share = Share::permille(200);
-/// So much loss looks like a limiter rather than like a line.
-const LIMITERS_LOSS: Share = Share::permille(920);
-/// Answers over less time are the end of an outage.
-const LEAST_SPAN_MS: u64 = 3500;
-/// After so many answers in a row whatever lost them is over.
-const LOSS_IS_OVER: u64 = 8;
-/// A limiter takes the answers from between others, an outage all at once.
-const LEAST_LOSSES: u64 = 3;
-/// Nearly all of the time that is remembered.
-const LONG_MS: u64 = 5000;
+/// The same for a question that nobody needs at once: the less is lost, the longer the question takes.
+const LEAST_LOSS_UNASKED: Share = Share::permille(450);
 const SLOWEST_QUESTION: Duration = Duration::from_secs(2);
+/// At this pace nobody limits probes.
+const SLOW: Duration = Duration::from_millis(900);
 /// Behind a limiter a slow probe is answered.
 const SLOW_ANSWERED: Share = Share::permille(950);
 const LOSS_IS_REAL: Nats = Nats::whole(-5);

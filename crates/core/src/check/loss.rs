@@ -1,13 +1,14 @@
-//! What loss leaves behind: how long a line stays degraded, and how long its return is held back.
+//! What loss and death leave behind: how long an uplink stays degraded, and how long its return is held
+//! back (damping of flaps). What loss there is says `evidence`.
 //!
-//! A line that loses much is now good, now bad. Each time that it fails again soon, it has to be good
+//! An uplink that loses much is now good, now bad. Each time that it fails again soon, it has to be good
 //! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
 //! time would forget itself.
 
 use super::verdict::{Cause, Verdict};
 use crate::time::{Duration, Instant};
 
-/// Degraded times and deaths of a line, as far as they matter for the next one.
+/// Degraded times and deaths of an uplink, as far as they matter for the next one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Past {
     degraded: Option<Instant>,
@@ -20,23 +21,23 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// That of a line with this verdict, which an earlier process had.
+    /// That of an uplink with this verdict, which an earlier process had.
     pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
         let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_)));
-        // How long that one held the line back is not known any more.
+        // How long that one held the uplink back is not known any more.
         let is_held = matches!(verdict, Verdict::Held(_));
         let held_until = if is_held { now + DWELL_DOWN } else { Instant::ZERO };
         Self { degraded: is_degraded.then_some(now), held_until, ..Self::default() }
     }
 
-    /// The line is degraded by loss from now on.
+    /// The uplink is degraded by loss from now on.
     pub(super) fn degrade(&mut self, now: Instant) {
         let is_soon = self.degraded_end.is_some_and(|end| now.since(end) < SOON_DEGRADED);
         self.degraded_again = if is_soon { (self.degraded_again + 1).min(MOST_AGAIN) } else { 0 };
         self.degraded = Some(now);
     }
 
-    /// The line returns degraded.
+    /// The uplink returns degraded.
     pub(super) fn return_degraded(&mut self, now: Instant) {
         self.degraded = Some(now);
     }
@@ -53,7 +54,7 @@ impl Past {
         *self = Self { returned: self.returned, ..Self::default() };
     }
 
-    /// Link or address have gone: what the line was like says little of what comes.
+    /// Link or address have gone: what the uplink was like says little of what comes.
     pub(super) fn interrupt(&mut self) {
         self.degraded = None;
         self.held_until = Instant::ZERO;
@@ -70,7 +71,7 @@ impl Past {
         self.degraded.is_none_or(|since| now.since(since) >= dwell)
     }
 
-    /// The line is down. One that was held back had not returned: its time goes on.
+    /// The uplink is down. One that was held back had not returned: its time goes on.
     pub(super) fn fall(&mut self, now: Instant, by_loss: bool) {
         self.degraded = None;
         let lived = self.returned.take().map(|at| now.since(at));
@@ -79,7 +80,7 @@ impl Past {
         }
         let hold = if by_loss {
             self.lossy_again = again(self.lossy_again, lived, SOON_LOSSY);
-            // A line between good and bad is soon no better than it was: four times as long.
+            // An uplink between good and bad is soon no better than it was: four times as long.
             (DWELL_DOWN * (1 << (self.lossy_again * 2))).min(LONGEST_LOSSY)
         } else {
             self.silent_again = again(self.silent_again, lived, SOON_SILENT);
@@ -91,7 +92,7 @@ impl Past {
         self.held_until = now + hold;
     }
 
-    /// The line carries again.
+    /// The uplink carries again.
     pub(super) fn come_back(&mut self, now: Instant) {
         self.returned = Some(now);
         self.held_until = now;

@@ -15,14 +15,18 @@
 //!   patience that it has learnt from the gaps that the uplink survived.
 //! * `evidence`: sequential tests for loss, in `nats`; degraded soon, down when it is certain.
 //! * `limiter`: before loss condemns, is it somebody who limits echoes?
-//! * `rounds` and `loss`: what a return takes, and how long it is held back.
+//! * `rounds` and `loss`: what a return takes, and how long it is held back after loss or death.
 //! * `rtt`, `pace`: how long an answer may take, and when whom to ask next.
 //! * `blame`: what uplinks tell about each other.
 //! * `traffic`: what the packets of others tell of a silence.
 //! * `kind`: how a question is asked. Nothing else knows whether it is an ICMP echo.
+//! * `settings`: the numbers. The bench (`./dev bench verdicts`) shows what they are worth.
+//! * `quality`: loss, latency and jitter of the last minute, for the screens and the limits of latency.
+//! * `prober`: all of these for one uplink.
 //! * `verdict`: the pure function that says it all.
 //!
-//! Numbers, measurements and traps: the bench (`./dev bench verdicts`) shows what they are worth.
+//! A *doubt* here is the health `suspect` outside. [`Prober::suspect`] is something else: a hint to look
+//! closely. ARCHITECTURE.md has the whole in one drawing.
 
 mod blame;
 mod evidence;
@@ -32,6 +36,7 @@ mod limiter;
 mod loss;
 mod nats;
 mod pace;
+mod pattern;
 mod prober;
 mod quality;
 mod rounds;

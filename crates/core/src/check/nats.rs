@@ -164,7 +164,7 @@ impl Step {
     }
 }
 
-/// No line is taken to lose more than this: an answer must not be a miracle.
+/// No uplink is taken to lose more than this: an answer must not be a miracle.
 const MOST_LOSS: Share = Share::permille(970);
 
 #[cfg(test)]

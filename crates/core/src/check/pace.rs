@@ -11,7 +11,7 @@ use crate::random::Secret;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
-/// How urgently a line is asked.
+/// How urgently an uplink is asked.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Mode {
     /// All is well.
@@ -25,7 +25,7 @@ pub(super) enum Mode {
 /// What the spacing depends on.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct View {
-    /// The line is usable; otherwise it has to show rounds.
+    /// The uplink is usable; otherwise it has to show rounds.
     pub(super) is_usable: bool,
     /// It is degraded by loss.
     pub(super) is_lossy: bool,
@@ -43,7 +43,7 @@ pub(super) struct View {
     pub(super) demand: Option<Demand>,
 }
 
-/// Mode, order and time of the probes of a line.
+/// Mode, order and time of the probes of an uplink.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     pub(super) mode: Mode,
@@ -57,7 +57,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// The order of the targets is fixed and differs by line: at a slow pace a random one loses by itself.
+    /// The order of the targets is fixed and differs by uplink: at a slow pace a random one loses by
+    /// itself.
     pub(super) fn new(now: Instant, targets: usize, key: Secret) -> Self {
         let place = |target: usize| key.hash(&[u64::try_from(target).unwrap_or(u64::MAX), 1]);
         Self {
@@ -70,7 +71,7 @@ impl Pace {
         }
     }
 
-    /// The line begins to be asked: one round at once.
+    /// The uplink begins to be asked: one round at once.
     pub(super) fn begin(&mut self, now: Instant) {
         self.mode = Mode::Rest;
         self.due = now;
@@ -78,7 +79,7 @@ impl Pace {
         self.first_round = self.asked.len();
     }
 
-    /// Says whether the line carries new connections. One that is to shows at once that it can.
+    /// Says whether the uplink carries new connections. One that is to shows at once that it can.
     pub(super) fn set_in_use(&mut self, now: Instant, in_use: bool) {
         if in_use && !core::mem::replace(&mut self.in_use, in_use) {
             self.raise(Mode::Alert(now + LEAST_ALERT));

@@ -77,7 +77,7 @@ pub struct Prober {
     verdict: Verdict,
     running: Option<Running>,
     neighbour_failed: bool,
-    /// Since when too few targets answer for the line to live, while others are asked about them.
+    /// Since when too few targets answer for the uplink to live, while others are asked about them.
     comparing: Option<Instant>,
     /// The newest answer, however late.
     last_sign: Option<Instant>,
@@ -92,6 +92,8 @@ pub struct Prober {
     is_common: bool,
     /// Since when its rounds were good when it began to be held back.
     held_from: Option<Instant>,
+    /// How often we slept since the last answer.
+    pauses: u32,
     /// The last judgement.
     judged: Instant,
     refused: RefusedCounters,
@@ -141,6 +143,7 @@ impl Prober {
             shown_loss: (0, Instant::ZERO),
             is_common: false,
             held_from: None,
+            pauses: 0,
             judged: now,
             refused: RefusedCounters::default(),
         }
@@ -151,12 +154,12 @@ impl Prober {
         self.pace.set_in_use(now, in_use);
     }
 
-    /// Says what the kernel knows of the gateway. It condemns a silent line sooner, and keeps none up.
+    /// Says what the kernel knows of the gateway. It condemns a silent uplink sooner, and keeps none up.
     pub fn set_neighbour_failed(&mut self, failed: bool) {
         self.neighbour_failed = failed;
     }
 
-    /// Something else looks as if the line were silent: look closely, at once.
+    /// Something else looks as if the uplink were silent: look closely, at once.
     pub fn suspect(&mut self, now: Instant) {
         if self.is_asked() && self.verdict.is_usable() {
             let alert = Mode::Alert(now + SUSPECTED);
@@ -172,7 +175,7 @@ impl Prober {
             && is_accused
             && self.evidence.against(Test::Degraded) < DEGRADED
         {
-            // What the line was accused of was the target's fault.
+            // What the uplink was accused of was the target's fault.
             self.acquit(now);
         }
         if !self.is_asked() {
@@ -237,8 +240,8 @@ impl Prober {
         for probe in self.flight.since(next) {
             match probe.fate {
                 Fate::Open if !probe.is_test => break,
-                Fate::Answered if !probe.is_test => self.evidence.note_run(false),
-                Fate::Lost { .. } if !probe.is_test => self.evidence.note_run(true),
+                Fate::Answered if !probe.is_test => self.evidence.note_run(probe.sent, false),
+                Fate::Lost { .. } if !probe.is_test => self.evidence.note_run(probe.sent, true),
                 _ => {}
             }
             next = probe.id + 1;
@@ -270,6 +273,7 @@ impl Prober {
                 self.past.fall(now, cause.is_loss());
                 if matches!(cause, Cause::Silent(_) | Cause::Neighbour) {
                     self.fell_silent = now;
+                    self.limiter.note_silence(self.flight.newest());
                 }
                 self.evidence.begin_outage(cause.is_loss());
                 self.rounds.begin(&self.flight);
@@ -305,7 +309,9 @@ impl Prober {
 
     fn settle_doubt(&mut self, now: Instant) {
         if !matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_)) {
-            let may_end = self.evidence.pool() < POOL_ENDS_DOUBT && !self.limiter.is_asking();
+            // A line that is known to be degraded has nothing left to settle.
+            let is_open = self.evidence.pool() >= POOL_ENDS_DOUBT || self.limiter.is_asking();
+            let may_end = self.past.degraded_since().is_some() || !is_open;
             self.silence.doubt(now, &self.quiet, may_end);
         }
     }
@@ -324,15 +330,25 @@ impl Prober {
 
     /// We slept, not they: what is unanswered says nothing.
     fn note_pause(&mut self, now: Instant) {
-        let spacing = self.pace.spacing(&self.settings, &self.view(now));
-        // What the kind holds back is not late.
-        let held_back = self.due().since(self.pace.due());
-        if self.pace.is_overslept(now - held_back, spacing) {
+        if !self.has_overslept(now) {
+            return;
+        }
+        self.pace.wake(now);
+        // A loop that is always late would never see a silence.
+        if self.pauses < MOST_PAUSES {
+            self.pauses += 1;
             self.flight.forget_open();
             self.silence.begin(now);
             self.quiet = Quiet::default();
-            self.pace.wake(now);
         }
+    }
+
+    /// True if the loop comes later than one that is awake.
+    fn has_overslept(&self, now: Instant) -> bool {
+        let spacing = self.pace.spacing(&self.settings, &self.view(now));
+        // What the kind holds back is not late.
+        let held_back = self.due().since(self.pace.due());
+        self.pace.is_overslept(now - held_back, spacing)
     }
 
     fn plan(&mut self, now: Instant) {
@@ -392,13 +408,15 @@ const SUSPECTED: Duration = Duration::from_millis(400);
 /// Whether it is a limiter is asked, besides, so long after it began to be degraded, or fell.
 const ASK_DEGRADED: Duration = Duration::from_secs(10);
 const ASK_DOWN: Duration = Duration::from_secs(2);
+/// So many sleeps without an answer between them are forgiven.
+const MOST_PAUSES: u32 = 8;
 const POOL_ENDS_DOUBT: Nats = Nats::whole(1);
 /// Evidence from which on a few more probes tell.
 const POOL_LEANS: Nats = Nats::whole(2);
 const DOWN_LEANS: Nats = Nats::whole(2);
-/// A line that stays degraded for so long is asked less.
+/// An uplink that stays degraded for so long is asked less.
 const STEADY_AFTER: Duration = Duration::from_secs(20);
-/// A line that was silent for so long, too.
+/// An uplink that was silent for so long, too.
 const HOPELESS: Duration = Duration::from_secs(30);
 
 pub use answer::Told;

@@ -1,9 +1,10 @@
-//! Good rounds: what a line that is down has to show. A round is one probe to each target, in the
+//! Good rounds: what an uplink that is down has to show. A round is one probe to each target, in the
 //! order of their numbers; it is good if as many targets answered as must.
 
 use super::evidence::Evidence;
 use super::flight::{Fate, Flight, Probe};
 use crate::time::{Duration, Instant};
+use alloc::vec::Vec;
 
 /// The newest run of good rounds.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +49,10 @@ impl Rounds {
             let since = first.sent;
             let counts = |probe: &&Probe| !evidence.is_ignored(probe.target);
             let answers = round().filter(counts).filter(|probe| probe.fate == Fate::Answered);
-            if answers.count() >= required {
+            let mut answering: Vec<usize> = answers.map(|probe| probe.target).collect();
+            answering.sort_unstable();
+            answering.dedup();
+            if answering.len() >= required {
                 self.good += 1;
                 self.since = self.since.or(Some(since));
             } else {
@@ -74,5 +78,13 @@ impl Rounds {
     /// When the first of them began.
     pub(super) const fn since(&self) -> Option<Instant> {
         self.since
+    }
+
+    /// True if nothing was lost in the newest of them, so many.
+    pub(super) fn are_clean(&self, flight: &Flight, rounds: u32, targets: usize) -> bool {
+        let probes = u64::from(rounds).saturating_mul(u64::try_from(targets).unwrap_or(1));
+        let is_lost = |probe: &Probe| probe.is_overdue && probe.fate != Fate::Answered;
+        let mut newest = flight.since(self.next.saturating_sub(probes));
+        self.good >= rounds && !newest.any(is_lost)
     }
 }

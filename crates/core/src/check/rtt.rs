@@ -42,7 +42,7 @@ impl RoundTrip {
     }
 }
 
-/// How far the round trips of a line exceeded what was usual; halves each second.
+/// How far the round trips of an uplink exceeded what was usual; halves each second.
 #[derive(Copy, Clone, Debug, Default)]
 pub(super) struct Bloat {
     most: Duration,

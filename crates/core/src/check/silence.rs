@@ -2,7 +2,7 @@
 //!
 //! It becomes a *doubt* after some 0.3 s: new connections go elsewhere, nothing is cut, and a few
 //! answers end it. It becomes *sure* when no loss explains it and it has outlasted the gaps that this
-//! line has survived, which it learns.
+//! uplink has survived, which it learns.
 
 use super::evidence::Evidence;
 use super::flight::Flight;
@@ -11,13 +11,16 @@ use super::settings::{DOUBT, LEAST_WAIT, QUICK, SURE, Settings};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 
-/// The silence of a line, and what it has learnt of it.
+/// The silence of an uplink, and what it has learnt of it.
 #[derive(Clone, Debug)]
 pub(super) struct Silence {
     /// The newest arrival.
     last_arrival: Option<Instant>,
-    /// Nothing before this counts: the line began, or we slept.
+    /// Nothing before this counts: the uplink began, or we slept.
     floor: Instant,
+    /// The first probe of the present silence, and the answered one before it: the probes themselves
+    /// are soon forgotten.
+    began: Option<(Instant, u64, u64)>,
     doubt: Option<Doubt>,
     /// Patience of a doubt, and of a death.
     doubting: Patience,
@@ -59,26 +62,28 @@ impl Quiet {
 }
 
 impl Silence {
-    /// A line that begins now.
+    /// An uplink that begins now.
     pub(super) fn new(now: Instant, settings: &Settings) -> Self {
         Self {
             last_arrival: None,
             floor: now,
+            began: None,
             doubt: None,
-            doubting: Patience::new(LEAST_WAIT, MOST_DOUBT, DOUBT_HALF_LIFE),
+            doubting: Patience::new(LEAST_WAIT, MOST_DOUBT_LATE, DOUBT_HALF_LIFE),
             dying: Patience::new(LEAST_DEATH, settings.latest(), DEATH_HALF_LIFE),
             interval: settings.interval,
             latest: settings.latest(),
         }
     }
 
-    /// Silence counts from now: the line begins, or we slept.
+    /// Silence counts from now: the uplink begins, or we slept.
     pub(super) fn begin(&mut self, now: Instant) {
         self.floor = now;
     }
 
-    /// An answer arrived. `learns`: it ended a silence that was looked at closely.
-    pub(super) fn heard(&mut self, at: Instant, learns: bool) {
+    /// An answer arrived. `learns`: it ended a silence that was looked at closely; `is_late`: it answers a
+    /// probe of that silence, so that nothing was lost.
+    pub(super) fn heard(&mut self, at: Instant, learns: bool, is_late: bool) {
         let before = self.last_arrival.map(|last| last.max(self.floor));
         self.last_arrival = self.last_arrival.max(Some(at));
         let gap = before.map_or(Duration::ZERO, |last| at.since(last));
@@ -86,7 +91,9 @@ impl Silence {
             return;
         }
         let longer = gap + gap / 4;
-        self.doubting.learn(at, longer + DOUBT_MARGIN);
+        // Round trips that became longer will do so again. An outage of that length may not.
+        let most = if is_late { MOST_DOUBT_LATE } else { MOST_DOUBT };
+        self.doubting.learn(at, (longer + DOUBT_MARGIN).min(most));
         if gap > self.dying.now(at) * 3 / 5 {
             self.dying.learn(at, longer + DEATH_MARGIN);
         }
@@ -105,7 +112,7 @@ impl Silence {
     }
 
     /// Looks at the probes that are overdue and not overtaken.
-    pub(super) fn look(&self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
+    pub(super) fn look(&mut self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
         let mark = flight.mark();
         let is_quiet = |probe: &&super::flight::Probe| {
             probe.is_overdue && probe.id > mark && probe.sent >= self.floor
@@ -129,7 +136,20 @@ impl Silence {
             }
             quiet.sure = quiet.sure + sure.get(probe.target).copied().unwrap_or_default();
         }
+        quiet.first = quiet.first.map(|first| self.began(first, mark));
         quiet
+    }
+
+    /// The first probe of the present silence. `oldest` is the oldest that is remembered, and `mark` the
+    /// last one that was answered.
+    fn began(&mut self, oldest: (Instant, u64), mark: u64) -> (Instant, u64) {
+        match self.began {
+            Some((sent, id, before)) if before == mark && sent >= self.floor => (sent, id),
+            _ => {
+                self.began = Some((oldest.0, oldest.1, mark));
+                oldest
+            }
+        }
     }
 
     /// Raises a doubt, or ends it. `may_end`: no loss and no question is open.
@@ -159,7 +179,7 @@ impl Silence {
     }
 
     /// When the silence is sure, if nothing answers. `slowest` is the longest time-out of a target,
-    /// `limited` the spacing of probes behind a limiter; `is_common`: other lines fell silent as well,
+    /// `limited` the spacing of probes behind a limiter; `is_common`: other uplinks fell silent as well,
     /// so it takes as long as the administrator allows.
     pub(super) fn sure_due(
         &self,
@@ -175,7 +195,7 @@ impl Silence {
         Some(since + patience.max(eight))
     }
 
-    /// Since when the line is silent. At a slow pace the silence begins with the question.
+    /// Since when the uplink is silent. At a slow pace the silence begins with the question.
     fn since(&self, first: Instant) -> Instant {
         let asked = first - self.interval.min(LONGEST_PACE);
         self.floor.max(asked).max(self.last_arrival.unwrap_or(self.floor))
@@ -186,7 +206,7 @@ impl Silence {
         now.since(self.last_arrival.unwrap_or(self.floor).max(self.floor))
     }
 
-    /// The doubt is over, for the line is down or is not asked.
+    /// The doubt is over, for the uplink is down or is not asked.
     pub(super) fn settle(&mut self) {
         self.doubt = None;
     }
@@ -211,7 +231,7 @@ impl Silence {
         self.last_arrival
     }
 
-    /// How long the line may be silent before it is down.
+    /// How long the uplink may be silent before it is down.
     pub(super) fn patience(&self, now: Instant) -> Duration {
         self.dying.now(now).min(self.latest)
     }
@@ -224,7 +244,7 @@ impl Quiet {
     }
 }
 
-/// A patience that grows with what the line survives, and is forgotten by halves.
+/// A patience that grows with what the uplink survives, and is forgotten by halves.
 #[derive(Copy, Clone, Debug)]
 struct Patience {
     least: Duration,
@@ -259,6 +279,7 @@ impl Patience {
 }
 
 const MOST_DOUBT: Duration = Duration::from_millis(750);
+const MOST_DOUBT_LATE: Duration = Duration::from_millis(1000);
 const DOUBT_HALF_LIFE: Duration = Duration::from_secs(30 * 60);
 const DOUBT_MARGIN: Duration = Duration::from_millis(25);
 const LEAST_DEATH: Duration = Duration::from_millis(1250);

@@ -53,7 +53,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// True if the line had answered, but not well enough.
+    /// True if the uplink had answered, but not well enough.
     pub const fn is_loss(self) -> bool {
         matches!(self, Self::Loss(_) | Self::Quorum { .. })
     }

@@ -74,7 +74,12 @@ struct Verdicts<'t, 'v> {
 }
 
 /// The conflicts of a table. `steps` is what may still be spent on rules.
-pub(super) fn judge(view: &View, survey: &Survey, table: &Table, steps: &mut u32) -> Vec<Conflict> {
+pub(super) fn examine(
+    view: &View,
+    survey: &Survey,
+    table: &Table,
+    steps: &mut u32,
+) -> Vec<Conflict> {
     let mut out = Vec::new();
     for chain in &table.chains {
         let Some(base) = chain.base else { continue };
@@ -257,8 +262,8 @@ fn dropped(
     // What is forwarded says nothing of the uplink itself; lost probes are its death.
     let is_lost = |own: &&UplinkView| found.probes.contains(&(&own.ifname, own.check));
     let lost = view.uplinks.iter().filter(is_lost).map(|own| own.name.clone()).collect();
-    let told = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
-    Conflict { uplinks: lost, ..told }
+    let reported = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
+    Conflict { uplinks: lost, ..reported }
 }
 
 /// How to let probes and their answers pass.

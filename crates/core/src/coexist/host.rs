@@ -1,5 +1,5 @@
 //! The surroundings: devices, addresses and the routes of `main`, where they keep
-//! an uplink from its work though no program is to blame.
+//! an uplink from its work though no program is at fault.
 //!
 //! Promises: one sentence each, with the remedy; nothing about an interface that
 //! this machine does not have, for a file may be checked elsewhere.
@@ -88,12 +88,12 @@ pub struct NetworkView {
 }
 
 /// Everything that the surroundings do.
-pub(super) fn judge(view: &View, survey: &Survey) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, survey: &Survey) -> Vec<Conflict> {
     let host = &survey.host;
-    let mut all = devices::judge(view, host);
-    all.extend(addresses::judge(view, host));
-    all.extend(routes::judge(view, host));
-    all.extend(targets::judge(view, host));
+    let mut all = devices::examine(view, host);
+    all.extend(addresses::examine(view, host));
+    all.extend(routes::examine(view, host));
+    all.extend(targets::examine(view, host));
     all
 }
 

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// Rules that stand before our last one and lead our packets elsewhere.
-pub(super) fn judge(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
     let is_before = |rule: &&&PolicyRule| rule.priority <= view.priorities.1;
     let before = rules.iter().filter(is_before).filter_map(|rule| diversion(view, survey, rule));
     let after = rules.iter().filter(|rule| !is_before(rule));
@@ -155,8 +155,8 @@ fn own_packets(view: &View, survey: &Survey, rule: &PolicyRule, leads: &str) -> 
     );
     let remedy =
         format!("ip rule del priority {}: rail has rules of its own for that", rule.priority);
-    let told = policy_conflict(ConflictKind::Diverts, true, rule, effect, remedy);
-    Some(Conflict { uplinks, ..told })
+    let reported = policy_conflict(ConflictKind::Diverts, true, rule, effect, remedy);
+    Some(Conflict { uplinks, ..reported })
 }
 
 /// Whether it applies to a packet from the inside that bears an uplink's mark.

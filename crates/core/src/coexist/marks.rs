@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Rules of a table that use our bits, one conflict for each owner.
-fn judge(view: &View, table: &Table, remedy: &str) -> Vec<Conflict> {
+fn examine(view: &View, table: &Table, remedy: &str) -> Vec<Conflict> {
     let mut found: BTreeMap<&str, (Place<'_>, Option<owner::Owner>, usize)> = BTreeMap::new();
     for chain in &table.chains {
         for (index, rule) in chain.rules.iter().enumerate() {
@@ -60,7 +60,7 @@ pub(super) fn pins(view: &View, survey: &Survey) -> bool {
     })
 }
 
-/// Bits that nobody here uses, as far as it can be told.
+/// Bits that nobody here uses, as far as it is known.
 fn other_bits(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> String {
     let is_free = |mask: &u32| {
         let view = View { mark_mask: *mask, ..view.clone() };
@@ -106,7 +106,7 @@ const fn writes_ours(view: &View, write: MarkWrite) -> bool {
 /// Conflicts about marks, in tables and in policy rules.
 pub(super) fn all(view: &View, survey: &Survey, rules: &[&PolicyRule]) -> Vec<Conflict> {
     let remedy = other_bits(view, survey, rules);
-    let in_tables = survey.tables.iter().flat_map(|table| judge(view, table, &remedy));
+    let in_tables = survey.tables.iter().flat_map(|table| examine(view, table, &remedy));
     in_tables.chain(policy(view, rules, &remedy)).collect()
 }
 

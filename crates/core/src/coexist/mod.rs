@@ -1,15 +1,16 @@
 //! Beside other software: where rules, marks, tables and routes of others take,
 //! drop or move what is ours, and where the surroundings do.
 //!
-//! Promises: a pure judgement of what was read ([`Survey`]); it changes nothing,
-//! and does not cry wolf: what is not understood is told as doubtful, and what
-//! an ordinary packet does not meet is not told. Leaves out reading, and IPv6,
+//! Promises: a pure examination of what was read ([`Survey`]); it changes nothing,
+//! and does not cry wolf: what is not understood is reported as doubtful, and what
+//! an ordinary packet does not meet is not reported. Leaves out reading, and IPv6,
 //! which no uplink carries yet.
 
 mod chains;
 mod host;
 mod ladder;
 mod marks;
+pub(crate) mod news;
 mod owner;
 mod survey;
 mod walk;
@@ -37,19 +38,19 @@ pub struct Findings {
     pub unread: Vec<String>,
 }
 
-/// Judges what was read.
-pub fn judge(view: &View, survey: &Survey) -> Findings {
+/// Examines what was read.
+pub fn examine(view: &View, survey: &Survey) -> Findings {
     let mut steps = MOST_STEPS;
     let mut conflicts = Vec::new();
     for table in &survey.tables {
-        conflicts.extend(chains::judge(view, survey, table, &mut steps));
+        conflicts.extend(chains::examine(view, survey, table, &mut steps));
     }
     let is_foreign = |rule: &&PolicyRule| rule.protocol != PROTOCOL;
     let rules: Vec<&PolicyRule> = survey.rules.iter().filter(is_foreign).collect();
-    conflicts.extend(ladder::judge(view, survey, &rules));
+    conflicts.extend(ladder::examine(view, survey, &rules));
     conflicts.extend(marks::all(view, survey, &rules));
     conflicts.extend(ladder::routes(view, &survey.routes));
-    conflicts.extend(host::judge(view, survey));
+    conflicts.extend(host::examine(view, survey));
     if view.external && survey.has_firewall && !marks::pins(view, survey) {
         conflicts.push(not_loaded(view));
     }
@@ -133,7 +134,7 @@ fn list(names: &[String]) -> String {
 
 /// Rules that are looked at; a host with thousands of services has some ten thousand.
 const MOST_STEPS: u32 = 500_000;
-/// Conflicts that are told.
+/// Conflicts that are reported.
 const MOST_CONFLICTS: usize = 32;
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ pub(super) fn of_place(table: &Table, chain: &str, rule: Option<usize>) -> Optio
     }
 }
 
-/// Who sets the policy of a chain is told by who has put jumps into it. ufw first: what it
+/// Who sets the policy of a chain is known by who has put jumps into it. ufw first: what it
 /// forwards is its administrator's word, where Docker's is a default.
 fn of_policy(chain: &Chain) -> Option<Owner> {
     let all: Vec<Owner> = chain.rules.iter().filter_map(|rule| jumps(&rule.verdict)).collect();

@@ -1,5 +1,5 @@
-//! What others have set up, as far as it can be told: the parsed model that is
-//! judged. Who reads it fills it in; nothing here reads anything.
+//! What others have set up, as far as it is known: the parsed model that is
+//! examined. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};
 use crate::config::{CheckKind, Config, Reach};
@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 
-/// What of the configuration the judgement needs.
+/// What of the configuration the examination needs.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct View {
     /// Inside interfaces whose hosts may reach the internet.

@@ -1,4 +1,4 @@
-//! The judgement, on rules written down as values. How real rules become such values is tested
+//! The examination, on rules written down as values. How real rules become such values is tested
 //! where they are read.
 
 use super::*;
@@ -74,8 +74,8 @@ fn chain(name: &str, rules: Vec<Rule>) -> Chain {
 
 /// The effects, `?` before those that are doubtful.
 fn effects(view: &View, survey: &Survey) -> Vec<String> {
-    let told = |c: &Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.effect);
-    judge(view, survey).conflicts.iter().map(told).collect()
+    let reported = |c: &Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.effect);
+    examine(view, survey).conflicts.iter().map(reported).collect()
 }
 
 const ALL: &str = "drops what is forwarded between lan0 and wan1, wan2";
@@ -86,7 +86,7 @@ fn replies() -> Rule {
 }
 
 /// Given a policy that drops / when rules accept what is ours, all of it or a part / then what is
-/// left is told, and nothing where nothing is.
+/// left is reported, and nothing where nothing is.
 #[test]
 fn a_policy_counts_for_what_no_rule_accepts() {
     let accept = |matches| rule(matches, Verdict::Accept);
@@ -104,7 +104,7 @@ fn a_policy_counts_for_what_no_rule_accepts() {
     assert!(effects(&view(), &forward(others)).is_empty());
 }
 
-/// Given a chain that accepts by default / when a rule drops ordinary packets / then it is told;
+/// Given a chain that accepts by default / when a rule drops ordinary packets / then it is reported;
 /// when it drops those of others, or a chosen few / then it is not.
 #[test]
 fn a_drop_counts_if_it_meets_ordinary_packets() {
@@ -184,7 +184,7 @@ fn jumps_are_followed() {
     assert_eq!(effects(&view(), &through(goto, back)), [ALL], "goto does not come back");
     assert_eq!(effects(&view(), &through(vec![jump("nowhere")], vec![])), [ALL]);
     let forever = vec![jump("x"), jump("x"), jump("x")];
-    let found = judge(&view(), &through(forever.clone(), forever));
+    let found = examine(&view(), &through(forever.clone(), forever));
     assert!(found.unread[0].contains("too many"), "{found:?}");
     assert!(!found.conflicts.iter().any(|c| c.certain), "{found:?}");
 }
@@ -195,7 +195,7 @@ fn jumps_are_followed() {
 fn owners_are_known_by_their_chains() {
     let jumps = |name: &str| vec![rule(vec![], Verdict::Jump(name.into()))];
     let owner = |survey: &Survey| {
-        let found = judge(&view(), survey).conflicts.remove(0);
+        let found = examine(&view(), survey).conflicts.remove(0);
         (found.owner, found.remedy)
     };
     let by = |name: &str| hooked(Hook::Forward, true, jumps(name), vec![chain(name, vec![])]);
@@ -212,7 +212,7 @@ fn owners_are_known_by_their_chains() {
     assert_eq!(owner(&survey).0, "Kubernetes (kube-proxy)");
 }
 
-/// Given port forwards / when DNAT is not accepted / then they are told as closed, too.
+/// Given port forwards / when DNAT is not accepted / then they are reported as closed, too.
 #[test]
 fn port_forwards_count_if_there_are_some() {
     let inside = is(Test::In(names(&["lan0"])));
@@ -222,7 +222,7 @@ fn port_forwards_count_if_there_are_some() {
     assert_eq!(effects(&view, &survey), ["drops port forwards from wan1, wan2 to lan0"]);
 }
 
-/// Given a flow table / when it has devices of ours and a rule that fills it / then it is told.
+/// Given a flow table / when it has devices of ours and a rule that fills it / then it is reported.
 #[test]
 fn flow_tables_on_our_devices_are_told() {
     let rules = vec![effect(Effect::Offload("ft".into()))];
@@ -242,7 +242,7 @@ fn flow_tables_on_our_devices_are_told() {
     );
 }
 
-/// Given masquerade / when it comes before ours and meets our packets / then it is told.
+/// Given masquerade / when it comes before ours and meets our packets / then it is reported.
 #[test]
 fn masquerade_before_ours_is_told() {
     let at = |priority, matches| {
@@ -259,14 +259,14 @@ fn masquerade_before_ours_is_told() {
 }
 
 /// Given rules about marks / when they use our bits, or write the mark as a whole / then they are
-/// told; those of Tailscale, mwan3, Kubernetes and wg-quick leave ours alone.
+/// reported; those of Tailscale, mwan3, Kubernetes and wg-quick leave ours alone.
 #[test]
 fn marks_of_others_count_where_they_are_ours() {
     let write =
         |bits, value, copied| Effect::Mark(MarkWrite { connection: false, bits, value, copied });
     let of = |effect_of| {
         let survey = hooked(Hook::Prerouting, false, vec![effect(effect_of)], Vec::new());
-        judge(&view(), &survey).conflicts.len()
+        examine(&view(), &survey).conflicts.len()
     };
     assert_eq!(of(write(0x00ff_0000, 0x0004_0000, 0)), 0, "Tailscale");
     assert_eq!(of(write(0x3f00, 0x100, 0)), 0, "mwan3");
@@ -279,7 +279,7 @@ fn marks_of_others_count_where_they_are_ours() {
     let asks = |value, mask| {
         let rules = vec![rule(vec![is(Test::Mark { value, mask })], Verdict::Next)];
         let survey = hooked(Hook::Output, false, rules, Vec::new());
-        judge(&view(), &survey).conflicts.len()
+        examine(&view(), &survey).conflicts.len()
     };
     assert_eq!(asks(0xca6c, u32::MAX), 0, "wg-quick");
     assert_eq!(asks(0x0008_0000, 0x00ff_0000), 0);
@@ -293,7 +293,7 @@ fn policy(priority: u32, table: u32) -> PolicyRule {
 }
 
 /// Given policy rules before ours / when their table leads everywhere and they apply to what is
-/// inside / then they are told, by name.
+/// inside / then they are reported, by name.
 #[test]
 fn rules_before_ours_are_told_if_they_take_ours() {
     let of = |rule: PolicyRule| {
@@ -301,8 +301,8 @@ fn rules_before_ours_are_told_if_they_take_ours() {
         let rules = vec![rule];
         let survey =
             Survey { rules, inside, catch_alls: vec![52, 254, 51820], ..Survey::default() };
-        let told = |c: Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.owner);
-        judge(&view(), &survey).conflicts.into_iter().map(told).collect::<Vec<_>>()
+        let reported = |c: Conflict| format!("{}{}", if c.certain { "" } else { "?" }, c.owner);
+        examine(&view(), &survey).conflicts.into_iter().map(reported).collect::<Vec<_>>()
     };
     let none: [&str; 0] = [];
     assert_eq!(of(policy(5270, 52)), ["Tailscale"]);
@@ -328,22 +328,22 @@ fn rules_before_ours_are_told_if_they_take_ours() {
     assert_eq!(of(refuse), ["rule 10"]);
 }
 
-/// Given mode `external` / when no rule pins connections / then that is told, unless the rules
+/// Given mode `external` / when no rule pins connections / then that is reported, unless the rules
 /// could not be read.
 #[test]
 fn external_rules_are_missed() {
     let view = View { external: true, ..view() };
     let empty = Survey { has_firewall: true, ..Survey::default() };
-    assert_eq!(judge(&view, &empty).conflicts[0].kind, ConflictKind::NotLoaded);
-    assert!(judge(&view, &Survey::default()).conflicts.is_empty());
+    assert_eq!(examine(&view, &empty).conflicts[0].kind, ConflictKind::NotLoaded);
+    assert!(examine(&view, &Survey::default()).conflicts.is_empty());
     let write = MarkWrite { connection: true, bits: 0x7f00_0000, value: 0x0100_0000, copied: 0 };
     let rules = vec![effect(Effect::Mark(write))];
     let loaded = hooked(Hook::Prerouting, false, rules, Vec::new());
-    assert!(judge(&view, &loaded).conflicts.is_empty());
+    assert!(examine(&view, &loaded).conflicts.is_empty());
 }
 
 /// Given as many copies as there may be of rules behind ours, then a rule that is to have one and has none
-/// is told so; with one copy less, or its own among them, and one that is not to have any, it is not.
+/// is reported so; with one copy less, or its own among them, and one that is not to have any, it is not.
 #[test]
 fn a_rule_without_room_for_its_copy_is_told() {
     let of = |priority, from: &str, protocol| PolicyRule {
@@ -360,9 +360,13 @@ fn a_rule_without_room_for_its_copy_is_told() {
         let object = format!("rule {}", last.priority);
         let rules = copied.chain(theirs).chain([last]).collect();
         let survey = Survey { rules, filled: vec![100], ..Survey::default() };
-        let all = judge(&view(), &survey).conflicts;
-        let told = all.iter().filter(|told| told.effect.ends_with("so this rule has none"));
-        told.inspect(|told| assert!(told.object.contains(&object), "{}", told.object)).count() == 1
+        let all = examine(&view(), &survey).conflicts;
+        let reported =
+            all.iter().filter(|reported| reported.effect.ends_with("so this rule has none"));
+        reported
+            .inspect(|reported| assert!(reported.object.contains(&object), "{}", reported.object))
+            .count()
+            == 1
     };
     let last = of(32_765, "192.168.1.99/32", 3);
     assert!(has_no_room(20, last.clone()));
@@ -374,7 +378,7 @@ fn a_rule_without_room_for_its_copy_is_told() {
     }
 }
 
-/// Given policy rules of others behind ours, then those that lead somewhere are told with a command
+/// Given policy rules of others behind ours, then those that lead somewhere are reported with a command
 /// that moves them; the kernel's own, those for other devices, and empty tables are not.
 #[test]
 fn rules_behind_ours_never_match() {
@@ -387,9 +391,9 @@ fn rules_behind_ours_never_match() {
         change(&mut rule);
         Survey { rules: vec![rule], filled: vec![100, 254, 253], ..Survey::default() }
     };
-    let told = |survey: &Survey| judge(&view(), survey).conflicts;
+    let reported = |survey: &Survey| examine(&view(), survey).conflicts;
     let client = behind(&|rule| rule.from = Some(prefix("192.168.1.11/32")));
-    let [conflict] = told(&client).try_into().unwrap();
+    let [conflict] = reported(&client).try_into().unwrap();
     assert_eq!(conflict.kind, ConflictKind::Shadowed);
     assert_eq!(conflict.object, "ip rule 32765: from 192.168.1.11/32 lookup 100");
     assert_eq!(
@@ -405,7 +409,7 @@ fn rules_behind_ours_never_match() {
         &|rule| rule.priority = 20_901,
     ];
     for (at, change) in acts.iter().enumerate() {
-        assert_eq!(told(&behind(change)).len(), 1, "{at}");
+        assert_eq!(reported(&behind(change)).len(), 1, "{at}");
     }
     let fine: [&dyn Fn(&mut PolicyRule); 7] = [
         &|rule| rule.oif = Some("tun0".into()),
@@ -417,11 +421,11 @@ fn rules_behind_ours_never_match() {
         &|rule| rule.protocol = PROTOCOL,
     ];
     for (at, change) in fine.iter().enumerate() {
-        assert!(told(&behind(change)).is_empty(), "{at}");
+        assert!(reported(&behind(change)).is_empty(), "{at}");
     }
 }
 
-/// Given a rule before ours for an uplink's own address or device, then it is told unless it leads
+/// Given a rule before ours for an uplink's own address or device, then it is reported unless it leads
 /// by the uplink's gateway.
 #[test]
 fn rules_for_an_uplinks_own_packets_are_told() {
@@ -441,12 +445,12 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         ..PolicyRule::default()
     };
     let inside = vec![prefix("192.168.1.0/24")];
-    let told = |rule, gateway: &str| {
+    let reported = |rule, gateway: &str| {
         let ways = vec![(100, "wan1".into(), Some(gateway.parse().unwrap()))];
         let (rules, inside) = (vec![rule], inside.clone());
         let tables = vec![100];
         let survey = Survey { rules, inside, ways, catch_alls: tables, ..Survey::default() };
-        judge(&view, &survey).conflicts
+        examine(&view, &survey).conflicts
     };
     for (from, oif) in [
         (Some("198.51.100.2/32"), None),
@@ -454,12 +458,12 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         (None, Some("wan1")),
         (Some("198.51.100.2/32"), Some("wan1")),
     ] {
-        let [conflict] = told(rule(from, oif), "198.51.100.9").try_into().unwrap();
+        let [conflict] = reported(rule(from, oif), "198.51.100.9").try_into().unwrap();
         assert!(conflict.effect.contains("what the router itself sends by isp1"), "{conflict:?}");
         assert_eq!(conflict.uplinks, ["isp1"]);
-        assert!(told(rule(from, oif), "198.51.100.1").is_empty());
+        assert!(reported(rule(from, oif), "198.51.100.1").is_empty());
     }
     for (from, oif) in [(Some("203.0.113.2/32"), None), (None, Some("tun0"))] {
-        assert!(told(rule(from, oif), "198.51.100.9").is_empty());
+        assert!(reported(rule(from, oif), "198.51.100.9").is_empty());
     }
 }

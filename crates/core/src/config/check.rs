@@ -15,7 +15,7 @@ pub struct CheckConfig {
     pub required: usize,
     /// Time between two probes at rest; no shorter than the kind allows.
     pub interval: Duration,
-    /// An answer that takes longer counts as late; verdicts go by the measured round trip.
+    /// An answer after this time is counted as late; no verdict depends on it.
     pub timeout: Duration,
     /// Down at the latest when nothing valid has arrived for this many intervals.
     pub fail_after: u32,
@@ -97,14 +97,14 @@ pub enum Degraded {
     Use,
 }
 
-/// `loss = { degraded, down, recovered }`, per cent.
+/// `loss = { degraded, down, recovered }`, per cent: each is a limit of what the loss certainly is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct LossLimits {
     /// At or above: degraded.
     pub degraded_pct: u8,
     /// At or above: down.
     pub down_pct: u8,
-    /// At or below: well again.
+    /// Degraded no more once the loss is certainly nearer to this than to the first limit.
     pub recovered_pct: u8,
 }
 

@@ -39,7 +39,7 @@ pub struct UplinkConfig {
     pub no_nat: Vec<Prefix>,
     /// Networks that the provider routes to this uplink: hosts inside keep such an address.
     pub routed: Vec<Prefix>,
-    /// `redirects`: hosts may be told of the box beside them; for an uplink on an inside interface.
+    /// `redirects`: ICMP redirects may lead hosts to the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,

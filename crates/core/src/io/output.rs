@@ -64,6 +64,13 @@ pub enum Output {
     Done,
 }
 
+impl Output {
+    /// Tells people of a machine's news.
+    pub(crate) fn tell(news: impl Into<Notice>) -> Self {
+        Self::Notice(news.into())
+    }
+}
+
 /// Which connections to delete. What is to be kept is kept of those that can move alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Purge {

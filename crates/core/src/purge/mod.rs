@@ -4,6 +4,7 @@
 //! again on the dead uplink. What can move waits here until another uplink carries; what leads
 //! nowhere ([`stale`]) until the rules that make new ones were read back.
 
+pub(crate) mod news;
 mod stale;
 mod stray;
 
@@ -77,7 +78,7 @@ impl Pending {
     }
 }
 
-/// The loss of an address that may be put back.
+/// The loss of an address that may be restored.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Lost {
     at: Instant,
@@ -90,7 +91,7 @@ impl Lost {
         Self { at, until: at + GRACE }
     }
 
-    /// What lost its address keeps its connections while the address may be put back, then as long as
+    /// What lost its address keeps its connections while the address may be restored, then as long as
     /// the uplink may still show that it works again, and then as long as it does.
     fn next(self, now: Instant, carrier: Option<Carrier<'_>>) -> Option<Self> {
         let prober = carrier.filter(|carrier| carrier.facts.has_address[Family::V4])?.prober;

@@ -15,7 +15,7 @@ use crate::desk::Desk;
 use crate::facts::UplinkFacts;
 use crate::io::{Output, Purge};
 use crate::net::UplinkId;
-use crate::notice::Notice;
+use crate::notice::ReconcileNews;
 use crate::saved::Stale;
 use crate::state::{Observed, OpError};
 use crate::time::{Duration, Instant};
@@ -120,7 +120,7 @@ impl Purger {
                     let object = format!("connections of uplink number {id}");
                     let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
                     let error = error.to_string();
-                    out.push(Output::Notice(Notice::Refused { object, error, retry_ms }));
+                    out.push(Output::tell(ReconcileNews::Refused { object, error, retry_ms }));
                 }
                 if let Some(deletion) = deletion {
                     let refusals = deletion.refusals.saturating_add(1);

@@ -10,7 +10,7 @@ use super::Purger;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{NOBODY, Output, Purge, Which};
-use crate::notice::Notice;
+use crate::notice::{PurgeNews, ReconcileNews};
 use crate::render;
 use crate::state::OpError;
 use crate::time::{Duration, Instant};
@@ -63,13 +63,13 @@ impl Purger {
             Ok(0) => {}
             Ok(connections) => {
                 desk.counters.purged += u64::from(connections);
-                out.push(Output::Notice(Notice::Purged { uplink: "none".into(), connections }));
+                out.push(Output::tell(PurgeNews::Purged { uplink: "none".into(), connections }));
             }
             Err(error) => {
                 self.strays.next = now + PEACE;
                 let (object, error) = ("connections of no uplink".into(), error.to_string());
                 let retry_ms = u64::try_from(PEACE.as_millis()).unwrap_or(u64::MAX);
-                out.push(Output::Notice(Notice::Refused { object, error, retry_ms }));
+                out.push(Output::tell(ReconcileNews::Refused { object, error, retry_ms }));
             }
         }
     }

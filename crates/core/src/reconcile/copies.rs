@@ -3,7 +3,7 @@
 //! `ip rule del` without a priority deletes the first rule that fits, and that is the copy. Whoever does so
 //! wants the rule gone: so for a few seconds the copy stays away, and the same command again finds the rule.
 //! If that still stands then, as after a script that deletes rules and adds them again, the copy comes back.
-//! A copy that went together with rules of ours is put back with them at once.
+//! A copy that went together with rules of ours is repaired with them at once.
 
 use super::Reconciler;
 use crate::config::Config;
@@ -33,7 +33,7 @@ impl Reconciler {
         }
         for copy in gone {
             let Some(original) = original(&copy, &newer.rules) else { continue };
-            out.push(told(
+            out.push(reported(
                 Severity::Warn,
                 format!(
                     "somebody deleted rail's copy of the policy rule {original}. The rule itself still \
@@ -63,7 +63,7 @@ impl Reconciler {
                 let text = format!(
                     "rail puts its copy of the policy rule {original} back, because the rule still stands"
                 );
-                out.push(told(Severity::Warn, text));
+                out.push(reported(Severity::Warn, text));
             }
             original.is_some() && *until > now
         });
@@ -82,8 +82,8 @@ impl Reconciler {
 /// Time to delete the rule, too. What the rule is for leaves by an uplink meanwhile.
 const AWAY: Duration = Duration::from_secs(3);
 
-fn told(severity: Severity, text: String) -> Output {
-    Output::Notice(Notice::Daemon { severity, text })
+fn reported(severity: Severity, text: String) -> Output {
+    Output::Notice(Notice::daemon(severity, text))
 }
 
 fn ours(rules: &[ObservedRule]) -> impl Iterator<Item = &Rule> {

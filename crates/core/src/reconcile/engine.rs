@@ -6,7 +6,7 @@
 //! transaction may outlast its pass: see `lanes`.
 
 use crate::net::IfName;
-use crate::notice::Notice;
+use crate::notice::{Notice, ReconcileNews};
 use crate::state::{
     ACCEPT_REDIRECTS, Conflict, FORWARDING, Key, Memory, Observed, OpError, Plan, Resource, Scope,
     State, Step, diff, is_out_of_sight,
@@ -193,7 +193,10 @@ impl Engine {
             if let Some(since) = entry.fight.repairing.take() {
                 self.repaired += 1;
                 let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-                news.push(Notice::Repaired { object: key.to_string(), took_us, by: String::new() });
+                news.push(
+                    ReconcileNews::Repaired { object: key.to_string(), took_us, by: String::new() }
+                        .into(),
+                );
             }
             if entry.in_place.as_ref() != Some(value) {
                 entry.in_place = Some(value.clone());
@@ -214,7 +217,9 @@ impl Engine {
             let entry = self.ledger.of(&key);
             if entry.conflict.as_ref() != Some(&text) {
                 let object = key.to_string();
-                news.push(Notice::Refused { object, error: text.clone(), retry_ms: 0 });
+                news.push(
+                    ReconcileNews::Refused { object, error: text.clone(), retry_ms: 0 }.into(),
+                );
             }
             entry.conflict = Some(text);
         }
@@ -290,7 +295,9 @@ impl Engine {
     fn fail(&mut self, now: Instant, key: &Key, error: OpError, news: &mut Vec<Notice>) {
         let text = error.text.clone();
         if let Some(retry_ms) = self.ledger.of(key).fail(now, error) {
-            news.push(Notice::Refused { object: key.to_string(), error: text, retry_ms });
+            news.push(
+                ReconcileNews::Refused { object: key.to_string(), error: text, retry_ms }.into(),
+            );
         }
     }
 
@@ -335,7 +342,7 @@ impl Engine {
     }
 
     /// True if nothing failed, nothing is contested or in our place, and no pass is under way.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_in_sync(&self) -> bool {
         let is_in_trouble = |entry: &Entry| {
             let Fight { repairing, is_held_back, .. } = &entry.fight;
             let is_fought = repairing.is_some() || *is_held_back;

@@ -7,6 +7,7 @@ mod copies;
 mod doubts;
 mod engine;
 mod given_back;
+pub(crate) mod news;
 mod originals;
 mod polls;
 mod readings;
@@ -21,7 +22,7 @@ use crate::facts::Facts;
 use crate::io::Output;
 use crate::io::Watch;
 use crate::net::{Family, IfName, Prefix};
-use crate::notice::Notice;
+use crate::notice::ReconcileNews;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::firewall::has_ours;
@@ -161,7 +162,7 @@ impl Reconciler {
         }
         for step in &plan {
             let object = step.key.to_string();
-            out.push(Output::Notice(Notice::Changed { object, change: describe(&step.op) }));
+            out.push(Output::tell(ReconcileNews::Changed { object, change: describe(&step.op) }));
         }
         out.push(Output::Apply(plan));
         let scope = self.engine.awaiting();
@@ -180,7 +181,7 @@ impl Reconciler {
         let priorities = config.ranges.rule_priorities;
         let foreign = crate::state::foreign(desired, &self.observed, priorities);
         for object in foreign.iter().filter(|object| !self.foreign.contains(object)) {
-            out.push(Output::Notice(Notice::Foreign { object: object.clone() }));
+            out.push(Output::tell(ReconcileNews::Foreign { object: object.clone() }));
         }
         self.foreign = foreign;
     }
@@ -224,7 +225,7 @@ impl Reconciler {
 
     /// Everything is as desired, and nothing is under way.
     pub(crate) fn is_in_sync(&self) -> bool {
-        self.readings.knows && !self.dirty && self.engine.is_settled()
+        self.readings.knows && !self.dirty && self.engine.is_in_sync()
     }
 
     /// The boot guard is there, and it is ours.
@@ -299,7 +300,7 @@ impl Reconciler {
         self.rendered = None;
         if self.is_guarded() {
             self.dirty = true;
-            out.push(Output::Notice(Notice::Guard { closed: false }));
+            out.push(Output::tell(ReconcileNews::Guard { closed: false }));
         }
     }
 

@@ -1,4 +1,4 @@
-//! What is read again without being told that it changed.
+//! What is read again without a notification that it changed.
 
 use super::Reconciler;
 use crate::io::Output;

@@ -3,7 +3,7 @@
 use super::{Life, Reconciler, Wants};
 use crate::desk::Desk;
 use crate::io::Output;
-use crate::notice::Notice;
+use crate::notice::ReconcileNews;
 use crate::state::{Key, Resource};
 use alloc::vec::Vec;
 
@@ -39,7 +39,7 @@ impl Reconciler {
             Key::Sysctl(path) if !waits(path) => true,
             _ => is_there((key, value)),
         });
-        if self.is_withdrawn() || self.dirty || !self.engine.is_settled() || !restored {
+        if self.is_withdrawn() || self.dirty || !self.engine.is_in_sync() || !restored {
             return;
         }
         let saved = &mut desk.saved;
@@ -53,7 +53,7 @@ impl Reconciler {
         saved.verdicts.clear();
         saved.active.clear();
         desk.save(true, out);
-        out.push(Output::Notice(Notice::Withdrawn));
+        out.push(Output::tell(ReconcileNews::Withdrawn));
         out.push(Output::Done);
         self.life = Life::Withdrawn;
     }

@@ -166,7 +166,7 @@ fn what_a_narrow_line_brings_is_clamped() {
     assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
 }
 
-/// Given a range, a moved range, allowed sources, a forward on one line and one without
+/// Given a range, a moved range, allowed sources, a forward on one uplink and one without
 /// hairpin, then these rules; a disabled uplink has none, and the filter closes its interface.
 #[test]
 fn forwards_of_every_kind() {
@@ -189,7 +189,7 @@ fn forwards_of_every_kind() {
     assert!(text == include_str!("golden/forwards.txt"), "the text is now:\n{text}");
 }
 
-/// Given a hairpin on one line only, when another address of the router is asked for, then it
+/// Given a hairpin on one uplink only, when another address of the router is asked for, then it
 /// costs nothing more; and with hairpins nowhere there is no rule for them.
 #[test]
 fn hairpins_cost_only_where_they_are() {

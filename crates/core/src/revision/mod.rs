@@ -3,9 +3,10 @@
 //! Owns the last good configuration, the history, and the trial of `rail apply
 //! --confirm`. Promises: a start has a configuration whenever one was good
 //! before; a trial that nobody confirms ends at its time on the boot clock, and
-//! with the boot. Leaves out reading and judging a text, and the disk: the
+//! with the boot. Leaves out reading and validating a text, and the disk: the
 //! daemon brings what they say.
 
+pub(crate) mod news;
 mod path;
 
 pub use path::{Path, cut, ssh_path};
@@ -18,7 +19,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
-/// A text that was judged good, and what it says.
+/// A valid text, and what it says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Version {
     /// The content of the file.
@@ -270,7 +271,7 @@ impl Revisions {
         [trial, look, self.keep_at].into_iter().flatten().min()
     }
 
-    /// What is due now; each is told once, and again after its time.
+    /// What is due now; each is reported once, and again after its time.
     pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut deeds = Vec::new();
         if !self.is_held && self.trial.as_ref().is_some_and(|(trial, _)| trial.until <= now) {
@@ -310,7 +311,7 @@ impl Revisions {
         }
     }
 
-    /// A version was taken for good.
+    /// A version was loaded for good.
     pub fn taken(&mut self, now: Instant, version: Version, origin: Origin) {
         (self.good, self.origin) = (version, origin);
         (self.trial, self.lapse) = (None, None);

@@ -1,8 +1,8 @@
 //! Would a change cut off the administrator who makes it?
 //!
-//! Judges one TCP connection to the router under the old and the new
+//! Checks one TCP connection to the router under the old and the new
 //! configuration. What is open under neither is no loss; what rail does not
-//! manage is not judged.
+//! manage is not checked.
 
 use crate::config::{Config, FirewallMode, Network, NetworkKind, Protocol, UplinkConfig};
 use crate::net::{IfName, Prefix};

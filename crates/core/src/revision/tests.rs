@@ -140,7 +140,7 @@ fn a_start_keeps_the_time_of_a_trial() {
 }
 
 /// Given a trial, when nobody confirms, then what was before comes back at its time, once, and the
-/// disk is told until it takes it; when somebody confirms, nothing comes back.
+/// disk is reported until it takes it; when somebody confirms, nothing comes back.
 #[test]
 fn a_trial_ends_at_its_time() {
     let mut all = running(None);
@@ -165,7 +165,7 @@ fn a_trial_ends_at_its_time() {
 }
 
 /// Given a start with the last good configuration, when the file is read again, then it is taken as
-/// soon as it is good and was the same twice, and its problem is told until then.
+/// soon as it is good and was the same twice, and its problem is reported until then.
 #[test]
 fn a_mended_file_is_taken_when_it_is_whole() {
     let mut all = running(Some("line 3"));
@@ -237,8 +237,8 @@ fn name(text: &str) -> crate::net::IfName {
     text.parse().unwrap()
 }
 
-/// Given the ways of an administrator to the router, when a configuration closes one, then it is
-/// told why; what it leaves open, or was closed before, is not judged.
+/// Given the ways of an administrator to the router, when a configuration closes one, then the
+/// reason is given; what it leaves open, or was closed before, is not checked.
 #[test]
 fn a_change_that_cuts_its_author_is_known() {
     let mut old = sample(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
@@ -265,8 +265,8 @@ fn a_change_that_cuts_its_author_is_known() {
     assert_eq!(cut_by(&outside, &|_| {}), None);
     assert_eq!(cut_by(&outside, &|new| new.uplinks[1].enabled = false), None);
     let expect = |path: &Path, words: &str, change: &dyn Fn(&mut Config)| {
-        let told = cut_by(path, change).unwrap_or_default();
-        assert!(told.ends_with(words), "{told:?} lacks {words}");
+        let reported = cut_by(path, change).unwrap_or_default();
+        assert!(reported.ends_with(words), "{reported:?} lacks {words}");
     };
     expect(&outside, "uplink isp1 is disabled", &|new| new.uplinks[0].enabled = false);
     expect(&outside, "it removes wan1", &|new| drop(new.uplinks.remove(0)));

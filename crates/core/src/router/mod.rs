@@ -5,11 +5,12 @@
 //! the loop calls after it has drained all inputs. So a loop that was late never
 //! takes its own sleep for a dead peer.
 
+pub(crate) mod news;
 mod observe;
 mod overrides;
+mod pass;
 mod reload;
 mod report;
-mod settle;
 mod start;
 mod system;
 
@@ -20,7 +21,7 @@ use crate::facts::SystemFacts;
 use crate::io::{Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
-use crate::notice::Notice;
+use crate::notice::{CoexistNews, PurgeNews};
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -101,7 +102,7 @@ impl Router {
             uplinks.decide(&mut context);
         }
         self.reconcile(now, out);
-        self.after_settling(now, out);
+        self.after_pass(now, out);
         self.poll(now, out);
         self.desk.save_if_due(out);
     }
@@ -158,7 +159,7 @@ impl Router {
         if let Some((uplink, own)) = found.filter(|_| connections > 0) {
             uplink.note(now, format!("deleted {connections} connections"));
             let uplink = own.name.clone();
-            out.push(Output::Notice(Notice::Purged { uplink, connections }));
+            out.push(Output::tell(PurgeNews::Purged { uplink, connections }));
         }
     }
 
@@ -166,9 +167,9 @@ impl Router {
     fn take_findings(&mut self, findings: Findings, out: &mut Vec<Output>) {
         let old = core::mem::replace(&mut self.coexist, findings);
         let new = &self.coexist.conflicts;
-        let told = |gone| move |c: &Conflict| Output::Notice(Notice::conflict(c, gone));
-        out.extend(new.iter().filter(|c| !old.conflicts.contains(c)).map(told(false)));
-        out.extend(old.conflicts.iter().filter(|c| !new.contains(c)).map(told(true)));
+        let reported = |gone| move |c: &Conflict| Output::tell(CoexistNews::conflict(c, gone));
+        out.extend(new.iter().filter(|c| !old.conflicts.contains(c)).map(reported(false)));
+        out.extend(old.conflicts.iter().filter(|c| !new.contains(c)).map(reported(true)));
     }
 
     /// True once what protects was read back and found good.

@@ -3,7 +3,7 @@
 use super::Router;
 use crate::io::Output;
 use crate::names::{Sight, follow_renamed};
-use crate::notice::Notice;
+use crate::notice::ReconcileNews;
 use crate::state::{Observed, Scope};
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -45,7 +45,7 @@ impl Router {
             self.kernel.touch();
         }
         if is_first && self.kernel.is_guarded() {
-            out.push(Output::Notice(Notice::Guard { closed: true }));
+            out.push(Output::tell(ReconcileNews::Guard { closed: true }));
         }
     }
 
@@ -58,7 +58,7 @@ impl Router {
         let sight = Sight { config, observed: &kernel.observed, saved: &desk.saved };
         if let Some(names) = names.look(sight, out) {
             let config = self.config.clone().with_names(&names);
-            self.take_config(now, config, out);
+            self.load_config(now, config, out);
         }
         self.names.note_devices(&self.config, &self.kernel.observed, &mut self.desk);
         self.note_unnamed(out);

@@ -1,9 +1,9 @@
-//! What an administrator says of an uplink beside the file is taken like a new configuration.
+//! What an administrator says of an uplink beside the file is loaded like a new configuration.
 
 use super::Router;
 use crate::config::{Config, Override, effective};
 use crate::io::Output;
-use crate::notice::Notice;
+use crate::notice::RouterNews;
 use crate::time::Instant;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,14 +40,14 @@ impl Router {
         // Its time means nothing once it has ended.
         let ended = || old.as_ref().map(|old| format!("no longer {}", old.origin()));
         let text = new.map(Override::sentence).or_else(ended).unwrap_or_default();
-        out.push(Output::Notice(Notice::Override {
+        out.push(Output::tell(RouterNews::Override {
             uplink: uplink.into(),
             action: new.map(|o| o.action.participle().to_string()),
             by: new.map(|o| o.by.clone()).unwrap_or_default(),
             until: new.map(|o| o.until_wall.clone()).unwrap_or_default(),
         }));
         let config = self.meant(&self.file);
-        self.take_config(now, config, out);
+        self.load_config(now, config, out);
         let mut pairs = self.uplinks.iter_mut().zip(&self.config.uplinks);
         if let Some((uplink, _)) = pairs.find(|(_, own)| own.name == uplink) {
             uplink.note(now, text);

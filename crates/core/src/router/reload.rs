@@ -4,7 +4,7 @@ use super::Router;
 use crate::config::{Config, UplinkConfig};
 use crate::io::Output;
 use crate::net::UplinkId;
-use crate::notice::Notice;
+use crate::notice::RouterNews;
 use crate::purge::{Pending, movable};
 use crate::reconcile::Wants;
 use crate::state::Scope;
@@ -13,22 +13,22 @@ use crate::uplink::is_same;
 use alloc::vec::Vec;
 
 impl Router {
-    /// Takes the configuration of the file. What was said of uplinks that it no longer has waits,
+    /// Loads the configuration of the file. What was said of uplinks that it no longer has waits,
     /// for it may be on trial or a slip of the pen, and is over with the next one that lacks them.
     pub(super) fn reload(&mut self, now: Instant, file: Config, out: &mut Vec<Output>) {
         let has = |config: &Config, name: &str| config.uplinks.iter().any(|u| u.name == name);
         let saved = &mut self.desk.saved;
         saved.overrides.retain(|name, _| has(&file, name) || has(&self.file, name));
         saved.generation += 1;
-        out.push(Output::Notice(Notice::Reloaded { generation: saved.generation }));
+        out.push(Output::tell(RouterNews::Reloaded { generation: saved.generation }));
         self.names.expect(&file, (&self.config, &self.kernel.observed), saved);
         let config = self.meant(&file);
         self.file = file;
-        self.take_config(now, config, out);
+        self.load_config(now, config, out);
     }
 
-    /// Takes a new configuration.
-    pub(super) fn take_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
+    /// Loads a new configuration.
+    pub(super) fn load_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let old = core::mem::replace(&mut self.config, config);
         let Self { config, desk, uplinks, system, kernel, secret, .. } = self;

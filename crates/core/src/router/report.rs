@@ -48,7 +48,7 @@ impl Router {
             foreign: kernel.foreign.clone(),
             conflicts: self.names.unnamed.iter().chain(&coexist.conflicts).cloned().collect(),
             unread: coexist.unread.clone(),
-            blamed: uplinks.ignored_targets(),
+            ignored: uplinks.ignored_targets(),
             counters: desk.counters,
             repairs: kernel.engine.repairs(),
             own: SelfStatus::default(),

@@ -7,7 +7,7 @@ use crate::desk::Desk;
 use crate::facts::{PerFamily, SystemFacts};
 use crate::io::Output;
 use crate::names::Names;
-use crate::notice::Notice;
+use crate::notice::RouterNews;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -45,7 +45,7 @@ impl Router {
         let adopted = !self.desk.saved.verdicts.is_empty();
         self.uplinks.adopt(now, &self.config, &self.desk.saved, &self.secret);
         let router = self.config.router.name.clone();
-        out.push(Output::Notice(Notice::Started { router, adopted }));
+        out.push(Output::tell(RouterNews::Started { router, adopted }));
         self.refresh_watch(out);
         self.kernel.read_all(now, out);
         self.desk.save(true, out);

@@ -70,7 +70,7 @@ fn a_state_file_writes_no_other_settings() {
     assert_eq!(left, ours);
 }
 
-/// A router of one line that knows this kernel, before its first decision.
+/// A router of one uplink that knows this kernel, before its first decision.
 fn started(saved: Saved, observed: &Observed) -> Router {
     let config = config(&[(1, Tier::Number(1))]);
     let mut router = Router::new(config, saved, "boot".into(), [0; 16]);
@@ -131,7 +131,7 @@ fn a_withdrawal_that_waits_sleeps() {
     assert!(due > Instant::ZERO && !router.kernel.is_withdrawn());
 }
 
-/// Given what is left of a line that the configuration no longer has, then it is kept until it has
+/// Given what is left of an uplink that the configuration no longer has, then it is kept until it has
 /// been given back, and forgotten then: what the administrator does there afterwards is his own.
 #[test]
 fn what_was_given_back_is_forgotten() {
@@ -227,7 +227,7 @@ impl Kernel {
     }
 
     /// Performs until the router asks for nothing more.
-    fn settle(&mut self, router: &mut Router, now: Instant, mut out: Vec<Output>) {
+    fn sync(&mut self, router: &mut Router, now: Instant, mut out: Vec<Output>) {
         while !out.is_empty() {
             let mut next = Vec::new();
             for output in out {
@@ -270,12 +270,12 @@ fn external(uplinks: usize) -> Config {
     config
 }
 
-/// A router that has settled.
-fn settled(config: &Config, saved: Saved) -> (Router, Kernel) {
+/// A router that is in sync.
+fn in_sync(config: &Config, saved: Saved) -> (Router, Kernel) {
     let (mut kernel, mut out) = (Kernel::new(config), Vec::new());
     let mut router = Router::new(config.clone(), saved, "boot".into(), [0; 16]);
     router.start(Instant::ZERO, &mut out);
-    kernel.settle(&mut router, Instant::ZERO, out);
+    kernel.sync(&mut router, Instant::ZERO, out);
     (router, kernel)
 }
 
@@ -290,19 +290,19 @@ fn exact(kernel: &Kernel) -> Vec<(u8, Which)> {
 #[test]
 fn a_line_with_another_address_loses_its_old_connections() {
     let mut config = external(1);
-    let (mut router, mut kernel) = settled(&config, Saved::default());
+    let (mut router, mut kernel) = in_sync(&config, Saved::default());
     assert_eq!(kernel.purges, []);
     let old = config.uplinks[0].address.address;
     config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config.clone())), &mut out);
     assert_eq!(router.desk.saved.stale.len(), 2);
-    kernel.settle(&mut router, now, out);
+    kernel.sync(&mut router, now, out);
     assert_eq!(exact(&kernel), [(1, Which::From(old)), (1, Which::At(old))]);
     assert!(router.desk.saved.stale.is_empty() && !router.purge.has_asked());
     let mut out = Vec::new();
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
-    kernel.settle(&mut router, now, out);
+    kernel.sync(&mut router, now, out);
     assert_eq!(exact(&kernel).len(), 2);
 }
 
@@ -311,13 +311,13 @@ fn a_line_with_another_address_loses_its_old_connections() {
 #[test]
 fn a_restart_with_another_address_deletes_the_old_connections() {
     let mut config = external(2);
-    let (router, _) = settled(&config, Saved::default());
+    let (router, _) = in_sync(&config, Saved::default());
     let old = config.uplinks[1].address.address;
     config.uplinks[1].address = "100.64.2.9/24".parse().unwrap();
-    let (_, kernel) = settled(&config, router.desk.saved.clone());
+    let (_, kernel) = in_sync(&config, router.desk.saved.clone());
     assert_eq!(exact(&kernel), [(2, Which::From(old)), (2, Which::At(old))]);
     let saved = Saved { boot_id: "earlier".into(), ..router.desk.saved };
-    let (_, kernel) = settled(&config, saved);
+    let (_, kernel) = in_sync(&config, saved);
     assert_eq!(kernel.purges, []);
 }
 
@@ -326,17 +326,17 @@ fn a_restart_with_another_address_deletes_the_old_connections() {
 #[test]
 fn other_marks_delete_what_has_the_old_ones() {
     let mut config = external(1);
-    let (mut router, mut kernel) = settled(&config, Saved::default());
+    let (mut router, mut kernel) = in_sync(&config, Saved::default());
     let (mark, mask) = (render::mark(&config, UplinkId(1)), config.ranges.mark_mask);
     config.ranges.mark_mask = 0x00ff_0000;
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
-    kernel.settle(&mut router, now, out);
+    kernel.sync(&mut router, now, out);
     let gone: Vec<_> = kernel.purges.iter().map(|p| (p.mark, p.mask)).collect();
     assert_eq!(gone, [(mark, mask); 2]);
 }
 
-/// Given an inside address, one of a line and one beside it, when connections of a line that is not
+/// Given an inside address, one of an uplink and one beside it, when connections of an uplink that is not
 /// there are to go, then those from what uplinks have or had stay, and those from the inside do not;
 /// nor do those to any of them.
 #[test]
@@ -361,17 +361,17 @@ fn own_connections_from_inside_addresses_are_not_kept() {
     assert!(kept.contains(&"100.64.2.2/32".into()), "{kept:?}");
 }
 
-/// Given a range that no longer holds the number of a line that stays, then it works on under
+/// Given a range that no longer holds the number of an uplink that stays, then it works on under
 /// another one.
 #[test]
 fn a_line_that_stays_takes_another_number() {
     let mut config = external(1);
     let ids = [("isp1".into(), UplinkId(9))].into();
-    let (mut router, mut kernel) = settled(&config, Saved { ids, ..Saved::default() });
+    let (mut router, mut kernel) = in_sync(&config, Saved { ids, ..Saved::default() });
     config.ranges.tables = (1000, 1003);
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config)), &mut out);
-    kernel.settle(&mut router, now, out);
+    kernel.sync(&mut router, now, out);
     assert_eq!(
         (router.uplinks.at(0).facts.id, router.uplinks.at(0).prober.id()),
         (UplinkId(1), UplinkId(1))
@@ -393,7 +393,7 @@ fn tables(kernel: &Kernel) -> Vec<u32> {
 fn routes_in_tables_that_were_ours_are_taken_away() {
     for restart in [false, true] {
         let mut config = external(1);
-        let (mut router, mut kernel) = settled(&config, Saved::default());
+        let (mut router, mut kernel) = in_sync(&config, Saved::default());
         assert_eq!(tables(&kernel), [20_000, 20_001]);
         let theirs = kernel.state.routes.first_key_value().unwrap();
         let (mut key, mut route) = (theirs.0.clone(), theirs.1.clone());
@@ -408,18 +408,18 @@ fn routes_in_tables_that_were_ours_are_taken_away() {
             router.handle(now, Input::Reload(Box::new(config)), &mut out);
         }
         assert_eq!(router.desk.saved.old_tables, [(20_000, 20_999)], "restart: {restart}");
-        kernel.settle(&mut router, now, out);
+        kernel.sync(&mut router, now, out);
         assert_eq!(tables(&kernel), [1000, 1001, 20_900], "restart: {restart}");
         assert!(router.desk.saved.old_tables.is_empty() && kernel.watch.old_tables.is_empty());
     }
 }
 
 /// Given a router at rest, when one reading omits an address, a route and a rule, then nothing is
-/// changed and no uplink is lost; when the next one omits them, too, they are put back.
+/// changed and no uplink is lost; when the next one omits them, too, they are repaired.
 #[test]
 fn one_reading_is_no_evidence_of_absence() {
     let config = external(2);
-    let (mut router, kernel) = settled(&config, Saved::default());
+    let (mut router, kernel) = in_sync(&config, Saved::default());
     let now = Instant::ZERO;
     let mut torn = kernel.state.clone();
     torn.rules.remove(1);

@@ -59,7 +59,7 @@ pub struct Saved {
     pub tables: Option<(u32, u32)>,
     /// Ranges of tables that were ours before, until nothing of ours is left in them.
     pub old_tables: Vec<(u32, u32)>,
-    /// Counts configurations that were taken.
+    /// Counts configurations that were loaded.
     pub generation: u64,
 }
 

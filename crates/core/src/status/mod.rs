@@ -1,14 +1,18 @@
 //! The snapshot that every screen is made from. Its JSON form is an interface:
 //! names are only added, never changed.
 
+mod configuration;
 mod conflict;
 mod own;
 mod public;
 mod uplink;
+mod vrrp;
 
+pub use configuration::*;
 pub use conflict::*;
 pub use own::*;
 pub use uplink::*;
+pub use vrrp::*;
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -22,7 +26,7 @@ pub struct Status {
     pub router: String,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
-    /// Counts configurations that were taken.
+    /// Counts configurations that were loaded.
     pub generation: u64,
     /// Uplinks in the order of the configuration.
     pub uplinks: Vec<UplinkStatus>,
@@ -47,7 +51,8 @@ pub struct Status {
     #[serde(default)]
     pub unread: Vec<String>,
     /// Targets that fail on every uplink and are ignored.
-    pub blamed: Vec<IpAddr>,
+    #[serde(rename = "blamed")]
+    pub ignored: Vec<IpAddr>,
     /// What became of packets from outside.
     pub counters: Counters,
     /// Repairs of drift since the start.
@@ -55,49 +60,4 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
-}
-
-/// Which configuration is in force.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ConfigurationStatus {
-    /// Where it comes from.
-    pub source: Source,
-    /// When it was taken; wall clock.
-    pub taken: String,
-    /// By whom.
-    pub by: String,
-    /// Why the file is not in force.
-    pub problem: Option<String>,
-    /// It waits for `rail confirm`.
-    pub trial: Option<TrialStatus>,
-}
-
-/// Where the configuration in force comes from.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Source {
-    /// The configuration file, as it was read last.
-    #[default]
-    File,
-    /// The state directory: the file could not be used at the start.
-    LastGood,
-    /// `rail apply --confirm`: the file does not have it yet.
-    Trial,
-}
-
-/// A configuration that goes back unless it is confirmed.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct TrialStatus {
-    /// Seconds until then.
-    pub left_s: u64,
-}
-
-/// A VRRP instance (reserved).
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct VrrpStatus {
-    /// Name.
-    pub name: String,
-    /// `active`, `backup`, `fault`, `init`.
-    pub state: String,
 }

@@ -206,7 +206,8 @@ pub struct TargetStatus {
     /// An answer arrived within the quorum window.
     pub answering: bool,
     /// Ignored: it fails on every uplink.
-    pub blamed: bool,
+    #[serde(rename = "blamed")]
+    pub ignored: bool,
     /// Last round-trip time in microseconds.
     pub rtt_us: Option<u64>,
     /// Loss over the long window, in per cent.

@@ -104,7 +104,7 @@ impl Uplinks {
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
             let mut new = Uplink::new(now, id, uplink, secret, adopted(health));
             new.facts.active = saved.active.contains(name);
-            // Who loses it at the start is told of.
+            // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;
             }

@@ -7,13 +7,13 @@ use crate::check::{self, Prober, Question, Refusal, Told};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
-use crate::notice::Notice;
+use crate::notice::UplinkNews;
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
-/// Blame is found out at most this often.
-const BLAME_PACE: Duration = Duration::from_millis(100);
+/// Targets to ignore are looked for at most this often.
+const IGNORING_PACE: Duration = Duration::from_millis(100);
 
 impl Uplinks {
     /// Takes what arrived on a port, as old as the kernel says.
@@ -73,7 +73,7 @@ impl Uplinks {
         let rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
         let uplink = config.uplinks[index].name.clone();
         let target = prober.targets().get(target).map(|target| IpAddr::V4(*target));
-        let notice = |target| Output::Notice(Notice::Answered { uplink, target, rtt_us });
+        let notice = |target| Output::tell(UplinkNews::Answered { uplink, target, rtt_us });
         out.extend(target.map(notice));
     }
 
@@ -125,7 +125,7 @@ impl Uplinks {
 
     /// Judges those that heard something or whose time has come.
     pub(crate) fn judge(&mut self, cx: &mut Context<'_>) {
-        self.find_blame(cx);
+        self.find_ignored(cx);
         let is_due =
             |uplink: &Uplink| uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now);
         let due: Vec<usize> =
@@ -162,21 +162,21 @@ impl Uplinks {
         }
     }
 
-    fn find_blame(&mut self, cx: &mut Context<'_>) {
-        if cx.now < self.next_blame {
+    fn find_ignored(&mut self, cx: &mut Context<'_>) {
+        if cx.now < self.next_ignoring {
             return;
         }
-        self.next_blame = cx.now + BLAME_PACE;
+        self.next_ignoring = cx.now + IGNORING_PACE;
         let targets = cx.config.targets();
         let ignored = check::blame(cx.now, &targets, self.probers(), &self.ignored);
         if ignored == self.ignored {
             return;
         }
         for target in &targets {
-            let blamed = ignored.contains(target);
-            if blamed != self.ignored.contains(target) {
-                let target = IpAddr::V4(*target);
-                cx.out.push(Output::Notice(Notice::Blamed { target, blamed }));
+            let is_ignored = ignored.contains(target);
+            if is_ignored != self.ignored.contains(target) {
+                let news = UplinkNews::Ignored { target: IpAddr::V4(*target), ignored: is_ignored };
+                cx.out.push(Output::tell(news));
             }
         }
         self.list.iter_mut().for_each(|uplink| uplink.due = true);

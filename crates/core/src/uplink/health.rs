@@ -5,7 +5,7 @@ use crate::check::Verdict;
 use crate::config::{Config, StrayCause};
 use crate::io::Output;
 use crate::net::{Family, IfName};
-use crate::notice::Notice;
+use crate::notice::UplinkNews;
 use crate::purge::{Lost, Pending, movable};
 use crate::state::{Observed, Scope};
 use crate::status::Health;
@@ -75,7 +75,7 @@ impl Uplinks {
         let uplink = &mut self.list[index];
         let from = uplink.facts.health;
         // The first health of a process is news, whatever it is: what happened while no daemon ran
-        // was told to nobody, and its connections are still there.
+        // was reported to nobody, and its connections are still there.
         let is_first = !core::mem::replace(&mut uplink.history.is_reported, true);
         if from == to && !is_first {
             self.set_cause(index, cx);
@@ -97,7 +97,7 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        cx.out.push(Output::Notice(Notice::Health { uplink: name, from, to, cause }));
+        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }
@@ -145,7 +145,7 @@ impl Uplinks {
         }
         uplink.note(cx.now, format!("is {health}: {cause}"));
         let uplink = cx.config.uplinks[index].name.clone();
-        cx.out.push(Output::Notice(Notice::Unusable { uplink, health, cause }));
+        cx.out.push(Output::tell(UplinkNews::Unusable { uplink, health, cause }));
     }
 }
 

@@ -9,7 +9,7 @@ use alloc::string::String;
 /// Entries kept per uplink in `rail why`.
 const MOST: usize = 16;
 
-/// What people are told of an uplink.
+/// What is reported of an uplink.
 #[derive(Clone, Debug)]
 pub(crate) struct History {
     /// Since when it has its health.

@@ -10,6 +10,7 @@ pub(crate) mod choose;
 mod health;
 mod history;
 mod link;
+pub(crate) mod news;
 mod passive;
 mod port;
 mod role;
@@ -71,7 +72,7 @@ pub(crate) struct Uplinks {
     list: Vec<Uplink>,
     /// Targets that are left out of the count.
     pub(crate) ignored: Vec<Ipv4Addr>,
-    next_blame: Instant,
+    next_ignoring: Instant,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.
     cascade: Option<(Vec<bool>, Instant)>,

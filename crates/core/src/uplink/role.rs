@@ -1,11 +1,12 @@
-//! Who carries new connections, and what people are told of it.
+//! Who carries new connections, and what is reported of it.
 
 use super::choose::{Candidate, Standing, choose};
 use super::{Context, Uplinks};
+use crate::check::Verdict;
 use crate::config::{Config, Degraded, Tier};
 use crate::desk::Desk;
 use crate::io::Output;
-use crate::notice::Notice;
+use crate::notice::UplinkNews;
 use crate::render;
 use crate::status::{Health, Role};
 use crate::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 /// After the start, the time in which having no uplink is no news yet.
-const SETTLING_TIME: Duration = Duration::from_secs(1);
+const LINKS_RISE: Duration = Duration::from_secs(1);
 
 impl Uplinks {
     /// Chooses who carries new connections.
@@ -93,7 +94,11 @@ impl Uplinks {
             Health::Absent | Health::Disabled => Standing::Gone,
         };
         let kept = before.and_then(|before| before.get(index)).copied().unwrap_or(fact.active);
-        let avoided = fact.health == Health::Degraded && own.check.degraded == Degraded::Avoid;
+        // A doubt beside it makes it no better.
+        let is_degraded = matches!(uplink.prober.verdict(), Verdict::Degraded(_));
+        let avoided = is_degraded
+            && matches!(fact.health, Health::Degraded | Health::Suspect)
+            && own.check.degraded == Degraded::Avoid;
         Candidate { tier: own.tier, standing, kept: kept && own.enabled, avoided, known: true }
     }
 
@@ -130,19 +135,19 @@ impl Uplinks {
             let active = pairs.filter(|(_, uplink)| uplink.facts.active);
             let active = active.map(|(own, _)| own.name.clone()).collect();
             let took_us = u64::try_from(now.since(since).as_micros()).unwrap_or(u64::MAX);
-            out.push(Output::Notice(Notice::Switched { active, took_us }));
+            out.push(Output::tell(UplinkNews::Switched { active, took_us }));
         }
     }
 
     fn tell_no_uplink(&mut self, any: bool, now: Instant, desk: &Desk, out: &mut Vec<Output>) {
         // Links that were down are set up first; an uplink that was never there is not lost.
-        let settling = now.since(desk.started) < SETTLING_TIME;
-        if !any && settling {
+        let is_starting = now.since(desk.started) < LINKS_RISE;
+        if !any && is_starting {
             return;
         }
         if !any && !self.lost_all {
             let kept = self.list.iter().any(|uplink| uplink.facts.active);
-            out.push(Output::Notice(Notice::NoUplink { kept }));
+            out.push(Output::tell(UplinkNews::NoUplink { kept }));
         }
         self.lost_all = !any;
     }
@@ -158,7 +163,7 @@ impl Uplinks {
             if from != role {
                 uplink.note(cx.now, format!("role is now {}", role.as_str()));
                 let uplink = own.name.clone();
-                cx.out.push(Output::Notice(Notice::Role { uplink, from, to: role }));
+                cx.out.push(Output::tell(UplinkNews::Role { uplink, from, to: role }));
             }
         }
     }

@@ -1,6 +1,7 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
+use crate::check::Verdict;
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
@@ -88,7 +89,7 @@ impl Uplinks {
                 && heard_since
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
-            blamed: self.is_ignored(uplink, target),
+            ignored: self.is_ignored(uplink, target),
             rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
@@ -144,7 +145,11 @@ fn good_again(now: Instant, uplink: &Uplink) -> String {
     } else {
         format!(", not before {:.0} s", left.as_secs_f32())
     };
-    let lossy = if have >= want { ", too much was lost in them" } else { "" };
+    let lossy = match uplink.prober.verdict() {
+        _ if have < want => "",
+        Verdict::Down(cause) if cause.is_loss() => ", until its loss is over for sure",
+        _ => ", something was lost in them",
+    };
     let have = have.min(want);
     format!("after {want} consecutive good rounds (now {have}{lossy}){hold}")
 }

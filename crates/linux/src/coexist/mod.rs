@@ -1,5 +1,5 @@
 //! Reads what other software has set up: nftables, iptables, policy rules,
-//! routes in our tables; `rail_core::coexist` judges it.
+//! routes in our tables; `rail_core::coexist` examines it.
 //!
 //! Promises to change nothing, and to be bounded in time and size. What cannot
 //! be read is a sentence in the result and costs nothing else. Takes its time:
@@ -12,14 +12,14 @@ use crate::netlink::RequestSocket;
 use crate::process::Spawner;
 use crate::programs;
 use rail_core::Watch;
-use rail_core::coexist::{Findings, PolicyRule, Survey, Table, View, judge};
+use rail_core::coexist::{Findings, PolicyRule, Survey, Table, View, examine};
 use rail_core::net::Family;
 use rail_core::state::{OpError, PROTOCOL, Scope};
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-/// Reads and judges; the sockets are opened in the namespace of the calling thread.
+/// Reads and examines; the sockets are opened in the namespace of the calling thread.
 pub fn look(view: &View, spawner: &mut Spawner) -> Findings {
     Surveyor::default().look(view, spawner)
 }
@@ -32,20 +32,20 @@ pub(crate) struct Surveyor {
 }
 
 impl Surveyor {
-    /// Reads and judges everything.
+    /// Reads and examines everything.
     pub(crate) fn look(&mut self, view: &View, spawner: &mut Spawner) -> Findings {
         self.firewall = firewall(spawner);
         self.look_around(view)
     }
 
-    /// Reads devices, addresses, rules and routes alone, and judges with the firewall as it was: no
+    /// Reads devices, addresses, rules and routes alone, and examines with the firewall as it was: no
     /// child is started.
     pub(crate) fn look_around(&self, view: &View) -> Findings {
         let mut survey = self.firewall.clone();
         if let Err(why) = routing(view, &mut survey) {
             survey.unread.push(format!("policy rules and routes: {why}"));
         }
-        judge(view, &survey)
+        examine(view, &survey)
     }
 }
 
@@ -93,16 +93,20 @@ fn add_words(spawner: &mut Spawner, survey: &mut Survey) {
     });
     let Some(words) = words else {
         let text = "iptables: its rules have parts that only iptables-save can name; where they \
-                    matter, what is told is doubtful";
+                    matter, what is reported is doubtful";
         survey.unread.push(text.into());
         return;
     };
     for table in survey.tables.iter_mut().filter(|table| is_of_iptables(table)) {
-        let Some(told) = words.iter().find(|told| told.name == table.name) else { continue };
+        let Some(reported) = words.iter().find(|reported| reported.name == table.name) else {
+            continue;
+        };
         table.iptables = true;
         for chain in &mut table.chains {
-            if let Some(told) = told.chains.iter().find(|told| told.name == chain.name) {
-                chain.rules.clone_from(&told.rules);
+            if let Some(reported) =
+                reported.chains.iter().find(|reported| reported.name == chain.name)
+            {
+                chain.rules.clone_from(&reported.rules);
             }
         }
     }
@@ -133,13 +137,13 @@ fn add_legacy(spawner: &mut Spawner, survey: &mut Survey) -> Result<(), String> 
 }
 
 fn run(spawner: &mut Spawner, argv: &[&str]) -> Result<Vec<u8>, String> {
-    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
+    let reported = |what: &dyn std::fmt::Display| format!("{}: {what}", argv[0]);
     let Some(path) = programs::find(argv[0]) else {
-        return Err(told(&"the program is missing"));
+        return Err(reported(&"the program is missing"));
     };
     let argv = [&[path.as_str()], &argv[1..]].concat();
-    let finished = spawner.run(&argv, PATIENCE, MOST_BYTES).map_err(|e| told(&e))?;
-    finished.result().map_err(|e| told(&e))?;
+    let finished = spawner.run(&argv, PATIENCE, MOST_BYTES).map_err(|e| reported(&e))?;
+    finished.result().map_err(|e| reported(&e))?;
     Ok(finished.stdout)
 }
 
@@ -176,7 +180,7 @@ fn routing(view: &View, survey: &mut Survey) -> Result<(), OpError> {
     Ok(())
 }
 
-/// The first of many; that there are more is told.
+/// The first of many; that there are more is reported.
 fn at_most<T>(mut all: Vec<T>, most: usize, what: &str, unread: &mut Vec<String>) -> Vec<T> {
     if all.len() > most {
         unread.push(format!("only {most} of {} {what} were looked at", all.len()));
@@ -198,7 +202,7 @@ const MOST_TABLES: usize = 64;
 mod tests {
     use super::*;
 
-    /// Given as many as are looked at, and one more, then the latter is told.
+    /// Given as many as are looked at, and one more, then the latter is reported.
     #[test]
     fn what_is_not_looked_at_is_told() {
         let mut unread = Vec::new();

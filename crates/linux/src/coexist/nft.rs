@@ -115,7 +115,7 @@ impl Ruleset {
                     let elements = value["elem"].as_array().cloned().unwrap_or_default();
                     let name = text("name");
                     self.named.push([kind, &family, &table, &name].map(str::to_owned));
-                    // Told twice, once without what is in it.
+                    // Listed twice, once without what is in it.
                     let known = self.sets.entry((family, table, name)).or_default();
                     if !elements.is_empty() {
                         *known = elements;

@@ -84,8 +84,8 @@ fn networkd_removes_rules_unless_told_not_to() {
     let running = ("run/systemd/netif/state", "OPER_STATE=routable\n");
     let file = "etc/systemd/networkd.conf.d/rail.conf";
     assert!(networkd_removes_rules(&Root::new(&[running]).0));
-    let told = Root::new(&[running, (file, "[Network]\nManageForeignRoutingPolicyRules=no\n")]);
-    assert!(!networkd_removes_rules(&told.0));
+    let kept = Root::new(&[running, (file, "[Network]\nManageForeignRoutingPolicyRules=no\n")]);
+    assert!(!networkd_removes_rules(&kept.0));
     let yes = Root::new(&[
         running,
         ("etc/systemd/networkd.conf", "[Network]\nManageForeignRoutingPolicyRules=no\n"),

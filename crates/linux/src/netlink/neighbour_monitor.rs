@@ -68,7 +68,7 @@ impl NeighbourMonitor {
         scope
     }
 
-    /// What was counted since the start; losses are not told here.
+    /// What was counted since the start; losses are not reported here.
     pub const fn counters(&self) -> Counters {
         self.counters
     }

@@ -313,7 +313,7 @@ mod tests {
     use crate::testing::in_new_netns;
     use std::process::Command;
 
-    /// Given chains of two tables, then the packets of one chain are told, and none of any other.
+    /// Given chains of two tables, then the packets of one chain are reported, and none of any other.
     #[test]
     fn a_chain_says_what_it_counted() {
         in_new_netns(|| {

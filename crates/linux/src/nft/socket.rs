@@ -114,7 +114,7 @@ impl Socket {
             let answer = messages(datagram).flatten().find(|m| m.sequence == sequence);
             if let Some(message) = answer {
                 if message.kind == kind::ERROR {
-                    return judge(&message).map(|()| None);
+                    return outcome(&message).map(|()| None);
                 }
                 return Ok(read(&message));
             }
@@ -155,7 +155,7 @@ impl Socket {
                 interrupted |=
                     message.flags & flag::DUMP_INTERRUPTED != 0 && message.kind != kind::ERROR;
                 match message.kind {
-                    kind::ERROR | kind::DONE => return judge(&message).map(|()| interrupted),
+                    kind::ERROR | kind::DONE => return outcome(&message).map(|()| interrupted),
                     other if other >= FIRST_KIND => take(&message),
                     _ => {}
                 }
@@ -178,7 +178,7 @@ impl Socket {
             for message in messages(datagram).flatten() {
                 let is_ours = message.sequence.wrapping_sub(first) <= most;
                 if message.kind == kind::ERROR && is_ours {
-                    match judge(&message) {
+                    match outcome(&message) {
                         Ok(()) => good += 1,
                         Err(error) => bad = bad.or(Some(error)),
                     }
@@ -206,7 +206,7 @@ fn buffer_size(fd: &OwnedFd, options: [i32; 2], bytes: i32) -> io::Result<()> {
 }
 
 /// The kernel's answer as a result.
-fn judge(message: &Message<'_>) -> Result<(), OpError> {
+fn outcome(message: &Message<'_>) -> Result<(), OpError> {
     let ack = Ack::decode(message).map_err(|_| error(libc::EBADMSG, "the answer is torn"))?;
     match ack.errno {
         0 => Ok(()),

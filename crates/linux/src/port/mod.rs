@@ -4,7 +4,7 @@
 //! with what waits in it. What is sent leaves by the port's device, from its source and with its mark;
 //! what is received came in by that device. The kernel notes when it received something: a loop that is
 //! late does not make an uplink slow. An error of one port is counted and never touches another.
-//! Leaves out what the bytes mean: that is the core's judgement.
+//! Leaves out what the bytes mean: that the core decides.
 
 mod echo;
 mod packet;

@@ -6,7 +6,7 @@
 //! does anything wait for the disk but the end of the daemon; a state that must
 //! be on it is answered when it is, or after two seconds. What goes through a port
 //! never waits, nor does a question.
-//! Every answer comes back as an [`Input`]. Leaves out all judgement: an error
+//! Every answer comes back as an [`Input`]. Leaves out all decisions: an error
 //! is an answer like any other.
 
 mod carrier;
@@ -29,7 +29,7 @@ pub use kernel::Kernel;
 use kernel::Monitors;
 use rail_core::Watch;
 use rail_core::net::IfName;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, ReconcileNews, Severity};
 use rail_core::render::FOREIGN;
 use rail_core::state::{Key, Op, OpError, Scope, Step};
 use rail_core::time::{Duration, Instant};
@@ -76,10 +76,10 @@ pub struct Shell {
     durable_saves: u64,
     /// What the `nft` child that runs changes.
     transaction: Option<Key>,
-    /// What others changed and the core does not know yet, and when it is told.
+    /// What others changed and the core does not know yet, and when it is reported.
     changed: Option<(Scope, Instant)>,
-    /// When the core was last told of changes.
-    told: Instant,
+    /// When changes were last reported to the core.
+    reported: Instant,
     survey: Turn,
     strays: Strays,
     events: VecDeque<Event>,
@@ -140,7 +140,7 @@ impl Shell {
             durable_saves: 0,
             transaction: None,
             changed: None,
-            told: Instant::ZERO,
+            reported: Instant::ZERO,
             survey: Turn::default(),
             strays: Strays::default(),
             events: VecDeque::new(),
@@ -161,7 +161,7 @@ impl Shell {
             Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Ports(ports) => self.ports.set(&self.poller, ports),
             Output::Notice(mut notice) => {
-                if let Notice::Repaired { object, by, .. } = &mut notice {
+                if let Notice::Reconcile(ReconcileNews::Repaired { object, by, .. }) = &mut notice {
                     *by = self.monitors.author(object);
                 }
                 self.events.push_back(Event::Notice(notice));
@@ -219,7 +219,7 @@ impl Shell {
     /// Does what is due.
     pub fn wake(&mut self, now: Instant) {
         if let Some((scope, _)) = self.changed.take_if(|(_, at)| *at <= now) {
-            self.told = now;
+            self.reported = now;
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
         self.end_asks(now);
@@ -352,8 +352,8 @@ impl Shell {
     }
 
     /// One command of somebody else often makes many changes, and some (`ip route flush`) look
-    /// again whether they are through: these are told together, a moment later. Links and
-    /// neighbours are told at once, with all that waits; in a storm of them each reading of the
+    /// again whether they are through: these are reported together, a moment later. Links and
+    /// neighbours are reported at once, with all that waits; in a storm of them each reading of the
     /// kernel takes in those that came since the last, or a busy link would cost a whole core.
     fn note_changed(&mut self, scope: Scope) {
         if scope.is_empty() {
@@ -363,7 +363,7 @@ impl Shell {
         let (mut all, mut at) = self.changed.unwrap_or((Scope::NONE, now + COLLECT_FOR));
         all |= scope;
         if scope.has(Scope::LINKS) || scope.has(Scope::NEIGHBOURS) {
-            at = at.min(now.max(self.told + BETWEEN_READINGS));
+            at = at.min(now.max(self.reported + BETWEEN_READINGS));
         }
         self.changed = Some((all, at));
         self.wake(now);
@@ -453,7 +453,7 @@ impl Shell {
         }
     }
 
-    /// A disk that is full stays full: told once, and again when it changes.
+    /// A disk that is full stays full: reported once, and again when it changes.
     fn tell_save_error(&mut self, error: Option<String>) {
         if error != self.save_error {
             match &error {
@@ -465,11 +465,11 @@ impl Shell {
     }
 
     fn tell(&mut self, severity: Severity, text: String) {
-        self.events.push_back(Event::Notice(Notice::Daemon { severity, text }));
+        self.events.push_back(Event::Notice(Notice::daemon(severity, text)));
     }
 }
 
-/// Kinds that the surroundings are judged by.
+/// Kinds that the surroundings are examined by.
 const fn around(scope: Scope) -> bool {
     scope.has(Scope::LINKS) || scope.has(Scope::ADDRESSES) || scope.has(Scope::RULES)
 }
@@ -487,7 +487,7 @@ const TOKENS_END: u64 = TOKEN_ASKS + MOST_ASKS;
 
 /// Much shorter than anybody notices, much longer than a command takes between two changes.
 const COLLECT_FOR: Duration = Duration::from_millis(20);
-/// A second change of a link this soon after the first is told with a delay that nobody notices.
+/// A second change of a link this soon after the first is reported with a delay that nobody notices.
 const BETWEEN_READINGS: Duration = Duration::from_millis(5);
 /// A worn memory card takes some hundred milliseconds now and then; one that takes longer hangs.
 const DISK_MAY_TAKE: Duration = Duration::from_secs(2);

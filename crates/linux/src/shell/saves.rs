@@ -1,6 +1,6 @@
 //! States that must be on the disk and are not yet.
 //!
-//! Each is told as it arrives: what waits for an older one does not wait for a newer one.
+//! Each is reported as it arrives: what waits for an older one does not wait for a newer one.
 
 use rail_core::time::Instant;
 use std::collections::VecDeque;
@@ -48,7 +48,7 @@ impl Saves {
 mod tests {
     use super::*;
 
-    /// Given three writes, when the first is on the disk, then it alone is told; when the last one is,
+    /// Given three writes, when the first is on the disk, then it alone is reported; when the last one is,
     /// which was written for both, then that.
     #[test]
     fn each_is_told_as_it_arrives() {

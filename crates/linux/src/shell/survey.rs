@@ -29,7 +29,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Judges by this view from now on.
+    /// Examines by this view from now on.
     pub(super) fn set_view(&mut self, now: Instant, view: &View) {
         if self.view.as_ref() != Some(view) {
             self.view = Some(view.clone());

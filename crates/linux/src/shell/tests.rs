@@ -110,7 +110,7 @@ fn outputs_take_effect_in_order_and_news_do_not_wait() {
         bench.shell.perform(Output::Apply(vec![set("1"), set("7")]));
         bench.shell.perform(Output::Observe(Scope::SYSCTLS));
         let text = "overtakes".into();
-        let notice = Notice::Daemon { severity: Severity::Info, text };
+        let notice = Notice::daemon(Severity::Info, text);
         bench.shell.perform(Output::Notice(notice));
         bench.go_on();
         assert_eq!(
@@ -328,7 +328,7 @@ fn a_question_does_not_wait_and_ends_in_its_time() {
 fn what_one_command_changes_is_told_once_and_a_link_at_once() {
     in_new_netns(|| {
         let mut bench = Bench::new("changes");
-        let told = |bench: &mut Bench| {
+        let reported = |bench: &mut Bench| {
             let begun = clock::now();
             loop {
                 bench.shell.wake(clock::now());
@@ -342,7 +342,7 @@ fn what_one_command_changes_is_told_once_and_a_link_at_once() {
         };
         ip("rule add from 192.0.2.1 lookup 100");
         ip("rule add from 192.0.2.2 lookup 100");
-        let (scope, after) = told(&mut bench);
+        let (scope, after) = reported(&mut bench);
         assert_eq!(scope, Scope::RULES);
         assert!(after >= COLLECT_FOR, "{after:?}");
         assert!(bench.shell.next_event().is_none() && bench.shell.deadline().is_none());
@@ -357,7 +357,7 @@ fn what_one_command_changes_is_told_once_and_a_link_at_once() {
         for ready in bench.poller.wait(true).unwrap() {
             bench.shell.ready(ready);
         }
-        let (scope, _) = told(&mut bench);
+        let (scope, _) = reported(&mut bench);
         assert!(scope.has(Scope::RULES | Scope::LINKS), "{scope:?}");
     });
 }

@@ -125,7 +125,7 @@ impl Workers {
         }
     }
 
-    /// As if the disk hung, until it is told that it does no more.
+    /// As if the disk hung, until the test ends that.
     #[cfg(test)]
     pub(super) fn hang(&mut self, hangs: bool) {
         self.is_writing = hangs;

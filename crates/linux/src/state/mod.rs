@@ -97,7 +97,7 @@ impl Kernel {
         }
     }
 
-    /// What a chain of our table has counted; `None` if that cannot be told.
+    /// What a chain of our table has counted; `None` if that is unknown.
     pub fn packets(&mut self, chain: &str) -> Option<u64> {
         self.nft.packets(chain).ok().flatten()
     }

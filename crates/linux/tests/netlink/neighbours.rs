@@ -46,7 +46,7 @@ fn links_and_neighbours_are_read_and_set() {
 }
 
 /// given a neighbour that is being asked for / when its resolution is begun anew / then the next
-/// packet asks at once, nobody is told that it failed, a known one is asked at once, and one that
+/// packet asks at once, its failure is reported to nobody, a known one is asked at once, and one that
 /// the administrator set is left alone
 #[test]
 fn a_neighbour_is_asked_again() {

@@ -11,14 +11,14 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Judges a file, and has the daemon take it.
+/// Validates a file, and has the daemon load it.
 pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) -> ExitCode {
     // Read once: a pipe, as of `<(ssh host cat file)`, has nothing the second time.
-    let judged = load::read_text(file)
+    let valid = load::read_text(file)
         .map_err(|unread| unread.report)
         .and_then(|text| load::load(file, &text).map(|(_, warnings)| (text, warnings)));
-    let (text, warnings) = match judged {
-        Ok(judged) => judged,
+    let (text, warnings) = match valid {
+        Ok(valid) => valid,
         Err(report) => {
             complain(report.render(style::stderr_has_colour()));
             return exit::ERROR.into();
@@ -32,7 +32,7 @@ pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) 
         "ssh": ssh_connection().unwrap_or_default(), "confirm_ms": confirm.map(millis),
     });
     match ask_once(runtime_dir, Access::Write, &command, PATIENCE) {
-        Ok(answer) => told(&answer, confirm, "applied"),
+        Ok(answer) => reported(&answer, confirm, "applied"),
         Err(failure) => refused(&failure),
     }
 }
@@ -41,7 +41,7 @@ pub(super) fn apply(runtime_dir: &Path, file: &Path, confirm: Option<Duration>) 
 pub(super) fn confirm(runtime_dir: &Path) -> ExitCode {
     let command = json!({"command": "confirm", "by": author()});
     match ask_once(runtime_dir, Access::Write, &command, PATIENCE) {
-        Ok(answer) => told(&answer, None, "confirmed"),
+        Ok(answer) => reported(&answer, None, "confirmed"),
         Err(failure) => refused(&failure),
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn rollback(
         "ssh": ssh_connection().unwrap_or_default(), "confirm_ms": confirm.map(millis),
     });
     match ask_once(runtime_dir, Access::Write, &command, PATIENCE) {
-        Ok(answer) => told(&answer, confirm, "rolled back"),
+        Ok(answer) => reported(&answer, confirm, "rolled back"),
         Err(failure) => refused(&failure),
     }
 }
@@ -94,7 +94,7 @@ fn table(answer: &Value) -> String {
     out
 }
 
-fn told(answer: &Value, confirm: Option<Duration>, word: &str) -> ExitCode {
+fn reported(answer: &Value, confirm: Option<Duration>, word: &str) -> ExitCode {
     for warning in answer["warnings"].as_array().into_iter().flatten() {
         let text = clean(warning.as_str().unwrap_or_default());
         complain(&format!("rail: warning: {text}\n"));
@@ -165,15 +165,15 @@ mod tests {
         let mut tried = answer;
         tried["on_trial"] = json!({"wall": "2026-11-28T07:00:00.000Z", "how": "apply",
             "by": "bob from 192.0.2.7", "size_bytes": 910, "left_s": 45});
-        let told = table(&tried);
+        let reported = table(&tried);
         assert_eq!(
-            told.lines().next(),
+            reported.lines().next(),
             Some(
                 "on trial: apply by bob from 192.0.2.7, for 45 s more; `rail confirm` keeps it, else \
                   number 0 comes back"
             )
         );
-        assert!(told.ends_with(&table(&json!({"history": tried["history"]}))));
+        assert!(reported.ends_with(&table(&json!({"history": tried["history"]}))));
     }
 
     /// Given times as people write them, then those with a unit and within the bounds are taken.

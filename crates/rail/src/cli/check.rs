@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Judges the file: 0 good, 1 errors.
+/// Validates the file: 0 good, 1 errors.
 pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCode {
     let (config, warnings) = match loaded(path) {
         Ok(good) => good,
@@ -53,8 +53,8 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
 /// What the file names by something else than an interface name, and this machine does not have. The
 /// file may be for another one.
 fn missing(config: &Config, links: &Links) -> String {
-    let told = config.missing(links);
-    told.iter().map(|text| format!("note: {text} on this machine\n")).collect()
+    let reported = config.missing(links);
+    reported.iter().map(|text| format!("note: {text} on this machine\n")).collect()
 }
 
 /// Interfaces that are filtered, for they may be one that the file names.
@@ -74,7 +74,7 @@ fn others(config: &Config) -> String {
 /// Interfaces that the file does not name and that are filtered: they are in the network of an uplink,
 /// or were its own.
 fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
-    let told = |stray: &Stray| {
+    let reported = |stray: &Stray| {
         let (ifname, uplink) = (stray.ifname, &config.uplinks[stray.uplink]);
         format!(
             "note: the file does not name {ifname}, which is in the network of uplink {name}, or was its \
@@ -84,7 +84,7 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
         )
     };
     match config.firewall.mode {
-        FirewallMode::Basic => strays.iter().map(told).collect(),
+        FirewallMode::Basic => strays.iter().map(reported).collect(),
         FirewallMode::External | FirewallMode::Off => String::new(),
     }
 }
@@ -280,7 +280,7 @@ const IFF_UP: u32 = 1;
 mod tests {
     use super::*;
 
-    /// Given the README's configuration, when it is checked, then this is told.
+    /// Given the README's configuration, when it is checked, then this is shown.
     #[test]
     fn a_good_file_is_summed_up() {
         let source = crate::manual::sample();

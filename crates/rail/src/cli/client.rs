@@ -35,7 +35,7 @@ impl Failure {
         match self {
             Self::NoDaemon(text) => {
                 complain(&format!("rail: no daemon runs: {text}\n"));
-                // Whoever may not look at the tables is told no more.
+                // Whoever may not look at the tables learns no more.
                 if rail_linux::guard::is_closed() == Ok(true) {
                     complain(&format!("rail: {GUARD_IS_CLOSED}\n"));
                 }
@@ -104,7 +104,7 @@ pub(super) fn ask_once(
 }
 
 fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<Answers, Failure> {
-    let told = |error: &dyn Display| Failure::Busy(format!("{}: {error}", path.display()));
+    let reported = |error: &dyn Display| Failure::Busy(format!("{}: {error}", path.display()));
     let mut stream = connect(path).map_err(|error| {
         let text = format!("{}: {error}", path.display());
         match error.kind() {
@@ -115,7 +115,7 @@ fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<An
             _ => Failure::Busy(text),
         }
     })?;
-    stream.set_read_timeout(Some(patience.unwrap_or(SOON))).map_err(|e| told(&e))?;
+    stream.set_read_timeout(Some(patience.unwrap_or(SOON))).map_err(|e| reported(&e))?;
     let sent = stream.write_all(format!("{command}\n").as_bytes());
     let most = if patience.is_some() { MOST_BYTES } else { u64::MAX };
     let lines = BufReader::new(stream.take(most));
@@ -123,11 +123,11 @@ fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<An
     if let Err(error) = sent {
         // It may have said why it closed the connection.
         return match answers.next_line() {
-            Ok(Some(answer)) => accept(answer).and(Err(told(&error))),
-            Ok(None) | Err(_) => Err(told(&error)),
+            Ok(Some(answer)) => accept(answer).and(Err(reported(&error))),
+            Ok(None) | Err(_) => Err(reported(&error)),
         };
     }
-    answers.lines.get_ref().get_ref().set_read_timeout(patience).map_err(|e| told(&e))?;
+    answers.lines.get_ref().get_ref().set_read_timeout(patience).map_err(|e| reported(&e))?;
     Ok(answers)
 }
 
@@ -173,7 +173,7 @@ impl Answers {
 }
 
 /// Root has its own socket first, for anybody can crowd the public one; others have the public one.
-/// Where one is missing or takes no more clients the other serves; what is told is about the first.
+/// Where one is missing or takes no more clients the other serves; what is reported is about the first.
 fn first_that_serves<T>(
     runtime_dir: &Path,
     access: Access,

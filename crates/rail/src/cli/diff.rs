@@ -85,7 +85,7 @@ fn summary(steps: &[String]) -> String {
 fn changes(old: &str, new: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let mut out = String::new();
-    let mut told = None;
+    let mut reported = None;
     for change in differences(&old, &new) {
         let (sign, lines, at) = match change {
             Change::Gone(at) => ('-', &old, at),
@@ -93,10 +93,10 @@ fn changes(old: &str, new: &str) -> String {
         };
         let Some(line) = lines.get(at).filter(|line| !line.is_empty()) else { continue };
         let head = head(lines, at);
-        if !line.starts_with('[') && told.as_ref() != Some(&head) {
+        if !line.starts_with('[') && reported.as_ref() != Some(&head) {
             out.push_str(&format!("  {}\n", clean(&head)));
         }
-        told = Some(head);
+        reported = Some(head);
         out.push_str(&format!("{sign} {}\n", clean(line)));
     }
     out
@@ -170,7 +170,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
 
-    /// Given two files, when they are compared, then the lines that differ are told with the section
+    /// Given two files, when they are compared, then the lines that differ are shown with the section
     /// and the name that they belong to.
     #[test]
     fn a_change_is_told_with_its_place() {
@@ -180,12 +180,12 @@ mod tests {
         let old = crate::manual::sample();
         let new = old.replacen("weight = 2", "weight = 3", 1) + "\n[balance]\nby = \"client\"\n";
         assert_ne!(old, new);
-        let told = changes(&config(&old), &config(&new));
-        style::golden("diff.txt", include_str!("golden/diff.txt"), &told);
+        let reported = changes(&config(&old), &config(&new));
+        style::golden("diff.txt", include_str!("golden/diff.txt"), &reported);
         assert_eq!(changes(&config(&old), &config(&old)), "");
     }
 
-    /// Given small and large texts, then what is told leads from one to the other.
+    /// Given small and large texts, then what is shown leads from one to the other.
     #[test]
     fn differences_are_whole() {
         let apply = |old: &[&str], new: &[&str]| {

@@ -41,8 +41,8 @@ fn render(event: &Value, paint: Paint) -> String {
         // A newer daemon's event.
         return format!("{}\n", clean(&event.to_string()));
     };
-    let severity = notice.severity();
-    let (word, colour) = match severity {
+    let entry = notice.entry();
+    let (word, colour) = match entry.severity {
         Severity::Error => ("error", Colour::Red),
         Severity::Warn => ("warn", Colour::Yellow),
         Severity::Info => ("info", Colour::Green),
@@ -50,8 +50,8 @@ fn render(event: &Value, paint: Paint) -> String {
         Severity::Trace => ("trace", Colour::Dim),
     };
     let word = paint.paint(colour, &format!("{word:<5}"));
-    let mut line = format!("{}  {word}  {}", clean(text("wall")), clean(notice.sentence()));
-    for (name, value) in notice.fields() {
+    let mut line = format!("{}  {word}  {}", clean(text("wall")), clean(entry.sentence));
+    for (name, value) in entry.fields {
         let value = clean(&value);
         if value.is_empty() || value.contains([' ', '"']) {
             line.push_str(&format!(" {name}={value:?}"));
@@ -66,6 +66,7 @@ fn render(event: &Value, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::style::golden;
 
     #[test]
     fn an_event_is_one_line_with_fixed_field_names() {
@@ -79,5 +80,19 @@ mod tests {
             "2026-11-21T06:00:00Z  warn   uplink changed health uplink=isp1 from=up to=down \
              cause=\"no answer from any target for 0.8 s\"\n"
         );
+    }
+
+    /// Given one event of each kind as its JSON line, when it is read and written again, then the line
+    /// is the same byte for byte; and all of them read as in the golden file.
+    #[test]
+    fn every_event_keeps_its_words() {
+        let mut screen = String::new();
+        for line in include_str!("golden/events.jsonl").lines() {
+            let notice: Notice = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&notice).unwrap(), line);
+            let event = json!({ "wall": "2026-11-21T06:00:00Z", "notice": notice });
+            screen.push_str(&render(&event, Paint(false)));
+        }
+        golden("events.txt", include_str!("golden/events.txt"), &screen);
     }
 }

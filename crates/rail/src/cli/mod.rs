@@ -242,7 +242,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// The configuration, or, where it has errors, the exit code after they were told.
+/// The configuration, or, where it has errors, the exit code after they were reported.
 fn loaded(path: &Path) -> Result<(Config, Vec<load::Warning>), ExitCode> {
     load::read_file(path).map_err(|report| {
         complain(report.render(style::stderr_has_colour()));

@@ -242,7 +242,7 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         let text = format!("{object}: not created by rail but inside its ranges; ignored");
         remark(out, &paint.paint(Colour::Yellow, "foreign   "), &text);
     }
-    for target in &status.blamed {
+    for target in &status.ignored {
         let text = format!("target {target} fails on every uplink and is not counted");
         remark(out, &paint.paint(Colour::Yellow, "ignored   "), &text);
     }

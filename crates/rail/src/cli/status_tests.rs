@@ -64,13 +64,13 @@ fn the_daemons_own_trouble_is_shown_while_it_is_fresh() {
 #[test]
 fn the_exit_code_tells_scripts() {
     let mut status = fixture();
-    assert_eq!(exit_code(&status), 1, "a line is down");
+    assert_eq!(exit_code(&status), 1, "an uplink is down");
     for uplink in &mut status.uplinks {
         uplink.health = Health::Up;
     }
     status.uplinks[1].health = Health::Probing;
     status.uplinks[4].health = Health::Disabled;
-    assert_eq!(exit_code(&status), 0, "probing and disabled lines are no fault");
+    assert_eq!(exit_code(&status), 0, "probing and disabled uplinks are no fault");
     let trouble =
         Trouble { object: "rule".into(), text: "EPERM".into(), retry_ms: 1, contested: false };
     status.trouble.push(trouble);
@@ -90,7 +90,7 @@ fn the_exit_code_tells_scripts() {
     for uplink in status.uplinks.iter_mut().take(3) {
         uplink.health = Health::Down;
     }
-    assert_eq!(exit_code(&status), 2, "only the inbound line is up");
+    assert_eq!(exit_code(&status), 2, "only the inbound uplink is up");
     status.uplinks[0].health = Health::Held;
     assert_eq!(exit_code(&status), 1, "it carries all, held back or not");
     status.uplinks[0].role = Role::Standby;

@@ -176,7 +176,7 @@ fn hidden(page: &mut Page, names: &[&str]) {
 }
 
 fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
-    let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.blamed).collect();
+    let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.ignored).collect();
     let answering = counted.iter().filter(|t| t.answering).count();
     let is_doubted = uplink.health == Health::Suspect;
     let what = if is_doubted { "answered until a moment ago" } else { "answer" };
@@ -237,7 +237,7 @@ fn target_line(target: &TargetStatus, is_doubted: bool) -> String {
     if late + lost > 0 {
         text.push_str(&format!("; of {sent} probes {lost} lost, {late} late"));
     }
-    if target.blamed {
+    if target.ignored {
         text.push_str(", fails on every uplink and is ignored");
     }
     text
@@ -253,12 +253,12 @@ fn refused_line(refused: &RefusedCounters) -> Option<String> {
         (refused.wrong_interface, "to a probe of another uplink"),
         (refused.duplicate, "a second time"),
     ];
-    let told: Vec<String> = reasons
+    let reported: Vec<String> = reasons
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, reason)| format!("{count} {reason}"))
         .collect();
-    (!told.is_empty()).then(|| format!("rejected answers: {}", told.join(", ")))
+    (!reported.is_empty()).then(|| format!("rejected answers: {}", reported.join(", ")))
 }
 
 /// Targets that are silent here, as other uplinks see them.

@@ -18,7 +18,7 @@ fn the_screens_are_the_expected_ones() {
     golden("why-spare.txt", include_str!("golden/why-spare.txt"), &shown("spare"));
 }
 
-/// Given an uplink that was told by command what to do, then it is explained by whom and until when,
+/// Given an uplink that was overridden by command, then it is explained by whom and until when,
 /// and the configuration is not accused.
 #[test]
 fn a_command_is_named_and_not_the_configuration() {

@@ -66,7 +66,7 @@ impl Api {
             None => return,
         }
         let Some(client) = self.clients.get_mut(&ready.token) else { return };
-        // Told of before its user had to wait.
+        // Reported before its user has to wait.
         if client.polled.is_none() {
             return;
         }
@@ -365,11 +365,11 @@ impl Api {
                 }
                 _ => Ok(()),
             };
-            let told = added.and_then(|()| match wanted {
+            let reported = added.and_then(|()| match wanted {
                 Some((read, write)) => poller.modify(&client.stream, id, read, write),
                 None => Ok(()),
             });
-            client.broken = told.is_err();
+            client.broken = reported.is_err();
             client.polled = wanted;
         }
         if client.broken {

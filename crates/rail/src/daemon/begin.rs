@@ -1,10 +1,10 @@
 //! Which configuration a start begins with: the reading around the core's choice.
 
 use super::RunOptions;
-use super::keeper::{self, Judged};
+use super::keeper::{self, Validated};
 use super::setup::Failure;
 use rail_core::config::Config;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, RevisionNews, Severity};
 use rail_core::revision::{Kept, Origin, Over, Revisions, TORN, Trial, Version, at_start};
 use rail_core::status::Source;
 use rail_core::time::Duration;
@@ -30,14 +30,12 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
         file = keeper::read(path);
     }
     let (kept, problems) = revision::load(&options.state_dir);
-    let judge = |text: &str| keeper::judge(path, text.to_owned()).ok();
-    let text = file.as_ref().ok().map(|judged| judged.version.text.as_str());
+    let validate = |text: &str| keeper::validate(path, text.to_owned()).ok();
+    let text = file.as_ref().ok().map(|valid| valid.version.text.as_str());
     let now = clock::now();
-    let choice = at_start(now, boot_id, text, &kept, &|text| judge(text).is_some());
-    let mut notices: Vec<Notice> = problems
-        .into_iter()
-        .map(|text| Notice::Daemon { severity: Severity::Warn, text })
-        .collect();
+    let choice = at_start(now, boot_id, text, &kept, &|text| validate(text).is_some());
+    let mut notices: Vec<Notice> =
+        problems.into_iter().map(|text| Notice::daemon(Severity::Warn, text)).collect();
     let is_torn = choice.as_ref().is_some_and(|choice| choice.source == Source::LastGood);
     let (problem, bad) = match file {
         Ok(_) if is_torn => (Some(format!("{}: {TORN}", path.display())), None),
@@ -45,11 +43,11 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
         Err(bad) => (Some(bad.problem.clone()), Some(bad)),
     };
     let chosen = choice.and_then(|choice| {
-        let judged = judge(&choice.text)?;
-        let back = choice.back.as_deref().and_then(judge);
-        Some((choice, judged, back))
+        let valid = validate(&choice.text)?;
+        let back = choice.back.as_deref().and_then(validate);
+        Some((choice, valid, back))
     });
-    let Some((choice, judged, back)) = chosen else {
+    let Some((choice, valid, back)) = chosen else {
         return Err(match bad {
             Some(bad) if bad.may_pass => Failure::Passing(bad.problem),
             Some(bad) => Failure::Config(bad.report),
@@ -58,21 +56,21 @@ pub(super) fn begin(options: &RunOptions, boot_id: &str) -> Result<Begun, Failur
     };
     match (choice.source, &problem) {
         (Source::LastGood, Some(problem)) => {
-            notices.push(Notice::LastGood { problem: problem.clone() });
+            notices.push(RevisionNews::LastGood { problem: problem.clone() }.into());
         }
-        (Source::File, _) => notices.extend(judged.notices.iter().cloned()),
+        (Source::File, _) => notices.extend(valid.notices.iter().cloned()),
         _ => {}
     }
-    notices.extend(choice.over.map(|over| told(over, kept.trial.as_ref())));
-    let config = judged.version.config.clone();
-    let revisions = revisions(kept, judged, back, choice.source, problem);
+    notices.extend(choice.over.map(|over| reported(over, kept.trial.as_ref())));
+    let config = valid.version.config.clone();
+    let revisions = revisions(kept, valid, back, choice.source, problem);
     Ok(Begun { config, revisions, notices })
 }
 
 fn revisions(
     kept: Kept,
-    judged: Judged,
-    back: Option<Judged>,
+    valid: Validated,
+    back: Option<Validated>,
     source: Source,
     problem: Option<String>,
 ) -> Revisions {
@@ -82,22 +80,22 @@ fn revisions(
     match (source, kept.trial, back) {
         (Source::Trial, Some(trial), Some(back)) => {
             let mut revisions = begin(back.version, problem);
-            revisions.tried(trial, judged.version);
+            revisions.tried(trial, valid.version);
             revisions
         }
-        _ => begin(judged.version, problem),
+        _ => begin(valid.version, problem),
     }
 }
 
-fn told(over: Over, trial: Option<&Trial>) -> Notice {
+fn reported(over: Over, trial: Option<&Trial>) -> Notice {
     match over {
         Over::Confirmed => {
             let by = trial.map_or_else(String::new, |trial| trial.origin.by.clone());
-            Notice::Confirmed { by }
+            Notice::Revision(RevisionNews::Confirmed { by })
         }
         Over::TakenBack => {
             let why = "nobody confirmed it before the restart";
-            Notice::TakenBack { why: why.into() }
+            Notice::Revision(RevisionNews::TakenBack { why: why.into() })
         }
     }
 }

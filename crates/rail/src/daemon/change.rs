@@ -4,9 +4,9 @@
 //! time, so that none comes between the steps of another. The order of the
 //! steps is what a crash between them finds:
 //!
-//! * apply: the file is replaced, then the router takes it, then the history has
+//! * apply: the file is replaced, then the router loads it, then the history has
 //!   it. A crash in between: the next start takes the file.
-//! * apply with confirmation: the trial is on the disk, then the router takes it.
+//! * apply with confirmation: the trial is on the disk, then the router loads it.
 //!   A crash: the next start of this boot goes on with the trial, another boot
 //!   has what was before, for we did not touch the file.
 //! * confirm: the trial is noted as confirmed, the file is replaced, then the note
@@ -20,10 +20,10 @@
 
 use super::api::ClientId;
 use super::client::Wish;
-use super::keeper::{Bad, Done, Judged, Task};
+use super::keeper::{Bad, Done, Task, Validated};
 use super::pass::Daemon;
 use rail_core::Input;
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{Notice, RevisionNews, Severity};
 use rail_core::revision::{Due, Origin, Trial, Version, cut, ssh_path};
 use rail_core::time::{Duration, Instant};
 use rail_linux::clock;
@@ -37,12 +37,12 @@ pub(super) enum Then {
     Reload(Option<ClientId>, String),
     /// Take the file if it is mended.
     Look,
-    /// Go on with an apply: it is judged.
-    Judged(Box<Asked>),
+    /// Go on with an apply: it has been validated.
+    Validated(Box<Asked>),
     /// The trial is on the disk.
-    Tried(Box<Asked>, Box<Trial>, Box<Judged>),
+    Tried(Box<Asked>, Box<Trial>, Box<Validated>),
     /// The file was replaced.
-    Installed(Box<Asked>, Box<Judged>),
+    Installed(Box<Asked>, Box<Validated>),
     /// The file has what was on trial.
     Confirmed(ClientId, String),
     /// Nothing but to know whether the disk took it, and to answer.
@@ -116,7 +116,7 @@ impl Daemon {
     /// In the log as well: who sent a signal hears no answer.
     fn not_reloaded(&mut self, asked_by: Option<ClientId>, why: &str) {
         let text = format!("did not take the configuration file: {why}");
-        self.tell(&Notice::Daemon { severity: Severity::Error, text });
+        self.tell(&Notice::daemon(Severity::Error, text));
         self.refuse(asked_by, why);
     }
 
@@ -140,7 +140,7 @@ impl Daemon {
         let origin = origin(how, &wish.by);
         let asked = Box::new(Asked { id, origin, confirm: wish.confirm, ssh: wish.ssh });
         self.is_changing = true;
-        self.parts.keeper.ask(Task::Judge(name, text), Then::Judged(asked));
+        self.parts.keeper.ask(Task::Validate(name, text), Then::Validated(asked));
     }
 
     /// Keeps for good what is on trial.
@@ -201,16 +201,16 @@ impl Daemon {
     pub(super) fn take_answers(&mut self) {
         for (then, done) in self.parts.keeper.answers() {
             match (then, done) {
-                (Then::Reload(asked_by, ssh), Done::Judged(result)) => {
+                (Then::Reload(asked_by, ssh), Done::Validated(result)) => {
                     self.reloaded(asked_by, &ssh, *result);
                 }
-                (Then::Look, Done::Judged(result)) => self.looked(*result),
-                (Then::Judged(asked), Done::Judged(result)) => self.judged(asked, *result),
-                (Then::Tried(asked, trial, judged), Done::Written(result)) => {
-                    self.tried(&asked, *trial, *judged, result);
+                (Then::Look, Done::Validated(result)) => self.looked(*result),
+                (Then::Validated(asked), Done::Validated(result)) => self.validated(asked, *result),
+                (Then::Tried(asked, trial, valid), Done::Written(result)) => {
+                    self.tried(&asked, *trial, *valid, result);
                 }
-                (Then::Installed(asked, judged), Done::Installed(result)) => {
-                    self.installed(*asked, *judged, result);
+                (Then::Installed(asked, valid), Done::Installed(result)) => {
+                    self.installed(*asked, *valid, result);
                 }
                 (Then::Confirmed(id, by), Done::Installed(result)) => {
                     self.confirmed(id, by, result);
@@ -264,15 +264,15 @@ impl Daemon {
         ))
     }
 
-    fn judged(&mut self, asked: Box<Asked>, result: Result<Judged, Bad>) {
-        let judged = match result {
-            Ok(judged) => Box::new(judged),
+    fn validated(&mut self, asked: Box<Asked>, result: Result<Validated, Bad>) {
+        let valid = match result {
+            Ok(valid) => Box::new(valid),
             Err(bad) => return self.not_changed(asked.id, &bad.report),
         };
         if let Some(limit) = asked.confirm {
             let trial = Box::new(Trial {
                 origin: asked.origin.clone(),
-                text: judged.version.text.clone(),
+                text: valid.version.text.clone(),
                 back: self.parts.revisions.good().text.clone(),
                 boot_id: clock::boot_id(),
                 until: clock::now() + limit,
@@ -280,9 +280,9 @@ impl Daemon {
                 replaced: None,
             });
             let task = Task::Try(trial.clone());
-            return self.parts.keeper.ask(task, Then::Tried(asked, trial, judged));
+            return self.parts.keeper.ask(task, Then::Tried(asked, trial, valid));
         }
-        if let Some(why) = self.cuts(&asked.ssh, &judged) {
+        if let Some(why) = self.cuts(&asked.ssh, &valid) {
             let text = format!(
                 "{why}. With `--confirm 60s` it is taken back by itself if you cannot confirm it"
             );
@@ -290,17 +290,17 @@ impl Daemon {
         }
         let task = Task::Install {
             config: self.options.config.clone(),
-            text: judged.version.text.clone(),
+            text: valid.version.text.clone(),
             loaded: self.parts.revisions.good().text.clone(),
         };
-        self.parts.keeper.ask(task, Then::Installed(asked, judged));
+        self.parts.keeper.ask(task, Then::Installed(asked, valid));
     }
 
     /// Why it would cut the SSH connection of who asked for it.
-    fn cuts(&self, ssh: &str, judged: &Judged) -> Option<String> {
+    fn cuts(&self, ssh: &str, valid: &Validated) -> Option<String> {
         let router = &self.parts.router;
         let path = ssh_path(ssh, |client, server| router.interface_towards(client, server))?;
-        let [running, new] = [self.parts.revisions.running(), &judged.version]
+        let [running, new] = [self.parts.revisions.running(), &valid.version]
             .map(|version| router.named(version.config.clone()));
         cut(&running, &new, &path)
     }
@@ -310,38 +310,38 @@ impl Daemon {
         self.refuse(Some(id), text);
     }
 
-    fn tried(&mut self, asked: &Asked, trial: Trial, judged: Judged, result: Result<(), String>) {
+    fn tried(&mut self, asked: &Asked, trial: Trial, valid: Validated, result: Result<(), String>) {
         if let Err(text) = result {
             let text = format!("{text}; nothing was changed, for a crash could not take it back");
             return self.not_changed(asked.id, &text);
         }
         self.is_changing = false;
-        self.take(&judged);
+        self.take(&valid);
         let limit_s = asked.confirm.unwrap_or_default().as_secs();
-        self.tell(&Notice::OnTrial { by: asked.origin.by.clone(), limit_s });
-        self.parts.revisions.tried(trial, judged.version);
+        self.tell(&RevisionNews::OnTrial { by: asked.origin.by.clone(), limit_s }.into());
+        self.parts.revisions.tried(trial, valid.version);
         self.answer_good(Some(asked.id));
     }
 
-    fn installed(&mut self, asked: Asked, judged: Judged, result: Installed) {
+    fn installed(&mut self, asked: Asked, valid: Validated, result: Installed) {
         self.is_changing = false;
-        self.take(&judged);
+        self.take(&valid);
         let warnings = match result {
             Ok(unloaded) => {
                 let warnings = self.note_unloaded(unloaded);
                 let Origin { by, how, .. } = asked.origin.clone();
-                self.tell(&Notice::Installed { by, how });
+                self.tell(&RevisionNews::Installed { by, how }.into());
                 warnings
             }
             Err(text) => {
                 let text = format!(
                     "{text}; the configuration is in use, but the next start takes the file of before"
                 );
-                self.tell(&Notice::Daemon { severity: Severity::Error, text: text.clone() });
+                self.tell(&Notice::daemon(Severity::Error, text.clone()));
                 vec![text]
             }
         };
-        self.parts.revisions.taken(clock::now(), judged.version, asked.origin);
+        self.parts.revisions.taken(clock::now(), valid.version, asked.origin);
         self.keep(Some(Answer { id: asked.id, warnings }));
     }
 
@@ -350,7 +350,7 @@ impl Daemon {
         let Some(path) = unloaded else { return Vec::new() };
         let (file, path) = (self.options.config.display(), path.display());
         let text = format!("{file} had been edited and not loaded; the edit is kept in {path}");
-        self.tell(&Notice::Daemon { severity: Severity::Warn, text: text.clone() });
+        self.tell(&Notice::daemon(Severity::Warn, text.clone()));
         vec![text]
     }
 
@@ -368,13 +368,13 @@ impl Daemon {
         if let Some((origin, version)) = trial {
             self.parts.revisions.taken(clock::now(), version, origin);
         }
-        self.tell(&Notice::Confirmed { by });
+        self.tell(&RevisionNews::Confirmed { by }.into());
         self.keep(Some(Answer { id, warnings }));
     }
 
     fn taken_back(&mut self, version: &Version, why: &str) {
         self.run_with(version);
-        self.tell(&Notice::TakenBack { why: why.into() });
+        self.tell(&RevisionNews::TakenBack { why: why.into() }.into());
     }
 
     fn keep(&mut self, answer: Option<Answer>) {
@@ -394,7 +394,7 @@ impl Daemon {
         if let Ok(Some(rejected)) = &result {
             let (file, rejected) = (self.options.config.display(), rejected.display());
             let text = format!("gave {file} back its content; what was on trial is in {rejected}");
-            self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+            self.tell(&Notice::daemon(Severity::Warn, text));
         }
         let error = result.err();
         if let Some(Answer { id, mut warnings }) = answer {
@@ -406,13 +406,13 @@ impl Daemon {
                 Some(text) => (Severity::Error, format!("{text}; goes on without it")),
                 None => (Severity::Info, "could write the history again".into()),
             };
-            self.tell(&Notice::Daemon { severity, text });
+            self.tell(&Notice::daemon(severity, text));
         }
         self.keep_error = error;
     }
 
-    fn reloaded(&mut self, asked_by: Option<ClientId>, ssh: &str, result: Result<Judged, Bad>) {
-        let cut = result.as_ref().ok().and_then(|judged| self.cuts(ssh, judged));
+    fn reloaded(&mut self, asked_by: Option<ClientId>, ssh: &str, result: Result<Validated, Bad>) {
+        let cut = result.as_ref().ok().and_then(|valid| self.cuts(ssh, valid));
         match (result, cut) {
             // Meanwhile another began: that one stands.
             (Ok(_), _) if self.hindrance().is_some() => self.not_reloaded(asked_by, BUSY),
@@ -424,42 +424,42 @@ impl Daemon {
                 );
                 self.not_reloaded(asked_by, &text);
             }
-            (Ok(judged), None) => {
-                self.take(&judged);
+            (Ok(valid), None) => {
+                self.take(&valid);
                 let origin = origin("reload", "root");
-                self.parts.revisions.taken(clock::now(), judged.version, origin);
+                self.parts.revisions.taken(clock::now(), valid.version, origin);
                 self.answer_good(asked_by);
             }
             (Err(bad), _) => {
                 let text = format!("kept the running configuration: {}", bad.problem);
-                self.tell(&Notice::Daemon { severity: Severity::Error, text });
+                self.tell(&Notice::daemon(Severity::Error, text));
                 self.refuse(asked_by, &bad.report);
             }
         }
-        // Of the first state it is told when it stands.
+        // The first state is reported when it stands.
         if self.is_ready {
             self.parts.manager.send("READY=1");
         }
     }
 
-    fn looked(&mut self, result: Result<Judged, Bad>) {
+    fn looked(&mut self, result: Result<Validated, Bad>) {
         if self.hindrance().is_some() {
             return;
         }
         let (notices, file) = match result {
-            Ok(Judged { version, notices }) => (notices, Ok(version)),
+            Ok(Validated { version, notices }) => (notices, Ok(version)),
             Err(bad) => (Vec::new(), Err(bad.problem)),
         };
         if let Some(version) = self.parts.revisions.looked(file) {
-            self.take(&Judged { version: version.clone(), notices });
+            self.take(&Validated { version: version.clone(), notices });
             self.parts.revisions.taken(clock::now(), version, origin("reload", "the file"));
         }
     }
 
     /// Makes it the running configuration: the one way for all of them.
-    fn take(&mut self, judged: &Judged) {
-        judged.notices.iter().for_each(|warning| self.tell(warning));
-        self.run_with(&judged.version);
+    fn take(&mut self, valid: &Validated) {
+        valid.notices.iter().for_each(|warning| self.tell(warning));
+        self.run_with(&valid.version);
     }
 
     fn run_with(&mut self, version: &Version) {

@@ -1,4 +1,4 @@
-//! The thread that reads, judges and writes configurations, so that no disk and
+//! The thread that reads, validates and writes configurations, so that no disk and
 //! no long file holds the loop up.
 //!
 //! Tasks are done in the order they were asked for, and answered in that order;
@@ -21,13 +21,13 @@ use std::thread::{self, JoinHandle};
 /// Something to do.
 #[derive(Debug)]
 pub(super) enum Task {
-    /// Read and judge the configuration file.
+    /// Read and validate the configuration file.
     Read(PathBuf),
-    /// Judge a text that came from the file of this name.
-    Judge(PathBuf, String),
+    /// Validate a text that came from the file of this name.
+    Validate(PathBuf, String),
     /// Write that a trial begins.
     Try(Box<Trial>),
-    /// Put a text in the place of the configuration file, where `loaded` was the last that was taken.
+    /// Put a text in the place of the configuration file, where `loaded` was the last that was loaded.
     Install { config: PathBuf, text: String, loaded: String },
     /// Note that the trial is confirmed, and put its text in the place of the configuration file.
     Confirm(PathBuf, Box<Trial>),
@@ -39,8 +39,8 @@ pub(super) enum Task {
 /// The answer.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// To [`Task::Read`] and [`Task::Judge`].
-    Judged(Box<Result<Judged, Bad>>),
+    /// To [`Task::Read`] and [`Task::Validate`].
+    Validated(Box<Result<Validated, Bad>>),
     /// To [`Task::Keep`]; the path of a text that had to leave the configuration file.
     Kept(Result<Option<PathBuf>, String>),
     /// To [`Task::Install`] and [`Task::Confirm`]; the path of an edit of the configuration file that
@@ -52,7 +52,7 @@ pub(super) enum Done {
 
 /// A good text.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Judged {
+pub(super) struct Validated {
     pub(super) version: Version,
     /// Its warnings.
     pub(super) notices: Vec<Notice>,
@@ -148,8 +148,8 @@ impl<Then> Drop for Keeper<Then> {
 fn perform(task: Task, state_dir: &Path) -> Done {
     let cannot = |what: &str, path: &Path, e: io::Error| format!("{what} {}: {e}", path.display());
     match task {
-        Task::Read(config) => Done::Judged(Box::new(read(&config))),
-        Task::Judge(path, text) => Done::Judged(Box::new(judge(&path, text))),
+        Task::Read(config) => Done::Validated(Box::new(read(&config))),
+        Task::Validate(path, text) => Done::Validated(Box::new(validate(&path, text))),
         Task::Try(trial) => Done::Written(
             revision::keep_trial(state_dir, &trial)
                 .map_err(|e| cannot("could not write the trial to", state_dir, e)),
@@ -181,31 +181,31 @@ fn end_trial(state_dir: &Path, config: &Path, good: &str) -> Result<Option<PathB
     Ok(rejected)
 }
 
-/// Reads and judges the file.
+/// Reads and validates the file.
 ///
 /// # Errors
 /// What is wrong with it, or why it could not be read.
-pub(super) fn read(path: &Path) -> Result<Judged, Bad> {
+pub(super) fn read(path: &Path) -> Result<Validated, Bad> {
     match load::read_text(path) {
-        Ok(text) => judge(path, text),
+        Ok(text) => validate(path, text),
         Err(unread) => Err(Bad::new(path, &unread.report, unread.may_pass)),
     }
 }
 
-/// Judges a text.
+/// Validates a text.
 ///
 /// # Errors
 /// What is wrong with it.
-pub(super) fn judge(path: &Path, text: String) -> Result<Judged, Bad> {
+pub(super) fn validate(path: &Path, text: String) -> Result<Validated, Bad> {
     let (config, warnings) =
         load::load(path, &text).map_err(|report| Bad::new(path, &report, false))?;
-    let told = warnings.iter().map(|warning| {
+    let reported = warnings.iter().map(|warning| {
         let (line, message) = (warning.entry.line, &warning.entry.message);
         let text = format!("{}, line {line}: {message}", path.display());
-        Notice::Daemon { severity: Severity::Warn, text }
+        Notice::daemon(Severity::Warn, text)
     });
-    let notices = told.collect();
-    Ok(Judged { version: Version { text, config }, notices })
+    let notices = reported.collect();
+    Ok(Validated { version: Version { text, config }, notices })
 }
 
 impl Bad {

@@ -32,7 +32,7 @@ pub(super) struct Log {
     debug: bool,
 }
 
-/// A `[log]` section that the writer takes before the next message, however full its queue is.
+/// A `[log]` section that the writer loads before the next message, however full its queue is.
 type Target = Arc<Mutex<Option<config::Log>>>;
 
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Log {
         level_of(severity) <= level
     }
 
-    /// Takes a new `[log]` section; a file that cannot be opened is told on stderr.
+    /// Loads a new `[log]` section; a file that cannot be opened is reported on stderr.
     pub(super) fn configure(&mut self, config: &config::Log) {
         self.level = config.level;
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Some(config.clone());
@@ -136,7 +136,7 @@ impl Writer {
     }
 
     fn run(&mut self, messages: &Receiver<Message>, dropped: &AtomicUsize, target: &Target) {
-        let mut told = 0;
+        let mut reported = 0;
         while let Ok(message) = messages.recv() {
             let new = target.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(config) = new {
@@ -146,10 +146,10 @@ impl Writer {
                 Message::Look => {}
                 Message::Line { severity, wall, text } => {
                     let lost = dropped.load(Ordering::Relaxed);
-                    if lost > told {
-                        let text = format!("dropped log lines count={}", lost - told);
+                    if lost > reported {
+                        let text = format!("dropped log lines count={}", lost - reported);
                         if self.write(Severity::Warn, &wall, &text).is_ok() {
-                            told = lost;
+                            reported = lost;
                         }
                     }
                     if self.write(severity, &wall, &text).is_err() {
@@ -236,8 +236,9 @@ fn with_time(severity: Severity, wall: &str, text: &str) -> String {
 
 /// `sentence key=value ...`; a value with anything unusual in it is quoted and escaped.
 fn line(notice: &Notice) -> String {
-    let mut line = clean(notice.sentence());
-    for (name, value) in notice.fields() {
+    let entry = notice.entry();
+    let mut line = clean(entry.sentence);
+    for (name, value) in entry.fields {
         let plain = |c: char| c.is_alphanumeric() || "-_.:/,%+@".contains(c);
         let result = if !value.is_empty() && value.chars().all(plain) {
             write!(line, " {name}={value}")
@@ -295,9 +296,14 @@ const LAST_LINES: Duration = Duration::from_millis(500);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rail_core::notice::ReconcileNews;
 
     fn refused(object: &str, error: &str) -> Notice {
-        Notice::Refused { object: object.into(), error: error.into(), retry_ms: 20 }
+        Notice::Reconcile(ReconcileNews::Refused {
+            object: object.into(),
+            error: error.into(),
+            retry_ms: 20,
+        })
     }
 
     #[test]
@@ -307,7 +313,7 @@ mod tests {
             "failed to change an object key=\"route default table 20001\" \
              errno=\"x\\\" key=1\\n<0>hello\" retry_ms=20"
         );
-        let daemon = Notice::Daemon { severity: Severity::Warn, text: "two\nlines".into() };
+        let daemon = Notice::daemon(Severity::Warn, "two\nlines".into());
         assert_eq!(line(&daemon), "two lines");
         assert_eq!(line(&refused("a", "")).matches("errno=\"\"").count(), 1);
     }
@@ -327,7 +333,13 @@ mod tests {
         for n in 0..20 {
             log.write("2026-01-01T00:00:00.000Z", &refused(&n.to_string(), "no"));
         }
-        log.write("t", &Notice::Changed { object: "unwanted".into(), change: String::new() });
+        log.write(
+            "t",
+            &Notice::Reconcile(ReconcileNews::Changed {
+                object: "unwanted".into(),
+                change: String::new(),
+            }),
+        );
         log.finish();
         let mut names: Vec<_> =
             std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();

@@ -74,7 +74,7 @@ pub(crate) fn run(options: RunOptions) -> ExitCode {
                     3
                 }
             };
-            // Without rights it cannot be seen, and was told already.
+            // Without rights it cannot be seen, and was reported already.
             if guard::is_closed() == Ok(true) {
                 complain(&format!("rail: {GUARD_IS_CLOSED}"));
             }
@@ -83,7 +83,7 @@ pub(crate) fn run(options: RunOptions) -> ExitCode {
     }
 }
 
-/// Told whenever there is no daemon that could open it.
+/// Shown whenever there is no daemon that could open it.
 pub(crate) const GUARD_IS_CLOSED: &str = "the boot guard is closed, nothing is forwarded; it opens when the \
      daemon has started with a good configuration, or by hand with `rail guard --open` \
      (nft delete table inet rail_guard)";

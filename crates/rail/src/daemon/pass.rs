@@ -68,7 +68,7 @@ pub(super) struct Daemon {
     /// When the loop last slept.
     rested: Instant,
     pub(super) is_ready: bool,
-    /// When the service manager is told at the latest.
+    /// When the service manager hears of us at the latest.
     ready_by: Instant,
 }
 
@@ -248,7 +248,7 @@ impl Daemon {
         while let Some(signal) = self.parts.signals.next() {
             match signal {
                 Signal::Stop => self.stop(),
-                // The log has told what is wrong; nobody else asked.
+                // The log says what is wrong; nobody else asked.
                 Signal::Reload => self.reload(None, String::new()),
                 Signal::TooLong => self.leave_realtime(),
             }
@@ -265,7 +265,7 @@ impl Daemon {
             Err(e) => format!("worked for a second without a pause, and cannot slow down: {e}"),
         };
         self.realtime = false;
-        self.tell(&Notice::Daemon { severity: Severity::Warn, text });
+        self.tell(&Notice::daemon(Severity::Warn, text));
     }
 
     fn return_to_realtime(&mut self) {
@@ -278,7 +278,7 @@ impl Daemon {
             Err(e) => (Severity::Warn, format!("goes on with normal scheduling: {e}")),
         };
         self.realtime = severity == Severity::Info;
-        self.tell(&Notice::Daemon { severity, text });
+        self.tell(&Notice::daemon(severity, text));
     }
 
     /// Log, ring and followers, from one notice.

@@ -29,8 +29,8 @@ pub(crate) fn plan(options: &RunOptions, full: bool) -> Result<Vec<String>, Stri
     };
     let config = load_config(&options.config).map_err(text)?;
     let (saved, flaw) = file::load_saved(&options.state_dir);
-    let told = flaw.map(|flaw| format!("# {}", flaw.at_start()));
-    let mut lines: Vec<String> = told.into_iter().collect();
+    let reported = flaw.map(|flaw| format!("# {}", flaw.at_start()));
+    let mut lines: Vec<String> = reported.into_iter().collect();
     let mut router = Router::new(config.clone(), saved, clock::boot_id(), seed().map_err(text)?);
     let mut kernel = Kernel::open().map_err(|e| format!("cannot open netlink: {e}"))?;
     let now = clock::now();

@@ -17,7 +17,7 @@ impl Daemon {
         let is_overridden = self.parts.router.is_overridden(&said.uplink);
         if let Err(text) = self
             .is_staying()
-            .and_then(|()| judge(running, is_overridden, &said))
+            .and_then(|()| validate(running, is_overridden, &said))
             .and_then(|()| self.keeps_author(&said))
         {
             return self.refuse(Some(id), &text);
@@ -56,7 +56,7 @@ impl Daemon {
 }
 
 /// Why it cannot be meant. What was said before can be ended, whatever the file says by now.
-fn judge(config: &Config, is_overridden: bool, said: &Said) -> Result<(), String> {
+fn validate(config: &Config, is_overridden: bool, said: &Said) -> Result<(), String> {
     let Said { uplink: name, action, .. } = said;
     if is_overridden && action.is_none() {
         return Ok(());
@@ -100,11 +100,11 @@ mod tests {
         let name = config.uplinks[0].name.clone();
         config.uplinks[0].enabled = false;
         for name in [name.as_str(), "gone"] {
-            assert_eq!(judge(&config, true, &said(name, None)), Ok(()));
-            assert!(judge(&config, false, &said(name, None)).is_err());
-            assert!(judge(&config, true, &said(name, Some(Action::Drain))).is_err());
+            assert_eq!(validate(&config, true, &said(name, None)), Ok(()));
+            assert!(validate(&config, false, &said(name, None)).is_err());
+            assert!(validate(&config, true, &said(name, Some(Action::Drain))).is_err());
         }
         config.uplinks[0].enabled = true;
-        assert_eq!(judge(&config, false, &said(&name, None)), Ok(()));
+        assert_eq!(validate(&config, false, &said(&name, None)), Ok(()));
     }
 }

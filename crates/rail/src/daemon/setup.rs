@@ -61,7 +61,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
         _ => Failure::Here(e.to_string()),
     })?;
     let passed_over = std::mem::take(&mut lock.passed_over).into_iter();
-    notices.extend(passed_over.map(|text| Notice::Daemon { severity: Severity::Warn, text }));
+    notices.extend(passed_over.map(|text| Notice::daemon(Severity::Warn, text)));
     notices.extend(warn_of_others(&options.runtime_dir));
     let signals = Signals::take().map_err(here("take signals"))?;
     let poller = Rc::new(Poller::new().map_err(here("make an epoll descriptor"))?);
@@ -84,8 +84,8 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;
     poller.add(&keeper, TOKEN_KEEPER).map_err(here("wait for a thread"))?;
     let (saved, flaw) = file::load_saved(&options.state_dir);
-    let told = |text| Notice::Daemon { severity: Severity::Warn, text };
-    notices.extend(flaw.map(|flaw| told(flaw.at_start())));
+    let reported = |text| Notice::daemon(Severity::Warn, text);
+    notices.extend(flaw.map(|flaw| reported(flaw.at_start())));
     let router = Router::new(config, saved, boot_id, seed()?);
     let manager = NotifySocket::from_environment();
     let parts = super::pass::Parts {
@@ -104,10 +104,10 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     Ok(Daemon::new(options, parts, lock, notices, is_realtime))
 }
 
-/// Reads and judges the configuration.
+/// Reads and validates the configuration.
 pub(super) fn load_config(path: &Path) -> Result<Config, Failure> {
     match keeper::read(path) {
-        Ok(judged) => Ok(judged.version.config),
+        Ok(valid) => Ok(valid.version.config),
         Err(bad) => Err(Failure::Config(bad.report)),
     }
 }
@@ -119,7 +119,7 @@ fn start_log(config: &config::Log, debug: bool, notices: &mut Vec<Notice>) -> Re
     };
     Log::start(config, debug).or_else(|e| {
         let text = format!("could not open the log file {file}: {e}; writes to stderr instead");
-        notices.push(Notice::Daemon { severity: Severity::Error, text });
+        notices.push(Notice::daemon(Severity::Error, text));
         let config = config::Log { file: None, ..config.clone() };
         Log::start(&config, debug).map_err(here("start the log"))
     })
@@ -176,7 +176,7 @@ fn warn_of_others(runtime_dir: &Path) -> Option<Notice> {
             "others can write in {dir}, and answer in rail's place there; choose another with \
              --runtime-dir"
         );
-        Notice::Daemon { severity: Severity::Warn, text }
+        Notice::daemon(Severity::Warn, text)
     })
 }
 
@@ -185,7 +185,7 @@ fn enter_realtime(notices: &mut Vec<Notice>) -> bool {
         Ok(()) => true,
         Err(e) => {
             let text = format!("runs with normal scheduling, real-time was refused: {e}");
-            notices.push(Notice::Daemon { severity: Severity::Info, text });
+            notices.push(Notice::daemon(Severity::Info, text));
             false
         }
     }
@@ -199,7 +199,7 @@ fn start_rescue(is_realtime: bool, notices: &mut Vec<Notice>) -> Option<Rescue> 
     let started = Rescue::start(PRIORITY + 1);
     if let Err(e) = &started {
         let text = format!("could not start the thread that moves the loop if it is late: {e}");
-        notices.push(Notice::Daemon { severity: Severity::Warn, text });
+        notices.push(Notice::daemon(Severity::Warn, text));
     }
     started.ok()
 }
@@ -216,7 +216,7 @@ fn drop_rights(options: &RunOptions, log: Option<&str>, notices: &mut Vec<Notice
     });
     if let Err(e) = realtime::drop_rights(keep_files) {
         let text = format!("could not give up rights that are not needed: {e}");
-        notices.push(Notice::Daemon { severity: Severity::Warn, text });
+        notices.push(Notice::daemon(Severity::Warn, text));
     }
 }
 

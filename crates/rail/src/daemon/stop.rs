@@ -151,7 +151,7 @@ impl Daemon {
         for id in self.askers() {
             self.parts.api.refuse(&self.parts.poller, id, &text);
         }
-        self.tell(&Notice::Daemon { severity: Severity::Error, text });
+        self.tell(&Notice::daemon(Severity::Error, text));
         self.ending = Ending::Now;
     }
 

@@ -3,9 +3,9 @@
 //! Owns the figures of `self` in the status, and the warnings that come of them.
 //! Promises: a trouble that goes on is an event once a minute, not once a pass.
 //! Leaves out what to do about it: a late loop takes in all inputs before any
-//! timer, and after an overrun everything is read again, both without being told.
+//! timer, and after an overrun everything is read again, both in silence.
 
-use rail_core::notice::Notice;
+use rail_core::notice::{DaemonNews, Notice};
 use rail_core::status::{NetlinkStatus, SelfStatus};
 use rail_core::time::{Duration, Instant};
 use rail_linux::netlink;
@@ -36,7 +36,7 @@ impl Vitals {
             return None;
         }
         let times = self.late.ring(now, 1)?;
-        Some(Notice::Late { late_us: micros(lag), times })
+        Some(Notice::Daemon(DaemonNews::Late { late_us: micros(lag), times }))
     }
 
     /// A pass is over.
@@ -50,7 +50,7 @@ impl Vitals {
         self.pass_worst = self.pass_worst.max(now.since(begun));
         let new = netlink.overruns.saturating_sub(self.overrun.count);
         let times = if new > 0 { self.overrun.ring(now, new)? } else { return None };
-        Some(Notice::Overrun { times })
+        Some(Notice::Daemon(DaemonNews::Overrun { times }))
     }
 
     /// What it knows for the status.
@@ -84,7 +84,7 @@ impl Vitals {
 struct Alarm {
     count: u64,
     last: Option<Instant>,
-    told: Option<Instant>,
+    reported: Option<Instant>,
     untold: u64,
 }
 
@@ -94,10 +94,10 @@ impl Alarm {
         self.count += times;
         self.untold += times;
         self.last = Some(now);
-        if self.told.is_some_and(|at| now.since(at) < TELL_EVERY) {
+        if self.reported.is_some_and(|at| now.since(at) < TELL_EVERY) {
             return None;
         }
-        self.told = Some(now);
+        self.reported = Some(now);
         Some(std::mem::take(&mut self.untold))
     }
 
@@ -243,23 +243,26 @@ mod tests {
         assert!(vitals.served(due, due + MS * 600).is_some());
     }
 
-    /// Given a loop that is late again and again, and lost notifications, then each is told once
+    /// Given a loop that is late again and again, and lost notifications, then each is reported once
     /// a minute with the number of times since.
     #[test]
     fn what_goes_on_is_told_once_a_minute() {
         let mut vitals = Vitals::default();
         let start = Instant::from_nanos(1_000_000_000_000);
         let late = |vitals: &mut Vitals, at: Instant| vitals.served(at, at + MS * 200);
-        let told = |times| Some(Notice::Late { late_us: 200_000, times });
-        assert_eq!(late(&mut vitals, start), told(1));
+        let reported = |times| Some(Notice::Daemon(DaemonNews::Late { late_us: 200_000, times }));
+        assert_eq!(late(&mut vitals, start), reported(1));
         for second in 1..60 {
             assert_eq!(late(&mut vitals, start + MS * 1000 * second), None);
         }
-        assert_eq!(late(&mut vitals, start + MS * 60_000), told(60));
+        assert_eq!(late(&mut vitals, start + MS * 60_000), reported(60));
         let lost = |overruns| netlink::Counters { overruns, ..netlink::Counters::default() };
         let at = start + MS * 60_000;
         assert_eq!(vitals.passed(at, at, lost(0)), None);
-        assert_eq!(vitals.passed(at, at, lost(3)), Some(Notice::Overrun { times: 3 }));
+        assert_eq!(
+            vitals.passed(at, at, lost(3)),
+            Some(Notice::Daemon(DaemonNews::Overrun { times: 3 }))
+        );
         assert_eq!(vitals.passed(at, at, lost(3)), None);
         let status = vitals.status(at + MS * 5000, lost(3));
         assert_eq!((status.late, status.late_ago_s), (61, Some(4)));

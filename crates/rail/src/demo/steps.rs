@@ -108,8 +108,8 @@ pub(super) fn run() -> Result<Story, LabError> {
     finish(stage)
 }
 
-fn inject(world: &World, line: usize, fault: Fault) -> Result<Injected, LabError> {
-    world.topology.inject(line, fault)
+fn inject(world: &World, uplink: usize, fault: Fault) -> Result<Injected, LabError> {
+    world.topology.inject(uplink, fault)
 }
 
 fn finish(stage: Stage) -> Result<Story, LabError> {

@@ -50,7 +50,7 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
 }
 
 /// Notes addresses that no host can have in one of the uplink's subnets. What is written together with
-/// its own prefix was judged with it.
+/// its own prefix was validated with it.
 fn edges(reader: &mut Reader, uplink: &Draft) {
     let prefixes: Vec<&At<Prefix>> = uplink.address.iter().chain(&uplink.addresses).collect();
     let own = prefixes.iter().filter_map(|at| match at.value.address {

@@ -150,7 +150,7 @@ fn patience(check: &CheckConfig) -> Option<(String, String)> {
     } else if silence < Duration::from_secs(1) {
         let text = format!("`fail_after` x `interval` is {}", show(silence));
         let hint =
-            "uplinks pause for up to 2 s (mobile, satellite): below 1 s each pause is a death";
+            "mobile and satellite uplinks pause for up to 2 s: below 1 s each pause takes one down";
         Some((text, hint.into()))
     } else {
         None

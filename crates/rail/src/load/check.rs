@@ -1,4 +1,4 @@
-//! `[check]`: how uplinks are probed and judged.
+//! `[check]`: how uplinks are probed, and when they are down.
 
 use super::reader::{At, Reader, Section, shown};
 use super::uplink::is_host;

@@ -35,8 +35,8 @@ fn rows() -> Vec<Row> {
         if let [key, values, default, example, meaning] = cells[..]
             && let Some(key) = key.strip_prefix("| `").and_then(|k| k.strip_suffix('`'))
         {
-            let told = [values, default, example, meaning.trim_end_matches(" |")];
-            assert!(told.iter().all(|cell| !cell.trim().is_empty()), "an empty cell: {line}");
+            let reported = [values, default, example, meaning.trim_end_matches(" |")];
+            assert!(reported.iter().all(|cell| !cell.trim().is_empty()), "an empty cell: {line}");
             rows.push(Row { section, key, default, example: example.trim_matches('`') });
         }
     }
@@ -130,8 +130,8 @@ fn every_default_is_as_documented() {
         let read = load(Path::new("default.toml"), &whole(section, &without));
         if default == "required" {
             let report = read.map(drop).expect_err(&format!("{section} {key} is not required"));
-            let told = report.to_string();
-            assert!(told.contains(&format!("`{key}`")), "{section} {key}: {told}");
+            let reported = report.to_string();
+            assert!(reported.contains(&format!("`{key}`")), "{section} {key}: {reported}");
             continue;
         }
         let (config, _) = read.unwrap_or_else(|report| panic!("{section} {key}\n{report}"));

@@ -1,7 +1,7 @@
 //! Reads the configuration file.
 //!
 //! Owns the way from text to [`Config`]: syntax, keys, units, defaults, and
-//! whether the parts agree. Promises: every problem of a file is told at once,
+//! whether the parts agree. Promises: every problem of a file is reported at once,
 //! with its place; any text at all gives a `Config` or a [`Report`], never a
 //! panic. Leaves out: what is on the system (an interface may appear later).
 

@@ -1,4 +1,4 @@
-//! `[[uplink]]`: each block by itself. How the blocks fit each other is judged
+//! `[[uplink]]`: each block by itself. How the blocks fit each other is validated
 //! in [`validate`](super::validate).
 
 use super::allow::prefixes;

@@ -131,7 +131,7 @@ fn in_common(reader: &mut Reader, uplink: &Draft, earlier: &[Draft], parts: &Par
             reader
                 .error(span.clone(), text)
                 .also(&at.span, "first here")
-                .hint("that is one uplink given twice: an uplink is told by its gateway");
+                .hint("that is one uplink given twice: an uplink is identified by its gateway");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The commands of the pages: every verb and option that is told of exists, and
-//! every one that exists is told of.
+//! The commands of the pages: every verb and option that is documented exists, and
+//! every one that exists is documented.
 
 use super::{blocks, pages, prose, root};
 use crate::cli;
@@ -148,8 +148,8 @@ fn every_verb_and_option_is_documented() {
         assert_eq!(row, 1, "--{long}");
         let default = argument.get_default_values()[0].to_string_lossy();
         let default = format!("| `{default}` |");
-        let told = rows.iter().any(|row| row.starts_with("--") && row.contains(&default));
-        assert!(told, "--{long}: {default}");
+        let reported = rows.iter().any(|row| row.starts_with("--") && row.contains(&default));
+        assert!(reported, "--{long}: {default}");
     }
     for verb in leaves(&grammar, "rail") {
         let (name, command) = verb;
@@ -157,13 +157,16 @@ fn every_verb_and_option_is_documented() {
         let found: Vec<_> = rows.iter().filter(own).collect();
         assert_eq!(found.len(), 1, "{name}: {found:?}");
         let synopsis = found[0].split("` |").next().unwrap_or_default();
-        let mut told: BTreeSet<&str> =
+        let mut reported: BTreeSet<&str> =
             synopsis.split([' ', '[', ']']).filter_map(|word| word.strip_prefix("--")).collect();
         let is_own = |a: &&clap::Arg| !a.is_global_set() && a.get_id() != "help";
         for long in command.get_arguments().filter(is_own).filter_map(clap::Arg::get_long) {
-            assert!(told.remove(long) || long == "version", "{name} --{long} is not documented");
+            assert!(
+                reported.remove(long) || long == "version",
+                "{name} --{long} is not documented"
+            );
         }
-        assert!(told.is_empty(), "{name}: no such options: {told:?}");
+        assert!(reported.is_empty(), "{name}: no such options: {reported:?}");
     }
 }
 

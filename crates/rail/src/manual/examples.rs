@@ -39,8 +39,13 @@ fn configurations_are_good() {
         match load::load(Path::new(&block.place), &source(&block, words.contains(&"fragment"))) {
             Err(report) => panic!("{}\n{report}", block.place),
             Ok((_, warnings)) => {
-                let told: Vec<_> = warnings.iter().map(|w| &w.entry.message).collect();
-                assert_eq!(words.contains(&"warns"), !told.is_empty(), "{}: {told:?}", block.place);
+                let reported: Vec<_> = warnings.iter().map(|w| &w.entry.message).collect();
+                assert_eq!(
+                    words.contains(&"warns"),
+                    !reported.is_empty(),
+                    "{}: {reported:?}",
+                    block.place
+                );
             }
         }
     }

@@ -222,7 +222,7 @@ fn as_ip_route(key: &Key, value: &Resource) -> String {
     }
 }
 
-/// How many buckets each line has.
+/// How many buckets each uplink has.
 fn shares(config: &Config, facts: &Facts, buckets: &BTreeMap<u32, u32>) -> String {
     let mut parts = Vec::new();
     for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {

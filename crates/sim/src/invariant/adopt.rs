@@ -3,8 +3,8 @@
 //! the least bad ones carry what they can, until one that was dead answers: it is better then.
 
 use super::{Happening, Law};
-use crate::scene::Scene;
-use rail_core::notice::Notice;
+use crate::scene::{Class, Line, Scene};
+use rail_core::notice::{Notice, UplinkNews};
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
@@ -25,12 +25,15 @@ impl Law for Adopt {
             }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;
-                // A doubt comes and goes, and is not saved.
-                let is_doubted = scene.lines.iter().any(|l| l.health == Health::Suspect);
+                // A doubt comes and goes, and on a bad uplink it comes at once.
+                let is_doubtful = |l: &Line| l.health == Health::Suspect || l.class == Class::Gray;
+                let is_doubted = scene.lines.iter().any(is_doubtful);
                 self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,
-            Happening::Said(Notice::Health { from: Health::Down, .. }) => self.adopting = None,
+            Happening::Said(Notice::Uplink(UplinkNews::Health { from: Health::Down, .. })) => {
+                self.adopting = None;
+            }
             Happening::Change(change) => {
                 self.good = None;
                 let Some(at) = self.adopting else { return Ok(()) };

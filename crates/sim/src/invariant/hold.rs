@@ -3,7 +3,7 @@
 
 use super::{Happening, Law, Share};
 use crate::scene::Scene;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, UplinkNews};
 use rail_core::status::Health;
 use rail_core::time::Duration;
 
@@ -13,7 +13,8 @@ pub(super) struct Hold;
 
 impl Law for Hold {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Said(Notice::Health { uplink, from, to, cause }) = what else {
+        let Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) = what
+        else {
             return Ok(());
         };
         let position = scene.config.uplinks.iter().position(|own| own.name == *uplink);

@@ -3,7 +3,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, ReconcileNews, UplinkNews};
 use rail_core::status::Health;
 
 /// See the module.
@@ -13,7 +13,7 @@ pub(super) struct Notices;
 impl Law for Notices {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Said(Notice::Health { uplink, from, to, .. }) => {
+            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, .. })) => {
                 let i = scene.config.uplinks.iter().position(|u| u.name == *uplink);
                 let last = i.map(|i| scene.lines[i].health);
                 // What is absent at the start is told as well.
@@ -23,7 +23,9 @@ impl Law for Notices {
                 }
             }
             Happening::Said(
-                Notice::Repaired { object, .. } | Notice::Contested { object, .. },
+                Notice::Reconcile(
+                    ReconcileNews::Repaired { object, .. } | ReconcileNews::Contested { object, .. },
+                ),
             ) if !scene.had_rival => {
                 return Err(format!("{object} is said to be edited by somebody, who did not"));
             }

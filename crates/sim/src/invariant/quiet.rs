@@ -2,7 +2,7 @@
 
 use super::{Happening, Law};
 use crate::scene::Scene;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, UplinkNews};
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -14,7 +14,9 @@ pub(super) struct Quiet {
 impl Law for Quiet {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Said(Notice::Health { .. } | Notice::Role { .. }) => {
+            Happening::Said(Notice::Uplink(
+                UplinkNews::Health { .. } | UplinkNews::Role { .. },
+            )) => {
                 self.decided = Some(scene.now);
             }
             Happening::Change(change) => {

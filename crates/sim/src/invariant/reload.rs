@@ -3,7 +3,7 @@
 
 use super::{Happening, Law, Share};
 use crate::scene::Scene;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, RouterNews, UplinkNews};
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -15,8 +15,10 @@ pub(super) struct Reload {
 impl Law for Reload {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
-            Happening::Said(Notice::Reloaded { .. }) => self.reloaded = Some(scene.now),
-            Happening::Said(Notice::Health { uplink, from, to, cause }) => {
+            Happening::Said(Notice::Router(RouterNews::Reloaded { .. })) => {
+                self.reloaded = Some(scene.now);
+            }
+            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) => {
                 let is_after = self.reloaded.is_some_and(|at| scene.now < at + EFFECT);
                 if is_after && from.is_usable() && !to.is_usable() && scene.is_steady(uplink) {
                     return Err(format!("a reload, and {uplink} went {to}: {cause}"));

@@ -3,7 +3,7 @@
 
 use super::{Happening, Law, Share};
 use crate::scene::{Class, Scene};
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, UplinkNews};
 use rail_core::time::{Duration, Instant};
 
 /// See the module.
@@ -26,7 +26,7 @@ impl Law for Start {
                     begun.0 = is_there;
                 }
             }
-            Happening::Said(Notice::Health { uplink, from, to, cause }) => {
+            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) => {
                 let others = scene.config.uplinks.iter().zip(&self.begun);
                 let mut others = others.filter(|(other, _)| other.name != *uplink);
                 let is_recent = |at: Instant| scene.now < at + EFFECT;

@@ -9,7 +9,7 @@ use rail_wire::ip::arp::{Arp, ArpKind};
 use std::net::Ipv4Addr;
 
 impl Net {
-    /// What the gateway of a line answers; what its provider does is no matter.
+    /// What the gateway of an uplink answers; what its provider does is no matter.
     pub fn arp(
         &self,
         line: usize,
@@ -29,7 +29,7 @@ impl Net {
     }
 }
 
-/// The hardware address of the gateway of a line.
+/// The hardware address of the gateway of an uplink.
 pub fn gateway_mac(line: usize) -> Mac {
     Mac([2, 0, 0, 0, u8::try_from(line).unwrap_or(u8::MAX), 0xfe])
 }

@@ -2,25 +2,25 @@
 //!
 //! What it lets through depends on what was asked before, so each run of a rule has its own.
 
-use super::line::{FAR_END, Line, TARGETS, Way};
 use super::shape::Limit;
+use super::uplink::{FAR_END, TARGETS, Uplink, Way};
 use rail_core::time::{Duration, Instant};
 
-/// The way over a line with its limiters, for one run of one rule.
+/// The way over an uplink with its limiters, for one run of one rule.
 #[derive(Clone, Debug)]
 pub(super) struct Path<'a> {
-    line: &'a Line,
+    uplink: &'a Uplink,
     provider: Option<Bucket>,
     targets: Vec<Option<Bucket>>,
 }
 
 impl<'a> Path<'a> {
     /// All buckets are full.
-    pub(super) fn new(line: &'a Line, now: Instant) -> Self {
-        let shape = line.shape();
+    pub(super) fn new(uplink: &'a Uplink, now: Instant) -> Self {
+        let shape = uplink.shape();
         let bucket = |limit: Option<Limit>| limit.map(|limit| Bucket::new(limit, now));
         Self {
-            line,
+            uplink,
             provider: bucket(shape.provider_limit),
             targets: vec![bucket(shape.target_limit); TARGETS],
         }
@@ -32,12 +32,12 @@ impl<'a> Path<'a> {
         if is_echo && self.provider.as_mut().is_some_and(|bucket| !bucket.takes(now)) {
             return None;
         }
-        let forth = self.line.leg(Way::Forth, target, now)?;
+        let forth = self.uplink.leg(Way::Forth, target, now)?;
         let bucket = self.targets.get_mut(target).and_then(Option::as_mut);
         if bucket.is_some_and(|bucket| !bucket.takes(now + forth)) {
             return None;
         }
-        let back = self.line.leg(Way::Back, target, now + forth)?;
+        let back = self.uplink.leg(Way::Back, target, now + forth)?;
         Some(forth + back)
     }
 }
@@ -81,9 +81,9 @@ mod tests {
         let limit = Limit { rate: 8.0, burst: 5.0 };
         let shape = Shape { provider_limit: Some(limit), ..Shape::steady(20) };
         let end = BEGIN + Duration::from_secs(3600);
-        let line = Line::new(&shape, 3, (BEGIN, end));
+        let uplink = Uplink::new(&shape, 3, (BEGIN, end));
         let passed = |pace_ms: u64| {
-            let mut path = Path::new(&line, BEGIN);
+            let mut path = Path::new(&uplink, BEGIN);
             let moments = (0..60_000 / pace_ms).map(|i| BEGIN + Duration::from_millis(i * pace_ms));
             moments.filter(|at| path.ask(0, *at).is_some()).count()
         };
@@ -97,9 +97,9 @@ mod tests {
     fn each_target_has_a_bucket_of_its_own() {
         let limit = Limit { rate: 1.0, burst: 1.0 };
         let shape = Shape { target_limit: Some(limit), ..Shape::steady(20) };
-        let line = Line::new(&shape, 3, (BEGIN, BEGIN + Duration::from_secs(60)));
+        let uplink = Uplink::new(&shape, 3, (BEGIN, BEGIN + Duration::from_secs(60)));
         let passed = |targets: usize| {
-            let mut path = Path::new(&line, BEGIN);
+            let mut path = Path::new(&uplink, BEGIN);
             let at = |i: usize| BEGIN + Duration::from_millis(250) * u32::try_from(i).unwrap();
             (0..200).filter(|i| path.ask(i % targets, at(*i)).is_some()).count()
         };

@@ -1,13 +1,13 @@
 //! Figures from what a rule said: how soon it saw a fault, what its users lost, how often it was wrong.
 
-use super::line::{FAR_END, Line};
 use super::run::{Log, State};
+use super::uplink::{FAR_END, Uplink};
 use rail_core::time::{Duration, Instant};
 
 /// When a rule saw a fault.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Detection {
-    /// It said so before: on this line it is of no use.
+    /// It said so before: on this uplink it is of no use.
     Before,
     /// So long after.
     After(Duration),
@@ -29,12 +29,12 @@ pub fn detection(log: &Log, fault: Instant, says: impl Fn(State) -> bool) -> Det
 /// Twenty begin each second, evenly. There are two uplinks: while this one is not avoided, every
 /// second connection takes it. One that does fails if its first exchange is lost (the user waits a
 /// second or more for the next). The other uplink is healthy.
-pub fn failed_pct(line: &Line, log: &Log, fault: Instant) -> f64 {
+pub fn failed_pct(uplink: &Uplink, log: &Log, fault: Instant) -> f64 {
     let begins = |i: u32| fault + CONNECTION_PACE * i;
     // The pairs differ by half a pace, or all connections would meet the same phase of a rule.
     let fails = |i: &u32| {
         let at = begins(*i);
-        i % 2 == 1 && !log.state(at).is_avoided && line.exchange(FAR_END, at).is_none()
+        i % 2 == 1 && !log.state(at).is_avoided && uplink.exchange(FAR_END, at).is_none()
     };
     let count = (0..CONNECTIONS).filter(fails).count();
     100.0 * count as f64 / f64::from(CONNECTIONS)
@@ -44,14 +44,14 @@ pub fn failed_pct(line: &Line, log: &Log, fault: Instant) -> f64 {
 const CONNECTIONS: u32 = 1200;
 const CONNECTION_PACE: Duration = Duration::from_millis(50);
 
-/// What a rule did and said on a line without a fault.
+/// What a rule did and said on an uplink without a fault.
 #[derive(Copy, Clone, PartialEq, Debug, Default)]
 pub struct Steady {
     /// Times it said down, a day.
     pub downs: f64,
-    /// Times it avoided the line, a day.
+    /// Times it avoided the uplink, a day.
     pub avoidances: f64,
-    /// Per cent of the time in which it avoided the line.
+    /// Per cent of the time in which it avoided the uplink.
     pub avoided_pct: f64,
     /// Per cent of the time in which it said down.
     pub down_pct: f64,
@@ -142,15 +142,15 @@ mod tests {
         Log { probes: 0, changes: says.iter().map(change).collect() }
     }
 
-    /// Given a dead line that is avoided after 6 s, then half of the connections of a tenth of the
+    /// Given a dead uplink that is avoided after 6 s, then half of the connections of a tenth of the
     /// minute fail: 5 %.
     #[test]
     fn half_of_what_begins_before_the_verdict_fails() {
         let fault = Fault { at: BEGIN, trouble: Trouble::Dead(Place::Gateway) };
         let shape = Shape { fault: Some(fault), ..Shape::steady(20) };
-        let line = Line::new(&shape, 1, (BEGIN, BEGIN + SECOND * 60));
-        assert_eq!(failed_pct(&line, &log(&[(6, true)]), BEGIN), 5.0);
-        assert_eq!(failed_pct(&line, &log(&[]), BEGIN), 50.0);
+        let uplink = Uplink::new(&shape, 1, (BEGIN, BEGIN + SECOND * 60));
+        assert_eq!(failed_pct(&uplink, &log(&[(6, true)]), BEGIN), 5.0);
+        assert_eq!(failed_pct(&uplink, &log(&[]), BEGIN), 50.0);
     }
 
     /// Given two spells of one and three seconds in an hour, then that is 48 a day and a ninth per cent.

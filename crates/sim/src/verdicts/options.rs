@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 pub const USAGE: &str = "usage: rail-sim verdicts [--short] [--trials N] [--hours H] [--seed S]
                          [--jobs J] [--rule NAME] [--row NAME]
   --trials N   faults of each kind, default 300
-  --hours H    virtual hours on each line that does not break, default 48
+  --hours H    virtual hours on each uplink that does not break, default 48
   --short      10 faults, one hour
   --seed S     repeats a run; fresh by default
   --jobs J     threads; all processors by default
@@ -20,7 +20,7 @@ pub const USAGE: &str = "usage: rail-sim verdicts [--short] [--trials N] [--hour
 pub struct Options {
     /// Faults of each kind.
     pub trials: usize,
-    /// Time on each line that does not break.
+    /// Time on each uplink that does not break.
     pub hours: Duration,
     /// All chance comes from it.
     pub seed: u64,

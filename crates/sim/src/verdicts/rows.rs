@@ -1,10 +1,10 @@
-//! The rows of the tables: lines that break, and lines that do not.
+//! The rows of the tables: uplinks that break, and uplinks that do not.
 
 use super::shape::{Bursts, Cycle, Fault, Gaps, Limit, Place, Shape, Trouble, Wave};
 use super::traces::{cable, dsl, lte, satellite, swollen};
 use rail_core::time::{Duration, Instant};
 
-/// A row: a line, and for faults how long it is good before.
+/// A row: an uplink, and for faults how long it is good before.
 pub(super) struct Row {
     pub(super) name: &'static str,
     pub(super) shape: Shape,
@@ -15,14 +15,14 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The shape of the line when the fault comes at this moment.
+    /// The shape of the uplink when the fault comes at this moment.
     pub(super) fn shape(&self, at: Instant) -> Shape {
         let fault = self.trouble.map(|trouble| Fault { at, trouble });
         Shape { fault, ..self.shape.clone() }
     }
 }
 
-/// Lines that break.
+/// Uplinks that break.
 pub(super) fn faults() -> Vec<Row> {
     let dead = Trouble::Dead;
     let fault = |name, trouble| fault(name, near(), trouble);
@@ -60,7 +60,7 @@ pub(super) fn faults() -> Vec<Row> {
     rows
 }
 
-/// Lines that were not simple before they died.
+/// Uplinks that were not simple before they died.
 fn dead_behind(dead: &Trouble) -> Vec<Row> {
     let limit = |rate, burst| Some(Limit { rate, burst });
     let row = |name, shape| fault(name, shape, *dead);
@@ -75,7 +75,7 @@ fn dead_behind(dead: &Trouble) -> Vec<Row> {
     ]
 }
 
-/// Lines that do not break; a few deserve to be called down all the same.
+/// Uplinks that do not break; a few deserve to be called down all the same.
 pub(super) fn steady() -> Vec<Row> {
     let mut rows = vec![
         good("DSL", dsl()),
@@ -141,7 +141,7 @@ fn broken() -> Vec<Row> {
     ]
 }
 
-/// A line with targets from 1 to 20 ms away.
+/// An uplink with targets from 1 to 20 ms away.
 fn near() -> Shape {
     Shape { rtt: (ms(1), ms(20)), ..Shape::default() }
 }

@@ -1,8 +1,8 @@
-//! One rule on one line, in virtual time.
+//! One rule on one uplink, in virtual time.
 
 use super::limiter::Path;
-use super::line::Line;
 use super::rules::{Answer, Probe, Rule};
+use super::uplink::Uplink;
 use rail_core::time::Instant;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -44,7 +44,7 @@ impl Log {
 
 /// A rule at work.
 pub struct Course<'a> {
-    line: &'a Line,
+    uplink: &'a Uplink,
     path: Path<'a>,
     rule: Box<dyn Rule>,
     now: Instant,
@@ -58,14 +58,14 @@ pub struct Course<'a> {
 
 impl<'a> Course<'a> {
     /// A rule that begins now.
-    pub fn new(line: &'a Line, rule: Box<dyn Rule>, now: Instant) -> Self {
+    pub fn new(uplink: &'a Uplink, rule: Box<dyn Rule>, now: Instant) -> Self {
         Self {
-            line,
-            path: Path::new(line, now),
+            uplink,
+            path: Path::new(uplink, now),
             rule,
             now,
             answers: BinaryHeap::new(),
-            carrier: line.carrier_change(now),
+            carrier: uplink.carrier_change(now),
             state: State::default(),
             log: Log::default(),
             out: Vec::new(),
@@ -103,7 +103,7 @@ impl<'a> Course<'a> {
         let now = self.now;
         if let Some((_, is_up)) = self.carrier.filter(|(at, _)| *at <= now) {
             self.rule.carrier(now, is_up);
-            self.carrier = self.line.carrier_change(now);
+            self.carrier = self.uplink.carrier_change(now);
         }
         while let Some(Reverse((at, target, id, sent))) = self.answers.peek().copied() {
             if at > now {

@@ -1,8 +1,8 @@
-//! What a line is like, in numbers: its round trip, its losses, its gaps, and what breaks it.
+//! What an uplink is like, in numbers: its round trip, its losses, its gaps, and what breaks it.
 
 use rail_core::time::{Duration, Instant};
 
-/// What a line is like.
+/// What an uplink is like.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Shape {
     /// Round trip without jitter and queues; each target draws its own between these.
@@ -27,14 +27,14 @@ pub struct Shape {
     pub dead_targets: usize,
     /// Of the four targets, so many are dead half of the time ([`Cycle::TARGET`]).
     pub flapping_targets: usize,
-    /// The whole line comes and goes.
+    /// The whole uplink comes and goes.
     pub flap: Option<Cycle>,
     /// What breaks it, and when.
     pub fault: Option<Fault>,
 }
 
 impl Shape {
-    /// A line without any flaw.
+    /// An uplink without any flaw.
     pub fn steady(rtt_ms: u64) -> Self {
         let rtt = Duration::from_millis(rtt_ms);
         Self { rtt: (rtt, rtt), ..Self::default() }
@@ -140,7 +140,7 @@ impl Cycle {
     }
 }
 
-/// What breaks a line, for good.
+/// What breaks an uplink, for good.
 #[derive(Copy, Clone, PartialEq, Debug)]
 pub struct Fault {
     /// From this moment.
@@ -149,7 +149,7 @@ pub struct Fault {
     pub trouble: Trouble,
 }
 
-/// What breaks a line.
+/// What breaks an uplink.
 #[derive(Copy, Clone, PartialEq, Debug)]
 pub enum Trouble {
     /// Nothing comes back any more.

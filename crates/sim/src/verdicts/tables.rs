@@ -22,7 +22,7 @@ pub(super) fn head(options: &Options, kinds: &[&Kind]) -> String {
     text
 }
 
-/// Lines that break.
+/// Uplinks that break.
 pub(super) fn faults(rows: &[Row], kinds: &[&Kind], results: &[Vec<Vec<Trial>>]) -> String {
     let mut table = Table::new("Faults", kinds);
     for (row, trials) in rows.iter().zip(results) {
@@ -38,7 +38,7 @@ pub(super) fn faults(rows: &[Row], kinds: &[&Kind], results: &[Vec<Vec<Trial>>])
     )
 }
 
-/// Lines that do not break.
+/// Uplinks that do not break.
 pub(super) fn steady(rows: &[Row], kinds: &[&Kind], results: &[Vec<Steady>]) -> String {
     let mut downs = Table::new("Downs a day", kinds);
     let mut times = Table::new("Time avoided, %", kinds);
@@ -53,7 +53,7 @@ pub(super) fn steady(rows: &[Row], kinds: &[&Kind], results: &[Vec<Steady>]) -> 
             pace.row("  that is GB a month", pairs().map(month));
         }
     }
-    let meaning = "How often a line is called down. On lines that are good, all of it is needless.\n\
+    let meaning = "How often an uplink is called down. On uplinks that are good, all of it is needless.\n\
                    Rules that doubt: in brackets how often they avoid it. `always`: nearly all the time.";
     downs.text(meaning)
         + &times.text("New connections take another uplink.")

@@ -1,4 +1,4 @@
-//! What happens to a line and when, drawn once from a seed: gaps, bursts of loss, swelling buffers.
+//! What happens to an uplink and when, drawn once from a seed: gaps, bursts of loss, swelling buffers.
 
 use super::chance::roll;
 use crate::dice::Dice;

@@ -1,8 +1,8 @@
-//! Good lines of four kinds, as they are over a day: what a rule must not call down.
+//! Good uplinks of four kinds, as they are over a day: what a rule must not call down.
 //!
 //! They are made, not recorded: no public recording of probes at ten or more a second over a day was
 //! at hand. Each parameter is stated here; the figures of losses, gaps and buffers are those by which
-//! the thresholds of `rail` were chosen, so that a rule is measured on the lines it was promised for.
+//! the thresholds of `rail` were chosen, so that a rule is measured on the uplinks it was promised for.
 //! Gaps come by chance, short ones more often than long ones ([`Gaps`]); losses are independent, and
 //! half of the jitter is on each way.
 
@@ -59,7 +59,7 @@ pub(super) fn satellite() -> Shape {
     }
 }
 
-/// A line of 20 ms whose buffer swells to this, with some loss.
+/// An uplink of 20 ms whose buffer swells to this, with some loss.
 pub(super) fn swollen(most_ms: u64, loss: f64) -> Shape {
     Shape { jitter: ms(2), loss, swell: Some(swell(most_ms)), ..Shape::steady(20) }
 }

@@ -9,7 +9,7 @@ use rail_core::config::CheckKind;
 use rail_core::status::Health;
 use rail_core::time::Duration;
 
-/// A world without faults whose uplinks are checked in this way, and have settled.
+/// A world without faults whose uplinks are checked in this way and are up.
 fn world(kind: CheckKind) -> World {
     let mut dice = Dice::new(1);
     let mut scenario = Scenario { mix: Mix::none(), ..Scenario::draw(1, &mut dice) };

@@ -134,7 +134,7 @@ mod tests {
     use rail_core::{Binding, Output, Port};
     use rail_wire::ip::arp::{Arp, ETHERTYPE};
 
-    /// A world whose daemon has settled, without faults.
+    /// A world whose daemon is in sync, without faults.
     fn world() -> World {
         let mut dice = Dice::new(1);
         let scenario = Scenario { mix: Mix::none(), ..Scenario::draw(1, &mut dice) };

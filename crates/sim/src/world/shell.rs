@@ -8,7 +8,7 @@ use crate::kernel::{Flow, Table};
 use crate::node::Work;
 use crate::scene::{Change, Way};
 use rail_core::net::UplinkId;
-use rail_core::notice::Notice;
+use rail_core::notice::{Notice, ReconcileNews, UplinkNews};
 use rail_core::state::{Key, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge};
@@ -292,25 +292,27 @@ impl World {
 
     pub(super) fn hear(&mut self, notice: &Notice) {
         let now = self.scene.now;
-        if !matches!(notice, Notice::Answered { .. } | Notice::Changed { .. }) {
-            let fields: Vec<String> = notice
-                .fields()
-                .into_iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect();
-            self.trace.note(now, format!("  says: {} {}", notice.sentence(), fields.join(" ")));
+        if !matches!(
+            notice,
+            Notice::Uplink(UplinkNews::Answered { .. })
+                | Notice::Reconcile(ReconcileNews::Changed { .. })
+        ) {
+            let entry = notice.entry();
+            let fields = entry.fields.iter().map(|(name, value)| format!("{name}={value}"));
+            let fields: Vec<String> = fields.collect();
+            self.trace.note(now, format!("  says: {} {}", entry.sentence, fields.join(" ")));
         }
         self.judge(&Happening::Said(notice));
         let names: Vec<&String> = self.scene.config.uplinks.iter().map(|u| &u.name).collect();
         let index = |name: &String| names.iter().position(|n| *n == name);
         match notice {
-            Notice::Health { uplink, to, cause, .. } => {
+            Notice::Uplink(UplinkNews::Health { uplink, to, cause, .. }) => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].say(now, *to, cause);
                 }
                 self.last_said = now;
             }
-            Notice::Role { uplink, to, .. } => {
+            Notice::Uplink(UplinkNews::Role { uplink, to, .. }) => {
                 if let Some(i) = index(uplink) {
                     self.scene.lines[i].role = *to;
                     self.scene.lines[i].role_since = now;

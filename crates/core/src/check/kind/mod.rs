@@ -2,9 +2,9 @@
 //! know which kind it was.
 //!
 //! A kind is a file here, a variant of [`Kind`] and of [`CheckKind`], and a line in the list of words in
-//! the loader. What a question becomes (a packet through a port of the kind's, or a question that the
-//! shell works on) is the kind's own matter. The number `n` of a question counts up and never returns,
-//! whatever fits on the wire; each asks one target.
+//! the loader; ARCHITECTURE.md lists all that it touches. What a question becomes (a packet through a
+//! port of the kind's, or a question that the shell works on) is the kind's own matter. The number `n` of
+//! a question counts up and never returns, whatever fits on the wire; each asks one target.
 
 mod arp;
 mod icmp;

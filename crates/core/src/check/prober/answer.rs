@@ -37,7 +37,7 @@ impl Prober {
         let (target, id) = self.probe_of(from, bytes)?;
         let at = now - age;
         let before = self.targets.get(target).and_then(|target| target.last_answer);
-        self.hear(id, at)?;
+        self.hear(id, at, self.has_overslept(now))?;
         Ok((target, before))
     }
 
@@ -64,7 +64,7 @@ impl Prober {
         let id = id.ok_or(Refusal::WrongSequence)?;
         let probe = self.flight.get(id).copied();
         // When it came: the loop may be late.
-        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)))?;
+        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)), false)?;
         Ok(probe.map_or(Told::Nothing, |probe| Told::Reached(probe.target)))
     }
 
@@ -89,24 +89,27 @@ impl Prober {
         true
     }
 
-    /// Takes the answer to a probe.
-    fn hear(&mut self, id: u64, at: Instant) -> Result<(), Refusal> {
+    /// Takes the answer to a probe. `has_slept`: we were away, and it may have waited for us.
+    fn hear(&mut self, id: u64, at: Instant, has_slept: bool) -> Result<(), Refusal> {
         match self.flight.answer(id, at) {
             Heard::Again => return Err(Refusal::Duplicate),
             Heard::Late => self.last_sign = self.last_sign.max(Some(at)),
             Heard::InTime(probe) => {
                 self.last_sign = self.last_sign.max(Some(at));
-                self.take(at, probe);
+                self.take(at, probe, has_slept);
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, at: Instant, probe: crate::check::flight::Probe) {
+    fn take(&mut self, at: Instant, probe: crate::check::flight::Probe, has_slept: bool) {
         let rtt = at.since(probe.sent);
         let is_late = rtt >= self.settings.timeout;
         let Some(target) = self.targets.get_mut(probe.target) else { return };
-        self.bloat.take(at, target.trip.take(rtt));
+        // The time that we slept through is no round trip.
+        if !(has_slept && rtt > target.trip.timeout(self.bloat.now(at))) {
+            self.bloat.take(at, target.trip.take(rtt));
+        }
         target.probes.answered += 1;
         target.probes.late += u64::from(is_late);
         target.probes.lost -= u64::from(probe.is_overdue).min(target.probes.lost);
@@ -116,14 +119,16 @@ impl Prober {
         let is_down = matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_));
         let is_doubted = self.silence.doubt_since().is_some();
         // Where nothing was overdue the gap is that of the pace, and teaches nothing.
-        let is_survived = self.pace.mode == Mode::Burst && self.quiet.since().is_some();
-        self.silence.heard(at, is_survived || is_doubted || is_down);
+        let is_watched = self.pace.mode == Mode::Burst || is_doubted || is_down;
+        let learns = is_watched && self.quiet.since().is_some();
+        self.silence.heard(at, learns, probe.is_overdue && rtt >= LONG);
         let required = self.settings.required.min(self.evidence.counting());
         self.silence.answered(at, probe.id, probe.target, required);
         if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {
             self.proof = Some((probe.sent, rtt));
         }
         self.neighbour_failed = false;
+        self.pauses = 0;
         if !probe.is_test {
             let (target, weight) = (probe.target, probe.weight);
             match probe.fate {
@@ -163,3 +168,6 @@ impl Prober {
         Ok(found)
     }
 }
+
+/// A round trip of this length ends a silence by itself.
+const LONG: Duration = Duration::from_millis(150);

@@ -50,7 +50,7 @@ impl Prober {
         self.kind.question(id, (target, *self.addresses.get(target)?), &means)
     }
 
-    /// Whose turn it is. A test that is about to tell asks those that could acquit the line; a target
+    /// Whose turn it is. A test that is about to tell asks those that could acquit the uplink; a target
     /// with a fault of its own is asked at rest only.
     fn next_target(&self, is_question: bool) -> Option<usize> {
         let all = 0..self.targets.len();

@@ -36,7 +36,7 @@ impl Prober {
         }
     }
 
-    /// Stops asking, because its probes do not find their way. That says nothing of the line: one
+    /// Stops asking, because its probes do not find their way. That says nothing of the uplink: one
     /// that was good is good again after its first good round.
     pub fn lose_way(&mut self) {
         let before = self.verdict;

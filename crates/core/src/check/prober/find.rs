@@ -1,9 +1,12 @@
-//! What is known of a line at a judgement: whether it is dead and why, and what speaks for and against it.
+//! What is known of an uplink when its verdict is due: whether it is dead and why, whether it is back,
+//! and what speaks for and against it.
 
 use super::{Context, Duration, Instant, Prober, Test, Verdict};
 use crate::check::limiter::{Accused, Finding};
 use crate::check::nats::Nats;
-use crate::check::settings::{DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, RECOVERED, RETURN};
+use crate::check::settings::{
+    DEGRADED, DOUBT, DOWN, DOWN_PER_TARGET, LEAST_WAIT, RECOVERED, RETURN,
+};
 use crate::check::verdict::{Cause, Findings};
 
 impl Prober {
@@ -18,8 +21,13 @@ impl Prober {
             is_lossy = false;
         }
         let is_usable = self.verdict.is_usable();
-        let is_good = self.rounds.good() >= self.settings.recover_after;
-        let is_back = !is_usable && is_good && self.evidence.returning() >= RETURN;
+        let wanted = self.settings.recover_after;
+        let is_good = self.rounds.good() >= wanted;
+        // Silence was all that spoke against it: rounds without a loss end it. Loss takes more.
+        let are_clean = self.rounds.are_clean(&self.flight, wanted, self.targets.len());
+        let is_clean = !was_lossy && are_clean;
+        let is_proven = is_clean || self.evidence.returning() >= RETURN;
+        let is_back = !is_usable && is_good && is_proven;
         let recovered = self.evidence.recovered();
         self.held_from = match self.verdict {
             Verdict::Held(_) => self.held_from.or(self.rounds.since()),
@@ -37,7 +45,7 @@ impl Prober {
         }
     }
 
-    /// Why the line is dead by its silence.
+    /// Why the uplink is dead by its silence.
     fn dead_by_silence(&self, now: Instant) -> Option<Cause> {
         let length = self.silence.length(now);
         let is_mute =
@@ -52,15 +60,19 @@ impl Prober {
     pub(super) fn sure_due(&self, now: Instant) -> Option<Instant> {
         let limited = self.limiter.spacing().unwrap_or_default();
         let slowest = self.slowest(now);
-        self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)
+        let due = self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)?;
+        // Our own pause is no silence of the uplink.
+        let asked = self.limiter.begins().map(|begins| begins + slowest + LEAST_WAIT);
+        Some(asked.map_or(due, |asked| due.max(asked)))
     }
 
     /// Why it is dead by loss, once it is known that nobody limits the probes.
     fn dead_by_loss(&mut self, now: Instant, context: &Context<'_>) -> Option<Cause> {
         let heard = self.heard_within(now, RECENT);
-        let missing = (self.settings.required + 2).saturating_sub(heard);
+        let required = self.settings.required.min(self.evidence.counting()).max(1);
+        let missing = (required + 2).saturating_sub(heard);
         let limit = (0..missing).fold(DOWN, |limit, _| limit + DOWN_PER_TARGET);
-        let is_standing = !matches!(self.verdict, Verdict::Down(_) | Verdict::Probing);
+        let is_standing = !matches!(self.verdict, Verdict::Down(_));
         let against = self.evidence.against(Test::Down);
         let accused = match is_standing {
             true if against >= limit => Accused::Condemned,
@@ -106,7 +118,7 @@ impl Prober {
         Some(Cause::Quorum { answering, required })
     }
 
-    /// It was a limiter, or a target: whatever it looked like, the line is good.
+    /// It was a limiter, or a target: whatever it looked like, the uplink is good.
     pub(super) fn acquit(&mut self, now: Instant) {
         self.evidence.clear();
         self.past.acquit();

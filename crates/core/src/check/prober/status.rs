@@ -1,4 +1,4 @@
-//! What others ask of a prober.
+//! What others ask of a prober; and what its verdict asks of its targets: time-outs, loss, latency, jitter.
 
 use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
@@ -174,7 +174,7 @@ impl Prober {
         self.last_sign.is_some_and(is_fresh)
     }
 
-    /// True if a probe was answered that was sent at this moment or later, and not before the line
+    /// True if a probe was answered that was sent at this moment or later, and not before the uplink
     /// began: what it was before an interruption, or in an earlier process, proves nothing.
     pub fn is_proven_since(&self, at: Instant) -> bool {
         let proves =

@@ -12,7 +12,7 @@ fn nearly_all(times: &mut [Duration]) -> Duration {
     times[times.len() - 2 - times.len() / 100]
 }
 
-/// From the fault: how long until the line is avoided and down, by seed.
+/// From the fault: how long until the uplink is avoided and down, by seed.
 fn faults(seeds: u64, permille: u64, watch: Duration) -> (Vec<Duration>, Vec<Duration>) {
     let (mut avoided, mut down) = (Vec::new(), Vec::new());
     for seed in 0..seeds {
@@ -44,7 +44,7 @@ fn check_rows(seeds: u64) {
     }
 }
 
-/// Given losses of 80 to 5 %, then the line is avoided and down in the time that the page promises.
+/// Given losses of 80 to 5 %, then the uplink is avoided and down in the time that the page promises.
 #[test]
 fn loss_is_found_in_time() {
     check_rows(30);
@@ -57,7 +57,7 @@ fn loss_is_found_in_time_by_many_seeds() {
     check_rows(300);
 }
 
-/// Given an outage of 5 s, then the line is up 2.6 s after its end.
+/// Given an outage of 5 s, then the uplink is up 2.6 s after its end.
 #[test]
 fn an_outage_is_over_soon() {
     let mut w = World::settled(4);
@@ -69,7 +69,7 @@ fn an_outage_is_over_soon() {
     assert_eq!(w.prober.verdict(), Verdict::Up);
 }
 
-/// Given an outage of 5 s with 30 % loss behind it, then the line is in use after 20 s at most, and
+/// Given an outage of 5 s with 30 % loss behind it, then the uplink is in use after 20 s at most, and
 /// degraded after 25.
 #[test]
 fn a_lossy_line_returns_after_an_outage() {
@@ -87,7 +87,7 @@ fn a_lossy_line_returns_after_an_outage() {
     }
 }
 
-/// Given an hour of 38 % loss, then the line is degraded within 3 s and returns five times at most; up
+/// Given an hour of 38 % loss, then the uplink is degraded within 3 s and returns five times at most; up
 /// 60 s after the cure.
 #[test]
 fn a_line_between_good_and_bad_does_not_alternate() {
@@ -109,7 +109,7 @@ fn a_line_between_good_and_bad_does_not_alternate() {
     assert!(all.iter().all(|returns| *returns <= 5), "{all:?}");
 }
 
-/// Given 45 % loss that falls to 20 %, then the line returns degraded, not up.
+/// Given 45 % loss that falls to 20 %, then the uplink returns degraded, not up.
 #[test]
 fn a_line_returns_degraded() {
     let mut w = World::settled(5);
@@ -128,7 +128,7 @@ fn a_line_returns_degraded() {
     assert!((100..350).contains(&permille), "{permille}");
 }
 
-/// Given that three of four targets die and two are required, then the line is avoided within 1.1 s
+/// Given that three of four targets die and two are required, then the uplink is avoided within 1.1 s
 /// and down, for too few answer, within 3 s.
 #[test]
 fn too_few_targets_condemn() {
@@ -145,7 +145,7 @@ fn too_few_targets_condemn() {
     }
 }
 
-/// Given that two of four targets die, then they are odd, the line is up, and asked as at rest.
+/// Given that two of four targets die, then they are odd, the uplink is up, and asked as at rest.
 #[test]
 fn dead_targets_are_odd() {
     let mut w = World::settled(1);
@@ -162,7 +162,7 @@ fn dead_targets_are_odd() {
 }
 
 /// Given two targets that were dead and answer again, then the death of the two others does not condemn
-/// the line: what the first two were accused of was their own fault, and is over.
+/// the uplink: what the first two were accused of was their own fault, and is over.
 #[test]
 fn a_fault_of_targets_that_is_over_is_forgotten() {
     let mut w = World::settled(1);

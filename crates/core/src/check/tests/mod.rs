@@ -1,6 +1,7 @@
-//! One uplink in virtual time against a line that is made of a seed.
+//! One uplink in virtual time; what it answers is made of a seed.
 
 mod answers;
+mod ends;
 mod life;
 mod limits;
 mod lossy;

@@ -1,4 +1,4 @@
-//! Our own pauses: a loop that stood still says nothing of a line.
+//! Our own pauses: a loop that stood still says nothing of an uplink.
 
 use super::world::{MS, World, lossy, settings, steady};
 use crate::check::Verdict;

@@ -1,4 +1,4 @@
-//! A prober and the line that it asks.
+//! A prober and the uplink that it asks.
 
 use crate::check::{Context, Kind, Prober, Question, Settings, Verdict};
 use crate::config::CheckKind;
@@ -67,6 +67,9 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) fate: Fate,
     pub(super) ignored: Vec<bool>,
+    pub(super) is_common: bool,
+    /// The whole system slept: what waited for us has just arrived, as far as anybody knows.
+    pub(super) is_suspended: bool,
     pub(super) changes: Vec<Change>,
     pub(super) sent: Vec<(Instant, usize)>,
     answers: BTreeMap<(Instant, u64), (IpAddr, Vec<u8>)>,
@@ -95,6 +98,8 @@ impl World {
             now,
             fate,
             ignored: alloc::vec![false; 4],
+            is_common: false,
+            is_suspended: false,
             changes: Vec::new(),
             sent: Vec::new(),
             answers: BTreeMap::new(),
@@ -152,7 +157,8 @@ impl World {
     fn wake(&mut self) {
         while let Some(entry) = self.answers.first_entry().filter(|e| e.key().0 <= self.now) {
             let ((at, _), (from, bytes)) = entry.remove_entry();
-            let _ = self.prober.answer(self.now, self.now.since(at), from.into(), &bytes);
+            let age = if self.is_suspended { Duration::ZERO } else { self.now.since(at) };
+            let _ = self.prober.answer(self.now, age, from.into(), &bytes);
         }
         while let Some((to, bytes)) = packet(&mut self.prober, self.now) {
             let IpAddr::V4(address) = to else { panic!() };
@@ -166,7 +172,8 @@ impl World {
                 self.answers.insert((self.now + rtt, self.thrown), (to, answer));
             }
         }
-        self.prober.judge(self.now, &Context { ignored: &self.ignored, ..Context::default() });
+        let (ignored, is_common) = (&self.ignored[..], self.is_common);
+        self.prober.judge(self.now, &Context { ignored, is_common, ..Context::default() });
         let change = Change {
             at: self.now,
             verdict: self.prober.verdict(),

@@ -11,7 +11,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// Networks that overlap, addresses on the wrong device, and addresses that nobody has.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     let mut all = overlaps(view, host);
     for uplink in view.uplinks.iter().filter(|uplink| host.has(uplink.ifname)) {
         all.extend(elsewhere(view, host, uplink));

@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 /// Ports of something else, and devices that wait.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     let mut names: Vec<String> =
         view.uplinks.iter().map(|uplink| uplink.ifname.to_string()).collect();
     names.extend(view.networks.iter().map(|network| network.ifname.to_string()));
@@ -19,7 +19,7 @@ pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
 
 fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
     let uplinks = on(view, name);
-    let told = |effect: String, remedy: String| {
+    let reported = |effect: String, remedy: String| {
         Some(tell(
             ConflictKind::Device,
             format!("interface {name}"),
@@ -44,11 +44,11 @@ fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
             "vrf" => format!("ip link set {name} nomaster"),
             _ => format!("write {master} in the configuration, or: ip link set {name} nomaster"),
         };
-        return told(effect, remedy);
+        return reported(effect, remedy);
     }
     if device.forwards_nothing {
         let path = format!("net.ipv4.conf.{}.forwarding", name.replace('.', "/"));
-        return told(
+        return reported(
             format!("forwards nothing that comes in by it: {path} is 0"),
             format!("sysctl -w {path}=1 (systemd-networkd: IPv4Forwarding=yes for {name})"),
         );
@@ -56,7 +56,7 @@ fn one(view: &View, host: &Host, name: &str) -> Option<Conflict> {
     if device.dormant {
         let effect =
             "is dormant: it waits for an authentication (802.1X) before it carries packets";
-        return told(
+        return reported(
             effect.into(),
             format!("start its supplicant: wpa_supplicant -D wired -i {name}"),
         );

@@ -13,7 +13,7 @@ use core::fmt;
 use core::net::IpAddr;
 
 /// Error routes for everything, and short prefixes that are half of everything together.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     // With nothing to carry nothing is diverted.
     if view.uplinks.is_empty() {
         return Vec::new();

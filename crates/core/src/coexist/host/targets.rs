@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
 /// One sentence for each target that cannot say how an uplink does.
-pub(super) fn judge(view: &View, host: &Host) -> Vec<Conflict> {
+pub(super) fn examine(view: &View, host: &Host) -> Vec<Conflict> {
     view.targets.iter().filter_map(|target| one(view, host, *target)).collect()
 }
 
 fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
     let address = IpAddr::V4(target);
-    let told = |effect: String, remedy: &str, uplinks: Vec<String>| {
+    let reported = |effect: String, remedy: &str, uplinks: Vec<String>| {
         let owner = format!("target {target}");
         Some(tell(ConflictKind::Target, owner, effect, remedy.into(), uplinks))
     };
@@ -27,13 +27,17 @@ fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
     };
     let own = |(name, prefix): &&(String, Prefix)| prefix.address == address && is_here(name);
     if let Some((name, _)) = host.addresses.iter().find(own) {
-        return told(format!("is an address of this router, on {name}"), REMEDY, Vec::new());
+        return reported(format!("is an address of this router, on {name}"), REMEDY, Vec::new());
     }
     let inside = host.inside(view).find(|(_, prefix)| is_in(*prefix, address));
     if let Some((ifname, prefix)) = inside {
         let network = prefix.network();
         let what = edge(prefix, target).unwrap_or("a host");
-        return told(format!("is {what} in the LAN, {network} on {ifname}"), REMEDY, Vec::new());
+        return reported(
+            format!("is {what} in the LAN, {network} on {ifname}"),
+            REMEDY,
+            Vec::new(),
+        );
     }
     let mut attached = view.uplinks.iter().filter_map(|u| Some((&u.name, u.address?)));
     let (name, own) = attached.find(|(_, own)| is_in(*own, address))?;
@@ -42,7 +46,7 @@ fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
         Some(edge) => {
             let effect =
                 format!("is {edge} of {network}, the subnet of uplink {name}: no host has it");
-            told(effect, REMEDY, Vec::new())
+            reported(effect, REMEDY, Vec::new())
         }
         // That a target is a gateway the validation of the file says.
         None if view.uplinks.iter().any(|l| l.gateway == Some(address)) => None,
@@ -51,7 +55,7 @@ fn one(view: &View, host: &Host, target: Ipv4Addr) -> Option<Conflict> {
                 "is in {network}, the subnet of uplink {name}: it answers there even if the internet \
                  behind it is dead"
             );
-            told(effect, REMEDY, vec![name.clone()])
+            reported(effect, REMEDY, vec![name.clone()])
         }
     }
 }

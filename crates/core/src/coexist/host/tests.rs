@@ -1,7 +1,7 @@
 //! What the surroundings do, as a table: a machine, and the sentences about it.
 
 use super::*;
-use crate::coexist::judge;
+use crate::coexist::examine;
 use crate::state::Refused;
 use alloc::format;
 use alloc::vec;
@@ -66,29 +66,29 @@ fn route(to: &str, refuses: Option<&'static str>, metric: u32) -> MainRoute {
     }
 }
 
-fn told(view: &View, host: Host) -> Vec<String> {
+fn reported(view: &View, host: Host) -> Vec<String> {
     let survey = Survey { host, ..Survey::default() };
-    judge(view, &survey).conflicts.iter().map(Conflict::sentence).collect()
+    examine(view, &survey).conflicts.iter().map(Conflict::sentence).collect()
 }
 
 #[track_caller]
 fn one(view: &View, host: Host, parts: [&str; 2], uplinks: &[&str]) {
     let survey = Survey { host, ..Survey::default() };
-    let found = judge(view, &survey).conflicts;
+    let found = examine(view, &survey).conflicts;
     let [conflict] = found.as_slice() else { panic!("{found:#?}") };
     let all = format!("{}; {}", conflict.sentence(), conflict.remedy);
     assert!(parts.iter().all(|part| all.contains(part)), "{all}");
     assert_eq!(conflict.uplinks, uplinks);
 }
 
-/// Given a machine as it should be, and one that has none of the interfaces, then nothing is told.
+/// Given a machine as it should be, and one that has none of the interfaces, then nothing is reported.
 #[test]
 fn good_surroundings_are_not_told() {
-    assert!(told(&view(), host()).is_empty());
+    assert!(reported(&view(), host()).is_empty());
     let mut elsewhere = host();
     elsewhere.devices.retain(|device| !["wan1", "wan2", "lan0"].contains(&&*device.name));
     elsewhere.addresses = vec![("eth0".into(), prefix("198.51.100.9/24"))];
-    assert!(told(&view(), elsewhere).is_empty());
+    assert!(reported(&view(), elsewhere).is_empty());
 }
 
 /// Given a device that stands in another place than the file thinks, then it is named.
@@ -145,14 +145,14 @@ fn addresses_in_each_others_way_are_told() {
     for (name, text) in
         [("tun0", "198.51.100.9/32"), ("wan2", "198.51.100.9/24"), ("lo", "::1/128")]
     {
-        assert!(told(&view(), with(name, text)).is_empty(), "{text} on {name}");
+        assert!(reported(&view(), with(name, text)).is_empty(), "{text} on {name}");
     }
     // Sticks of one make: one address, one subnet.
     let mut twins = view();
     twins.uplinks[1] = uplink("isp2", "wan2", "198.51.100.2/24", "198.51.100.1");
     let mut sticks = host();
     sticks.addresses[3].1 = prefix("198.51.100.2/24");
-    assert!(told(&twins, sticks).is_empty());
+    assert!(reported(&twins, sticks).is_empty());
     // A network whose address the configuration sets, before it is there.
     let mut ours = view();
     ours.networks[0].address = Some(prefix("203.0.113.77/26"));
@@ -179,12 +179,12 @@ fn routes_that_take_everything_are_told() {
         let sentence = format!("the route \"{kind} default metric 4278198272\" in the table main");
         let remedy = format!("ip route del {kind} default metric 4278198272");
         one(&view(), beside_many(&[null(kind, 4_278_198_272)]), [&sentence, &remedy], &[]);
-        assert!(told(&view(), with(&[null(kind, 4_278_198_272)])).is_empty());
+        assert!(reported(&view(), with(&[null(kind, 4_278_198_272)])).is_empty());
     }
     let first = beside_many(&[null("blackhole", 5), route("default", None, 100)]);
     one(&view(), first, ["blackhole default metric 5", "ip route del"], &[]);
     let behind = [null("blackhole", 500), route("default", None, 100)];
-    assert!(told(&view(), beside_many(&behind)).is_empty());
+    assert!(reported(&view(), beside_many(&behind)).is_empty());
     let unknown = "beside which rail holds back new connections from the inside only";
     one(&view(), beside(false, &[null("blackhole", 5)]), ["have no way out; and", unknown], &[]);
     one(&view(), beside(false, &behind), ["\"blackhole default metric 500\"", unknown], &[]);
@@ -193,7 +193,7 @@ fn routes_that_take_everything_are_told() {
         others: Some(Vec::new()),
         refused: Refused { networks: vec![prefix("192.0.2.7/32")], is_whole: true },
     };
-    assert!(told(&view(), bans.clone()).is_empty());
+    assert!(reported(&view(), bans.clone()).is_empty());
     let external = View { external: true, ..view() };
     one(&external, bans, ["blackhole default metric 5", "1 other networks with error"], &[]);
     let half = |to| route(to, None, 0);
@@ -205,7 +205,7 @@ fn routes_that_take_everything_are_told() {
     let mut named = view();
     named.networks.push(NetworkView { ifname: "tun0".parse().unwrap(), address: None });
     let halves = || with(&[half("128.0.0.0/1"), half("0.0.0.0/1")]);
-    let sentence = |view: &View| told(view, halves()).concat();
+    let sentence = |view: &View| reported(view, halves()).concat();
     assert!(!sentence(&named).contains("forged"), "without a filter");
     named.drops_forged = true;
     let forged = "what those destinations begin by an uplink counts as forged and is dropped";
@@ -227,7 +227,7 @@ fn routes_that_take_everything_are_told() {
         vec![half("0.0.0.0/2"), half("64.0.0.0/3")],
         vec![route("default", None, 100), null("unreachable", 4_278_198_272)],
     ] {
-        assert!(told(&view(), with(&fine)).is_empty(), "{fine:?}");
+        assert!(reported(&view(), with(&fine)).is_empty(), "{fine:?}");
     }
 }
 
@@ -254,6 +254,6 @@ fn targets_that_say_nothing_are_told() {
     }
     for target in ["203.0.113.1", "198.51.100.1", "9.9.9.9"] {
         let view = View { targets: vec![target.parse().unwrap()], ..view() };
-        assert!(told(&view, host()).is_empty(), "{target}");
+        assert!(reported(&view, host()).is_empty(), "{target}");
     }
 }

@@ -25,7 +25,7 @@ fn probes_are_followed_by_their_kind() {
     let found = |hook, rules| {
         let survey = hooked(hook, false, rules, Vec::new());
         let told = |c: Conflict| (c.uplinks, c.effect, c.remedy);
-        judge(&view, &survey).conflicts.into_iter().map(told).collect::<Vec<_>>()
+        examine(&view, &survey).conflicts.into_iter().map(told).collect::<Vec<_>>()
     };
     let lost = "drops probes on wan1: the uplink looks dead".to_string();
     let wan1 = vec!["WAN1".to_string()];

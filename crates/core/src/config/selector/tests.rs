@@ -110,7 +110,7 @@ fn a_name_stays_while_its_device_is_gone() {
     assert_eq!(resolved(swapped), ["eth1", "eth0"]);
 }
 
-/// Given one interface under two words, then the second has none, and it is told.
+/// Given one interface under two words, then the second has none, and it is reported.
 #[test]
 fn one_interface_has_one_word() {
     let links = links(&[("eth0", with_mac(1))]);
@@ -136,14 +136,14 @@ fn a_device_that_was_meant_stays_meant() {
         let others: Vec<String> = names.others.iter().map(ToString::to_string).collect();
         (names.ifname.to_string(), others.join(" "))
     };
-    let told = |name: &str, others: &str| (name.to_string(), others.to_string());
-    assert_eq!(here(&[("eth0", with_mac(1)), ("eth9", with_mac(1))]), told("eth0", "eth9"));
-    assert_eq!(here(&[("wan9", with_mac(1)), ("eth0", with_mac(1))]), told("wan9", "eth0"));
-    assert_eq!(here(&[("eth0", with_mac(7))]), told("eth0", ""));
+    let reported = |name: &str, others: &str| (name.to_string(), others.to_string());
+    assert_eq!(here(&[("eth0", with_mac(1)), ("eth9", with_mac(1))]), reported("eth0", "eth9"));
+    assert_eq!(here(&[("wan9", with_mac(1)), ("eth0", with_mac(1))]), reported("wan9", "eth0"));
+    assert_eq!(here(&[("eth0", with_mac(7))]), reported("eth0", ""));
     // It moved to a device that has it for certain.
-    assert_eq!(here(&[("eth0", with_mac(7)), ("eth9", with_mac(1))]), told("eth9", ""));
+    assert_eq!(here(&[("eth0", with_mac(7)), ("eth9", with_mac(1))]), reported("eth9", ""));
     // What the file names otherwise is not the other one.
-    assert_eq!(here(&[("eth0", with_mac(1)), ("wan2", with_mac(1))]), told("eth0", ""));
+    assert_eq!(here(&[("eth0", with_mac(1)), ("wan2", with_mac(1))]), reported("eth0", ""));
 }
 
 /// Given stacked links alone that have an address, then what stands on one of them is not meant.

@@ -1,8 +1,8 @@
 //! Somebody else changes an object of ours again and again: it is contested, and repaired more slowly, until
-//! nobody has changed it for a while. Then that is over, and told as its begin was.
+//! nobody has changed it for a while. Then that is over, and reported as its begin was.
 
 use super::{Engine, FIGHT_PACE, FIGHT_REPAIRS, FIGHT_WINDOW};
-use crate::notice::Notice;
+use crate::notice::{Notice, ReconcileNews};
 use crate::state::{Key, Plan};
 use crate::time::Instant;
 use alloc::string::ToString;
@@ -26,7 +26,7 @@ impl Engine {
         let was = core::mem::replace(&mut fight.turn, is_contested.then(|| now + FIGHT_PACE));
         if is_contested && was.is_none() {
             let repairs = u32::try_from(count).unwrap_or(u32::MAX);
-            news.push(Notice::Contested { object: key.to_string(), repairs });
+            news.push(ReconcileNews::Contested { object: key.to_string(), repairs }.into());
         }
         fight.repairing.get_or_insert(now);
         true
@@ -47,7 +47,7 @@ impl Engine {
         let goes_on =
             |key: &Key| self.ledger.get(key).is_some_and(|entry| entry.fight.turn.is_some());
         let over = fought.into_iter().filter(|key| !goes_on(key));
-        news.extend(over.map(|key| Notice::Uncontested { object: key.to_string() }));
+        news.extend(over.map(|key| ReconcileNews::Uncontested { object: key.to_string() }.into()));
     }
 
     /// When the first fight is over, if nobody goes on with it.

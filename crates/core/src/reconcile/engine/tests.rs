@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
+use crate::notice::ReconcileNews;
 use crate::state::{
     Chain, Firewall, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute, Op, PROTOCOL,
     RouteKey, RouteValue, Step, firewall,
@@ -65,11 +66,11 @@ impl Kernel {
 
 /// Given an empty kernel, then one pass brings the object, and the next finds nothing to do.
 #[test]
-fn it_settles() {
+fn it_gets_in_sync() {
     let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
     kernel.pass(&mut engine, START);
     kernel.pass(&mut engine, START);
-    assert!(engine.is_settled());
+    assert!(engine.is_in_sync());
     assert!(engine.is_in_place(&key(20001), &Resource::Route(RouteValue::Unreachable)));
     assert_eq!(kernel.changes, 1);
 }
@@ -80,15 +81,15 @@ fn refusals_back_off() {
     let (mut engine, mut kernel) = (Engine::default(), Kernel::default());
     kernel.refuse = true;
     let mut now = START;
-    let mut told = 0;
+    let mut reported = 0;
     let mut waits = Vec::new();
     for _ in 0..13 {
-        told += kernel.pass(&mut engine, now).len();
+        reported += kernel.pass(&mut engine, now).len();
         let next = engine.deadline().unwrap();
         waits.push(next.since(now).as_millis());
         now = next;
     }
-    assert_eq!(told, 1);
+    assert_eq!(reported, 1);
     assert_eq!(&waits[..4], &[100, 200, 400, 800]);
     assert_eq!(waits.last(), Some(&60_000));
     assert_eq!(engine.trouble(now).len(), 1);
@@ -96,7 +97,7 @@ fn refusals_back_off() {
     engine.retry_now(now);
     kernel.pass(&mut engine, now);
     kernel.pass(&mut engine, now);
-    assert!(engine.is_settled() && engine.trouble(now).is_empty());
+    assert!(engine.is_in_sync() && engine.trouble(now).is_empty());
 }
 
 /// Given a kernel that says yes and does nothing, then this is not repeated without end.
@@ -121,7 +122,10 @@ fn a_rival_slows_us_down() {
         news.extend(kernel.pass(&mut engine, now));
         kernel.observed.routes.clear();
     }
-    let contested = news.iter().filter(|n| matches!(n, Notice::Contested { .. })).count();
+    let contested = news
+        .iter()
+        .filter(|n| matches!(n, Notice::Reconcile(ReconcileNews::Contested { .. })))
+        .count();
     assert_eq!(contested, 1);
     assert!((8..=14).contains(&kernel.changes), "{}", kernel.changes);
     assert!(engine.trouble(START + MS * 60_000).iter().any(|t| t.contested));
@@ -154,7 +158,10 @@ fn a_fight_has_an_end() {
     assert!(trouble.iter().all(|t| t.contested && t.retry_ms == 0) && !trouble.is_empty());
     assert_eq!(engine.deadline(), Some(now + FIGHT_WINDOW));
     let news = kernel.pass(&mut engine, now + FIGHT_WINDOW);
-    assert!(matches!(&news[..], [Notice::Uncontested { .. }]), "{news:?}");
+    assert!(
+        matches!(&news[..], [Notice::Reconcile(ReconcileNews::Uncontested { .. })]),
+        "{news:?}"
+    );
     assert!(engine.trouble(now + FIGHT_WINDOW).is_empty() && engine.deadline().is_none());
 }
 
@@ -178,7 +185,7 @@ fn what_goes_with_its_interface_is_no_drift() {
 }
 
 /// Given a contested object that somebody takes away again, when nothing else happens, then it
-/// is not settled, and its repair has a time, which is not past; also while the kernel refuses it.
+/// is not in sync, and its repair has a time, which is not past; also while the kernel refuses it.
 #[test]
 fn what_is_held_back_has_its_turn() {
     let mut kernel = Kernel::default();
@@ -192,7 +199,7 @@ fn what_is_held_back_has_its_turn() {
     for refuse in [false, true] {
         kernel.refuse = refuse;
         kernel.pass(&mut engine, now);
-        assert!(!engine.is_settled());
+        assert!(!engine.is_in_sync());
         let due = engine.deadline().unwrap();
         assert!(due > now, "refuse: {refuse}");
         now = due;
@@ -201,7 +208,7 @@ fn what_is_held_back_has_its_turn() {
     kernel.pass(&mut engine, now);
     kernel.pass(&mut engine, now + MS);
     assert_eq!(kernel.observed.routes.len(), 1);
-    assert!(engine.is_settled());
+    assert!(engine.is_in_sync());
 }
 
 /// Given a contested object whose turn has come, when the kernel refuses the repair once, then it is
@@ -350,7 +357,7 @@ fn a_foreign_route_in_our_place_stays() {
         assert!(!engine.is_in_place(&key(20001), &ours));
     }
     assert_eq!((kernel.changes, news.len()), (0, 1), "{news:?}");
-    assert!(engine.trouble(START).len() == 1 && !engine.is_settled());
+    assert!(engine.trouble(START).len() == 1 && !engine.is_in_sync());
     kernel.observed.routes.clear();
     kernel.pass(&mut engine, START + MS * 3);
     kernel.pass(&mut engine, START + MS * 4);

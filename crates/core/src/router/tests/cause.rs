@@ -1,27 +1,28 @@
 //! Why an interface cannot be used, as people read it.
 
 use super::*;
+use crate::notice::UplinkNews;
 
 fn link(index: u32, up: bool, carrier: bool, lower: Option<u32>) -> Link {
     Link { index, up, carrier, mtu: 1500, lower, ..Link::default() }
 }
 
 fn news(out: &[Output]) -> Vec<String> {
-    let told = out.iter().filter_map(|output| match output {
-        Output::Notice(notice @ Notice::Unusable { .. }) => Some(notice),
+    let reported = out.iter().filter_map(|output| match output {
+        Output::Notice(notice @ Notice::Uplink(UplinkNews::Unusable { .. })) => Some(notice),
         _ => None,
     });
-    told.map(|notice| alloc::format!("{notice:?}")).collect()
+    reported.map(|notice| alloc::format!("{notice:?}")).collect()
 }
 
 /// Given an interface that cannot be used, for one reason after the other, while the health stays
-/// the same / then the cause that is shown is the present one, and it is told once.
+/// the same / then the cause that is shown is the present one, and it is reported once.
 #[test]
 fn the_cause_is_the_present_one() {
     let mut config = external(1);
     config.uplinks[0].ifname = "wan1.7".parse().unwrap();
     config.uplinks[0].interface = config.uplinks[0].ifname.into();
-    let (mut router, mut kernel) = settled(&external(1), Saved::default());
+    let (mut router, mut kernel) = in_sync(&external(1), Saved::default());
     kernel.state.links.clear();
     router = Router::new(config, router.desk.saved, "boot".into(), [0; 16]);
     let mut out = Vec::new();
@@ -57,7 +58,7 @@ fn the_cause_is_the_present_one() {
         let status = router.status(Instant::ZERO);
         assert_eq!(status.uplinks[0].cause, cause);
         // The first is a change of health.
-        let told = news(&out);
-        assert!(told.len() <= 1 && told.iter().all(|t| t.contains(cause)), "{told:?}");
+        let reported = news(&out);
+        assert!(reported.len() <= 1 && reported.iter().all(|t| t.contains(cause)), "{reported:?}");
     }
 }

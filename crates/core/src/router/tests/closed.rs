@@ -4,10 +4,11 @@ use super::world::*;
 use super::*;
 use crate::config::{FirewallMode, Selector, Stray, StrayCause};
 use crate::net::Prefix;
+use crate::notice::CoexistNews;
 use crate::state::Ownership;
 use crate::status::{Conflict, ConflictKind};
 
-/// What is told of closed interfaces.
+/// What is reported of closed interfaces.
 fn shown(world: &World) -> Vec<Conflict> {
     let all = world.router.status(world.now).conflicts;
     all.into_iter().filter(|conflict| conflict.kind == ConflictKind::Closed).collect()
@@ -16,7 +17,7 @@ fn shown(world: &World) -> Vec<Conflict> {
 /// Given a VPN that the file does not name, when it gets an address in the network of an uplink, of
 /// whatever length and whatever the health of the uplink, then status says that it is closed, and the
 /// log once; when the address goes again, or the file names the interface, the log says so, too.
-/// Without a filter of ours nothing is closed, and nothing told.
+/// Without a filter of ours nothing is closed, and nothing reported.
 #[test]
 fn a_closed_interface_is_told_and_so_is_an_opened_one() {
     for (text, mode, is_down, is_closed) in [
@@ -38,9 +39,11 @@ fn a_closed_interface_is_told_and_so_is_an_opened_one() {
         let vpn: IfName = "tailscale0".parse().unwrap();
         let address: Prefix = text.parse().unwrap();
         let since = world.notices.len();
-        let told = |world: &World, over: bool| {
+        let reported = |world: &World, over: bool| {
             let is_it = |(_, notice): &&(Instant, Notice)| {
-                let Notice::Conflict { owner, gone, .. } = notice else { return false };
+                let Notice::Coexist(CoexistNews::Conflict { owner, gone, .. }) = notice else {
+                    return false;
+                };
                 owner == "interface tailscale0" && *gone == over
             };
             world.notices.iter().skip(since).filter(is_it).count()
@@ -60,12 +63,20 @@ fn a_closed_interface_is_told_and_so_is_an_opened_one() {
         } else {
             assert!(sentences.is_empty(), "{text}, {mode:?}: {sentences:?}");
         }
-        assert_eq!((told(&world, false), told(&world, true)), (count, 0), "{text}, {mode:?}");
+        assert_eq!(
+            (reported(&world, false), reported(&world, true)),
+            (count, 0),
+            "{text}, {mode:?}"
+        );
         world.state.addresses.remove(&(vpn, address));
         world.changed(Scope::ADDRESSES);
         world.run(MS * 3000, all);
         assert!(shown(&world).is_empty());
-        assert_eq!((told(&world, false), told(&world, true)), (count, count), "{text}, {mode:?}");
+        assert_eq!(
+            (reported(&world, false), reported(&world, true)),
+            (count, count),
+            "{text}, {mode:?}"
+        );
     }
 }
 
@@ -160,7 +171,7 @@ fn a_reload_that_moves_uplinks_accuses_no_other() {
     world.input(Input::Reload(Box::new(without)));
     world.run(MS * 3000, all);
     assert_eq!(shown(&world), before);
-    let is_told = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Conflict { owner, .. } if owner.contains("wanx"));
+    let is_told = |(_, notice): &(Instant, Notice)| matches!(notice, Notice::Coexist(CoexistNews::Conflict { owner, .. }) if owner.contains("wanx"));
     assert!(!world.notices.iter().skip(since).any(is_told), "{:?}", &world.notices[since..]);
 }
 

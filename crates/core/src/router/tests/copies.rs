@@ -3,6 +3,7 @@
 use super::world::{MS, World, all, uplinks};
 use super::*;
 use crate::net::Family;
+use crate::notice::DaemonNews;
 use crate::state::{ObservedRule, Rule};
 use alloc::vec::Vec;
 
@@ -18,7 +19,7 @@ fn priorities(world: &World) -> Vec<u32> {
 }
 
 fn warnings(world: &World) -> usize {
-    let is_it = |(_, notice): &&(Instant, Notice)| matches!(notice, Notice::Daemon { text, .. } if text.contains("copy of the policy rule"));
+    let is_it = |(_, notice): &&(Instant, Notice)| matches!(notice, Notice::Daemon(DaemonNews::Text { text, .. }) if text.contains("copy of the policy rule"));
     world.notices.iter().filter(is_it).count()
 }
 
@@ -41,7 +42,7 @@ fn with_a_copy() -> (World, u32) {
 }
 
 /// Given a rule of others behind ours, when somebody deletes it without its priority, so that the kernel
-/// deletes the copy, then it stays away, which is told once; when the rule is deleted, too, and added
+/// deletes the copy, then it stays away, which is reported once; when the rule is deleted, too, and added
 /// again, then it has a copy as before. A copy that goes with other rules of ours comes back with them.
 #[test]
 fn a_copy_that_somebody_deletes_stays_away() {
@@ -61,7 +62,7 @@ fn a_copy_that_somebody_deletes_stays_away() {
 }
 
 /// Given a copy that somebody deletes alone, and the rule stays, or goes and comes back before a reading
-/// says so, then the copy comes back after a while, by itself, and that is told.
+/// says so, then the copy comes back after a while, by itself, and that is reported.
 #[test]
 fn a_copy_comes_back_if_its_rule_stays() {
     let (mut world, copy) = with_a_copy();

@@ -1,8 +1,9 @@
-//! Which uplinks carry, what is told, and whose connections are deleted.
+//! Which uplinks carry, what is reported, and whose connections are deleted.
 
 use super::world::{MS, START, World, all, default_of, kernel, nobody_fell, uplinks};
 use super::*;
 use crate::config::NoUplink;
+use crate::notice::{ReconcileNews, UplinkNews};
 use crate::status::Health;
 use alloc::vec;
 
@@ -17,7 +18,7 @@ fn what_happened_while_no_daemon_ran_is_seen() {
     let mut world = world.restart(|state| World::unplug(state, &config, 0));
     world.run(MS * 5000, all);
     assert_eq!(world.active(), [false, true]);
-    assert_eq!(world.told(START)[0], ("isp1".into(), Health::Absent));
+    assert_eq!(world.reported(START)[0], ("isp1".into(), Health::Absent));
     assert!(!world.router.uplinks.at(0).history.cause.is_empty());
     assert_eq!(world.router.desk.saved.verdicts["isp1"], Health::Absent);
     assert!(world.moved(1, START) > 0, "{:?}", world.purges);
@@ -62,7 +63,8 @@ fn a_single_death_waits_for_nobody() {
         let mut world = World::new(uplinks(&tiers));
         world.run(MS * 20_000, all);
         world.run(MS * 2_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
-        let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+        let is_down =
+            |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }));
         let down = world.notices.iter().find(|(_, notice)| is_down(notice)).unwrap().0;
         assert!(
             world.purges[0].0.since(down) <= MS * most,
@@ -127,8 +129,9 @@ fn an_uplink_that_never_answered_takes_nothing_over() {
     let since = world.now;
     world.changed(Scope::LINKS);
     world.run(MS * 3000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
-    let switched =
-        |(at, n): &(Instant, Notice)| *at >= since && matches!(n, Notice::Switched { .. });
+    let switched = |(at, n): &(Instant, Notice)| {
+        *at >= since && matches!(n, Notice::Uplink(UplinkNews::Switched { .. }))
+    };
     assert!(!world.notices.iter().any(switched));
     world.run(MS * 5000, all);
     assert_eq!(world.active(), [true, false]);
@@ -138,16 +141,16 @@ fn an_uplink_that_never_answered_takes_nothing_over() {
 /// other checks.
 #[test]
 fn a_standby_is_asked_slowly_whatever_was_read_anew() {
-    let settled = || {
+    let running = || {
         let mut world = World::new(uplinks(&[1, 2]));
         world.run(MS * 20_000, all);
         world
     };
-    let mut reloaded = settled();
+    let mut reloaded = running();
     let mut config = reloaded.config.clone();
     config.check.timeout = MS * 600;
     reloaded.input(Input::Reload(Box::new(config)));
-    for mut world in [settled(), settled().restart(|_| {}), reloaded] {
+    for mut world in [running(), running().restart(|_| {}), reloaded] {
         world.run(MS * 20_000, all);
         world.sent.clear();
         world.run(MS * 60_000, all);
@@ -171,8 +174,9 @@ fn a_refused_deletion_is_asked_for_again() {
     let asked = world.purges.len();
     assert!((20..60).contains(&asked), "{asked}");
     assert_eq!(world.router.desk.saved.stale.len(), 2);
-    let told = |(_, n): &&(Instant, Notice)| matches!(n, Notice::Refused { .. });
-    assert!(world.notices.iter().filter(told).count() <= 6);
+    let reported =
+        |(_, n): &&(Instant, Notice)| matches!(n, Notice::Reconcile(ReconcileNews::Refused { .. }));
+    assert!(world.notices.iter().filter(reported).count() <= 6);
     world.refuses_purges = false;
     world.run(MS * 70_000, all);
     assert!(world.router.desk.saved.stale.is_empty() && !world.router.purge.was_refused());
@@ -257,7 +261,7 @@ fn a_start_over_a_state_from_before_the_uplinks_came_up_keeps_the_routing() {
         assert_eq!(world.state.routes, routes, "{before}");
         world.run(MS * 500, all);
         assert_eq!((world.active(), &world.state.routes), (vec![true, true], &routes), "{before}");
-        assert!(nobody_fell(&world.told(now)), "{before}: {:?}", world.told(now));
+        assert!(nobody_fell(&world.reported(now)), "{before}: {:?}", world.reported(now));
     }
 }
 
@@ -281,7 +285,7 @@ fn another_configuration_does_not_wait_for_the_one_before() {
 }
 
 /// Given an uplink whose address somebody takes away, then it keeps its connections if the address is
-/// put back at once and the uplink goes on working, and not otherwise.
+/// repaired at once and the uplink goes on working, and not otherwise.
 #[test]
 fn an_address_that_is_put_back_costs_no_connection() {
     let take = |world: &mut World| {
@@ -291,12 +295,12 @@ fn an_address_that_is_put_back_costs_no_connection() {
         world.changed(Scope::ADDRESSES | Scope::ROUTES);
     };
     let is_address = |key: &Key| matches!(key, Key::Address { .. });
-    let settled = || {
+    let running = || {
         let mut world = World::new(uplinks(&[1, 1]));
         world.run(MS * 3000, all);
         world
     };
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 60_000, all);
     assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
@@ -316,18 +320,18 @@ fn an_address_that_is_put_back_costs_no_connection() {
     world.run(MS * 60_000, slow);
     assert_eq!((world.health(), world.moved(1, START)), (vec![Health::Up, Health::Up], 0));
     // It does not work any more.
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
     assert!(world.moved(1, START) > 0);
     // It works for a while.
-    let mut world = settled();
+    let mut world = running();
     take(&mut world);
     world.run(MS * 1000, all);
     world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
     assert!(world.moved(1, START) > 0);
     // The address does not come back.
-    let mut world = settled();
+    let mut world = running();
     world.refuses = is_address;
     take(&mut world);
     world.run(MS * 150, all);

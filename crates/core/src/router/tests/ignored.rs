@@ -34,7 +34,7 @@ fn a_reload_changes_no_verdict() {
         world.input(Input::Reload(Box::new(config)));
         let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 60 };
         world.run(MS * 6000, move |uplink, target, _| (target == 0).then_some(rtt(uplink)));
-        assert_eq!(world.told(since), [], "offset {offset}");
+        assert_eq!(world.reported(since), [], "offset {offset}");
         assert_eq!(world.purges, [], "offset {offset}");
     }
 }
@@ -46,7 +46,7 @@ fn a_restart_remembers_what_is_ignored() {
     let mut world = ignoring(&[1, 1]).restart(|_| {});
     assert_eq!(ignored(&world), [false, true]);
     world.run(MS * 6000, first_target);
-    assert!(nobody_fell(&world.told(START)), "{:?}", world.told(START));
+    assert!(nobody_fell(&world.reported(START)), "{:?}", world.reported(START));
     assert_eq!(ignored(&world), [false, true]);
 }
 
@@ -65,7 +65,7 @@ fn the_start_of_an_uplink_changes_no_other() {
         world.run(MS * 900, first_target);
     }
     world.run(MS * 10_000, first_target);
-    assert!(world.told(since).iter().all(|(uplink, _)| uplink != "isp1"));
+    assert!(world.reported(since).iter().all(|(uplink, _)| uplink != "isp1"));
     assert_eq!(ignored(&world), [false, true]);
 }
 
@@ -78,7 +78,7 @@ fn a_target_that_answers_again_condemns_nobody() {
     let rtt = |uplink: u8| if uplink == 1 { MS * 10 } else { MS * 160 };
     world.run(MS * 20_000, move |uplink, _, _| Some(rtt(uplink)));
     assert_eq!(ignored(&world), [false, false]);
-    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
+    assert!(nobody_fell(&world.reported(since)), "{:?}", world.reported(since));
 }
 
 /// Given a target that is silent everywhere, when it answers on one uplink for a moment and is silent
@@ -94,7 +94,7 @@ fn a_target_that_returns_for_a_moment_condemns_nobody() {
     assert_eq!(ignored(&world), [false, false]);
     world.run(MS * 10_000, first_target);
     assert_eq!(ignored(&world), [false, true]);
-    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
+    assert!(nobody_fell(&world.reported(since)), "{:?}", world.reported(since));
 }
 
 /// Given a standby that is asked slowly and hears every target, when the uplink that carries loses all
@@ -133,5 +133,5 @@ fn late_answers_by_a_slow_uplink_condemn_no_quick_one() {
     let since = world.now;
     world.run(MS * 10_000, move |uplink, target, _| (target == 0).then_some(rtt(uplink)));
     assert_eq!(ignored(&world), [false, true]);
-    assert!(nobody_fell(&world.told(since)), "{:?}", world.told(since));
+    assert!(nobody_fell(&world.reported(since)), "{:?}", world.reported(since));
 }

@@ -5,6 +5,7 @@ use super::*;
 use crate::config::CheckKind;
 use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
 use crate::net::{Family, Link, Mac};
+use crate::notice::UplinkNews;
 use crate::status::{Health, ProbeCounters};
 use core::net::IpAddr;
 use rail_wire::ip::arp::Arp;
@@ -44,7 +45,7 @@ fn falls_and_returns(world: &mut World) {
 }
 
 fn is_down(notice: &Notice) -> bool {
-    matches!(notice, Notice::Health { to: Health::Down, .. })
+    matches!(notice, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }))
 }
 
 /// Given two uplinks whose targets are asked by connecting, when the first is not answered any more,

@@ -83,8 +83,8 @@ fn a_new_name_changes_nothing_else() {
         let first = name(new[0].1);
         assert_eq!(names(&world)[0], first, "{new:?}");
         assert_eq!(world.health(), [Health::Up, Health::Up], "{new:?}");
-        let told = world.told(since);
-        assert!(told.iter().all(|(_, health)| *health == Health::Up), "{new:?}: {told:?}");
+        let reported = world.reported(since);
+        assert!(reported.iter().all(|(_, health)| *health == Health::Up), "{new:?}: {reported:?}");
         assert_eq!(world.purges.iter().filter(|(at, _)| *at >= since).count(), 0, "{new:?}");
         let saved = &world.router.desk.saved;
         assert_eq!(
@@ -136,7 +136,7 @@ fn a_card_that_is_not_there_is_named_by_the_file() {
 
 /// Given guests on an interface that the file names by its address, when a second one has that address,
 /// while the daemon runs or before it starts again, then the first stays theirs, the second is filtered
-/// as it, and both are told; without knowledge of before, none is theirs and both are filtered so.
+/// as it, and both are reported; without knowledge of before, none is theirs and both are filtered so.
 #[test]
 fn guests_keep_their_gates() {
     let mac = Mac([2, 0, 0, 0, 0, 9]);
@@ -169,23 +169,23 @@ fn guests_keep_their_gates() {
     world.state.links.insert(name("eth1"), card(8));
     world.changed(Scope::LINKS);
     world.run(MS * 1000, all);
-    let told = |world: &World| world.router.status(world.now).conflicts.remove(0).effect;
+    let reported = |world: &World| world.router.status(world.now).conflicts.remove(0).effect;
     let several = "\"mac:02:00:00:00:00:09\" is several interfaces: eth1, eth5";
     let kept = alloc::format!("uses eth5 as before, but {several}; it filters eth1, too");
-    assert_eq!((gates(&world), told(&world)), ([true, true], kept.clone()));
+    assert_eq!((gates(&world), reported(&world)), ([true, true], kept.clone()));
     let mut world = world.restart(|_| ());
     world.run(MS * 1000, all);
-    assert_eq!((gates(&world), told(&world)), ([true, true], kept));
+    assert_eq!((gates(&world), reported(&world)), ([true, true], kept));
     assert_eq!(world.router.config.networks.last().unwrap().ifname, name("eth5"));
     let state = world.state.clone();
     let mut world = World::with(config, Saved::default(), START, state, |_| false);
     world.run(MS * 1000, all);
     let lost = alloc::format!("has no interface: {several}; each is filtered as this network");
-    assert_eq!((gates(&world), told(&world)), ([true, true], lost));
+    assert_eq!((gates(&world), reported(&world)), ([true, true], lost));
 }
 
 /// Given an uplink by its address, when its card becomes the port of a bridge that has the address, then
-/// it is told that the bridge is filtered, until the bridge is gone.
+/// it is reported that the bridge is filtered, until the bridge is gone.
 #[test]
 fn it_is_told_what_is_filtered_as_well() {
     let mac = Mac([2, 0, 0, 0, 0, 1]);
@@ -238,7 +238,7 @@ fn another_word_for_the_same_card_changes_no_verdict() {
         world.input(Input::Reload(Box::new(config)));
         world.run(MS * 2000, all);
         assert_eq!(names(&world)[0], name("wan1"), "{word}");
-        assert_eq!(world.told(since), [], "{word}");
+        assert_eq!(world.reported(since), [], "{word}");
         assert_eq!(world.health(), [Health::Up, Health::Up], "{word}");
         assert_eq!(world.purges.iter().filter(|(at, _)| *at >= since).count(), 0, "{word}");
     }

@@ -93,7 +93,7 @@ fn addresses_of_others_are_kept_until_ours_is_gone() {
 }
 
 /// Given a setting that an earlier version changed, and this one does not with such a firewall, then it is
-/// read, and what stood there before is put back.
+/// read, and what stood there before is restored.
 #[test]
 fn a_setting_that_is_needed_no_more_goes_back() {
     let path = "net/ipv4/icmp_errors_use_inbound_ifaddr";

@@ -3,7 +3,7 @@
 use super::world::{MS, World, all, kernel, uplinks};
 use crate::config::{Action, Override};
 use crate::io::Input;
-use crate::notice::Notice;
+use crate::notice::{Notice, UplinkNews};
 use crate::router::Router;
 use crate::saved::Saved;
 use crate::status::Health;
@@ -90,7 +90,8 @@ fn a_disabled_uplink_returns_at_its_time() {
     assert_eq!(world.active(), [true, true]);
     assert!(world.router.desk.saved.overrides.is_empty());
     // It begins like one that is new: nothing was wrong with it.
-    let is_down = |n: &Notice| matches!(n, Notice::Health { to: Health::Down, .. });
+    let is_down =
+        |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }));
     assert!(!world.notices.iter().any(|(_, notice)| is_down(notice)));
 }
 
@@ -105,7 +106,7 @@ fn where_all_are_disabled_nothing_is_kept() {
     }
     world.run(MS * 100, all);
     assert_eq!(world.active(), [false, false]);
-    let is_none = |n: &Notice| matches!(n, Notice::NoUplink { kept: false });
+    let is_none = |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::NoUplink { kept: false }));
     assert!(world.notices.iter().any(|(_, notice)| is_none(notice)));
     for uplink in world.router.status(world.now).uplinks {
         assert_eq!(uplink.returns, "by `rail enable`");

@@ -2,6 +2,7 @@
 
 use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
 use super::*;
+use crate::notice::UplinkNews;
 use crate::status::Health;
 use alloc::vec;
 
@@ -24,7 +25,9 @@ impl World {
     /// Changes of the role of this uplink, since then.
     fn roles(&self, name: &str, since: Instant) -> Vec<(Role, Role)> {
         let role = |(at, notice): &(Instant, Notice)| match notice {
-            Notice::Role { uplink, from, to } if *at >= since && uplink == name => {
+            Notice::Uplink(UplinkNews::Role { uplink, from, to })
+                if *at >= since && uplink == name =>
+            {
                 Some((*from, *to))
             }
             _ => None,
@@ -144,7 +147,7 @@ fn one_that_cannot_send_is_not_kept() {
     }
 }
 
-/// Given an uplink that dies and one that takes over in vain, when a configuration is taken between
+/// Given an uplink that dies and one that takes over in vain, when a configuration is loaded between
 /// both, then the first one is kept all the same.
 #[test]
 fn a_reload_forgets_nobody_who_carried_before() {
@@ -167,7 +170,7 @@ fn a_reload_forgets_nobody_who_carried_before() {
 }
 
 /// Given an uplink that carried before a restart and has lost it at the start, then both changes are
-/// told, and nothing of one that carries on.
+/// reported, and nothing of one that carries on.
 #[test]
 fn roles_that_change_over_a_restart_are_told() {
     let mut world = World::new(uplinks(&[1, 2]));
@@ -180,5 +183,5 @@ fn roles_that_change_over_a_restart_are_told() {
     let mut world = world.restart(|_| {});
     world.run(MS * 3000, all);
     assert_eq!(world.roles("isp2", START), []);
-    assert!(nobody_fell(&world.told(START)[1..]));
+    assert!(nobody_fell(&world.reported(START)[1..]));
 }

@@ -41,7 +41,7 @@ fn an_uplink_that_cannot_be_probed_carries_nothing() {
 }
 
 /// Given a route of somebody else at the key of ours, then the first start leaves it there, and the
-/// uplink carries nothing; if ours has been there, it is put back, while the daemon runs as well as
+/// uplink carries nothing; if ours has been there, it is repaired, while the daemon runs as well as
 /// after a restart.
 #[test]
 fn a_foreign_route_is_treated_alike_before_and_after_a_restart() {
@@ -70,7 +70,7 @@ fn a_foreign_route_is_treated_alike_before_and_after_a_restart() {
     }
 }
 
-/// Given an uplink that loses its rule, when that is put back at once, then nothing is said and
+/// Given an uplink that loses its rule, when that is repaired at once, then nothing is said and
 /// nobody's connections are deleted.
 #[test]
 fn a_repair_of_milliseconds_is_no_event() {
@@ -83,7 +83,7 @@ fn a_repair_of_milliseconds_is_no_event() {
     world.run(MS * 90, all);
     world.refuses = |_| false;
     world.run(MS * 5000, all);
-    assert_eq!(world.told(since), []);
+    assert_eq!(world.reported(since), []);
     assert_eq!(world.moved(1, START), 0);
 }
 
@@ -99,10 +99,10 @@ fn an_uplink_that_loses_its_way_is_not_probed() {
     world.changed(Scope::RULES);
     let sent = world.sent[&1];
     world.run(MS * 190, all);
-    assert_eq!(world.told(since), []);
+    assert_eq!(world.reported(since), []);
     world.run(MS * 5000, all);
     assert_eq!(world.sent[&1], sent);
-    assert_eq!(world.told(since), [("isp1".into(), Health::NoWay)]);
+    assert_eq!(world.reported(since), [("isp1".into(), Health::NoWay)]);
     assert_eq!(world.active(), [false, true]);
     world.refuses = |_| false;
     world.run(MS * 60_000, all);
@@ -132,7 +132,7 @@ fn one_reading_that_lacks_something_is_no_evidence() {
             world.changed(scope);
             world.run(MS * 500, all);
         }
-        assert_eq!(world.told(since), []);
+        assert_eq!(world.reported(since), []);
         assert_eq!(world.router.kernel.engine.repairs(), 0);
         assert!(world.state == before && world.moved(1, START) == 0);
     }

@@ -5,6 +5,7 @@ use super::*;
 use crate::config::Tier;
 use crate::io::{Answer, Ask, AskError, Peer, PortId, Which};
 use crate::net::{IfName, Mac};
+use crate::notice::UplinkNews;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
@@ -270,9 +271,11 @@ impl World {
     }
 
     /// Changes of health since then: which uplink, and to what.
-    pub(super) fn told(&self, since: Instant) -> Vec<(String, Health)> {
+    pub(super) fn reported(&self, since: Instant) -> Vec<(String, Health)> {
         let health = |(at, notice): &(Instant, Notice)| match notice {
-            Notice::Health { uplink, to, .. } if *at >= since => Some((uplink.clone(), *to)),
+            Notice::Uplink(UplinkNews::Health { uplink, to, .. }) if *at >= since => {
+                Some((uplink.clone(), *to))
+            }
             _ => None,
         };
         self.notices.iter().filter_map(health).collect()
@@ -316,7 +319,7 @@ fn reply(port: PortId, to: Peer, bytes: &[u8]) -> (Peer, Vec<u8>) {
 const GATEWAY: Mac = Mac([2, 0, 0, 0, 0, 0xfe]);
 
 /// No uplink is down in any of these.
-pub(super) fn nobody_fell(told: &[(String, Health)]) -> bool {
+pub(super) fn nobody_fell(reported: &[(String, Health)]) -> bool {
     let all = [Health::Up, Health::Probing, Health::Suspect, Health::Degraded];
-    told.iter().all(|(_, health)| all.contains(health))
+    reported.iter().all(|(_, health)| all.contains(health))
 }

@@ -1,8 +1,8 @@
 //! The kinds of kernel objects that we own: a file for each, and the lists that name them.
 //!
 //! Promises: to add a kind takes its file and one line in each list, here, in `linux/state` and in
-//! `sim/kernel`; the compiler names the lines that are missing. A file has the value of its kind, the
-//! change that brings it about, what of it is ours and what is foreign.
+//! `sim/kernel`; the compiler names those that are missing here, and ARCHITECTURE.md all of them. A file
+//! has the value of its kind, the change that brings it about, what of it is ours and what is foreign.
 
 use super::{Conflict, Memory, Observed, Op, Scope};
 use crate::net::{IfName, Prefix};

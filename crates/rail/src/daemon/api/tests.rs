@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::daemon::client::{LINE_LIMIT, OUTPUT_LIMIT};
-use rail_core::notice::{Notice, Severity};
+use rail_core::notice::{CoexistNews, Notice, Severity};
 use rail_core::status::{Conflict, ConflictKind};
 use rail_core::time::Instant;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -32,7 +32,7 @@ impl Bench {
     }
 
     /// Passes of a loop until nothing is left to do; every status is `{"ok":true,"status":{}}`.
-    fn settle(&mut self) -> Vec<Request> {
+    fn run(&mut self) -> Vec<Request> {
         let mut all = Vec::new();
         for _ in 0..10_000 {
             let ready = self.poller.wait(false).unwrap();
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn notice(&mut self, text: &str) {
-        self.tell(&Notice::Daemon { severity: Severity::Info, text: text.into() });
+        self.tell(&Notice::daemon(Severity::Info, text.into()));
     }
 
     fn tell(&mut self, notice: &Notice) {
@@ -105,7 +105,7 @@ fn requests_are_answered_in_order_on_both_sockets() {
     let (mut rw, mut ro) = (bench.connect("rail.sock"), bench.connect("rail-ro.sock"));
     rw.write_all(b"{\"command\":\"reload\"}\n{\"command\":\"stop\",\"withdraw\":true}\n").unwrap();
     ro.write_all(b"{\"command\":\"why\",\"uplink\":\"isp1\"}\n{\"command\":\"stop\"}\n").unwrap();
-    let requests = bench.settle();
+    let requests = bench.run();
     assert_eq!(requests.len(), 3);
     assert!(
         requests.contains(&Request::Reload { ssh: String::new() })
@@ -127,11 +127,11 @@ fn nonsense_is_refused_and_the_connection_lives() {
     let mut client = bench.connect("rail.sock");
     for bad in ["", "null", "{\"command\":7}", "{\"command\":\"dance\"}", "\u{1}\u{2}"] {
         client.write_all(format!("{bad}\n").as_bytes()).unwrap();
-        assert!(bench.settle().is_empty());
+        assert!(bench.run().is_empty());
         assert!(line(&client).contains("\"ok\":false"), "{bad:?}");
     }
     client.write_all(b"{\"command\":\"status\",\"more\":[1]}\n").unwrap();
-    assert_eq!(bench.settle(), [Request::Status]);
+    assert_eq!(bench.run(), [Request::Status]);
     assert_eq!(line(&client), "{\"ok\":true,\"status\":{}}\n");
 }
 
@@ -143,7 +143,7 @@ fn an_endless_line_is_refused_and_ends_the_connection() {
     let mut sent = 0;
     while sent <= LINE_LIMIT {
         sent += client.write(&[b'x'; 4096]).unwrap_or(0);
-        bench.settle();
+        bench.run();
     }
     assert!(line(&client).contains("at most 65536 bytes"));
     assert!(bench.api.clients.is_empty());
@@ -157,13 +157,13 @@ fn who_asks_and_does_not_read_costs_little() {
     let mut sent = 0;
     for _ in 0..2000 {
         sent += client.write(&b"{\"command\":\"status\"}\n".repeat(100)).unwrap_or(0);
-        bench.settle();
+        bench.run();
     }
     assert!(sent < 2 << 20, "{sent} bytes were taken");
     // A follower that does not read is let go at the limit.
     let mut follower = bench.connect("rail-ro.sock");
     follower.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
-    bench.settle();
+    bench.run();
     assert_eq!(bench.api.clients.len(), 2);
     let text = "x".repeat(10_000);
     for _ in 0..OUTPUT_LIMIT / 10_000 + 100 {
@@ -190,7 +190,7 @@ fn events_come_as_kept_then_as_they_happen() {
         text
     });
     while !reader.is_finished() {
-        bench.settle();
+        bench.run();
         std::thread::yield_now();
     }
     let text = reader.join().unwrap();
@@ -201,12 +201,12 @@ fn events_come_as_kept_then_as_they_happen() {
     let mut got = vec![0; 4 << 20];
     let mut length = 0;
     for _ in 0..1000 {
-        bench.settle();
+        bench.run();
         length += follower.read(&mut got[length..]).unwrap_or(0);
     }
     assert!(String::from_utf8_lossy(&got[..length]).lines().last().unwrap().contains("news"));
     drop(follower);
-    bench.settle();
+    bench.run();
     assert!(bench.api.clients.is_empty());
 }
 
@@ -216,7 +216,7 @@ fn the_public_socket_cannot_lock_the_other_one() {
     let crowd: Vec<UnixStream> = (0..100)
         .map(|_| {
             let stream = bench.connect("rail-ro.sock");
-            bench.settle();
+            bench.run();
             stream
         })
         .collect();
@@ -224,15 +224,15 @@ fn the_public_socket_cannot_lock_the_other_one() {
     let mut client = bench.connect("rail.sock");
     client.write_all(b"{\"command\":\"status\"}\n").unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(bench.settle(), [Request::Status]);
+    assert_eq!(bench.run(), [Request::Status]);
     assert_eq!(line(&client), "{\"ok\":true,\"status\":{}}\n");
     drop(crowd);
-    bench.settle();
+    bench.run();
     assert!(bench.api.clients.is_empty());
 }
 
 /// Given a user without rights, when it connects again and again, then it has eight connections,
-/// is told so at the ninth, and loses them when it asks nothing; who follows stays.
+/// is refused at the ninth, and loses them when it asks nothing; who follows stays.
 #[test]
 fn a_user_has_a_few_connections_and_not_for_ever() {
     let mut bench = Bench::new("few");
@@ -240,7 +240,7 @@ fn a_user_has_a_few_connections_and_not_for_ever() {
     let crowd: Vec<UnixStream> = (0..9)
         .map(|_| {
             let stream = connect_as(65_534, &path);
-            bench.settle();
+            bench.run();
             stream
         })
         .collect();
@@ -248,10 +248,10 @@ fn a_user_has_a_few_connections_and_not_for_ever() {
     assert!(line(&crowd[8]).contains("too many clients"));
     let mut other = connect_as(65_533, &path);
     other.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
-    bench.settle();
+    bench.run();
     assert_eq!(bench.api.clients.len(), MOST_OF_ONE_USER + 1);
     let root = bench.connect("rail-ro.sock");
-    bench.settle();
+    bench.run();
     let later = bench.api.deadline().unwrap() + PATIENCE;
     bench.api.tick(&bench.poller, later);
     assert_eq!(bench.api.clients.len(), 2, "{:?}", bench.api.clients);
@@ -270,22 +270,22 @@ fn who_asks_without_a_pause_has_to_wait() {
     let mut answered = 0;
     while bench.api.clients.values().all(|client| client.polled.is_some()) {
         eager.write_all(question).unwrap();
-        answered += bench.settle().len();
+        answered += bench.run().len();
         assert!(answered < 1000, "it is never stopped");
         let _ = eager.read(&mut buffer);
     }
     eager.write_all(&question.repeat(3)).unwrap();
-    assert!(bench.settle().is_empty() && !bench.api.is_busy());
+    assert!(bench.run().is_empty() && !bench.api.is_busy());
     let mut root = bench.connect("rail-ro.sock");
     root.write_all(question).unwrap();
-    assert_eq!(bench.settle(), [Request::Status]);
+    assert_eq!(bench.run(), [Request::Status]);
     let later = bench.api.deadline().unwrap();
     bench.api.tick(&bench.poller, later);
     while clock::now() < later {
         std::thread::yield_now();
     }
     // One of before may have waited, too.
-    assert!(bench.settle().len() >= 3);
+    assert!(bench.run().len() >= 3);
 }
 
 /// Given a user who connects and hangs up without end, then its connections are closed at once, and
@@ -299,17 +299,17 @@ fn who_only_connects_keeps_nobody_waiting() {
         as_user(65_534, flood);
         let mut other = connect_as(65_533, &path);
         other.write_all(b"{\"command\":\"status\"}\n").unwrap();
-        let mut asked = bench.settle();
+        let mut asked = bench.run();
         // The door may be closed for a moment.
         let end = clock::now() + Duration::from_secs(2);
         while asked.is_empty() && clock::now() < end {
-            asked = bench.settle();
+            asked = bench.run();
         }
         assert_eq!(asked, [Request::Status], "round {round}");
         assert_eq!(line(&other), "{\"ok\":true,\"status\":{}}\n");
     }
     let late = connect_as(65_534, &path);
-    bench.settle();
+    bench.run();
     assert!(line(&late).contains("connects too often"));
     assert_eq!(bench.api.clients.len(), 0, "{:?}", bench.api.clients);
 }
@@ -327,14 +327,14 @@ fn another_user_always_finds_a_place() {
             stream.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
             crowd.push(stream);
         }
-        bench.settle();
+        bench.run();
     }
     assert_eq!(bench.api.clients.len(), MOST_CLIENTS);
     let mut others = Vec::new();
     for user in 2000..2010 {
         let mut other = connect_as(user, &path);
         other.write_all(b"{\"command\":\"status\"}\n").unwrap();
-        assert_eq!(bench.settle(), [Request::Status]);
+        assert_eq!(bench.run(), [Request::Status]);
         assert_eq!(line(&other), "{\"ok\":true,\"status\":{}}\n");
         assert_eq!(bench.api.clients.len(), MOST_CLIENTS);
         others.push(other);
@@ -344,12 +344,12 @@ fn another_user_always_finds_a_place() {
     assert_eq!([100_001, 100_004].map(|user| of(&bench, user)), [6, 5]);
     for _ in 0..MOST_OF_ONE_USER {
         others.push(connect_as(2000, &path));
-        bench.settle();
+        bench.run();
     }
     assert_eq!(of(&bench, 2000), 4, "{:?}", bench.api.clients);
 }
 
-/// Given a conflict with a rule, when it is told, kept or followed, then root reads the rule, and others
+/// Given a conflict with a rule, when it is reported, kept or followed, then root reads the rule, and others
 /// read where it stands, with their events as with their status.
 #[test]
 fn rules_that_only_root_may_read_are_for_root() {
@@ -364,16 +364,16 @@ fn rules_that_only_root_may_read_are_for_root() {
         uplinks: Vec::new(),
     };
     let mut bench = Bench::new("rules");
-    let notice = Notice::conflict(&conflict, false);
+    let notice = Notice::Coexist(CoexistNews::conflict(&conflict, false));
     bench.tell(&notice);
     let path = bench.dir.join("rail-ro.sock");
     let mut clients = [bench.connect("rail-ro.sock"), connect_as(65_534, &path)];
     for client in &mut clients {
         client.write_all(b"{\"command\":\"events\",\"follow\":true}\n").unwrap();
     }
-    bench.settle();
+    bench.run();
     bench.tell(&notice);
-    bench.settle();
+    bench.run();
     for (mut client, is_root) in clients.into_iter().zip([true, false]) {
         client.set_nonblocking(true).unwrap();
         let mut text = String::new();

@@ -1,7 +1,7 @@
 //! The verdict as `rail` first made it: rounds of echoes to all targets, and fixed windows. Kept for the
-//! bench, with what a line in use that is judged by itself needs of it.
+//! bench, with what an uplink in use that is judged by itself needs of it.
 
-mod line;
 mod rounds;
+mod uplink;
 
-pub(super) use line::Line;
+pub(super) use uplink::Uplink;

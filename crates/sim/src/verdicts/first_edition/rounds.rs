@@ -22,7 +22,7 @@ pub(super) struct Round {
     /// Per target: answered.
     pub(super) answered: Vec<bool>,
     /// Its timeout has been dealt with.
-    pub(super) settled: bool,
+    pub(super) closed: bool,
 }
 
 impl Round {
@@ -67,7 +67,7 @@ impl Rounds {
             number: self.next,
             sent_at: now,
             answered: vec![false; targets],
-            settled: false,
+            closed: false,
         });
         self.next
     }
@@ -89,30 +89,30 @@ impl Rounds {
         Some(usize::from(sequence.wrapping_sub(first)))
     }
 
-    /// True if the target answered one of the last `count` settled rounds, or a younger one.
+    /// True if the target answered one of the last `count` closed rounds, or a younger one.
     pub(super) fn answered_lately(&self, target: usize, count: usize) -> bool {
-        let mut settled = 0;
+        let mut closed = 0;
         let mut lately = self.rounds.iter().rev().take_while(|round| {
-            settled += usize::from(round.settled);
-            settled <= count
+            closed += usize::from(round.closed);
+            closed <= count
         });
         lately.any(|round| round.answered.get(target) == Some(&true))
     }
 
     /// The first round whose timeout has not been dealt with.
-    pub(super) fn first_unsettled(&mut self) -> Option<&mut Round> {
-        let index = self.settled_count();
+    pub(super) fn first_open(&mut self) -> Option<&mut Round> {
+        let index = self.closed_count();
         self.rounds.get_mut(index)
     }
 
-    /// When the first unsettled round was sent.
+    /// When the first open round was sent.
     pub(super) fn oldest_pending(&self) -> Option<Instant> {
-        self.rounds.get(self.settled_count()).map(|round| round.sent_at)
+        self.rounds.get(self.closed_count()).map(|round| round.sent_at)
     }
 
-    /// Rounds are settled in their order, so those that are stand first.
-    fn settled_count(&self) -> usize {
-        self.rounds.partition_point(|round| round.settled)
+    /// Rounds are closed in their order, so those that are stand first.
+    fn closed_count(&self) -> usize {
+        self.rounds.partition_point(|round| round.closed)
     }
 
     /// The newest run of rounds sent since `from` with as many answers as they need. Rounds

@@ -12,7 +12,7 @@
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
 use crate::verdicts::chance::roll;
-use crate::verdicts::line::FAR_END;
+use crate::verdicts::uplink::FAR_END;
 use rail_core::time::{Duration, Instant};
 
 /// Its column.

@@ -6,7 +6,7 @@
 use super::echoes::{Echoes, address, target};
 use super::{Answer, Kind, MINUTE, Probe, Rule};
 use crate::dice::Dice;
-use crate::verdicts::first_edition::Line;
+use crate::verdicts::first_edition::Uplink;
 use rail_core::check::Verdict;
 use rail_core::config::CheckConfig;
 use rail_core::random::Secret;
@@ -23,16 +23,16 @@ pub(super) const KIND: Kind = Kind {
 };
 
 struct First {
-    line: Line,
+    uplink: Uplink,
     echoes: Echoes,
 }
 
 impl First {
     fn new(now: Instant, seed: u64) -> Self {
         let key = Secret::new(Dice::new(seed).key());
-        let mut line = Line::new(now, check(), key);
-        line.start(now);
-        Self { line, echoes: Echoes::default() }
+        let mut uplink = Uplink::new(now, check(), key);
+        uplink.start(now);
+        Self { uplink, echoes: Echoes::default() }
     }
 }
 
@@ -46,34 +46,34 @@ fn check() -> CheckConfig {
 
 impl Rule for First {
     fn deadline(&self) -> Option<Instant> {
-        self.line.deadline()
+        self.uplink.deadline()
     }
 
     fn wake(&mut self, now: Instant, out: &mut Vec<Probe>) {
-        for (to, question) in self.line.send(now) {
+        for (to, question) in self.uplink.send(now) {
             let id = self.echoes.keep(&question);
             out.push(Probe { id, target: target(IpAddr::V4(to)) });
         }
-        self.line.judge(now);
+        self.uplink.judge(now);
     }
 
     fn answered(&mut self, now: Instant, answer: Answer) {
         let from = IpAddr::V4(address(answer.probe.target));
         if let Some(reply) = self.echoes.reply(answer.probe.id) {
-            self.line.answer(now, from, reply);
+            self.uplink.answer(now, from, reply);
         }
     }
 
     fn carrier(&mut self, now: Instant, is_up: bool) {
         if is_up {
-            self.line.start(now);
+            self.uplink.start(now);
         } else {
-            self.line.stop();
+            self.uplink.stop();
         }
     }
 
     fn is_down(&self) -> bool {
-        matches!(self.line.verdict(), Verdict::Down(_) | Verdict::Held(_))
+        matches!(self.uplink.verdict(), Verdict::Down(_) | Verdict::Held(_))
     }
 }
 

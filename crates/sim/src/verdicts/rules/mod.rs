@@ -1,7 +1,7 @@
 //! The rules that are compared: one file each, by what their documentation says.
 //!
 //! A rule asks and is answered; it says whether new connections avoid the uplink, and whether the
-//! uplink is down. It sees no more than a router would: no rule knows the line.
+//! uplink is down. It sees no more than a router would: no rule knows the uplink.
 
 mod bfd;
 mod dpinger;
@@ -36,13 +36,13 @@ pub trait Rule {
     fn wake(&mut self, now: Instant, out: &mut Vec<Probe>);
     /// An answer arrived.
     fn answered(&mut self, now: Instant, answer: Answer);
-    /// The carrier of the line changed; most rules hear of it, some do not.
+    /// The carrier of the uplink changed; most rules hear of it, some do not.
     fn carrier(&mut self, _now: Instant, _is_up: bool) {}
     /// New connections take another uplink.
     fn is_avoided(&self) -> bool {
         self.is_down()
     }
-    /// The uplink is down: connections are moved, people are told.
+    /// The uplink is down: connections are moved, and people informed.
     fn is_down(&self) -> bool;
 }
 

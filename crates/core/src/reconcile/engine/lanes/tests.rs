@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::{Family, Prefix};
+use crate::notice::ReconcileNews;
 use crate::state::{
     Chain, Firewall, Nexthop, ObservedChain, ObservedFirewall, ObservedNftRule, ObservedRoute,
     OpError, Plan, RouteKey, RouteValue, Rule, Scope,
@@ -95,7 +96,7 @@ fn a_switch_does_not_wait() {
     assert_eq!(bench.keys(), [Key::Firewall]);
     assert!(!bench.engine.is_busy() && bench.engine.is_in_transaction());
     assert!(bench.plan().is_empty() && bench.engine.deadline().is_none());
-    assert!(!bench.engine.is_settled());
+    assert!(!bench.engine.is_in_sync());
     bench.switch([2, 2]);
     assert_eq!(bench.keys(), [Key::Route(shared()), Key::Buckets]);
     assert!(bench.engine.is_busy());
@@ -144,7 +145,7 @@ fn refusal(errno: i32) -> OpError {
 
 /// Given a transaction that makes more buckets, or fewer, and does not end, when an uplink dies, then the
 /// buckets that the rules draw from now leave it at once, and that counts as a switch; the transaction that
-/// this overtook is not told as refused, and is made anew at once.
+/// this overtook is not reported as refused, and is made anew at once.
 #[test]
 fn a_switch_moves_the_buckets_that_are_there() {
     for count in [1, 3] {
@@ -186,7 +187,7 @@ fn a_switch_moves_the_buckets_that_are_there() {
     }
 }
 
-/// Given a transaction that a switch overtook, when its child did not end in time, then that is told.
+/// Given a transaction that a switch overtook, when its child did not end in time, then that is reported.
 #[test]
 fn a_child_that_hangs_is_told_though_it_was_overtaken() {
     let mut bench = Bench::new();
@@ -197,7 +198,10 @@ fn a_child_that_hangs_is_told_though_it_was_overtaken() {
     assert_eq!(bench.keys(), [Key::Buckets]);
     let mut news = Vec::new();
     bench.engine.applied(NOW, &Key::Firewall, Err(refusal(110)), &mut news);
-    assert!(matches!(news.as_slice(), [Notice::Refused { .. }]), "{news:?}");
+    assert!(
+        matches!(news.as_slice(), [Notice::Reconcile(ReconcileNews::Refused { .. })]),
+        "{news:?}"
+    );
 }
 
 /// Given a transaction that makes other rules and buckets, when what was there is wanted again before it
@@ -415,7 +419,7 @@ fn only_first_changes_wait_for_the_disk() {
     bench.switch([2, 2]);
     let keys = bench.keys();
     assert_eq!(keys, [Key::Route(shared()), Key::Buckets]);
-    assert!(!bench.engine.is_settled() && bench.engine.deadline().is_none());
+    assert!(!bench.engine.is_in_sync() && bench.engine.deadline().is_none());
     for key in keys {
         bench.answer(&key);
     }

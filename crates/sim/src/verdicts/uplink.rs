@@ -1,6 +1,6 @@
 //! An uplink as a probe meets it: what becomes of a packet that is sent at this moment.
 //!
-//! The fate of a packet is a function of the line's seed, the moment, the direction and the target,
+//! The fate of a packet is a function of the uplink's seed, the moment, the direction and the target,
 //! and of nothing else. So each rule meets the same packets, whatever its pace and whatever ran
 //! before it. The one exception are limiters: what they let through depends on what was asked, so
 //! each run has its own (`limiter`).
@@ -11,7 +11,7 @@ use super::timeline::Timeline;
 use crate::dice::Dice;
 use rail_core::time::{Duration, Instant};
 
-/// Targets that a line knows; a rule asks as many of them as its defaults say.
+/// Targets that an uplink knows; a rule asks as many of them as its defaults say.
 pub const TARGETS: usize = 6;
 /// In the place of a target: where users connect to, and who speaks BFD with us. It is no target, so it
 /// is never dead by itself, and what it is asked is no echo, so no limiter counts it.
@@ -28,9 +28,9 @@ pub enum Way {
     Back,
 }
 
-/// A line with all that will happen to it.
+/// An uplink with all that will happen to it.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub struct Uplink {
     shape: Shape,
     seed: u64,
     begin: Instant,
@@ -41,12 +41,12 @@ pub struct Line {
     bursts: Timeline,
 }
 
-impl Line {
-    /// Draws a line of this shape for the time from `begin` to `end`.
+impl Uplink {
+    /// Draws an uplink of this shape for the time from `begin` to `end`.
     pub fn new(shape: &Shape, seed: u64, (begin, end): (Instant, Instant)) -> Self {
         let mut dice = Dice::new(seed);
         let base = std::array::from_fn(|_| between(shape.rtt, fraction(dice.bits())));
-        let mut line = Self {
+        let mut uplink = Self {
             shape: shape.clone(),
             seed,
             begin,
@@ -55,8 +55,8 @@ impl Line {
             swells: Timeline::default(),
             bursts: Timeline::default(),
         };
-        line.draw(&mut dice, (begin, end));
-        line
+        uplink.draw(&mut dice, (begin, end));
+        uplink
     }
 
     fn draw(&mut self, dice: &mut Dice, (begin, end): (Instant, Instant)) {
@@ -226,19 +226,19 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
     const BEGIN: Instant = Instant::from_nanos(1_000_000_000_000);
 
-    fn line(shape: &Shape) -> Line {
-        Line::new(shape, 7, (BEGIN, BEGIN + MS * 3_600_000))
+    fn uplink(shape: &Shape) -> Uplink {
+        Uplink::new(shape, 7, (BEGIN, BEGIN + MS * 3_600_000))
     }
 
     /// Given two runs that ask at other paces, when both ask at one moment, then they get one answer.
     #[test]
     fn the_fate_of_a_packet_is_that_of_its_moment() {
         let shape = Shape { jitter: MS * 5, loss: 0.3, ..Shape::steady(20) };
-        let (one, other) = (line(&shape), line(&shape));
+        let (one, other) = (uplink(&shape), uplink(&shape));
         for i in 0..500 {
             other.exchange(1, BEGIN + MS * i);
         }
-        let ask = |line: &Line, i| line.exchange(2, BEGIN + MS * 100 * i);
+        let ask = |uplink: &Uplink, i| uplink.exchange(2, BEGIN + MS * 100 * i);
         for i in 0..500 {
             assert_eq!(ask(&one, i), ask(&other, i));
         }
@@ -249,8 +249,8 @@ mod tests {
     /// Given 30 % independent loss, then 30 % of the exchanges fail.
     #[test]
     fn loss_is_that_of_an_exchange() {
-        let line = line(&Shape { loss: 0.3, ..Shape::steady(20) });
-        let lost = (0..100_000).filter(|i| line.exchange(0, BEGIN + MS * *i).is_none()).count();
+        let uplink = uplink(&Shape { loss: 0.3, ..Shape::steady(20) });
+        let lost = (0..100_000).filter(|i| uplink.exchange(0, BEGIN + MS * *i).is_none()).count();
         assert!((29_000..31_000).contains(&lost), "{lost}");
     }
 
@@ -259,13 +259,13 @@ mod tests {
     #[test]
     fn bursts_have_their_mean_loss_and_length() {
         let bursts = Bursts::of(0.3, MS * 100);
-        let line = line(&Shape { bursts: Some(bursts), ..Shape::steady(20) });
-        let spans = line.bursts.spans();
+        let uplink = uplink(&Shape { bursts: Some(bursts), ..Shape::steady(20) });
+        let spans = uplink.bursts.spans();
         let total: Duration = spans.iter().map(|span| span.end.since(span.start)).sum();
         let mean = total / u32::try_from(spans.len()).unwrap();
         assert!((MS * 95..MS * 105).contains(&mean), "{mean:?}");
         let asked = 3_600_000 / 5;
-        let lost = (0..asked).filter(|i| line.exchange(0, BEGIN + MS * 5 * *i).is_none()).count();
+        let lost = (0..asked).filter(|i| uplink.exchange(0, BEGIN + MS * 5 * *i).is_none()).count();
         let share = lost as f64 / f64::from(asked);
         assert!((0.28..0.32).contains(&share), "{share}");
     }
@@ -276,7 +276,7 @@ mod tests {
     fn a_death_takes_what_passes_its_place_later() {
         let dead = |place| {
             let fault = Fault { at: BEGIN + MS * 1000, trouble: Trouble::Dead(place) };
-            line(&Shape { fault: Some(fault), ..Shape::steady(100) })
+            uplink(&Shape { fault: Some(fault), ..Shape::steady(100) })
         };
         let alive = |place, ms| dead(place).exchange(0, BEGIN + MS * ms).is_some();
         assert!(alive(Place::Back, 899) && !alive(Place::Back, 900));
@@ -291,8 +291,8 @@ mod tests {
     #[test]
     fn nothing_passes_a_gap() {
         let gaps = Gaps { every: MS * 10_000, is_regular: true, length: (MS * 500, MS * 500) };
-        let line = line(&Shape { gaps: Some(gaps), ..Shape::steady(0) });
-        let lost = (0..20_000).filter(|i| line.exchange(0, BEGIN + MS * *i).is_none()).count();
+        let uplink = uplink(&Shape { gaps: Some(gaps), ..Shape::steady(0) });
+        let lost = (0..20_000).filter(|i| uplink.exchange(0, BEGIN + MS * *i).is_none()).count();
         assert!((999..=1001).contains(&lost), "{lost}");
     }
 
@@ -301,8 +301,8 @@ mod tests {
     fn gaps_have_their_length_and_number() {
         let gaps = Gaps { every: MS * 120_000, is_regular: false, length: (MS * 300, MS * 2000) };
         let shape = Shape { gaps: Some(gaps), ..Shape::steady(0) };
-        let line = Line::new(&shape, 7, (BEGIN, BEGIN + MS * 1000 * 86_400));
-        let lengths = || line.gaps.spans().iter().map(|span| span.end.since(span.start));
+        let uplink = Uplink::new(&shape, 7, (BEGIN, BEGIN + MS * 1000 * 86_400));
+        let lengths = || uplink.gaps.spans().iter().map(|span| span.end.since(span.start));
         let mean = lengths().sum::<Duration>() / u32::try_from(lengths().count()).unwrap();
         assert!((640..=790).contains(&lengths().count()), "{}", lengths().count());
         assert!((MS * 850..MS * 950).contains(&mean), "{mean:?}");

@@ -1,7 +1,7 @@
 //! One uplink's checks: rounds of echoes, and the verdict.
 //!
 //! *Fast death*: no valid answer from any target for `fail_after` intervals since the last arrival, and
-//! a little more ([`patience`](Line::patience)). *Quorum*: fewer than `required` targets answering over
+//! a little more ([`patience`](Uplink::patience)). *Quorum*: fewer than `required` targets answering over
 //! the quorum window. *Quality*: loss over the long window. A dead uplink returns after `recover_after`
 //! consecutive good rounds with little loss. An uplink that was never judged is *probing*.
 
@@ -33,7 +33,7 @@ struct Running {
 
 /// The checks of one uplink.
 #[derive(Debug)]
-pub(in crate::verdicts) struct Line {
+pub(in crate::verdicts) struct Uplink {
     check: CheckConfig,
     key: Secret,
     targets: Vec<Target>,
@@ -43,8 +43,8 @@ pub(in crate::verdicts) struct Line {
     last_arrival: Option<Instant>,
 }
 
-impl Line {
-    /// A line that does not run yet, and was never judged.
+impl Uplink {
+    /// An uplink that does not run yet, and was never judged.
     pub(in crate::verdicts) fn new(now: Instant, check: CheckConfig, key: Secret) -> Self {
         let target = |address: &Ipv4Addr| Target {
             address: *address,
@@ -136,7 +136,7 @@ impl Line {
 
     /// Judges the uplink.
     pub(in crate::verdicts) fn judge(&mut self, now: Instant) {
-        self.settle(now);
+        self.close_rounds(now);
         if self.running.is_none() {
             return;
         }
@@ -147,13 +147,13 @@ impl Line {
         }
     }
 
-    fn settle(&mut self, now: Instant) {
+    fn close_rounds(&mut self, now: Instant) {
         let timeout = self.check.timeout;
         let is_due = |round: &Round| {
             now.since(round.sent_at) >= timeout || round.answers() == round.answered.len()
         };
-        while let Some(round) = self.rounds.first_unsettled().filter(|round| is_due(round)) {
-            round.settled = true;
+        while let Some(round) = self.rounds.first_open().filter(|round| is_due(round)) {
+            round.closed = true;
         }
     }
 
@@ -311,7 +311,7 @@ impl Line {
 
 /// The ICMP identifier of its probes.
 const IDENT: u16 = 0x1201;
-/// Losses of a line that was well for this long are over.
+/// Losses of an uplink that was well for this long are over.
 const MENDED: Duration = Duration::from_secs(5);
-/// Loss condemns a line after this time, and after as many probes as one target gets in it.
+/// Loss condemns an uplink after this time, and after as many probes as one target gets in it.
 const LOSS_PROOF: Duration = Duration::from_secs(20);

@@ -29,7 +29,7 @@ impl Router {
     }
 
     /// Once routes and buckets are verified: tells of the switch, deletes what can move, sweeps later.
-    pub(super) fn after_settling(&mut self, now: Instant, out: &mut Vec<Output>) {
+    pub(super) fn after_pass(&mut self, now: Instant, out: &mut Vec<Output>) {
         let Self { config, desk, uplinks, system, kernel, purge, .. } = self;
         let facts = || uplinks.facts(system);
         let wants = Wants { config, facts: &facts };
