@@ -27,7 +27,7 @@ pub mod time;
 mod uplink;
 
 pub use config::{Action, Override, Overrides};
-pub use io::{Answer, Ask, AskError, AskId, Asker};
+pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;

@@ -24,6 +24,19 @@ pub(crate) fn in_new_netns<F: FnOnce() + Send + 'static>(test: F) {
 /// # Panics
 /// When it fails.
 pub(crate) fn ip(words: &str) {
-    let out = std::process::Command::new("ip").args(words.split(' ')).output().unwrap();
-    assert!(out.status.success(), "ip {words}: {}", String::from_utf8_lossy(&out.stderr));
+    run("ip", words);
+}
+
+/// Runs `nft` with these words.
+///
+/// # Panics
+/// When it fails.
+pub(crate) fn nft(words: &str) {
+    run("nft", words);
+}
+
+fn run(program: &str, words: &str) {
+    // starts: ip, nft
+    let out = std::process::Command::new(program).args(words.split(' ')).output().unwrap();
+    assert!(out.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&out.stderr));
 }

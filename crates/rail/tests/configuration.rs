@@ -127,6 +127,42 @@ fn doubtful_files_pass_with_warnings() {
     assert!(reported.contains("`routed`: 10.20.0.0/16 has private addresses"), "{reported}");
 }
 
+/// Given doubtful checks of one uplink, when the file is checked, then the warnings stand there and name
+/// the uplink; what is doubtful in [check] is said once, there.
+#[test]
+fn warnings_stand_where_the_checks_do() {
+    let place = scratch("own-checks.toml");
+    let own = "check = { targets = [\"1.1.1.1\", \"1.0.0.1\"], kind = \"tcp\", interval = \"10ms\", fail_after = 5 }\n";
+    let file = format!("{HEAD}{own}[check]\ninterval = \"10ms\"\n{OTHERS}");
+    fs::write(&place, file).expect("written");
+    let output = check(&std::env::temp_dir(), &place.display().to_string(), &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let warnings: Vec<_> = told
+        .split("warning: ")
+        .filter_map(|text| Some((text.lines().next()?, text.split_once(".toml:")?.1)))
+        .filter_map(|(text, place)| Some((text, place.split_once(':')?.0)))
+        .collect();
+    let short = "`interval = \"10ms\"` is too short for kind = ";
+    let expected = [
+        ("all targets of \"isp1\" belong to one operator (Cloudflare)".to_owned(), "9"),
+        (format!("uplink \"isp1\": {short}\"tcp\""), "9"),
+        ("uplink \"isp1\": `fail_after` x `interval` is 250ms".to_owned(), "9"),
+        (format!("{short}\"icmp\""), "10"),
+        ("`fail_after` x `interval` is 160ms".to_owned(), "10"),
+    ];
+    let warnings: Vec<_> = warnings.iter().map(|(text, at)| ((*text).to_owned(), *at)).collect();
+    assert_eq!(warnings, expected, "{told}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = [
+        "    checked by tcp port 443: targets 1.1.1.1 1.0.0.1; 2 must answer\n    probes cost 10990 MB",
+        "  checked by icmp: targets 1.1.1.1 8.8.8.8 9.9.9.9 208.67.222.222; 2 must answer\n",
+    ];
+    for line in lines {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+}
+
 /// Given translation to another address of the uplink's subnet, to one from elsewhere, and to one
 /// of the subnet that is routed, when the file is checked, then the first is an address of the
 /// uplink, and the others not.
@@ -230,3 +266,10 @@ fn the_generated_sample_is_good() {
 fn scratch(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
+
+/// An uplink, for keys of its own, and another one behind [check].
+const HEAD: &str = "[lan]\ninterfaces = [\"lan0\"]\n\n[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
+                    address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\n";
+const OTHERS: &str = "\n[[uplink]]\nname = \"isp2\"\ninterface = \"wan2\"\naddress = \"203.0.113.2/24\"\n\
+                      gateway = \"203.0.113.1\"\n\n[[uplink]]\nname = \"isp3\"\ninterface = \"wan3\"\n\
+                      address = \"192.0.2.2/24\"\ngateway = \"192.0.2.1\"\n";

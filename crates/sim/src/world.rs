@@ -20,8 +20,8 @@ use crate::trace::Trace;
 use rail_core::net::{IfName, UplinkId};
 use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
-use rail_core::{Input, Output, Purge, Router, Saved};
-use std::collections::BTreeMap;
+use rail_core::{Asker, Input, Output, Purge, Router, Saved};
+use std::collections::{BTreeMap, BTreeSet};
 use traffic::Counting;
 
 /// What is going to happen.
@@ -104,6 +104,8 @@ pub struct World {
     /// Reloads give the last uplink further addresses and exemptions.
     pub(crate) extends_last: bool,
     events: BTreeMap<(Instant, u64), Event>,
+    /// Who has asked questions.
+    askers: BTreeSet<Asker>,
     sequence: u64,
     laws: Laws,
     last_said: Instant,
@@ -160,6 +162,7 @@ impl World {
             extends: false,
             extends_last: false,
             events: BTreeMap::new(),
+            askers: BTreeSet::new(),
             sequence: 0,
             laws: Laws::all(),
             last_said: now,

@@ -39,6 +39,25 @@ fn an_uplink_is_checked_by_connecting() {
     });
 }
 
+/// Given an uplink whose targets are asked by connecting, when its gateway rejects what is forwarded (by
+/// ICMP, port unreachable), then the uplink is down, for no target has answered; when the gateway
+/// forwards again, it returns.
+#[test]
+fn a_gateway_that_rejects_does_not_answer_for_the_targets() {
+    isolated(|| {
+        let world = world([&format!("kind = \"tcp\", port = {TCP_PORT}"), "kind = \"icmp\""]);
+        let isp = &world.topology.line(1).isp;
+        isp.set("net/ipv4/icmp_ratelimit", "0").unwrap();
+        isp.nft("add rule inet lab forward iifname acc meta l4proto tcp reject\n").unwrap();
+        let rejected = Instant::now();
+        let down = world.rail.wait_health("isp1", "down", Duration::from_secs(6)).unwrap();
+        figures(&format!("down after {:?}", down - rejected));
+        assert_eq!(world.connect(50).unwrap().failed(), 0);
+        isp.nft("flush chain inet lab forward\n").unwrap();
+        world.rail.wait_health("isp1", "up", Duration::from_secs(20)).unwrap();
+    });
+}
+
 /// Given an uplink whose gateway is asked by ARP, when what is behind the gateway forwards nothing, then
 /// it stays up, for ARP says nothing of that; when the gateway answers no ARP, then it is down; when it
 /// answers again, it returns.

@@ -106,7 +106,8 @@ pub fn is_comparing<'a>(
         let round = own.settings().interval * u32::try_from(own.targets().len()).unwrap_or(1);
         let silent = own.last_answer(own_index).unwrap_or_default() + round;
         let asking = || others().filter_map(|(_, p)| Some((p, p.index_of(*target)?)));
-        own.unanswered(own_index) >= ENOUGH
+        own.index_of(*target).is_some()
+            && own.unanswered(own_index) >= ENOUGH
             && asking().next().is_some()
             && !asking().any(|(p, index)| p.last_answer(index).is_some_and(|at| at > silent))
     })

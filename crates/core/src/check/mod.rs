@@ -50,8 +50,8 @@ mod verdict;
 
 pub use crate::io::Unanswered;
 pub use blame::{blame, common_cause, is_comparing, left_out, should_compare, should_wake};
-pub use kind::{Icmp, Kind, Means, Question, Refusal, targets};
-pub use prober::{Context, Prober};
+pub use kind::{Icmp, Kind, Means, Question, Refusal, least_interval, targets};
+pub use prober::{Context, Prober, Told};
 pub use quality::{Quality, Sums};
 pub use settings::Settings;
 pub(crate) use traffic::BUSY;

@@ -434,6 +434,8 @@ const STEADY_AFTER: Duration = Duration::from_secs(20);
 /// An uplink that was silent for so long, too.
 const HOPELESS: Duration = Duration::from_secs(30);
 
+pub use answer::Told;
+
 mod answer;
 mod ask;
 mod begin;

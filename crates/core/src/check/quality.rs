@@ -90,6 +90,15 @@ impl Quality {
         self.bucket(at).sent += 1;
     }
 
+    /// A probe that was counted at `at` was not sent.
+    pub fn take_back(&mut self, at: Instant) {
+        let (second, since) = (second(at), self.since);
+        let bucket = self.bucket(at);
+        if at >= since && bucket.second == second {
+            bucket.sent = bucket.sent.saturating_sub(1);
+        }
+    }
+
     /// Counts the answer to a probe sent at `sent_at`. A probe of before the last
     /// [`clear`](Self::clear) only leaves its round-trip time.
     pub fn answered(&mut self, sent_at: Instant, rtt: Duration) {

@@ -1,5 +1,6 @@
 //! What of the configuration a verdict depends on, and the numbers that do not.
 
+use super::kind::least_interval;
 use super::nats::{Nats, Share};
 use crate::config::{CheckConfig, Limit};
 use crate::time::Duration;
@@ -35,7 +36,7 @@ impl From<&CheckConfig> for Settings {
     fn from(check: &CheckConfig) -> Self {
         Self {
             required: check.required,
-            interval: check.interval.max(QUICK),
+            interval: check.interval.max(least_interval(check.kind)),
             fail_after: check.fail_after,
             recover_after: check.recover_after,
             stable_for: check.stable_for,
@@ -82,3 +83,30 @@ pub(super) const RETURN: Nats = Nats::whole(5);
 pub(super) const RECOVERED: Nats = Nats::whole(5);
 /// More of this for each target that has not been heard lately.
 pub(super) const DOWN_PER_TARGET: Nats = Nats::whole(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CheckKind;
+    use alloc::vec::Vec;
+
+    /// Given an interval shorter than the kind allows, then all that is reckoned from it goes by what
+    /// the kind allows; a longer one stays.
+    #[test]
+    fn the_kind_bounds_the_interval() {
+        let ms = Duration::from_millis;
+        for (kind, least) in [
+            (CheckKind::Icmp, ms(16)),
+            (CheckKind::Tcp { port: 443 }, ms(50)),
+            (CheckKind::Arp, ms(100)),
+        ] {
+            let of = |interval| {
+                let check = CheckConfig { kind, interval, ..CheckConfig::of(Vec::new()) };
+                Settings::from(&check)
+            };
+            let short = of(ms(10));
+            assert_eq!((short.interval, short.latest()), (least, least * 10));
+            assert_eq!(of(ms(250)).interval, ms(250));
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! What the chains of others do to our packets: drop, offload, translate before
 //! us, write our bits of the marks.
 
+use super::host::UplinkView;
 use super::owner::{self, Closed};
 use super::survey::{Base, Chain, MarkWrite, Survey, Table, View, state};
 use super::walk::{End, Fate, Packet, Place, walk};
 use super::{conflict, list};
+use crate::config::CheckKind;
 use crate::net::IfName;
 use crate::render::firewall::egress;
 use crate::render::{SRCNAT, external};
@@ -25,8 +27,8 @@ enum Part {
     Reply,
     /// The first of one that a port forward let in.
     Forward,
-    /// A probe, or its answer.
-    Probe,
+    /// A probe of this kind, or its answer.
+    Probe(CheckKind),
 }
 
 /// A packet of ours, as it looks in a hook.
@@ -42,6 +44,8 @@ struct Case<'a> {
 struct Found<'a> {
     sure: bool,
     parts: BTreeSet<Part>,
+    /// The interfaces of probes, by their kind.
+    probes: BTreeSet<(&'a IfName, CheckKind)>,
     inside: BTreeSet<&'a IfName>,
     uplinks: BTreeSet<&'a IfName>,
 }
@@ -50,6 +54,9 @@ impl<'a> Found<'a> {
     fn add(&mut self, case: &Case<'a>, sure: bool) {
         self.sure |= sure;
         self.parts.insert(case.part);
+        if let Part::Probe(kind) = case.part {
+            self.probes.insert((case.uplink, kind));
+        }
         self.inside.extend(case.inside);
         self.uplinks.insert(case.uplink);
     }
@@ -89,11 +96,10 @@ pub(super) fn examine(
 /// Our packets that meet a hook.
 fn cases<'a>(view: &'a View, survey: &'a Survey, hook: Hook) -> Vec<Case<'a>> {
     let mut out = Vec::new();
+    if matches!(hook, Hook::Input | Hook::Output) {
+        return view.uplinks.iter().filter_map(|own| probe(view, survey, own, hook)).collect();
+    }
     for uplink in &view.outside {
-        if matches!(hook, Hook::Input | Hook::Output) {
-            out.push(probe(view, survey, uplink, hook));
-            continue;
-        }
         for inside in &view.inside {
             let [first, reply, forward] = forwarded(view, survey, inside, uplink, hook);
             out.extend([first, reply]);
@@ -105,20 +111,28 @@ fn cases<'a>(view: &'a View, survey: &'a Survey, hook: Hook) -> Vec<Case<'a>> {
     out
 }
 
-fn probe<'a>(view: &View, survey: &'a Survey, uplink: &'a IfName, hook: Hook) -> Case<'a> {
+/// A probe of an uplink's kind, or its answer; `None`: it is none that these chains see.
+fn probe<'a>(view: &View, survey: &'a Survey, own: &'a UplinkView, hook: Hook) -> Option<Case<'a>> {
+    let uplink = &own.ifname;
     let arrives = hook == Hook::Input;
+    let (protocol, ports) = match own.check {
+        CheckKind::Icmp => ("icmp", (0, 0)),
+        CheckKind::Tcp { port } if arrives => ("tcp", (port, EPHEMERAL)),
+        CheckKind::Tcp { port } => ("tcp", (EPHEMERAL, port)),
+        CheckKind::Arp => return None,
+    };
     let packet = Packet {
         iif: arrives.then(|| uplink.as_str()),
         oif: (!arrives).then(|| uplink.as_str()),
         state: if arrives { state::ESTABLISHED } else { state::NEW },
         source: End::Outside,
         destination: End::Outside,
-        protocol: "icmp",
-        ports: (0, 0),
+        protocol,
+        ports,
         mark_mask: view.mark_mask,
         inside: &survey.inside,
     };
-    Case { part: Part::Probe, inside: None, uplink, packet }
+    Some(Case { part: Part::Probe(own.check), inside: None, uplink, packet })
 }
 
 fn forwarded<'a>(
@@ -237,8 +251,8 @@ fn dropped(
         (false, false, true) => format!("{may} port forwards from {to} to {from}"),
         (false, false, false) => format!("{may} probes on {to}: the uplink looks dead"),
     };
-    let remedy = if has(Part::Probe) {
-        open_probes(table, base, &uplinks)
+    let remedy = if !found.probes.is_empty() {
+        open_probes(table, base, &found.probes)
     } else {
         owner::open(owner, table, &base.name, &closed)
     };
@@ -246,22 +260,32 @@ fn dropped(
         effect += &format!(" (by chain {})", base.name);
     }
     // What is forwarded says nothing of the uplink itself; lost probes are its death.
-    let here = view.uplinks.iter().filter(|uplink| found.uplinks.contains(&uplink.ifname));
-    let lost = here.filter(|_| has(Part::Probe)).map(|uplink| uplink.name.clone()).collect();
+    let is_lost = |own: &&UplinkView| found.probes.contains(&(&own.ifname, own.check));
+    let lost = view.uplinks.iter().filter(is_lost).map(|own| own.name.clone()).collect();
     let reported = conflict(ConflictKind::Drops, found.sure, owner, table, place, effect, remedy);
     Conflict { uplinks: lost, ..reported }
 }
 
-fn open_probes(table: &Table, base: &Chain, uplinks: &[String]) -> String {
+/// How to let probes and their answers pass.
+fn open_probes(table: &Table, base: &Chain, probes: &BTreeSet<(&IfName, CheckKind)>) -> String {
     let is_input = base.base.is_some_and(|b| b.hook == Hook::Input);
     let mut lines = Vec::new();
-    for uplink in uplinks {
+    for (uplink, kind) in probes {
         let word = if is_input { "i" } else { "o" };
+        // Who answers must not open the router to whoever takes the port of a server.
+        let (iptables, nft) = match kind {
+            CheckKind::Tcp { port } if is_input => (
+                format!("tcp --sport {port} -m conntrack --ctstate ESTABLISHED"),
+                format!("tcp sport {port} ct state established"),
+            ),
+            CheckKind::Tcp { port } => (format!("tcp --dport {port}"), format!("tcp dport {port}")),
+            CheckKind::Icmp | CheckKind::Arp => ("icmp".into(), "meta l4proto icmp".into()),
+        };
         lines.push(if table.iptables {
-            format!("iptables -I {} -{word} {uplink} -p icmp -j ACCEPT", base.name)
+            format!("iptables -I {} -{word} {uplink} -p {iptables} -j ACCEPT", base.name)
         } else {
             format!(
-                "nft insert rule {} {} {} {word}ifname {uplink} meta l4proto icmp accept",
+                "nft insert rule {} {} {} {word}ifname {uplink} {nft} accept",
                 table.family, table.name, base.name
             )
         });

@@ -10,6 +10,7 @@ mod routes;
 mod targets;
 
 use super::survey::{Survey, View};
+use crate::config::CheckKind;
 use crate::net::{IfName, Prefix};
 use crate::state::MainDefault;
 use crate::status::{Conflict, ConflictKind};
@@ -73,6 +74,8 @@ pub struct UplinkView {
     pub address: Option<Prefix>,
     /// Gateway, if it has one.
     pub gateway: Option<IpAddr>,
+    /// What its probes are.
+    pub check: CheckKind,
 }
 
 /// An inside network as the surroundings concern it.

@@ -2,7 +2,7 @@
 //! examined. Who reads it fills it in; nothing here reads anything.
 
 use super::host::{Host, NetworkView, UplinkView};
-use crate::config::{Config, Reach};
+use crate::config::{CheckKind, Config, Reach};
 use crate::facts::Facts;
 use crate::net::{Family, IfName, Prefix};
 use crate::render;
@@ -59,23 +59,30 @@ impl View {
             forwards: !config.forwards.is_empty(),
             external: config.firewall.mode == crate::config::FirewallMode::External,
             drops_forged: config.firewall.mode != crate::config::FirewallMode::Off,
-            uplinks: view.enabled().map(uplink).collect(),
+            uplinks: config
+                .uplinks
+                .iter()
+                .zip(&view.uplinks)
+                .filter(|(own, _)| own.enabled)
+                .map(|(own, view)| uplink(view, own.check.kind))
+                .collect(),
             networks: config
                 .networks
                 .iter()
                 .map(|network| NetworkView { ifname: network.ifname, address: network.address })
                 .collect(),
-            targets: config.check.targets.clone(),
+            targets: config.targets(),
         }
     }
 }
 
-fn uplink(uplink: &render::UplinkView<'_>) -> UplinkView {
+fn uplink(uplink: &render::UplinkView<'_>, check: CheckKind) -> UplinkView {
     UplinkView {
         name: uplink.name.into(),
         ifname: uplink.ifname,
         address: uplink.way[Family::V4].map(|way| way.address),
         gateway: uplink.gateway(Family::V4),
+        check,
     }
 }
 

@@ -2,9 +2,12 @@
 //! where they are read.
 
 use super::*;
+use crate::config::CheckKind;
 use crate::net::{IfName, Prefix};
 use crate::state::Hook;
 use alloc::vec;
+
+mod probes;
 
 fn view() -> View {
     let name = |text: &str| -> IfName { text.parse().unwrap() };
@@ -16,8 +19,15 @@ fn view() -> View {
         priorities: (20000, 20900),
         forwards: false,
         external: false,
+        uplinks: vec![uplink("wan1", CheckKind::Icmp), uplink("wan2", CheckKind::Icmp)],
         ..View::default()
     }
+}
+
+/// An uplink whose address is not known, with probes of this kind.
+fn uplink(ifname: &str, check: CheckKind) -> UplinkView {
+    let (name, ifname) = (ifname.to_uppercase(), ifname.parse().unwrap());
+    UplinkView { name, ifname, address: None, gateway: None, check }
 }
 
 fn prefix(text: &str) -> Prefix {
@@ -210,14 +220,6 @@ fn port_forwards_count_if_there_are_some() {
     assert!(effects(&view(), &survey).is_empty());
     let view = View { forwards: true, ..view() };
     assert_eq!(effects(&view, &survey), ["drops port forwards from wan1, wan2 to lan0"]);
-}
-
-/// Given an input chain that drops / when replies are not accepted / then probes get none.
-#[test]
-fn probes_need_their_answers() {
-    let closed = hooked(Hook::Input, true, vec![], Vec::new());
-    assert_eq!(effects(&view(), &closed), ["drops probes on wan1, wan2: the uplink looks dead"]);
-    assert!(effects(&view(), &hooked(Hook::Input, true, vec![replies()], Vec::new())).is_empty());
 }
 
 /// Given a flow table / when it has devices of ours and a rule that fills it / then it is reported.
@@ -432,6 +434,7 @@ fn rules_for_an_uplinks_own_packets_are_told() {
         ifname: "wan1".parse().unwrap(),
         address: Some(prefix("198.51.100.2/24")),
         gateway: Some("198.51.100.1".parse().unwrap()),
+        check: CheckKind::Icmp,
     };
     let view = View { uplinks: vec![uplink], ..view() };
     let rule = |from: Option<&str>, oif: Option<&str>| PolicyRule {

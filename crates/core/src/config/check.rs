@@ -1,4 +1,4 @@
-//! `[check]`.
+//! `[check]`, and `check` of an uplink.
 
 use crate::time::Duration;
 use alloc::vec::Vec;
@@ -13,7 +13,7 @@ pub struct CheckConfig {
     pub targets: Vec<Ipv4Addr>,
     /// How many targets must answer; 1 to the number of targets.
     pub required: usize,
-    /// Time between probes at rest.
+    /// Time between two probes at rest; no shorter than the kind allows.
     pub interval: Duration,
     /// An answer after this time is counted as late; no verdict depends on it.
     pub timeout: Duration,
@@ -62,7 +62,7 @@ impl CheckConfig {
 }
 
 /// `kind` of a check: what is asked of a target.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum CheckKind {
     /// ICMP echo (default).
     #[default]
@@ -74,6 +74,17 @@ pub enum CheckKind {
     },
     /// ARP: asks the gateway, and no target.
     Arp,
+}
+
+impl CheckKind {
+    /// The word of the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Icmp => "icmp",
+            Self::Tcp { .. } => "tcp",
+            Self::Arp => "arp",
+        }
+    }
 }
 
 /// `degraded`: what an uplink that is degraded, or in doubt, still carries.

@@ -9,7 +9,7 @@ mod unanswered;
 mod watch;
 
 pub use crate::saved::Which;
-pub use ask::{Answer, Ask, AskError, AskId, Asker};
+pub use ask::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use input::Input;
 pub use output::{NOBODY, Output, Purge};
 pub use port::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};

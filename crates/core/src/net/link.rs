@@ -13,6 +13,8 @@ pub struct Link {
     pub up: bool,
     /// Carrier (`IFF_LOWER_UP`).
     pub carrier: bool,
+    /// It does not speak ARP (`IFF_NOARP`).
+    pub no_arp: bool,
     /// MTU in bytes.
     pub mtu: u32,
     /// Index of the link that it stands on (of a VLAN its Ethernet), where there is one.

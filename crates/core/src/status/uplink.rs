@@ -1,5 +1,6 @@
 //! An uplink on the screens.
 
+use crate::config::{CheckConfig, CheckKind};
 use crate::net::{Prefix, UplinkId};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -145,6 +146,9 @@ pub struct UplinkStatus {
     pub has_address: bool,
     /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
     pub neighbour: String,
+    /// How it is checked.
+    #[serde(default)]
+    pub check: CheckStatus,
     /// Targets.
     pub targets: Vec<TargetStatus>,
     /// What must happen before it carries connections; empty when it can.
@@ -159,6 +163,27 @@ pub struct UplinkStatus {
     /// Packets that came in as answers and were none.
     #[serde(default)]
     pub refused: RefusedCounters,
+}
+
+/// How an uplink is checked.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// `kind` of the configuration; empty: not told.
+    pub kind: String,
+    /// Port of the targets, where the kind has one.
+    pub port: Option<u16>,
+    /// How many targets must answer.
+    pub required: usize,
+}
+
+impl From<&CheckConfig> for CheckStatus {
+    fn from(check: &CheckConfig) -> Self {
+        let port = match check.kind {
+            CheckKind::Icmp | CheckKind::Arp => None,
+            CheckKind::Tcp { port } => Some(port),
+        };
+        Self { kind: check.kind.as_str().into(), port, required: check.required }
+    }
 }
 
 /// What was said of an uplink by command.
@@ -206,20 +231,20 @@ pub struct ProbeCounters {
     pub answered: u64,
     /// Of these, answered after the time-out.
     pub late: u64,
-    /// Not answered within the time-out, nor later.
+    /// Overdue by the measured round trip, and not answered since.
     pub lost: u64,
 }
 
-/// Packets on the probe socket of one uplink that were no answer, by reason.
+/// What came in as an answer to the probes of one uplink and was none, by reason.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct RefusedCounters {
-    /// No echo reply of the form that ours have.
+    /// No answer of the form that ours have.
     pub malformed: u64,
     /// Not from a target.
     pub wrong_source: u64,
     /// The number of no probe that is remembered: guessed, or too late.
     pub wrong_sequence: u64,
-    /// Not with what the probe held: the sender never saw it.
+    /// Not with what the probe held: the sender never saw it. Of ARP: for another card or address.
     pub wrong_nonce: u64,
     /// The answer to a probe of another uplink.
     pub wrong_interface: u64,

@@ -66,6 +66,7 @@ impl Uplink {
         Self {
             prober: Prober::new(now, id, (Settings::from(check), targets), way, verdict),
             check: check.clone(),
+            made: now,
             facts,
             way: Way::default(),
             link_trouble: None,
@@ -87,7 +88,7 @@ impl Uplink {
         }
         let facts = UplinkFacts { id, ..self.facts };
         let prober = fresh.prober.succeed(self.prober);
-        Self { prober, check: fresh.check, facts, ..self }
+        Self { prober, check: fresh.check, made: now, facts, ..self }
     }
 }
 

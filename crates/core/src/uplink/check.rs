@@ -2,8 +2,8 @@
 //! other.
 
 use super::port::FAMILY;
-use super::{Context, Uplinks};
-use crate::check::{self, Prober, Question, Refusal};
+use super::{Context, Uplink, Uplinks};
+use crate::check::{self, Prober, Question, Refusal, Told};
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::io::{Answer, AskError, AskId, Asker, Output, Peer, PortId};
@@ -46,13 +46,15 @@ impl Uplinks {
         (desk, out): (&mut Desk, &mut Vec<Output>),
     ) {
         let Some(i) = self.asker(id.asker) else {
-            desk.counters.packets_refused += 1;
+            // That there is no answer is nobody's packet.
+            desk.counters.packets_refused += u64::from(outcome.is_ok());
             return;
         };
         self.list[i].due = true;
         match self.list[i].prober.outcome(now, id.n, outcome) {
-            Ok(Some(target)) => self.note_answer((i, target), config, (desk, out)),
-            Ok(None) => {}
+            Ok(Told::Reached(target)) => self.note_answer((i, target), config, (desk, out)),
+            Ok(Told::NotAsked) => desk.counters.probes_sent -= 1,
+            Ok(Told::Nothing) => {}
             Err(refusal) => self.refuse(i, refusal, desk),
         }
     }
@@ -124,9 +126,8 @@ impl Uplinks {
     /// Judges those that heard something or whose time has come.
     pub(crate) fn judge(&mut self, cx: &mut Context<'_>) {
         self.find_ignored(cx);
-        let is_due = |uplink: &super::Uplink| {
-            uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now)
-        };
+        let is_due =
+            |uplink: &Uplink| uplink.due || uplink.prober.deadline().is_some_and(|at| at <= cx.now);
         let due: Vec<usize> =
             (0..self.list.len()).filter(|index| is_due(&self.list[*index])).collect();
         if due.is_empty() {
@@ -192,6 +193,14 @@ impl Uplinks {
         self.ignored = ignored;
         cx.desk.saved.ignored = self.ignored_targets();
         cx.desk.save_soon();
+    }
+
+    /// True if a target of an uplink is left out of the count.
+    pub(crate) fn is_ignored(&self, uplink: &Uplink, target: usize) -> bool {
+        check::left_out(uplink.prober.targets(), &self.ignored)
+            .get(target)
+            .copied()
+            .unwrap_or(false)
     }
 
     /// The targets that are left out of the count.

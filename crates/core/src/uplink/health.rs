@@ -70,9 +70,9 @@ impl Uplinks {
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Suspect if self.is_replaced(index) => {
-                "no answer since a moment ago; new connections go elsewhere".into()
+                "no answer for a moment; new connections go elsewhere".into()
             }
-            Health::Suspect => "no answer since a moment ago".into(),
+            Health::Suspect => "no answer for a moment".into(),
             Health::Up | Health::Degraded | Health::Down | Health::Held => verdict(),
         }
     }

@@ -45,6 +45,8 @@ pub(crate) struct Uplink {
     pub(crate) prober: Prober,
     /// What they are made from.
     check: CheckConfig,
+    /// When they were made: what was asked before is no question of theirs.
+    made: Instant,
     /// What we believe of it.
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
@@ -57,6 +59,14 @@ pub(crate) struct Uplink {
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.
     pub(crate) due: bool,
+}
+
+/// Checks that may ask: whose, bound to what, and when they were made. Others have nothing open.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct MayAsk {
+    asker: Asker,
+    binding: Binding,
+    made: Instant,
 }
 
 /// All of them.
@@ -76,8 +86,8 @@ pub(crate) struct Uplinks {
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
     ports: Vec<Port>,
-    /// Who may ask, and bound to what.
-    askers: Vec<(Asker, Binding)>,
+    /// Who may ask.
+    askers: Vec<MayAsk>,
 }
 
 /// What the uplinks work with besides themselves.
@@ -95,9 +105,10 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The hardware address of an interface, if it has one.
+    /// The hardware address that an interface asks from by ARP; `None`: it does not speak ARP.
     pub(crate) fn mac(&self, ifname: IfName) -> Option<Mac> {
-        self.kernel.observed.links.get(&ifname).and_then(|link| link.identity.mac)
+        let link = self.kernel.observed.links.get(&ifname).filter(|link| !link.no_arp)?;
+        link.identity.mac
     }
 
     /// The desired state with these uplinks.

@@ -1,7 +1,7 @@
 //! The ports of the uplinks: what their checks send through and are bound to, and whose packets these
 //! are.
 
-use super::Uplinks;
+use super::{MayAsk, Uplinks};
 use crate::check::Prober;
 use crate::config::Config;
 use crate::io::{Asker, Binding, Output, Port, PortId};
@@ -15,7 +15,8 @@ impl Uplinks {
         let bound = |i| Some((i, self.binding(i, FAMILY, config)?));
         let bound: Vec<_> = (0..self.list.len()).filter_map(bound).collect();
         let asker = |(i, binding): &(usize, Binding)| {
-            (Asker::Probe(self.list[*i].prober.id(), FAMILY), *binding)
+            let (asker, made) = (self.list[*i].prober.id(), self.list[*i].made);
+            MayAsk { asker: Asker::Probe(asker, FAMILY), binding: *binding, made }
         };
         let askers = bound.iter().map(asker).collect();
         let ports: Vec<_> = bound.iter().filter_map(|(i, with)| self.port(*i, *with)).collect();
@@ -34,12 +35,12 @@ impl Uplinks {
         out.push(Output::Ports(Vec::new()));
     }
 
-    /// These may ask, bound to this. Who was bound to something else has asked by another way: what is
-    /// not answered yet says nothing any more.
-    fn end_asks(&mut self, askers: Vec<(Asker, Binding)>, out: &mut Vec<Output>) {
+    /// These may ask. Checks that were bound to something else have asked by another way, and those of
+    /// before a reload something else: what is not answered yet says nothing any more.
+    fn end_asks(&mut self, askers: Vec<MayAsk>, out: &mut Vec<Output>) {
         let old = core::mem::replace(&mut self.askers, askers);
-        for (asker, _) in old.iter().filter(|old| !self.askers.contains(old)) {
-            out.push(Output::CancelAsks(*asker));
+        for old in old.iter().filter(|old| !self.askers.contains(old)) {
+            out.push(Output::CancelAsks(old.asker));
         }
     }
 

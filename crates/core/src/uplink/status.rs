@@ -1,14 +1,14 @@
 //! An uplink for the screens: what it is, how it does, and what must happen before it returns.
 
 use super::{Uplink, Uplinks};
-use crate::check::{self, Verdict};
+use crate::check::Verdict;
 use crate::config::{Config, Override, Tier, UplinkConfig};
 use crate::net::Family;
 use crate::reconcile::Reconciler;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::Key;
-use crate::status::{Health, OverrideStatus, TargetStatus, UplinkStatus};
+use crate::status::{CheckStatus, Health, OverrideStatus, TargetStatus, UplinkStatus};
 use crate::time::{Duration, Instant};
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -65,6 +65,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             neighbour: history.neighbour.clone(),
+            check: CheckStatus::from(&uplink.check),
             targets: (0..uplink.prober.targets().len())
                 .map(|target| self.target_status(report.now, uplink, target))
                 .collect(),
@@ -89,7 +90,7 @@ impl Uplinks {
                 && heard_since
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
-            ignored: check::left_out(prober.targets(), &self.ignored)[target],
+            ignored: self.is_ignored(uplink, target),
             rtt_us: prober.rtt(target).map(micros),
             loss_pct: sums.and_then(|s| s.loss_permille()).map(per_cent),
             silent_ms: silent.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),

@@ -27,7 +27,7 @@ pub(super) fn begin(now: Instant, binding: &Binding, to: SocketAddr) -> Begun {
     let connection = Connection { fd, begun: now };
     match result {
         Ok(()) | Err(Errno::INPROGRESS) => Begun::Waits(Work::Connect(connection)),
-        Err(Errno::CONNREFUSED) => Begun::Done(Ok(Answer::Refused { rtt: Duration::ZERO })),
+        Err(Errno::CONNREFUSED) => Begun::Done(connection.refused(Duration::ZERO)),
         Err(Errno::NETUNREACH | Errno::HOSTUNREACH) => Begun::Done(Err(AskError::Unreachable)),
         // No port is free, our own filter forbids it, ..
         Err(_) => Begun::Done(Err(AskError::NotAsked)),
@@ -44,24 +44,33 @@ impl Connection {
                 rustix::net::getpeername(&self.fd).ok()?;
                 Some(Ok(Answer::Connected { rtt: self.measured().unwrap_or(elapsed).min(elapsed) }))
             }
-            Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => {
-                Some(Ok(Answer::Refused { rtt: elapsed }))
-            }
+            Ok(Err(Errno::CONNREFUSED | Errno::CONNRESET)) => Some(self.refused(elapsed)),
             Ok(Err(Errno::TIMEDOUT)) => Some(Err(AskError::TimedOut)),
             Ok(Err(_)) | Err(_) => Some(Err(AskError::Unreachable)),
         }
     }
 
+    /// What a refusal means. A reset is a segment of the other end. An ICMP error (port unreachable)
+    /// gives the same error, but comes from whoever rejects the connection: a modem, or a filter of
+    /// this router.
+    fn refused(&self, rtt: Duration) -> Outcome {
+        let received = self.info().and_then(|info| number(&info, SEGS_IN)).unwrap_or(0);
+        if received > 0 { Ok(Answer::Refused { rtt }) } else { Err(AskError::Unreachable) }
+    }
+
     /// The round-trip time as the kernel measured it, however late the loop looks. What had to be sent
     /// again took as long as it took.
     fn measured(&self) -> Option<Duration> {
-        let mut info = [0; TOTAL_RETRANS + 4];
-        get(&self.fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info)
-            .ok()
-            .filter(|length| *length == info.len())?;
-        let number = |at: usize| Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?));
-        let rtt_us = number(RTT_US).filter(|us| *us > 0)?;
-        (number(TOTAL_RETRANS)? == 0).then_some(Duration::from_micros(rtt_us.into()))
+        let info = self.info()?;
+        let rtt_us = number(&info, RTT_US).filter(|us| *us > 0)?;
+        (number(&info, TOTAL_RETRANS)? == 0).then_some(Duration::from_micros(rtt_us.into()))
+    }
+
+    /// What the kernel knows of the connection.
+    fn info(&self) -> Option<[u8; SEGS_IN + 4]> {
+        let mut info = [0; SEGS_IN + 4];
+        let length = get(&self.fd, libc::IPPROTO_TCP, libc::TCP_INFO, &mut info).ok()?;
+        (length == info.len()).then_some(info)
     }
 }
 
@@ -86,6 +95,13 @@ fn open(binding: &Binding, to: SocketAddr) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// The number at this place.
+fn number(info: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*info.get(at..)?.first_chunk()?))
+}
+
 /// Where the numbers stand in a `tcp_info` (linux/tcp.h): its layout only ever grows.
 const RTT_US: usize = 68;
 const TOTAL_RETRANS: usize = 100;
+/// Segments that came in, the reset among them (Linux 4.2).
+const SEGS_IN: usize = 140;

@@ -1,15 +1,16 @@
 //! Questions that take time and have one answer, one module for each kind.
 //!
 //! Promises: each question is answered once, in its time, or called off; so many are open at once and
-//! no more; none has a thread, nothing waits for one. Leaves out what an answer means.
+//! no more, and each asker has its share of them; none has a thread, nothing waits for one. Leaves out
+//! what an answer means.
 
 mod connect;
 
 use crate::poll::Poller;
 use connect::Connection;
 use rail_core::time::{Duration, Instant};
-use rail_core::{Answer, Ask, AskError, AskId, Asker, Input};
-use std::collections::BTreeMap;
+use rail_core::{Answer, Ask, AskError, AskId, Asker, Input, has_place};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// The questions that are open.
@@ -17,6 +18,8 @@ use std::ops::Range;
 pub struct Asks {
     tokens: Range<u64>,
     open: BTreeMap<u64, Question>,
+    /// Who has asked and was not called off: each has a share of the places.
+    askers: BTreeSet<Asker>,
 }
 
 #[derive(Debug)]
@@ -46,12 +49,13 @@ enum Begun {
 impl Asks {
     /// None open. Each gets one of these tokens, so there are never more at once.
     pub const fn new(tokens: Range<u64>) -> Self {
-        Self { tokens, open: BTreeMap::new() }
+        Self { tokens, open: BTreeMap::new(), askers: BTreeSet::new() }
     }
 
     /// Asks. Returns the answer if it is there at once.
     pub fn begin(&mut self, poller: &Poller, now: Instant, id: AskId, ask: Ask) -> Option<Input> {
-        let Some(token) = self.tokens.clone().find(|token| !self.open.contains_key(token)) else {
+        self.askers.insert(id.asker);
+        let Some(token) = self.place(id.asker) else {
             return Some(Input::Answered(id, Err(AskError::NotAsked)));
         };
         let (timeout, begun) = match ask {
@@ -79,6 +83,7 @@ impl Asks {
     /// What this asker has asked is not answered any more.
     pub fn cancel(&mut self, asker: Asker) {
         self.open.retain(|_, question| question.id.asker != asker);
+        self.askers.remove(&asker);
     }
 
     /// When the next question is over.
@@ -95,6 +100,17 @@ impl Asks {
             Some(Input::Answered(id, work.outcome(now).unwrap_or(Err(AskError::TimedOut))))
         };
         over.into_iter().filter_map(end).collect()
+    }
+
+    /// A token that is free and that this asker may have.
+    fn place(&self, asker: Asker) -> Option<u64> {
+        let mut held: BTreeMap<Asker, u64> = self.askers.iter().map(|asker| (*asker, 0)).collect();
+        for question in self.open.values() {
+            *held.entry(question.id.asker).or_default() += 1;
+        }
+        let most = self.tokens.end - self.tokens.start;
+        let is_free = |token: &u64| !self.open.contains_key(token);
+        self.tokens.clone().find(is_free).filter(|_| has_place(most, &held, asker))
     }
 }
 

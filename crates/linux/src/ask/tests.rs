@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock;
-use crate::testing::{in_new_netns, ip};
+use crate::testing::{in_new_netns, ip, nft};
 use rail_core::Binding;
 use rail_core::net::{Family, UplinkId};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -23,7 +23,16 @@ impl Bench {
     }
 
     fn ask(&mut self, n: u64, binding: Binding, to: SocketAddr) -> Option<(u64, Outcome)> {
-        let (id, ask) = (AskId { asker: ASKER, n }, Ask::Connect { binding, to, timeout: SECOND });
+        self.ask_as(ASKER, n, (binding, to))
+    }
+
+    fn ask_as(
+        &mut self,
+        asker: Asker,
+        n: u64,
+        (binding, to): (Binding, SocketAddr),
+    ) -> Option<(u64, Outcome)> {
+        let (id, ask) = (AskId { asker, n }, Ask::Connect { binding, to, timeout: SECOND });
         self.asks.begin(&self.poller, clock::now(), id, ask).map(answer)
     }
 
@@ -96,6 +105,25 @@ fn a_listener_answers_and_a_closed_port_refuses() {
     });
 }
 
+/// Given a filter of the router that rejects the connection, then nobody has answered; given one that
+/// rejects with a reset, then that is taken for an answer, for it looks like one.
+#[test]
+fn a_rejection_by_icmp_is_no_answer() {
+    in_new_netns(|| {
+        let (wan1, nobody) = silence();
+        ip("neigh add 100.64.1.9 lladdr 02:00:00:00:00:99 dev wan1");
+        nft("add table ip other");
+        nft("add chain ip other out { type filter hook output priority 0 ; }");
+        nft("add rule ip other out tcp dport 443 reject");
+        let mut bench = Bench::new();
+        assert_eq!(bench.outcome(1, wan1, nobody), Err(AskError::Unreachable));
+        nft("flush chain ip other out");
+        nft("add rule ip other out tcp dport 443 reject with tcp reset");
+        let outcome = bench.outcome(2, wan1, nobody);
+        assert!(matches!(outcome, Ok(Answer::Refused { .. })), "{outcome:?}");
+    });
+}
+
 /// Given a loop that was late, then the round-trip time is still the kernel's, and an answer that came
 /// meanwhile counts though the time is over.
 #[test]
@@ -148,6 +176,28 @@ fn there_are_so_many_at_once_and_no_more() {
         let until = bench.asks.deadline().unwrap();
         bench.asks.expire(until);
         assert_eq!(bench.ask(4, wan1, nobody), None);
+    });
+}
+
+/// Given an asker that holds every place, when another one comes and one question is over, then the
+/// place is the other's; when the other is called off, the first may have it again.
+#[test]
+fn a_place_is_kept_for_each_asker() {
+    in_new_netns(|| {
+        let (wan1, nobody) = silence();
+        let other = Asker::Probe(UplinkId(4), Family::V4);
+        let mut bench = Bench::new();
+        for n in 0..3 {
+            assert_eq!(bench.ask(n, wan1, nobody), None);
+        }
+        let refused = Some((9, Err(AskError::NotAsked)));
+        assert_eq!(bench.ask_as(other, 9, (wan1, nobody)), refused);
+        let first = *bench.asks.open.first_key_value().unwrap().0;
+        bench.asks.open.remove(&first);
+        assert_eq!(bench.ask(9, wan1, nobody), refused);
+        assert_eq!(bench.ask_as(other, 9, (wan1, nobody)), None);
+        bench.asks.cancel(other);
+        assert_eq!(bench.ask(9, wan1, nobody), None);
     });
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn of<T, E>(
 
 fn observed_link(link: LinkMessage) -> Link {
     let LinkMessage { index, up, carrier, mtu, mac, permanent_mac, place, .. } = link;
-    let LinkPlace { kind, mode, alias, lower, master, altnames, .. } = place;
+    let LinkPlace { kind, mode, alias, lower, master, altnames, no_arp, .. } = place;
     let over = ["bridge", "bond", "team"].contains(&kind.as_str());
     let identity = Identity {
         altnames,
@@ -107,7 +107,7 @@ fn observed_link(link: LinkMessage) -> Link {
         is_stacked: over || lower.is_some(),
         path: None,
     };
-    Link { index, up, carrier, mtu, lower, master, identity, kind, mode, alias }
+    Link { index, up, carrier, no_arp, mtu, lower, master, identity, kind, mode, alias }
 }
 
 fn neighbour(found: &NeighbourMessage) -> Option<Neighbour> {

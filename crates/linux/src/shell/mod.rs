@@ -33,7 +33,7 @@ use rail_core::notice::{Notice, ReconcileNews, Severity};
 use rail_core::render::FOREIGN;
 use rail_core::state::{Key, Op, OpError, Scope, Step};
 use rail_core::time::{Duration, Instant};
-use rail_core::{Input, NOBODY, Output};
+use rail_core::{Input, MOST_ASKS, NOBODY, Output};
 use record::{Moment, Record};
 use saves::Saves;
 use std::collections::VecDeque;
@@ -483,7 +483,7 @@ const TOKEN_CARRIERS: u64 = 10;
 const TOKEN_PORTS: u64 = 256;
 const TOKEN_ASKS: u64 = 768;
 /// The shell uses 8 up to here.
-const TOKENS_END: u64 = 1024;
+const TOKENS_END: u64 = TOKEN_ASKS + MOST_ASKS;
 
 /// Much shorter than anybody notices, much longer than a command takes between two changes.
 const COLLECT_FOR: Duration = Duration::from_millis(20);

@@ -86,7 +86,7 @@ impl Workers {
             .spawn(move || purge_all(&to_purge, &purge_reporter))?;
         // Nobody waits for its end: it may be in the middle of a program of somebody else.
         thread::Builder::new()
-            .name("rail-beside".into())
+            .name("rail-coexist".into())
             .spawn(move || survey_all(surveyor, &to_survey, &survey_reporter))?;
         let (states, purges) = (Some(states), Some(purges));
         let (writer, purger) = (Some(writer), Some(purger));

@@ -118,3 +118,14 @@ fn a_refused_link_leaves_nothing() {
         assert!(try_ip("link show isp2").is_err());
     });
 }
+
+/// Given a device that is told not to speak ARP, then our own reading says so.
+#[test]
+fn a_device_without_arp_is_seen() {
+    in_new_netns(|| {
+        let mut s = RequestSocket::open().unwrap();
+        assert!(!observe(&mut s).links[&name("wan1")].no_arp);
+        ip("link set wan1 arp off");
+        assert!(observe(&mut s).links[&name("wan1")].no_arp);
+    });
+}

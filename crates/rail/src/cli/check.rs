@@ -4,7 +4,7 @@ use super::{complain, loaded, say, style};
 use crate::load::{self, ProbeCost};
 use rail_core::coexist::View;
 use rail_core::config::{
-    Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
+    CheckConfig, Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
 };
 use rail_core::facts::Facts;
 use rail_core::net::{IfName, UplinkId};
@@ -253,21 +253,36 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
             prefixes.join(", "),
             uplink.gateway
         ));
+        if uplink.check != config.check {
+            line(format!("    {}", asked(&uplink.check)));
+            line(format!("    {}", cost(&uplink.check)));
+        }
     }
-    let check = &config.check;
+    if config.uplinks.iter().any(|uplink| uplink.check == config.check) {
+        line(format!("  {}", asked(&config.check)));
+        line(format!("  {}", cost(&config.check)));
+    }
+    out
+}
+
+/// Who is asked, and how.
+fn asked(check: &CheckConfig) -> String {
+    let kind = load::shown_kind(check.kind);
     if check.targets.is_empty() {
-        line("  asks the gateway of each uplink".to_owned());
-    } else {
-        let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
-        line(format!("  targets {}; {} must answer", targets.join(" "), check.required));
+        return format!("checked by {kind}: the gateway");
     }
+    let targets: Vec<_> = check.targets.iter().map(ToString::to_string).collect();
+    format!("checked by {kind}: targets {}; {} must answer", targets.join(" "), check.required)
+}
+
+/// What that costs.
+fn cost(check: &CheckConfig) -> String {
     let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check);
-    line(format!(
-        "  probes cost {} MB a month on an uplink in use, {} MB on one that waits",
+    format!(
+        "probes cost {} MB a month on an uplink in use, {} MB on one that waits",
         full_bytes / 1_000_000,
         slow_bytes / 1_000_000
-    ));
-    out
+    )
 }
 
 /// Of the flags of an interface: somebody set it up.

@@ -4,6 +4,7 @@
 use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
 use super::{client, complain, exit, say, status};
 use crate::load;
+use rail_core::config::CheckKind;
 use rail_core::status::{
     Conflict, Health, ProbeCounters, RefusedCounters, Role, Status, TargetStatus, UplinkStatus,
 };
@@ -150,11 +151,16 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     if !uplink.has_address {
         return hidden(page, &["gateway", "targets"]);
     }
-    let (fact, words) = match uplink.neighbour.as_str() {
-        "known" => (Fact::Good, "answers ARP"),
-        "asking" => (Fact::Plain, "is being asked by ARP"),
-        "failed" => (Fact::Bad, "does not answer ARP"),
-        _ => (Fact::Plain, "not asked yet"),
+    let is_asked = is_arp(uplink) && !matches!(uplink.health, Health::Disabled | Health::NoWay);
+    let asked = uplink.targets.first().filter(|target| is_asked && target.probes.sent > 0);
+    let (fact, words) = match (asked, uplink.neighbour.as_str()) {
+        // What the checks know is newer than what the kernel does.
+        (Some(target), _) if target.answering => (Fact::Good, "answers ARP"),
+        (Some(_), _) => (Fact::Bad, "does not answer ARP"),
+        (None, "known") => (Fact::Good, "answers ARP"),
+        (None, "asking") => (Fact::Plain, "is being asked by ARP"),
+        (None, "failed") => (Fact::Bad, "does not answer ARP"),
+        (None, _) => (Fact::Plain, "not asked yet"),
     };
     match uplink.gateway {
         Some(gateway) => page.layer("gateway", fact, &format!("{gateway} {words}")),
@@ -175,16 +181,24 @@ fn hidden(page: &mut Page, names: &[&str]) {
 fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let counted: Vec<_> = uplink.targets.iter().filter(|t| !t.ignored).collect();
     let answering = counted.iter().filter(|t| t.answering).count();
-    let mut text = format!("{answering} of {} answer", counted.len());
+    let is_doubted = uplink.health == Health::Suspect;
+    let what = if is_doubted { "answered until a moment ago" } else { "answer" };
+    let mut text = format!("{answering} of {} {what}{}", counted.len(), by(uplink));
+    if is_doubted {
+        text.push_str("; answers to the last probes are overdue");
+    }
     let others = answered_elsewhere(status, uplink);
     if !others.is_empty() {
         let names = clean(&others.join(" and "));
         text.push_str(&format!("; the silent ones answer through {names}"));
     }
-    let fact = if counted.is_empty() { Fact::Plain } else { Fact::of(answering == counted.len()) };
+    let fact = match counted.is_empty() || is_doubted {
+        true => Fact::Plain,
+        false => Fact::of(answering == counted.len()),
+    };
     page.layer("targets", fact, &text);
     for target in &uplink.targets {
-        page.layer("", Fact::Plain, &target_line(target));
+        page.layer("", Fact::Plain, &target_line(target, is_doubted));
     }
     if let Some(rate) = uplink.limited_per_s {
         let text = format!("only {rate:.1} probes a second are answered; fewer are sent");
@@ -195,9 +209,27 @@ fn targets(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     }
 }
 
-fn target_line(target: &TargetStatus) -> String {
+/// How its targets are asked.
+fn by(uplink: &UplinkStatus) -> String {
+    match (uplink.check.kind.as_str(), uplink.check.port) {
+        ("", _) => String::new(),
+        (kind, None) => format!(", by {}", clean(kind)),
+        (kind, Some(port)) => format!(", by {} port {port}", clean(kind)),
+    }
+}
+
+/// Its gateway is asked, which no other uplink has, whatever its address.
+fn is_arp(uplink: &UplinkStatus) -> bool {
+    uplink.check.kind == CheckKind::Arp.as_str()
+}
+
+fn target_line(target: &TargetStatus, is_doubted: bool) -> String {
     let mut text = format!("{:<15}", target.address);
-    text.push_str(if target.answering { " answers" } else { " silent" });
+    text.push_str(match (target.answering, is_doubted) {
+        (true, false) => " answers",
+        (true, true) => " answered",
+        (false, _) => " silent",
+    });
     match (target.answering, target.silent_ms) {
         (true, _) => {
             text.push_str(&target.rtt_us.map_or(String::new(), |us| format!(" in {}", rtt(us))))
@@ -236,15 +268,33 @@ fn refused_line(refused: &RefusedCounters) -> Option<String> {
     (!reported.is_empty()).then(|| format!("rejected answers: {}", reported.join(", ")))
 }
 
-/// Uplinks through which a target answers that is silent here.
-fn answered_elsewhere<'a>(status: &'a Status, uplink: &UplinkStatus) -> Vec<&'a str> {
-    let silent: Vec<_> =
-        uplink.targets.iter().filter(|t| !t.answering).map(|t| t.address).collect();
-    let hears = |u: &&UplinkStatus| {
-        u.name != uplink.name
-            && u.targets.iter().any(|t| t.answering && silent.contains(&t.address))
+/// Targets that are silent here, as other uplinks see them.
+fn seen_elsewhere<'a>(
+    status: &'a Status,
+    uplink: &'a UplinkStatus,
+) -> impl Iterator<Item = (&'a UplinkStatus, &'a TargetStatus)> {
+    let is_silent = |target: &TargetStatus| {
+        uplink.targets.iter().any(|own| !own.answering && own.address == target.address)
     };
-    status.uplinks.iter().filter(hears).map(|u| u.name.as_str()).collect()
+    others(status, uplink)
+        .filter(move |other| !is_arp(uplink) && !is_arp(other))
+        .flat_map(|other| other.targets.iter().map(move |target| (other, target)))
+        .filter(move |(_, target)| is_silent(target))
+}
+
+fn others<'a>(
+    status: &'a Status,
+    uplink: &'a UplinkStatus,
+) -> impl Iterator<Item = &'a UplinkStatus> {
+    status.uplinks.iter().filter(|other| other.name != uplink.name)
+}
+
+/// Uplinks through which a target answers that is silent here.
+fn answered_elsewhere<'a>(status: &'a Status, uplink: &'a UplinkStatus) -> Vec<&'a str> {
+    let answers = seen_elsewhere(status, uplink).filter(|(_, target)| target.answering);
+    let mut names: Vec<_> = answers.map(|(other, _)| other.name.as_str()).collect();
+    names.dedup();
+    names
 }
 
 /// What other software and the machine itself do to this uplink: what concerns no uplink by name is
@@ -294,6 +344,9 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::NoAddress => {
             "the address is not on the interface: removed on this system, or never set"
         }
+        Health::NoWay if is_arp(uplink) && uplink.cause.contains("ARP") => {
+            "its device does not speak ARP; take another kind of check"
+        }
         Health::NoWay => {
             "the kernel lacks a route or rule of this uplink, or another program has it"
         }
@@ -303,15 +356,27 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Down if uplink.targets.iter().any(|t| t.answering) => {
             "targets answer, but not well enough yet"
         }
+        Health::Down if is_arp(uplink) => {
+            "the gateway does not answer ARP: it, or the way to it, is at fault"
+        }
         Health::Down if uplink.neighbour == "failed" => {
             "fault between this router and the provider's gateway"
         }
         Health::Down if !answered_elsewhere(status, uplink).is_empty() => {
             "fault beyond the gateway, in the provider's network"
         }
-        Health::Down => "nothing answers on any uplink: the provider, or the targets",
+        Health::Down if others(status, uplink).next().is_none() => NOTHING_ANSWERS,
+        Health::Down if seen_elsewhere(status, uplink).next().is_none() => {
+            "nothing answers here; no other uplink asks the same targets"
+        }
+        Health::Down if others(status, uplink).any(|u| u.targets.iter().any(|t| t.answering)) => {
+            "nothing answers here, nor do its targets answer on another uplink"
+        }
+        Health::Down => NOTHING_ANSWERS,
     }
 }
+
+const NOTHING_ANSWERS: &str = "nothing answers on any uplink: the provider, or the targets";
 
 #[cfg(test)]
 #[path = "why_tests.rs"]

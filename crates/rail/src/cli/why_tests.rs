@@ -42,3 +42,87 @@ fn a_command_is_named_and_not_the_configuration() {
     let screen = render(&status, uplink, 992_000, Paint(false));
     assert!(!screen.contains("disabled by command"), "{screen}");
 }
+
+/// The fixture with changes to each uplink that is named, as its JSON has it; the screen of the first.
+fn changed(changes: &[(&str, serde_json::Value)]) -> String {
+    let mut status: Status = serde_json::from_str(include_str!("fixture.json")).expect("a status");
+    for (name, with) in changes {
+        let uplink = status.uplinks.iter_mut().find(|u| u.name == *name).expect("there");
+        let mut json = serde_json::to_value(&*uplink).expect("JSON");
+        let all = json.as_object_mut().expect("a table");
+        for (key, value) in with.as_object().expect("a table") {
+            all.insert(key.clone(), value.clone());
+        }
+        *uplink = serde_json::from_value(json).expect("an uplink");
+    }
+    let uplink = status.uplinks.iter().find(|u| u.name == changes[0].0).expect("there");
+    render(&status, uplink, 992_000, Paint(false))
+}
+
+fn target(address: &str, answering: bool) -> serde_json::Value {
+    serde_json::json!([{
+        "address": address, "answering": answering, "blamed": false, "rtt_us": 10, "loss_pct": 0.0,
+        "silent_ms": 900, "probes": { "sent": 9, "answered": 9, "late": 0, "lost": 0 },
+    }])
+}
+
+/// Given checks by ARP, then the gateway is as they see it, whatever the kernel knows; when it is silent,
+/// it is accused, and no gateway of the same address on another uplink speaks for it.
+#[test]
+fn a_gateway_that_is_asked_by_arp_is_as_the_checks_see_it() {
+    let arp = |health: &str, answering| {
+        serde_json::json!({
+            "health": health, "neighbour": "unknown", "check": { "kind": "arp", "port": null, "required": 1 },
+            "targets": target("192.0.2.9", answering), "gateway": "192.0.2.9",
+        })
+    };
+    let screen = changed(&[("dsl", arp("up", true)), ("fibre", arp("up", true))]);
+    for line in ["ok    192.0.2.9 answers ARP", "ok    1 of 1 answer, by arp"] {
+        assert!(screen.contains(line), "{line}\n{screen}");
+    }
+    let screen = changed(&[("dsl", arp("down", false)), ("fibre", arp("up", true))]);
+    for line in [
+        "FAIL  192.0.2.9 does not answer ARP",
+        "FAIL  0 of 1 answer, by arp\n",
+        "the gateway does not answer ARP: it, or",
+    ] {
+        assert!(screen.contains(line), "{line}\n{screen}");
+    }
+}
+
+/// Given an uplink that is down, then it is told whether other uplinks ask the same targets, and whether
+/// those are answered.
+#[test]
+fn others_speak_of_the_same_targets_only() {
+    let by = |health: &str, address: &str, answering| {
+        serde_json::json!({
+            "health": health, "neighbour": "known", "targets": target(address, answering),
+            "check": { "kind": "tcp", "port": 853, "required": 1 },
+        })
+    };
+    let verdict = |of_fibre, of_cable| {
+        let down = by("down", "192.0.2.7", false);
+        changed(&[("dsl", down), ("fibre", of_fibre), ("cable-with-a-long-name", of_cable)])
+    };
+    let screen = verdict(by("up", "192.0.2.8", true), by("up", "192.0.2.8", true));
+    assert!(screen.contains("nothing answers here; no other uplink asks the same"), "{screen}");
+    assert!(screen.contains("0 of 1 answer, by tcp port 853"), "{screen}");
+    let screen = verdict(by("up", "192.0.2.8", true), by("up", "192.0.2.7", true));
+    assert!(screen.contains("fault beyond the gateway"), "{screen}");
+    let screen = verdict(by("up", "192.0.2.8", true), by("down", "192.0.2.7", false));
+    assert!(screen.contains("nor do its targets answer on another"), "{screen}");
+    let screen = verdict(by("down", "192.0.2.7", false), by("down", "192.0.2.7", false));
+    assert!(screen.contains("nothing answers on any uplink"), "{screen}");
+}
+
+/// Given an uplink in doubt, then its targets are shown as what they were, and what is overdue is said.
+#[test]
+fn a_doubt_is_no_answer() {
+    let suspect = serde_json::json!({ "health": "suspect", "targets": target("192.0.2.1", true) });
+    let screen = changed(&[("fibre", suspect)]);
+    let lines = ["1 of 1 answered until a moment ago; answers to", "192.0.2.1 answered in"];
+    for line in lines {
+        assert!(screen.contains(line), "{line}\n{screen}");
+    }
+    assert!(!screen.contains("ok    1 of 1"), "{screen}");
+}

@@ -2,16 +2,35 @@
 
 use super::reader::{At, Reader, Section, shown};
 use super::uplink::is_host;
-use rail_core::config::{CheckConfig, Degraded, Limit, LossLimits};
+use rail_core::config::{CheckConfig, CheckKind, Degraded, Limit, LossLimits};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
 use std::time::Duration;
+use toml::Spanned;
 
 /// The checks as far as they could be understood.
 #[derive(Clone)]
 pub(super) struct Draft {
     /// Those that the file names here, with their places.
     pub(super) targets: Vec<At<Ipv4Addr>>,
+    /// Where they stand; `None`: nowhere, all is as elsewhere.
+    pub(super) place: Option<Place>,
     pub(super) config: CheckConfig,
+}
+
+/// Where checks stand in the file.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// The table.
+    pub(super) check: Range<usize>,
+    targets: Option<Range<usize>>,
+}
+
+impl Place {
+    /// Of the targets, or of the table that has none.
+    pub(super) fn targets(&self) -> Range<usize> {
+        self.targets.clone().unwrap_or_else(|| self.check.clone())
+    }
 }
 
 /// Resolvers of four different operators.
@@ -26,7 +45,7 @@ pub(super) const DEFAULT_TARGETS: [Ipv4Addr; 4] = [
 pub(super) fn check(reader: &mut Reader, file: &Section<'_>) -> Draft {
     match reader.table(file, "check", "check") {
         Some(section) => read(reader, &section, defaults(), Of::All),
-        None => Draft { targets: Vec::new(), config: defaults() },
+        None => Draft { targets: Vec::new(), place: None, config: defaults() },
     }
 }
 
@@ -34,7 +53,7 @@ pub(super) fn check(reader: &mut Reader, file: &Section<'_>) -> Draft {
 pub(super) fn of_uplink(reader: &mut Reader, uplink: &Section<'_>, all: &CheckConfig) -> Draft {
     match reader.table(uplink, "check", "uplink.check") {
         Some(section) => read(reader, &section, all.clone(), Of::Uplink),
-        None => Draft { targets: Vec::new(), config: all.clone() },
+        None => Draft { targets: Vec::new(), place: None, config: all.clone() },
     }
 }
 
@@ -57,7 +76,9 @@ impl Of {
 
 fn read(reader: &mut Reader, section: &Section<'_>, all: CheckConfig, of: Of) -> Draft {
     let mut config = super::kind::read(reader, section, all);
-    let targets = targets(reader, section);
+    // Its kind refuses the key, whatever it says.
+    let has_targets = config.kind != CheckKind::Arp;
+    let targets = if has_targets { targets(reader, section) } else { Vec::new() };
     if !targets.is_empty() {
         config.targets = targets.iter().map(|target| target.value).collect();
     }
@@ -79,7 +100,9 @@ fn read(reader: &mut Reader, section: &Section<'_>, all: CheckConfig, of: Of) ->
     config.jitter = limit(reader, section, "jitter", path).or(config.jitter);
     let words = [("avoid", Degraded::Avoid), ("use", Degraded::Use)];
     config.degraded = reader.word(section, "degraded", &words, &[]).unwrap_or(config.degraded);
-    Draft { targets, config }
+    let named = section.get("targets").map(Spanned::span);
+    let place = Place { check: section.span.clone(), targets: named };
+    Draft { targets, place: Some(place), config }
 }
 
 /// The default checks.

@@ -50,6 +50,8 @@ pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
 /// What a foreign word is called here, within `section`.
 pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
+    // What an uplink may have of its own is called as where all have it.
+    let section = section.strip_prefix("uplink.").unwrap_or(section);
     FOREIGN.iter().find(|(s, w, _)| *s == section && *w == lower).map(|(_, _, ours)| *ours)
 }
 

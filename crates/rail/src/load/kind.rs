@@ -1,13 +1,12 @@
-//! `kind` of a check, and the keys that one kind alone has.
+//! `kind` of a check, the keys that one kind alone has, and what the probes of a kind cost.
 
 use super::reader::{Reader, Section};
+use rail_core::check::least_interval;
 use rail_core::config::{CheckConfig, CheckKind};
 use std::mem::discriminant;
 
 /// A kind of check.
-struct Word {
-    /// As the file calls it.
-    word: &'static str,
+struct Known {
     /// With the defaults of its own keys.
     kind: CheckKind,
     /// A question and its answer, IP headers included, in bytes.
@@ -15,13 +14,13 @@ struct Word {
 }
 
 /// All of them.
-const KINDS: &[Word] = &[
+const KINDS: &[Known] = &[
     // An IPv4 header of 20 bytes, an ICMP header of 8 and the nonce of 8, twice.
-    Word { word: "icmp", kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
+    Known { kind: CheckKind::Icmp, bytes: 2 * (20 + 8 + 8) },
     // IPv4 headers of 20 bytes; TCP headers of 40 (SYN, SYN and ACK), of 32 (ACK) and of 20 (RST).
-    Word { word: "tcp", kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
+    Known { kind: CheckKind::Tcp { port: HTTPS }, bytes: 4 * 20 + 2 * 40 + 32 + 20 },
     // Two Ethernet payloads of the least length; there is no IP header.
-    Word { word: "arp", kind: CheckKind::Arp, bytes: 2 * 46 },
+    Known { kind: CheckKind::Arp, bytes: 2 * 46 },
 ];
 
 /// Those to come.
@@ -35,7 +34,7 @@ pub(super) fn read(
     section: &Section<'_>,
     mut config: CheckConfig,
 ) -> CheckConfig {
-    let words: Vec<_> = KINDS.iter().map(|kind| (kind.word, kind.kind)).collect();
+    let words: Vec<_> = KINDS.iter().map(|known| (known.kind.as_str(), known.kind)).collect();
     let wanted = reader.word(section, "kind", &words, LATER);
     if wanted.is_none() && section.get("kind").is_some() {
         // Which keys it may have is not known.
@@ -75,7 +74,7 @@ fn refuse(reader: &mut Reader, section: &Section<'_>, key: &str, why: &str) {
 
 /// The key `kind` and those that belong to it, with their values.
 pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
-    let mut pairs = vec![("kind", format!("\"{}\"", of(kind).word))];
+    let mut pairs = vec![("kind", format!("\"{}\"", kind.as_str()))];
     match kind {
         CheckKind::Icmp | CheckKind::Arp => {}
         CheckKind::Tcp { port } => pairs.push(("port", port.to_string())),
@@ -83,12 +82,34 @@ pub(super) fn pairs(kind: CheckKind) -> Vec<(&'static str, String)> {
     pairs
 }
 
-/// What a question and its answer cost, in bytes.
-pub(super) fn bytes(kind: CheckKind) -> u128 {
-    of(kind).bytes
+/// How people read it: `tcp port 443`.
+pub(crate) fn shown(kind: CheckKind) -> String {
+    match kind {
+        CheckKind::Icmp | CheckKind::Arp => kind.as_str().into(),
+        CheckKind::Tcp { port } => format!("{} port {port}", kind.as_str()),
+    }
 }
 
-fn of(kind: CheckKind) -> &'static Word {
+/// What the probes of one uplink cost.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct ProbeCost {
+    /// Bytes a month of 30 days at full pace, both directions, IP headers included.
+    pub(crate) full_bytes: u64,
+    /// The same at a tenth of the pace: an uplink that carries no new connections.
+    pub(crate) slow_bytes: u64,
+}
+
+/// What the probes cost on an uplink with these checks while all is well.
+pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
+    let month_ms = 30 * 24 * 3600 * 1000_u128;
+    let interval = check.interval.max(least_interval(check.kind));
+    let probes = month_ms / interval.as_millis().max(1);
+    let bytes = probes.saturating_mul(of(check.kind).bytes);
+    let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
+}
+
+fn of(kind: CheckKind) -> &'static Known {
     KINDS.iter().find(|known| is_same(known.kind, kind)).expect("every kind has a word")
 }
 

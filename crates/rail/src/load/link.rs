@@ -29,7 +29,7 @@ pub(super) fn own(reader: &mut Reader, section: &Section<'_>) -> Option<Own> {
             return None;
         }
     };
-    let name = named(reader, parent, "parent", "the port by its name now");
+    let name = named(reader, parent, "parent", "write the name that the port has now");
     let mac = hardware_address(reader, address);
     if let Some(node) = section.get("interface") {
         let own =

@@ -6,6 +6,7 @@
 //! panic. Leaves out: what is on the system (an interface may appear later).
 
 mod addresses;
+mod advise;
 mod allow;
 mod check;
 mod effective;
@@ -24,9 +25,9 @@ mod validate;
 
 pub(crate) use effective::effective;
 pub(crate) use keys::nearest;
+pub(crate) use kind::{ProbeCost, probe_cost, shown as shown_kind};
 pub(crate) use report::{Report, Warning};
 pub(crate) use unit::parse_duration;
-pub(crate) use validate::{ProbeCost, probe_cost};
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
@@ -133,8 +134,8 @@ pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), 
     let spans: Vec<_> = problems.iter().filter(|p| !p.yields).map(|p| p.span.clone()).collect();
     problems.retain(|problem| !problem.yields || !spans.contains(&problem.span));
     match config {
-        Some(config) if problems.is_empty() => {
-            validate::advise(&config, &file, &mut reader.warnings);
+        Some((config, places)) if problems.is_empty() => {
+            advise::advise(&config, &places, &file, &mut reader.warnings);
             Ok((config, report::warnings(&name, source, &reader.warnings)))
         }
         _ => Err(Report::new(&name, source, &problems)),
@@ -142,7 +143,7 @@ pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), 
 }
 
 /// `None` only together with a noted problem.
-fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
+fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Places)> {
     reader.check_keys(file);
     let router = router::router(reader, file);
     let log = router::log(reader, file);
@@ -168,9 +169,11 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         },
     );
     let networks = network::finish(networks)?;
+    let own = uplinks.iter().map(|uplink| uplink.check.place.clone()).collect();
+    let places = advise::Places { all: check.place, own };
     let mut uplinks = uplinks.into_iter().map(uplink::Draft::finish).collect::<Option<Vec<_>>>()?;
     addresses::add_translated(&mut uplinks, &networks);
-    Some(Config {
+    let config = Config {
         router,
         log,
         networks,
@@ -181,7 +184,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<Config> {
         uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
-    })
+    };
+    Some((config, places))
 }
 
 /// Syntax and meaning in one list, in the order of the file. What is said of the

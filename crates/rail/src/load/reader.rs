@@ -201,11 +201,12 @@ impl Reader {
             }
             return None;
         };
-        let value = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let value = value.and_then(|v| u32::try_from(v).ok()).filter(|v| bounds.contains(v));
+        let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let value = number.and_then(|v| u32::try_from(v).ok()).filter(|v| bounds.contains(v));
         if value.is_none() {
             let (least, most) = (bounds.start(), bounds.end());
             let text = match *most {
+                u32::MAX if number.is_none_or(|n| n > 0) => format!("`{key}` is too large"),
                 u32::MAX => format!("`{key}` must be at least {least}"),
                 _ => format!("`{key}` must be between {least} and {most}"),
             };

@@ -268,7 +268,6 @@ pub(super) fn interface(reader: &mut Reader, node: Node<'_>, key: &str) -> Optio
 }
 
 /// Six bytes, as `ip link` shows them; dashes will do.
-/// Six pairs of digits, with `:` or `-` between them.
 pub(super) fn mac(text: &str) -> Option<Mac> {
     let byte = |part: &str| {
         let is_pair = part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());

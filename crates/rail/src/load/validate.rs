@@ -1,17 +1,12 @@
-//! Whether the parts of a configuration agree with each other, and what is legal
-//! but probably not meant.
+//! Whether the parts of a configuration agree with each other.
 
 use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
-use super::report::Problem;
-use super::unit::show;
 use super::uplink::Draft;
 use super::{addresses, forward, link, network};
-use rail_core::config::{CheckConfig, Config, FirewallMode, Forward, MOST_UPLINKS, Ranges, Tier};
+use rail_core::config::{FirewallMode, MOST_UPLINKS, Ranges};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::Range;
-use std::time::Duration;
 use toml::Spanned;
 
 /// What is compared.
@@ -230,138 +225,6 @@ fn meet(a: Option<(u16, u16)>, b: Option<(u16, u16)>) -> bool {
 fn shared(a: (u16, u16), b: (u16, u16)) -> Option<(u16, u16)> {
     let (first, last) = (a.0.max(b.0), a.1.min(b.1));
     (first <= last).then_some((first, last))
-}
-
-/// Notes what is legal but probably not meant.
-pub(super) fn advise(config: &Config, file: &Section<'_>, warnings: &mut Vec<Problem>) {
-    let check = file.get("check").map_or(0..0, Spanned::span);
-    let targets = file
-        .get("check")
-        .and_then(|n| n.get_ref().as_table())
-        .and_then(|t| t.get("targets"))
-        .map_or(check.clone(), Spanned::span);
-    let mut warn = |span, text: String, hint: &str| {
-        let mut problem = Problem::new(span, text);
-        problem.hint(hint);
-        warnings.push(problem);
-    };
-    let mut is_said = false;
-    for uplink in &config.uplinks {
-        let is_own = uplink.check.targets != config.check.targets;
-        if let Some(operator) = one_operator(&uplink.check.targets)
-            && (is_own || !core::mem::replace(&mut is_said, true))
-        {
-            let of = if is_own { format!(" of \"{}\"", uplink.name) } else { String::new() };
-            let text = format!("all targets{of} belong to one operator ({operator})");
-            let hint = "if it is down, every uplink looks dead; take targets of several operators";
-            warn(targets.clone(), text, hint);
-        }
-        let hit = uplink.check.targets.iter().find(|t| IpAddr::V4(**t) == uplink.gateway);
-        if let Some(target) = hit {
-            let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
-            warn(targets.clone(), text, "it answers even when the provider behind it is dead");
-        }
-    }
-    for uplink in config.uplinks.iter().filter(|u| u.enabled && config.is_inside(u)) {
-        let text = format!("the uplink \"{}\" is inside, on {}", uplink.name, uplink.interface);
-        let hint = "it counts as LAN: nothing that its box lets in is filtered or forwarded here";
-        warn(file.place("uplink"), text, hint);
-        let names = |f: &&Forward| f.uplinks.as_ref().is_some_and(|all| all.contains(&uplink.name));
-        if let Some(forward) = config.forwards.iter().find(names) {
-            let name = &uplink.name;
-            let what = forward
-                .ports
-                .map_or_else(|| forward.protocol.to_string(), |(first, _)| format!("port {first}"));
-            let text = format!("{what} is not forwarded on \"{name}\", inside");
-            warn(file.place("forward"), text, "its box can forward it");
-        }
-    }
-    advise_patience(config, &check, &mut warn);
-    let out = |u: &&_| carries_out(u);
-    if config.uplinks.iter().filter(out).count() == 0 {
-        let text = "no uplink carries new connections: all are disabled or inbound only";
-        warn(file.place("uplink"), text.to_owned(), "give one a tier");
-    }
-}
-
-/// What patience cannot do what is probably expected of it.
-fn advise_patience(
-    config: &Config,
-    place: &Range<usize>,
-    warn: &mut impl FnMut(Range<usize>, String, &str),
-) {
-    let mut said: Vec<(Duration, u32)> = Vec::new();
-    for uplink in config.uplinks.iter().filter(|uplink| uplink.enabled) {
-        let check = &uplink.check;
-        if said.contains(&(check.interval, check.fail_after)) {
-            continue;
-        }
-        said.push((check.interval, check.fail_after));
-        let silence = check.interval * check.fail_after;
-        if silence > Duration::from_secs(60) {
-            let text = format!("a dead uplink may be down only after {} s", silence.as_secs());
-            warn(place.clone(), text, "that is `fail_after` x `interval`; the defaults give 2.5 s");
-        } else if check.fail_after == 1 && check.interval > Duration::from_secs(1) {
-            let least = check.interval + Duration::from_secs(1);
-            let text = format!(
-                "`fail_after = 1` cannot be kept at `interval = \"{}\"`",
-                show(check.interval)
-            );
-            let hint = format!(
-                "the next question comes an interval after the last answer; an uplink is down after {} at the \
-                 earliest",
-                show(least)
-            );
-            warn(place.clone(), text, &hint);
-        } else if silence < Duration::from_secs(1) {
-            let text = format!("`fail_after` x `interval` is {}", show(silence));
-            let hint = "mobile and satellite uplinks pause for up to 2 s: below 1 s each pause takes one down";
-            warn(place.clone(), text, hint);
-        }
-    }
-}
-
-fn carries_out(uplink: &rail_core::config::UplinkConfig) -> bool {
-    uplink.enabled && uplink.tier != Tier::Inbound
-}
-
-/// The operator all targets belong to, if it is one and there are several targets.
-fn one_operator(targets: &[Ipv4Addr]) -> Option<String> {
-    let (first, rest) = targets.split_first()?;
-    let operator = operator(*first);
-    let all = !rest.is_empty() && rest.iter().all(|t| self::operator(*t) == operator);
-    all.then_some(operator)
-}
-
-/// Who runs an address: from a short table, else its /16.
-fn operator(address: Ipv4Addr) -> String {
-    let [a, b, c, _] = address.octets();
-    match (a, b, c) {
-        (1, 1, 1) | (1, 0, 0) => "Cloudflare".to_owned(),
-        (8, 8, 8 | 4) => "Google".to_owned(),
-        (9, 9, 9) | (149, 112, 112) => "Quad9".to_owned(),
-        (208, 67, 216..=223) => "OpenDNS".to_owned(),
-        (94, 140, 14 | 15) => "AdGuard".to_owned(),
-        _ => format!("{a}.{b}.0.0/16"),
-    }
-}
-
-/// What the probes of one uplink cost.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ProbeCost {
-    /// Bytes a month of 30 days at full pace, both directions, IP headers included.
-    pub(crate) full_bytes: u64,
-    /// The same at a tenth of the pace: an uplink that carries no new connections.
-    pub(crate) slow_bytes: u64,
-}
-
-/// What the probes cost on an uplink with these checks while all is well.
-pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
-    let month_ms = 30 * 24 * 3600 * 1000_u128;
-    let probes = month_ms / check.interval.as_millis().max(1);
-    let bytes = probes.saturating_mul(super::kind::bytes(check.kind));
-    let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-    ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
 }
 
 const MOST_FORWARDS: usize = 1000;

@@ -8,6 +8,8 @@ use rail_core::net::UplinkId;
 use rail_core::state::{Neighbour, Scope};
 use rail_core::time::Duration;
 use rail_core::{Answer, Ask, AskError, AskId, Asker, Input, Peer, PortId, PortKind};
+use rail_core::{MOST_ASKS, has_place};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 impl World {
@@ -50,14 +52,26 @@ impl World {
     pub(super) fn ask(&mut self, id: AskId, ask: &Ask) {
         self.judge(&Happening::Asked { id, ask });
         let line = id.asker.uplink().and_then(|uplink| self.line_of(uplink));
-        let is_open = |event: &&Event| matches!(event, Event::Input(_, Input::Answered(..), _));
-        let is_full = self.events.values().filter(is_open).count() >= MOST_ASKS;
-        let (wait, outcome) = match (ask, line.filter(|_| !is_full)) {
+        let may_ask = line.is_some() && self.has_place(id.asker);
+        let (wait, outcome) = match (ask, line.filter(|_| may_ask)) {
             (_, None) => (Duration::ZERO, Err(AskError::NotAsked)),
             (Ask::Connect { to, timeout, .. }, Some(line)) => self.connect(line, *to, *timeout),
         };
         let line = line.filter(|_| outcome.is_ok());
         self.after(wait, Event::Input(self.node.life, Input::Answered(id, outcome), line));
+    }
+
+    /// As in the daemon.
+    fn has_place(&mut self, asker: Asker) -> bool {
+        self.askers.insert(asker);
+        let mut held: BTreeMap<Asker, u64> = self.askers.iter().map(|asker| (*asker, 0)).collect();
+        for event in self.events.values() {
+            let Event::Input(_, Input::Answered(id, outcome), _) = event else { continue };
+            if *outcome != Err(AskError::NotAsked) {
+                *held.entry(id.asker).or_default() += 1;
+            }
+        }
+        has_place(MOST_ASKS, &held, asker)
     }
 
     fn connect(
@@ -77,6 +91,7 @@ impl World {
     pub(super) fn cancel_asks(&mut self, asker: Asker) {
         let is_its = |event: &Event| matches!(event, Event::Input(_, Input::Answered(id, _), _) if id.asker == asker);
         self.events.retain(|_, event| !is_its(event));
+        self.askers.remove(&asker);
     }
 
     fn line_of(&self, uplink: UplinkId) -> Option<usize> {
@@ -107,9 +122,6 @@ impl World {
         }
     }
 }
-
-/// So many questions are open at once at most, as in the daemon.
-const MOST_ASKS: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -203,7 +215,7 @@ mod tests {
         }
         let not_asked =
             |input: &&Input| matches!(input, Input::Answered(_, Err(AskError::NotAsked)));
-        assert_eq!(coming(world).iter().filter(not_asked).count(), 1 + 45);
+        assert_eq!(coming(world).iter().filter(not_asked).count(), 1 + 44);
     }
 
     /// Given an ARP port, then the gateway answers, for itself alone; a dead one does not.

@@ -45,6 +45,8 @@ pub struct LinkPlace {
     pub lower: Option<u32>,
     /// It waits for something beside the carrier, 802.1X for example (`IFF_DORMANT`).
     pub dormant: bool,
+    /// It does not speak ARP (`IFF_NOARP`).
+    pub no_arp: bool,
     /// Other names (`ip link property add altname`).
     pub altnames: Vec<String>,
     /// What somebody wrote on it (`ip link set alias`); empty if nobody did.
@@ -90,7 +92,11 @@ impl LinkMessage {
             mtu: 0,
             mac: None,
             permanent_mac: None,
-            place: LinkPlace { dormant: flags & IFF_DORMANT != 0, ..LinkPlace::default() },
+            place: LinkPlace {
+                dormant: flags & IFF_DORMANT != 0,
+                no_arp: flags & IFF_NOARP != 0,
+                ..LinkPlace::default()
+            },
         };
         let mut is_elsewhere = false;
         for attribute in attributes {
@@ -202,6 +208,7 @@ const IFLA_PROP_LIST: u16 = 52;
 const IFLA_ALT_IFNAME: u16 = 53;
 const IFLA_PERM_ADDRESS: u16 = 54;
 const IFF_UP: u32 = 1;
+const IFF_NOARP: u32 = 0x80;
 const IFF_LOWER_UP: u32 = 0x1_0000;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;

@@ -2,15 +2,12 @@
 //! nonce that only one who saw the question can repeat.
 
 use super::Refusal;
+use crate::io::IDENT_PREFIX;
 use crate::net::UplinkId;
 use crate::random::Secret;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
-
-/// The part of an identifier that all uplinks of a router share, so that a socket also hears the
-/// answers that came by the wrong one; the rest is the uplink's number.
-const IDENT_PREFIX: u16 = 0xff80;
 
 /// Echo questions of one uplink.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use arp::Arp;
 pub use icmp::Icmp;
 use tcp::Tcp;
 
+use super::settings::QUICK;
 use crate::config::{CheckConfig, CheckKind};
 use crate::io::{Ask, Binding, Peer, PortId, PortKind};
 use crate::net::{Family, Mac, UplinkId};
@@ -48,7 +49,7 @@ pub enum Question {
 pub struct Means {
     /// What it is bound to.
     pub binding: Binding,
-    /// Hardware address of the device; `None`: it has none.
+    /// Hardware address of the device; `None`: it has none, or does not speak ARP.
     pub mac: Option<Mac>,
     /// How long an answer is waited for.
     pub timeout: Duration,
@@ -76,6 +77,15 @@ pub fn targets(check: &CheckConfig, gateway: Option<IpAddr>) -> Vec<Ipv4Addr> {
     }
 }
 
+/// The shortest `interval` that a kind keeps; a shorter one is as this.
+pub const fn least_interval(kind: CheckKind) -> Duration {
+    match kind {
+        CheckKind::Icmp => QUICK,
+        CheckKind::Tcp { .. } => tcp::SPACING,
+        CheckKind::Arp => arp::SPACING,
+    }
+}
+
 impl Kind {
     /// `secret` differs by uplink and start; `prefix` is the part of the ICMP identifier that all
     /// uplinks share.
@@ -84,6 +94,15 @@ impl Kind {
             CheckKind::Icmp => Self::Icmp(Icmp::new(id, secret, prefix)),
             CheckKind::Tcp { port } => Self::Tcp(Tcp::new(secret, port)),
             CheckKind::Arp => Self::Arp(Arp::default()),
+        }
+    }
+
+    /// True if a target is the same host on every uplink. A gateway is not: another uplink may have another
+    /// one of this address.
+    pub const fn has_common_targets(&self) -> bool {
+        match self {
+            Self::Icmp(_) | Self::Tcp(_) => true,
+            Self::Arp(_) => false,
         }
     }
 

@@ -10,7 +10,8 @@ use crate::time::Duration;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A connection costs the target and the routers on the way some memory, so there are no more than 20 a
-/// second. With a time-out of a second an uplink has 20 open at most, of the 256 that all may have.
+/// second. With a time-out of a second an uplink has 20 open at most. All uplinks together may have
+/// [`MOST_ASKS`](crate::MOST_ASKS), of which each has its share.
 pub(super) const SPACING: Duration = Duration::from_millis(50);
 
 /// Connections of one uplink.

@@ -9,6 +9,17 @@ use crate::check::verdict::Verdict;
 use crate::io::{Answer, AskError, Peer};
 use crate::time::Duration;
 
+/// What became of a question that was no packet.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// This target was reached.
+    Reached(usize),
+    /// None was, or nobody knows which.
+    Nothing,
+    /// It was never asked, and does not count as sent.
+    NotAsked,
+}
+
 impl Prober {
     /// Takes a packet from the port of the uplink's checks, as old as the kernel says. Returns whose answer
     /// it is, and when that target had answered here last. A valid answer that comes too late is a
@@ -30,34 +41,52 @@ impl Prober {
         Ok((target, before))
     }
 
-    /// Takes what became of a question that was no packet. Returns the target that was reached.
+    /// Takes what became of a question that was no packet.
     ///
     /// # Errors
-    /// [`Refusal`]: it is no question of ours, or was answered before.
+    /// [`Refusal`]: an answer to no question of ours, or to one that was answered before.
     pub fn outcome(
         &mut self,
         now: Instant,
         asked: u64,
         outcome: Result<Answer, AskError>,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Told, Refusal> {
         let id = self.kind.number(self.flight.newest(), asked);
-        let id = id.filter(|_| self.running.is_some()).ok_or(Refusal::WrongSequence)?;
+        let id = id.filter(|_| self.running.is_some());
         let rtt = match outcome {
             Ok(Answer::Connected { rtt } | Answer::Refused { rtt }) => rtt,
-            Err(AskError::TimedOut | AskError::Unreachable) => return Ok(None),
+            Err(AskError::TimedOut | AskError::Unreachable) => return Ok(Told::Nothing),
             Err(AskError::NotAsked) => {
-                // It says nothing, unless there are no answers for so long that nothing vouches for
-                // the uplink any more: who cannot be asked is not used.
-                if self.silence.length(now) < self.settings.latest() {
-                    self.flight.forget(id);
-                }
-                return Ok(None);
+                let is_taken_back = id.is_some_and(|id| self.take_back(now, id));
+                return Ok(if is_taken_back { Told::NotAsked } else { Told::Nothing });
             }
         };
+        let id = id.ok_or(Refusal::WrongSequence)?;
         let probe = self.flight.get(id).copied();
         // When it came: the loop may be late.
         self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)), false)?;
-        Ok(probe.map(|probe| probe.target))
+        Ok(probe.map_or(Told::Nothing, |probe| Told::Reached(probe.target)))
+    }
+
+    /// Takes back a question that was never asked: it says nothing of the target. Not so while there are
+    /// no answers for so long that nothing vouches for the uplink any more: one that cannot be asked is
+    /// not used, and its questions count as lost until it is down.
+    fn take_back(&mut self, now: Instant, id: u64) -> bool {
+        let is_down = matches!(self.verdict, Verdict::Down(_));
+        let longest = self.settings.latest() + self.rest();
+        if !is_down && self.silence.length(now) >= longest {
+            return false;
+        }
+        let Some(probe) = self.flight.get(id).filter(|probe| probe.fate == Fate::Open) else {
+            return false;
+        };
+        let (sent, target) = (probe.sent, probe.target);
+        self.flight.forget(id);
+        if let Some(target) = self.targets.get_mut(target) {
+            target.quality.take_back(sent);
+            target.probes.sent -= 1;
+        }
+        true
     }
 
     /// Takes the answer to a probe. `has_slept`: we were away, and it may have waited for us.

@@ -64,9 +64,10 @@ impl Prober {
         &self.addresses
     }
 
-    /// The index of a target, if it is asked.
+    /// The index of a target that others may ask as well, if it is asked.
     pub fn index_of(&self, target: Ipv4Addr) -> Option<usize> {
-        self.addresses.iter().position(|own| *own == target)
+        let is_common = self.kind.has_common_targets();
+        self.addresses.iter().position(|own| is_common && *own == target)
     }
 
     /// When the first of the probes was sent that raised the doubt.
@@ -203,12 +204,16 @@ impl Prober {
 
     /// How long the uplink may be silent before it is down; not less than two probes of its pace take.
     pub fn patience(&self, now: Instant) -> Duration {
-        let pace = if self.pace.is_in_use() || !self.verdict.is_usable() {
+        self.silence.patience(now) + self.rest()
+    }
+
+    /// The time between two questions while nothing happens.
+    pub(super) fn rest(&self) -> Duration {
+        if self.pace.is_in_use() || !self.verdict.is_usable() {
             self.settings.interval
         } else {
             self.settings.standby()
-        };
-        self.silence.patience(now) + pace
+        }
     }
 
     /// How many of the targets that count have answered within `window`.

@@ -17,6 +17,7 @@ fn uplink(name: &str, ifname: &str, address: &str, gateway: &str) -> UplinkView 
         ifname: ifname.parse().unwrap(),
         address: Some(prefix(address)),
         gateway: Some(gateway.parse().unwrap()),
+        check: CheckKind::Icmp,
     }
 }
 

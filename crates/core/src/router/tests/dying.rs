@@ -51,13 +51,13 @@ fn a_doubt_says_where_connections_go() {
     let mut world = settled(&[1]);
     world.run(MS * 700, nothing);
     assert_eq!((world.health(), world.active()), (vec![Health::Suspect], vec![true]));
-    assert_eq!(cause(&world), "no answer since a moment ago");
+    assert_eq!(cause(&world), "no answer for a moment");
     let mut world = settled(&[1, 1]);
     world.run(MS * 700, nothing);
     assert_eq!(world.health(), [Health::Suspect; 2]);
-    assert_eq!(cause(&world), "no answer since a moment ago");
+    assert_eq!(cause(&world), "no answer for a moment");
     let mut world = settled(&[1, 1]);
     world.run(MS * 700, second);
     assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
-    assert_eq!(cause(&world), "no answer since a moment ago; new connections go elsewhere");
+    assert_eq!(cause(&world), "no answer for a moment; new connections go elsewhere");
 }

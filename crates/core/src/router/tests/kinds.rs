@@ -4,9 +4,9 @@ use super::world::{MS, START, World, all, kernel, uplinks};
 use super::*;
 use crate::config::CheckKind;
 use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
-use crate::net::{Family, Mac};
+use crate::net::{Family, Link, Mac};
 use crate::notice::UplinkNews;
-use crate::status::Health;
+use crate::status::{Health, ProbeCounters};
 use core::net::IpAddr;
 use rail_wire::ip::arp::Arp;
 
@@ -105,6 +105,73 @@ fn a_refused_connection_is_an_answer() {
     assert_eq!(world.router.desk.counters.packets_refused, counters.packets_refused + 1);
 }
 
+/// Given a reload that gives an uplink other checks, then what the old ones have asked is called off;
+/// given one that does not, then nothing is.
+#[test]
+fn new_checks_call_off_what_the_old_ones_asked() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let cancelled = |world: &mut World, mut config: Config| {
+        config.check_all(config.check.clone());
+        let mut out = Vec::new();
+        world.now = world.now + MS;
+        world.router.handle(world.now, Input::Reload(Box::new(config)), &mut out);
+        world.router.wake(world.now, &mut out);
+        let is_cancel = |output: &&Output| matches!(output, Output::CancelAsks(_));
+        out.iter().filter(is_cancel).count()
+    };
+    let mut config = world.config.clone();
+    assert_eq!(cancelled(&mut world, config.clone()), 0);
+    config.check.interval = MS * 300;
+    assert_eq!(cancelled(&mut world, config.clone()), 2);
+    config.check.kind = CheckKind::Icmp;
+    assert_eq!(cancelled(&mut world, config), 2);
+}
+
+/// Given questions that are never asked, while others are answered, then they are not counted as sent,
+/// and the uplink loses nothing.
+#[test]
+fn what_was_never_asked_is_not_lost() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let sum = |world: &World, of: fn(ProbeCounters) -> u64| -> u64 {
+        let prober = &world.router.uplinks.at(0).prober;
+        (0..prober.targets().len()).map(|target| of(prober.probes(target))).sum()
+    };
+    let lost = |world: &World| {
+        let sums = world.router.uplinks.at(0).prober.sums(world.now);
+        (sums.sent - sums.answered, sum(world, |probes| probes.lost))
+    };
+    world.run(MS * 1000, all);
+    let lost_before = lost(&world);
+    // The second uplink is asked once in 2.5 s.
+    for _ in 0..10 {
+        let sent = |world: &World| {
+            (sum(world, |probes| probes.sent), world.router.desk.counters.probes_sent)
+        };
+        let before = sent(&world);
+        world.refuses_asks = true;
+        world.run(MS * 600, all);
+        assert_eq!(sent(&world), before);
+        world.refuses_asks = false;
+        world.run(MS * 3000, all);
+    }
+    assert_eq!(world.health(), [Health::Up; 2]);
+    assert_eq!(lost(&world), lost_before);
+}
+
+/// Given an uplink that is down and cannot be asked, then nothing more counts as sent.
+#[test]
+fn one_that_is_down_counts_what_it_asked() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    world.run(MS * 6000, second_alone);
+    assert_eq!(world.health()[0], Health::Down);
+    let probes = |world: &World| world.router.uplinks.at(0).prober.probes(0);
+    world.refuses_asks = true;
+    world.run(MS * 2000, second_alone);
+    let before = probes(&world);
+    world.run(MS * 4000, second_alone);
+    assert_eq!(probes(&world), before);
+}
+
 /// Given questions that are never asked, then for a moment they say nothing; after as long as a silence
 /// may last, the uplink is not trusted any more.
 #[test]
@@ -166,20 +233,40 @@ fn forged_replies_are_counted() {
     assert_eq!(hear(request.reply(mac.0)).duplicate, before + 1);
 }
 
-/// Given a device without a hardware address, then the uplink has no way, and says why; when it gets
-/// one, the uplink is asked and comes up.
+/// Given a device without a hardware address, or one that does not speak ARP, then the uplink has no
+/// way, and says why; when that changes, the uplink is asked and comes up.
 #[test]
 fn a_device_without_arp_is_no_way() {
     let mut world = world(CheckKind::Arp);
-    let mac = world.link(0).identity.mac.take();
-    world.changed(Scope::LINKS);
-    world.run(MS * 500, all);
-    assert_eq!(world.health(), [Health::NoWay, Health::Up]);
-    assert_eq!(world.active(), [false, true]);
-    let cause = &world.router.uplinks.at(0).history.cause;
-    assert!(cause.contains("no ARP"), "{cause}");
-    world.link(0).identity.mac = mac;
-    world.changed(Scope::LINKS);
-    world.run(MS * 5000, all);
-    assert_eq!(world.health(), [Health::Up; 2]);
+    let good = world.link(0).clone();
+    let mut no_mac = good.clone();
+    no_mac.identity.mac = None;
+    let no_arp = Link { no_arp: true, ..good.clone() };
+    for bad in [no_mac, no_arp] {
+        *world.link(0) = bad;
+        world.changed(Scope::LINKS);
+        world.run(MS * 500, all);
+        assert_eq!(world.health(), [Health::NoWay, Health::Up]);
+        assert_eq!(world.active(), [false, true]);
+        let cause = &world.router.uplinks.at(0).history.cause;
+        assert!(cause.contains("no ARP"), "{cause}");
+        *world.link(0) = good.clone();
+        world.changed(Scope::LINKS);
+        world.run(MS * 5000, all);
+        assert_eq!(world.health(), [Health::Up; 2]);
+    }
+}
+
+/// Given a target that other uplinks ask and that fails on all of them, when the gateway of an uplink that
+/// is asked by ARP has the same address, then it is another host: it is neither ignored nor anybody's
+/// witness.
+#[test]
+fn a_gateway_is_no_target_of_others() {
+    let mut world = world(CheckKind::Arp);
+    let IpAddr::V4(gateway) = world.config.uplinks[0].gateway else { panic!() };
+    world.router.uplinks.ignored = Vec::from([gateway]);
+    let uplink = world.router.uplinks.at(0);
+    assert_eq!(uplink.prober.targets(), [gateway]);
+    assert_eq!(uplink.prober.index_of(gateway), None);
+    assert!(!world.router.uplinks.is_ignored(uplink, 0));
 }

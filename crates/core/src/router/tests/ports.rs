@@ -2,7 +2,7 @@
 
 use super::world::{MS, World, all, uplinks};
 use super::*;
-use crate::io::{Answer, AskId, Asker, Peer, Port, PortId, PortKind};
+use crate::io::{Answer, AskError, AskId, Asker, Peer, Port, PortId, PortKind};
 use crate::net::{Family, Mac};
 
 /// What the router asks for when its links are read again.
@@ -56,7 +56,7 @@ fn ports_follow_the_uplinks() {
 }
 
 /// Given packets by ports that no check has, from an end that is no host, and an answer to no question,
-/// then each is refused and counted, and no verdict changes.
+/// then each is refused and counted; that there is no answer is no packet; no verdict changes.
 #[test]
 fn what_no_check_waits_for_is_refused() {
     let mut world = World::new(uplinks(&[1]));
@@ -68,8 +68,13 @@ fn what_no_check_waits_for_is_refused() {
     for (port, from) in [(nobodys, host), (PortId::Arp(UplinkId(1)), link), (ours, link)] {
         world.input(Input::Packet { port, from, age: Duration::ZERO, bytes: alloc::vec![0; 28] });
     }
-    let id = AskId { asker: Asker::Probe(UplinkId(1), Family::V4), n: 1 };
-    world.input(Input::Answered(id, Ok(Answer::Connected { rtt: MS })));
-    assert_eq!(world.router.desk.counters.packets_refused, before + 4);
+    let id = |uplink| AskId { asker: Asker::Probe(UplinkId(uplink), Family::V4), n: 1 };
+    for uplink in [1, 9] {
+        world.input(Input::Answered(id(uplink), Ok(Answer::Connected { rtt: MS })));
+        for error in [AskError::TimedOut, AskError::Unreachable, AskError::NotAsked] {
+            world.input(Input::Answered(id(uplink), Err(error)));
+        }
+    }
+    assert_eq!(world.router.desk.counters.packets_refused, before + 5);
     assert_eq!(world.health(), health);
 }
