@@ -97,7 +97,7 @@ fn inside(config: &Config, file: &Section<'_>, warnings: &mut Warnings<'_>) {
 }
 
 /// A pace or a patience that cannot do what is probably expected of it. What all uplinks have in common
-/// is said once, of [check].
+/// is said once, of `[check]`.
 fn pace(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
     let all = places.all.as_ref().map_or(0..0, |place| place.check.clone());
     let key = |check: &CheckConfig| (check.interval, check.fail_after, least_interval(check.kind));
