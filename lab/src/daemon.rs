@@ -233,8 +233,9 @@ impl Rail {
         for (verb, health) in [("disable", "disabled"), ("enable", "up")] {
             self.ask(&[verb, name])?;
             self.wait_health(name, health, limit)?;
+            self.wait_settled(limit)?;
         }
-        self.wait_settled(limit)
+        Ok(())
     }
 
     /// Watches an uplink for a while; every health that was seen, each change once.

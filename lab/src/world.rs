@@ -106,6 +106,15 @@ impl World {
         Ok((failed, normal::difference(&before, &normal::state(&self.topology.router)?)))
     }
 
+    /// Has the daemon forget how often the uplinks fell, one after the other, so that the next return of none
+    /// is held back. The state of the kernel is the same after each time, in the same order.
+    ///
+    /// # Errors
+    /// As [`Rail::wait_health`].
+    pub fn forget_falls(&self, limit: Duration) -> Result<(), LabError> {
+        self.topology.lines.iter().try_for_each(|line| self.rail.forget_falls(&line.name(), limit))
+    }
+
     /// Waits until this many more connections have ended.
     ///
     /// # Errors

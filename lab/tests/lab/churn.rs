@@ -189,9 +189,7 @@ fn one_cycle(world: &World, first: &str, churn: Churn, (a, b): (usize, usize)) -
     }
     assert_eq!(report.failed_between(used, Instant::now()), 0, "{what}: {:?}", report.reasons());
     // Else the third return of each would be held back.
-    for line in [a, b] {
-        world.rail.forget_falls(&world.topology.line(line).name(), PATIENCE).unwrap();
-    }
+    world.forget_falls(PATIENCE).unwrap();
     used.max(same) - times.whole
 }
 
@@ -205,6 +203,7 @@ fn interfaces_that_change_are_followed() {
         let world = World::start(&Plan::new(3), &text).unwrap();
         // Where two cables change names, packets are on their way by the wrong one.
         world.topology.excuse_sources();
+        world.forget_falls(PATIENCE).unwrap();
         let first = normal::state(&world.topology.router).unwrap();
         let mut took = vec![Vec::new(); ALL.len()];
         let mut before = None;

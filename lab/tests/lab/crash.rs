@@ -104,8 +104,9 @@ fn a_crash_at_any_moment_of_a_failover_heals() {
         let check = "interval = \"50ms\"\ntimeout = \"200ms\"\nrecover_after = 3\n";
         let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 1, 1]) };
         let mut world = World::start(&Plan::new(3), &text).unwrap();
-        let first = normal::state(&world.topology.router).unwrap();
         let limit = Duration::from_secs(10);
+        world.forget_falls(limit).unwrap();
+        let first = normal::state(&world.topology.router).unwrap();
         for kill in 0..kills {
             let flows = world.flows(0, 12);
             let connector = world.connector();
@@ -129,7 +130,7 @@ fn a_crash_at_any_moment_of_a_failover_heals() {
             let failed = report.failed_between(left, Instant::now());
             assert_eq!(failed, 0, "kill {kill}: after the line had left, {:?}", report.reasons());
             // Else the third return would be held back.
-            world.rail.forget_falls("isp1", limit).unwrap();
+            world.forget_falls(limit).unwrap();
         }
         eventually(Duration::from_secs(5), "the first state", || {
             let now = normal::state(&world.topology.router).unwrap();

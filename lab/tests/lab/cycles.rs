@@ -12,9 +12,10 @@ fn cycles_leave_the_state_as_it_was() {
         let check = "interval = \"20ms\"\ntimeout = \"100ms\"\nrecover_after = 2\n";
         let text = ConfigText { check: check.into(), ..ConfigText::weights(&[1, 2, 3]) };
         let world = World::start(&Plan::new(3), &text).unwrap();
+        let limit = Duration::from_secs(20);
+        world.forget_falls(limit).unwrap();
         let first = normal::state(&world.topology.router).unwrap();
         let start = Instant::now();
-        let limit = Duration::from_secs(20);
         for cycle in 0..cycles {
             let (line, fault, dead) = match (cycle % 3, cycle < 6) {
                 (0, true) => (1, Fault::Gateway, "down"),
@@ -27,7 +28,7 @@ fn cycles_leave_the_state_as_it_was() {
             injected.repair().unwrap();
             world.rail.wait_health(&name, "up", limit).unwrap();
             // An uplink that falls again and again is held back for longer each time.
-            world.rail.forget_falls(&name, limit).unwrap();
+            world.forget_falls(limit).unwrap();
         }
         let took = start.elapsed();
         world.rail.wait_all_up(limit).unwrap();

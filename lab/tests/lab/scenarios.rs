@@ -66,6 +66,7 @@ fn routes_come_back_with_the_path() {
         // its routes are flushed, each twice / then with the path all is back as it was
         let world = World::start(&Plan::new(2), &quick()).unwrap();
         let (router, isp) = (&world.topology.router, &world.topology.line(2).isp);
+        world.forget_falls(LIMIT).unwrap();
         let first = normal::state(router).unwrap();
         let losses: [(&Node, &str, &Node, &str); 4] = [
             (isp, "link set acc down", isp, "link set acc up"),
@@ -95,7 +96,7 @@ fn routes_come_back_with_the_path() {
             let off = report.deviation(&world.sources(), &[1, 1]);
             assert!(off <= 3.0, "after {loss}: {:?}", report.by_source());
             // Else the third return would be held back.
-            world.rail.forget_falls("isp2", LIMIT).unwrap();
+            world.forget_falls(LIMIT).unwrap();
         }
         figures(&format!("{} losses, the state is the first one after each", 2 * losses.len()));
     });

@@ -21,6 +21,8 @@ pub(super) struct Limiter {
     trusted_until: Instant,
     /// When it is asked unasked-for, and how often it was.
     scheduled: Option<(Instant, u32)>,
+    /// The pace at which the last slow question was answered.
+    answered_every: Duration,
     /// The last probe before the uplink fell silent.
     fell: u64,
 }
@@ -247,7 +249,8 @@ impl Limiter {
             Fate::Answered | Fate::Lost { .. } | Fate::Forgotten => true,
         };
         match self.question.as_mut()? {
-            Question::Slow { next, sum, quick, .. } => {
+            Question::Slow { next, sum, quick, spacing, .. } => {
+                let spacing = *spacing;
                 let is_fair = |probe: &&Probe| timeout(probe.target).is_some();
                 for probe in flight.since(*next).take_while(|p| is_over(p)).filter(is_fair) {
                     *next = probe.id + 1;
@@ -264,6 +267,7 @@ impl Limiter {
                     return Some(Finding::Real);
                 }
                 if *sum >= ANSWERS_SLOWLY {
+                    self.answered_every = spacing;
                     self.begin_test(now, false, false);
                 }
                 None
@@ -331,7 +335,10 @@ impl Limiter {
             let answers = u64::try_from(within(time)).unwrap_or(0);
             u32::try_from(answers * 1_000_000 / millis(time).max(1)).unwrap_or(u32::MAX)
         };
-        let rate = rate(Duration::from_secs(1)).min(rate(Duration::from_secs(5))).max(SLOWEST);
+        let rate = rate(Duration::from_secs(1)).min(rate(Duration::from_secs(5)));
+        // It answered at least so often before the test.
+        let slow = 1_000_000 / millis(self.answered_every).max(1);
+        let rate = rate.max(u32::try_from(slow).unwrap_or(u32::MAX)).max(SLOWEST);
         self.limit = Some(Limit { rate, since: now, cuts: 0, doubted: None });
         self.scheduled = None;
         Some(Finding::Limited)

@@ -323,9 +323,11 @@ impl Prober {
 
     fn settle_doubt(&mut self, now: Instant) {
         if !matches!(self.verdict, Verdict::Down(_) | Verdict::Held(_)) {
-            // A line that is known to be degraded has nothing left to settle.
+            // An uplink that is known to be degraded has nothing left to settle. One behind a limiter is
+            // asked so slowly that it would take minutes.
             let is_open = self.evidence.pool() >= POOL_ENDS_DOUBT || self.limiter.is_asking();
-            let may_end = self.past.degraded_since().is_some() || !is_open;
+            let is_known = self.past.degraded_since().is_some() || self.limiter.rate().is_some();
+            let may_end = is_known || !is_open;
             self.silence.doubt(now, &self.quiet, may_end);
         }
     }

@@ -31,7 +31,10 @@ impl Law for Adopt {
                 self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,
-            Happening::Said(Notice::Uplink(UplinkNews::Health { from: Health::Down, .. })) => {
+            Happening::Said(Notice::Uplink(UplinkNews::Health {
+                from: Health::Down | Health::Held,
+                ..
+            })) => {
                 self.adopting = None;
             }
             Happening::Change(change) => {

@@ -13,7 +13,9 @@ impl Scene {
         let timeout = self.timeout(i);
         let burst = timeout * 2 + (timeout / 16).max(QUICK) * 3;
         let other = timeout * 2 + ALERT + self.longest_trip();
-        let patience = if self.lines[i].deaths > 1 { LEARNT } else { LEAST_WAIT };
+        // What delayed its answers once may have taught it.
+        let has_learnt = self.lines[i].deaths > 1 || self.lines[i].blurred_at.is_some();
+        let patience = if has_learnt { LEARNT } else { LEAST_WAIT };
         // A second silence right after the first is also one that the gap before it explains.
         let again = if self.lines[i].deaths > 1 { LEARNT } else { Duration::ZERO };
         self.check(i).interval + patience.max(burst).max(other) + again + SLACK + self.memory(i)
@@ -151,7 +153,7 @@ const QUICK: Duration = Duration::from_millis(16);
 const ALERT: Duration = Duration::from_millis(50);
 /// The least patience of a doubt, and the most that it learns.
 const LEAST_WAIT: Duration = Duration::from_millis(150);
-const LEARNT: Duration = Duration::from_millis(750);
+const LEARNT: Duration = Duration::from_millis(1000);
 const DWELL: Duration = Duration::from_secs(1);
 /// Eight answers in less time say that no limiter is there.
 const FEW_ANSWERS: Duration = Duration::from_millis(3500);

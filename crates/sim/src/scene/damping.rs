@@ -14,12 +14,15 @@ pub struct Damping {
     held_until: Instant,
     /// Until then the last fall held it back.
     fell_until: Instant,
+    /// What it was when the process before ended.
+    before: Option<Health>,
 }
 
 impl Damping {
     /// Another process begins, by a file that may be older than the last return.
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, before: Health) {
         self.held_until = self.fell_until;
+        self.before = Some(before);
     }
 
     /// Until then a return may be held back.
@@ -34,6 +37,8 @@ impl Damping {
 
     /// Takes note of a change of health.
     pub(super) fn note(&mut self, now: Instant, from: Health, to: Health, cause: &str) {
+        // What it lost while no process ran it lost nevertheless.
+        let from = self.before.take().filter(|_| from == Health::Absent).unwrap_or(from);
         if from.is_alive() && (to == Health::Down || to.lacks_device()) {
             self.fall(now, cause);
         } else if to.is_usable() && !from.is_usable() {

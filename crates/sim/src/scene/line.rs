@@ -131,8 +131,8 @@ impl Line {
 
     /// A process begins that knows only what was saved.
     pub fn begin(&mut self, role: Role) {
+        self.damping.begin(self.health);
         (self.health, self.role) = (Health::Absent, role);
-        self.damping.begin();
         self.deaths = 0;
     }
 
