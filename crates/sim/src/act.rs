@@ -313,6 +313,7 @@ impl World {
                 }
             }
             Heal::Uplink(line) => self.heal_line(line),
+            Heal::Step(line, left) if self.mix.is_none() && left > 0 => self.step_trip(line, 0),
             Heal::Step(line, left) => self.step_trip(line, left),
             Heal::NeighbourFails(line) => self.fail_neighbour(line),
             Heal::Targets => {

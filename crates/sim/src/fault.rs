@@ -116,6 +116,11 @@ impl Mix {
         Self { weights: Vec::new(), pace: Duration::from_secs(1) }
     }
 
+    /// True if no fault comes any more.
+    pub const fn is_none(&self) -> bool {
+        self.weights.is_empty()
+    }
+
     /// This kind comes in any case.
     pub fn add(&mut self, fault: Fault) {
         self.weights.push((fault, 8));

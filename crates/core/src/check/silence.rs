@@ -92,13 +92,12 @@ impl Silence {
         self.floor = now;
     }
 
-    /// An answer arrived. `learns`: it ended a silence that was looked at closely; `is_late`: it answers a
-    /// probe of that silence, so that nothing was lost.
-    pub(super) fn heard(&mut self, at: Instant, learns: bool, is_late: bool) {
-        let before = self.last_arrival.map(|last| last.max(self.floor));
+    /// An answer arrived. `survived` is when the silence that it ended was begun to be asked about, if it was
+    /// looked at closely; `is_late`: it answers a probe of that silence, so that nothing was lost.
+    pub(super) fn heard(&mut self, at: Instant, survived: Option<Instant>, is_late: bool) {
+        let gap = survived.map(|first| at.since(self.since(first))).unwrap_or_default();
         self.last_arrival = self.last_arrival.max(Some(at));
-        let gap = before.map_or(Duration::ZERO, |last| at.since(last));
-        if !learns || gap >= LONGEST_LESSON || gap <= SHORTEST_LESSON {
+        if gap >= LONGEST_LESSON || gap <= SHORTEST_LESSON {
             return;
         }
         let longer = gap + gap / 4;

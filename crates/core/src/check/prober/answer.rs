@@ -120,8 +120,8 @@ impl Prober {
         let is_doubted = self.silence.doubt_since().is_some();
         // Where nothing was overdue the gap is that of the pace, and teaches nothing.
         let is_watched = self.pace.mode == Mode::Burst || is_doubted || is_down;
-        let learns = is_watched && self.quiet.since().is_some();
-        self.silence.heard(at, learns, probe.is_overdue && rtt >= LONG);
+        let survived = self.quiet.since().filter(|_| is_watched);
+        self.silence.heard(at, survived, probe.is_overdue && rtt >= LONG);
         let required = self.settings.required.min(self.evidence.counting());
         self.silence.answered(at, probe.id, probe.target, required);
         if self.proof.is_none_or(|(newest, _)| newest < probe.sent) {
