@@ -33,10 +33,11 @@ impl Prober {
         is_at_rest && self.is_asked() && silence > self.slowest(now)
     }
 
-    /// True if a silence has outlived another time-out: others may wake for it.
+    /// True if a silence has outlived another time-out: others may wake for it. For a target that is dead
+    /// everywhere they would wake each other all the time, and hardly ask it.
     pub fn is_wake_up_call(&self, now: Instant) -> bool {
         let is_long = |at| now.since(at) >= self.slowest(now) * 2;
-        self.verdict.is_usable() && self.quiet.since().is_some_and(is_long)
+        self.verdict.is_usable() && self.open_silence().is_some_and(is_long)
     }
 
     /// True if an answer has arrived since this moment.
@@ -185,12 +186,18 @@ impl Prober {
     }
 
     /// True if it may be silent by now, whatever it has answered before: it is suspect, or a question is
-    /// overdue that no answer has overtaken. What a target lacks that fails by itself says nothing.
+    /// overdue that no answer has overtaken.
     pub fn may_be_silent(&self) -> bool {
+        self.is_suspect() || self.open_silence().is_some()
+    }
+
+    /// When the first question was sent that is overdue and that no answer has overtaken. What a target lacks
+    /// that fails by itself says nothing.
+    fn open_silence(&self) -> Option<Instant> {
         let is_fair = |t: usize| !self.evidence.is_odd(t) && !self.evidence.is_ignored(t);
         let mark = self.flight.mark();
-        self.is_suspect()
-            || self.flight.open().any(|p| p.is_overdue && p.id > mark && is_fair(p.target))
+        let mut open = self.flight.open().filter(|p| p.is_overdue && p.id > mark);
+        open.find(|p| is_fair(p.target)).map(|p| p.sent)
     }
 
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is

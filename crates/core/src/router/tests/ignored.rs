@@ -135,3 +135,19 @@ fn late_answers_by_a_slow_uplink_condemn_no_quick_one() {
     assert_eq!(ignored(&world), [false, true]);
     assert!(nobody_fell(&world.reported(since)), "{:?}", world.reported(since));
 }
+
+/// Given three uplinks with four targets, when one target dies, then it is ignored within 6 s in any phase of
+/// their questions: its silence on one keeps the others from nothing.
+#[test]
+fn a_dead_target_is_soon_ignored() {
+    for offset in 0..20 {
+        let mut config = uplinks(&[1, 1, 1]);
+        let targets = (1..=4).map(|n| core::net::Ipv4Addr::new(192, 0, 2, n)).collect();
+        config.check = crate::config::CheckConfig::of(targets);
+        let mut world = World::new(config);
+        world.run(MS * (20_000 + offset * 37), all);
+        let rtt = |uplink: u8| MS * if uplink == 3 { 60 } else { 1 };
+        world.run(MS * 6000, move |uplink, target, _| (target != 1).then_some(rtt(uplink)));
+        assert_eq!(ignored(&world), [false, true, false, false], "offset {offset}");
+    }
+}

@@ -82,7 +82,8 @@ fn it_says_why_there_is_no_link() {
         assert_eq!((world.health()[1], cause(&world)), (Health::Absent, text.into()));
         world.state = there.clone();
         world.changed(Scope::ALL);
-        world.run(MS * 3000, all);
+        // The third return is held back for 5 s.
+        world.run(MS * 9000, all);
         assert_eq!(world.health()[1], Health::Up, "after: {text}");
     }
     world.refuses = |key| matches!(key, Key::Link(_));
