@@ -133,7 +133,8 @@ impl Line {
     pub fn begin(&mut self, role: Role) {
         self.damping.begin(self.health);
         (self.health, self.role) = (Health::Absent, role);
-        self.deaths = 0;
+        // One that is dead dies for this process, too.
+        self.deaths = u32::from(self.class == Class::Dead);
     }
 
     /// The router says what its health is.
