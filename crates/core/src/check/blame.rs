@@ -99,13 +99,12 @@ pub fn is_comparing<'a>(
     probers: impl Iterator<Item = &'a Prober> + Clone,
 ) -> bool {
     let Some(own) = probers.clone().nth(index) else { return false };
-    let others =
-        || probers.clone().enumerate().filter(|(other, p)| *other != index && p.has_heard(now));
+    let hearing = || others(index, probers.clone()).filter(|p| p.has_heard(now));
     own.targets().iter().enumerate().any(|(own_index, target)| {
         // The question after the last answer has been asked by then.
         let round = own.settings().interval * u32::try_from(own.targets().len()).unwrap_or(1);
         let silent = own.last_answer(own_index).unwrap_or_default() + round;
-        let asking = || others().filter_map(|(_, p)| Some((p, p.index_of(*target)?)));
+        let asking = || hearing().filter_map(|p| Some((p, p.index_of(*target)?)));
         own.index_of(*target).is_some()
             && own.unanswered(own_index) >= ENOUGH
             && asking().next().is_some()

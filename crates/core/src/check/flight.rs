@@ -194,10 +194,10 @@ impl Flight {
         overtaken
     }
 
-    /// True if two probes are overdue and not overtaken.
-    pub(super) fn is_quiet_twice(&self) -> bool {
+    /// The probes of the present silence, oldest first: overdue, and overtaken by no answer.
+    pub(super) fn quiet(&self) -> impl Iterator<Item = &Probe> {
         let mark = self.mark;
-        self.open().filter(|probe| probe.is_overdue && probe.id > mark).nth(1).is_some()
+        self.open().filter(move |probe| probe.is_overdue && probe.id > mark)
     }
 
     /// A probe that is remembered.

@@ -39,6 +39,12 @@ struct Limit {
     doubted: Option<u64>,
 }
 
+impl Limit {
+    fn new(now: Instant, rate: u32) -> Self {
+        Self { rate: rate.max(SLOWEST), since: now, cuts: 0, doubted: None }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Question {
     /// Probes at a slow pace.
@@ -93,9 +99,7 @@ impl Limiter {
 
     /// Takes over what an earlier process knew.
     pub(super) fn set_rate(&mut self, now: Instant, rate: Option<u32>) {
-        let limit =
-            |rate: u32| Limit { rate: rate.max(SLOWEST), since: now, cuts: 0, doubted: None };
-        self.limit = rate.map(limit);
+        self.limit = rate.map(|rate| Limit::new(now, rate));
     }
 
     /// What the open question wants asked.
@@ -174,7 +178,7 @@ impl Limiter {
         accused: Accused,
         timeout: impl Fn(usize) -> Option<Duration>,
     ) -> Option<Finding> {
-        let condemned = accused == Accused::Condemned;
+        let (condemned, unasked) = (accused == Accused::Condemned, accused == Accused::No);
         if self.question.is_some() {
             return self.go_on(now, flight, timeout);
         }
@@ -190,18 +194,18 @@ impl Limiter {
             return condemned.then_some(Finding::Real);
         }
         let is_due = self.scheduled.is_some_and(|(at, _)| at <= now);
-        if accused == Accused::No && !is_due {
+        if unasked && !is_due {
             return None;
         }
         // Nobody asks: what was lost before a fallen uplink answered again was its outage.
-        let first = if accused == Accused::No { flight.first_answered(self.fell) } else { 0 };
+        let first = if unasked { flight.first_answered(self.fell) } else { 0 };
         let is_fair = |target| timeout(target).is_some();
         let seen = Pattern::of(now, flight.since(first), is_fair);
-        let least = if accused == Accused::No { LEAST_LOSS_UNASKED } else { LEAST_LOSS };
+        let least = if unasked { LEAST_LOSS_UNASKED } else { LEAST_LOSS };
         if !condemned && seen.loss() < least {
             return None;
         }
-        if accused == Accused::No && seen.is_end_of_outage() {
+        if unasked && seen.is_end_of_outage() {
             return None;
         }
         let likeness = seen.judge();
@@ -338,8 +342,8 @@ impl Limiter {
         let rate = rate(Duration::from_secs(1)).min(rate(Duration::from_secs(5)));
         // It answered at least so often before the test.
         let slow = 1_000_000 / millis(self.answered_every).max(1);
-        let rate = rate.max(u32::try_from(slow).unwrap_or(u32::MAX)).max(SLOWEST);
-        self.limit = Some(Limit { rate, since: now, cuts: 0, doubted: None });
+        let rate = rate.max(u32::try_from(slow).unwrap_or(u32::MAX));
+        self.limit = Some(Limit::new(now, rate));
         self.scheduled = None;
         Some(Finding::Limited)
     }

@@ -5,7 +5,7 @@
 //! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
 //! time would forget itself.
 
-use super::verdict::{Cause, Verdict};
+use super::verdict::Verdict;
 use crate::saved::Falls;
 use crate::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(super) struct Past {
 impl Past {
     /// That of an uplink with this verdict, which an earlier process had.
     pub(super) fn of(now: Instant, verdict: Verdict) -> Self {
-        let is_degraded = matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded));
+        let is_degraded = verdict.is_lossy();
         // How long that one held the uplink back is not known, unless somebody says so.
         let is_held = matches!(verdict, Verdict::Held(_));
         let held_until = if is_held { now + DWELL_DOWN } else { Instant::ZERO };

@@ -11,7 +11,6 @@ pub(super) struct Pattern {
     answered: u64,
     lost: u64,
     /// Gaps of the uplink.
-    gaps: u64,
     line: Spread,
     /// The newest of them, in turn: a limiter may have begun in the midst.
     newest: [Duration; NEWEST],
@@ -96,7 +95,6 @@ impl Pattern {
                 seen.last = Some(probe.sent);
             }
         }
-        seen.gaps = seen.line.count;
         seen
     }
 
@@ -134,11 +132,11 @@ impl Pattern {
     pub(super) fn judge(&self) -> Likeness {
         let loss = self.loss();
         let limiter_if = |is_long| if is_long { Likeness::Limiter } else { Likeness::Unknown };
-        if self.gaps < LEAST_GAPS {
+        if self.line.count < LEAST_GAPS {
             let enough = if loss >= LIMITERS_LOSS { LEAST_QUICK } else { MOST_QUICK };
             return limiter_if(self.quick >= enough || self.span_ms() >= LONG_MS);
         }
-        let has_many = self.gaps >= MANY_GAPS;
+        let has_many = self.line.count >= MANY_GAPS;
         let is_long = has_many || self.quick >= MOST_QUICK;
         let Some(unevenness) = self.unevenness() else { return limiter_if(is_long) };
         // For random loss cv² is the loss.

@@ -239,7 +239,9 @@ impl Prober {
         if alarms > 0 && self.verdict.is_usable() && !self.limiter.is_asking() {
             match self.pace.mode {
                 Mode::Rest => self.pace.raise(Mode::Burst),
-                Mode::Alert(_) if self.flight.is_quiet_twice() => self.pace.raise(Mode::Burst),
+                Mode::Alert(_) if self.flight.quiet().nth(1).is_some() => {
+                    self.pace.raise(Mode::Burst)
+                }
                 Mode::Alert(_) | Mode::Burst => {}
             }
         }
@@ -278,9 +280,6 @@ impl Prober {
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
-        let is_lossy = |verdict: Verdict| {
-            matches!(verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded))
-        };
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
@@ -300,19 +299,19 @@ impl Prober {
                 self.past.come_back(now);
                 self.evidence.forget_down();
                 self.neighbour_failed = false;
-                if is_lossy(next) {
+                if next.is_lossy() {
                     self.past.return_degraded(now);
                 } else {
                     self.evidence.begin_up();
                 }
                 self.pace.raise(Mode::Alert(now));
             }
-            Verdict::Degraded(Cause::Loss(_)) if !is_lossy(was) => {
+            Verdict::Degraded(Cause::Loss(_)) if !was.is_lossy() => {
                 self.past.degrade(now);
                 self.evidence.begin_degraded();
                 self.limiter.schedule(now, Some(ASK_DEGRADED));
             }
-            Verdict::Up | Verdict::Degraded(_) if is_lossy(was) && !is_lossy(next) => {
+            Verdict::Up | Verdict::Degraded(_) if was.is_lossy() && !next.is_lossy() => {
                 self.past.recover(now);
                 self.evidence.begin_up();
                 self.limiter.schedule(now, None);

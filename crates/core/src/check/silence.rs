@@ -123,13 +123,10 @@ impl Silence {
 
     /// Looks at the probes that are overdue and not overtaken.
     pub(super) fn look(&mut self, flight: &Flight, evidence: &Evidence, targets: usize) -> Quiet {
-        let mark = flight.mark();
-        let is_quiet = |probe: &&super::flight::Probe| {
-            probe.is_overdue && probe.id > mark && probe.sent >= self.floor
-        };
+        let floor = self.floor;
         let mut quiet = Quiet::default();
         // Most of the time there is none.
-        let mut probes = flight.open().filter(is_quiet).peekable();
+        let mut probes = flight.quiet().filter(|probe| probe.sent >= floor).peekable();
         if probes.peek().is_none() {
             return quiet;
         }
@@ -146,7 +143,7 @@ impl Silence {
             }
             quiet.sure = quiet.sure + sure.get(probe.target).copied().unwrap_or_default();
         }
-        quiet.first = quiet.first.map(|first| self.began(first, mark));
+        quiet.first = quiet.first.map(|first| self.began(first, flight.mark()));
         quiet
     }
 

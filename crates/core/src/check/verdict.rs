@@ -20,6 +20,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// True if the uplink is degraded by loss, now or before the restart.
+    pub(super) const fn is_lossy(self) -> bool {
+        matches!(self, Self::Degraded(Cause::Loss(_) | Cause::WasDegraded))
+    }
+
     /// True if the uplink can carry connections, or may.
     pub const fn is_usable(self) -> bool {
         matches!(self, Self::Probing | Self::Up | Self::Degraded(_))

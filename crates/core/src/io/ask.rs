@@ -1,8 +1,9 @@
 //! Questions that take time and have one answer.
 //!
 //! The shell works on them beside all else, on [`MOST_ASKS`] at once and for so long at most; each has
-//! one answer, unless its asker calls it off. The places are shared fairly ([`has_place`]). A new kind is a variant of [`Ask`], and of [`Answer`] where its
-//! answer is of a new form, a file in the shell and one in the simulator.
+//! one answer, unless its asker calls it off. The places are shared fairly ([`has_place`]). A new kind is
+//! a variant of [`Ask`], and of [`Answer`] where its answer is of a new form, a file in the shell and one
+//! in the simulator.
 
 use super::port::Binding;
 use crate::net::{Family, UplinkId};

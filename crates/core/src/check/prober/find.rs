@@ -122,7 +122,7 @@ impl Prober {
     pub(super) fn acquit(&mut self, now: Instant) {
         self.evidence.clear();
         self.past.acquit();
-        if matches!(self.verdict, Verdict::Degraded(Cause::Loss(_) | Cause::WasDegraded))
+        if self.verdict.is_lossy()
             || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
         {
             self.verdict = Verdict::Up;

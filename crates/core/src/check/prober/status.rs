@@ -195,9 +195,7 @@ impl Prober {
     /// that fails by itself says nothing.
     fn open_silence(&self) -> Option<Instant> {
         let is_fair = |t: usize| !self.evidence.is_odd(t) && !self.evidence.is_ignored(t);
-        let mark = self.flight.mark();
-        let mut open = self.flight.open().filter(|p| p.is_overdue && p.id > mark);
-        open.find(|p| is_fair(p.target)).map(|p| p.sent)
+        self.flight.quiet().find(|p| is_fair(p.target)).map(|p| p.sent)
     }
 
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
