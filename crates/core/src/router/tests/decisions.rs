@@ -1,6 +1,8 @@
 //! Which uplinks carry, what is reported, and whose connections are deleted.
 
-use super::world::{MS, START, World, all, default_of, kernel, nobody_fell, uplinks};
+use super::world::{
+    MS, START, World, all, default_of, kernel, nobody_fell, nothing, second, uplinks,
+};
 use super::*;
 use crate::config::NoUplink;
 use crate::notice::{ReconcileNews, UplinkNews};
@@ -35,7 +37,7 @@ fn uplinks_that_die_together_are_kept_together() {
     for offset in 0..20 {
         let mut world = World::new(uplinks(&[1, 1]));
         world.run(MS * (20_000 + offset * 10), |uplink, _, _| near_and_far(uplink));
-        world.run(MS * 20_000, |_, _, _| None);
+        world.run(MS * 20_000, nothing);
         assert_eq!(world.health(), [Health::Down, Health::Down]);
         assert_eq!(world.active(), [true, true]);
         world.run(MS * 20_000, |uplink, _, _| near_and_far(uplink));
@@ -50,7 +52,7 @@ fn uplinks_that_die_together_are_kept_together() {
 fn a_standby_that_is_dead_saves_nobody() {
     let mut world = World::new(uplinks(&[1, 2]));
     world.run(MS * 20_000, all);
-    world.run(MS * 20_000, |_, _, _| None);
+    world.run(MS * 20_000, nothing);
     assert_eq!(world.active(), [true, false]);
     assert_eq!(world.purges, []);
 }
@@ -62,7 +64,7 @@ fn a_single_death_waits_for_nobody() {
     for (tiers, most) in [([1, 1], 0), ([1, 2], 15)] {
         let mut world = World::new(uplinks(&tiers));
         world.run(MS * 20_000, all);
-        world.run(MS * 2_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+        world.run(MS * 2_000, second);
         let is_down =
             |n: &Notice| matches!(n, Notice::Uplink(UplinkNews::Health { to: Health::Down, .. }));
         let down = world.notices.iter().find(|(_, notice)| is_down(notice)).unwrap().0;
@@ -84,7 +86,7 @@ fn an_uplink_that_is_held_back_is_better_than_a_dead_one() {
         config.router.no_uplink = mode;
         let mut world = World::new(config);
         world.run(MS * 20_000, all);
-        world.run(MS * 5_000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+        world.run(MS * 5_000, second);
         world.run(MS * 10_000, all);
         assert_eq!(world.health(), [Health::Held, Health::Up]);
         assert_eq!(world.active(), [false, true]);
@@ -128,7 +130,7 @@ fn an_uplink_that_never_answered_takes_nothing_over() {
     world.state.links.insert(world.config.uplinks[0].ifname, link);
     let since = world.now;
     world.changed(Scope::LINKS);
-    world.run(MS * 3000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    world.run(MS * 3000, second);
     let switched = |(at, n): &(Instant, Notice)| {
         *at >= since && matches!(n, Notice::Uplink(UplinkNews::Switched { .. }))
     };
@@ -326,13 +328,13 @@ fn an_address_that_is_put_back_costs_no_connection() {
     // It does not work any more.
     let mut world = running();
     take(&mut world);
-    world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    world.run(MS * 5000, second);
     assert!(world.moved(1, START) > 0);
     // It works for a while.
     let mut world = running();
     take(&mut world);
     world.run(MS * 1000, all);
-    world.run(MS * 5000, |uplink, _, _| (uplink == 2).then_some(MS * 10));
+    world.run(MS * 5000, second);
     assert!(world.moved(1, START) > 0);
     // The address does not come back.
     let mut world = running();

@@ -1,26 +1,8 @@
 //! Uplinks that die one after the other: what is deleted, and what people read.
 
-use super::world::{MS, World, all, uplinks};
-use super::*;
-use crate::config::CheckConfig;
+use super::world::{MS, World, all, nothing, second, settled};
 use crate::status::Health;
 use alloc::vec;
-
-fn settled(tiers: &[u32]) -> World {
-    let mut config = uplinks(tiers);
-    config.check = CheckConfig::of(config.check.targets.clone());
-    let mut world = World::new(config);
-    world.run(MS * 30_000, all);
-    world
-}
-
-fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
-    None
-}
-
-fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
-    (uplink == 2).then_some(MS * 10)
-}
 
 /// Given an uplink that falls silent, when the other one falls silent before the first is down, then no
 /// connection is deleted; when it does not, then those of the first are within 1.5 s.

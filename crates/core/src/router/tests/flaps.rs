@@ -1,22 +1,9 @@
 //! Uplinks that come and go: how long their returns are held back, and what is deleted of them.
 
-use super::world::{MS, START, World, all, uplinks};
+use super::world::{MS, START, World, all, second, settled};
 use super::*;
-use crate::config::CheckConfig;
 use crate::status::Health;
 use alloc::vec;
-
-fn settled() -> World {
-    let mut config = uplinks(&[1, 1]);
-    config.check = CheckConfig::of(config.check.targets.clone());
-    let mut world = World::new(config);
-    world.run(MS * 30_000, all);
-    world
-}
-
-fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
-    (uplink == 2).then_some(MS * 10)
-}
 
 impl World {
     fn plug(&mut self, carrier: bool) {
@@ -61,7 +48,7 @@ impl World {
 /// rounds; when it goes on, then it is held for longer each time.
 #[test]
 fn a_flapping_carrier_is_damped() {
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     for held in [0, 0, 5, 10, 20] {
         let took = world.blink();
         let least = MS * held.max(2) * 1000 - MS * 1000;
@@ -82,7 +69,7 @@ fn a_flapping_carrier_is_damped() {
 /// Given an uplink that is held back, when its carrier blinks, then it is held for as long as before.
 #[test]
 fn a_blink_ends_no_hold() {
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     world.fall_again_and_again();
     let end = world.now + world.hold();
     let took = world.blink();
@@ -93,7 +80,7 @@ fn a_blink_ends_no_hold() {
 /// moment.
 #[test]
 fn a_restart_forgets_no_hold() {
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     world.fall_again_and_again();
     let end = world.now + world.hold();
     let mut world = world.restart(|_| {});
@@ -107,11 +94,11 @@ fn a_restart_forgets_no_hold() {
 /// Given a suspect uplink, when the daemon is started anew, then it carries nothing until it has answered.
 #[test]
 fn a_restart_believes_no_suspect() {
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     world.run(MS * 700, second);
     assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
     let mut silent = world.restart(|_| {});
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     world.run(MS * 700, second);
     let mut answering = world.restart(|_| {});
     for _ in 0..6000 {
@@ -129,7 +116,7 @@ fn a_restart_believes_no_suspect() {
 /// are not deleted again: they are swept once.
 #[test]
 fn another_reason_deletes_nothing_again() {
-    let mut world = settled();
+    let mut world = settled(&[1, 1]);
     world.plug(false);
     world.run(MS * 1000, second);
     world.plug(true);

@@ -1,6 +1,6 @@
 //! Kinds of checks other than ICMP echo: an uplink that is not answered goes down and returns.
 
-use super::world::{MS, START, World, all, kernel, uplinks};
+use super::world::{MS, START, World, all, kernel, second, uplinks};
 use super::*;
 use crate::config::CheckKind;
 use crate::io::{Answer, Ask, AskId, Asker, Peer, PortId};
@@ -26,15 +26,10 @@ fn world(kind: CheckKind) -> World {
     world
 }
 
-/// The first uplink is not answered.
-fn second_alone(uplink: u8, _: usize, _: u64) -> Option<Duration> {
-    (uplink == 2).then_some(MS * 10)
-}
-
 /// The first uplink falls silent, goes down, and returns.
 fn falls_and_returns(world: &mut World) {
     let start = world.now;
-    world.run(MS * 3000, second_alone);
+    world.run(MS * 3000, second);
     assert_eq!(world.health(), [Health::Down, Health::Up]);
     assert_eq!(world.active(), [false, true]);
     let (at, _) = world.notices.iter().rfind(|(_, notice)| is_down(notice)).unwrap();
@@ -62,7 +57,7 @@ fn connections_tell_an_outage() {
 fn connections_are_made_sparsely() {
     let mut world = world(CheckKind::Tcp { port: 443 });
     let before = world.sent[&1];
-    world.run(MS * 2000, second_alone);
+    world.run(MS * 2000, second);
     assert!(world.sent[&1] - before <= 41, "{}", world.sent[&1] - before);
 }
 
@@ -162,13 +157,13 @@ fn what_was_never_asked_is_not_lost() {
 #[test]
 fn one_that_is_down_counts_what_it_asked() {
     let mut world = world(CheckKind::Tcp { port: 443 });
-    world.run(MS * 6000, second_alone);
+    world.run(MS * 6000, second);
     assert_eq!(world.health()[0], Health::Down);
     let probes = |world: &World| world.router.uplinks.at(0).prober.probes(0);
     world.refuses_asks = true;
-    world.run(MS * 2000, second_alone);
+    world.run(MS * 2000, second);
     let before = probes(&world);
-    world.run(MS * 4000, second_alone);
+    world.run(MS * 4000, second);
     assert_eq!(probes(&world), before);
 }
 
@@ -205,7 +200,7 @@ fn arp_tells_that_a_gateway_is_gone() {
 fn a_segment_is_asked_sparsely() {
     let mut world = world(CheckKind::Arp);
     let before = world.sent[&1];
-    world.run(MS * 2000, second_alone);
+    world.run(MS * 2000, second);
     assert!(world.sent[&1] - before <= 21, "{}", world.sent[&1] - before);
 }
 

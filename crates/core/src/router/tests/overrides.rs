@@ -1,6 +1,6 @@
 //! What is said of an uplink by command.
 
-use super::world::{MS, World, all, kernel, uplinks};
+use super::world::{MS, World, all, kernel, nothing, uplinks};
 use crate::config::{Action, Override};
 use crate::io::Input;
 use crate::notice::{Notice, UplinkNews};
@@ -147,7 +147,7 @@ fn what_was_said_ends_with_boot_and_uplink() {
     assert_eq!(names(&world.router), ["isp1", "isp3"]);
     // A withdrawal does not wait for the end of a time.
     world.input(Input::Withdraw);
-    world.run(MS * 600_000, |_, _, _| None);
+    world.run(MS * 600_000, nothing);
     assert_ne!(world.router.deadline(), Some(Instant::ZERO));
 }
 

@@ -1,6 +1,6 @@
 //! What the traffic of others tells of an uplink.
 
-use super::world::{MS, World, all, uplinks};
+use super::world::{MS, World, all, nothing, uplinks};
 use super::*;
 use crate::check::Unanswered;
 use crate::status::Health;
@@ -30,7 +30,7 @@ fn rested(config: Config) -> World {
 
 /// Probes by uplink within the next 100 ms.
 fn asked(world: &mut World) -> [u64; 2] {
-    world.run(MS * 100, |_, _, _| None);
+    world.run(MS * 100, nothing);
     [1, 2].map(|uplink| world.sent.get(&uplink).copied().unwrap_or_default())
 }
 

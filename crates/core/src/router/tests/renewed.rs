@@ -1,22 +1,10 @@
 //! What a new configuration, and a new process, leave of what the checks have found.
 
-use super::world::{MS, World, all, uplinks};
+use super::world::{MS, World, all, second, settled, uplinks};
 use super::*;
 use crate::config::{CheckConfig, CheckKind, Limit};
 use crate::status::Health;
 use alloc::vec;
-
-fn settled(tiers: &[u32]) -> World {
-    let mut config = uplinks(tiers);
-    config.check = CheckConfig::of(config.check.targets.clone());
-    let mut world = World::new(config);
-    world.run(MS * 30_000, all);
-    world
-}
-
-fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
-    (uplink == 2).then_some(MS * 10)
-}
 
 /// What a reload may change of the checks: limits, whom they ask, how they ask.
 const CHANGES: [fn(&mut CheckConfig); 4] = [

@@ -1,14 +1,10 @@
 //! Uplinks that have not answered yet, or cannot send: what they may take, and what not.
 
-use super::world::{MS, START, World, all, kernel, nobody_fell, uplinks};
+use super::world::{MS, START, World, all, kernel, nobody_fell, nothing, uplinks};
 use super::*;
 use crate::notice::UplinkNews;
 use crate::status::Health;
 use alloc::vec;
-
-fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
-    None
-}
 
 /// The second uplink loses half of its packets, so that it is down and answers; the first is dead.
 fn half(uplink: u8, _: usize, n: u64) -> Option<Duration> {

@@ -2,7 +2,7 @@
 //! targets that answer or not, and time.
 
 use super::*;
-use crate::config::Tier;
+use crate::config::{CheckConfig, Tier};
 use crate::io::{Answer, Ask, AskError, Peer, PortId, Which};
 use crate::net::{IfName, Mac};
 use crate::notice::UplinkNews;
@@ -72,9 +72,28 @@ pub(super) fn all(_: u8, _: usize, _: u64) -> Option<Duration> {
     Some(MS * 10)
 }
 
+/// Nothing answers.
+pub(super) fn nothing(_: u8, _: usize, _: u64) -> Option<Duration> {
+    None
+}
+
+/// Uplink 2 alone is answered.
+pub(super) fn second(uplink: u8, _: usize, _: u64) -> Option<Duration> {
+    (uplink == 2).then_some(MS * 10)
+}
+
 /// The first target alone answers.
 pub(super) fn first_target(_: u8, target: usize, _: u64) -> Option<Duration> {
     (target == 0).then_some(MS * 10)
+}
+
+/// Uplinks of these tiers with the default checks, good for half a minute.
+pub(super) fn settled(tiers: &[u32]) -> World {
+    let mut config = uplinks(tiers);
+    config.check = CheckConfig::of(config.check.targets.clone());
+    let mut world = World::new(config);
+    world.run(MS * 30_000, all);
+    world
 }
 
 impl World {
