@@ -100,16 +100,20 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
     }
 }
 
+/// The interfaces of the uplinks, and the ports that their links stand on.
+fn outside(config: &Config) -> impl Iterator<Item = IfName> {
+    config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()])
+}
+
 /// Interfaces of this machine that the file does not name: they forward freely. If it names none that
 /// is here, the file is for another machine.
 fn unnamed(config: &Config, strays: &[Stray]) -> String {
     let Ok(entries) = fs::read_dir("/sys/class/net") else { return String::new() };
-    let outside = config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()]);
     let inside = config.networks.iter().map(|network| network.ifname);
     let maybe_outside = config.maybe_outside().map(|(ifname, _)| ifname);
     let maybe_inside = config.maybe_closed().map(|(ifname, _)| ifname);
     let named: BTreeSet<_> =
-        outside.chain(inside).chain(maybe_outside).chain(maybe_inside).collect();
+        outside(config).chain(inside).chain(maybe_outside).chain(maybe_inside).collect();
     let is_named = |name: &str| named.iter().any(|known| known.as_str() == name);
     let is_up = |place: &Path| {
         let flags = fs::read_to_string(place.join("flags")).unwrap_or_default();
@@ -153,8 +157,7 @@ fn count(text: &str) -> usize {
 fn beside(config: &Config) -> String {
     let root = Path::new("/");
     let inside = config.networks.iter().filter(|network| network.address.is_some());
-    let outside = config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()]);
-    let ours = outside.chain(inside.map(|network| network.ifname));
+    let ours = outside(config).chain(inside.map(|network| network.ifname));
     let mut names: Vec<_> = ours.map(|ifname| ifname.to_string()).collect();
     names.sort();
     names.dedup();
