@@ -7,7 +7,9 @@
 //! ```
 
 use crate::shared::{ONE_PORT, put_on_one_switch};
-use rail_lab::{Plan, Rail, Servers, Topology, World, eventually, isolated, normal, topology};
+use rail_lab::{
+    Node, Plan, Rail, Servers, Topology, World, eventually, isolated, normal, topology,
+};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -23,6 +25,14 @@ const CONFIG: &str = "[lan]\ninterfaces = [\"lan0\"]\n\
 fn links(topology: &Topology) -> [String; 2] {
     // starts: ip
     ["isp1", "isp2"].map(|name| topology.router.sh(&format!("ip -d link show {name}")).unwrap())
+}
+
+/// Two providers behind one port of the router, and the servers of the internet.
+fn one_port() -> (Topology, Node, Servers) {
+    let topology = Topology::build(&Plan::new(2)).unwrap();
+    let switch = put_on_one_switch(&topology, &ONE_PORT);
+    let servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+    (topology, switch, servers)
 }
 
 // given two uplinks on one port, each with a hardware address of its own / when connections are shared,
@@ -67,8 +77,8 @@ fn each_uplink_has_its_own_hardware_address() {
     });
 }
 
-// given a link of somebody else that is called as ours should be and bears our alias / when rail starts and is withdrawn /
-// then that link stays as it is, the uplink is absent, and the other one works
+// given a link of somebody else that is called as ours should be and bears our alias / when rail starts
+// and is withdrawn / then that link stays as it is, the uplink is absent, and the other one works
 #[test]
 fn a_foreign_link_of_that_name_stays() {
     isolated(|| {
@@ -106,9 +116,7 @@ fn with(links: [(&str, u8); 2]) -> String {
 #[test]
 fn links_follow_the_file() {
     isolated(|| {
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let _switch = put_on_one_switch(&topology, &ONE_PORT);
-        let _servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+        let (topology, _switch, _servers) = one_port();
         let mut rail = Rail::run(&topology.router, CONFIG).unwrap();
         rail.wait_all_up(LIMIT).unwrap();
         let is_so = |links: [(&str, u8); 2]| {
@@ -156,9 +164,7 @@ fn links_follow_the_file() {
 #[test]
 fn a_refused_link_says_why() {
     isolated(|| {
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let _switch = put_on_one_switch(&topology, &ONE_PORT);
-        let _servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+        let (topology, _switch, _servers) = one_port();
         let router = &topology.router;
         router.sh("ip link set wan1 address 02:00:00:00:00:02").unwrap();
         router.sh("ip link add eth9 type veth peer name far9").unwrap();
@@ -194,9 +200,7 @@ fn a_refused_link_says_why() {
 #[test]
 fn a_plan_has_what_comes_with_the_links() {
     isolated(|| {
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let _switch = put_on_one_switch(&topology, &ONE_PORT);
-        let _servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
+        let (topology, _switch, _servers) = one_port();
         let mut rail = Rail::run(&topology.router, CONFIG).unwrap();
         rail.wait_all_up(LIMIT).unwrap();
         let (config, runtime) = (rail.config_path(), rail.runtime_dir());
