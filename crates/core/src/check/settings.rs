@@ -56,6 +56,12 @@ impl Settings {
         self.interval * self.fail_after
     }
 
+    /// From the sending of the first unanswered probe to a doubt, at least. Who asks seldom knows little
+    /// of the round trip, and is in no hurry: a quarter of the interval, within limits.
+    pub(super) fn least_wait(&self) -> Duration {
+        (self.interval / 4).max(LEAST_WAIT).min(MOST_WAIT)
+    }
+
     /// The pace of an uplink that carries nothing and answers well.
     pub fn standby(&self) -> Duration {
         self.interval * 10
@@ -73,8 +79,10 @@ pub(super) const STEADY: Duration = Duration::from_millis(100);
 pub(super) const DOUBT: (Nats, Share) = (Nats::hundredths(920), Share::permille(30));
 /// Evidence that condemns it: an error in 10^9; eight probes at least.
 pub(super) const SURE: (Nats, Share) = (Nats::hundredths(2070), Share::permille(75));
-/// From the sending of the first unanswered probe to a doubt, at least.
+/// From the sending of the first unanswered probe to a doubt, at least; and the most of what a long
+/// interval makes of it.
 pub(super) const LEAST_WAIT: Duration = Duration::from_millis(150);
+const MOST_WAIT: Duration = Duration::from_millis(750);
 
 /// Evidence that an uplink is degraded; is down; may return; is degraded no more.
 pub(super) const DEGRADED: Nats = Nats::whole(7);

@@ -26,6 +26,7 @@ pub(super) struct Silence {
     doubting: Patience,
     dying: Patience,
     interval: Duration,
+    least_wait: Duration,
     latest: Duration,
 }
 
@@ -72,6 +73,7 @@ impl Silence {
             doubting: Patience::new(LEAST_WAIT, MOST_DOUBT_LATE, DOUBT_HALF_LIFE),
             dying: Patience::new(LEAST_DEATH, settings.latest(), DEATH_HALF_LIFE),
             interval: settings.interval,
+            least_wait: settings.least_wait(),
             latest: settings.latest(),
         }
     }
@@ -79,6 +81,7 @@ impl Silence {
     /// Other settings hold from now on; what it has learnt stays.
     pub(super) fn set_settings(&mut self, settings: &Settings) {
         (self.interval, self.latest) = (settings.interval, settings.latest());
+        self.least_wait = settings.least_wait();
         self.dying.most = self.latest;
     }
 
@@ -182,7 +185,7 @@ impl Silence {
     pub(super) fn doubt_due(&self, quiet: &Quiet) -> Option<Instant> {
         let (first, _) = quiet.first.filter(|_| quiet.doubt >= DOUBT.0)?;
         let since = self.since(first);
-        Some((first + LEAST_WAIT).max(since + self.doubting.now(since)))
+        Some((first + self.least_wait).max(since + self.doubting.now(since)))
     }
 
     /// When the silence is sure, if nothing answers. `slowest` is the longest time-out of a target,

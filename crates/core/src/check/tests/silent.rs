@@ -1,7 +1,7 @@
 //! Silence, gaps and swelling round trips.
 
 use super::world::{MS, World, settings, silent, steady};
-use crate::check::{Cause, Verdict};
+use crate::check::{Cause, Settings, Verdict};
 use crate::time::Duration;
 use alloc::boxed::Box;
 
@@ -24,7 +24,7 @@ fn silence_at_twenty_milliseconds() {
 /// Given probes each 200 ms and a verdict after four, then it is down 0.8 s after the last arrival.
 #[test]
 fn a_shorter_patience_can_be_configured() {
-    let settings = crate::check::Settings { interval: MS * 200, fail_after: 4, ..settings() };
+    let settings = Settings { interval: MS * 200, fail_after: 4, ..settings() };
     let mut w = World::new(settings, 1, steady(20));
     w.run(MS * 20_000);
     let last = w.run_to_probe() + MS * 20;
@@ -48,6 +48,31 @@ fn silence_at_six_hundred_milliseconds() {
     w.run(MS * 4000);
     assert_eq!(w.avoided().unwrap().since(first), MS * 1110);
     assert_eq!(w.down().unwrap().since(first), MS * 1600);
+}
+
+/// Given a probe each 2 s and a verdict after one, when the round trip jumps between 20 and 250 ms, then
+/// nobody doubts the uplink, for who asks seldom waits longer; a silence is doubted after half a second.
+#[test]
+fn who_asks_seldom_waits_longer_for_the_first_answer() {
+    let seldom = || {
+        let timing = Settings { interval: MS * 2000, fail_after: 1, ..settings() };
+        let mut w = World::new(timing, 1, steady(20));
+        w.run(MS * 20_000);
+        w.forget();
+        w
+    };
+    let mut w = seldom();
+    for rtt in [250, 20].repeat(3) {
+        w.fate = steady(rtt);
+        w.run(MS * 4000);
+    }
+    assert_eq!((w.doubts(), w.downs()), (0, 0), "{:?}", w.changes);
+
+    let mut w = seldom();
+    w.fate = silent();
+    let first = w.run_to_probe();
+    w.run(MS * 3000);
+    assert_eq!(w.avoided().unwrap().since(first), MS * 500);
 }
 
 /// Given a round trip that jumps from 20 to 300 ms, then there is one doubt, which ends a second after
