@@ -4,6 +4,7 @@ use crate::load::Sink;
 use crate::stats::{from_env, ratios, spread};
 use crate::world::{SERVER, World};
 use rail_lab::{LabError, Rail};
+use std::path::PathBuf;
 use std::time::Duration;
 
 const MASQUERADE: &str = "table ip nat { chain post { type nat hook postrouting priority 100; oifname \"wan1\" masquerade; }; }\n";
@@ -47,15 +48,23 @@ fn variant(
     Ok(Variant { name, world, sink, _rail: rail, results: Default::default() })
 }
 
-fn start_rail(world: &World) -> Result<Option<Rail>, LabError> {
-    let rail = Rail::run(&world.router, &world.config(2, |n| n))?;
+/// The binary under test, or another one.
+fn start_rail(world: &World, other: Option<PathBuf>) -> Result<Option<Rail>, LabError> {
+    let config = world.config(2, |n| n);
+    let mut rail = match other {
+        Some(program) => Rail::of(program, &world.router, &config)?,
+        None => Rail::new(&world.router, &config)?,
+    };
+    rail.start()?;
     rail.wait_all_up(PATIENCE)?;
     Ok(Some(rail))
 }
 
-/// The reference of all ratios, and what is judged, among the variants.
+/// The reference of all ratios, and what is judged, among the variants; behind it stands another build
+/// of rail, if one is named.
 const REFERENCE: usize = 1;
 const RAIL: usize = 5;
+const OTHER: usize = 6;
 
 /// After the least number of rounds those of what is judged go on until its intervals are as narrow
 /// as this, in points of a per cent, whatever they say; or until there are so many times as many.
@@ -82,6 +91,14 @@ pub(crate) fn run() -> Result<bool, LabError> {
 }
 
 fn variants() -> Result<Vec<Variant>, LabError> {
+    let mut variants = layers()?;
+    if let Some(other) = std::env::var_os("BENCH_OTHER") {
+        variants.push(variant("another build of rail", |w| start_rail(w, Some((&other).into())))?);
+    }
+    Ok(variants)
+}
+
+fn layers() -> Result<Vec<Variant>, LabError> {
     Ok(vec![
         variant("plain forwarding", |w| w.plain_route().map(|()| None))?,
         variant("one masquerade rule", |w| {
@@ -103,18 +120,21 @@ fn variants() -> Result<Vec<Variant>, LabError> {
             w.router.ip_batch(RULES)?;
             w.router.nft(&format!("{MASQUERADE}{RESTORE}{FILTER}")).map(|()| None)
         })?,
-        variant("rail, all included", start_rail)?,
+        variant("rail, all included", |w| start_rail(w, None))?,
     ])
 }
 
-/// One round of each load. What is judged and its reference come one right after the other, in
-/// turn either first, because only their ratio counts. The place of the others, if they take part,
+/// One round of each load. What is judged and what it is compared with come one right after the other, in
+/// turn each first, because only their ratio counts. The place of the others, if they take part,
 /// changes each round.
 fn measure(variants: &mut [Variant], round: usize, others: bool, time: Duration) {
-    let pair = if round.is_multiple_of(2) { [REFERENCE, RAIL] } else { [RAIL, REFERENCE] };
-    let rest = (0..variants.len()).filter(|i| others && !pair.contains(i));
+    let mut judged: Vec<usize> =
+        [REFERENCE, RAIL, OTHER].into_iter().filter(|i| *i < variants.len()).collect();
+    let first = round % judged.len();
+    judged.rotate_left(first);
+    let rest = (0..variants.len()).filter(|i| others && !judged.contains(i));
     let mut order: Vec<Vec<usize>> = rest.map(|i| vec![i]).collect();
-    order.push(pair.to_vec());
+    order.push(judged);
     let places = order.len();
     order.rotate_left(round % places);
     let order = order.concat();
@@ -139,6 +159,14 @@ fn report(variants: &[Variant]) -> bool {
             "\n{title} ({unit}); in % of one masquerade rule: median, its 95 % interval (min to max)"
         );
         let reference = &variants[REFERENCE].results[load];
+        if let Some(other) = variants.get(OTHER) {
+            let ratio = ratios(&variants[RAIL].results[load], &other.results[load]);
+            let (low, high) = ratio.interval;
+            println!(
+                "  rail in % of the other build: {:.1} %  {low:.1} to {high:.1}",
+                ratio.median
+            );
+        }
         for (i, v) in variants.iter().enumerate() {
             let absolute = spread(&v.results[load]);
             let ratio = ratios(&v.results[load], reference);

@@ -18,7 +18,8 @@ use std::process::ExitCode;
 const HELP: &str =
     "usage: rail-bench [forwarding] [balancing] [switching] [idle]   (all without a word)
   BENCH_ROUNDS=n   interleaved rounds, default 9 (forwarding: at least n, default 41)
-  BENCH_MS=n       length of one measurement in milliseconds, default 1000 (forwarding: 250)";
+  BENCH_MS=n       length of one measurement in milliseconds, default 1000 (forwarding: 250)
+  BENCH_OTHER=PATH forwarding: another build of rail, measured beside";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();

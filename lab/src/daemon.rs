@@ -28,8 +28,16 @@ impl Rail {
     /// # Errors
     /// When the binary is missing or a file cannot be written.
     pub fn new(node: &Node, config: &str) -> Result<Self, LabError> {
+        Self::of(program()?, node, config)
+    }
+
+    /// The same of another binary.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn of(program: PathBuf, node: &Node, config: &str) -> Result<Self, LabError> {
         let directory = scratch::directory("rail")?;
-        let rail = Self { node: node.clone(), program: program()?, directory, child: None };
+        let rail = Self { node: node.clone(), program, directory, child: None };
         for part in ["runtime", "state"] {
             let path = rail.directory.join(part);
             fs::create_dir(&path).map_err(|e| LabError::io("create a directory", e))?;

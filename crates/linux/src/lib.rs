@@ -8,6 +8,7 @@ pub mod clock;
 pub mod coexist;
 pub mod conntrack;
 pub mod device_path;
+mod ethtool;
 pub mod file;
 pub mod guard;
 pub mod lock;

@@ -57,6 +57,13 @@ impl Traffic {
         is_news.then_some(Unanswered { index: packets.index, silence, received })
     }
 
+    /// It was busy a moment ago, and may be for all we know: the next look is worth its cost.
+    pub fn is_busy(&self) -> bool {
+        let heard = self.heard.iter().fold(0, |sum: u64, heard| sum.saturating_add(*heard));
+        let silence = self.last.map(|(at, _)| at.since(self.since)).unwrap_or_default();
+        heard >= BUSY / 2 && silence <= LONGEST
+    }
+
     /// Something came in: the silence is over, and counts as time in which nothing did.
     fn hear(&mut self, now: Instant, received: u64) {
         let shift = self.quiet.saturating_add(1).min(WINDOW);

@@ -2,19 +2,21 @@
 //!
 //! While links change anywhere on the machine, in any namespace, the kernel merges its
 //! notifications of a lost carrier for up to a second; the state itself is right at once. Promises:
-//! a difference shows up through one descriptor within [`EVERY`], whether a notification comes or
-//! not, and so does a busy link that is not answered any more; the loop is woken by nothing else. A
+//! a difference shows up through one descriptor within [`EVERY`], or [`AT_REST`], whether a notification
+//! comes or not, and so does a busy link that is not answered any more; the loop is woken by nothing else. A
 //! thread, because the kernel answers under a lock that others may hold for long (a driver that
 //! resets its card), and the loop must not wait for it. Leaves out what a difference means: the shell
 //! says that links changed, and the core reads them as ever. Which traffic is suspicious the core
-//! says, too ([`Traffic`]). Netlink and not ethtool: `ETHTOOL_GLINK` asks the hardware, which takes
-//! some network cards on USB a millisecond; the counters of packets come with every answer.
+//! says, too ([`Traffic`]). A *look* is a message of the kernel, which has the counters of packets, too.
+//! While no link is busy most looks are *glances*: whether the driver has a link, which costs a fiftieth,
+//! but not where the driver asks its hardware.
 
 use super::{Event, Shell};
 use crate::clock;
+use crate::ethtool::has_link;
 use crate::netlink::{LinkState, RequestSocket};
 use rail_core::Input;
-use rail_core::check::{Traffic, Unanswered};
+use rail_core::check::{Packets, Traffic, Unanswered};
 use rail_core::net::IfName;
 use rail_core::state::Scope;
 use rail_core::time::{Duration, Instant};
@@ -101,21 +103,34 @@ struct Watched {
     name: IfName,
     state: Option<LinkState>,
     traffic: Traffic,
+    /// Its driver had a link at the last glance; `None`: a glance says nothing, or takes too long.
+    glance: Option<bool>,
 }
 
 impl Watched {
     fn new(name: IfName) -> Self {
-        Self { name, state: None, traffic: Traffic::default() }
+        Self { name, state: None, traffic: Traffic::default(), glance: None }
     }
 
-    /// Looks at it; true if its state differs.
-    fn look(&mut self, now: Instant, socket: &mut RequestSocket) -> (bool, Option<Find>) {
-        let (state, packets) = socket.link_state(self.name).unzip();
+    /// Glances at it; false if it is to be looked at.
+    fn glance(&mut self, socket: &RequestSocket) -> bool {
+        let begun = clock::now();
+        let seen = has_link(socket, self.name);
+        let is_quick = clock::now().since(begun) <= QUICK;
+        std::mem::replace(&mut self.glance, seen.filter(|_| is_quick)) == seen && seen.is_some()
+    }
+
+    /// Takes what was seen of it; true if its state differs.
+    fn look(&mut self, now: Instant, seen: Option<Seen>) -> (bool, Option<Find>) {
+        let (state, packets) = seen.unzip();
         let found = packets.flatten().and_then(|p| self.traffic.look(now, p));
         let differs = std::mem::replace(&mut self.state, state) != state;
         (differs, found.map(|found| Find::Unanswered(self.name, found)))
     }
 }
+
+/// State and counters of a link.
+type Seen = (LinkState, Option<Packets>);
 
 fn watch(
     mut socket: RequestSocket,
@@ -125,17 +140,31 @@ fn watch(
     // Some milliseconds later are early enough, and let the processor sleep on.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(SLACK_NANOS));
     let mut links: Vec<Watched> = Vec::new();
+    let mut glances = 0;
     loop {
-        let wait = if links.is_empty() { Duration::MAX } else { EVERY };
+        let is_busy = links.iter().any(|link| link.traffic.is_busy());
+        let wait = match links.is_empty() {
+            true => Duration::MAX,
+            false if is_busy => EVERY,
+            false => AT_REST,
+        };
         let mut differs = false;
         match lists.recv_timeout(wait) {
             Ok(list) => (links, differs) = (list.into_iter().map(Watched::new).collect(), true),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        let is_glance = !is_busy && !differs && glances < GLANCES;
+        if is_glance && links.iter_mut().all(|link| link.glance(&socket)) {
+            glances += 1;
+            continue;
+        }
+        glances = 0;
         let mut finds = Vec::new();
-        for link in &mut links {
-            let (is_new, found) = link.look(clock::now(), &mut socket);
+        let names: Vec<IfName> = links.iter().map(|link| link.name).collect();
+        let (seen, now) = (socket.link_states(&names), clock::now());
+        for (link, seen) in links.iter_mut().zip(seen) {
+            let (is_new, found) = link.look(now, seen);
             differs |= is_new;
             finds.extend(found);
         }
@@ -148,8 +177,14 @@ fn watch(
     }
 }
 
-/// From one look to the next.
+/// From one look to the next, while a link is busy.
 const EVERY: Duration = Duration::from_millis(20);
+/// The same while none is: who carries nothing loses nothing in that time.
+const AT_REST: Duration = Duration::from_millis(40);
+/// Glances between two looks while no link is busy: what becomes busy is seen within 200 ms.
+const GLANCES: u32 = 4;
+/// A driver that takes longer asks its hardware.
+const QUICK: Duration = Duration::from_micros(200);
 const SLACK_NANOS: u64 = 3_000_000;
 
 #[cfg(test)]
@@ -218,7 +253,8 @@ mod tests {
                 (0..received).for_each(|_| assert_eq!(far.send(b"in").unwrap(), 2));
                 (0..sent).for_each(|_| assert_eq!(wan.send(b"out").unwrap(), 3));
                 self.now = self.now + EVERY;
-                self.link.look(self.now, &mut self.socket).1
+                let seen = self.socket.link_states(&[self.link.name]);
+                self.link.look(self.now, seen[0]).1
             });
             looks.collect()
         }
