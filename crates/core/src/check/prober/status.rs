@@ -285,13 +285,28 @@ impl Prober {
             return was;
         }
         let sums = self.sums(now);
+        // Who is asked seldom has not answered within the minute: then what was known before is.
         let exceeds = |value: Option<Duration>, limit: Option<Limit>| {
+        let rtt = sums.rtt().or_else(|| self.last_trip());
+        let jitter = sums.jitter().or(match was {
+            Some(Cause::Jitter(jitter)) => Some(jitter),
+            _ => None,
+        });
             let (value, limit) = (value?, limit?);
             let most = if was.is_none() { limit.degraded } else { limit.recovered };
             (value > most).then_some(value)
         };
-        let latency = exceeds(sums.rtt(), self.settings.latency).map(Cause::Latency);
-        latency.or_else(|| exceeds(sums.jitter(), self.settings.jitter).map(Cause::Jitter))
+        let latency = exceeds(rtt, self.settings.latency).map(Cause::Latency);
+        latency.or_else(|| exceeds(jitter, self.settings.jitter).map(Cause::Jitter))
+    }
+
+    /// The mean of the last round trips to the targets that count.
+    fn last_trip(&self) -> Option<Duration> {
+        let counts = |t: usize| !self.evidence.is_ignored(t) && !self.evidence.is_odd(t);
+        let fair = self.targets.iter().enumerate().filter(|(t, _)| counts(*t));
+        let last: Vec<Duration> = fair.filter_map(|(_, target)| target.trip.last()).collect();
+        let count = u32::try_from(last.len()).ok().filter(|count| *count > 0)?;
+        Some(last.iter().sum::<Duration>() / count)
     }
 }
 

@@ -223,3 +223,24 @@ fn a_known_limit_is_kept() {
     assert!(w.sent.len() <= 86, "{}", w.sent.len());
     assert_eq!(w.prober.limited_rate(), Some(2000));
 }
+
+/// Given a limit of the round trip and an uplink that is asked seldom, when it is too slow, then it is
+/// degraded for as long as it is, also while it stands by.
+#[test]
+fn a_slow_line_that_is_asked_seldom_stays_degraded() {
+    let limit = Limit { degraded: MS * 200, recovered: MS * 150 };
+    for interval in [6000, 10_000, 60_000] {
+        let with = Settings { interval: MS * interval, latency: Some(limit), ..settings() };
+        let mut w = World::new(with, 1, steady(400));
+        w.run(MS * interval * 20);
+        let is_slow = |v: Verdict| matches!(v, Verdict::Degraded(Cause::Latency(_)));
+        assert!(is_slow(w.prober.verdict()), "{interval}: {:?}", w.changes);
+        w.prober.set_in_use(w.now, false);
+        w.forget();
+        w.run(MS * interval * 100);
+        assert!(w.changes.iter().all(|c| is_slow(c.verdict)), "{interval}: {:?}", w.changes);
+        w.fate = steady(20);
+        w.run(MS * interval * 100);
+        assert_eq!(w.prober.verdict(), Verdict::Up, "{interval}");
+    }
+}
