@@ -197,12 +197,18 @@ impl Silence {
         (slowest, limited): (Duration, Duration),
         is_common: bool,
     ) -> Option<Instant> {
-        let (first, _) = quiet.first.filter(|_| quiet.sure >= SURE.0)?;
+        let (first, _) = quiet.first?;
+        let outlasts = match quiet.sure >= SURE.0 {
+            true => Duration::ZERO,
+            // Where much is lost and answers take seconds, what is remembered never says as much.
+            false if quiet.count >= MANY_ASKED => LONG_SILENCE,
+            false => return None,
+        };
         let since = self.since(first);
         let learnt = if is_common { self.latest } else { self.dying.now(since) };
         let patience = learnt.min(self.latest);
         let eight = (slowest + LEAST_WAIT + QUICK * 8).max(limited * 8);
-        Some(since + patience.max(eight))
+        Some(since + patience.max(eight).max(outlasts))
     }
 
     /// Since when the uplink is silent. At a slow pace the silence begins with the question.
@@ -303,3 +309,6 @@ const LONGEST_LESSON: Duration = Duration::from_secs(6);
 const SHORTEST_LESSON: Duration = Duration::from_millis(100);
 /// The pace of the question at which a silence begins no earlier than the question.
 const LONGEST_PACE: Duration = Duration::from_millis(250);
+/// So many unanswered questions, and so long a silence, are enough whatever was lost before.
+const MANY_ASKED: u32 = 12;
+const LONG_SILENCE: Duration = Duration::from_secs(10);
