@@ -214,11 +214,12 @@ impl Prober {
 
     /// The time between two questions while nothing happens.
     pub(super) fn rest(&self) -> Duration {
-        if self.pace.is_in_use() || !self.verdict.is_usable() {
+        let rest = if self.pace.is_in_use() || !self.verdict.is_usable() {
             self.settings.interval
         } else {
             self.settings.standby()
-        }
+        };
+        rest.max(self.limiter.spacing().unwrap_or_default())
     }
 
     /// How many of the targets that count have answered within `window`.
