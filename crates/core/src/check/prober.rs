@@ -188,7 +188,7 @@ impl Prober {
         {
             // What the uplink was accused of was the target's fault. One that is silent is accused of
             // more.
-            self.acquit(now);
+            self.acquit();
         }
         if !self.is_asked() {
             return;

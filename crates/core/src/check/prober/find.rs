@@ -86,7 +86,7 @@ impl Prober {
         match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
             Some(Finding::Real) if condemned => self.compared(now, context),
             Some(Finding::Limited) => {
-                self.acquit(now);
+                self.acquit();
                 None
             }
             Some(Finding::Over) => {
@@ -119,14 +119,13 @@ impl Prober {
     }
 
     /// It was a limiter, or a target: whatever it looked like, the uplink is good.
-    pub(super) fn acquit(&mut self, now: Instant) {
+    pub(super) fn acquit(&mut self) {
         self.evidence.clear();
         self.past.acquit();
         if self.verdict.is_lossy()
             || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
         {
             self.verdict = Verdict::Up;
-            self.past.come_back(now);
         }
     }
 }

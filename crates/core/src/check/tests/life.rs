@@ -244,3 +244,33 @@ fn a_slow_line_that_is_asked_seldom_stays_degraded() {
         assert_eq!(w.prober.verdict(), Verdict::Up, "{interval}");
     }
 }
+
+/// Given an uplink that is held back because it fell silent again and again, when one of its targets is
+/// found to be at fault meanwhile, then it is held until the same moment.
+#[test]
+fn a_fault_of_a_target_ends_no_hold() {
+    let mut w = World::new(Settings { required: 4, ..settings() }, 1, steady(20));
+    w.run(MS * 20_000);
+    loop {
+        w.fate = silent();
+        while w.prober.verdict().is_usable() {
+            w.run(MS * 100);
+        }
+        if w.prober.hold_left(w.now) > MS * 30_000 {
+            break;
+        }
+        w.fate = steady(20);
+        while !w.prober.verdict().is_usable() {
+            w.run(MS * 100);
+        }
+        w.run(MS * 5000);
+    }
+    let end = w.now + w.prober.hold_left(w.now);
+    w.fate = alloc::boxed::Box::new(|_, target, _| (target != 3).then_some(MS * 20));
+    w.run(MS * 4000);
+    w.ignored = alloc::vec![false, false, false, true];
+    while !w.prober.verdict().is_usable() {
+        w.run(MS * 100);
+    }
+    assert!(w.now >= end, "{:?} too soon", end.since(w.now));
+}

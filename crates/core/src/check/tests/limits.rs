@@ -1,7 +1,7 @@
 //! Limiters of echoes, at the provider and at each target.
 
 use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent};
-use crate::saved::Learnt;
+use crate::saved::{Falls, Learnt};
 use crate::time::Duration;
 
 /// How long it was avoided in all.
@@ -79,4 +79,18 @@ fn an_uplink_is_heard_between_the_answers_that_a_limiter_allows() {
         w.run(MS * 100);
         assert!(w.prober.has_heard(w.now), "{:?}", w.sent.last());
     }
+}
+
+/// Given a limiter that was taken for loss, when it is found, then the uplink has not fallen, and its next
+/// fall is its first one.
+#[test]
+fn what_a_limiter_did_is_no_fall() {
+    let mut w = World::new(settings(), 3, limited(&Bucket::new(8, 8), 10));
+    w.run(Duration::from_secs(600));
+    let degraded =
+        |c: &super::world::Change| matches!(c.verdict, crate::check::Verdict::Degraded(_));
+    assert!(w.changes.iter().any(degraded) && w.downs() == 0, "{:?}", w.changes);
+    let learnt = w.prober.learnt();
+    assert!(learnt.limited_rate.is_some());
+    assert_eq!(learnt.falls, Falls::default());
 }
