@@ -34,10 +34,11 @@ impl Prober {
     }
 
     /// True if a silence has outlived another time-out: others may wake for it. For a target that is dead
-    /// everywhere they would wake each other all the time, and hardly ask it.
+    /// everywhere they would wake each other all the time, and hardly ask it; nor for one that was never judged.
     pub fn is_wake_up_call(&self, now: Instant) -> bool {
         let is_long = |at| now.since(at) >= self.slowest(now) * 2;
-        self.verdict.is_usable() && self.open_silence().is_some_and(is_long)
+        let is_known = self.verdict.is_usable() && self.verdict != Verdict::Probing;
+        is_known && self.open_silence().is_some_and(is_long)
     }
 
     /// True if an answer has arrived since this moment.
