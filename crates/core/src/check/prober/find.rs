@@ -61,9 +61,10 @@ impl Prober {
         let limited = self.limiter.spacing().unwrap_or_default();
         let slowest = self.slowest(now);
         let due = self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)?;
-        // Our own pause is no silence of the uplink.
-        let asked = self.limiter.begins().map(|begins| begins + slowest + LEAST_WAIT);
-        Some(asked.map_or(due, |asked| due.max(asked)))
+        // Our own pause is no silence of the uplink. And where others answer again, what was asked since
+        // then may be answered as well.
+        let begun = self.limiter.begins().unwrap_or_default().max(self.was_common);
+        Some(due.max(begun + slowest + LEAST_WAIT))
     }
 
     /// Why it is dead by loss, once it is known that nobody limits the probes.

@@ -74,8 +74,7 @@ impl Prober {
 
     /// When the first of the probes was sent that raised the doubt.
     pub fn doubted_since(&self) -> Option<Instant> {
-        let first = self.flight.get(self.silence.doubt_first()?);
-        first.map(|probe| probe.sent).or_else(|| self.suspect_since())
+        self.silence.doubt_asked()
     }
 
     /// How many answers a limiter on the way allows in 1,000 seconds; `None`: there is none.
@@ -286,14 +285,14 @@ impl Prober {
         if age.unwrap_or_default() < Duration::from_secs(10) {
             return was;
         }
-        let sums = self.sums(now);
         // Who is asked seldom has not answered within the minute: then what was known before is.
-        let exceeds = |value: Option<Duration>, limit: Option<Limit>| {
+        let sums = self.sums(now);
         let rtt = sums.rtt().or_else(|| self.last_trip());
         let jitter = sums.jitter().or(match was {
             Some(Cause::Jitter(jitter)) => Some(jitter),
             _ => None,
         });
+        let exceeds = |value: Option<Duration>, limit: Option<Limit>| {
             let (value, limit) = (value?, limit?);
             let most = if was.is_none() { limit.degraded } else { limit.recovered };
             (value > most).then_some(value)
