@@ -51,22 +51,19 @@ pub fn left_out(targets: &[Ipv4Addr], ignored: &[Ipv4Addr]) -> Vec<bool> {
 }
 
 /// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
-/// since? Then it takes as long as the administrator allows before one is down.
+/// since? Then it takes as long as the administrator allows before one is down. When each was doubted
+/// says less: one that is asked seldom is doubted later.
 pub fn common_cause<'a>(probers: impl Iterator<Item = &'a Prober> + Clone) -> Vec<bool> {
-    let since: Vec<Option<Instant>> = probers.clone().map(Prober::suspect_since).collect();
+    let doubts = || probers.clone().map(|p| Some((p.doubted_since()?, p.suspect_since()?, p)));
     let is_near = |a: Instant, b: Instant| a.since(b).max(b.since(a)) <= TOGETHER;
-    let of = |(index, own): (usize, &Option<Instant>)| {
-        let Some(own) = *own else { return false };
-        let together = || {
-            let pairs = since.iter().zip(probers.clone()).enumerate();
-            pairs
-                .filter_map(move |(i, (at, prober))| Some((i, (*at)?, prober)))
-                .filter(move |(_, at, _)| is_near(own, *at))
-        };
-        together().any(|(i, ..)| i != index)
-            && !together().any(|(_, at, prober)| prober.has_answered_since(at))
+    let of = |(index, own): (usize, Option<(Instant, Instant, &Prober)>)| {
+        let Some((fell, ..)) = own else { return false };
+        let known = || doubts().enumerate().filter_map(|(i, doubt)| Some((i, doubt?)));
+        let together = || known().filter(|(_, (other, ..))| is_near(fell, *other));
+        together().any(|(i, _)| i != index)
+            && !together().any(|(_, (_, at, prober))| prober.has_answered_since(at))
     };
-    since.iter().enumerate().map(of).collect()
+    doubts().enumerate().map(of).collect()
 }
 
 /// True if a suspicion on another uplink has outlived its first time-out: this one should look closely,

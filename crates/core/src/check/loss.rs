@@ -61,9 +61,11 @@ impl Past {
         }
     }
 
-    /// It was a limiter, and never loss.
+    /// It was a limiter or a target, and never loss. How often it fell silent stays.
     pub(super) fn acquit(&mut self) {
-        let falls = Falls { returned: self.falls.returned, ..Falls::default() };
+        let Falls { by_loss, held_until, .. } = self.falls;
+        let held_until = if by_loss { Instant::ZERO } else { held_until };
+        let falls = Falls { held_until, by_loss: false, lossy_again: 0, ..self.falls };
         *self = Self { falls, ..Self::default() };
     }
 

@@ -90,6 +90,8 @@ pub struct Prober {
     /// The loss that is shown, and when it was reckoned.
     shown_loss: (u64, Instant),
     is_common: bool,
+    /// When it ceased to be so, the last time.
+    was_common: Instant,
     /// Since when its rounds were good when it began to be held back.
     held_from: Option<Instant>,
     /// How often we slept since the last answer.
@@ -142,6 +144,7 @@ impl Prober {
             next_run: 1,
             shown_loss: (0, Instant::ZERO),
             is_common: false,
+            was_common: Instant::ZERO,
             held_from: None,
             pauses: 0,
             judged: now,
@@ -188,14 +191,16 @@ impl Prober {
         {
             // What the uplink was accused of was the target's fault. One that is silent is accused of
             // more.
-            self.acquit(now);
+            self.acquit();
         }
         if !self.is_asked() {
             return;
         }
         self.note_pause(now);
         self.judged = now;
-        self.is_common = context.is_common;
+        if core::mem::replace(&mut self.is_common, context.is_common) && !self.is_common {
+            self.was_common = now;
+        }
         self.book_losses(now);
         self.evidence.find_odd();
         self.quiet = self.silence.look(&self.flight, &self.evidence, self.targets.len());

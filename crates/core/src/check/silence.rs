@@ -34,8 +34,9 @@ pub(super) struct Silence {
 #[derive(Clone, Debug)]
 struct Doubt {
     since: Instant,
-    /// The first probe that it was raised by.
+    /// The first probe that it was raised by, and when that was sent: it is soon forgotten.
     first: u64,
+    asked: Instant,
     /// Answers to probes that it covers, and by whom.
     answers: u32,
     targets: Vec<usize>,
@@ -53,6 +54,13 @@ pub(super) struct Quiet {
     /// Evidence for a doubt and for a death.
     doubt: Nats,
     sure: Nats,
+}
+
+impl Doubt {
+    /// One that was raised then, by a silence that began with this probe.
+    const fn new(since: Instant, (asked, first): (Instant, u64)) -> Self {
+        Self { since, first, asked, answers: 0, targets: Vec::new(), ends: None }
+    }
 }
 
 impl Quiet {
@@ -87,7 +95,7 @@ impl Silence {
 
     /// There was a doubt in an earlier process. Answers to this probe and later ones end it.
     pub(super) fn take_over_doubt(&mut self, now: Instant, first: u64) {
-        self.doubt = Some(Doubt { since: now, first, answers: 0, targets: Vec::new(), ends: None });
+        self.doubt = Some(Doubt::new(now, (now, first)));
     }
 
     /// Silence counts from now: the uplink begins, or we slept.
@@ -166,13 +174,10 @@ impl Silence {
     pub(super) fn doubt(&mut self, now: Instant, quiet: &Quiet, may_end: bool) {
         let is_due = self.doubt_due(quiet).is_some_and(|at| at <= now);
         match (&mut self.doubt, quiet.first) {
-            (None, Some((_, first))) if is_due => {
-                self.doubt =
-                    Some(Doubt { since: now, first, answers: 0, targets: Vec::new(), ends: None });
-            }
+            (None, Some(first)) if is_due => self.doubt = Some(Doubt::new(now, first)),
             // Silent again before the end.
-            (Some(doubt), Some((_, first))) if is_due && doubt.ends.is_some() => {
-                *doubt = Doubt { first, answers: 0, targets: Vec::new(), ends: None, ..*doubt };
+            (Some(doubt), Some(first)) if is_due && doubt.ends.is_some() => {
+                *doubt = Doubt::new(doubt.since, first);
             }
             (Some(doubt), _) if may_end && doubt.ends.is_some_and(|at| at <= now) => {
                 self.doubt = None;
@@ -197,12 +202,18 @@ impl Silence {
         (slowest, limited): (Duration, Duration),
         is_common: bool,
     ) -> Option<Instant> {
-        let (first, _) = quiet.first.filter(|_| quiet.sure >= SURE.0)?;
+        let (first, _) = quiet.first?;
+        let outlasts = match quiet.sure >= SURE.0 {
+            true => Duration::ZERO,
+            // Where much is lost and answers take seconds, what is remembered never says as much.
+            false if quiet.count >= MANY_ASKED => LONG_SILENCE,
+            false => return None,
+        };
         let since = self.since(first);
         let learnt = if is_common { self.latest } else { self.dying.now(since) };
         let patience = learnt.min(self.latest);
         let eight = (slowest + LEAST_WAIT + QUICK * 8).max(limited * 8);
-        Some(since + patience.max(eight))
+        Some(since + patience.max(eight).max(outlasts))
     }
 
     /// Since when the uplink is silent. At a slow pace the silence begins with the question.
@@ -226,9 +237,9 @@ impl Silence {
         self.doubt.as_ref().map(|doubt| doubt.since)
     }
 
-    /// The number of the first probe that raised the doubt.
-    pub(super) fn doubt_first(&self) -> Option<u64> {
-        self.doubt.as_ref().map(|doubt| doubt.first)
+    /// When the first probe was sent that raised the doubt.
+    pub(super) fn doubt_asked(&self) -> Option<Instant> {
+        self.doubt.as_ref().map(|doubt| doubt.asked)
     }
 
     /// When the doubt may end.
@@ -298,6 +309,9 @@ const DEATH_MARGIN: Duration = Duration::from_millis(100);
 /// A doubt stays so long after the answers that end it.
 const DOUBT_DWELL: Duration = Duration::from_secs(1);
 const ENOUGH_ANSWERS: u32 = 3;
+/// So many unanswered questions, and so long a silence, are enough whatever was lost before.
+const MANY_ASKED: u32 = 12;
+const LONG_SILENCE: Duration = Duration::from_secs(10);
 /// A longer silence is an outage, a shorter one is the pace.
 const LONGEST_LESSON: Duration = Duration::from_secs(6);
 const SHORTEST_LESSON: Duration = Duration::from_millis(100);

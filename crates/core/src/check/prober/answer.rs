@@ -64,7 +64,8 @@ impl Prober {
         let id = id.ok_or(Refusal::WrongSequence)?;
         let probe = self.flight.get(id).copied();
         // When it came: the loop may be late.
-        self.hear(id, probe.map_or(now, |probe| (probe.sent + rtt).min(now)), false)?;
+        let at = probe.map_or(now, |probe| (probe.sent + rtt).min(now));
+        self.hear(id, at, self.has_overslept(now))?;
         Ok(probe.map_or(Told::Nothing, |probe| Told::Reached(probe.target)))
     }
 

@@ -61,9 +61,10 @@ impl Prober {
         let limited = self.limiter.spacing().unwrap_or_default();
         let slowest = self.slowest(now);
         let due = self.silence.sure_due(&self.quiet, (slowest, limited), self.is_common)?;
-        // Our own pause is no silence of the uplink.
-        let asked = self.limiter.begins().map(|begins| begins + slowest + LEAST_WAIT);
-        Some(asked.map_or(due, |asked| due.max(asked)))
+        // Our own pause is no silence of the uplink. And where others answer again, what was asked since
+        // then may be answered as well.
+        let begun = self.limiter.begins().unwrap_or_default().max(self.was_common);
+        Some(due.max(begun + slowest + LEAST_WAIT))
     }
 
     /// Why it is dead by loss, once it is known that nobody limits the probes.
@@ -86,7 +87,7 @@ impl Prober {
         match self.limiter.step(now, &self.flight, self.settings.interval, accused, of) {
             Some(Finding::Real) if condemned => self.compared(now, context),
             Some(Finding::Limited) => {
-                self.acquit(now);
+                self.acquit();
                 None
             }
             Some(Finding::Over) => {
@@ -119,14 +120,13 @@ impl Prober {
     }
 
     /// It was a limiter, or a target: whatever it looked like, the uplink is good.
-    pub(super) fn acquit(&mut self, now: Instant) {
+    pub(super) fn acquit(&mut self) {
         self.evidence.clear();
         self.past.acquit();
         if self.verdict.is_lossy()
             || matches!(self.verdict, Verdict::Down(cause) | Verdict::Held(cause) if cause.is_loss())
         {
             self.verdict = Verdict::Up;
-            self.past.come_back(now);
         }
     }
 }

@@ -34,10 +34,11 @@ impl Prober {
     }
 
     /// True if a silence has outlived another time-out: others may wake for it. For a target that is dead
-    /// everywhere they would wake each other all the time, and hardly ask it.
+    /// everywhere they would wake each other all the time, and hardly ask it; nor for one that was never judged.
     pub fn is_wake_up_call(&self, now: Instant) -> bool {
         let is_long = |at| now.since(at) >= self.slowest(now) * 2;
-        self.verdict.is_usable() && self.open_silence().is_some_and(is_long)
+        let is_known = self.verdict.is_usable() && self.verdict != Verdict::Probing;
+        is_known && self.open_silence().is_some_and(is_long)
     }
 
     /// True if an answer has arrived since this moment.
@@ -73,8 +74,7 @@ impl Prober {
 
     /// When the first of the probes was sent that raised the doubt.
     pub fn doubted_since(&self) -> Option<Instant> {
-        let first = self.flight.get(self.silence.doubt_first()?);
-        first.map(|probe| probe.sent).or_else(|| self.suspect_since())
+        self.silence.doubt_asked()
     }
 
     /// How many answers a limiter on the way allows in 1,000 seconds; `None`: there is none.
@@ -214,11 +214,12 @@ impl Prober {
 
     /// The time between two questions while nothing happens.
     pub(super) fn rest(&self) -> Duration {
-        if self.pace.is_in_use() || !self.verdict.is_usable() {
+        let rest = if self.pace.is_in_use() || !self.verdict.is_usable() {
             self.settings.interval
         } else {
             self.settings.standby()
-        }
+        };
+        rest.max(self.limiter.spacing().unwrap_or_default())
     }
 
     /// How many of the targets that count have answered within `window`.
@@ -284,14 +285,29 @@ impl Prober {
         if age.unwrap_or_default() < Duration::from_secs(10) {
             return was;
         }
+        // Who is asked seldom has not answered within the minute: then what was known before is.
         let sums = self.sums(now);
+        let rtt = sums.rtt().or_else(|| self.last_trip());
+        let jitter = sums.jitter().or(match was {
+            Some(Cause::Jitter(jitter)) => Some(jitter),
+            _ => None,
+        });
         let exceeds = |value: Option<Duration>, limit: Option<Limit>| {
             let (value, limit) = (value?, limit?);
             let most = if was.is_none() { limit.degraded } else { limit.recovered };
             (value > most).then_some(value)
         };
-        let latency = exceeds(sums.rtt(), self.settings.latency).map(Cause::Latency);
-        latency.or_else(|| exceeds(sums.jitter(), self.settings.jitter).map(Cause::Jitter))
+        let latency = exceeds(rtt, self.settings.latency).map(Cause::Latency);
+        latency.or_else(|| exceeds(jitter, self.settings.jitter).map(Cause::Jitter))
+    }
+
+    /// The mean of the last round trips to the targets that count.
+    fn last_trip(&self) -> Option<Duration> {
+        let counts = |t: usize| !self.evidence.is_ignored(t) && !self.evidence.is_odd(t);
+        let fair = self.targets.iter().enumerate().filter(|(t, _)| counts(*t));
+        let last: Vec<Duration> = fair.filter_map(|(_, target)| target.trip.last()).collect();
+        let count = u32::try_from(last.len()).ok().filter(|count| *count > 0)?;
+        Some(last.iter().sum::<Duration>() / count)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every outage ends in a verdict, and every verdict ends with its cause.
 
-use super::world::{MS, World, lossy, settings, silent, steady};
+use super::world::{Fate, MS, World, lossy, settings, silent, steady};
 use crate::check::{Settings, Verdict};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -155,4 +155,27 @@ fn what_waited_while_we_slept_is_no_round_trip() {
     let first = w.run_to_probe();
     w.run(MS * 3000);
     assert!(w.avoided().unwrap().since(first) < MS * 500, "{:?}", w.changes);
+}
+
+/// Given long and uneven round trips and a loss that does not condemn, when all answers cease, then the
+/// uplink is down: the few probes that are remembered are not to say it alone.
+#[test]
+fn a_silence_ends_behind_loss_and_long_round_trips() {
+    let with = Settings { down_pct: 60, ..settings() };
+    for (permille, least) in [(350, 500), (400, 500), (450, 1000)] {
+        for seed in 0..3 {
+            let bad: Fate = Box::new(move |_, _, random| {
+                let rtt = MS * (least + u32::try_from(random / 1000 % 2000).unwrap());
+                (random % 1000 >= permille).then_some(rtt)
+            });
+            let mut w = World::new(with.clone(), seed, steady(100));
+            w.run(MS * 20_000);
+            w.fate = bad;
+            w.run(MS * 300_000);
+            assert!(w.prober.verdict().is_usable(), "{permille}: {:?}", w.changes);
+            w.fate = silent();
+            w.run(MS * 60_000);
+            assert!(matches!(w.prober.verdict(), Verdict::Down(_)), "{permille}: {:?}", w.changes);
+        }
+    }
 }

@@ -223,3 +223,54 @@ fn a_known_limit_is_kept() {
     assert!(w.sent.len() <= 86, "{}", w.sent.len());
     assert_eq!(w.prober.limited_rate(), Some(2000));
 }
+
+/// Given a limit of the round trip and an uplink that is asked seldom, when it is too slow, then it is
+/// degraded for as long as it is, also while it stands by.
+#[test]
+fn a_slow_line_that_is_asked_seldom_stays_degraded() {
+    let limit = Limit { degraded: MS * 200, recovered: MS * 150 };
+    for interval in [6000, 10_000, 60_000] {
+        let with = Settings { interval: MS * interval, latency: Some(limit), ..settings() };
+        let mut w = World::new(with, 1, steady(400));
+        w.run(MS * interval * 20);
+        let is_slow = |v: Verdict| matches!(v, Verdict::Degraded(Cause::Latency(_)));
+        assert!(is_slow(w.prober.verdict()), "{interval}: {:?}", w.changes);
+        w.prober.set_in_use(w.now, false);
+        w.forget();
+        w.run(MS * interval * 100);
+        assert!(w.changes.iter().all(|c| is_slow(c.verdict)), "{interval}: {:?}", w.changes);
+        w.fate = steady(20);
+        w.run(MS * interval * 100);
+        assert_eq!(w.prober.verdict(), Verdict::Up, "{interval}");
+    }
+}
+
+/// Given an uplink that is held back because it fell silent again and again, when one of its targets is
+/// found to be at fault meanwhile, then it is held until the same moment.
+#[test]
+fn a_fault_of_a_target_ends_no_hold() {
+    let mut w = World::new(Settings { required: 4, ..settings() }, 1, steady(20));
+    w.run(MS * 20_000);
+    loop {
+        w.fate = silent();
+        while w.prober.verdict().is_usable() {
+            w.run(MS * 100);
+        }
+        if w.prober.hold_left(w.now) > MS * 30_000 {
+            break;
+        }
+        w.fate = steady(20);
+        while !w.prober.verdict().is_usable() {
+            w.run(MS * 100);
+        }
+        w.run(MS * 5000);
+    }
+    let end = w.now + w.prober.hold_left(w.now);
+    w.fate = alloc::boxed::Box::new(|_, target, _| (target != 3).then_some(MS * 20));
+    w.run(MS * 4000);
+    w.ignored = alloc::vec![false, false, false, true];
+    while !w.prober.verdict().is_usable() {
+        w.run(MS * 100);
+    }
+    assert!(w.now >= end, "{:?} too soon", end.since(w.now));
+}

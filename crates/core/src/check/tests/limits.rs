@@ -1,6 +1,7 @@
 //! Limiters of echoes, at the provider and at each target.
 
 use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent};
+use crate::saved::{Falls, Learnt};
 use crate::time::Duration;
 
 /// How long it was avoided in all.
@@ -65,4 +66,31 @@ fn dead_targets_are_no_limiter() {
     w.ignored = alloc::vec![true, true, true, false];
     w.run(MS * 60_000);
     assert_eq!((w.prober.limited_rate(), w.downs()), (None, 0));
+}
+
+/// Given a limiter that is known to let an answer through each two seconds, when all that is asked is
+/// answered, then the uplink is heard all the time.
+#[test]
+fn an_uplink_is_heard_between_the_answers_that_a_limiter_allows() {
+    let mut w = World::settled(1);
+    w.prober.take_over(w.now, &Learnt { limited_rate: Some(500), ..Learnt::default() });
+    w.run(MS * 20_000);
+    for _ in 0..200 {
+        w.run(MS * 100);
+        assert!(w.prober.has_heard(w.now), "{:?}", w.sent.last());
+    }
+}
+
+/// Given a limiter that was taken for loss, when it is found, then the uplink has not fallen, and its next
+/// fall is its first one.
+#[test]
+fn what_a_limiter_did_is_no_fall() {
+    let mut w = World::new(settings(), 3, limited(&Bucket::new(8, 8), 10));
+    w.run(Duration::from_secs(600));
+    let degraded =
+        |c: &super::world::Change| matches!(c.verdict, crate::check::Verdict::Degraded(_));
+    assert!(w.changes.iter().any(degraded) && w.downs() == 0, "{:?}", w.changes);
+    let learnt = w.prober.learnt();
+    assert!(learnt.limited_rate.is_some());
+    assert_eq!(learnt.falls, Falls::default());
 }

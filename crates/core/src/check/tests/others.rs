@@ -2,7 +2,7 @@
 
 use super::world::{Fate, MS, World, settings, silent, steady};
 use crate::check::{
-    Context, Prober, Verdict, blame, common_cause, is_comparing, left_out, should_wake,
+    Context, Prober, Settings, Verdict, blame, common_cause, is_comparing, left_out, should_wake,
 };
 use crate::time::Instant;
 use alloc::boxed::Box;
@@ -154,4 +154,19 @@ fn nobody_asks_nobody() {
     assert_eq!(left_out(&targets, &targets[1..]), [false, true, true]);
     assert_eq!(left_out(&targets[1..], &targets[1..]), [false, false]);
     assert_eq!(left_out(&targets[..1], &targets[1..]), [false]);
+}
+
+/// Given an uplink that was never judged and is silent, then others are not asked closely for it: it has
+/// shown nothing that could have ended for all.
+#[test]
+fn who_never_answered_wakes_nobody() {
+    let with = Settings { interval: MS * 60_000, required: 1, ..settings() };
+    let mut new = World::new(with, 1, silent());
+    let mut other = World::settled(2);
+    let wakes = |now, new: &Prober, other: &Prober| should_wake(now, 1, [new, other].into_iter());
+    for _ in 0..50 {
+        new.run(MS * 100);
+        other.run(MS * 100);
+        assert!(!wakes(new.now, &new.prober, &other.prober), "{:?}", new.prober.verdict());
+    }
 }

@@ -1,6 +1,7 @@
 //! Uplinks that die one after the other: what is deleted, and what people read.
 
-use super::world::{MS, World, all, nothing, second, settled};
+use super::world::{MS, World, all, nobody_fell, nothing, second, settled};
+use super::*;
 use crate::status::Health;
 use alloc::vec;
 
@@ -42,4 +43,26 @@ fn a_doubt_says_where_connections_go() {
     world.run(MS * 700, second);
     assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
     assert_eq!(cause(&world), "no answer for a moment; new connections go elsewhere");
+}
+
+/// Given two uplinks of unlike pace and round trip, when nothing answers for a moment, then neither is down:
+/// what has befallen both is waited for, though one is doubted later, and answers later, than the other.
+#[test]
+fn a_moment_without_any_answer_fells_nobody() {
+    let answers = |uplink: u8, _: usize, _: u64| Some(MS * if uplink == 1 { 10 } else { 60 });
+    for interval in [250, 1000, 2000, 5000, 10_000] {
+        let mut world = settled(&[1, 1]);
+        world.config.uplinks[1].check.interval = MS * interval;
+        let mut out = Vec::new();
+        let reload = Input::Reload(Box::new(world.config.clone()));
+        world.router.handle(world.now, reload, &mut out);
+        world.changed(Scope::ALL);
+        world.run(MS * 60_000, answers);
+        let since = world.now;
+        world.run(MS * 1800, nothing);
+        world.run(MS * 10_000, answers);
+        let reported = world.reported(since);
+        assert!(!reported.is_empty() && nobody_fell(&reported), "{interval}: {reported:?}");
+        assert_eq!(world.purges, [], "{interval}");
+    }
 }

@@ -265,3 +265,18 @@ fn a_gateway_is_no_target_of_others() {
     assert_eq!(uplink.prober.index_of(gateway), None);
     assert!(!world.router.uplinks.is_ignored(uplink, 0));
 }
+
+/// Given a loop that slept while a refusal waited for it, then the time that it slept is no round trip.
+#[test]
+fn a_refusal_that_waited_while_we_slept_is_no_round_trip() {
+    let mut world = world(CheckKind::Tcp { port: 443 });
+    let rtts = |world: &World| -> Vec<_> {
+        let prober = &world.router.uplinks.at(0).prober;
+        (0..prober.targets().len()).map(|target| prober.rtt(target)).collect()
+    };
+    let before = rtts(&world);
+    let (id, _) = asks(&mut world, MS * 300)[0];
+    world.now = world.now + MS * 1400;
+    world.input(Input::Answered(id, Ok(Answer::Refused { rtt: MS * 1400 })));
+    assert_eq!(rtts(&world), before);
+}
