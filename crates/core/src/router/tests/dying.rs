@@ -43,3 +43,19 @@ fn a_doubt_says_where_connections_go() {
     assert_eq!((world.health()[0], world.active()), (Health::Suspect, vec![false, true]));
     assert_eq!(cause(&world), "no answer for a moment; new connections go elsewhere");
 }
+
+/// Given an uplink that is down and answers for a moment, when it falls silent again, then no target of it
+/// is shown as answering.
+#[test]
+fn a_moment_of_answers_is_soon_over() {
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 5000, second);
+    world.run(MS * 600, all);
+    let answering = |world: &World| {
+        let status = world.router.status(world.now);
+        status.uplinks[0].targets.iter().filter(|target| target.answering).count()
+    };
+    assert!(world.health()[0] == Health::Down && answering(&world) > 0);
+    world.run(MS * 10_000, second);
+    assert_eq!((world.health()[0], answering(&world)), (Health::Down, 0));
+}
