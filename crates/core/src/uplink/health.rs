@@ -46,6 +46,10 @@ impl Uplinks {
         let ifname = uplink.ifname;
         let verdict = || match own.prober.verdict() {
             Verdict::Probing | Verdict::Up => String::new(),
+            // Whatever it fell for, silence keeps it down now.
+            Verdict::Down(cause) if !cause.is_silence() && own.prober.is_mute(cx.now) => {
+                format!("{cause}; now no target answers")
+            }
             Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
                 cause.to_string()
             }
@@ -146,7 +150,7 @@ impl Uplinks {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link && !matches!(health, Health::Degraded | Health::Suspect) {
+        if !by_link && !matches!(health, Health::Degraded | Health::Suspect | Health::Down) {
             return;
         }
         let cause = self.cause(index, health, cx);
@@ -155,8 +159,8 @@ impl Uplinks {
             return;
         }
         uplink.history.cause.clone_from(&cause);
-        // First lossy, then slow, or first alone, then passed by: no news, but what it says of itself is to
-        // be true.
+        // First lossy, then slow, first alone, then passed by, or first unplugged, then silent: no news, but
+        // what it says of itself is to be true.
         if !by_link {
             return;
         }
