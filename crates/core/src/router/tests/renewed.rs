@@ -166,3 +166,15 @@ fn any_falls_can_be_read() {
         assert!(left <= MS * 3_600_000, "{left:?}");
     }
 }
+
+/// Given an uplink that is held back, when a new process finds another address of it in the file, then it
+/// begins anew, as after a reload: it is another uplink.
+#[test]
+fn another_uplink_of_that_name_begins_anew() {
+    let mut world = settled(&[1, 1]);
+    world.fall_again_and_again();
+    world.config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
+    let mut world = world.restart(|_| {});
+    world.run(MS * 1000, all);
+    assert_eq!((world.health()[0], world.hold()), (Health::Up, Duration::ZERO));
+}
