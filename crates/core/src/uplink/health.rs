@@ -50,9 +50,8 @@ impl Uplinks {
             Verdict::Down(cause) if !cause.is_silence() && own.prober.is_mute(cx.now) => {
                 format!("{cause}; now no target answers")
             }
-            Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
-                cause.to_string()
-            }
+            Verdict::Degraded(cause) | Verdict::Down(cause) => cause.to_string(),
+            Verdict::Held(cause) => format!("answers again; it fell: {cause}"),
         };
         match health {
             Health::Disabled => {
