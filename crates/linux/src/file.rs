@@ -217,7 +217,8 @@ mod tests {
             "verdicts": {"isp1": "down", "isp2": "excellent"}, "generation": "many",
             "void": [{"uplink": 1, "mark": 1, "mask": 3, "which": "Later"},
                 {"uplink": 1, "mark": 1, "mask": 3, "which": {"From": "192.0.2.1"}}],
-            "learnt": {"isp1": {"limited_rate": 8000, "later": 1}, "isp2": {"suspect": "maybe"}},
+            "learnt": {"isp1": {"limited_rate": 8000, "limited_kind": "icmp", "later": 1},
+                "isp2": {"suspect": "maybe"}},
             "later": true}"#;
         fs::write(dir.join(STATE_FILE), text).unwrap();
         let (saved, problem) = load_saved(&dir);

@@ -289,7 +289,7 @@ impl Prober {
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
                 self.past.fall(now, cause.is_loss());
-                if matches!(cause, Cause::Silent(_) | Cause::Neighbour) {
+                if cause.is_silence() {
                     self.fell_silent = now;
                     self.limiter.note_silence(self.flight.newest());
                 }

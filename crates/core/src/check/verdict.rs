@@ -64,6 +64,11 @@ impl Cause {
     pub const fn is_loss(self) -> bool {
         matches!(self, Self::Loss(_) | Self::Quorum { .. })
     }
+
+    /// True if nothing had answered.
+    pub const fn is_silence(self) -> bool {
+        matches!(self, Self::Silent(_) | Self::Neighbour)
+    }
 }
 
 impl fmt::Display for Cause {

@@ -2,7 +2,9 @@
 
 use crate::time::Duration;
 use alloc::vec::Vec;
+use core::mem::discriminant;
 use core::net::Ipv4Addr;
+use serde::{Deserialize, Serialize};
 
 /// `[check]`, or `check` of an uplink: what is asked, how often, and what it takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,7 +64,8 @@ impl CheckConfig {
 }
 
 /// `kind` of a check: what is asked of a target.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CheckKind {
     /// ICMP echo (default).
     #[default]
@@ -77,6 +80,11 @@ pub enum CheckKind {
 }
 
 impl CheckKind {
+    /// The same kind, whatever its keys say.
+    pub fn is_same(self, other: Self) -> bool {
+        discriminant(&self) == discriminant(&other)
+    }
+
     /// The word of the configuration.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ impl Router {
         let has = |config: &Config, name: &str| config.uplinks.iter().any(|u| u.name == name);
         let saved = &mut self.desk.saved;
         saved.overrides.retain(|name, _| has(&file, name) || has(&self.file, name));
-        saved.generation += 1;
+        saved.generation = saved.generation.saturating_add(1);
         out.push(Output::tell(RouterNews::Reloaded { generation: saved.generation }));
         self.names.expect(&file, (&self.config, &self.kernel.observed), saved);
         let config = self.meant(&file);

@@ -41,7 +41,7 @@ impl Router {
     /// Begins: asks for the whole kernel state.
     pub fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.desk.started = now;
-        self.desk.saved.generation += 1;
+        self.desk.saved.generation = self.desk.saved.generation.saturating_add(1);
         let adopted = !self.desk.saved.verdicts.is_empty();
         self.uplinks.adopt(now, &self.config, &self.desk.saved, &self.secret);
         let router = self.config.router.name.clone();

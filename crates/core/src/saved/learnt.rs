@@ -1,5 +1,6 @@
 //! What the checks of an uplink have found besides its verdict.
 
+use crate::config::CheckKind;
 use crate::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,8 @@ pub struct Learnt {
     pub suspect: bool,
     /// Answers in 1,000 seconds that somebody on the way allows; `None`: nobody limits them.
     pub limited_rate: Option<u32>,
+    /// What they limit: questions of another kind may be answered more often.
+    pub limited_kind: Option<CheckKind>,
     /// How often it fell again, and until when that holds its return back.
     pub falls: Falls,
 }

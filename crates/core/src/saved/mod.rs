@@ -11,7 +11,7 @@ use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::RouteKey;
 use crate::status::Health;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -125,6 +125,12 @@ impl Saved {
         let ids = &mut self.ids;
         let most = config.ranges.highest_id();
         ids.retain(|_, id| (1..=most).contains(&id.0));
+        // Somebody may have edited the file, and given one number to several names.
+        let mut taken = BTreeSet::new();
+        for is_sought in [true, false] {
+            let is_named = |name: &String| config.uplinks.iter().any(|u| u.name == *name);
+            ids.retain(|name, id| is_named(name) != is_sought || taken.insert(*id));
+        }
         for uplink in &config.uplinks {
             if ids.contains_key(&uplink.name) {
                 continue;

@@ -124,3 +124,15 @@ fn numbers_beyond_the_range_are_given_anew() {
     assert_eq!(narrow.ranges.highest_id(), 3);
     assert_eq!(crate::config::Ranges::default().highest_id(), 126);
 }
+
+/// Given a file that gives one number to several names, then one name of the configuration keeps it, and
+/// each uplink has a number of its own.
+#[test]
+fn a_number_is_of_one_name() {
+    let names = ["gone", "isp1", "isp2", "isp3"];
+    let ids = names.into_iter().map(|name| (name.into(), UplinkId(2))).collect();
+    let mut saved = Saved { ids, ..Saved::default() };
+    saved.number(&three());
+    let ids: Vec<_> = saved.ids.iter().map(|(name, id)| (name.as_str(), id.0)).collect();
+    assert_eq!(ids, [("isp1", 2), ("isp2", 1), ("isp3", 3)]);
+}

@@ -4,13 +4,13 @@
 use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{Config, FirewallMode, UplinkConfig};
+use crate::config::{CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::facts::{Facts, UplinkFacts, fixed};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
 use crate::render;
-use crate::saved::Saved;
+use crate::saved::{Learnt, Saved};
 use crate::state::{NFT_ELEMENTS, Nexthop, Observed, RouteKey, RouteValue};
 use crate::status::{Health, Role};
 use crate::time::Instant;
@@ -24,6 +24,14 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     saved.sysctls.retain(|path, _| render::is_known_setting(path));
     saved.number(config);
     let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
+    // One that has another address now is another uplink, whatever it is called.
+    for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
+        let known = saved.bindings.get(&uplink.name).zip(fact.address(Family::V4));
+        if known.is_some_and(|(known, own)| known.address != own.address) {
+            saved.verdicts.remove(&uplink.name);
+            saved.learnt.remove(&uplink.name);
+        }
+    }
     saved.take(config, &facts.uplinks);
     saved
 }
@@ -113,7 +121,10 @@ impl Uplinks {
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
             let mut new = Uplink::new(now, id, uplink, secret, adopted(health));
             if let Some(learnt) = saved.learnt.get(name) {
-                new.prober.take_over(now, learnt);
+                let is_same = |kind: CheckKind| kind.is_same(uplink.check.kind);
+                let is_limited = learnt.limited_kind.is_some_and(is_same);
+                let limited_rate = learnt.limited_rate.filter(|_| is_limited);
+                new.prober.take_over(now, &Learnt { limited_rate, ..*learnt });
             }
             new.facts.active = saved.active.contains(name);
             // Who loses it at the start is reported.

@@ -164,7 +164,9 @@ impl Uplinks {
 
     /// What the checks have found besides the verdict is written down when it changes.
     fn note_learnt(&self, index: usize, cx: &mut Context<'_>) {
-        let (name, learnt) = (&cx.config.uplinks[index].name, self.list[index].prober.learnt());
+        let (name, uplink) = (&cx.config.uplinks[index].name, &self.list[index]);
+        let mut learnt = uplink.prober.learnt();
+        learnt.limited_kind = learnt.limited_rate.map(|_| uplink.check.kind);
         let known = &mut cx.desk.saved.learnt;
         if known.get(name).copied().unwrap_or_default() != learnt {
             known.insert(name.clone(), learnt);

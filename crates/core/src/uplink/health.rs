@@ -3,7 +3,7 @@
 use super::link::link_trouble;
 use super::{Context, Uplink, Uplinks};
 use crate::check::Verdict;
-use crate::config::{Config, StrayCause};
+use crate::config::{Config, OwnLink, StrayCause, UplinkConfig};
 use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::UplinkNews;
@@ -46,9 +46,12 @@ impl Uplinks {
         let ifname = uplink.ifname;
         let verdict = || match own.prober.verdict() {
             Verdict::Probing | Verdict::Up => String::new(),
-            Verdict::Degraded(cause) | Verdict::Down(cause) | Verdict::Held(cause) => {
-                cause.to_string()
+            // Whatever it fell for, silence keeps it down now.
+            Verdict::Down(cause) if !cause.is_silence() && own.prober.is_mute(cx.now) => {
+                format!("{cause}; now no target answers")
             }
+            Verdict::Degraded(cause) | Verdict::Down(cause) => cause.to_string(),
+            Verdict::Held(cause) => format!("answers again; it fell: {cause}"),
         };
         match health {
             Health::Disabled => {
@@ -98,6 +101,12 @@ impl Uplinks {
         }
         let cause = self.cause(index, to, cx);
         let uplink = &mut self.list[index];
+        if is_first && to == Health::Absent && is_to_be_made(&cx.config.uplinks[index], cx) {
+            // Each start after a boot makes its links: what comes of that is news.
+            uplink.history.is_reported = false;
+            uplink.history.cause = cause;
+            return;
+        }
         uplink.facts.health = to;
         // A box inside the LAN keeps its connections as long as it can be used.
         if from.is_usable() != to.is_usable() || from.is_alive() != to.is_alive() {
@@ -146,7 +155,7 @@ impl Uplinks {
                 | Health::NoWay
                 | Health::Disabled
         );
-        if !by_link && !matches!(health, Health::Degraded | Health::Suspect) {
+        if !by_link && !matches!(health, Health::Degraded | Health::Suspect | Health::Down) {
             return;
         }
         let cause = self.cause(index, health, cx);
@@ -155,8 +164,8 @@ impl Uplinks {
             return;
         }
         uplink.history.cause.clone_from(&cause);
-        // First lossy, then slow, or first alone, then passed by: no news, but what it says of itself is to
-        // be true.
+        // First lossy, then slow, first alone, then passed by, or first unplugged, then silent: no news, but
+        // what it says of itself is to be true.
         if !by_link {
             return;
         }
@@ -186,15 +195,26 @@ fn absent(index: usize, cx: &Context<'_>) -> String {
             format!("{ifname} has no port: {}", missing(&own.parent))
         }
         Some(own) if !ifname.is_nowhere() => {
-            // What can be seen is known before the engine has come to it.
-            let seen = link_obstacle(ifname, &Macvlan { parent: own.port, mac: own.mac }, links);
-            let why = seen.or_else(|| link_trouble(uplink, cx.kernel));
-            let why = why.unwrap_or_else(|| "it is to be made".into());
+            let why = hindrance(uplink, own, cx).unwrap_or_else(|| "it is to be made".into());
             format!("rail's link {ifname} is not there: {why}")
         }
         Some(_) | None => missing(&uplink.interface),
     };
     format!("{why}{renumbered}")
+}
+
+/// Why a link of ours cannot be made. What can be seen is known before the engine has come to it.
+fn hindrance(uplink: &UplinkConfig, own: &OwnLink, cx: &Context<'_>) -> Option<String> {
+    let wanted = Macvlan { parent: own.port, mac: own.mac };
+    let seen = link_obstacle(uplink.ifname, &wanted, &cx.kernel.observed.links);
+    seen.or_else(|| link_trouble(uplink, cx.kernel))
+}
+
+/// The interface is a link of ours, and nothing is known that keeps it from being made.
+fn is_to_be_made(uplink: &UplinkConfig, cx: &Context<'_>) -> bool {
+    let links = &cx.kernel.observed.links;
+    let own = uplink.own_link.as_ref().filter(|own| links.contains_key(&own.port));
+    own.is_some_and(|own| !uplink.ifname.is_nowhere() && hindrance(uplink, own, cx).is_none())
 }
 
 /// Why a link cannot send: who took it down, or how far up the cable goes.

@@ -80,14 +80,16 @@ impl Uplinks {
         let (prober, check) = (&uplink.prober, &uplink.check);
         let sums = prober.quality(target).map(|q| q.sums(now, check.timeout));
         let silent = prober.last_answer(target).map(|at| now.since(at));
-        // What a target answered before the uplink went down says nothing of it now.
+        // What a target answered before the uplink went down says nothing of it now, nor does what it
+        // answered before all fell silent again.
         let fell = (uplink.facts.health == Health::Down).then_some(uplink.history.since);
-        let heard_since = fell.is_none_or(|at| prober.last_answer(target).is_some_and(|a| a >= at));
+        let has_heard =
+            |fell| prober.has_heard(now) && prober.last_answer(target).is_some_and(|at| at >= fell);
         let address = prober.targets()[target];
         TargetStatus {
             address: IpAddr::V4(address),
             answering: prober.is_running()
-                && heard_since
+                && fell.is_none_or(has_heard)
                 && silent.is_some()
                 && prober.unanswered(target) < SILENT,
             ignored: self.is_ignored(uplink, target),

@@ -10,7 +10,6 @@ use rail_core::config::{
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
-use std::mem::discriminant;
 
 /// The file with every value written out.
 pub(crate) fn effective(config: &Config) -> String {
@@ -185,7 +184,7 @@ fn write_check(out: &mut String, check: &CheckConfig) {
 
 /// What an uplink has of its own. Another kind has other defaults, so all is written out beside it.
 fn own_check(uplink: &UplinkConfig, all: &CheckConfig) -> Option<String> {
-    let is_other = discriminant(&uplink.check.kind) != discriminant(&all.kind);
+    let is_other = !uplink.check.kind.is_same(all.kind);
     let (own, all) = (pairs(&uplink.check), pairs(all));
     let differs = own.iter().filter(|pair| is_other || !all.contains(pair));
     let differs: Vec<_> = differs.map(|(key, value)| format!("{key} = {value}")).collect();

@@ -3,7 +3,6 @@
 use super::reader::{Reader, Section};
 use rail_core::check::least_interval;
 use rail_core::config::{CheckConfig, CheckKind};
-use std::mem::discriminant;
 
 /// A kind of check.
 struct Known {
@@ -41,7 +40,7 @@ pub(super) fn read(
         return config;
     }
     let wanted = wanted.unwrap_or(config.kind);
-    if !is_same(wanted, config.kind) {
+    if !wanted.is_same(config.kind) {
         config.kind = wanted;
     }
     match &mut config.kind {
@@ -110,10 +109,5 @@ pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
 }
 
 fn of(kind: CheckKind) -> &'static Known {
-    KINDS.iter().find(|known| is_same(known.kind, kind)).expect("every kind has a word")
-}
-
-/// The same kind, whatever its keys say.
-fn is_same(a: CheckKind, b: CheckKind) -> bool {
-    discriminant(&a) == discriminant(&b)
+    KINDS.iter().find(|known| known.kind.is_same(kind)).expect("every kind has a word")
 }

@@ -4,11 +4,12 @@ use super::{Instant, Kind, Prober, Rounds, Settings, Verdict};
 use crate::saved::Learnt;
 
 impl Prober {
-    /// What a later process is to know besides the verdict.
+    /// What a later process is to know besides the verdict. What kind it is the uplink says.
     pub fn learnt(&self) -> Learnt {
         Learnt {
             suspect: self.is_suspect(),
             limited_rate: self.limiter.rate(),
+            limited_kind: None,
             falls: self.past.falls(),
         }
     }

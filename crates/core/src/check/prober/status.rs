@@ -177,6 +177,13 @@ impl Prober {
         self.last_sign.is_some_and(is_fresh)
     }
 
+    /// True if nothing arrived for so long that it is dead by its silence, whatever it fell for.
+    pub fn is_mute(&self, now: Instant) -> bool {
+        let patience = self.patience(now);
+        self.running.is_some_and(|running| now.since(running.started) >= patience)
+            && !self.has_heard(now)
+    }
+
     /// True if a probe was answered that was sent at this moment or later, and not before the uplink
     /// began: what it was before an interruption, or in an earlier process, proves nothing.
     pub fn is_proven_since(&self, at: Instant) -> bool {
@@ -201,7 +208,7 @@ impl Prober {
     /// For an uplink that is down because it fell silent: since when. Before that, a probe that is
     /// answered elsewhere proves nothing; it may have passed what then broke for all.
     pub fn silent_since(&self) -> Option<Instant> {
-        let is_silent = matches!(self.verdict, Verdict::Down(Cause::Silent(_) | Cause::Neighbour));
+        let is_silent = matches!(self.verdict, Verdict::Down(cause) if cause.is_silence());
         let rtt = self.proof.map_or(Duration::ZERO, |(_, rtt)| rtt);
         let first = self.flight.since(self.flight.mark() + 1).next();
         first.filter(|_| is_silent).map(|probe| probe.sent + rtt)

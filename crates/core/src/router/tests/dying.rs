@@ -66,3 +66,45 @@ fn a_moment_without_any_answer_fells_nobody() {
         assert_eq!(world.purges, [], "{interval}");
     }
 }
+
+/// Given an uplink that is down and answers for a moment, when it falls silent again, then no target of it
+/// is shown as answering.
+#[test]
+fn a_moment_of_answers_is_soon_over() {
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 5000, second);
+    world.run(MS * 600, all);
+    let answering = |world: &World| {
+        let status = world.router.status(world.now);
+        status.uplinks[0].targets.iter().filter(|target| target.answering).count()
+    };
+    assert!(world.health()[0] == Health::Down && answering(&world) > 0);
+    world.run(MS * 10_000, second);
+    assert_eq!((world.health()[0], answering(&world)), (Health::Down, 0));
+}
+
+/// Given an uplink that was down before a restart, or whose carrier was gone, when nothing answers, then it
+/// says that as well, for as long as it is so.
+#[test]
+fn a_cause_that_is_over_is_not_all() {
+    let cause = |world: &World| world.router.status(world.now).uplinks[0].cause.clone();
+    let mut world = settled(&[1, 1]);
+    world.run(MS * 5000, second);
+    let mut restarted = world.restart(|_| {});
+    let mut replugged = settled(&[1, 1]);
+    for carrier in [false, true] {
+        replugged.link(0).carrier = carrier;
+        replugged.changed(Scope::LINKS);
+    }
+    for (world, fell) in [
+        (&mut restarted, "it was down before the restart"),
+        (&mut replugged, "the link or its address was gone"),
+    ] {
+        world.run(MS * 500, second);
+        assert_eq!(cause(world), fell);
+        world.run(MS * 10_000, second);
+        assert_eq!(cause(world), alloc::format!("{fell}; now no target answers"));
+        world.run(MS * 1000, all);
+        assert_eq!((world.health()[0], cause(world)), (Health::Down, fell.into()));
+    }
+}

@@ -76,6 +76,17 @@ fn a_blink_ends_no_hold() {
     assert!(world.now >= end && took > MS * 20_000, "{took:?}");
 }
 
+/// Given an uplink that is held back, then it says that it answers, and what it fell for.
+#[test]
+fn a_held_uplink_answers() {
+    let mut world = settled(&[1, 1]);
+    world.fall_again_and_again();
+    world.run(MS * 5000, all);
+    let cause = world.router.status(world.now).uplinks[0].cause.clone();
+    assert_eq!(world.health()[0], Health::Held);
+    assert!(cause.starts_with("answers again; it fell: no answer from any target for "), "{cause}");
+}
+
 /// Given an uplink that is held back, when the daemon is started anew, then it is held until the same
 /// moment.
 #[test]

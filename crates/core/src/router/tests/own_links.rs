@@ -29,6 +29,24 @@ fn cause(world: &World) -> String {
     world.router.status(world.now).uplinks[1].cause.clone()
 }
 
+/// Given an uplink by a link of its own, when the daemon starts, then that the link is still to be made is no
+/// news; that it cannot be made is.
+#[test]
+fn what_a_start_makes_is_no_news() {
+    let (config, state) = by_own_link();
+    for (refuses, is_told) in [
+        ((|_| false) as fn(&Key) -> bool, false),
+        ((|key| matches!(key, Key::Link(_))) as fn(&Key) -> bool, true),
+    ] {
+        let state = state.clone();
+        let mut world = World::with(config.clone(), Saved::default(), START, state, refuses);
+        world.run(MS * 3000, all);
+        let is_it = |(name, health): &(String, Health)| name == "isp2" && *health == Health::Absent;
+        assert_eq!(world.reported(START).iter().any(is_it), is_told);
+        assert_eq!(world.health()[1], if is_told { Health::Absent } else { Health::Up });
+    }
+}
+
 /// Given an uplink by a link of its own, then the link is made up and nobody sets it up beside; set down
 /// by somebody it is set up again, over a restart as well.
 #[test]

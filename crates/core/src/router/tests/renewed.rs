@@ -124,19 +124,27 @@ fn a_restart_knows_no_loss_that_was_none() {
 #[test]
 fn a_limiter_is_found_once() {
     let mut world = settled(&[1, 1]);
-    let learnt = crate::Learnt { limited_rate: Some(2500), ..Default::default() };
+    let limited_kind = Some(CheckKind::Icmp);
+    let learnt = crate::Learnt { limited_rate: Some(2500), limited_kind, ..Default::default() };
     world.router.desk.saved.learnt.insert("isp1".into(), learnt);
     let mut world = world.restart(|_| {});
     reload(&mut world, CHANGES[0]);
     let shown = |world: &World| world.router.status(world.now).uplinks[0].limited_per_s;
     assert_eq!(shown(&world), Some(2.5));
     assert_eq!(world.router.desk.saved.learnt["isp1"].limited_rate, Some(2500));
-    let world = world.restart(|_| {});
+    let mut world = world.restart(|_| {});
     assert_eq!(shown(&world), Some(2.5));
+    assert_eq!(world.router.desk.saved.learnt["isp1"].limited_kind, limited_kind);
+    // Who asks in another way may be answered more often.
+    world.config.check.kind = CheckKind::Tcp { port: 443 };
+    let mut world = world.restart(|_| {});
+    assert_eq!(shown(&world), None);
+    world.run(MS * 1000, all);
+    assert_eq!(world.router.desk.saved.learnt.get("isp1"), Some(&crate::Learnt::default()));
 }
 
-/// Given a file in which somebody wrote anything about the falls of an uplink, then nothing panics, and no
-/// return is held back for longer than an hour.
+/// Given a file in which somebody wrote anything about the falls of an uplink, or how many configurations
+/// were loaded, then nothing panics, and no return is held back for longer than an hour.
 #[test]
 fn any_falls_can_be_read() {
     let falls = crate::Falls {
@@ -148,11 +156,25 @@ fn any_falls_can_be_read() {
     };
     for limited_rate in [Some(0), Some(u32::MAX)] {
         let mut world = settled(&[1, 1]);
-        let learnt = crate::Learnt { suspect: true, limited_rate, falls };
+        let limited_kind = Some(CheckKind::Icmp);
+        let learnt = crate::Learnt { suspect: true, limited_rate, limited_kind, falls };
         world.router.desk.saved.learnt.insert("isp1".into(), learnt);
+        world.router.desk.saved.generation = u64::MAX;
         let mut world = world.restart(|_| {});
         world.run(MS * 10_000, second);
         let left = world.router.uplinks.at(0).prober.hold_left(world.now);
         assert!(left <= MS * 3_600_000, "{left:?}");
     }
+}
+
+/// Given an uplink that is held back, when a new process finds another address of it in the file, then it
+/// begins anew, as after a reload: it is another uplink.
+#[test]
+fn another_uplink_of_that_name_begins_anew() {
+    let mut world = settled(&[1, 1]);
+    world.fall_again_and_again();
+    world.config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
+    let mut world = world.restart(|_| {});
+    world.run(MS * 1000, all);
+    assert_eq!((world.health()[0], world.hold()), (Health::Up, Duration::ZERO));
 }
