@@ -3,6 +3,7 @@
 //! They are plain functions, so that libFuzzer, the driver for a stable compiler
 //! (`src/bin/mutate.rs`) and the tests run the same code.
 
+mod dhcp4;
 mod dice;
 #[path = "../../crates/rail/src/hidden.rs"]
 mod hidden;
@@ -15,6 +16,7 @@ mod hidden;
 mod load;
 mod world;
 
+pub use dhcp4::dhcp4;
 pub use world::{diff, router};
 
 use rail_wire::ip::arp::Arp;
@@ -33,6 +35,7 @@ pub type Body = (&'static str, fn(&[u8]), fn() -> Vec<Vec<u8>>);
 pub const BODIES: &[Body] = &[
     ("icmp", icmp, seeds_icmp),
     ("arp", arp, seeds_arp),
+    ("dhcp4", dhcp4, dhcp4::seeds),
     ("netlink", netlink, seeds_netlink),
     ("nfnetlink", nfnetlink, seeds_nfnetlink),
     ("config", config, seeds_config),

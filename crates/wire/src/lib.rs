@@ -7,6 +7,7 @@ extern crate alloc;
 
 use core::fmt;
 
+pub mod dhcp4;
 pub mod ip;
 pub mod netlink;
 pub mod nfnetlink;

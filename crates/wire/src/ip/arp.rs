@@ -1,4 +1,4 @@
-//! ARP for IPv4 over Ethernet: RFC 826, numbers of RFC 5494.
+//! ARP for IPv4 over Ethernet: RFC 826, numbers of RFC 5494, detection of conflicts of RFC 5227.
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -62,6 +62,23 @@ impl Arp {
     /// Asks who has `target`; the answer goes to `sender`.
     pub const fn request(sender_mac: [u8; 6], sender: Ipv4Addr, target: Ipv4Addr) -> Self {
         Self { kind: ArpKind::Request, sender_mac, sender, target_mac: [0; 6], target }
+    }
+
+    /// Asks whether somebody holds `address`, without claiming it: the sender is 0.0.0.0, so that no
+    /// neighbour takes `mac` for its holder (RFC 5227 §2.1.1, "ARP Probe").
+    pub const fn probe(mac: [u8; 6], address: Ipv4Addr) -> Self {
+        Self::request(mac, Ipv4Addr::UNSPECIFIED, address)
+    }
+
+    /// Tells all neighbours that `mac` holds `address`, and defends it (RFC 5227 §2.3, §2.4, "ARP
+    /// Announcement").
+    pub const fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Self {
+        Self::request(mac, address, address)
+    }
+
+    /// True if the packet is a probe, which claims no address (RFC 5227 §1.1).
+    pub const fn is_probe(&self) -> bool {
+        matches!(self.kind, ArpKind::Request) && self.sender.is_unspecified()
     }
 
     /// What the target of a request answers, if this is its hardware address.
@@ -150,6 +167,23 @@ mod tests {
         assert_eq!(Arp::parse(&REQUEST_BYTES), Ok(request));
         assert_eq!(request.reply(THEIRS).emit(), REPLY_BYTES);
         assert_eq!(Arp::parse(&REPLY_BYTES), Ok(request.reply(THEIRS)));
+    }
+
+    /// Given an address to be probed and announced, then the packets have the fields of RFC 5227, and only
+    /// the probe claims nothing.
+    #[test]
+    fn probes_and_announcements_have_the_fields_of_the_rfc() {
+        let probe = Arp::probe(OURS, US);
+        let mut bytes = REQUEST_BYTES;
+        bytes[14..18].fill(0);
+        bytes[24..].copy_from_slice(&US.octets());
+        assert_eq!(probe.emit(), bytes);
+        assert_eq!(Arp::parse(&bytes), Ok(probe));
+        let announcement = Arp::announcement(OURS, US);
+        bytes[14..18].copy_from_slice(&US.octets());
+        assert_eq!(announcement.emit(), bytes);
+        assert!(probe.is_probe() && !announcement.is_probe());
+        assert!(!probe.reply(THEIRS).is_probe() && !Arp::request(OURS, US, GATEWAY).is_probe());
     }
 
     /// Given a frame of the least length, then the padding behind the packet is passed over; given a cut
