@@ -6,8 +6,10 @@ use rail_lab::{LabError, Rail};
 use std::time::{Duration, Instant};
 
 const MEMORY_LIMIT_KIB: u64 = 10 * 1024;
-/// Uplinks, and how much of a core they may take, in per cent.
-const CPU_LIMITS: [(u8, f64); 2] = [(3, 0.5), (24, 2.0)];
+/// Uplinks, and how much of a core they may take, in per cent. The first are those of a home, whose memory
+/// counts.
+const CPU_LIMITS: [(u8, f64); 2] = [(HOME, 0.5), (24, 2.0)];
+const HOME: u8 = 3;
 
 /// Measures for some seconds.
 pub(crate) fn run() -> Result<bool, LabError> {
@@ -35,14 +37,17 @@ fn measure(uplinks: u8, limit: f64) -> Result<bool, LabError> {
     }
     let used = (cpu_seconds(pid)? - before) / start.elapsed().as_secs_f64() * 100.0;
     let memory = rail.resident_kib()?;
-    let is_small = memory <= MEMORY_LIMIT_KIB;
+    let is_small = uplinks != HOME || memory <= MEMORY_LIMIT_KIB;
     let is_calm = used <= limit;
     let verdict = |met: bool| if met { "met" } else { "MISSED" };
     println!("at rest: {uplinks} uplinks with the default checks, {seconds} s");
-    println!(
-        "  resident memory {memory} KiB  target {MEMORY_LIMIT_KIB} KiB: {}",
-        verdict(is_small)
-    );
+    match uplinks {
+        HOME => println!(
+            "  resident memory {memory} KiB  target {MEMORY_LIMIT_KIB} KiB: {}",
+            verdict(is_small)
+        ),
+        _ => println!("  resident memory {memory} KiB"),
+    }
     println!("  processor time {used:.2} % of a core  target {limit} %: {}", verdict(is_calm));
     Ok(is_small && is_calm)
 }
