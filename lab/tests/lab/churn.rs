@@ -287,6 +287,8 @@ fn a_gateway_that_waits_for_our_address_hears_it() {
         let world = World::begin(topology, &ConfigText::weights(&[1, 1])).unwrap();
         health_of(&world, 1, "up");
         health_of(&world, 2, "up");
+        // Forwarding is switched on last.
+        world.rail.wait_settled(PATIENCE).unwrap();
         assert_eq!(world.connect(100).unwrap().failed(), 0);
     });
 }
