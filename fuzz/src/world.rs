@@ -5,8 +5,8 @@
 use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
-    Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
+    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
+    Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
@@ -267,7 +267,7 @@ fn uplink(dice: &mut Dice<'_>, number: u8) -> UplinkConfig {
     let name = format!("u{}", if dice.one_in(8) { number + 4 } else { number });
     let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, number, 1));
     UplinkConfig {
-        gateway_onlink: number == 4,
+        kind: UplinkKind::Static(Fixed { address: prefix(number), gateway, onlink: number == 4 }),
         weight: 1 + dice.below(255),
         tier: match dice.below(4) {
             3 => Tier::Inbound,

@@ -9,6 +9,7 @@ pub mod check;
 pub mod coexist;
 pub mod config;
 mod desk;
+mod dhcp4;
 pub mod facts;
 mod io;
 mod names;
@@ -27,6 +28,7 @@ pub mod time;
 mod uplink;
 
 pub use config::{Action, Override, Overrides};
+pub use dhcp4::{Lease, SavedLease};
 pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};

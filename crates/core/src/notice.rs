@@ -45,6 +45,8 @@ notices! {
     Router => crate::router::news::RouterNews,
     /// Its uplinks.
     Uplink => crate::uplink::news::UplinkNews,
+    /// What they have leased.
+    Lease => crate::dhcp4::news::LeaseNews,
     /// The kernel state.
     Reconcile => crate::reconcile::news::ReconcileNews,
     /// The removal of connections.

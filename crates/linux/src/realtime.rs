@@ -59,14 +59,15 @@ pub fn can_route() -> bool {
     })
 }
 
-/// Gives up every right but those to route, for this thread and all that it starts later, and
-/// makes sure that no program it could start has more. `files` keeps the right to open files of
+/// Gives up every right but those to route and to speak DHCP, whose port is one of the first thousand, for this
+/// thread and all that it starts later, and makes sure that no program it could start has more. `files` keeps the right to open files of
 /// other users, for directories that are not our own.
 ///
 /// # Errors
 /// The kernel's; then some rights may be left.
 pub fn drop_rights(files: bool) -> io::Result<()> {
-    let mut keep = CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW;
+    let mut keep =
+        CapabilitySet::NET_ADMIN | CapabilitySet::NET_RAW | CapabilitySet::NET_BIND_SERVICE;
     if files {
         keep |= CapabilitySet::DAC_OVERRIDE;
     }

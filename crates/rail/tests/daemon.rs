@@ -448,7 +448,7 @@ fn it_gives_up_rights_and_dies_where_a_test_wants_it() {
     // It listens a moment before.
     let status = eventually("the rights to be given up", || {
         let status = fs::read_to_string(format!("/proc/{}/status", bench.pid())).unwrap();
-        status.contains("CapEff:\t0000000000003000").then_some(status)
+        status.contains("CapEff:\t0000000000003400").then_some(status)
     });
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
     bench.signal(Signal::KILL);

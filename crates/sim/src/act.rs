@@ -149,7 +149,7 @@ impl World {
 
     fn inject_link(&mut self, fault: Fault, line: usize) {
         let uplink = &self.scene.config.uplinks[line];
-        let (name, own, address) = (uplink.port(), uplink.ifname, uplink.address);
+        let (name, own, address) = (uplink.port(), uplink.ifname, uplink.address());
         // Of a link of ours the port may go, or somebody deletes it.
         let is_deleted = fault == Fault::Unplug && name != own && self.dice.permille(500);
         self.note(format!("FAULT {fault:?} {name}"));
@@ -167,7 +167,8 @@ impl World {
             Fault::Unplug => (kernel.remove_link(name), Heal::Plug(name)),
             _ => {
                 self.scene.excuses.edited(self.scene.now);
-                (kernel.del_address(own, address), Heal::Uplink(line))
+                let scope = address.map_or(Scope::ADDRESSES, |gone| kernel.del_address(own, gone));
+                (scope, Heal::Uplink(line))
             }
         };
         self.kernel_changed(scope);
@@ -368,7 +369,8 @@ impl World {
     /// The kernel gave up asking a gateway that does not answer.
     fn fail_neighbour(&mut self, line: usize) {
         let uplink = &self.scene.config.uplinks[line];
-        let key = (uplink.ifname, uplink.gateway);
+        let Some(gateway) = uplink.gateway() else { return };
+        let key = (uplink.ifname, gateway);
         let link = self.scene.kernel.links.get(&uplink.ifname);
         if self.scene.net.lines[line].gateway_dead && link.is_some_and(|l| l.up && l.carrier) {
             self.note(format!("the gateway of uplink {line} does not answer ARP"));

@@ -6,8 +6,9 @@ use crate::fault::{Fault, Mix};
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
-    BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Forward, Log, LogLevel,
-    LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier, UplinkConfig,
+    BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
+    LogLevel, LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -101,7 +102,8 @@ fn kernel(dice: &mut Dice, config: &Config) -> Kernel {
         if dice.permille(500) {
             kernel.set_up(uplink.port(), true);
             if dice.permille(500) && uplink.own_link.is_none() {
-                kernel.addresses.insert((uplink.ifname, uplink.address), 0);
+                let own = uplink.address().map(|own| ((uplink.ifname, own), 0));
+                kernel.addresses.extend(own);
             }
         }
     }
@@ -165,7 +167,8 @@ fn config(dice: &mut Dice) -> Config {
 /// on its port. That is decided by the seed
 /// and not by the dice, so that all other seeds stay what they were.
 fn have_in_common(seed: u64, config: &mut Config) {
-    let beside = config.uplinks.iter_mut().filter(|uplink| !uplink.gateway_onlink);
+    let fixed = config.uplinks.iter_mut().filter_map(UplinkConfig::fixed_mut);
+    let beside = fixed.filter(|fixed| !fixed.onlink);
     match seed % 16 {
         10 => {
             for (number, uplink) in (1..).zip(&mut config.uplinks) {
@@ -174,10 +177,10 @@ fn have_in_common(seed: u64, config: &mut Config) {
                 uplink.own_link = Some(OwnLink::on(parent, mac));
             }
         }
-        8 => beside.for_each(|uplink| uplink.address.length = 16),
-        9 => beside.take(2).for_each(|uplink| {
-            uplink.address = prefix("192.168.8.100/24");
-            uplink.gateway = IpAddr::V4(Ipv4Addr::new(192, 168, 8, 1));
+        8 => beside.for_each(|fixed| fixed.address.length = 16),
+        9 => beside.take(2).for_each(|fixed| {
+            fixed.address = prefix("192.168.8.100/24");
+            fixed.gateway = IpAddr::V4(Ipv4Addr::new(192, 168, 8, 1));
         }),
         _ => {}
     }
@@ -190,7 +193,7 @@ fn uplink(dice: &mut Dice, index: usize) -> UplinkConfig {
     let address = prefix(&format!("100.64.{n}.2/{}", if n == 3 { 32 } else { 24 }));
     let gateway = IpAddr::V4(Ipv4Addr::new(100, 64, n, 1));
     UplinkConfig {
-        gateway_onlink: n == 3,
+        kind: UplinkKind::Static(Fixed { address, gateway, onlink: n == 3 }),
         weight: dice.pick(&[1, 1, 1, 2, 3, 10]),
         nat: dice.pick(&[Nat::On, Nat::On, Nat::Off]),
         ..UplinkConfig::new(NAMES[index], ifname(&format!("wan{n}")), address, gateway)

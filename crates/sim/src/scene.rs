@@ -75,7 +75,7 @@ impl Ways {
         fresh.dedup();
         let pinned = marks.iter().map(|mark| Outcome::single(&lookup(*mark))).collect();
         let probe = |(mark, uplink): (&u32, &rail_core::config::UplinkConfig)| {
-            let (from, oif) = (Some(uplink.address.address), Some(uplink.ifname));
+            let (from, oif) = (uplink.address().map(|own| own.address), Some(uplink.ifname));
             Outcome::single(&kernel.lookup(Query { mark: *mark, from, oif }))
         };
         let probes = marks.iter().zip(&config.uplinks).map(probe).collect();
@@ -249,7 +249,8 @@ impl Scene {
         for (i, line) in self.lines.iter_mut().enumerate() {
             let uplink = &self.config.uplinks[i];
             let link = self.kernel.links.get(&uplink.ifname).filter(|link| link.up);
-            let has_address = self.kernel.addresses.contains_key(&(uplink.ifname, uplink.address));
+            let is_there = |own| self.kernel.addresses.contains_key(&(uplink.ifname, own));
+            let has_address = uplink.address().is_some_and(is_there);
             line.is_plugged = link.is_some_and(|link| link.carrier);
             line.is_routable = link.is_some() && has_address;
             let has_way = has_way(&self.kernel, line.mark);

@@ -21,12 +21,8 @@ pub struct UplinkConfig {
     pub others: Vec<IfName>,
     /// `parent` and `mac`: its interface is a link of ours.
     pub own_link: Option<OwnLink>,
-    /// Static address with its prefix length.
-    pub address: Prefix,
-    /// Gateway; lies in the prefix, unless it is on link without one.
-    pub gateway: IpAddr,
-    /// `gateway_onlink`: the gateway is a neighbour, whatever the prefix says.
-    pub gateway_onlink: bool,
+    /// Where its address and its gateway come from.
+    pub kind: UplinkKind,
     /// Share within the tier, 1 to 255.
     pub weight: u8,
     /// Tier.
@@ -57,9 +53,7 @@ impl UplinkConfig {
             ifname,
             others: Vec::new(),
             own_link: None,
-            address,
-            gateway,
-            gateway_onlink: false,
+            kind: UplinkKind::Static(Fixed { address, gateway, onlink: false }),
             weight: 1,
             tier: Tier::Number(1),
             nat: Nat::On,
@@ -77,16 +71,91 @@ impl UplinkConfig {
         self.own_link.as_ref().map_or(self.ifname, |own| own.port)
     }
 
+    /// What the file says of its address and gateway, if it does.
+    pub const fn fixed(&self) -> Option<&Fixed> {
+        match &self.kind {
+            UplinkKind::Static(fixed) => Some(fixed),
+            UplinkKind::Dhcp(_) => None,
+        }
+    }
+
+    /// The address that the file gives it, with the prefix length; `None`: it is learnt.
+    pub fn address(&self) -> Option<Prefix> {
+        self.fixed().map(|fixed| fixed.address)
+    }
+
+    /// The gateway that the file gives it; `None`: it is learnt.
+    pub fn gateway(&self) -> Option<IpAddr> {
+        self.fixed().map(|fixed| fixed.gateway)
+    }
+
+    /// What the file says of its address and gateway, to change it.
+    pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
+        match &mut self.kind {
+            UplinkKind::Static(fixed) => Some(fixed),
+            UplinkKind::Dhcp(_) => None,
+        }
+    }
+
     /// The addresses that the file gives to the interface, with their prefix lengths, the first one
     /// first. What the uplink has now its facts say.
     pub fn prefixes(&self) -> impl Iterator<Item = Prefix> + Clone + '_ {
-        core::iter::once(self.address).chain(self.addresses.iter().copied())
+        let first = self.fixed().map(|fixed| fixed.address);
+        first.into_iter().chain(self.addresses.iter().copied())
     }
 
     /// The same without the lengths.
     pub fn own_addresses(&self) -> impl Iterator<Item = IpAddr> + Clone + '_ {
         self.prefixes().map(|prefix| prefix.address)
     }
+}
+
+/// Kind of an uplink: where its address and its gateway come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UplinkKind {
+    /// The file says them.
+    Static(Fixed),
+    /// `address = "dhcp"`: a server of the provider leases them (RFC 2131).
+    Dhcp(DhcpConfig),
+}
+
+impl UplinkKind {
+    /// True if an uplink of the one is still the same with the other: what was found of it stays true.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
+            (Self::Dhcp(_), Self::Dhcp(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// `address` and `gateway` of a static uplink.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Fixed {
+    /// Address with its prefix length.
+    pub address: Prefix,
+    /// Gateway; lies in the prefix, unless it is on link without one.
+    pub gateway: IpAddr,
+    /// `gateway_onlink`: the gateway is a neighbour, whatever the prefix says.
+    pub onlink: bool,
+}
+
+/// `dhcp`: what the client says of itself, and whom it does not believe.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DhcpConfig {
+    /// Option 61; `None`: 1 and the hardware address.
+    pub client_id: Option<Vec<u8>>,
+    /// Option 12.
+    pub host_name: Option<String>,
+    /// Option 60.
+    pub vendor_class: Option<Vec<u8>>,
+    /// Option 77.
+    pub user_class: Option<Vec<u8>>,
+    /// Servers whose offers are refused: a modem that leases an address of its own while it has no line.
+    pub reject_from: Vec<Prefix>,
+    /// Asks for answers by broadcast (RFC 2131 §4.1): for a device that cannot hear others.
+    pub broadcast: bool,
 }
 
 /// A link of ours on the port of another one, so that one port can carry several uplinks.

@@ -6,7 +6,7 @@
 
 use crate::net::{Family, Prefix};
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::ops::{Index, IndexMut};
 
 /// How an uplink is attached to its provider in one family.
@@ -18,6 +18,8 @@ pub struct Attachment {
     pub gateway: Gateway,
     /// Where this came from.
     pub origin: Origin,
+    /// Further destinations behind this uplink alone, and their gateways; zeros: on the link.
+    pub routes: Vec<(Prefix, Ipv4Addr)>,
     /// Name servers of the provider.
     pub resolvers: Vec<IpAddr>,
     /// Networks that the provider has given us for the inside.
@@ -52,6 +54,8 @@ impl Gateway {
 pub enum Origin {
     /// The configuration.
     Static,
+    /// A DHCP server (RFC 2131).
+    Dhcp,
 }
 
 /// A value for each address family.

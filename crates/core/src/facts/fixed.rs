@@ -6,15 +6,17 @@ use alloc::vec::Vec;
 
 /// The attachment as the file says it.
 pub(crate) fn attach(uplink: &UplinkConfig) -> Ways {
-    let gateway = match uplink.gateway_onlink {
-        true => Gateway::OnLink(uplink.gateway),
-        false => Gateway::Via(uplink.gateway),
+    let Some(fixed) = uplink.fixed() else { return Ways::default() };
+    let gateway = match fixed.onlink {
+        true => Gateway::OnLink(fixed.gateway),
+        false => Gateway::Via(fixed.gateway),
     };
     PerFamily::of(|family| {
-        (uplink.address.family() == family).then(|| Attachment {
-            address: uplink.address,
+        (fixed.address.family() == family).then(|| Attachment {
+            address: fixed.address,
             gateway,
             origin: Origin::Static,
+            routes: Vec::new(),
             resolvers: Vec::new(),
             delegated: Vec::new(),
             mtu: None,
@@ -35,13 +37,16 @@ mod tests {
         let mut uplink = config(&[(1, crate::config::Tier::Number(1))]).uplinks.remove(0);
         let ways = attach(&uplink);
         let way = ways[Family::V4].as_ref().unwrap();
-        assert_eq!((way.address, way.origin), (uplink.address, Origin::Static));
-        assert_eq!(way.gateway, Gateway::Via(uplink.gateway));
+        assert_eq!((way.address, way.origin), (uplink.address().unwrap(), Origin::Static));
+        assert_eq!(way.gateway, Gateway::Via(uplink.fixed().unwrap().gateway));
         assert_eq!(ways[Family::V6], None);
-        uplink.gateway_onlink = true;
+        uplink.fixed_mut().unwrap().onlink = true;
         let ways = attach(&uplink);
-        assert_eq!(ways[Family::V4].as_ref().unwrap().gateway, Gateway::OnLink(uplink.gateway));
-        uplink.address = "2001:db8::2/64".parse().unwrap();
+        assert_eq!(
+            ways[Family::V4].as_ref().unwrap().gateway,
+            Gateway::OnLink(uplink.fixed().unwrap().gateway)
+        );
+        uplink.fixed_mut().unwrap().address = "2001:db8::2/64".parse().unwrap();
         let ways = attach(&uplink);
         assert_eq!(ways.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
     }

@@ -14,6 +14,12 @@ pub enum PortId {
     Probe(UplinkId, Family),
     /// Questions for the hardware address of an uplink's gateway (ARP, RFC 826).
     Arp(UplinkId),
+    /// The DHCP client of an uplink: to every server, and all that they answer.
+    Dhcp(UplinkId),
+    /// The same, to the server of its lease.
+    DhcpServer(UplinkId),
+    /// Whether somebody else has the address of an uplink (RFC 5227).
+    Claim(UplinkId),
 }
 
 /// What a port carries, and so what the bytes are that it sends and receives.
@@ -31,6 +37,9 @@ pub enum PortKind {
         /// Type of the frames (EtherType).
         ethertype: u16,
     },
+    /// IPv4 packets, from the IP header on; received are UDP datagrams to the port of DHCP clients alone,
+    /// whose checksum is right or not there yet. The other end is a [`Peer::Link`].
+    DhcpReplies,
     /// UDP datagrams, without the header. The other end is a [`Peer::Socket`].
     Udp {
         /// Port number of our end; 0: the kernel chooses one.
@@ -82,7 +91,11 @@ impl PortId {
     /// The uplink that it belongs to, if it belongs to one.
     pub const fn uplink(self) -> Option<UplinkId> {
         match self {
-            Self::Probe(uplink, _) | Self::Arp(uplink) => Some(uplink),
+            Self::Probe(uplink, _)
+            | Self::Arp(uplink)
+            | Self::Dhcp(uplink)
+            | Self::DhcpServer(uplink)
+            | Self::Claim(uplink) => Some(uplink),
         }
     }
 }

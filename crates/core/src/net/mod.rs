@@ -231,7 +231,7 @@ impl fmt::Display for UplinkId {
 }
 
 /// A hardware address of Ethernet.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct Mac(pub [u8; 6]);
 
 impl fmt::Display for Mac {

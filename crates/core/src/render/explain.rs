@@ -45,6 +45,9 @@ pub fn why(config: &Config, key: &Key) -> Option<&'static str> {
             "while the uplink's device is down its \
              packets are refused, and do not leave by another uplink with a wrong source"
         }
+        Key::Route(route) if route.prefix.length != 0 => {
+            "a network that the uplink's DHCP server leads by this gateway"
+        }
         Key::Route(_) => "everything that belongs to the uplink",
         Key::Rule(rule) => {
             return rung(rule.priority.checked_sub(config.ranges.rule_priorities.0)?);

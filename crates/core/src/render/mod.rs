@@ -33,6 +33,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 use balance::Member;
+use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
 /// Metric of the `unreachable` route that ends each uplink's table.
@@ -119,6 +120,10 @@ fn routes(state: &mut State, view: &View<'_>, family: Family) {
         add(shared, SPARE_METRICS.start() + id, spare_default(view, uplink, family));
     }
     add(shared, 0, shared_default(view, family));
+    for uplink in view.enabled() {
+        let attached = uplink.route(family).into_iter();
+        state.extend(attached.flat_map(|way| further_routes(uplink, way)));
+    }
 }
 
 fn default_key(family: Family, table: u32, metric: u32) -> Key {
@@ -129,6 +134,23 @@ fn default_key(family: Family, table: u32, metric: u32) -> Key {
 fn default_by(uplink: &UplinkView<'_>, way: &Attachment) -> RouteValue {
     let source = Some(way.address.address);
     RouteValue::Unicast { nexthops: vec![nexthop(uplink, way, 1)], source }
+}
+
+/// What the provider leads elsewhere than by its default route, in the uplink's table alone.
+fn further_routes<'a>(
+    uplink: &'a UplinkView<'_>,
+    way: &'a Attachment,
+) -> impl Iterator<Item = (Key, Resource)> + 'a {
+    way.routes.iter().map(|(prefix, gateway)| {
+        let gateway = Some(*gateway).filter(|gateway| !gateway.is_unspecified());
+        let via = gateway.map(IpAddr::V4);
+        let onlink = via.is_some_and(|via| !way.address.contains(via));
+        let hop = Nexthop { ifname: uplink.ifname, via, weight: 1, onlink };
+        let source = Some(way.address.address);
+        let key = RouteKey { table: uplink.table, prefix: *prefix, metric: 0 };
+        let value = RouteValue::Unicast { nexthops: vec![hop], source };
+        (Key::Route(key), Resource::Route(value))
+    })
 }
 
 fn nexthop(uplink: &UplinkView<'_>, way: &Attachment, weight: u8) -> Nexthop {

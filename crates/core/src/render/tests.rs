@@ -310,8 +310,8 @@ fn box_inside() {
 
 fn inside(uplink: &mut UplinkConfig) {
     uplink.ifname = "lan0".parse().unwrap();
-    uplink.address = "192.168.1.1/24".parse().unwrap();
-    uplink.gateway = "192.168.1.254".parse().unwrap();
+    uplink.fixed_mut().unwrap().address = "192.168.1.1/24".parse().unwrap();
+    uplink.fixed_mut().unwrap().gateway = "192.168.1.254".parse().unwrap();
     uplink.nat = Nat::Off;
 }
 
@@ -343,9 +343,9 @@ fn a_box_keeps_its_connections_while_it_is_usable() {
 #[test]
 fn a_gateway_outside_the_prefix_is_on_link() {
     let mut config = config(&[(1, Tier::Number(1)), (2, Tier::Number(1))]);
-    config.uplinks[0].address = "203.0.113.7/32".parse().unwrap();
-    config.uplinks[0].gateway = "172.31.1.1".parse().unwrap();
-    config.uplinks[0].gateway_onlink = true;
+    config.uplinks[0].fixed_mut().unwrap().address = "203.0.113.7/32".parse().unwrap();
+    config.uplinks[0].fixed_mut().unwrap().gateway = "172.31.1.1".parse().unwrap();
+    config.uplinks[0].fixed_mut().unwrap().onlink = true;
     let state = render(&config, &facts(&config, &[0, 1]));
     let route = |table: u32| match &state[&default_key(Family::V4, table, 0)] {
         Resource::Route(route) => route.to_string(),
@@ -361,8 +361,8 @@ fn a_gateway_outside_the_prefix_is_on_link() {
 /// Puts the second uplink beside the first one: its interface, its subnet, another gateway.
 fn on_one_port(config: &mut Config) {
     config.uplinks[1].ifname = config.uplinks[0].ifname;
-    config.uplinks[1].address = "100.64.1.3/24".parse().unwrap();
-    config.uplinks[1].gateway = "100.64.1.254".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().address = "100.64.1.3/24".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().gateway = "100.64.1.254".parse().unwrap();
 }
 
 /// Given two uplinks of one subnet on one port beside a usual uplink, with a forward, and the hardware
@@ -382,8 +382,8 @@ fn two_lines_on_one_port() {
 fn one_address_on_two_ports() {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
     for uplink in &mut config.uplinks {
-        uplink.address = "192.168.8.100/24".parse().unwrap();
-        uplink.gateway = "192.168.8.1".parse().unwrap();
+        uplink.fixed_mut().unwrap().address = "192.168.8.100/24".parse().unwrap();
+        uplink.fixed_mut().unwrap().gateway = "192.168.8.1".parse().unwrap();
     }
     config.forwards.push(forward((8080, 8080), "192.168.1.10:80"));
     assert_golden(&render(&config, &facts(&config, &[0, 1])), include_str!("golden/twins.txt"));
@@ -396,7 +396,7 @@ fn a_death_among_lines_with_something_in_common_changes_no_rule() {
     let weights = [(1, Tier::Number(1)), (1, Tier::Number(1)), (1, Tier::Number(1))];
     let (mut one_port, mut twins) = (config(&weights), config(&weights));
     on_one_port(&mut one_port);
-    twins.uplinks[1].address = twins.uplinks[0].address;
+    twins.uplinks[1].fixed_mut().unwrap().address = twins.uplinks[0].address().unwrap();
     for (config, what) in [(one_port, "one port"), (twins, "twins")] {
         let well = facts(&config, &[0, 1, 2]);
         let mut dead = facts(&config, &[1, 2]);

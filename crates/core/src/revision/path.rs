@@ -74,7 +74,10 @@ fn state(config: &Config, path: &Path) -> State {
     if uplinks.peek().is_none() {
         return stray(config, path);
     }
-    let Some(uplink) = uplinks.find(|u| u.own_addresses().any(|own| own == path.server)) else {
+    // What is leased the file does not say.
+    let has_server =
+        |u: &&UplinkConfig| u.fixed().is_none() || u.own_addresses().any(|own| own == path.server);
+    let Some(uplink) = uplinks.find(has_server) else {
         return State::Closed(format!("no uplink has the address {}", path.server));
     };
     if !uplink.enabled {

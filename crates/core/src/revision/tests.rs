@@ -271,7 +271,7 @@ fn a_change_that_cuts_its_author_is_known() {
     expect(&outside, "uplink isp1 is disabled", &|new| new.uplinks[0].enabled = false);
     expect(&outside, "it removes wan1", &|new| drop(new.uplinks.remove(0)));
     expect(&outside, "no uplink has the address 100.64.1.2", &|new| {
-        new.uplinks[0].address = "100.64.1.3/24".parse().unwrap();
+        new.uplinks[0].fixed_mut().unwrap().address = "100.64.1.3/24".parse().unwrap();
     });
     expect(&outside, "`[firewall] allow` has no \"tcp 22\" for it", &|new| {
         new.firewall.allow.clear();
@@ -299,7 +299,9 @@ fn a_change_that_cuts_its_author_is_known() {
         new.uplinks[0].ifname = "eth9".parse().unwrap();
     });
     // Or one that comes to stand in the network of an uplink, and is filtered as that from then on.
-    let beside = |new: &mut Config| new.uplinks[0].address = "10.0.0.2/24".parse().unwrap();
+    let beside = |new: &mut Config| {
+        new.uplinks[0].fixed_mut().unwrap().address = "10.0.0.2/24".parse().unwrap()
+    };
     expect(
         &apart,
         "eth9 stands in the network of uplink isp1, and `[firewall] allow` has no \"tcp 22\"",

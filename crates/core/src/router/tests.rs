@@ -294,8 +294,8 @@ fn a_line_with_another_address_loses_its_old_connections() {
     let mut config = external(1);
     let (mut router, mut kernel) = in_sync(&config, Saved::default());
     assert_eq!(kernel.purges, []);
-    let old = config.uplinks[0].address.address;
-    config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
+    let old = config.uplinks[0].address().unwrap().address;
+    config.uplinks[0].fixed_mut().unwrap().address = "100.64.1.9/24".parse().unwrap();
     let (now, mut out) = (Instant::ZERO + Duration::from_secs(9), Vec::new());
     router.handle(now, Input::Reload(Box::new(config.clone())), &mut out);
     assert_eq!(router.desk.saved.stale.len(), 2);
@@ -314,8 +314,8 @@ fn a_line_with_another_address_loses_its_old_connections() {
 fn a_restart_with_another_address_deletes_the_old_connections() {
     let mut config = external(2);
     let (router, _) = in_sync(&config, Saved::default());
-    let old = config.uplinks[1].address.address;
-    config.uplinks[1].address = "100.64.2.9/24".parse().unwrap();
+    let old = config.uplinks[1].address().unwrap().address;
+    config.uplinks[1].fixed_mut().unwrap().address = "100.64.2.9/24".parse().unwrap();
     let (_, kernel) = in_sync(&config, router.desk.saved.clone());
     assert_eq!(exact(&kernel), [(2, Which::From(old)), (2, Which::At(old))]);
     let saved = Saved { boot_id: "earlier".into(), ..router.desk.saved };
@@ -454,6 +454,7 @@ mod cause;
 mod closed;
 mod copies;
 mod decisions;
+mod dhcp;
 mod dying;
 mod flaps;
 mod ignored;

@@ -7,6 +7,7 @@ pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
 use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
+use crate::dhcp4::SavedLease;
 use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::RouteKey;
@@ -29,6 +30,8 @@ pub struct Saved {
     pub verdicts: BTreeMap<String, Health>,
     /// What the checks of each uplink have found besides; nothing of one of which nothing is known.
     pub learnt: BTreeMap<String, Learnt>,
+    /// What uplinks have leased, by name.
+    pub leases: BTreeMap<String, SavedLease>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.
@@ -75,10 +78,11 @@ impl Saved {
         if self.boot_id == boot_id {
             return self;
         }
-        let Self { ids, generation, mut overrides, .. } = self;
+        let Self { ids, generation, mut overrides, mut leases, .. } = self;
         // The boot clock begins anew.
         overrides.retain(|_, said| said.until.is_none());
-        Self { boot_id, ids, generation, overrides, ..Self::default() }
+        leases.values_mut().for_each(|saved| saved.lease = None);
+        Self { boot_id, ids, generation, overrides, leases, ..Self::default() }
     }
 
     /// The numbers of the uplinks of a configuration, in its order.

@@ -37,11 +37,13 @@ fn ip(text: &str) -> IpAddr {
 #[test]
 fn a_line_that_becomes_another_one_leaves_void_connections() {
     let old = ip("100.64.2.2");
-    let to = |c: &mut Config, address: &str| c.uplinks[1].address = address.parse().unwrap();
+    let to = |c: &mut Config, address: &str| {
+        c.uplinks[1].fixed_mut().unwrap().address = address.parse().unwrap()
+    };
     let moved = [(2, 2, 0x7f, Which::From(old)), (2, 2, 0x7f, Which::At(old))];
     assert_eq!(void_after(|c| to(c, "100.64.9.2/24")), moved);
     assert_eq!(void_after(|c| to(c, "100.64.2.2/30")), []);
-    assert_eq!(void_after(|c| c.uplinks[1].gateway = ip("100.64.2.9")), []);
+    assert_eq!(void_after(|c| c.uplinks[1].fixed_mut().unwrap().gateway = ip("100.64.2.9")), []);
     assert_eq!(void_after(|c| c.uplinks[1].ifname = "wan9".parse().unwrap()), []);
     assert_eq!(void_after(|c| c.uplinks[1].enabled = false), []);
     let translated = |c: &mut Config| c.uplinks[1].nat = Nat::To([192, 0, 2, 9].into());
@@ -56,7 +58,7 @@ fn what_was_not_translated_is_void_when_it_should_be() {
     let (mut config, mut saved) = (three(), Saved::default());
     config.uplinks[0].nat = Nat::Off;
     take(&mut saved, &config);
-    config.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
+    config.uplinks[0].fixed_mut().unwrap().address = "100.64.9.2/24".parse().unwrap();
     take(&mut saved, &config);
     let which: Vec<Which> = saved.stale.iter().map(|v| v.which).collect();
     assert_eq!(which, [Which::At(ip("100.64.1.2"))]);
@@ -82,7 +84,7 @@ fn what_came_back_is_not_void() {
     let (first, mut saved) = (three(), Saved::default());
     take(&mut saved, &first);
     let mut second = first.clone();
-    second.uplinks[0].address = "100.64.9.2/24".parse().unwrap();
+    second.uplinks[0].fixed_mut().unwrap().address = "100.64.9.2/24".parse().unwrap();
     take(&mut saved, &second);
     take(&mut saved, &first);
     let new = ip("100.64.9.2");

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod conflict;
+mod lease;
 mod own;
 mod public;
 mod uplink;
@@ -10,6 +11,7 @@ mod vrrp;
 
 pub use configuration::*;
 pub use conflict::*;
+pub use lease::*;
 pub use own::*;
 pub use uplink::*;
 pub use vrrp::*;

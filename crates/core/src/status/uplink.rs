@@ -1,5 +1,6 @@
 //! An uplink on the screens.
 
+use super::LeaseStatus;
 use crate::config::{CheckConfig, CheckKind};
 use crate::net::{Prefix, UplinkId};
 use alloc::string::String;
@@ -144,6 +145,9 @@ pub struct UplinkStatus {
     pub link_up: Option<bool>,
     /// The address is on the interface.
     pub has_address: bool,
+    /// Its DHCP client; `None`: it has a static address.
+    #[serde(default)]
+    pub lease: Option<LeaseStatus>,
     /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
     pub neighbour: String,
     /// How it is checked.

@@ -1,12 +1,14 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{CheckKind, Config, FirewallMode, UplinkConfig};
+use crate::config::{CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
-use crate::facts::{Facts, UplinkFacts, fixed};
+use crate::dhcp4::SavedLease;
+use crate::facts::{Facts, UplinkFacts, Ways};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
 use crate::render;
@@ -54,7 +56,7 @@ const fn adopted(health: Health) -> Verdict {
 /// True if both describe the same uplink, so that its verdict stays true.
 pub(crate) fn is_same(a: &UplinkConfig, b: &UplinkConfig) -> bool {
     let same_interface = a.interface == b.interface || a.ifname == b.ifname;
-    same_interface && a.address == b.address && a.gateway == b.gateway
+    same_interface && a.kind.is_same(&b.kind)
 }
 
 impl Uplink {
@@ -64,17 +66,19 @@ impl Uplink {
         id: UplinkId,
         own: &UplinkConfig,
         secret: &Secret,
-        verdict: Verdict,
+        (verdict, lease): (Verdict, Option<&SavedLease>),
     ) -> Self {
         let check = &own.check;
-        let facts = UplinkFacts { way: fixed::attach(own), ..UplinkFacts::new(id) };
-        let targets = check::targets(check, facts.gateway(Family::V4));
-        let (secret, prefix) = prober_secret(secret, id, now);
-        let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
+        let (probes, prefix) = prober_secret(secret, id, now);
+        let kind = UplinkKind::new(own, probes, lease);
+        let facts = UplinkFacts { way: kind.ways(own), ..UplinkFacts::new(id) };
+        let whom = (id, facts.gateway(Family::V4));
         Self {
-            prober: Prober::new(now, id, (Settings::from(check), targets), way, verdict),
+            prober: prober(now, whom, check, (probes, prefix), verdict),
             check: check.clone(),
             made: now,
+            kind,
+            secret: *secret,
             facts,
             way: Way::default(),
             link_trouble: None,
@@ -87,17 +91,61 @@ impl Uplink {
     /// The same with another number or other checks. Where it asks the same targets in the same way, its
     /// probes go on; otherwise they begin anew, and what it found of the uplink stays.
     fn renewed(mut self, now: Instant, id: UplinkId, own: &UplinkConfig, secret: &Secret) -> Self {
-        let fresh = Self::new(now, id, own, secret, self.prober.verdict());
-        let (is_same_way, targets) = (self.check.kind == own.check.kind, fresh.prober.targets());
-        if self.facts.id == id && is_same_way && self.prober.targets() == targets {
+        let fresh = self.fresh_prober(now, id, own, secret);
+        let is_same_way = self.check.kind == own.check.kind;
+        self.check.clone_from(&own.check);
+        if self.facts.id == id && is_same_way && self.prober.targets() == fresh.targets() {
             self.prober.set_settings(now, Settings::from(&own.check));
-            self.check = fresh.check;
             return self;
         }
         let facts = UplinkFacts { id, ..self.facts };
-        let prober = fresh.prober.succeed(self.prober);
-        Self { prober, check: fresh.check, made: now, facts, ..self }
+        let prober = fresh.succeed(self.prober);
+        Self { prober, made: now, facts, ..self }
     }
+
+    /// Checks that begin, by the gateway that is known now.
+    fn fresh_prober(
+        &self,
+        now: Instant,
+        id: UplinkId,
+        own: &UplinkConfig,
+        secret: &Secret,
+    ) -> Prober {
+        let whom = (id, self.facts.gateway(Family::V4));
+        let way = prober_secret(secret, id, now);
+        prober(now, whom, &own.check, way, self.prober.verdict())
+    }
+}
+
+impl Uplink {
+    /// It is attached in another way from now on. Of another address nothing is known yet.
+    pub(super) fn set_ways(&mut self, now: Instant, ways: Ways, own: &UplinkConfig) {
+        let old = core::mem::replace(&mut self.facts.way, ways);
+        let address = |ways: &Ways| ways[Family::V4].as_ref().map(|way| way.address);
+        if address(&old).is_some() && address(&old) != address(&self.facts.way) {
+            self.prober.stop(now);
+        }
+        if self.prober.targets() != check::targets(&own.check, self.facts.gateway(Family::V4)) {
+            let fresh = self.fresh_prober(now, self.facts.id, own, &self.secret);
+            let old = core::mem::replace(&mut self.prober, fresh.clone());
+            self.prober = fresh.succeed(old);
+            self.made = now;
+        }
+        self.due = true;
+    }
+}
+
+/// The checks of this uplink, behind this gateway.
+fn prober(
+    now: Instant,
+    (id, gateway): (UplinkId, Option<IpAddr>),
+    check: &CheckConfig,
+    (secret, prefix): (Secret, u16),
+    verdict: Verdict,
+) -> Prober {
+    let asked = (Settings::from(check), check::targets(check, gateway));
+    let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
+    Prober::new(now, id, asked, way, verdict)
 }
 
 /// The secret of an uplink's probes, and the prefix of the identifiers of all.
@@ -119,7 +167,8 @@ impl Uplinks {
             let name = &uplink.name;
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let mut new = Uplink::new(now, id, uplink, secret, adopted(health));
+            let lease = saved.leases.get(name);
+            let mut new = Uplink::new(now, id, uplink, secret, (adopted(health), lease));
             if let Some(learnt) = saved.learnt.get(name) {
                 let is_same = |kind: CheckKind| kind.is_same(uplink.check.kind);
                 let is_limited = learnt.limited_kind.is_some_and(is_same);
@@ -141,7 +190,8 @@ impl Uplinks {
     /// Gives each uplink the attachments that its kind knows.
     fn attach(&mut self, config: &Config) {
         for (uplink, own) in self.list.iter_mut().zip(&config.uplinks) {
-            uplink.facts.way = fixed::attach(own);
+            uplink.kind.set_config(own);
+            uplink.facts.way = uplink.kind.ways(own);
         }
     }
 
@@ -180,7 +230,10 @@ impl Uplinks {
             self.list.push(match position.and_then(|i| before[i].take()) {
                 Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
                 Some(kept) => kept.renewed(now, id, uplink, secret),
-                None => Uplink::new(now, id, uplink, secret, Verdict::Probing),
+                None => {
+                    let lease = desk.saved.leases.get(&uplink.name);
+                    Uplink::new(now, id, uplink, secret, (Verdict::Probing, lease))
+                }
             });
         }
         self.attach(config);

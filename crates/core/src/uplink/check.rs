@@ -24,6 +24,9 @@ impl Uplinks {
         config: &Config,
         (desk, out): (&mut Desk, &mut Vec<Output>),
     ) {
+        if self.keep_for_lease((port, bytes), desk) {
+            return;
+        }
         let Some(i) = self.checks_of(port) else {
             desk.counters.packets_refused += 1;
             return;

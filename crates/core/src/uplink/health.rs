@@ -67,8 +67,10 @@ impl Uplinks {
                 no_carrier(ifname, &cx.kernel.observed) + &why
             }
             Health::NoAddress => match own.facts.address(Family::V4) {
-                Some(address) => format!("{address} is not on {ifname}"),
-                None => format!("{ifname} has got no address"),
+                Some(address) if !own.kind.is_new(cx.now) => {
+                    format!("{address} is not on {ifname}")
+                }
+                _ => own.kind.why_unattached(ifname),
             },
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),

@@ -9,6 +9,7 @@ mod check;
 pub(crate) mod choose;
 mod health;
 mod history;
+mod kind;
 mod link;
 pub(crate) mod news;
 mod passive;
@@ -29,6 +30,7 @@ use crate::facts::{Facts, SystemFacts, UplinkFacts};
 use crate::io::{Asker, Binding, Output, Port};
 use crate::net::{IfName, Mac};
 use crate::purge::{Carrier, Purger};
+use crate::random::Secret;
 use crate::reconcile::{Reconciler, Wants};
 use crate::state::State;
 use crate::time::Instant;
@@ -47,6 +49,10 @@ pub(crate) struct Uplink {
     check: CheckConfig,
     /// When they were made: what was asked before is no question of theirs.
     made: Instant,
+    /// Where its attachments come from.
+    kind: kind::Kind,
+    /// What its probes and its client cannot be guessed by.
+    secret: Secret,
     /// What we believe of it.
     pub(crate) facts: UplinkFacts,
     /// The way of its probes.
@@ -167,6 +173,7 @@ impl Uplinks {
 
     /// No check goes on, and no port is open.
     pub(crate) fn withdraw(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.release(now, out);
         self.list.iter_mut().for_each(|uplink| uplink.prober.stop(now));
         self.close_ports(out);
     }
@@ -176,8 +183,9 @@ impl Uplinks {
         self.links_due || self.list.iter().any(|uplink| uplink.due)
     }
 
-    /// When the next check is due.
+    /// When the next check is due, or a client.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.list.iter().filter_map(|uplink| uplink.prober.deadline()).min()
+        let due = |uplink: &Uplink| [uplink.prober.deadline(), uplink.kind.deadline()];
+        self.list.iter().flat_map(due).flatten().min()
     }
 }

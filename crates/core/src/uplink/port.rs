@@ -19,7 +19,11 @@ impl Uplinks {
             MayAsk { asker: Asker::Probe(asker, FAMILY), binding: *binding, made }
         };
         let askers = bound.iter().map(asker).collect();
-        let ports: Vec<_> = bound.iter().filter_map(|(i, with)| self.port(*i, *with)).collect();
+        let mut ports: Vec<_> = bound.iter().filter_map(|(i, with)| self.port(*i, *with)).collect();
+        for (index, uplink) in self.list.iter().enumerate() {
+            let (id, link) = (uplink.facts.id, self.link_binding(index, config));
+            ports.extend(uplink.kind.ports(id, link, self.binding(index, FAMILY, config)));
+        }
         let is_new = ports != self.ports;
         self.end_asks(askers, out);
         if is_new {
@@ -60,6 +64,15 @@ impl Uplinks {
     fn port(&self, index: usize, binding: Binding) -> Option<Port> {
         let (id, kind) = self.list[index].prober.port(FAMILY)?;
         Some(Port { id, kind, binding })
+    }
+
+    /// What an uplink without an address is bound to; `None` while it has no carrier.
+    fn link_binding(&self, index: usize, config: &Config) -> Option<Binding> {
+        let (own, facts) = (&config.uplinks[index], &self.list[index].facts);
+        let is_ready = own.enabled && facts.link_up && facts.carrier;
+        let ifindex = facts.ifindex.filter(|_| is_ready)?;
+        let mark = render::mark(config, facts.id);
+        Some(Binding { ifname: own.ifname, ifindex, source: None, mark })
     }
 
     /// What the checks of an uplink are bound to in a family; `None` while it cannot send there.

@@ -64,6 +64,7 @@ impl Uplinks {
             carrier: fact.ifindex.map(|_| fact.carrier),
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
+            lease: uplink.kind.lease_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
             targets: (0..uplink.prober.targets().len())

@@ -6,12 +6,15 @@
 //! late does not make an uplink slow. An error of one port is counted and never touches another.
 //! Leaves out what the bytes mean: that the core decides.
 
+mod close;
+mod dhcp;
 mod echo;
 mod packet;
 mod receive;
 mod udp;
 
 use crate::poll::Poller;
+use close::Closer;
 use rail_core::time::Duration;
 use rail_core::{Input, Peer, Port, PortId, PortKind};
 use receive::{Received, receive};
@@ -36,6 +39,7 @@ pub struct PortCounters {
 pub struct Ports {
     tokens: Range<u64>,
     open: BTreeMap<PortId, Open>,
+    closer: Closer,
     counters: PortCounters,
 }
 
@@ -57,14 +61,22 @@ struct Arrival<'a> {
 
 impl Ports {
     /// None open. Each gets one of these tokens.
-    pub const fn new(tokens: Range<u64>) -> Self {
-        let counters = PortCounters { open_errors: 0, send_errors: 0, dropped: 0 };
-        Self { tokens, open: BTreeMap::new(), counters }
+    pub fn new(tokens: Range<u64>) -> Self {
+        let (closer, counters) = (Closer::default(), PortCounters::default());
+        Self { tokens, open: BTreeMap::new(), closer, counters }
     }
 
     /// Has exactly these open from now on.
     pub fn set(&mut self, poller: &Poller, wanted: Vec<Port>) {
-        self.open.retain(|_, open| wanted.contains(&open.port));
+        let is_over = |_: &PortId, open: &mut Open| !wanted.contains(&open.port);
+        for (_, open) in self.open.extract_if(.., is_over) {
+            // Any other one is closed at once: its address may be wanted again.
+            let is_slow = matches!(open.port.kind, PortKind::Packet { .. } | PortKind::DhcpReplies);
+            if let Some(fd) = open.fd.filter(|_| is_slow) {
+                poller.remove(&fd);
+                self.closer.close(fd);
+            }
+        }
         for port in wanted {
             if !self.open.contains_key(&port.id) {
                 let Some(token) = self.free_token() else {
@@ -149,6 +161,7 @@ fn open(port: &Port) -> io::Result<OwnedFd> {
     match port.kind {
         PortKind::IcmpEcho { ident } => echo::open(&port.binding, ident),
         PortKind::Packet { ethertype } => packet::open(&port.binding, ethertype),
+        PortKind::DhcpReplies => dhcp::open(&port.binding),
         PortKind::Udp { local } => udp::open(&port.binding, local),
     }
 }
@@ -157,6 +170,7 @@ fn send(fd: &OwnedFd, port: &Port, to: Peer, bytes: &[u8]) -> io::Result<()> {
     match port.kind {
         PortKind::IcmpEcho { .. } => echo::send(fd, to, bytes),
         PortKind::Packet { ethertype } => packet::send(fd, &port.binding, ethertype, to, bytes),
+        PortKind::DhcpReplies => dhcp::send(fd, &port.binding, to, bytes),
         PortKind::Udp { .. } => udp::send(fd, to, bytes),
     }
 }
@@ -166,6 +180,7 @@ fn arrival<'a>(kind: PortKind, received: &Received, buffer: &'a [u8]) -> Option<
     match kind {
         PortKind::IcmpEcho { .. } => echo::arrival(received, bytes),
         PortKind::Packet { .. } => packet::arrival(received, bytes),
+        PortKind::DhcpReplies => dhcp::arrival(received, bytes),
         PortKind::Udp { .. } => udp::arrival(received, bytes),
     }
 }

@@ -43,11 +43,16 @@ pub(super) fn send(
 }
 
 pub(super) fn arrival<'a>(received: &Received, bytes: &'a [u8]) -> Option<Arrival<'a>> {
+    let (from, ifindex) = peer(received)?;
+    Some(Arrival { from, ifindex, bytes })
+}
+
+/// The card that sent it, and the device that it came in by.
+pub(super) fn peer(received: &Received) -> Option<(Peer, u32)> {
     // A sockaddr_ll: family, protocol, index, hardware type, packet type, length, address.
     let [_, _, _, _, i0, i1, i2, i3, _, _, _, length, mac @ ..] = received.name.0;
     let from = Peer::Link(Mac(*mac.first_chunk()?));
-    let ifindex = u32::from_ne_bytes([i0, i1, i2, i3]);
-    (length == 6).then_some(Arrival { from, ifindex, bytes })
+    (length == 6).then_some((from, u32::from_ne_bytes([i0, i1, i2, i3])))
 }
 
 /// Passes ARP replies to this address. The socket sees the packet from behind the Ethernet header on.
@@ -62,7 +67,7 @@ fn only_replies_to(address: Ipv4Addr) -> [libc::sock_filter; 6] {
     ]
 }
 
-fn address(ifindex: u32, ethertype: u16, mac: Option<Mac>) -> libc::sockaddr_ll {
+pub(super) fn address(ifindex: u32, ethertype: u16, mac: Option<Mac>) -> libc::sockaddr_ll {
     let mut address = libc::sockaddr_ll {
         sll_family: u16::try_from(libc::AF_PACKET).unwrap_or(0),
         sll_protocol: ethertype.to_be(),
@@ -80,7 +85,7 @@ fn address(ifindex: u32, ethertype: u16, mac: Option<Mac>) -> libc::sockaddr_ll 
 }
 
 #[expect(unsafe_code, reason = "addresses of packet sockets are not in rustix")]
-fn bind(fd: &OwnedFd, address: &libc::sockaddr_ll) -> io::Result<()> {
+pub(super) fn bind(fd: &OwnedFd, address: &libc::sockaddr_ll) -> io::Result<()> {
     let pointer = std::ptr::from_ref(address).cast::<libc::sockaddr>();
     // SAFETY: the pointer and the length describe `address`, which the kernel only reads.
     let result = unsafe { libc::bind(fd.as_raw_fd(), pointer, ADDRESS_LENGTH) };
@@ -88,7 +93,7 @@ fn bind(fd: &OwnedFd, address: &libc::sockaddr_ll) -> io::Result<()> {
 }
 
 #[expect(unsafe_code, reason = "addresses of packet sockets are not in rustix")]
-fn send_to(fd: &OwnedFd, address: &libc::sockaddr_ll, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn send_to(fd: &OwnedFd, address: &libc::sockaddr_ll, bytes: &[u8]) -> io::Result<()> {
     let flags = SendFlags::DONTWAIT.bits().cast_signed();
     let pointer = std::ptr::from_ref(address).cast::<libc::sockaddr>();
     let data = bytes.as_ptr().cast::<libc::c_void>();

@@ -17,6 +17,15 @@ pub(super) struct Received {
     pub(super) ifindex: Option<u32>,
     /// How long ago the kernel received it; zero where it does not tell.
     pub(super) age: Duration,
+    /// On a packet socket: the checksum of the transport is to be made by a card that it never met.
+    pub(super) is_sum_unfinished: bool,
+}
+
+impl Received {
+    /// On a packet socket: the frame was for another machine, or for a VLAN that has no device here.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.name.0.get(10) == Some(&libc::PACKET_OTHERHOST)
+    }
 }
 
 /// The bytes of a `sockaddr`; all zero where the kernel filled in nothing.
@@ -48,9 +57,10 @@ pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
     let Ok(length) = usize::try_from(length) else {
         return Err(io::Error::last_os_error());
     };
-    let (mut ifindex, mut age) = (None, Duration::ZERO);
+    let (mut ifindex, mut age, mut status) = (None, Duration::ZERO, 0);
     // SAFETY: the macros walk the control buffer within msg_controllen, which the kernel set; data
-    // of type IP_PKTINFO is an in_pktinfo, that of IPV6_PKTINFO an in6_pktinfo, and that of a time two
+    // of type IP_PKTINFO is an in_pktinfo, that of IPV6_PKTINFO an in6_pktinfo, that of
+    // PACKET_AUXDATA begins with a number of 32 bits, and that of a time two
     // numbers of 64 bits on every machine, all read without assuming their alignment.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(&raw const message);
@@ -70,11 +80,17 @@ pub(super) fn receive(fd: &OwnedFd, buffer: &mut [u8]) -> io::Result<Received> {
                     let [seconds, nanos] = data.cast::<[i64; 2]>().read_unaligned();
                     age = clock::age(seconds, nanos);
                 }
+                (libc::SOL_PACKET, libc::PACKET_AUXDATA) => {
+                    // The first field of a tpacket_auxdata.
+                    status = data.cast::<u32>().read_unaligned();
+                }
                 _ => {}
             }
             header = libc::CMSG_NXTHDR(&raw const message, header);
         }
     }
     let is_torn = message.msg_flags & libc::MSG_TRUNC != 0;
-    Ok(Received { length: (!is_torn).then_some(length), name, ifindex, age })
+    let length = (!is_torn).then_some(length);
+    let is_sum_unfinished = status & libc::TP_STATUS_CSUMNOTREADY != 0;
+    Ok(Received { length, name, ifindex, age, is_sum_unfinished })
 }

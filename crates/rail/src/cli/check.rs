@@ -248,13 +248,16 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
             Tier::Inbound => "inbound only".to_owned(),
         };
         let prefixes: Vec<_> = uplink.prefixes().map(|prefix| prefix.to_string()).collect();
+        let way = match uplink.fixed() {
+            Some(fixed) => format!("{} by {}", prefixes.join(", "), fixed.gateway),
+            None if prefixes.is_empty() => "by DHCP".to_owned(),
+            None => format!("by DHCP and {}", prefixes.join(", ")),
+        };
         let off = if uplink.enabled { "" } else { ", disabled" };
         line(format!(
-            "  uplink {}: {} {} by {}, {tier}{off}",
+            "  uplink {}: {} {way}, {tier}{off}",
             uplink.name,
-            shown(&uplink.interface, uplink.ifname),
-            prefixes.join(", "),
-            uplink.gateway
+            shown(&uplink.interface, uplink.ifname)
         ));
         if uplink.check != config.check {
             line(format!("    {}", asked(&uplink.check)));

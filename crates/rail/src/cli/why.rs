@@ -6,7 +6,8 @@ use super::{client, complain, exit, say, status};
 use crate::load;
 use rail_core::config::CheckKind;
 use rail_core::status::{
-    Conflict, Health, ProbeCounters, RefusedCounters, Role, Status, TargetStatus, UplinkStatus,
+    Conflict, Health, LeaseStatus, ProbeCounters, RefusedCounters, Role, Status, TargetStatus,
+    UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -127,6 +128,30 @@ impl Fact {
     }
 }
 
+/// What the client of an uplink is about.
+fn leased(lease: &LeaseStatus) -> String {
+    let mut text = match lease.phase.as_str() {
+        "discovering" => "asks every server for an address".to_owned(),
+        "requesting" => "asks for the address that was offered".into(),
+        "verifying" => "asks whether the last address is still good".into(),
+        "waiting" => "pauses after a denial".into(),
+        "renewing" => "asks its server to extend the lease".into(),
+        "rebinding" => "asks every server to extend the lease".into(),
+        "halted" => "waits for the carrier".into(),
+        _ => "bound".to_owned(),
+    };
+    if let Some(server) = lease.server {
+        let _ = write!(text, "; leased by {server}");
+    }
+    if let Some(seconds) = lease.remaining_s {
+        let _ = write!(text, ", {} left", long_ms(seconds.saturating_mul(1000)));
+    }
+    if !lease.refused.is_empty() {
+        let _ = write!(text, "; the last offer was refused: {}", lease.refused);
+    }
+    text
+}
+
 /// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     let carrier = match uplink.carrier {
@@ -141,6 +166,9 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     page.layer("carrier", Fact::of(uplink.carrier == Some(true)), &carrier);
     if uplink.carrier != Some(true) {
         return hidden(page, &["address", "gateway", "targets"]);
+    }
+    if let Some(lease) = &uplink.lease {
+        page.layer("lease", Fact::of(uplink.address.is_some()), &leased(lease));
     }
     let address = match (uplink.address, uplink.has_address) {
         (None, _) => "none yet".to_owned(),

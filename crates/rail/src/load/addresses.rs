@@ -86,17 +86,24 @@ pub(super) fn add_translated(uplinks: &mut [UplinkConfig], networks: &[Network])
         let address = IpAddr::V4(address);
         let is_taken = uplinks
             .iter()
-            .any(|u| u.gateway == address || u.own_addresses().any(|own| own == address))
+            .any(|u| is_gateway(u, address) || u.own_addresses().any(|own| own == address))
             || uplink.routed.iter().any(|prefix| prefix.contains(address))
             || networks.iter().any(|network| {
                 network.ifname == uplink.ifname
                     || network.address.is_some_and(|a| a.address == address)
             });
-        if uplink.address.contains(address) && !is_taken {
-            let length = uplink.address.length;
+        if let Some(fixed) = uplink.fixed()
+            && fixed.address.contains(address)
+            && !is_taken
+        {
+            let length = fixed.address.length;
             uplinks[index].addresses.push(Prefix { address, length });
         }
     }
+}
+
+fn is_gateway(uplink: &UplinkConfig, address: IpAddr) -> bool {
+    uplink.fixed().is_some_and(|fixed| fixed.gateway == address)
 }
 
 /// Notes a translation to a private address inside: nobody outside would answer it. One that `routed`

@@ -70,7 +70,7 @@ fn targets(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
             let hint = "if it is down, every uplink looks dead; take targets of several operators";
             warnings.add(place.clone(), text, hint);
         }
-        let hit = uplink.check.targets.iter().find(|t| IpAddr::V4(**t) == uplink.gateway);
+        let hit = uplink.check.targets.iter().find(|t| uplink.gateway() == Some(IpAddr::V4(**t)));
         if let Some(target) = hit {
             let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
             warnings.add(place, text, "it answers even when the provider behind it is dead");

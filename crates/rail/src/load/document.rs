@@ -5,6 +5,8 @@ use super::*;
 
 const DOCUMENT: &str = include_str!("../../../../docs/configuration.md");
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
+/// An uplink that takes the keys of a client.
+const LEASED: &str = "name = \"a\"\ninterface = \"wan1\"\naddress = \"dhcp\"\n";
 const INSIDE: &str = "name = \"isp1\"\ninterface = \"lan0\"\naddress = \"192.168.1.1/24\"\n\
                       gateway = \"192.168.1.254\"\nnat = false\n";
 const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
@@ -70,7 +72,11 @@ fn smallest(section: &str) -> &'static str {
 fn with_example(section: &str, key: &str, example: &str) -> String {
     let own = format!("{key} = ");
     // Only an uplink among the hosts takes it.
-    let base = if key == "redirects" { INSIDE } else { smallest(section) };
+    let base = match (section, key) {
+        (_, "redirects") => INSIDE,
+        ("uplink", "dhcp") => LEASED,
+        _ => smallest(section),
+    };
     let rest: String =
         base.lines().filter(|l| !l.starts_with(&own)).map(|l| format!("{l}\n")).collect();
     // These two go together.
@@ -159,7 +165,7 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
         ("forward", "from", "anyone") => "anyone",
         ("forward", "address", "the first of each uplink") => "the first of each uplink",
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
-        ("uplink", "parent" | "mac", "none") => "none",
+        ("uplink", "parent" | "mac" | "dhcp", "none") => "none",
         ("forward", "uplinks", "every uplink") => "all",
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.

@@ -6,7 +6,7 @@ use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
-    NetworkKind, NoUplink, Reach, Tier, UplinkConfig,
+    NetworkKind, NoUplink, Reach, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -146,9 +146,7 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
         }
         None => out.push_str("# parent: none\n# mac: none\n"),
     }
-    line(out, "address", &quoted(&uplink.address.to_string()));
-    line(out, "gateway", &quoted(&uplink.gateway.to_string()));
-    line(out, "gateway_onlink", &uplink.gateway_onlink.to_string());
+    write_kind(out, &uplink.kind);
     line(out, "weight", &uplink.weight.to_string());
     match uplink.tier {
         Tier::Number(tier) => line(out, "tier", &tier.to_string()),
@@ -168,6 +166,21 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
         None => out.push_str("# check: as in [check]\n"),
     }
     line(out, "enabled", &uplink.enabled.to_string());
+}
+
+fn write_kind(out: &mut String, kind: &UplinkKind) {
+    match kind {
+        UplinkKind::Static(fixed) => {
+            line(out, "address", &quoted(&fixed.address.to_string()));
+            line(out, "gateway", &quoted(&fixed.gateway.to_string()));
+            line(out, "gateway_onlink", &fixed.onlink.to_string());
+            out.push_str("# dhcp: none\n");
+        }
+        UplinkKind::Dhcp(dhcp) => {
+            line(out, "address", "\"dhcp\"");
+            line(out, "dhcp", &super::dhcp::shown_client(dhcp));
+        }
+    }
 }
 
 fn write_check(out: &mut String, check: &CheckConfig) {
@@ -254,7 +267,7 @@ fn write_forward(out: &mut String, forward: &Forward) {
     line(out, "hairpin", &forward.hairpin.to_string());
 }
 
-fn prefixes(all: &[Prefix]) -> String {
+pub(super) fn prefixes(all: &[Prefix]) -> String {
     let all: Vec<_> = all.iter().map(|prefix| quoted(&prefix.to_string())).collect();
     format!("[{}]", all.join(", "))
 }
@@ -267,6 +280,6 @@ fn line(out: &mut String, key: &str, value: &str) {
 }
 
 /// A TOML basic string. The reader lets no control character through.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -126,6 +126,7 @@ const TABLE: &[Keys] = &[
             "address",
             "gateway",
             "gateway_onlink",
+            "dhcp",
             "weight",
             "tier",
             "nat",
@@ -147,6 +148,18 @@ const TABLE: &[Keys] = &[
             "standby",
             "ppp",
         ],
+    },
+    Keys {
+        section: "uplink.dhcp",
+        built: &[
+            "client_id",
+            "host_name",
+            "vendor_class",
+            "user_class",
+            "reject_from",
+            "broadcast",
+        ],
+        later: &[],
     },
     Keys { section: "check", built: CHECK, later: CHECK_LATER },
     Keys { section: "uplink.check", built: CHECK, later: CHECK_LATER },
@@ -174,8 +187,9 @@ pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
             "the LAN's address stays with your system; or write a block [[network]] with `address`, \
              and rail sets it",
         ),
-        ("uplink", "proto" | "dhcp" | "pppoe" | "username" | "password") => {
-            Some("DHCP and PPP are not in this version: write a static `address` and `gateway`")
+        ("uplink", "proto") => Some("write address = \"dhcp\", or the static address"),
+        ("uplink", "pppoe" | "username" | "password") => {
+            Some("PPP is not in this version: write address = \"dhcp\", or a static address")
         }
         _ => None,
     }
@@ -232,6 +246,12 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("uplink", "snat", "nat"),
     ("uplink", "masquerade", "nat"),
     ("uplink", "disabled", "enabled"),
+    ("uplink.dhcp", "hostname", "host_name"),
+    ("uplink.dhcp", "clientid", "client_id"),
+    ("uplink.dhcp", "vendorid", "vendor_class"),
+    ("uplink.dhcp", "vendor_class_id", "vendor_class"),
+    ("uplink.dhcp", "userclass", "user_class"),
+    ("uplink.dhcp", "reject", "reject_from"),
     ("check", "hosts", "targets"),
     ("check", "track_ip", "targets"),
     ("check", "reliability", "required"),

@@ -9,6 +9,7 @@ mod addresses;
 mod advise;
 mod allow;
 mod check;
+mod dhcp;
 mod effective;
 mod forward;
 mod keys;

@@ -2,10 +2,12 @@
 //! in [`validate`](super::validate).
 
 use super::allow::prefixes;
-use super::link;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use rail_core::config::{CheckConfig, Nat, Selector, Tier, UplinkConfig};
+use super::{dhcp, link};
+use rail_core::config::{
+    CheckConfig, DhcpConfig, Fixed, Nat, Selector, Tier, UplinkConfig, UplinkKind,
+};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,8 +16,10 @@ pub(super) struct Draft {
     pub(super) name: Option<At<String>>,
     pub(super) interface: Option<At<Selector>>,
     pub(super) own_link: Option<link::Own>,
+    /// `None` if it is not static.
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
+    pub(super) dhcp: Option<At<DhcpConfig>>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
     pub(super) translated: Option<At<Ipv4Addr>>,
@@ -37,6 +41,14 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
+        let kind = match self.dhcp {
+            Some(dhcp) => UplinkKind::Dhcp(dhcp.value),
+            None => UplinkKind::Static(Fixed {
+                address: self.address?.value,
+                gateway: IpAddr::V4(self.gateway?.value),
+                onlink: self.gateway_onlink,
+            }),
+        };
         Some(UplinkConfig {
             name: self.name?.value,
             description: self.description,
@@ -44,9 +56,7 @@ impl Draft {
             others: Vec::new(),
             own_link: self.own_link.map(|own| own.value),
             interface,
-            address: self.address?.value,
-            gateway: IpAddr::V4(self.gateway?.value),
-            gateway_onlink: self.gateway_onlink,
+            kind,
             weight: self.weight,
             tier: self.tier,
             nat: self.nat,
@@ -88,7 +98,8 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>, check: &CheckConf
 
 fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
-    let address = address(reader, section);
+    let dhcp = dhcp::read(reader, section);
+    let address = if dhcp.is_some() { None } else { address(reader, section) };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
     let errors = reader.errors.len();
@@ -115,7 +126,12 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
             interface(r, n, "interface")
         }),
         own_link: link::own(reader, section),
-        gateway: gateway(reader, section, prefix, gateway_onlink),
+        gateway: if dhcp.is_some() {
+            None
+        } else {
+            gateway(reader, section, prefix, gateway_onlink)
+        },
+        dhcp,
         gateway_onlink,
         address,
         description: description(reader, section),
@@ -194,19 +210,15 @@ fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
-        reader.missing(
-            section,
-            "address",
-            "\"198.51.100.2/24\" (DHCP and PPP are not in this version)",
-        );
+        reader.missing(section, "address", "\"dhcp\", or \"198.51.100.2/24\"");
         return None;
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "dhcp" | "ppp" | "keep" | "ra" = text {
+    if let "ppp" | "keep" | "ra" = text {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
-            .hint("write the static address: \"198.51.100.2/24\"");
+            .hint("write \"dhcp\", or the static address: \"198.51.100.2/24\"");
         return None;
     }
     let netmask = ["netmask", "mask"].iter().find_map(|key| section.get(key)?.get_ref().as_str());

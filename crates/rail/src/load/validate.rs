@@ -3,7 +3,7 @@
 use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
 use super::uplink::Draft;
-use super::{addresses, forward, link, network};
+use super::{addresses, dhcp, forward, link, network};
 use rail_core::config::{FirewallMode, MOST_UPLINKS, Ranges};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,6 +32,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             redirects(reader, uplink, parts.networks);
             addresses::agree(reader, index, parts);
             link::agree(reader, index, parts);
+            dhcp::agree(reader, index, parts);
         }
     }
     network::agree(reader, parts.networks, parts.uplinks, parts.mode);

@@ -40,7 +40,7 @@ impl Law for Churn {
                 change.done && !asks_main(scene, rule) && rule_is_wanted(scene, change)
             }
             (Key::Address { ifname, prefix }, Op::Drop) => {
-                scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address == *prefix)
+                scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address() == Some(*prefix))
             }
             _ => false,
         };

@@ -89,8 +89,8 @@ impl Coexist {
     /// address and no exemption.
     fn do_older_rules_stand(&self, scene: &Scene, uplink: &UplinkConfig, mark: u32) -> bool {
         let Some((then, rules)) = self.stood.get(&mark) else { return false };
-        let is_same = (then.ifname, then.address, then.gateway, then.nat)
-            == (uplink.ifname, uplink.address, uplink.gateway, uplink.nat);
+        let is_same = (then.ifname, &then.kind, then.nat)
+            == (uplink.ifname, &uplink.kind, uplink.nat);
         !scene.is_damaged
             && is_same
             && then.addresses.iter().all(|address| uplink.addresses.contains(address))

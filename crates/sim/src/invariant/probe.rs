@@ -44,7 +44,7 @@ impl Probe {
                 self.echo((port.binding, ident), (to, targets), bytes)
             }
             PortKind::Packet { .. } => arp(scene, port.binding, bytes),
-            PortKind::Udp { .. } => Ok(()),
+            PortKind::DhcpReplies | PortKind::Udp { .. } => Ok(()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Probe {
 
 fn arp(scene: &Scene, binding: Binding, bytes: &[u8]) -> Result<(), String> {
     let arp = Arp::parse(bytes).map_err(|e| format!("what is sent is no ARP packet: {e:?}"))?;
-    let is_gateway = |ip| scene.config.uplinks.iter().any(|u| u.gateway == ip);
+    let is_gateway = |ip| scene.config.uplinks.iter().any(|u| u.gateway() == Some(ip));
     if arp.kind != ArpKind::Request || binding.source != Some(IpAddr::V4(arp.sender)) {
         return Err(format!("no request in the name of {:?}: {arp:?}", binding.source));
     }
@@ -119,7 +119,7 @@ fn bound(scene: &Scene, uplink: Option<UplinkId>, binding: &Binding) -> Result<(
     };
     let (uplink, line) = (&scene.config.uplinks[i], &scene.lines[i]);
     let is_bound = binding.ifname == uplink.ifname
-        && binding.source == Some(uplink.address.address)
+        && binding.source == uplink.address().map(|own| own.address)
         && binding.mark == line.mark;
     match is_bound {
         true => Ok(()),

@@ -115,8 +115,8 @@ impl Table {
                 let other_way = rest.strip_prefix("rt ip nexthop != ").and_then(first_value);
                 let rest = other_way.map_or(rest, |(_, rest)| rest);
                 let compared = rest.strip_prefix("ip saddr != ");
-                let is_it =
-                    |list: &str| values(list).any(|one| one == uplink.address.address.to_string());
+                let first = uplink.address().map(|own| own.address.to_string());
+                let is_it = |list: &str| values(list).any(|one| Some(one) == first.as_deref());
                 if rest.is_empty() || compared.is_some_and(is_it) {
                     return true;
                 }

@@ -30,7 +30,8 @@ impl World {
                 }
             }
             (PortKind::Packet { .. }, Peer::Link(_)) if self.has_carrier(line) => {
-                let IpAddr::V4(gateway) = self.scene.config.uplinks[line].gateway else { return };
+                let gateway = self.scene.config.uplinks[line].gateway();
+                let Some(IpAddr::V4(gateway)) = gateway else { return };
                 let reply = self.scene.net.arp(line, gateway, bytes, &mut self.dice);
                 if let Some(arrival) = reply {
                     self.resolve_gateway(line);
@@ -38,7 +39,13 @@ impl World {
                 }
             }
             // Nobody out there speaks a protocol over UDP.
-            (PortKind::IcmpEcho { .. } | PortKind::Packet { .. } | PortKind::Udp { .. }, _) => {}
+            (
+                PortKind::IcmpEcho { .. }
+                | PortKind::Packet { .. }
+                | PortKind::DhcpReplies
+                | PortKind::Udp { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -112,7 +119,8 @@ impl World {
     /// A packet to a gateway that answers makes it known.
     fn resolve_gateway(&mut self, line: usize) {
         let uplink = &self.scene.config.uplinks[line];
-        let key = (uplink.ifname, uplink.gateway);
+        let Some(gateway) = uplink.gateway() else { return };
+        let key = (uplink.ifname, gateway);
         if self.scene.net.lines[line].gateway_dead {
             return;
         }
@@ -225,7 +233,7 @@ mod tests {
         let (id, binding) = (PortId::Arp(world.scene.lines[0].id), binding(world));
         let kind = PortKind::Packet { ethertype: ETHERTYPE };
         let ports = [world.scene.ports.clone(), vec![Port { id, kind, binding }]].concat();
-        let IpAddr::V4(gateway) = world.scene.config.uplinks[0].gateway else { panic!() };
+        let Some(IpAddr::V4(gateway)) = world.scene.config.uplinks[0].gateway() else { panic!() };
         let Some(IpAddr::V4(us)) = binding.source else { panic!() };
         let request = Arp::request([2; 6], us, gateway);
         let to = Peer::Link(Mac([0xff; 6]));

@@ -354,7 +354,8 @@ impl World {
     /// One connection out by an uplink, one in by it, one of the router itself.
     pub(super) fn begin_flow(&mut self, line: usize) {
         let mark = self.scene.lines[line].mark;
-        let own = self.scene.config.uplinks[line].address.address;
+        let Some(own) = self.scene.config.uplinks[line].address() else { return };
+        let own = own.address;
         let n = u8::try_from(self.dice.below(250)).unwrap_or(1);
         let client = IpAddr::V4(Ipv4Addr::new(192, 168, 1, n));
         let server = IpAddr::V4(Ipv4Addr::new(198, 51, 100, n));

@@ -82,6 +82,7 @@ fn each_family_has_its_ladder() {
             address: "2001:db8:2::2/64".parse().unwrap(),
             gateway: Gateway::Via("fe80::1".parse().unwrap()),
             origin: Origin::Static,
+            routes: Vec::new(),
             resolvers: Vec::new(),
             delegated: Vec::new(),
             mtu: None,

@@ -10,7 +10,7 @@ fn buckets_and_elements_fit_the_map() {
     for count in [40, 126] {
         let mut config = config(&vec![(1, Tier::Number(1)); count]);
         for pair in config.uplinks.chunks_mut(2) {
-            pair[1].address = pair[0].address;
+            pair[1].fixed_mut().unwrap().address = pair[0].address().unwrap();
         }
         let facts = facts(&config, &(0..count).collect::<Vec<_>>());
         let Resource::Buckets(buckets) = &render(&config, &facts)[&Key::Buckets] else {

@@ -112,7 +112,7 @@ fn closed_interfaces_reach_no_forward() {
 fn closed_networks_are_asked_for_their_sources() {
     let mut config = four_networks();
     config.uplinks[1].ifname = "guest0".parse().unwrap();
-    config.uplinks[1].address = "10.9.1.1/24".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().address = "10.9.1.1/24".parse().unwrap();
     let text = chains(&config, &facts(&config, &[0]), &["classify"]);
     for rule in [
         "iifname { \"dmz0\", \"till0\" } jump forged_inside\n",
@@ -158,8 +158,8 @@ fn one_without_translation_opens_its_own_way_alone() {
     }
     assert!(!text.contains("\"wan1\" ip saddr"), "{text}");
     // In one subnet the gateway alone tells.
-    config.uplinks[1].address = "100.64.1.3/24".parse().unwrap();
-    config.uplinks[1].gateway = "100.64.1.254".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().address = "100.64.1.3/24".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().gateway = "100.64.1.254".parse().unwrap();
     let text = egress(&config);
     assert!(text.contains("rt ip nexthop != 100.64.1.254 ip saddr != {"), "{text}");
 }

@@ -20,7 +20,7 @@ fn a_reply_that_main_leads_astray_gets_its_mark_back() {
     assert!(rules.contains("-A rail-own-wan -o wan1 -s 100.64.1.2 -j RETURN\n"), "{rules}");
     assert!(!rules.contains("-A rail-own-wan -s "), "{rules}");
     config.firewall.mode = FirewallMode::Basic;
-    config.uplinks[1].address = config.uplinks[0].address;
+    config.uplinks[1].fixed_mut().unwrap().address = config.uplinks[0].address().unwrap();
     let found = text(&config);
     let twins = "    ip saddr 100.64.1.2 oifname != { \"wan1\", \"wan2\", \"lo\" } meta mark and";
     assert_eq!(found.matches(twins).count(), 1, "{found}");

@@ -167,7 +167,7 @@ fn a_refused_deletion_is_asked_for_again() {
     let mut world = World::new(uplinks(&[1, 2]));
     world.run(MS * 3000, all);
     let mut config = world.config.clone();
-    config.uplinks[1].address = "100.64.2.9/24".parse().unwrap();
+    config.uplinks[1].fixed_mut().unwrap().address = "100.64.2.9/24".parse().unwrap();
     world.refuses_purges = true;
     world.input(Input::Reload(Box::new(config)));
     world.link(0).carrier = false;

@@ -88,7 +88,7 @@ fn a_refused_connection_is_an_answer() {
     let own = &world.config.uplinks[0];
     let mark = render::mark(&world.config, UplinkId(1));
     assert_eq!((binding.ifname, binding.mark), (own.ifname, mark));
-    assert_eq!(binding.source, Some(own.address.address));
+    assert_eq!(binding.source, own.address().map(|own| own.address));
     assert_eq!((to.port(), timeout), (8443, MS * 1000));
     let counters = world.router.desk.counters;
     world.input(Input::Answered(id, Ok(Answer::Refused { rtt: MS })));
@@ -210,7 +210,9 @@ fn forged_replies_are_counted() {
     let mut world = world(CheckKind::Arp);
     let mac = Mac([2, 0, 0, 0, 0, 0xfe]);
     let own = world.config.uplinks[0].clone();
-    let (IpAddr::V4(us), IpAddr::V4(gateway)) = (own.address.address, own.gateway) else {
+    let (IpAddr::V4(us), IpAddr::V4(gateway)) =
+        (own.fixed().unwrap().address.address, own.fixed().unwrap().gateway)
+    else {
         panic!()
     };
     let request = Arp::request(world.link(0).identity.mac.unwrap().0, us, gateway);
@@ -258,7 +260,7 @@ fn a_device_without_arp_is_no_way() {
 #[test]
 fn a_gateway_is_no_target_of_others() {
     let mut world = world(CheckKind::Arp);
-    let IpAddr::V4(gateway) = world.config.uplinks[0].gateway else { panic!() };
+    let IpAddr::V4(gateway) = world.config.uplinks[0].fixed().unwrap().gateway else { panic!() };
     world.router.uplinks.ignored = Vec::from([gateway]);
     let uplink = world.router.uplinks.at(0);
     assert_eq!(uplink.prober.targets(), [gateway]);

@@ -91,7 +91,7 @@ fn a_new_name_changes_nothing_else() {
             saved.sysctls.keys().collect::<Vec<_>>(),
             [&alloc::format!("net/ipv4/conf/{first}/rp_filter")]
         );
-        let address = world.config.uplinks[0].address;
+        let address = world.config.uplinks[0].address().unwrap();
         assert!(saved.addresses.contains(&(first, address)), "{:?}", saved.addresses);
         assert_eq!(saved.addresses.len(), 2);
         let hop = |table| world.state.routes[&default_of(table)].value.clone().unwrap();

@@ -51,7 +51,7 @@ fn ports_follow_the_uplinks() {
     let mark = render::mark(&world.config, first);
     let binding = port.binding;
     assert_eq!((binding.ifname, binding.ifindex, binding.mark), (own.ifname, 1, mark));
-    assert_eq!(binding.source, Some(own.address.address));
+    assert_eq!(binding.source, own.address().map(|own| own.address));
     assert!(matches!(port.kind, PortKind::IcmpEcho { .. }));
 }
 

@@ -173,7 +173,7 @@ fn any_falls_can_be_read() {
 fn another_uplink_of_that_name_begins_anew() {
     let mut world = settled(&[1, 1]);
     world.fall_again_and_again();
-    world.config.uplinks[0].address = "100.64.1.9/24".parse().unwrap();
+    world.config.uplinks[0].fixed_mut().unwrap().address = "100.64.1.9/24".parse().unwrap();
     let mut world = world.restart(|_| {});
     world.run(MS * 1000, all);
     assert_eq!((world.health()[0], world.hold()), (Health::Up, Duration::ZERO));

@@ -9,7 +9,8 @@ use crate::notice::UplinkNews;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use rail_wire::dhcp4::{LeaseTime, Reply, ReplyKind, Request, RequestKind, UdpChecksum};
 use rail_wire::ip::arp::Arp;
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 
@@ -38,6 +39,10 @@ pub(super) struct World {
     pub(super) omits: Option<fn(&mut Observed)>,
     /// The first reading after a change lacks what this removes from it.
     pub(super) omits_after_change: Option<fn(&mut Observed)>,
+    /// What DHCP servers answer, by uplink.
+    pub(super) dhcp: fn(&Request, u8) -> Option<Reply>,
+    /// What they were asked.
+    pub(super) requests: Vec<Request>,
     watch: Watch,
     count: u64,
     answers: BTreeMap<(Instant, u64), Input>,
@@ -126,6 +131,8 @@ impl World {
             refuses_purges: false,
             omits: None,
             omits_after_change: None,
+            dhcp: leases,
+            requests: Vec::new(),
             watch: Watch::default(),
             count: 0,
             answers: BTreeMap::new(),
@@ -199,9 +206,18 @@ impl World {
             Output::LinkUp(ifname) => self.links_up.push(ifname),
             Output::Send { port, to, bytes } => {
                 let (rtt, number) = self.asked(port.uplink().unwrap(), to.ip(), fate);
-                let (from, bytes) = reply(port, to, &bytes);
-                let answer = Input::Packet { port, from, age: Duration::ZERO, bytes };
-                self.answers.extend(rtt.map(|rtt| ((now + rtt, number), answer)));
+                let reply = match port {
+                    PortId::Dhcp(id) | PortId::DhcpServer(id) => self.lease(id, port, to, &bytes),
+                    _ => reply(port, to, &bytes),
+                };
+                let answer = reply.map(|(port, from, bytes)| Input::Packet {
+                    port,
+                    from,
+                    age: Duration::ZERO,
+                    bytes,
+                });
+                self.answers
+                    .extend(rtt.zip(answer).map(|(rtt, input)| ((now + rtt, number), input)));
             }
             Output::Ask(id, Ask::Connect { to, timeout, .. }) => {
                 let (rtt, number) = self.asked(id.asker.uplink().unwrap(), Some(to.ip()), fate);
@@ -231,8 +247,30 @@ impl World {
         self.count += 1;
         *self.sent.entry(uplink.0).or_default() += 1;
         let targets = &self.router.config.check.targets;
-        let index = |to| targets.iter().position(|target| IpAddr::V4(*target) == to).unwrap();
-        (fate(uplink.0, to.map_or(0, index), self.count), self.count)
+        // The gateway and DHCP servers are no targets.
+        let index = |to| targets.iter().position(|target| IpAddr::V4(*target) == to);
+        (fate(uplink.0, to.and_then(index).unwrap_or(0), self.count), self.count)
+    }
+
+    /// What the DHCP server of an uplink answers; it is heard on the packet socket.
+    fn lease(
+        &mut self,
+        id: UplinkId,
+        port: PortId,
+        to: Peer,
+        bytes: &[u8],
+    ) -> Option<(PortId, Peer, Vec<u8>)> {
+        let request = match (port, to) {
+            (PortId::DhcpServer(_), Peer::Socket(SocketAddr::V4(to))) => {
+                Request::parse(bytes, *to.ip())
+            }
+            _ => Request::parse_packet(bytes, UdpChecksum::Complete),
+        };
+        let request = request.unwrap();
+        self.requests.push(request.clone());
+        let reply = (self.dhcp)(&request, id.0)?;
+        let bytes = reply.emit_packet(Ipv4Addr::BROADCAST);
+        Some((PortId::Dhcp(id), Peer::Link(GATEWAY), bytes))
     }
 
     fn apply(&mut self, key: Key, op: Op) {
@@ -325,13 +363,34 @@ impl World {
 }
 
 /// The answer to what is sent through a port, and who gives it.
-fn reply(port: PortId, to: Peer, bytes: &[u8]) -> (Peer, Vec<u8>) {
-    match port {
+fn reply(port: PortId, to: Peer, bytes: &[u8]) -> Option<(PortId, Peer, Vec<u8>)> {
+    let (from, bytes) = match port {
         PortId::Probe(..) => {
             (to, Echo { kind: EchoKind::Reply, ..Echo::parse(bytes).unwrap() }.emit())
         }
         PortId::Arp(_) => (Peer::Link(GATEWAY), Arp::parse(bytes).unwrap().reply(GATEWAY.0).emit()),
-    }
+        // Nobody else has the address.
+        PortId::Dhcp(_) | PortId::DhcpServer(_) | PortId::Claim(_) => return None,
+    };
+    Some((port, from, bytes))
+}
+
+/// A server that leases 100.64.N.2 for ten minutes.
+pub(super) fn leases(request: &Request, uplink: u8) -> Option<Reply> {
+    let kind = match request.kind {
+        RequestKind::Discover { .. } => ReplyKind::Offer,
+        RequestKind::Decline { .. } | RequestKind::Release { .. } => return None,
+        _ => ReplyKind::Ack,
+    };
+    let server = Ipv4Addr::new(100, 64, uplink, 1);
+    Some(Reply {
+        yiaddr: Ipv4Addr::new(100, 64, uplink, 2),
+        server_id: Some(server),
+        lease: Some(LeaseTime::Seconds(600)),
+        prefix_length: Some(24),
+        routers: alloc::vec![server],
+        ..Reply::new(kind, server, request.xid, request.chaddr)
+    })
 }
 
 /// The hardware address of every gateway.

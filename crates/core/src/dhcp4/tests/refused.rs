@@ -1,0 +1,166 @@
+//! What a client does not take: answers of others, useless offers, routes into the LAN, addresses that
+//! somebody has.
+
+use super::*;
+
+/// Given what does not belong to the question, then it is refused: another transaction, another card,
+/// another client, another server than the chosen one.
+#[test]
+fn what_belongs_to_others_is_refused() {
+    type Change = fn(&mut Reply);
+    let changes: [Change; 3] = [
+        |reply| reply.xid ^= 1,
+        |reply| reply.chaddr[5] ^= 1,
+        |reply| reply.client_id = Some(vec![1, 2, 3]),
+    ];
+    for change in changes {
+        let mut world = World::new(None, None);
+        world.server = deaf;
+        world.plug();
+        world.run(SEC * 2);
+        let mut offer = reply(ReplyKind::Offer, &world.sent[0].1);
+        change(&mut offer);
+        world.hear(&offer);
+        assert_eq!((world.client.phase(), world.client.counters().refused), ("discovering", 1));
+    }
+    let mut world = World::new(None, None);
+    world.server = |request| match request.kind {
+        RequestKind::Discover { .. } => good(request),
+        _ => Some(Reply {
+            server_id: Some(Ipv4Addr::new(9, 9, 9, 9)),
+            ..reply(ReplyKind::Ack, request)
+        }),
+    };
+    world.plug();
+    world.run(SEC * 2);
+    assert_eq!(world.client.phase(), "requesting");
+}
+
+/// Given offers that nobody can use, then each is refused with its cause, and nothing is leased: no time,
+/// no mask, no host's address, a network that is inside, a server that is not believed.
+#[test]
+fn useless_offers_are_refused() {
+    type Change = fn(&mut Reply);
+    let changes: [(Change, &str); 7] = [
+        (|reply| reply.lease = None, "it says no time"),
+        (|reply| reply.lease = Some(LeaseTime::Seconds(0)), "it says no time"),
+        (|reply| reply.prefix_length = None, "it has no subnet mask"),
+        (|reply| reply.yiaddr = Ipv4Addr::new(127, 0, 0, 1), "no host can have the address"),
+        (|reply| reply.yiaddr = Ipv4Addr::new(192, 168, 1, 9), "its network is in use elsewhere"),
+        (|reply| reply.prefix_length = Some(1), "its network is in use elsewhere"),
+        (
+            |reply| reply.server_id = Some(Ipv4Addr::new(192, 168, 100, 1)),
+            "its server is one of `reject_from`",
+        ),
+    ];
+    for (change, why) in changes {
+        let mut world = World::new(None, None);
+        world.server = deaf;
+        world.rules.taken = vec!["192.168.1.0/24".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        world.rules.reject_from = vec!["192.168.100.1/32".parse().unwrap()];
+        world.plug();
+        world.run(SEC * 2);
+        let mut offer = reply(ReplyKind::Offer, &world.sent[0].1);
+        change(&mut offer);
+        world.hear(&offer);
+        assert!(
+            matches!(&world.told[..], [Action::Refused { why: told, .. }] if *told == why),
+            "{why}: {:?}",
+            world.told
+        );
+        assert_eq!(world.client.phase(), "discovering");
+    }
+}
+
+/// Given a grant whose routes lead into the LAN, to groups and elsewhere, then the first two are refused, and
+/// the default of the routes counts, not that of the routers (RFC 3442).
+#[test]
+fn routes_into_the_lan_are_refused() {
+    let mut world = World::new(None, None);
+    world.rules.taken = vec!["192.168.1.0/24".parse().unwrap()];
+    world.server = |request| {
+        let route = |destination: [u8; 4], prefix_length, gateway: [u8; 4]| ClasslessRoute {
+            destination: destination.into(),
+            prefix_length,
+            gateway: gateway.into(),
+        };
+        let routes = vec![
+            route([192, 168, 0, 0], 16, [100, 64, 7, 1]),
+            route([224, 0, 0, 0], 4, [100, 64, 7, 1]),
+            route([198, 51, 100, 0], 24, [0, 0, 0, 0]),
+            route([0, 0, 0, 0], 0, [100, 64, 7, 9]),
+        ];
+        good(request).map(|reply| Reply { routes: Some(routes), ..reply })
+    };
+    world.plug();
+    world.run(SEC * 2);
+    let lease = world.client.lease().unwrap();
+    assert_eq!(lease.gateway, Some(Ipv4Addr::new(100, 64, 7, 9)));
+    assert_eq!(lease.routes, [("198.51.100.0/24".parse().unwrap(), Ipv4Addr::UNSPECIFIED)]);
+    let refused = world.told.iter().filter(|told| matches!(told, Action::RouteRefused { .. }));
+    assert_eq!(refused.count(), 2);
+}
+
+/// Given leases of one second and without an end, then the first is treated as one of 30 s and renewed in
+/// time, and the second needs no renewal.
+#[test]
+fn the_shortest_and_the_longest_lease() {
+    let mut world = World::new(None, None);
+    world.server =
+        |request| good(request).map(|reply| Reply { lease: Some(LeaseTime::Seconds(1)), ..reply });
+    world.plug();
+    world.run(SEC * 300);
+    assert_eq!(world.address(), Some(ADDRESS));
+    assert!(world.sent.len() < 30, "{}", world.sent.len());
+    let mut world = World::new(None, None);
+    world.server =
+        |request| good(request).map(|reply| Reply { lease: Some(LeaseTime::Infinite), ..reply });
+    world.plug();
+    world.run(SEC * 3600 * 24 * 365);
+    assert_eq!((world.sent.len(), world.client.lease().unwrap().expires), (2, None));
+}
+
+/// Given somebody else with the address, when it answers a probe, then the address is declined and given up,
+/// and after ten seconds another one is sought; our own cards are nobody else.
+#[test]
+fn an_address_in_use_is_declined() {
+    let mut world = World::bound();
+    let mut world2 = World::new(None, None);
+    world2.plug();
+    world2.run(SEC * 2);
+    world2.rules.own_cards = vec![Mac([2; 6])];
+    world2.objects(ADDRESS, Mac([2; 6]));
+    assert_eq!(world2.address(), Some(ADDRESS));
+    world2.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world2.address(), None);
+    let declined = RequestKind::Decline { address: ADDRESS, server: SERVER };
+    assert_eq!(world2.sent.last().unwrap().1.kind, declined);
+    let at = world2.now;
+    world2.run(SEC * 12);
+    assert!(world2.sent.last().unwrap().0.since(at) >= SEC * 10);
+    // Three probes of nobody, and two announcements.
+    world.run(SEC * 20);
+    let senders: Vec<_> = world.arps.iter().map(|arp| arp.sender).collect();
+    let nobody = Ipv4Addr::UNSPECIFIED;
+    assert_eq!(senders, [nobody, nobody, nobody, ADDRESS, ADDRESS]);
+    world.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world.address(), Some(ADDRESS), "its time is over");
+}
+
+/// Given a router that answers for every address, when it objects to a second one, then it is not believed.
+#[test]
+fn proxy_arp_objects_once() {
+    let mut world = World::new(None, None);
+    world.plug();
+    world.run(SEC * 2);
+    world.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world.address(), None);
+    world.server = |request| {
+        good(request).map(|reply| Reply { yiaddr: Ipv4Addr::new(100, 64, 7, 155), ..reply })
+    };
+    world.run(SEC * 11);
+    let second = Ipv4Addr::new(100, 64, 7, 155);
+    assert_eq!(world.address(), Some(second));
+    world.objects(second, Mac([4; 6]));
+    assert_eq!(world.address(), Some(second));
+}
