@@ -23,6 +23,7 @@ pub mod bulk;
 pub mod cable;
 pub mod daemon;
 pub mod delay;
+pub mod dhcp_server;
 pub mod error;
 pub mod eventually;
 pub mod fault;
@@ -42,6 +43,7 @@ pub mod traffic;
 pub mod world;
 
 pub use daemon::Rail;
+pub use dhcp_server::{DhcpServer, Leases};
 pub use error::LabError;
 pub use eventually::{Ends, eventually, try_eventually};
 pub use fault::{Fault, Injected};

@@ -13,6 +13,7 @@ pub(crate) fn guard(n: usize) -> String {
         "table inet lab {{\n counter wrong {{ }}\n\
          set strange {{\n typeof {who}\n flags dynamic\n size 64\n }}\n\
          chain guard {{\n type filter hook prerouting priority -300\n\
+         iifname \"acc\" ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp dport 67 accept\n \
          iifname \"acc\" ip saddr != 100.64.{n}.0/24 counter name wrong goto foreign\n }}\n\
          chain foreign {{\n add @strange {{ {who} }}\n drop\n }}\n}}\n"
     )

@@ -17,6 +17,7 @@ mod crash;
 mod crash_points;
 mod cycles;
 mod decisions;
+mod dhcp;
 mod drift;
 mod errors;
 mod external;
