@@ -109,7 +109,7 @@ impl Client {
 
     /// The card that there is now, with a carrier. One that comes back may stand in another network, so what
     /// was leased is verified at once; it stays meanwhile.
-    pub(crate) fn set_card(&mut self, now: Instant, card: Option<Mac>) {
+    pub(crate) fn set_card(&mut self, now: Instant, card: Option<Mac>, out: &mut Vec<Action>) {
         if self.card == card {
             return;
         }
@@ -118,7 +118,8 @@ impl Client {
         self.card = card;
         self.conflict = Conflict::default();
         if is_other {
-            (self.lease, self.last, self.owner) = (None, None, None);
+            self.lose(LeaseEnd::OtherCard, out);
+            (self.last, self.owner) = (None, None);
         }
         self.phase = match card {
             None => Phase::Halted,

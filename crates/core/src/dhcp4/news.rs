@@ -13,6 +13,8 @@ pub(crate) enum LeaseEnd {
     Expired,
     /// A server said that it is not ours.
     Denied,
+    /// It was leased to another network card.
+    OtherCard,
     /// Somebody else has the address.
     Conflict {
         /// His card.
@@ -25,6 +27,7 @@ impl LeaseEnd {
         match self {
             Self::Expired => "no server extended it".into(),
             Self::Denied => "the server denied it".into(),
+            Self::OtherCard => "it was leased to another network card".into(),
             Self::Conflict { by } => alloc::format!("{by} has the address, too"),
         }
     }

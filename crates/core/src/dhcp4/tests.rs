@@ -54,11 +54,17 @@ impl World {
     }
 
     fn plug(&mut self) {
-        self.client.set_card(self.now, Some(MAC));
+        self.replace(Some(MAC));
     }
 
     fn unplug(&mut self) {
-        self.client.set_card(self.now, None);
+        self.replace(None);
+    }
+
+    fn replace(&mut self, card: Option<Mac>) {
+        let mut out = Vec::new();
+        self.client.set_card(self.now, card, &mut out);
+        self.note(out);
     }
 
     /// Lets time pass from deadline to deadline.
@@ -337,8 +343,10 @@ fn another_card_is_another_client() {
     let mut world = World::bound();
     world.unplug();
     world.server = deaf;
-    world.client.set_card(world.now, Some(Mac([2; 6])));
+    world.replace(Some(Mac([2; 6])));
     assert_eq!(world.address(), None);
+    let is_told = matches!(world.told.last(), Some(Action::Lost { why: LeaseEnd::OtherCard, .. }));
+    assert!(is_told, "{:?}", world.told);
     world.sent.clear();
     world.run(SEC * 2);
     assert_eq!(world.kinds(), [RequestKind::Discover { requested: None }]);

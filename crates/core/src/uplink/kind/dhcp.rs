@@ -176,7 +176,7 @@ impl Uplinks {
             let card = cx.mac(ifname).filter(|_| is_linked);
             let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { continue };
             let mut actions = Vec::new();
-            dhcp.client.set_card(cx.now, card);
+            dhcp.client.set_card(cx.now, card, &mut actions);
             let inbox = core::mem::take(&mut dhcp.inbox);
             if !inbox.is_empty() {
                 let rules = self.rules(index, cx.config, &cx.kernel.observed);
