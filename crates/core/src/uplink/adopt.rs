@@ -8,7 +8,7 @@ use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
 use crate::config::{CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::dhcp4::SavedLease;
-use crate::facts::{Facts, UplinkFacts, Ways};
+use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
 use crate::render;
@@ -122,8 +122,12 @@ impl Uplink {
     pub(super) fn set_ways(&mut self, now: Instant, ways: Ways, own: &UplinkConfig) {
         let old = core::mem::replace(&mut self.facts.way, ways);
         let address = |ways: &Ways| ways[Family::V4].as_ref().map(|way| way.address);
-        if address(&old).is_some() && address(&old) != address(&self.facts.way) {
-            self.prober.stop(now);
+        if address(&old) != address(&self.facts.way) {
+            if address(&old).is_some() {
+                self.prober.stop(now);
+            }
+            // The next look at the interface tells whether the new one is there.
+            self.facts.has_address = PerFamily::default();
         }
         if self.prober.targets() != check::targets(&own.check, self.facts.gateway(Family::V4)) {
             let fresh = self.fresh_prober(now, self.facts.id, own, &self.secret);
