@@ -11,6 +11,7 @@ use crate::io::{Binding, Output, Peer, Port, PortId, PortKind};
 use crate::net::{IfName, Mac, Prefix, UplinkId};
 use crate::purge::GRACE;
 use crate::random::Secret;
+use crate::reconcile::Wants;
 use crate::state::Observed;
 use crate::status::LeaseStatus;
 use crate::time::Instant;
@@ -248,6 +249,10 @@ impl Uplinks {
         cx.kernel.touch();
         cx.desk.saved.take(cx.config, self.list.iter().map(|uplink| &uplink.facts));
         cx.desk.save(true, cx.out);
+        // The gateway is looked at, and what others do to the address.
+        let (config, system) = (cx.config, cx.system);
+        let wants = Wants { config, facts: &|| self.facts(system) };
+        cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
     }
 
     /// Tells people what became of a lease.
