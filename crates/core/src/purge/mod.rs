@@ -18,6 +18,7 @@ use crate::state::Observed;
 use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 use stale::Deletion;
 use stray::Strays;
 
@@ -157,6 +158,18 @@ impl Purger {
         self.pending.insert(id, pending);
     }
 
+    /// An uplink has this address from now on: connections that bear it cannot move, whatever was to be
+    /// deleted before.
+    pub(crate) fn keep(&mut self, own: IpAddr) {
+        let pending = self.pending.values_mut().map(|pending| &mut pending.purge);
+        let sweeps = self.sweeps.iter_mut().map(|(_, purge)| purge);
+        let refused = self.refused.iter_mut().map(|(_, refused)| &mut refused.purge);
+        for purge in pending.chain(sweeps).chain(refused) {
+            purge.keep_sources.push(own);
+            purge.keep_destinations.push(Prefix::host(own));
+        }
+    }
+
     /// The uplink lives again: its connections stay.
     pub(crate) fn cancel(&mut self, id: UplinkId, out: &mut Vec<Output>) {
         self.pending.remove(&id);
@@ -251,6 +264,10 @@ impl Purger {
 
     pub(crate) fn sweep_at(&mut self, at: Instant, purge: Purge) {
         self.sweeps.push((at, purge));
+    }
+
+    pub(crate) fn swept(&self) -> Vec<Purge> {
+        self.sweeps.iter().map(|(_, purge)| purge.clone()).collect()
     }
 
     pub(crate) const fn has_asked(&self) -> bool {

@@ -244,6 +244,9 @@ impl Uplinks {
             return;
         }
         uplink.set_ways(cx.now, ways, own);
+        if let Some(own) = uplink.facts.address(FAMILY) {
+            cx.purge.keep(own.address);
+        }
         self.links_due = true;
         cx.kernel.forget_rendered();
         cx.kernel.touch();
