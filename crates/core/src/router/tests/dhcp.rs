@@ -6,6 +6,7 @@ use crate::config::{DhcpConfig, UplinkKind};
 use crate::net::{Mac, Prefix};
 use crate::notice::LeaseNews;
 use crate::status::Health;
+use core::net::IpAddr;
 use rail_wire::dhcp4::{Reply, ReplyKind, Request, RequestKind};
 
 /// Two uplinks, the first by DHCP.
@@ -154,4 +155,69 @@ fn a_withdrawal_gives_the_lease_back() {
         "{kinds:?}"
     );
     assert!(!has(&world, "100.64.1.2/24"));
+}
+
+/// Given a lease, then the shell looks at its gateway; when a server denies the lease, then the uplink has no
+/// address at once, and is never said to be down.
+#[test]
+fn a_denied_lease_is_no_death() {
+    let mut world = settled();
+    let gateway = (world.config.uplinks[0].ifname, IpAddr::from([100, 64, 1, 1]));
+    assert!(world.router.kernel.watch().neighbours.contains(&gateway));
+    let since = world.now;
+    world.dhcp = denies;
+    world.run(MS * 320_000, all);
+    let reported = world.reported(since);
+    let of_first = reported.iter().filter(|(uplink, _)| uplink == "isp1");
+    let healths: Vec<Health> = of_first.map(|(_, health)| *health).collect();
+    assert_eq!(healths[..], [Health::NoAddress]);
+}
+
+/// Given a deletion that waits for its time, when the uplink leases another address, then connections with
+/// that one are kept.
+#[test]
+fn an_older_deletion_keeps_a_new_address() {
+    let mut world = settled();
+    world.dhcp = |request, uplink| match request.kind {
+        RequestKind::InitReboot { .. } => denies(request, uplink),
+        _ => {
+            leases(request, uplink).map(|reply| Reply { yiaddr: [100, 64, 1, 77].into(), ..reply })
+        }
+    };
+    let purge = Purge {
+        uplink: UplinkId(9),
+        mark: 1,
+        mask: 1,
+        which: Which::Movable,
+        keep_sources: Vec::new(),
+        keep_destinations: Vec::new(),
+        yields: true,
+    };
+    world.router.purge.sweep_at(world.now + MS * 900_000, purge);
+    world.link(0).carrier = false;
+    world.changed(Scope::LINKS);
+    world.run(MS * 500, all);
+    world.link(0).carrier = true;
+    world.changed(Scope::LINKS);
+    world.run(MS * 20_000, all);
+    assert!(has(&world, "100.64.1.77/24"));
+    let kept = world.router.purge.swept();
+    let own = IpAddr::from([100, 64, 1, 77]);
+    let [purge] = &kept[..] else { panic!("{kept:?}") };
+    assert!(purge.keep_sources.contains(&own), "{purge:?}");
+    assert!(purge.keep_destinations.contains(&Prefix::host(own)), "{purge:?}");
+}
+
+/// Given a lease whose address somebody has taken away, when it is to be renewed just then, then nothing is
+/// sent through a port that is closed.
+#[test]
+fn nobody_asks_from_an_address_that_is_gone() {
+    let mut world = settled();
+    world.requests.clear();
+    world.refuses = |key| matches!(key, Key::Address { .. });
+    world.state.addresses.retain(|(_, prefix), _| prefix.address != IpAddr::from([100, 64, 1, 2]));
+    world.changed(Scope::ADDRESSES | Scope::ROUTES);
+    world.run(MS * 400_000, all);
+    let is_renewal = |request: &Request| matches!(request.kind, RequestKind::Renewing { .. });
+    assert!(!world.requests.iter().any(is_renewal), "{:?}", world.requests);
 }

@@ -229,7 +229,9 @@ impl Uplinks {
         let id = self.list[index].facts.id;
         for action in actions {
             self.tell(index, &action, cx);
-            cx.out.extend(sent(id, action));
+            // A server is asked from the address of the lease. While somebody has taken that away, nobody is.
+            let sent = sent(id, action).filter(|sent| self.is_open(sent));
+            cx.out.extend(sent);
         }
         let own = &cx.config.uplinks[index];
         let uplink = &mut self.list[index];
@@ -256,6 +258,11 @@ impl Uplinks {
         let (config, system) = (cx.config, cx.system);
         let wants = Wants { config, facts: &|| self.facts(system) };
         cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
+    }
+
+    /// The port of what is sent is open.
+    fn is_open(&self, sent: &Output) -> bool {
+        matches!(sent, Output::Send { port, .. } if self.ports.iter().any(|open| open.id == *port))
     }
 
     /// Tells people what became of a lease.
