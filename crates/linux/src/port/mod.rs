@@ -68,8 +68,10 @@ impl Ports {
 
     /// Has exactly these open from now on.
     pub fn set(&mut self, poller: &Poller, wanted: Vec<Port>) {
-        let is_over = |_: &PortId, open: &mut Open| !wanted.contains(&open.port);
-        for (_, open) in self.open.extract_if(.., is_over) {
+        let over = self.open.iter().filter(|(_, open)| !wanted.contains(&open.port));
+        let over: Vec<PortId> = over.map(|(id, _)| *id).collect();
+        for id in over {
+            let Some(open) = self.open.remove(&id) else { continue };
             // Any other one is closed at once: its address may be wanted again.
             let is_slow = matches!(open.port.kind, PortKind::Packet { .. } | PortKind::DhcpReplies);
             if let Some(fd) = open.fd.filter(|_| is_slow) {
