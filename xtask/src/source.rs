@@ -83,10 +83,15 @@ fn raw_string(rest: &[u8]) -> usize {
     found.map_or(rest.len(), |n| 2 + hashes + n + end.len())
 }
 
-/// The parts of a bare text that stand under `#[cfg(test)]`.
+/// The parts of a bare text that stand under `#[cfg(test)]`, none within another one.
 pub(crate) fn test_parts(bare: &str) -> Vec<Range<usize>> {
-    let starts = bare.match_indices("#[cfg(test)]").map(|(start, _)| start);
-    starts.map(|start| start..body(bare, start).map_or(start, |body| body.end)).collect()
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for (start, _) in bare.match_indices("#[cfg(test)]") {
+        if parts.last().is_none_or(|part| start >= part.end) {
+            parts.push(start..body(bare, start).map_or(start, |body| body.end));
+        }
+    }
+    parts
 }
 
 /// A function of a bare text.
@@ -158,6 +163,15 @@ mod tests {
         let found = functions(&bare(text));
         let shape: Vec<(&str, usize)> = found.iter().map(|f| (f.name.as_str(), f.lines)).collect();
         assert_eq!(shape, [("a", 2), ("f", 1)]);
+    }
+
+    /// Given a part for tests within another one, then there is one part.
+    #[test]
+    fn parts_of_tests_do_not_overlap() {
+        let text = "#[cfg(test)]\nimpl A {\n#[cfg(test)]\nfn b() {}\n}\nfn c() {}\n";
+        let parts = test_parts(text);
+        assert_eq!(parts.len(), 1);
+        assert!(text[parts[0].clone()].ends_with("fn b() {}\n}"));
     }
 
     /// Given a test module, when looked for, then it is found with its body.

@@ -266,7 +266,6 @@ impl Purger {
         self.sweeps.push((at, purge));
     }
 
-    #[cfg(test)]
     pub(crate) fn swept(&self) -> Vec<Purge> {
         self.sweeps.iter().map(|(_, purge)| purge.clone()).collect()
     }
