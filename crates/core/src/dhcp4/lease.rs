@@ -1,7 +1,7 @@
 //! What a server has leased, and how long it lasts.
 
 use crate::facts::Gateway;
-use crate::net::{Family, Mac, Prefix};
+use crate::net::{Family, Mac, Prefix, is_host};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -121,7 +121,8 @@ impl Lease {
     }
 
     /// The next hop of what leaves by it. One outside the network of the address is a neighbour
-    /// nevertheless: providers that lease single addresses mean it so. Zeros: there is none, everything is on the link.
+    /// nevertheless: providers that lease single addresses mean it so. Zeros: there is none, everything is
+    /// on the link.
     pub fn next_hop(&self) -> Option<Gateway> {
         let gateway = self.gateway?;
         if gateway.is_unspecified() {
@@ -188,12 +189,6 @@ fn ways(reply: &Reply, before: Option<&Lease>) -> (Option<Ipv4Addr>, Vec<(Prefix
 
 fn prefix(route: &ClasslessRoute) -> Prefix {
     Prefix { address: route.destination.into(), length: route.prefix_length }
-}
-
-/// A single host can have the address.
-pub(super) const fn is_host(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    first != 0 && first != 127 && first < 224
 }
 
 /// The family of what is leased here.

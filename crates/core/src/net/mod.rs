@@ -33,6 +33,12 @@ impl Family {
     }
 }
 
+/// An address that a single host can have: neither of this host, nor of a group, nor reserved (RFC 6890).
+pub const fn is_host(address: Ipv4Addr) -> bool {
+    let [first, ..] = address.octets();
+    first != 0 && first != 127 && first < 224
+}
+
 /// A kernel interface name: 1 to 15 bytes, no `/`, white space or control character.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct IfName {

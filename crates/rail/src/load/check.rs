@@ -1,8 +1,8 @@
 //! `[check]`: how uplinks are probed, and when they are down.
 
 use super::reader::{At, Reader, Section, shown};
-use super::uplink::is_host;
 use rail_core::config::{CheckConfig, CheckKind, Degraded, Limit, LossLimits};
+use rail_core::net::is_host;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::time::Duration;

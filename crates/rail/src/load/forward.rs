@@ -5,8 +5,9 @@ use super::keys::suggestion;
 use super::reader::{At, Node, Reader, Section, shown};
 use super::translation::public;
 use super::unit::digits;
-use super::uplink::{self, is_host};
+use super::uplink;
 use rail_core::config::{Forward, Protocol};
+use rail_core::net::is_host;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 

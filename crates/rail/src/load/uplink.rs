@@ -8,7 +8,7 @@ use super::{dhcp, link};
 use rail_core::config::{
     CheckConfig, DhcpConfig, Fixed, Nat, Selector, Tier, UplinkConfig, UplinkKind,
 };
-use rail_core::net::Prefix;
+use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An uplink as far as it could be understood.
@@ -368,10 +368,4 @@ pub(super) fn edge(prefix: Prefix, address: Ipv4Addr) -> Option<&'static str> {
         bits if bits == host_bits => Some("broadcast address"),
         _ => None,
     }
-}
-
-/// An address that a single host can have.
-pub(super) fn is_host(address: Ipv4Addr) -> bool {
-    let first = address.octets()[0];
-    first != 0 && first != 127 && first < 224
 }
