@@ -234,15 +234,7 @@ impl RequestSocket {
                 realtime::pause();
                 rested = Instant::now();
             }
-            let wait = RecvFlags::empty();
-            let length = match receive(&self.fd, &mut self.buffer, wait, &mut self.counters) {
-                Ok(Some(length)) => length,
-                Ok(None) | Err(Errno::INTR) => continue,
-                Err(Errno::AGAIN) => return Err(Failure::Final(timed_out())),
-                // Answers were lost for want of memory.
-                Err(Errno::NOBUFS) => return Err(Failure::Again(libc::ENOBUFS)),
-                Err(e) => return Err(Failure::Final(error(e.raw_os_error(), ""))),
-            };
+            let Some(length) = self.receive()? else { continue };
             for message in read(&self.buffer[..length], &mut self.counters) {
                 // The kernel does not tear messages; what is behind a torn one is lost.
                 let Ok(message) = message else { return Err(Failure::Again(libc::EBADMSG)) };
@@ -281,12 +273,7 @@ impl RequestSocket {
             if started.elapsed() > ANSWER_TIMEOUT * 2 {
                 return Err(Failure::Final(timed_out()));
             }
-            let wait = RecvFlags::empty();
-            let length = match receive(&self.fd, &mut self.buffer, wait, &mut self.counters) {
-                Ok(Some(length)) => length,
-                Ok(None) | Err(Errno::INTR) => continue,
-                Err(e) => return Err(Failure::Final(error(e.raw_os_error(), ""))),
-            };
+            let Some(length) = self.receive()? else { continue };
             for message in read(&self.buffer[..length], &mut self.counters) {
                 let Ok(message) = message else { return Err(Failure::Again(libc::EBADMSG)) };
                 let which = usize::try_from(message.sequence.wrapping_sub(first)).ok();
@@ -299,6 +286,18 @@ impl RequestSocket {
             }
         }
         Ok(())
+    }
+
+    /// Waits for messages, and puts them into the buffer; `None`: there are none of the kernel's yet.
+    fn receive(&mut self) -> Result<Option<usize>, Failure> {
+        match receive(&self.fd, &mut self.buffer, RecvFlags::empty(), &mut self.counters) {
+            Ok(length) => Ok(length),
+            Err(Errno::INTR) => Ok(None),
+            Err(Errno::AGAIN) => Err(Failure::Final(timed_out())),
+            // Answers were lost for want of memory.
+            Err(Errno::NOBUFS) => Err(Failure::Again(libc::ENOBUFS)),
+            Err(e) => Err(Failure::Final(error(e.raw_os_error(), ""))),
+        }
     }
 
     fn send(&self, bytes: &[u8]) -> Result<(), Failure> {
