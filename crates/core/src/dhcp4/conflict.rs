@@ -46,9 +46,11 @@ impl Conflict {
     /// Sends what is due: three probes, then two announcements.
     pub(super) fn wake(&mut self, now: Instant, mac: Mac, out: &mut Vec<Action>) {
         let Some(trial) = self.trial.as_mut().filter(|trial| trial.next <= now) else { return };
-        let is_probe = trial.sent < PROBES;
-        let sender = if is_probe { Ipv4Addr::UNSPECIFIED } else { trial.address };
-        out.push(Action::Arp(Arp::request(mac.0, sender, trial.address).emit()));
+        let packet = match trial.sent < PROBES {
+            true => Arp::probe(mac.0, trial.address),
+            false => Arp::announcement(mac.0, trial.address),
+        };
+        out.push(Action::Arp(packet.emit()));
         trial.sent += 1;
         // 1 to 2 s between probes, 2 s before and between announcements.
         let random = Duration::from_millis(trial.random.rotate_left(trial.sent * 8) % 1000);

@@ -6,15 +6,14 @@
 
 use super::conflict::{Conflict, Objection};
 use super::exchange::{Exchange, back_off, retry};
-use super::lease::{Lease, NoLease, SavedLease, is_host};
+use super::lease::{Lease, NoLease, SavedLease};
 use super::news::LeaseEnd;
 use super::phase::{Offer, Phase};
 use super::{Action, Rules, Who};
 use crate::net::Mac;
 use crate::random::Secret;
 use crate::time::{Duration, Instant};
-use alloc::string::String;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use rail_wire::dhcp4::{Reply, ReplyKind, RequestKind};
@@ -90,6 +89,11 @@ impl Client {
     /// What a later process is to know.
     pub(crate) fn saved(&self) -> SavedLease {
         SavedLease { lease: self.lease.clone(), last: self.last, owner: self.owner }
+    }
+
+    /// There is something to do, if this is the card now.
+    pub(crate) fn is_due(&self, now: Instant, card: Option<Mac>) -> bool {
+        self.card != card || self.deadline().is_some_and(|at| at <= now)
     }
 
     /// It asks nothing, and waits for no answer.
@@ -172,29 +176,24 @@ impl Client {
     /// Goes over to the next phase, where the time for it has come.
     fn turn(&mut self, now: Instant) {
         let times = self.lease.as_ref().map(|lease| (lease.renew, lease.rebind, lease.server));
-        let fresh = match (&self.phase, times) {
-            (Phase::Waiting(until), _) if *until <= now => Turn::Discover,
+        let next: fn(Exchange) -> Phase = match (&self.phase, times) {
+            (Phase::Waiting(until), _) if *until <= now => Phase::Discovering,
             (Phase::Requesting(exchange, _), _) if exchange.is_vain(MOST_REQUESTS, now) => {
-                Turn::Discover
+                Phase::Discovering
             }
             // Nobody may know the address here. Who holds none loses time by asking on.
             (Phase::Rebooting(exchange, _), held)
                 if exchange.is_vain(1 + u32::from(held.is_some()), now) =>
             {
-                Turn::Discover
+                Phase::Discovering
             }
             (Phase::Bound | Phase::Renewing(_), Some((_, rebind, _))) if rebind <= now => {
-                Turn::Rebind
+                Phase::Rebinding
             }
-            (Phase::Bound, Some((renew, _, Some(_)))) if renew <= now => Turn::Renew,
+            (Phase::Bound, Some((renew, _, Some(_)))) if renew <= now => Phase::Renewing,
             _ => return,
         };
-        let exchange = self.exchange(now, Duration::ZERO);
-        self.phase = match fresh {
-            Turn::Discover => Phase::Discovering(exchange),
-            Turn::Renew => Phase::Renewing(exchange),
-            Turn::Rebind => Phase::Rebinding(exchange),
-        };
+        self.phase = next(self.exchange(now, Duration::ZERO));
     }
 
     /// Asks, if a question is due.
@@ -366,14 +365,9 @@ impl Client {
         out: &mut Vec<Action>,
     ) {
         let Some(mac) = self.card else { return };
-        let gateway = self.lease.as_ref().and_then(|lease| lease.gateway);
         let Some(Objection { by }) = self.conflict.take(bytes, &rules.own_cards) else { return };
-        let Some(address) =
-            self.lease.as_ref().and_then(Lease::ip).filter(|_| gateway.is_none_or(is_host))
-        else {
-            return;
-        };
-        let server = self.lease.as_ref().and_then(|lease| lease.server);
+        let held = self.lease.as_ref().and_then(|lease| Some((lease.ip()?, lease.server)));
+        let Some((address, server)) = held else { return };
         let xid = self.exchange(now, Duration::ZERO).xid;
         out.push(self.who.ask(
             mac,
@@ -424,14 +418,6 @@ impl Client {
         };
         [own, end, self.conflict.deadline()].into_iter().flatten().min()
     }
-}
-
-/// A phase to go over to.
-#[derive(Copy, Clone)]
-enum Turn {
-    Discover,
-    Renew,
-    Rebind,
 }
 
 fn or_zero(server: Option<Ipv4Addr>) -> Ipv4Addr {

@@ -147,6 +147,24 @@ fn an_address_in_use_is_declined() {
     assert_eq!(world.address(), Some(ADDRESS), "its time is over");
 }
 
+/// Given an address whose default route is on the link, when somebody else has it, then it is declined, too.
+#[test]
+fn an_address_without_a_router_is_declined_as_well() {
+    let mut world = World::new(None, None);
+    world.server = |request| {
+        let whole = ClasslessRoute {
+            destination: Ipv4Addr::UNSPECIFIED,
+            prefix_length: 0,
+            gateway: Ipv4Addr::UNSPECIFIED,
+        };
+        good(request).map(|reply| Reply { routes: Some(vec![whole]), ..reply })
+    };
+    world.plug();
+    world.run(SEC * 2);
+    world.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world.address(), None);
+}
+
 /// Given a router that answers for every address, when it objects to a second one, then it is not believed.
 #[test]
 fn proxy_arp_objects_once() {

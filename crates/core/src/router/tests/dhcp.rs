@@ -50,6 +50,25 @@ fn denies(request: &Request, uplink: u8) -> Option<Reply> {
     }
 }
 
+/// Denies the address of before, and leases another one.
+fn leases_another(request: &Request, uplink: u8) -> Option<Reply> {
+    match request.kind {
+        RequestKind::InitReboot { .. } => denies(request, uplink),
+        _ => {
+            leases(request, uplink).map(|reply| Reply { yiaddr: [100, 64, 1, 77].into(), ..reply })
+        }
+    }
+}
+
+/// The carrier of the first uplink goes for half a second.
+fn blink(world: &mut World) {
+    for carrier in [false, true] {
+        world.link(0).carrier = carrier;
+        world.changed(Scope::LINKS);
+        world.run(MS * if carrier { 20_000 } else { 500 }, all);
+    }
+}
+
 /// Given a server that leases, then the address and the route of the uplink stand in the kernel, and it
 /// carries; the other one is never without.
 #[test]
@@ -100,18 +119,8 @@ fn a_denied_lease_leaves_nothing() {
 #[test]
 fn another_address_replaces_the_old_one() {
     let mut world = settled();
-    world.dhcp = |request, uplink| match request.kind {
-        RequestKind::InitReboot { .. } => denies(request, uplink),
-        _ => {
-            leases(request, uplink).map(|reply| Reply { yiaddr: [100, 64, 1, 77].into(), ..reply })
-        }
-    };
-    world.link(0).carrier = false;
-    world.changed(Scope::LINKS);
-    world.run(MS * 500, all);
-    world.link(0).carrier = true;
-    world.changed(Scope::LINKS);
-    world.run(MS * 20_000, all);
+    world.dhcp = leases_another;
+    blink(&mut world);
     assert!(has(&world, "100.64.1.77/24") && !has(&world, "100.64.1.2/24"));
     assert_eq!(world.health(), [Health::Up; 2]);
 }
@@ -178,12 +187,7 @@ fn a_denied_lease_is_no_death() {
 #[test]
 fn an_older_deletion_keeps_a_new_address() {
     let mut world = settled();
-    world.dhcp = |request, uplink| match request.kind {
-        RequestKind::InitReboot { .. } => denies(request, uplink),
-        _ => {
-            leases(request, uplink).map(|reply| Reply { yiaddr: [100, 64, 1, 77].into(), ..reply })
-        }
-    };
+    world.dhcp = leases_another;
     let purge = Purge {
         uplink: UplinkId(9),
         mark: 1,
@@ -194,12 +198,7 @@ fn an_older_deletion_keeps_a_new_address() {
         yields: true,
     };
     world.router.purge.sweep_at(world.now + MS * 900_000, purge);
-    world.link(0).carrier = false;
-    world.changed(Scope::LINKS);
-    world.run(MS * 500, all);
-    world.link(0).carrier = true;
-    world.changed(Scope::LINKS);
-    world.run(MS * 20_000, all);
+    blink(&mut world);
     assert!(has(&world, "100.64.1.77/24"));
     let kept = world.router.purge.swept();
     let own = IpAddr::from([100, 64, 1, 77]);

@@ -67,7 +67,7 @@ impl Dhcp {
                 mtu: lease.mtu.map(u32::from),
             })
         };
-        PerFamily::of(|family| attachment().filter(|_| family == FAMILY))
+        PerFamily::of(|family| (family == FAMILY).then(attachment).flatten())
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -176,6 +176,9 @@ impl Uplinks {
             let is_linked = enabled && fact.link_up && fact.carrier;
             let card = cx.mac(ifname).filter(|_| is_linked);
             let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { continue };
+            if dhcp.inbox.is_empty() && !dhcp.client.is_due(cx.now, card) {
+                continue;
+            }
             let mut actions = Vec::new();
             dhcp.client.set_card(cx.now, card, &mut actions);
             let inbox = core::mem::take(&mut dhcp.inbox);
