@@ -3,21 +3,21 @@
 //! hardware then, which takes a millisecond on USB, and some do not answer.
 
 use rail_core::net::IfName;
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::AsFd;
+use rustix::ioctl::{Opcode, Updater, ioctl};
 
 /// True if the device runs and its driver has a link; `None` if nobody says.
-#[expect(unsafe_code, reason = "the ethtool ioctl is not in rustix")]
+#[expect(unsafe_code, reason = "the kernel reads and writes what is passed")]
 pub(crate) fn has_link(socket: impl AsFd, ifname: IfName) -> Option<bool> {
     let mut value = Value { command: ETHTOOL_GLINK, data: 0 };
     let mut request = Request { name: [0; 16], value: &raw mut value, rest: [0; 16] };
     for (to, from) in request.name.iter_mut().zip(ifname.as_str().bytes().take(15)) {
         *to = from;
     }
-    let fd = socket.as_fd().as_raw_fd();
     // SAFETY: the request is at least as long as an `ifreq`, its name ends with a zero, and it points to a
     // value that lives through the call, which is all that the kernel reads and writes for this command.
-    let result = unsafe { libc::ioctl(fd, libc::SIOCETHTOOL, &raw mut request) };
-    (result == 0).then_some(value.data != 0)
+    unsafe { ioctl(socket, Updater::<SIOCETHTOOL, Request>::new(&mut request)) }.ok()?;
+    Some(value.data != 0)
 }
 
 /// `struct ethtool_value`.
@@ -35,6 +35,8 @@ struct Request {
     rest: [u8; 16],
 }
 
+/// `linux/sockios.h`.
+const SIOCETHTOOL: Opcode = 0x8946;
 const ETHTOOL_GLINK: u32 = 0xa;
 
 #[cfg(test)]
