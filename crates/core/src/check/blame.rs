@@ -16,6 +16,9 @@ use core::net::Ipv4Addr;
 /// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
 /// start, no reload and no restart changes what is known of a target; and blame never empties the count
 /// ([`left_out`]).
+///
+/// One that only one of several uplinks asks is never ignored: nobody else can say whether the target is
+/// dead or the way to it, and then `required` of that uplink's targets must answer.
 pub fn blame<'a>(
     now: Instant,
     targets: &[Ipv4Addr],
@@ -34,12 +37,17 @@ pub fn blame<'a>(
         asking(target).next().is_some()
             && asking(target).all(|(prober, index)| prober.unanswered(index) >= ENOUGH)
     };
+    let is_of_one = |target: Ipv4Addr| {
+        let asked = probers.clone().map(|prober| prober.index_of(target).is_some());
+        asked.clone().count() > 1 && asked.filter(|is_asked| *is_asked).count() == 1
+    };
     let is_ignored =
         |target: &Ipv4Addr| match (answers(*target), is_one_heard && is_silent(*target)) {
             (true, _) => false,
             (false, true) => true,
             (false, false) => before.contains(target),
         };
+    let is_ignored = |target: &Ipv4Addr| !is_of_one(*target) && is_ignored(target);
     targets.iter().copied().filter(is_ignored).collect()
 }
 

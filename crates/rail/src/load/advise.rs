@@ -38,6 +38,7 @@ pub(super) fn advise(
 ) {
     let mut warnings = Warnings(warnings);
     targets(config, places, &mut warnings);
+    lone(config, places, &mut warnings);
     inside(config, file, &mut warnings);
     pace(config, places, &mut warnings);
     let carries_out = |u: &&UplinkConfig| u.enabled && u.tier != Tier::Inbound;
@@ -74,6 +75,26 @@ fn targets(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
         if let Some(target) = hit {
             let text = format!("the target {target} is the gateway of \"{}\"", uplink.name);
             warnings.add(place, text, "it answers even when the provider behind it is dead");
+        }
+    }
+}
+
+/// Targets of one uplink alone, all of which must answer: one that dies takes the uplink down.
+fn lone(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
+    let asking = |target: &Ipv4Addr| {
+        config.uplinks.iter().filter(|uplink| uplink.check.targets.contains(target)).count()
+    };
+    for (uplink, own) in uplinks(config, places).filter(|(uplink, _)| uplink.enabled) {
+        let Some(own) = own.filter(|_| config.uplinks.len() > 1) else { continue };
+        let check = &uplink.check;
+        let Some(target) = check.targets.iter().find(|target| asking(target) == 1) else {
+            continue;
+        };
+        if check.required == check.targets.len() {
+            let text = format!("a dead target {target} takes \"{}\" down", uplink.name);
+            let hint =
+                "no other uplink asks it, and all must answer; give one more than `required`";
+            warnings.add(own.targets(), text, hint);
         }
     }
 }

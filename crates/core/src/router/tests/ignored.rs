@@ -111,6 +111,24 @@ fn a_slow_standby_hides_no_partly_dead_uplink() {
     }
 }
 
+/// Given an uplink with targets of its own, when all of them but one fall silent, then it is down as
+/// `required` says: no other uplink asks them, and nobody knows better.
+#[test]
+fn the_targets_of_one_uplink_are_never_ignored() {
+    let mut config = uplinks(&[1, 1]);
+    config.check.targets = (1..=4).map(|n| core::net::Ipv4Addr::new(192, 0, 2, n)).collect();
+    let mut world = World::new(config);
+    let mut own = world.config.clone();
+    own.uplinks[0].check.targets.truncate(2);
+    own.uplinks[1].check.targets.drain(..2);
+    own.uplinks.iter_mut().for_each(|uplink| uplink.check.required = 2);
+    world.input(Input::Reload(Box::new(own)));
+    world.run(MS * 10_000, all);
+    world.run(MS * 20_000, |_, target, _| (target != 1).then_some(MS * 10));
+    assert_eq!(world.health(), [Health::Down, Health::Up]);
+    assert_eq!(ignored(&world), [false; 4]);
+}
+
 /// Given a configuration whose only targets were ignored, then they count: somebody must.
 #[test]
 fn all_targets_are_never_ignored() {

@@ -280,7 +280,10 @@ impl World {
     /// Hands something to the router.
     pub(super) fn input(&mut self, mut input: Input) {
         if let Input::Reload(config) = &mut input {
-            config.check_all(config.check.clone());
+            // Uplinks whose checks a test has left alone are checked as all are.
+            let (old, new) = (&self.config.check, config.check.clone());
+            let alike = config.uplinks.iter_mut().filter(|uplink| uplink.check == *old);
+            alike.for_each(|uplink| uplink.check = new.clone());
         }
         let mut out = Vec::new();
         self.router.handle(self.now, input, &mut out);
