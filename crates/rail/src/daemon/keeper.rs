@@ -186,6 +186,14 @@ fn end_trial(state_dir: &Path, config: &Path, good: &str) -> Result<Option<PathB
 /// # Errors
 /// What is wrong with it, or why it could not be read.
 pub(super) fn read(path: &Path) -> Result<Validated, Bad> {
+    // A pipe would be waited for without end, and says nothing the second time.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        let report = load::Report::whole_file(
+            &path.display().to_string(),
+            "this is no file; the daemon reads its configuration again and again".to_owned(),
+        );
+        return Err(Bad::new(path, &report, false));
+    }
     match load::read_text(path) {
         Ok(text) => validate(path, text),
         Err(unread) => Err(Bad::new(path, &unread.report, unread.may_pass)),
@@ -227,3 +235,20 @@ impl Bad {
 
 /// A worn memory card takes some hundred milliseconds now and then; one that takes longer hangs.
 const DISK_MAY_TAKE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given a pipe that nobody writes to in the place of the file, then it is refused and not waited for.
+    #[test]
+    fn a_pipe_is_no_configuration() {
+        let path = std::env::temp_dir().join(format!("rail-pipe-{}", std::process::id()));
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, 0o600.into(), 0).unwrap();
+        let bad = read(&path).err();
+        std::fs::remove_file(&path).unwrap();
+        let bad = bad.unwrap();
+        assert!(bad.problem.contains("no file") && !bad.may_pass, "{}", bad.problem);
+    }
+}

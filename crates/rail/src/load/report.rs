@@ -77,7 +77,7 @@ impl Warning {
 
 impl Report {
     /// A file that could not be read at all.
-    pub(super) fn whole_file(path: &str, message: String) -> Self {
+    pub(crate) fn whole_file(path: &str, message: String) -> Self {
         let text = format!("error: {message}\n --> {path}\n");
         let entry = Entry { line: 0, column: 0, message, hint: None };
         Self { entries: vec![entry], plain: text.clone(), styled: text }
