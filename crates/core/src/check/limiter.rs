@@ -197,8 +197,8 @@ impl Limiter {
         if unasked && !is_due {
             return None;
         }
-        // Nobody asks: what was lost before a fallen uplink answered again was its outage.
-        let first = if unasked { flight.first_answered(self.fell) } else { 0 };
+        // What was lost before a fallen uplink answered again was its outage.
+        let first = if condemned { 0 } else { flight.first_answered(self.fell) };
         let is_fair = |target| timeout(target).is_some();
         let seen = Pattern::of(now, flight.since(first), is_fair);
         let least = if unasked { LEAST_LOSS_UNASKED } else { LEAST_LOSS };

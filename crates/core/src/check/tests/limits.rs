@@ -1,14 +1,14 @@
 //! Limiters of echoes, at the provider and at each target.
 
-use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent};
+use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent, steady};
+use crate::check::{Settings, Verdict};
 use crate::saved::{Falls, Learnt};
 use crate::time::Duration;
 
 /// How long it was avoided in all.
 fn avoided_time(w: &World) -> Duration {
     let is_avoided = |c: &super::world::Change| {
-        c.suspect
-            || !matches!(c.verdict, crate::check::Verdict::Up | crate::check::Verdict::Probing)
+        c.suspect || !matches!(c.verdict, Verdict::Up | Verdict::Probing)
     };
     let ends = w.changes.iter().skip(1).map(|c| c.at).chain([w.now]);
     let spans = w.changes.iter().zip(ends);
@@ -87,10 +87,47 @@ fn an_uplink_is_heard_between_the_answers_that_a_limiter_allows() {
 fn what_a_limiter_did_is_no_fall() {
     let mut w = World::new(settings(), 3, limited(&Bucket::new(8, 8), 10));
     w.run(Duration::from_secs(600));
-    let degraded =
-        |c: &super::world::Change| matches!(c.verdict, crate::check::Verdict::Degraded(_));
+    let degraded = |c: &super::world::Change| matches!(c.verdict, Verdict::Degraded(_));
     assert!(w.changes.iter().any(degraded) && w.downs() == 0, "{:?}", w.changes);
     let learnt = w.prober.learnt();
     assert!(learnt.limited_rate.is_some());
     assert_eq!(learnt.falls, Falls::default());
+}
+
+/// Given an uplink that was silent, when it loses a little just before it returns and falls silent right after,
+/// then it is avoided as soon as ever: its outage was no limiter's, and nobody is asked slowly for that.
+#[test]
+fn a_return_is_asked_at_full_pace() {
+    for (lost, late) in [(1, 0), (2, 100), (10, 300), (40, 0)] {
+        let limits = Settings { degraded_pct: 5, down_pct: 30, recovered_pct: 2, ..settings() };
+        let settings = Settings {
+            stable_for: MS * 5000,
+            required: 1,
+            fail_after: 4,
+            recover_after: 5,
+            ..limits
+        };
+        let mut w = World::of(1, settings, 1, steady(20), Verdict::Probing);
+        w.run(MS * 20_000);
+        w.fate = silent();
+        w.run(MS * 4600);
+        w.fate = steady(20);
+        while !matches!(w.prober.verdict(), Verdict::Held(_)) {
+            w.run(MS);
+        }
+        let held = w.prober.hold_left(w.now);
+        w.run(held.saturating_sub(MS * (25 * lost + late)));
+        w.fate = silent();
+        w.run(MS * 25 * lost);
+        w.fate = steady(20);
+        while !w.prober.verdict().is_usable() {
+            w.run(MS);
+        }
+        w.forget();
+        w.fate = silent();
+        let since = w.now;
+        w.run(MS * 3000);
+        let after = w.avoided().map(|at| at.since(since));
+        assert!(after.is_some_and(|after| after < MS * 800), "{lost} {late}: {after:?}");
+    }
 }

@@ -85,11 +85,16 @@ impl World {
 
     /// One that had this verdict in an earlier process.
     pub(super) fn with_verdict(settings: Settings, seed: u64, fate: Fate, was: Verdict) -> Self {
+        Self::of(4, settings, seed, fate, was)
+    }
+
+    /// One with so many targets.
+    pub(super) fn of(count: u8, settings: Settings, seed: u64, fate: Fate, was: Verdict) -> Self {
         let now = Instant::from_nanos(1_000_000_000_000);
         let mut bytes = [7; 16];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let dice = Secret::new(bytes);
-        let targets = (1..=4).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
+        let targets = (1..=count).map(|n| Ipv4Addr::new(192, 0, 2, n)).collect();
         let with = (settings, targets);
         let mut prober = Prober::new(now, UplinkId(1), with, kind(UplinkId(1), bytes), was);
         prober.start(now);
