@@ -5,7 +5,7 @@
 //! [`deadline`](Prober::deadline).
 
 use super::evidence::{Evidence, Outcome, Test};
-use super::flight::Flight;
+use super::flight::{Fate, Flight};
 use super::kind::Kind;
 use super::limiter::Limiter;
 use super::loss::Past;
@@ -254,7 +254,6 @@ impl Prober {
 
     /// Runs of losses go by the numbers of the probes.
     fn note_runs(&mut self) {
-        use super::flight::Fate;
         let mut next = self.next_run;
         for probe in self.flight.since(next) {
             match probe.fate {
@@ -396,8 +395,13 @@ impl Prober {
 
     /// When the next probe is due: at the pace, but no sooner behind the last one than the kind allows.
     fn due(&self) -> Instant {
-        let last = self.flight.last().map_or(Instant::ZERO, |last| last.sent);
-        self.pace.due().max(last + self.kind.spacing())
+        let Some(last) = self.flight.last() else { return self.pace.due() };
+        // The first one that is overdue may be answered late from now on; how late, nobody knows yet.
+        let before = self.flight.get(last.id - 1);
+        let is_first = last.is_overdue && before.is_none_or(|probe| probe.fate == Fate::Answered);
+        let trip = self.targets.get(last.target).map(|target| target.trip).filter(|_| !is_first);
+        let timeout = trip.unwrap_or_default().timeout(self.bloat.now(last.sent));
+        self.pace.due().max(last.sent + self.kind.spacing(timeout))
     }
 
     /// When something is due: a probe, a time-out, a doubt, a death, a return.
