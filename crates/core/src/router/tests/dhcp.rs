@@ -92,6 +92,8 @@ fn without_a_server_there_is_no_address() {
     assert_eq!(world.health(), [Health::NoAddress, Health::Up]);
     let cause = &world.router.uplinks.iter().next().unwrap().history.cause;
     assert_eq!(cause, "no lease on wan1 yet");
+    let returns = &world.router.status(world.now).uplinks[0].returns;
+    assert_eq!(returns, "when a DHCP server leases it an address and a gateway");
     assert!(world.router.deadline().is_some());
 }
 
