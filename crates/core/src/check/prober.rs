@@ -79,6 +79,8 @@ pub struct Prober {
     neighbour_failed: bool,
     /// Since when too few targets answer for the uplink to live, while others are asked about them.
     comparing: Option<Instant>,
+    /// It was degraded when it lost its way.
+    was_degraded: bool,
     /// The newest answer, however late.
     last_sign: Option<Instant>,
     /// When it fell silent for good, the last time.
@@ -138,6 +140,7 @@ impl Prober {
             running: None,
             neighbour_failed: false,
             comparing: None,
+            was_degraded: false,
             last_sign: None,
             fell_silent: Instant::ZERO,
             proof: None,
@@ -284,6 +287,7 @@ impl Prober {
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
+        self.was_degraded &= next == Verdict::Probing;
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
@@ -309,6 +313,10 @@ impl Prober {
                     self.evidence.begin_up();
                 }
                 self.pace.raise(Mode::Alert(now));
+            }
+            Verdict::Degraded(Cause::WasDegraded) if was == Verdict::Probing => {
+                self.past.return_degraded(now);
+                self.evidence.begin_degraded();
             }
             Verdict::Degraded(Cause::Loss(_)) if !was.is_lossy() => {
                 self.past.degrade(now);
