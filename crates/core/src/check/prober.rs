@@ -5,7 +5,7 @@
 //! [`deadline`](Prober::deadline).
 
 use super::evidence::{Evidence, Outcome, Test};
-use super::flight::Flight;
+use super::flight::{Fate, Flight};
 use super::kind::Kind;
 use super::limiter::Limiter;
 use super::loss::Past;
@@ -79,6 +79,8 @@ pub struct Prober {
     neighbour_failed: bool,
     /// Since when too few targets answer for the uplink to live, while others are asked about them.
     comparing: Option<Instant>,
+    /// It was degraded when it lost its way.
+    was_degraded: bool,
     /// The newest answer, however late.
     last_sign: Option<Instant>,
     /// When it fell silent for good, the last time.
@@ -138,6 +140,7 @@ impl Prober {
             running: None,
             neighbour_failed: false,
             comparing: None,
+            was_degraded: false,
             last_sign: None,
             fell_silent: Instant::ZERO,
             proof: None,
@@ -254,7 +257,6 @@ impl Prober {
 
     /// Runs of losses go by the numbers of the probes.
     fn note_runs(&mut self) {
-        use super::flight::Fate;
         let mut next = self.next_run;
         for probe in self.flight.since(next) {
             match probe.fate {
@@ -285,6 +287,7 @@ impl Prober {
     /// What comes with a new verdict.
     fn enter(&mut self, now: Instant, next: Verdict) {
         let was = core::mem::replace(&mut self.verdict, next);
+        self.was_degraded &= next == Verdict::Probing;
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
@@ -310,6 +313,10 @@ impl Prober {
                     self.evidence.begin_up();
                 }
                 self.pace.raise(Mode::Alert(now));
+            }
+            Verdict::Degraded(Cause::WasDegraded) if was == Verdict::Probing => {
+                self.past.return_degraded(now);
+                self.evidence.begin_degraded();
             }
             Verdict::Degraded(Cause::Loss(_)) if !was.is_lossy() => {
                 self.past.degrade(now);
@@ -396,8 +403,13 @@ impl Prober {
 
     /// When the next probe is due: at the pace, but no sooner behind the last one than the kind allows.
     fn due(&self) -> Instant {
-        let last = self.flight.last().map_or(Instant::ZERO, |last| last.sent);
-        self.pace.due().max(last + self.kind.spacing())
+        let Some(last) = self.flight.last() else { return self.pace.due() };
+        // The first one that is overdue may be answered late from now on; how late, nobody knows yet.
+        let before = self.flight.get(last.id - 1);
+        let is_first = last.is_overdue && before.is_none_or(|probe| probe.fate == Fate::Answered);
+        let trip = self.targets.get(last.target).map(|target| target.trip).filter(|_| !is_first);
+        let timeout = trip.unwrap_or_default().timeout(self.bloat.now(last.sent));
+        self.pace.due().max(last.sent + self.kind.spacing(timeout))
     }
 
     /// When something is due: a probe, a time-out, a doubt, a death, a return.

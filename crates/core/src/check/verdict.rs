@@ -55,7 +55,7 @@ pub enum Cause {
     Interrupted,
     /// It was down before the restart.
     Adopted,
-    /// It was degraded before the restart, and has not shown yet that it is good.
+    /// It was degraded before the restart, or before it lost its way, and has not shown yet that it is good.
     WasDegraded,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for Cause {
             Self::Jitter(d) => write!(f, "jitter {} ms", d.as_millis()),
             Self::Interrupted => f.write_str("the link or its address was gone"),
             Self::Adopted => f.write_str("it was down before the restart"),
-            Self::WasDegraded => f.write_str("it was degraded before the restart"),
+            Self::WasDegraded => f.write_str("it was degraded before"),
         }
     }
 }

@@ -26,10 +26,15 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     saved.sysctls.retain(|path, _| render::is_known_setting(path));
     saved.number(config);
     let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
-    // One that has another address now is another uplink, whatever it is called.
+    // One that has another address now is another uplink, whatever it is called; and so is one that is to
+    // lease its address and never has.
     for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
-        let known = saved.bindings.get(&uplink.name).zip(fact.address(Family::V4));
-        if known.is_some_and(|(known, own)| known.address != own.address) {
+        let Some(known) = saved.bindings.get(&uplink.name) else { continue };
+        let is_same = match fact.address(Family::V4) {
+            Some(own) => own.address == known.address,
+            None => saved.leases.contains_key(&uplink.name),
+        };
+        if !is_same {
             saved.verdicts.remove(&uplink.name);
             saved.learnt.remove(&uplink.name);
         }

@@ -124,6 +124,9 @@ impl Uplinks {
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
+            Health::NoAddress if uplink.facts.address(Family::V4).is_none() => {
+                "when a DHCP server leases it an address and a gateway".into()
+            }
             Health::NoAddress => "when the address is on the interface".into(),
             Health::NoWay if uplink.way.is_unaskable => {
                 "when its kind of check fits its device".into()

@@ -16,6 +16,9 @@ use rail_wire::ip::arp::{self, ArpKind};
 /// Every host of the segment hears the question, and switches that guard ARP take no more than 15 in a
 /// second from one port, or they close it.
 pub(super) const SPACING: Duration = Duration::from_millis(100);
+/// The next question waits until the answer to the one before is overdue, or that answer would count for
+/// it. No longer than this: a silence is sure after eight questions.
+pub(super) const LONGEST_SPACING: Duration = Duration::from_millis(250);
 
 /// ARP questions of one uplink.
 #[derive(Copy, Clone, Debug, Default)]

@@ -117,12 +117,12 @@ impl Kind {
         }
     }
 
-    /// The least time between two questions.
-    pub const fn spacing(&self) -> Duration {
+    /// The least time between two questions, if an answer is overdue after `timeout`.
+    pub fn spacing(&self, timeout: Duration) -> Duration {
         match self {
             Self::Icmp(_) => Duration::ZERO,
             Self::Tcp(_) => tcp::SPACING,
-            Self::Arp(_) => arp::SPACING,
+            Self::Arp(_) => timeout.clamp(arp::SPACING, arp::LONGEST_SPACING),
         }
     }
 

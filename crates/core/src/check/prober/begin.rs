@@ -37,10 +37,11 @@ impl Prober {
     }
 
     /// Stops asking, because its probes do not find their way. That says nothing of the uplink: one
-    /// that was good is good again after its first good round.
+    /// that was good is good again after its first good round, and one that was degraded is degraded.
     pub fn lose_way(&mut self) {
         self.cease();
         if self.verdict.is_usable() {
+            self.was_degraded |= matches!(self.verdict, Verdict::Degraded(_));
             self.verdict = Verdict::Probing;
         }
     }
@@ -50,6 +51,7 @@ impl Prober {
     pub fn retire(&mut self) {
         self.cease();
         self.past.forget();
+        self.was_degraded = false;
         self.verdict = Verdict::Probing;
     }
 

@@ -41,7 +41,7 @@ impl Prober {
             is_lossy: is_lossy || was_lossy,
             is_recovered: recovered >= RECOVERED && self.past.may_recover(now),
             loss: self.loss_now(now, is_lossy),
-            slow: self.slowness(now),
+            slow: self.slowness(now).or(self.was_degraded.then_some(Cause::WasDegraded)),
         }
     }
 

@@ -69,6 +69,7 @@ impl Prober {
         (self.last_sign, self.fell_silent) = (old.last_sign, old.fell_silent);
         (self.held_from, self.neighbour_failed) = (old.held_from, old.neighbour_failed);
         (self.shown_loss, self.refused) = (old.shown_loss, old.refused);
+        self.was_degraded = old.was_degraded;
         self.take_over_loss();
         // With another number its packets bear another mark: whether these find their way is not known.
         if self.id == old.id {

@@ -92,6 +92,8 @@ fn without_a_server_there_is_no_address() {
     assert_eq!(world.health(), [Health::NoAddress, Health::Up]);
     let cause = &world.router.uplinks.iter().next().unwrap().history.cause;
     assert_eq!(cause, "no lease on wan1 yet");
+    let returns = &world.router.status(world.now).uplinks[0].returns;
+    assert_eq!(returns, "when a DHCP server leases it an address and a gateway");
     assert!(world.router.deadline().is_some());
 }
 
@@ -219,4 +221,19 @@ fn nobody_asks_from_an_address_that_is_gone() {
     world.run(MS * 400_000, all);
     let is_renewal = |request: &Request| matches!(request.kind, RequestKind::Renewing { .. });
     assert!(!world.requests.iter().any(is_renewal), "{:?}", world.requests);
+}
+
+/// Given an uplink that is held back, when the daemon is started anew, then it is held until the same
+/// moment, whether it has its lease still or not.
+#[test]
+fn a_restart_forgets_no_hold_of_a_leased_uplink() {
+    for wait in [0, 700_000] {
+        let mut world = settled();
+        world.fall_again_and_again();
+        let end = world.now + world.hold();
+        world.router.desk.saved.learnt.get_mut("isp1").unwrap().falls.held_until = end + MS * wait;
+        world.now = world.now + MS * wait;
+        let world = world.restart(|_| {});
+        assert_eq!(world.now + world.hold(), end + MS * wait);
+    }
 }

@@ -204,6 +204,25 @@ fn a_segment_is_asked_sparsely() {
     assert!(world.sent[&1] - before <= 21, "{}", world.sent[&1] - before);
 }
 
+/// Given a gateway that takes longer to answer ARP from now on than from one question to the next, and
+/// loses one in fifty, then no reply is taken for the answer to a later question: the round trip is known,
+/// and the uplink is not degraded.
+#[test]
+fn slow_replies_answer_their_own_question() {
+    for rtt in [110, 120, 150, 240] {
+        let mut world = world(CheckKind::Arp);
+        let since = world.now;
+        world.run(MS * 60_000, move |uplink, _, n| match uplink {
+            1 => (Secret::new([9; 16]).hash(&[n]) % 100 >= 2).then_some(MS * rtt),
+            _ => Some(MS * 10),
+        });
+        let prober = &world.router.uplinks.at(0).prober;
+        assert_eq!(prober.rtt(0), Some(MS * rtt));
+        let reported = world.reported(since);
+        assert!(reported.iter().all(|(_, to)| *to != Health::Degraded), "{rtt}: {reported:?}");
+    }
+}
+
 /// Given replies by ARP that nobody asked for, then they are counted, and no uplink is the better for it.
 #[test]
 fn forged_replies_are_counted() {

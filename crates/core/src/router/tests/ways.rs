@@ -3,6 +3,7 @@
 
 use super::world::{MS, START, World, all, default_of, kernel, uplinks};
 use super::*;
+use crate::config::Limit;
 use crate::state::{MainDefault, Refused, RouteValue};
 use crate::status::Health;
 
@@ -37,6 +38,39 @@ fn an_uplink_that_cannot_be_probed_carries_nothing() {
         world.refuses = |_| false;
         world.run(MS * 60_000, all);
         assert_eq!(world.active(), [true, false]);
+    }
+}
+
+/// Given an uplink that is degraded by its loss or its latency, when the kernel refuses its route for a
+/// second, then it is degraded when it is back, carries nothing, and is up when that is over.
+#[test]
+fn one_that_was_degraded_loses_its_way_and_is_degraded() {
+    type Fate = fn(u8, usize, u64) -> Option<Duration>;
+    let lossy: Fate = |uplink, _, n| {
+        let is_lost = uplink == 1 && Secret::new([9; 16]).hash(&[n]) % 10 < 3;
+        (!is_lost).then_some(MS * 10)
+    };
+    let slow: Fate = |uplink, _, _| Some(MS * if uplink == 1 { 200 } else { 10 });
+    for fate in [lossy, slow] {
+        let mut config = uplinks(&[1, 1]);
+        config.check.latency = Some(Limit { degraded: MS * 100, recovered: MS * 80 });
+        let mut world = World::new(config);
+        world.run(MS * 60_000, fate);
+        assert_eq!(world.health()[0], Health::Degraded);
+        world.refuses = is_first_route;
+        world.state.routes.remove(&default_of(20_001));
+        world.changed(Scope::ROUTES);
+        world.run(MS * 1000, fate);
+        assert_eq!(world.health()[0], Health::NoWay);
+        world.refuses = |_| false;
+        let since = world.now;
+        for _ in 0..200 {
+            world.run(MS * 100, fate);
+            assert_eq!(world.active(), [false, true], "{:?}", world.reported(since));
+        }
+        assert_eq!(world.health()[0], Health::Degraded);
+        world.run(MS * 180_000, all);
+        assert_eq!(world.health()[0], Health::Up);
     }
 }
 
