@@ -28,8 +28,11 @@ use rail_wire::ip::arp;
 pub(in crate::uplink) struct Dhcp {
     client: Client,
     reject_from: Vec<Prefix>,
-    /// Why the last offer was refused; it is said once.
+    /// Why the last offer was refused.
     refused: String,
+    /// The causes that were said since the last lease, each once: whoever floods us with bad offers fills no
+    /// log.
+    said: Vec<&'static str>,
     /// When an address was leased; `None`: there is none.
     leased: Option<Instant>,
     /// What arrived and was not looked at yet.
@@ -43,6 +46,7 @@ impl Dhcp {
             client: Client::new(Who::new(config), secret, saved),
             reject_from: config.reject_from.clone(),
             refused: String::new(),
+            said: Vec::new(),
             leased: None,
             inbox: Vec::new(),
         }
@@ -276,6 +280,7 @@ impl Uplinks {
             Action::Broadcast(_) | Action::Unicast { .. } | Action::Arp(_) => return,
             Action::Bound { lease, is_new } => {
                 dhcp.refused.clear();
+                dhcp.said.clear();
                 let (address, seconds) = (lease.address, seconds(lease, cx.now));
                 if *is_new {
                     dhcp.leased = Some(cx.now);
@@ -292,10 +297,11 @@ impl Uplinks {
                 LeaseNews::Denied { uplink, server: *server, said: said.clone() }
             }
             Action::Refused { address, server, why } => {
-                if dhcp.refused == *why {
+                dhcp.refused = (*why).into();
+                if dhcp.said.contains(why) {
                     return;
                 }
-                dhcp.refused = (*why).into();
+                dhcp.said.push(why);
                 let (address, server) = (*address, *server);
                 LeaseNews::OfferRefused { uplink, address, server, cause: (*why).into() }
             }
