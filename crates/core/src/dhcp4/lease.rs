@@ -170,15 +170,17 @@ impl Times {
 fn ways(reply: &Reply, before: Option<&Lease>) -> (Option<Ipv4Addr>, Vec<(Prefix, Ipv4Addr)>) {
     if let Some(routes) = &reply.routes {
         let all = || routes.iter().map(|route| (prefix(route), route.gateway));
-        let is_whole = |to: &Prefix| to.length == 0;
-        let halves = ["0.0.0.0/1", "128.0.0.0/1"];
-        let half = |text: &str| {
-            let wanted = text.parse::<Prefix>().ok()?;
-            all().find(|(to, _)| *to == wanted).map(|(_, by)| by)
+        let halves = ["0.0.0.0/1", "128.0.0.0/1"].map(|text| text.parse::<Prefix>().ok());
+        let by =
+            |wanted: &Option<Prefix>| all().find(|(to, _)| Some(*to) == *wanted).map(|(_, by)| by);
+        let [low, high] = halves.each_ref().map(by);
+        let both = low.filter(|_| low == high);
+        let whole = all().find(|(to, _)| to.length == 0).map(|(_, by)| by);
+        // Both halves say the same as one default route.
+        let is_default = |to: &Prefix| {
+            to.length == 0 || (whole.is_none() && both.is_some() && halves.contains(&Some(*to)))
         };
-        let both = half(halves[0]).zip(half(halves[1])).filter(|(a, b)| a == b).map(|(a, _)| a);
-        let whole = all().find(|(to, _)| is_whole(to)).map(|(_, by)| by);
-        let others = all().filter(|(to, _)| !is_whole(to)).collect();
+        let others = all().filter(|(to, _)| !is_default(to)).collect();
         return (whole.or(both), others);
     }
     match (reply.routers.first(), before) {
