@@ -5,6 +5,7 @@ use crate::clock;
 use crate::testing::{in_new_netns, ip};
 use rail_core::Binding;
 use rail_core::net::{Family, Mac, UplinkId};
+use rail_wire::dhcp4::CLIENT_PORT;
 use rail_wire::ip::arp::{self, Arp, ArpKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -165,7 +166,11 @@ fn the_list_is_compared_with_what_is_open() {
     in_new_netns(|| {
         let udp = |n| {
             let id = PortId::Probe(UplinkId(n), Family::V4);
-            Port { id, kind: PortKind::Udp { local: 0 }, binding: binding("lo", LOCAL) }
+            Port {
+                id,
+                kind: PortKind::Udp { local: 0 },
+                binding: binding("lo", LOCAL),
+            }
         };
         let mut bench = Bench::new(vec![echo(5)]);
         bench.send(ID, LOCAL.into(), &request(5));
@@ -212,6 +217,29 @@ fn a_datagram_comes_back_with_its_sender() {
             assert_eq!(bench.wait(), []);
             assert_eq!(bench.ports.counters().dropped, 1);
         }
+    });
+}
+
+/// Given a DHCP client of another interface that has the port of clients on every address, then a server can be
+/// asked from that port nevertheless, and one that starts later gets it as well.
+#[test]
+fn the_port_of_clients_is_shared() {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    in_new_netns(|| {
+        let local = CLIENT_PORT;
+        let client = || {
+            let other = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            sockopt::set_socket_reuseaddr(&other, true)?;
+            bind(&other, &SocketAddr::from(([0, 0, 0, 0], local)))?;
+            Ok::<_, rustix::io::Errno>(other)
+        };
+        let earlier = client();
+        let kind = PortKind::Udp { local };
+        let id = PortId::DhcpServer(UplinkId(3));
+        let bench = Bench::new(vec![Port { id, kind, binding: binding("lo", LOCAL) }]);
+        assert_eq!(bench.ports.counters(), PortCounters::default());
+        drop(earlier);
+        assert!(client().is_ok());
     });
 }
 

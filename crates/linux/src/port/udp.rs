@@ -21,6 +21,9 @@ pub(super) fn open(binding: &Binding, local: u16) -> io::Result<OwnedFd> {
     let fd = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
     bind_to(&fd, binding)?;
     set_number(&fd, level, option, 1)?;
+    // The DHCP client of another interface has the port of clients on every address: without this, the second
+    // of us could not start.
+    set_number(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     note_times(&fd);
     rustix::net::bind(&fd, &local_end(source, local, binding.ifindex))?;
     Ok(fd)
