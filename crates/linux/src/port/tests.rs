@@ -5,7 +5,7 @@ use crate::clock;
 use crate::testing::{in_new_netns, ip};
 use rail_core::Binding;
 use rail_core::net::{Family, Mac, UplinkId};
-use rail_wire::dhcp4::CLIENT_PORT;
+use rail_wire::dhcp4::{CLIENT_PORT, Reply, ReplyKind};
 use rail_wire::ip::arp::{self, Arp, ArpKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -168,7 +168,7 @@ fn the_list_is_compared_with_what_is_open() {
             let id = PortId::Probe(UplinkId(n), Family::V4);
             Port {
                 id,
-                kind: PortKind::Udp { local: 0 },
+                kind: PortKind::Udp { local: 0, is_deaf: false },
                 binding: binding("lo", LOCAL),
             }
         };
@@ -205,7 +205,7 @@ fn a_datagram_comes_back_with_its_sender() {
             let local: IpAddr = local.parse().unwrap();
             let server = UdpSocket::bind((local, 0)).unwrap();
             let to = Peer::Socket(server.local_addr().unwrap());
-            let kind = PortKind::Udp { local: 0 };
+            let kind = PortKind::Udp { local: 0, is_deaf: false };
             let mut bench = Bench::new(vec![Port { id: ID, kind, binding: binding("lo", local) }]);
             bench.send(ID, to, b"question");
             let mut buffer = [0; 32];
@@ -234,12 +234,49 @@ fn the_port_of_clients_is_shared() {
             Ok::<_, rustix::io::Errno>(other)
         };
         let earlier = client();
-        let kind = PortKind::Udp { local };
+        let kind = PortKind::Udp { local, is_deaf: true };
         let id = PortId::DhcpServer(UplinkId(3));
         let bench = Bench::new(vec![Port { id, kind, binding: binding("lo", LOCAL) }]);
         assert_eq!(bench.ports.counters(), PortCounters::default());
         drop(earlier);
         assert!(client().is_ok());
+    });
+}
+
+/// Given a DHCP client, then a reply to it arrives; one to its neighbour and a datagram of anybody to the port of
+/// clients do not wake it, and no port that asks a server hears anything.
+#[test]
+fn a_client_hears_what_is_for_it() {
+    in_new_netns(|| {
+        let (ours, theirs) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 1, 1]));
+        ip(&format!("link add wan1 address {ours} type veth peer name far1"));
+        ip("addr add 100.64.1.2/24 dev wan1");
+        ip("link set wan1 up");
+        ip("link set far1 up");
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let port = |id, ifname, kind, source| Port { id, kind, binding: binding(ifname, source) };
+        let client = PortKind::DhcpReplies { client: ours };
+        let own = Ipv4Addr::new(100, 64, 1, 2);
+        let asks = PortKind::Udp { local: CLIENT_PORT, is_deaf: true };
+        let wan = port(PortId::Dhcp(UplinkId(3)), "wan1", client, nobody);
+        let server = port(PortId::DhcpServer(UplinkId(3)), "wan1", asks, own.into());
+        let far = port(PortId::Dhcp(UplinkId(4)), "far1", client, nobody);
+        let mut bench = Bench::new(vec![wan, server]);
+        let mut other = Bench::new(vec![far]);
+        let gateway = Ipv4Addr::new(100, 64, 1, 1);
+        let reply = |to: Mac| Reply::new(ReplyKind::Ack, gateway, 7, to.0).emit_packet(own);
+        let mut torn = reply(ours);
+        torn.truncate(50);
+        for bytes in [torn, reply(theirs)] {
+            other.send(far.id, Peer::Link(ours), &bytes);
+        }
+        assert_eq!(bench.poller.wait(false).unwrap(), []);
+        other.send(far.id, Peer::Link(ours), &reply(ours));
+        let got = bench.wait();
+        let [(_, bytes)] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(*bytes, reply(ours));
+        assert_eq!(bench.poller.wait(false).unwrap(), []);
+        assert_eq!(bench.ports.counters(), PortCounters::default());
     });
 }
 

@@ -135,17 +135,22 @@ impl Dhcp {
 }
 
 /// The packet sockets need no address; a server is asked alone from the address of the lease.
-pub(super) fn ports(id: UplinkId, link: Option<Binding>, bound: Option<Binding>) -> Vec<Port> {
+pub(super) fn ports(
+    id: UplinkId,
+    link: Option<(Binding, Mac)>,
+    bound: Option<Binding>,
+) -> Vec<Port> {
     let port = |id, kind, binding| Port { id, kind, binding };
     let nobody = |link| Binding { source: Some(Ipv4Addr::UNSPECIFIED.into()), ..link };
-    let open = link.map(|link| {
+    let open = link.map(|(link, client)| {
         [
-            port(PortId::Dhcp(id), PortKind::DhcpReplies, link),
+            port(PortId::Dhcp(id), PortKind::DhcpReplies { client }, link),
             port(PortId::Claim(id), PortKind::Packet { ethertype: arp::ETHERTYPE }, nobody(link)),
         ]
     });
-    let local = dhcp4::CLIENT_PORT;
-    let asks = bound.map(|bound| port(PortId::DhcpServer(id), PortKind::Udp { local }, bound));
+    // The packet socket hears what a server answers here as well.
+    let kind = PortKind::Udp { local: dhcp4::CLIENT_PORT, is_deaf: true };
+    let asks = bound.map(|bound| port(PortId::DhcpServer(id), kind, bound));
     open.into_iter().flatten().chain(asks).collect()
 }
 
