@@ -107,6 +107,11 @@ impl Ports {
             self.counters.send_errors += 1;
             return;
         };
+        // A device that goes and comes back with its name and its index has left its packet sockets behind.
+        if let Some(orphan) = open.fd.take_if(|fd| packet::is_orphan(fd)) {
+            poller.remove(&orphan);
+            self.closer.close(orphan);
+        }
         if open.fd.is_none() && !open.try_open(poller) {
             self.counters.open_errors += 1;
         }

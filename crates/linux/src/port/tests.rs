@@ -280,6 +280,41 @@ fn a_client_hears_what_is_for_it() {
     });
 }
 
+/// Given a device that is taken away and given back under its name and index before anybody looks, when
+/// something is sent, then its answer is heard.
+#[test]
+fn a_device_that_comes_back_is_heard() {
+    in_new_netns(|| {
+        let (us, gateway) = (Ipv4Addr::new(100, 64, 1, 2), Ipv4Addr::new(100, 64, 1, 1));
+        let theirs = "02:00:00:00:00:fe";
+        let plug = || {
+            ip(&format!("link add wan1 index 77 type veth peer name far1 address {theirs}"));
+            ip("link set wan1 up");
+            ip("link set far1 up");
+            ip(&format!("addr add {gateway}/24 dev far1"));
+        };
+        plug();
+        let kind = PortKind::Packet { ethertype: arp::ETHERTYPE };
+        let id = PortId::Arp(UplinkId(3));
+        let mut bench = Bench::new(vec![Port { id, kind, binding: binding("wan1", us.into()) }]);
+        ip("link delete wan1");
+        plug();
+        // Its error is read.
+        assert_eq!(bench.arrived(), []);
+        let request = Arp::request([2, 0, 0, 0, 0, 1], us, gateway);
+        let reply = request.reply([2, 0, 0, 0, 0, 0xfe]).emit();
+        bench.send(id, Peer::Link(Mac([0xff; 6])), &request.emit());
+        let far = PortId::Arp(UplinkId(4));
+        let binding = binding("far1", gateway.into());
+        let mut other = Bench::new(vec![Port { id: far, kind, binding }]);
+        other.send(far, Peer::Link(Mac([0xff; 6])), &reply);
+        let mut inputs = Vec::new();
+        bench.ports.drain(TOKENS.start, &mut inputs);
+        let heard = inputs.into_iter().map(|input| packet(input).1.1);
+        assert!(heard.into_iter().any(|bytes| bytes == reply));
+    });
+}
+
 /// Given a cable with a neighbour at its other end, when it is asked for its address by ARP, then its
 /// reply arrives; a request of its own, and a reply to somebody else, do not.
 #[test]
