@@ -92,7 +92,8 @@ impl Lease {
             (true, Some(before)) => before.resolvers.clone(),
             _ => reply.resolvers.clone(),
         };
-        let mtu = reply.mtu.or_else(|| before.and_then(|before| before.mtu));
+        let mtu = reply.mtu.filter(|mtu| *mtu >= LEAST_MTU);
+        let mtu = mtu.or_else(|| before.and_then(|before| before.mtu));
         let times = Times::of(reply)?;
         Ok(Self {
             address,
@@ -195,6 +196,8 @@ fn prefix(route: &ClasslessRoute) -> Prefix {
 
 /// The family of what is leased here.
 pub(crate) const FAMILY: Family = Family::V4;
+/// Every host takes packets of this size (RFC 791 §3.1); less is a mistake that would cut TCP to pieces.
+const LEAST_MTU: u16 = 576;
 const SHORTEST: Duration = Duration::from_secs(30);
 /// For a lease without an end: longer than any machine runs.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

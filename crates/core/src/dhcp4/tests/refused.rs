@@ -144,6 +144,18 @@ fn two_halves_are_the_default_route() {
     assert!(matches!(&world.told[..], [Action::Bound { .. }]), "{:?}", world.told);
 }
 
+/// Given servers that name an MTU, then one that no host would have to bear is not taken.
+#[test]
+fn a_tiny_mtu_is_not_taken() {
+    let taken = [Some(68), Some(576), Some(1492), None].map(|mtu| {
+        let world = World::bound();
+        let mut offer = reply(ReplyKind::Ack, &world.sent[0].1);
+        offer.mtu = mtu;
+        Lease::of(&offer, world.now, None).unwrap().mtu
+    });
+    assert_eq!(taken, [None, Some(576), Some(1492), None]);
+}
+
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
 /// Given leases of one second and without an end, then the first is treated as one of 30 s and renewed in
