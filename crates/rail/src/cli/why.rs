@@ -371,6 +371,13 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "the interface was set down on this system"
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
+        Health::NoAddress if uplink.address.is_none() && uplink.lease.is_some() => {
+            match uplink.lease.as_ref().map_or("", |lease| lease.phase.as_str()) {
+                "bound" => "the DHCP server of the provider gives no default route",
+                "halted" => "no address can be leased by this interface",
+                _ => "no lease: fault in the provider's DHCP server, or on the way to it",
+            }
+        }
         Health::NoAddress => {
             "the address is not on the interface: removed on this system, or never set"
         }
