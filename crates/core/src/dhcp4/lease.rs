@@ -92,7 +92,8 @@ impl Lease {
             (true, Some(before)) => before.resolvers.clone(),
             _ => reply.resolvers.clone(),
         };
-        let mtu = reply.mtu.or_else(|| before.and_then(|before| before.mtu));
+        let mtu = reply.mtu.filter(|mtu| *mtu >= LEAST_MTU);
+        let mtu = mtu.or_else(|| before.and_then(|before| before.mtu));
         let times = Times::of(reply)?;
         Ok(Self {
             address,
@@ -170,15 +171,17 @@ impl Times {
 fn ways(reply: &Reply, before: Option<&Lease>) -> (Option<Ipv4Addr>, Vec<(Prefix, Ipv4Addr)>) {
     if let Some(routes) = &reply.routes {
         let all = || routes.iter().map(|route| (prefix(route), route.gateway));
-        let is_whole = |to: &Prefix| to.length == 0;
-        let halves = ["0.0.0.0/1", "128.0.0.0/1"];
-        let half = |text: &str| {
-            let wanted = text.parse::<Prefix>().ok()?;
-            all().find(|(to, _)| *to == wanted).map(|(_, by)| by)
+        let halves = ["0.0.0.0/1", "128.0.0.0/1"].map(|text| text.parse::<Prefix>().ok());
+        let by =
+            |wanted: &Option<Prefix>| all().find(|(to, _)| Some(*to) == *wanted).map(|(_, by)| by);
+        let [low, high] = halves.each_ref().map(by);
+        let both = low.filter(|_| low == high);
+        let whole = all().find(|(to, _)| to.length == 0).map(|(_, by)| by);
+        // Both halves say the same as one default route.
+        let is_default = |to: &Prefix| {
+            to.length == 0 || (whole.is_none() && both.is_some() && halves.contains(&Some(*to)))
         };
-        let both = half(halves[0]).zip(half(halves[1])).filter(|(a, b)| a == b).map(|(a, _)| a);
-        let whole = all().find(|(to, _)| is_whole(to)).map(|(_, by)| by);
-        let others = all().filter(|(to, _)| !is_whole(to)).collect();
+        let others = all().filter(|(to, _)| !is_default(to)).collect();
         return (whole.or(both), others);
     }
     match (reply.routers.first(), before) {
@@ -193,6 +196,8 @@ fn prefix(route: &ClasslessRoute) -> Prefix {
 
 /// The family of what is leased here.
 pub(crate) const FAMILY: Family = Family::V4;
+/// Every host takes packets of this size (RFC 791 §3.1); less is a mistake that would cut TCP to pieces.
+const LEAST_MTU: u16 = 576;
 const SHORTEST: Duration = Duration::from_secs(30);
 /// For a lease without an end: longer than any machine runs.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

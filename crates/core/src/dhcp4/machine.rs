@@ -10,7 +10,7 @@ use super::lease::{Lease, NoLease, SavedLease};
 use super::news::LeaseEnd;
 use super::phase::{Offer, Phase};
 use super::{Action, Rules, Who};
-use crate::net::Mac;
+use crate::net::{Mac, Prefix};
 use crate::random::Secret;
 use crate::time::{Duration, Instant};
 use alloc::string::{String, ToString};
@@ -31,6 +31,8 @@ pub(crate) struct Client {
     last: Option<Ipv4Addr>,
     owner: Option<Mac>,
     conflict: Conflict,
+    /// Routes of the last lease that are not used, each with the network of ours that it meets.
+    unused: Vec<(Prefix, Prefix)>,
     /// Denials in a row.
     denials: u32,
     /// Exchanges that were begun.
@@ -65,6 +67,7 @@ impl Client {
             last,
             owner,
             conflict: Conflict::default(),
+            unused: Vec::new(),
             denials: 0,
             exchanges: 0,
             counters: Counters::default(),
@@ -311,7 +314,11 @@ impl Client {
 
     /// The lease is ours.
     fn bind(&mut self, now: Instant, mut lease: Lease, rules: &Rules, out: &mut Vec<Action>) {
-        rules.keep_allowed(&mut lease.routes, out);
+        let unused = rules.keep_allowed(&mut lease.routes);
+        // A server names them again in each renewal.
+        let news = unused.iter().filter(|route| !self.unused.contains(route));
+        out.extend(news.map(|&(route, network)| Action::RouteRefused { route, network }));
+        self.unused = unused;
         // Clients of a street that lost its power together do not renew together for ever.
         let jitter = Duration::from_millis(self.random(4) % 1000);
         let early = lease.renew.since(now) / 50;

@@ -74,14 +74,16 @@ impl Rules {
         self.taken.iter().any(meets).then_some("its network is in use elsewhere")
     }
 
-    /// Keeps the routes that lead into no network of ours.
-    fn keep_allowed(&self, routes: &mut Vec<(Prefix, Ipv4Addr)>, out: &mut Vec<Action>) {
+    /// Keeps the routes that lead into no network of ours; the others, each with that network.
+    fn keep_allowed(&self, routes: &mut Vec<(Prefix, Ipv4Addr)>) -> Vec<(Prefix, Prefix)> {
+        let mut refused = Vec::new();
         routes.retain(|(route, _)| {
             let taken = NOWHERE.iter().copied().chain(self.taken.iter().copied());
             let network = taken.into_iter().find(|taken| taken.meets(*route));
-            out.extend(network.map(|network| Action::RouteRefused { route: *route, network }));
+            refused.extend(network.map(|network| (*route, network)));
             network.is_none()
         });
+        refused
     }
 }
 

@@ -52,7 +52,7 @@ pub enum LeaseNews {
     LeaseLost { uplink: String, address: Prefix, cause: String },
     /// A server denied what was asked for. `said`: its own words.
     Denied { uplink: String, server: Option<Ipv4Addr>, said: String },
-    /// What a server gives is not taken; said again when the cause changes.
+    /// What a server gives is not taken; each cause is said once until an address is leased.
     OfferRefused { uplink: String, address: Ipv4Addr, server: Option<Ipv4Addr>, cause: String },
     /// A route of the server leads into a network of ours, and is not used.
     RouteRefused { uplink: String, route: Prefix, network: Prefix },

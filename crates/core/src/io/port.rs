@@ -37,13 +37,18 @@ pub enum PortKind {
         /// Type of the frames (EtherType).
         ethertype: u16,
     },
-    /// IPv4 packets, from the IP header on; received are UDP datagrams to the port of DHCP clients alone,
-    /// whose checksum is right or not there yet. The other end is a [`Peer::Link`].
-    DhcpReplies,
+    /// IPv4 packets, from the IP header on; received are replies of DHCP servers to this client alone, whose
+    /// checksum is right or not there yet. The other end is a [`Peer::Link`].
+    DhcpReplies {
+        /// Hardware address of the client.
+        client: Mac,
+    },
     /// UDP datagrams, without the header. The other end is a [`Peer::Socket`].
     Udp {
         /// Port number of our end; 0: the kernel chooses one.
         local: u16,
+        /// Nothing is received.
+        is_deaf: bool,
     },
 }
 

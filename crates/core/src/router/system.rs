@@ -34,7 +34,7 @@ impl Router {
         let (uplinks, mut context) = self.uplinks(now, out);
         uplinks.refresh(&mut context);
         self.refresh_networks(now, out);
-        self.uplinks.refresh_ports(&self.config, out);
+        self.uplinks.refresh_ports(&self.config, &self.kernel.observed, out);
         if self.system != before {
             self.kernel.touch();
         }

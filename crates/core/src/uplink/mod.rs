@@ -32,7 +32,7 @@ use crate::net::{IfName, Mac};
 use crate::purge::{Carrier, Purger};
 use crate::random::Secret;
 use crate::reconcile::{Reconciler, Wants};
-use crate::state::State;
+use crate::state::{Observed, State};
 use crate::time::Instant;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -113,8 +113,7 @@ pub(crate) struct Context<'a> {
 impl Context<'_> {
     /// The hardware address that an interface asks from by ARP; `None`: it does not speak ARP.
     pub(crate) fn mac(&self, ifname: IfName) -> Option<Mac> {
-        let link = self.kernel.observed.links.get(&ifname).filter(|link| !link.no_arp)?;
-        link.identity.mac
+        mac(&self.kernel.observed, ifname)
     }
 
     /// The desired state with these uplinks.
@@ -122,6 +121,11 @@ impl Context<'_> {
         let facts = || uplinks.facts(self.system);
         self.kernel.desired(&Wants { config: self.config, facts: &facts }, &self.desk.saved)
     }
+}
+
+/// The hardware address that an interface asks from by ARP; `None`: it does not speak ARP.
+fn mac(observed: &Observed, ifname: IfName) -> Option<Mac> {
+    observed.links.get(&ifname).filter(|link| !link.no_arp)?.identity.mac
 }
 
 impl Uplinks {

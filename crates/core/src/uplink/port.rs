@@ -1,17 +1,23 @@
 //! The ports of the uplinks: what their checks send through and are bound to, and whose packets these
 //! are.
 
-use super::{MayAsk, Uplinks};
+use super::{MayAsk, Uplinks, mac};
 use crate::check::Prober;
 use crate::config::Config;
 use crate::io::{Asker, Binding, Output, Port, PortId};
 use crate::net::Family;
 use crate::render;
+use crate::state::Observed;
 use alloc::vec::Vec;
 
 impl Uplinks {
     /// Opens the ports of those that can send, and closes all others.
-    pub(crate) fn refresh_ports(&mut self, config: &Config, out: &mut Vec<Output>) {
+    pub(crate) fn refresh_ports(
+        &mut self,
+        config: &Config,
+        observed: &Observed,
+        out: &mut Vec<Output>,
+    ) {
         let bound = |i| Some((i, self.binding(i, FAMILY, config)?));
         let bound: Vec<_> = (0..self.list.len()).filter_map(bound).collect();
         let asker = |(i, binding): &(usize, Binding)| {
@@ -21,7 +27,8 @@ impl Uplinks {
         let askers = bound.iter().map(asker).collect();
         let mut ports: Vec<_> = bound.iter().filter_map(|(i, with)| self.port(*i, *with)).collect();
         for (index, uplink) in self.list.iter().enumerate() {
-            let (id, link) = (uplink.facts.id, self.link_binding(index, config));
+            let (id, card) = (uplink.facts.id, mac(observed, config.uplinks[index].ifname));
+            let link = self.link_binding(index, config).zip(card);
             ports.extend(uplink.kind.ports(id, link, self.binding(index, FAMILY, config)));
         }
         let is_new = ports != self.ports;

@@ -73,7 +73,8 @@ impl Ports {
         for id in over {
             let Some(open) = self.open.remove(&id) else { continue };
             // Any other one is closed at once: its address may be wanted again.
-            let is_slow = matches!(open.port.kind, PortKind::Packet { .. } | PortKind::DhcpReplies);
+            let is_slow =
+                matches!(open.port.kind, PortKind::Packet { .. } | PortKind::DhcpReplies { .. });
             if let Some(fd) = open.fd.filter(|_| is_slow) {
                 poller.remove(&fd);
                 self.closer.close(fd);
@@ -106,6 +107,11 @@ impl Ports {
             self.counters.send_errors += 1;
             return;
         };
+        // A device that goes and comes back with its name and its index has left its packet sockets behind.
+        if let Some(orphan) = open.fd.take_if(|fd| packet::is_orphan(fd)) {
+            poller.remove(&orphan);
+            self.closer.close(orphan);
+        }
         if open.fd.is_none() && !open.try_open(poller) {
             self.counters.open_errors += 1;
         }
@@ -163,8 +169,8 @@ fn open(port: &Port) -> io::Result<OwnedFd> {
     match port.kind {
         PortKind::IcmpEcho { ident } => echo::open(&port.binding, ident),
         PortKind::Packet { ethertype } => packet::open(&port.binding, ethertype),
-        PortKind::DhcpReplies => dhcp::open(&port.binding),
-        PortKind::Udp { local } => udp::open(&port.binding, local),
+        PortKind::DhcpReplies { client } => dhcp::open(&port.binding, client),
+        PortKind::Udp { local, is_deaf } => udp::open(&port.binding, local, is_deaf),
     }
 }
 
@@ -172,7 +178,7 @@ fn send(fd: &OwnedFd, port: &Port, to: Peer, bytes: &[u8]) -> io::Result<()> {
     match port.kind {
         PortKind::IcmpEcho { .. } => echo::send(fd, to, bytes),
         PortKind::Packet { ethertype } => packet::send(fd, &port.binding, ethertype, to, bytes),
-        PortKind::DhcpReplies => dhcp::send(fd, &port.binding, to, bytes),
+        PortKind::DhcpReplies { .. } => dhcp::send(fd, &port.binding, to, bytes),
         PortKind::Udp { .. } => udp::send(fd, to, bytes),
     }
 }
@@ -182,7 +188,7 @@ fn arrival<'a>(kind: PortKind, received: &Received, buffer: &'a [u8]) -> Option<
     match kind {
         PortKind::IcmpEcho { .. } => echo::arrival(received, bytes),
         PortKind::Packet { .. } => packet::arrival(received, bytes),
-        PortKind::DhcpReplies => dhcp::arrival(received, bytes),
+        PortKind::DhcpReplies { .. } => dhcp::arrival(received, bytes),
         PortKind::Udp { .. } => udp::arrival(received, bytes),
     }
 }

@@ -92,6 +92,17 @@ pub(super) fn bind(fd: &OwnedFd, address: &libc::sockaddr_ll) -> io::Result<()> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// True of a packet socket whose device is gone; another one of that index does not get it.
+#[expect(unsafe_code, reason = "addresses of packet sockets are not in rustix")]
+pub(super) fn is_orphan(fd: &OwnedFd) -> bool {
+    let (mut bound, mut length) = (address(0, 0, None), ADDRESS_LENGTH);
+    let pointer = std::ptr::from_mut(&mut bound).cast::<libc::sockaddr>();
+    // SAFETY: the pointer and the length describe `bound`; the kernel writes no more than that.
+    let result = unsafe { libc::getsockname(fd.as_raw_fd(), pointer, &raw mut length) };
+    let is_packet = i32::from(bound.sll_family) == libc::AF_PACKET;
+    result == 0 && is_packet && bound.sll_ifindex == -1
+}
+
 #[expect(unsafe_code, reason = "addresses of packet sockets are not in rustix")]
 pub(super) fn send_to(fd: &OwnedFd, address: &libc::sockaddr_ll, bytes: &[u8]) -> io::Result<()> {
     let flags = SendFlags::DONTWAIT.bits().cast_signed();

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::testing::{in_new_netns, ip};
 use rail_core::Binding;
 use rail_core::net::{Family, Mac, UplinkId};
+use rail_wire::dhcp4::{CLIENT_PORT, Reply, ReplyKind};
 use rail_wire::ip::arp::{self, Arp, ArpKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
@@ -165,7 +166,11 @@ fn the_list_is_compared_with_what_is_open() {
     in_new_netns(|| {
         let udp = |n| {
             let id = PortId::Probe(UplinkId(n), Family::V4);
-            Port { id, kind: PortKind::Udp { local: 0 }, binding: binding("lo", LOCAL) }
+            Port {
+                id,
+                kind: PortKind::Udp { local: 0, is_deaf: false },
+                binding: binding("lo", LOCAL),
+            }
         };
         let mut bench = Bench::new(vec![echo(5)]);
         bench.send(ID, LOCAL.into(), &request(5));
@@ -200,7 +205,7 @@ fn a_datagram_comes_back_with_its_sender() {
             let local: IpAddr = local.parse().unwrap();
             let server = UdpSocket::bind((local, 0)).unwrap();
             let to = Peer::Socket(server.local_addr().unwrap());
-            let kind = PortKind::Udp { local: 0 };
+            let kind = PortKind::Udp { local: 0, is_deaf: false };
             let mut bench = Bench::new(vec![Port { id: ID, kind, binding: binding("lo", local) }]);
             bench.send(ID, to, b"question");
             let mut buffer = [0; 32];
@@ -212,6 +217,101 @@ fn a_datagram_comes_back_with_its_sender() {
             assert_eq!(bench.wait(), []);
             assert_eq!(bench.ports.counters().dropped, 1);
         }
+    });
+}
+
+/// Given a DHCP client of another interface that has the port of clients on every address, then a server can be
+/// asked from that port nevertheless, and one that starts later gets it as well.
+#[test]
+fn the_port_of_clients_is_shared() {
+    use rustix::net::{AddressFamily, SocketType, bind, socket, sockopt};
+    in_new_netns(|| {
+        let local = CLIENT_PORT;
+        let client = || {
+            let other = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            sockopt::set_socket_reuseaddr(&other, true)?;
+            bind(&other, &SocketAddr::from(([0, 0, 0, 0], local)))?;
+            Ok::<_, rustix::io::Errno>(other)
+        };
+        let earlier = client();
+        let kind = PortKind::Udp { local, is_deaf: true };
+        let id = PortId::DhcpServer(UplinkId(3));
+        let bench = Bench::new(vec![Port { id, kind, binding: binding("lo", LOCAL) }]);
+        assert_eq!(bench.ports.counters(), PortCounters::default());
+        drop(earlier);
+        assert!(client().is_ok());
+    });
+}
+
+/// Given a DHCP client, then a reply to it arrives; one to its neighbour and a datagram of anybody to the port of
+/// clients do not wake it, and no port that asks a server hears anything.
+#[test]
+fn a_client_hears_what_is_for_it() {
+    in_new_netns(|| {
+        let (ours, theirs) = (Mac([2, 0, 0, 0, 0, 1]), Mac([2, 0, 0, 0, 1, 1]));
+        ip(&format!("link add wan1 address {ours} type veth peer name far1"));
+        ip("addr add 100.64.1.2/24 dev wan1");
+        ip("link set wan1 up");
+        ip("link set far1 up");
+        let nobody = Ipv4Addr::UNSPECIFIED.into();
+        let port = |id, ifname, kind, source| Port { id, kind, binding: binding(ifname, source) };
+        let client = PortKind::DhcpReplies { client: ours };
+        let own = Ipv4Addr::new(100, 64, 1, 2);
+        let asks = PortKind::Udp { local: CLIENT_PORT, is_deaf: true };
+        let wan = port(PortId::Dhcp(UplinkId(3)), "wan1", client, nobody);
+        let server = port(PortId::DhcpServer(UplinkId(3)), "wan1", asks, own.into());
+        let far = port(PortId::Dhcp(UplinkId(4)), "far1", client, nobody);
+        let mut bench = Bench::new(vec![wan, server]);
+        let mut other = Bench::new(vec![far]);
+        let gateway = Ipv4Addr::new(100, 64, 1, 1);
+        let reply = |to: Mac| Reply::new(ReplyKind::Ack, gateway, 7, to.0).emit_packet(own);
+        let mut torn = reply(ours);
+        torn.truncate(50);
+        for bytes in [torn, reply(theirs)] {
+            other.send(far.id, Peer::Link(ours), &bytes);
+        }
+        assert_eq!(bench.poller.wait(false).unwrap(), []);
+        other.send(far.id, Peer::Link(ours), &reply(ours));
+        let got = bench.wait();
+        let [(_, bytes)] = &got[..] else { panic!("{got:?}") };
+        assert_eq!(*bytes, reply(ours));
+        assert_eq!(bench.poller.wait(false).unwrap(), []);
+        assert_eq!(bench.ports.counters(), PortCounters::default());
+    });
+}
+
+/// Given a device that is taken away and given back under its name and index before anybody looks, when
+/// something is sent, then its answer is heard.
+#[test]
+fn a_device_that_comes_back_is_heard() {
+    in_new_netns(|| {
+        let (us, gateway) = (Ipv4Addr::new(100, 64, 1, 2), Ipv4Addr::new(100, 64, 1, 1));
+        let theirs = "02:00:00:00:00:fe";
+        let plug = || {
+            ip(&format!("link add wan1 index 77 type veth peer name far1 address {theirs}"));
+            ip("link set wan1 up");
+            ip("link set far1 up");
+            ip(&format!("addr add {gateway}/24 dev far1"));
+        };
+        plug();
+        let kind = PortKind::Packet { ethertype: arp::ETHERTYPE };
+        let id = PortId::Arp(UplinkId(3));
+        let mut bench = Bench::new(vec![Port { id, kind, binding: binding("wan1", us.into()) }]);
+        ip("link delete wan1");
+        plug();
+        // Its error is read.
+        assert_eq!(bench.arrived(), []);
+        let request = Arp::request([2, 0, 0, 0, 0, 1], us, gateway);
+        let reply = request.reply([2, 0, 0, 0, 0, 0xfe]).emit();
+        bench.send(id, Peer::Link(Mac([0xff; 6])), &request.emit());
+        let far = PortId::Arp(UplinkId(4));
+        let binding = binding("far1", gateway.into());
+        let mut other = Bench::new(vec![Port { id: far, kind, binding }]);
+        other.send(far, Peer::Link(Mac([0xff; 6])), &reply);
+        let mut inputs = Vec::new();
+        bench.ports.drain(TOKENS.start, &mut inputs);
+        let heard = inputs.into_iter().map(|input| packet(input).1.1);
+        assert!(heard.into_iter().any(|bytes| bytes == reply));
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::receive::Received;
 use super::{Arrival, wrong_peer};
-use crate::option::{bind_to, note_times, set_number};
+use crate::option::{attach_filter, bind_to, instruction, note_times, set_number};
 use rail_core::{Binding, Peer};
 use rustix::fd::OwnedFd;
 use rustix::net::{
@@ -11,7 +11,7 @@ use rustix::net::{
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-pub(super) fn open(binding: &Binding, local: u16) -> io::Result<OwnedFd> {
+pub(super) fn open(binding: &Binding, local: u16, is_deaf: bool) -> io::Result<OwnedFd> {
     let source = binding.source.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (family, level, option) = match source {
@@ -19,8 +19,15 @@ pub(super) fn open(binding: &Binding, local: u16) -> io::Result<OwnedFd> {
         IpAddr::V6(_) => (AddressFamily::INET6, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
     };
     let fd = socket_with(family, SocketType::DGRAM, flags, Some(ipproto::UDP))?;
+    if is_deaf {
+        // Anybody may send to a port that is known, and each datagram would wake the loop.
+        attach_filter(&fd, &mut [instruction(libc::BPF_RET | libc::BPF_K, 0, 0, 0)])?;
+    }
     bind_to(&fd, binding)?;
     set_number(&fd, level, option, 1)?;
+    // The DHCP client of another interface has the port of clients on every address: without this, the second
+    // of us could not start.
+    set_number(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     note_times(&fd);
     rustix::net::bind(&fd, &local_end(source, local, binding.ifindex))?;
     Ok(fd)

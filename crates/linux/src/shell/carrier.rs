@@ -105,18 +105,39 @@ struct Watched {
     traffic: Traffic,
     /// Its driver had a link at the last glance; `None`: a glance says nothing, or takes too long.
     glance: Option<bool>,
+    /// No glance before: the last one took too long.
+    spared: Instant,
 }
 
 impl Watched {
     fn new(name: IfName) -> Self {
-        Self { name, state: None, traffic: Traffic::default(), glance: None }
+        let (traffic, spared) = (Traffic::default(), Instant::ZERO);
+        Self { name, state: None, traffic, glance: None, spared }
     }
 
     /// Glances at it; false if it is to be looked at.
     fn glance(&mut self, socket: &RequestSocket) -> bool {
-        let begun = clock::now();
-        let seen = has_link(socket, self.name);
-        let is_quick = clock::now().since(begun) <= QUICK;
+        self.glance_by(clock::now, |name| has_link(socket, name))
+    }
+
+    /// A driver that asks its hardware keeps the kernel's lock meanwhile, for seconds where the hardware does
+    /// not answer, and no route changes in that time: it is asked more seldom the longer it takes.
+    fn glance_by(
+        &mut self,
+        clock: impl Fn() -> Instant,
+        has_link: impl Fn(IfName) -> Option<bool>,
+    ) -> bool {
+        let begun = clock();
+        if begun < self.spared {
+            return false;
+        }
+        let seen = has_link(self.name);
+        let now = clock();
+        let took = now.since(begun);
+        let is_quick = took <= QUICK;
+        if !is_quick {
+            self.spared = now + took.min(LONGEST) * SPARED;
+        }
         std::mem::replace(&mut self.glance, seen.filter(|_| is_quick)) == seen && seen.is_some()
     }
 
@@ -185,6 +206,10 @@ const AT_REST: Duration = Duration::from_millis(40);
 const GLANCES: u32 = 4;
 /// A driver that takes longer asks its hardware.
 const QUICK: Duration = Duration::from_micros(200);
+/// It is left alone for so many times as long.
+const SPARED: u32 = 1000;
+/// What takes longer was a sleep of the machine.
+const LONGEST: Duration = Duration::from_secs(10);
 const SLACK_NANOS: u64 = 3_000_000;
 
 #[cfg(test)]
@@ -192,6 +217,7 @@ mod tests {
     use super::*;
     use crate::testing::{in_new_netns, ip};
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use std::cell::Cell;
     use std::net::UdpSocket;
 
     fn differs(watch: &CarrierWatch, millis: i64) -> bool {
@@ -219,6 +245,32 @@ mod tests {
             assert!(differs(&watch, 900));
             assert!(!differs(&watch, 100));
         });
+    }
+
+    /// Given a driver that asks its hardware, which takes 2 ms or does not answer for 5 s, then it is asked
+    /// once in 1000 times as long, and its link is looked at instead; a quick one is glanced at each time.
+    #[test]
+    fn slow_hardware_is_left_alone() {
+        let now = Cell::new(Instant::from_nanos(1));
+        let glances = |takes: Duration, lasts: Duration| {
+            let mut link = Watched::new("wan1".parse().unwrap());
+            let (asked, end) = (Cell::new(0), now.get() + lasts);
+            let mut trusted = 0;
+            while now.get() < end {
+                let ask = |_| {
+                    asked.set(asked.get() + 1);
+                    now.set(now.get() + takes);
+                    Some(true)
+                };
+                trusted += u32::from(link.glance_by(|| now.get(), ask));
+                now.set(now.get() + AT_REST);
+            }
+            (asked.get(), trusted)
+        };
+        let ms = Duration::from_millis;
+        assert_eq!(glances(ms(2), ms(20_000)), (10, 0));
+        assert_eq!(glances(ms(5000), ms(4_000_000)), (1, 0));
+        assert_eq!(glances(QUICK, ms(4000)), (100, 99));
     }
 
     /// Two ends of a cable, and what each sends to somebody who is not there.

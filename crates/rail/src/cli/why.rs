@@ -128,16 +128,18 @@ impl Fact {
     }
 }
 
-/// What the client of an uplink is about.
-fn leased(lease: &LeaseStatus) -> String {
+/// What the client of an uplink with a carrier is about.
+fn leased(uplink: &UplinkStatus, lease: &LeaseStatus) -> String {
     let mut text = match lease.phase.as_str() {
         "discovering" => "asks every server for an address".to_owned(),
         "requesting" => "asks for the address that was offered".into(),
         "verifying" => "asks whether the last address is still good".into(),
-        "waiting" => "pauses after a denial".into(),
+        // A server denied the last address, or somebody else had it.
+        "waiting" => "pauses before it asks for another address".into(),
         "renewing" => "asks its server to extend the lease".into(),
         "rebinding" => "asks every server to extend the lease".into(),
-        "halted" => "waits for the carrier".into(),
+        "halted" if uplink.health == Health::Disabled => "asks nobody".into(),
+        "halted" => format!("{} has no hardware address to ask from", uplink.interface),
         _ => "bound".to_owned(),
     };
     if let Some(server) = lease.server {
@@ -168,7 +170,7 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
         return hidden(page, &["address", "gateway", "targets"]);
     }
     if let Some(lease) = &uplink.lease {
-        page.layer("lease", Fact::of(uplink.address.is_some()), &leased(lease));
+        page.layer("lease", Fact::of(uplink.address.is_some()), &leased(uplink, lease));
     }
     let address = match (uplink.address, uplink.has_address) {
         (None, _) => "none yet".to_owned(),
@@ -369,6 +371,13 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "the interface was set down on this system"
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
+        Health::NoAddress if uplink.address.is_none() && uplink.lease.is_some() => {
+            match uplink.lease.as_ref().map_or("", |lease| lease.phase.as_str()) {
+                "bound" => "the DHCP server of the provider gives no default route",
+                "halted" => "no address can be leased by this interface",
+                _ => "no lease: fault in the provider's DHCP server, or on the way to it",
+            }
+        }
         Health::NoAddress => {
             "the address is not on the interface: removed on this system, or never set"
         }

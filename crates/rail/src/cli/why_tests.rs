@@ -126,3 +126,22 @@ fn a_doubt_is_no_answer() {
     }
     assert!(!screen.contains("ok    1 of 1"), "{screen}");
 }
+
+/// Given a client that asks nothing although there is a carrier, then no carrier is waited for; nor is a denial
+/// blamed for a pause, for somebody else may have had the address, nor this system where nothing is leased.
+#[test]
+fn a_client_that_asks_nothing_says_why() {
+    let with = |health: &str, phase: &str| {
+        let lease = serde_json::json!({
+            "phase": phase, "server": null, "remaining_s": null, "resolvers": [], "sent": 0,
+            "received": 0, "refusals": 0, "denied": 0, "refused": "",
+        });
+        let with = serde_json::json!({ "health": health, "lease": lease, "address": null });
+        changed(&[("fibre", with)])
+    };
+    assert!(with("no-address", "discovering").contains("fault in the provider's DHCP server"));
+    assert!(with("no-address", "bound").contains("provider gives no default route"));
+    assert!(with("no-address", "halted").contains("wan1 has no hardware address to ask from"));
+    assert!(with("disabled", "halted").contains("asks nobody"));
+    assert!(with("no-address", "waiting").contains("pauses before it asks for another address"));
+}

@@ -44,7 +44,7 @@ impl Probe {
                 self.echo((port.binding, ident), (to, targets), bytes)
             }
             PortKind::Packet { .. } => arp(scene, port.binding, bytes),
-            PortKind::DhcpReplies | PortKind::Udp { .. } => Ok(()),
+            PortKind::DhcpReplies { .. } | PortKind::Udp { .. } => Ok(()),
         }
     }
 

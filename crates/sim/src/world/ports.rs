@@ -42,7 +42,7 @@ impl World {
             (
                 PortKind::IcmpEcho { .. }
                 | PortKind::Packet { .. }
-                | PortKind::DhcpReplies
+                | PortKind::DhcpReplies { .. }
                 | PortKind::Udp { .. },
                 _,
             ) => {}

@@ -101,6 +101,63 @@ fn routes_into_the_lan_are_refused() {
     assert_eq!(refused.count(), 2);
 }
 
+/// Given a server whose routes lead into the LAN at each renewal, then that is told once; when it names another
+/// such route, then that one is told.
+#[test]
+fn a_refused_route_is_told_once() {
+    let mut world = World::new(None, None);
+    world.rules.taken = vec!["10.0.0.0/24".parse().unwrap()];
+    let told = |world: &World| {
+        world.told.iter().filter(|told| matches!(told, Action::RouteRefused { .. })).count()
+    };
+    fn leads(request: &Request, prefix_length: u8) -> Option<Reply> {
+        let gateway = SERVER;
+        let whole = ClasslessRoute { destination: NOBODY, prefix_length: 0, gateway };
+        let destination = Ipv4Addr::new(10, 0, 0, 0);
+        let inside = ClasslessRoute { destination, prefix_length, gateway };
+        good(request).map(|reply| Reply { routes: Some(vec![whole, inside]), ..reply })
+    }
+    world.server = |request| leads(request, 8);
+    world.plug();
+    world.run(SEC * 20_000);
+    assert_eq!(told(&world), 1);
+    world.server = |request| leads(request, 16);
+    world.run(SEC * 20_000);
+    assert_eq!(told(&world), 2);
+}
+
+/// Given a default route in two halves, then it is the default route, and no route of its own that would be
+/// refused.
+#[test]
+fn two_halves_are_the_default_route() {
+    let mut world = World::new(None, None);
+    world.server = |request| {
+        let gateway = SERVER;
+        let half = |destination| ClasslessRoute { destination, prefix_length: 1, gateway };
+        let halves = vec![half(NOBODY), half(Ipv4Addr::new(128, 0, 0, 0))];
+        good(request).map(|reply| Reply { routes: Some(halves), ..reply })
+    };
+    world.plug();
+    world.run(SEC * 2);
+    let lease = world.client.lease().unwrap();
+    assert_eq!((lease.gateway, &lease.routes[..]), (Some(SERVER), &[][..]));
+    assert!(matches!(&world.told[..], [Action::Bound { .. }]), "{:?}", world.told);
+}
+
+/// Given servers that name an MTU, then one that no host would have to bear is not taken.
+#[test]
+fn a_tiny_mtu_is_not_taken() {
+    let taken = [Some(68), Some(576), Some(1492), None].map(|mtu| {
+        let world = World::bound();
+        let mut offer = reply(ReplyKind::Ack, &world.sent[0].1);
+        offer.mtu = mtu;
+        Lease::of(&offer, world.now, None).unwrap().mtu
+    });
+    assert_eq!(taken, [None, Some(576), Some(1492), None]);
+}
+
+const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
 /// Given leases of one second and without an end, then the first is treated as one of 30 s and renewed in
 /// time, and the second needs no renewal.
 #[test]

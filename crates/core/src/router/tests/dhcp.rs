@@ -3,10 +3,11 @@
 use super::world::{MS, START, World, all, default_of, kernel, leases, second, uplinks};
 use super::*;
 use crate::config::{DhcpConfig, UplinkKind};
+use crate::io::{Peer, PortId};
 use crate::net::{Mac, Prefix};
 use crate::notice::LeaseNews;
 use crate::status::Health;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use rail_wire::dhcp4::{Reply, ReplyKind, Request, RequestKind};
 
 /// Two uplinks, the first by DHCP.
@@ -236,4 +237,25 @@ fn a_restart_forgets_no_hold_of_a_leased_uplink() {
         let world = world.restart(|_| {});
         assert_eq!(world.now + world.hold(), end + MS * wait);
     }
+}
+
+/// Given somebody who floods a client that seeks with offers that are refused for two causes in turn, then
+/// each cause is told once.
+#[test]
+fn a_flood_of_bad_offers_is_told_once() {
+    let mut world = world();
+    world.dhcp = |_, _| None;
+    world.run(MS * 3000, all);
+    let request = world.requests.last().unwrap().clone();
+    let id = world.router.uplinks.iter().next().unwrap().facts.id;
+    let good = leases(&request, 1).unwrap();
+    let bad = [Reply { lease: None, ..good.clone() }, Reply { prefix_length: None, ..good }];
+    for offer in bad.iter().cycle().take(200) {
+        let bytes = offer.emit_packet(Ipv4Addr::BROADCAST);
+        let from = Peer::Link(Mac([2; 6]));
+        world.input(Input::Packet { port: PortId::Dhcp(id), from, age: Duration::ZERO, bytes });
+        world.run(MS, all);
+    }
+    let told = news(&world).len();
+    assert_eq!(told, 2, "{:?}", &news(&world)[..4]);
 }

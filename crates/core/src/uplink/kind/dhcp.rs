@@ -28,8 +28,11 @@ use rail_wire::ip::arp;
 pub(in crate::uplink) struct Dhcp {
     client: Client,
     reject_from: Vec<Prefix>,
-    /// Why the last offer was refused; it is said once.
+    /// Why the last offer was refused.
     refused: String,
+    /// The causes that were said since the last lease, each once: whoever floods us with bad offers fills no
+    /// log.
+    said: Vec<&'static str>,
     /// When an address was leased; `None`: there is none.
     leased: Option<Instant>,
     /// What arrived and was not looked at yet.
@@ -43,6 +46,7 @@ impl Dhcp {
             client: Client::new(Who::new(config), secret, saved),
             reject_from: config.reject_from.clone(),
             refused: String::new(),
+            said: Vec::new(),
             leased: None,
             inbox: Vec::new(),
         }
@@ -131,17 +135,22 @@ impl Dhcp {
 }
 
 /// The packet sockets need no address; a server is asked alone from the address of the lease.
-pub(super) fn ports(id: UplinkId, link: Option<Binding>, bound: Option<Binding>) -> Vec<Port> {
+pub(super) fn ports(
+    id: UplinkId,
+    link: Option<(Binding, Mac)>,
+    bound: Option<Binding>,
+) -> Vec<Port> {
     let port = |id, kind, binding| Port { id, kind, binding };
     let nobody = |link| Binding { source: Some(Ipv4Addr::UNSPECIFIED.into()), ..link };
-    let open = link.map(|link| {
+    let open = link.map(|(link, client)| {
         [
-            port(PortId::Dhcp(id), PortKind::DhcpReplies, link),
+            port(PortId::Dhcp(id), PortKind::DhcpReplies { client }, link),
             port(PortId::Claim(id), PortKind::Packet { ethertype: arp::ETHERTYPE }, nobody(link)),
         ]
     });
-    let local = dhcp4::CLIENT_PORT;
-    let asks = bound.map(|bound| port(PortId::DhcpServer(id), PortKind::Udp { local }, bound));
+    // The packet socket hears what a server answers here as well.
+    let kind = PortKind::Udp { local: dhcp4::CLIENT_PORT, is_deaf: true };
+    let asks = bound.map(|bound| port(PortId::DhcpServer(id), kind, bound));
     open.into_iter().flatten().chain(asks).collect()
 }
 
@@ -276,6 +285,7 @@ impl Uplinks {
             Action::Broadcast(_) | Action::Unicast { .. } | Action::Arp(_) => return,
             Action::Bound { lease, is_new } => {
                 dhcp.refused.clear();
+                dhcp.said.clear();
                 let (address, seconds) = (lease.address, seconds(lease, cx.now));
                 if *is_new {
                     dhcp.leased = Some(cx.now);
@@ -292,10 +302,11 @@ impl Uplinks {
                 LeaseNews::Denied { uplink, server: *server, said: said.clone() }
             }
             Action::Refused { address, server, why } => {
-                if dhcp.refused == *why {
+                dhcp.refused = (*why).into();
+                if dhcp.said.contains(why) {
                     return;
                 }
-                dhcp.refused = (*why).into();
+                dhcp.said.push(why);
                 let (address, server) = (*address, *server);
                 LeaseNews::OfferRefused { uplink, address, server, cause: (*why).into() }
             }

@@ -6,7 +6,7 @@ use crate::config::{UplinkConfig, UplinkKind};
 use crate::dhcp4::SavedLease;
 use crate::facts::{Ways, fixed};
 use crate::io::{Binding, Port};
-use crate::net::{IfName, UplinkId};
+use crate::net::{IfName, Mac, UplinkId};
 use crate::random::Secret;
 use crate::status::LeaseStatus;
 use crate::time::Instant;
@@ -58,11 +58,11 @@ impl Kind {
     }
 
     /// The ports that it needs beside those of the checks. `link` is what they are bound to without an
-    /// address, and `bound` with it.
+    /// address, with the hardware address there, and `bound` with one.
     pub(super) fn ports(
         &self,
         id: UplinkId,
-        link: Option<Binding>,
+        link: Option<(Binding, Mac)>,
         bound: Option<Binding>,
     ) -> Vec<Port> {
         match self {
