@@ -146,7 +146,7 @@ fn warnings_stand_where_the_checks_do() {
     let short = "`interval = \"10ms\"` is too short for kind = ";
     let expected = [
         ("all targets of \"isp1\" belong to one operator (Cloudflare)".to_owned(), "9"),
-        ("a dead target 1.0.0.1 takes \"isp1\" down".to_owned(), "9"),
+        ("a dead target 1.1.1.1 takes \"isp1\" down".to_owned(), "9"),
         (format!("uplink \"isp1\": {short}\"tcp\""), "9"),
         ("uplink \"isp1\": `fail_after` x `interval` is 250ms".to_owned(), "9"),
         (format!("{short}\"icmp\""), "10"),

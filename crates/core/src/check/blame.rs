@@ -4,11 +4,12 @@
 //! These functions are pure; the owner of the probers asks them before each judgement.
 
 use super::Prober;
+use crate::config::{Asked, CheckKind};
 use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-/// The targets that are ignored now, of `targets`, which are all that somebody asks. `before` is the
+/// The targets that are ignored now, of `targets`, which are all that somebody asks so. `before` is the
 /// last answer.
 ///
 /// A target is ignored if it did not answer eight settled questions in a row on any uplink that
@@ -21,41 +22,41 @@ use core::net::Ipv4Addr;
 /// dead or the way to it, and then `required` of that uplink's targets must answer.
 pub fn blame<'a>(
     now: Instant,
-    targets: &[Ipv4Addr],
+    targets: &[Asked],
     probers: impl Iterator<Item = &'a Prober> + Clone,
-    before: &[Ipv4Addr],
-) -> Vec<Ipv4Addr> {
-    let asking = |target: Ipv4Addr| {
+    before: &[Asked],
+) -> Vec<Asked> {
+    let asking = |target: Asked| {
         let hearing = probers.clone().filter(|prober| prober.has_heard(now));
         hearing.filter_map(move |prober| Some((prober, prober.index_of(target)?)))
     };
-    let answers = |target: Ipv4Addr| {
+    let answers = |target: Asked| {
         asking(target).any(|(p, index)| p.unanswered(index) == 0 && p.last_answer(index).is_some())
     };
     let is_one_heard = targets.iter().any(|target| answers(*target));
-    let is_silent = |target: Ipv4Addr| {
+    let is_silent = |target: Asked| {
         asking(target).next().is_some()
             && asking(target).all(|(prober, index)| prober.unanswered(index) >= ENOUGH)
     };
-    let is_of_one = |target: Ipv4Addr| {
+    let is_of_one = |target: Asked| {
         let asked = probers.clone().map(|prober| prober.index_of(target).is_some());
         asked.clone().count() > 1 && asked.filter(|is_asked| *is_asked).count() == 1
     };
-    let is_ignored =
-        |target: &Ipv4Addr| match (answers(*target), is_one_heard && is_silent(*target)) {
-            (true, _) => false,
-            (false, true) => true,
-            (false, false) => before.contains(target),
-        };
-    let is_ignored = |target: &Ipv4Addr| !is_of_one(*target) && is_ignored(target);
+    let is_ignored = |target: &Asked| match (answers(*target), is_one_heard && is_silent(*target)) {
+        (true, _) => false,
+        (false, true) => true,
+        (false, false) => before.contains(target),
+    };
+    let is_ignored = |target: &Asked| !is_of_one(*target) && is_ignored(target);
     targets.iter().copied().filter(is_ignored).collect()
 }
 
 /// Which of its targets an uplink leaves out of the count, by index, if these are ignored: none of them if
 /// nobody would be left. Nobody knows then whether the targets are dead or the uplink is.
-pub fn left_out(targets: &[Ipv4Addr], ignored: &[Ipv4Addr]) -> Vec<bool> {
-    let are_all = targets.iter().all(|target| ignored.contains(target));
-    targets.iter().map(|target| !are_all && ignored.contains(target)).collect()
+pub fn left_out((kind, targets): (CheckKind, &[Ipv4Addr]), ignored: &[Asked]) -> Vec<bool> {
+    let is_ignored = |target: &Ipv4Addr| ignored.contains(&(kind, *target));
+    let are_all = targets.iter().all(is_ignored);
+    targets.iter().map(|target| !are_all && is_ignored(target)).collect()
 }
 
 /// For each uplink: did another one fall silent within 0.3 s of it, and none of them has answered
@@ -109,8 +110,9 @@ pub fn is_comparing<'a>(
         // The question after the last answer has been asked by then.
         let round = own.settings().interval * u32::try_from(own.targets().len()).unwrap_or(1);
         let silent = own.last_answer(own_index).unwrap_or_default() + round;
-        let asking = || hearing().filter_map(|p| Some((p, p.index_of(*target)?)));
-        own.index_of(*target).is_some()
+        let asked = (own.asked().0, *target);
+        let asking = || hearing().filter_map(|p| Some((p, p.index_of(asked)?)));
+        own.index_of(asked).is_some()
             && own.unanswered(own_index) >= ENOUGH
             && asking().next().is_some()
             && !asking().any(|(p, index)| p.last_answer(index).is_some_and(|at| at > silent))

@@ -63,6 +63,9 @@ impl CheckConfig {
     }
 }
 
+/// A target as it is asked: who answers no echo may well take connections.
+pub type Asked = (CheckKind, Ipv4Addr);
+
 /// `kind` of a check: what is asked of a target.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -67,6 +67,19 @@ impl Config {
         targets
     }
 
+    /// The same as they are asked, each once.
+    pub fn asked(&self) -> Vec<Asked> {
+        let mut all = Vec::new();
+        for check in self.uplinks.iter().map(|uplink| &uplink.check) {
+            for asked in check.targets.iter().map(|target| (check.kind, *target)) {
+                if !all.contains(&asked) {
+                    all.push(asked);
+                }
+            }
+        }
+        all
+    }
+
     /// Gives every uplink the same checks.
     pub fn check_all(&mut self, check: CheckConfig) {
         self.uplinks.iter_mut().for_each(|uplink| uplink.check = check.clone());

@@ -5,7 +5,7 @@ use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
+use crate::config::{Asked, CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::dhcp4::SavedLease;
 use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
@@ -18,7 +18,7 @@ use crate::status::{Health, Role};
 use crate::time::Instant;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 /// Makes the saved state fit this boot and this configuration.
 pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
@@ -281,9 +281,9 @@ fn is_routed(
 }
 
 /// Those of the targets that were left out of the count before; all of them cannot be.
-fn still_ignored(config: &Config, ignored: &[IpAddr]) -> Vec<Ipv4Addr> {
-    let mut targets = config.targets();
+fn still_ignored(config: &Config, ignored: &[IpAddr]) -> Vec<Asked> {
+    let mut targets = config.asked();
     let count = targets.len();
-    targets.retain(|target| ignored.contains(&IpAddr::V4(*target)));
+    targets.retain(|(_, target)| ignored.contains(&IpAddr::V4(*target)));
     if targets.len() == count { Vec::new() } else { targets }
 }

@@ -139,7 +139,7 @@ impl Uplinks {
         let common = check::common_cause(self.probers());
         for index in due {
             let uplink = &self.list[index];
-            let ignored = check::left_out(uplink.prober.targets(), &self.ignored);
+            let ignored = check::left_out(uplink.prober.asked(), &self.ignored);
             let context = check::Context {
                 ignored: &ignored,
                 is_common: common.get(index).copied().unwrap_or(false),
@@ -182,34 +182,35 @@ impl Uplinks {
             return;
         }
         self.next_ignoring = cx.now + IGNORING_PACE;
-        let targets = cx.config.targets();
-        let ignored = check::blame(cx.now, &targets, self.probers(), &self.ignored);
+        let asked = cx.config.asked();
+        let ignored = check::blame(cx.now, &asked, self.probers(), &self.ignored);
         if ignored == self.ignored {
             return;
         }
-        for target in &targets {
-            let is_ignored = ignored.contains(target);
-            if is_ignored != self.ignored.contains(target) {
-                let news = UplinkNews::Ignored { target: IpAddr::V4(*target), ignored: is_ignored };
-                cx.out.push(Output::tell(news));
+        let before = self.ignored_targets();
+        self.ignored = ignored;
+        let after = self.ignored_targets();
+        for target in cx.config.targets().into_iter().map(IpAddr::V4) {
+            let ignored = after.contains(&target);
+            if ignored != before.contains(&target) {
+                cx.out.push(Output::tell(UplinkNews::Ignored { target, ignored }));
             }
         }
         self.list.iter_mut().for_each(|uplink| uplink.due = true);
-        self.ignored = ignored;
-        cx.desk.saved.ignored = self.ignored_targets();
+        cx.desk.saved.ignored = after;
         cx.desk.save_soon();
     }
 
     /// True if a target of an uplink is left out of the count.
     pub(crate) fn is_ignored(&self, uplink: &Uplink, target: usize) -> bool {
-        check::left_out(uplink.prober.targets(), &self.ignored)
-            .get(target)
-            .copied()
-            .unwrap_or(false)
+        check::left_out(uplink.prober.asked(), &self.ignored).get(target).copied().unwrap_or(false)
     }
 
-    /// The targets that are left out of the count.
+    /// The targets that are left out of the count, however they are asked.
     pub(crate) fn ignored_targets(&self) -> Vec<IpAddr> {
-        self.ignored.iter().copied().map(IpAddr::V4).collect()
+        let mut targets: Vec<_> = self.ignored.iter().map(|(_, at)| IpAddr::V4(*at)).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        targets
     }
 }

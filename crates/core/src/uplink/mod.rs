@@ -24,7 +24,7 @@ pub(crate) use status::Report;
 pub(crate) use way::Way;
 
 use crate::check::Prober;
-use crate::config::{Action, CheckConfig, Config, Overrides};
+use crate::config::{Action, Asked, CheckConfig, Config, Overrides};
 use crate::desk::Desk;
 use crate::facts::{Facts, SystemFacts, UplinkFacts};
 use crate::io::{Asker, Binding, Output, Port};
@@ -37,7 +37,6 @@ use crate::time::Instant;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
 use passive::Passive;
 
 /// One uplink.
@@ -80,7 +79,7 @@ struct MayAsk {
 pub(crate) struct Uplinks {
     list: Vec<Uplink>,
     /// Targets that are left out of the count.
-    pub(crate) ignored: Vec<Ipv4Addr>,
+    pub(crate) ignored: Vec<Asked>,
     next_ignoring: Instant,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.

@@ -81,13 +81,15 @@ fn targets(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
 
 /// Targets of one uplink alone, all of which must answer: one that dies takes the uplink down.
 fn lone(config: &Config, places: &Places, warnings: &mut Warnings<'_>) {
-    let asking = |target: &Ipv4Addr| {
-        config.uplinks.iter().filter(|uplink| uplink.check.targets.contains(target)).count()
+    let checks = || config.uplinks.iter().map(|uplink| &uplink.check);
+    let asking = |kind, target| {
+        checks().filter(|check| check.kind == kind && check.targets.contains(target)).count()
     };
     for (uplink, own) in uplinks(config, places).filter(|(uplink, _)| uplink.enabled) {
         let Some(own) = own.filter(|_| config.uplinks.len() > 1) else { continue };
         let check = &uplink.check;
-        let Some(target) = check.targets.iter().find(|target| asking(target) == 1) else {
+        let Some(target) = check.targets.iter().find(|target| asking(check.kind, target) == 1)
+        else {
             continue;
         };
         if check.required == check.targets.len() {

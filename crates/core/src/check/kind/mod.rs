@@ -97,6 +97,15 @@ impl Kind {
         }
     }
 
+    /// Which one it is.
+    pub const fn of(&self) -> CheckKind {
+        match self {
+            Self::Icmp(_) => CheckKind::Icmp,
+            Self::Tcp(tcp) => CheckKind::Tcp { port: tcp.port },
+            Self::Arp(_) => CheckKind::Arp,
+        }
+    }
+
     /// True if a target is the same host on every uplink. A gateway is not: another uplink may have another
     /// one of this address.
     pub const fn has_common_targets(&self) -> bool {

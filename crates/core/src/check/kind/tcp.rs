@@ -17,7 +17,7 @@ pub(super) const SPACING: Duration = Duration::from_millis(50);
 /// Connections of one uplink.
 #[derive(Copy, Clone, Debug)]
 pub struct Tcp {
-    port: u16,
+    pub(super) port: u16,
     /// The number of question 0.
     base: u64,
 }

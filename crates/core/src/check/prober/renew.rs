@@ -46,7 +46,7 @@ impl Prober {
     #[must_use]
     pub fn succeed(mut self, old: Self) -> Self {
         for (target, address) in self.targets.iter_mut().zip(&self.addresses) {
-            let known = old.index_of(*address).and_then(|index| old.targets.get(index));
+            let known = old.position(*address).and_then(|index| old.targets.get(index));
             if let Some(known) = known {
                 target.clone_from(known);
             }

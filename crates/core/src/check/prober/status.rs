@@ -4,7 +4,7 @@ use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict
 use crate::check::Sums;
 use crate::check::flight::Fate;
 use crate::check::verdict::Cause;
-use crate::config::Limit;
+use crate::config::{Asked, CheckKind, Limit};
 use crate::io::{PortId, PortKind};
 use crate::net::{Family, UplinkId};
 use crate::status::{ProbeCounters, RefusedCounters};
@@ -66,8 +66,18 @@ impl Prober {
         &self.addresses
     }
 
-    /// The index of a target that others may ask as well, if it is asked.
-    pub fn index_of(&self, target: Ipv4Addr) -> Option<usize> {
+    /// Who is asked, and how.
+    pub fn asked(&self) -> (CheckKind, &[Ipv4Addr]) {
+        (self.kind.of(), &self.addresses)
+    }
+
+    /// The index of a target that others may ask as well, if it is asked so.
+    pub fn index_of(&self, (kind, target): Asked) -> Option<usize> {
+        self.position(target).filter(|_| self.kind.of() == kind)
+    }
+
+    /// The same, however it is asked.
+    pub(super) fn position(&self, target: Ipv4Addr) -> Option<usize> {
         let is_common = self.kind.has_common_targets();
         self.addresses.iter().position(|own| is_common && *own == target)
     }

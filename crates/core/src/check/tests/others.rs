@@ -4,6 +4,7 @@ use super::world::{Fate, MS, World, settings, silent, steady};
 use crate::check::{
     Context, Prober, Settings, Verdict, blame, common_cause, is_comparing, left_out, should_wake,
 };
+use crate::config::CheckKind;
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::vec;
@@ -26,7 +27,8 @@ fn blamed<'a>(
     probers: impl Iterator<Item = &'a Prober> + Clone,
     before: [bool; 4],
 ) -> [bool; 4] {
-    let all = probers.clone().next().unwrap().targets().to_vec();
+    let (kind, targets) = probers.clone().next().unwrap().asked();
+    let all: Vec<_> = targets.iter().map(|target| (kind, *target)).collect();
     let before: Vec<_> = all.iter().zip(before).filter(|(_, b)| *b).map(|(t, _)| *t).collect();
     let ignored = blame(now, &all, probers, &before);
     core::array::from_fn(|index| ignored.contains(&all[index]))
@@ -151,9 +153,12 @@ fn a_death_by_quorum_is_compared() {
 #[test]
 fn nobody_asks_nobody() {
     let targets: Vec<_> = (1..=3).map(|n| core::net::Ipv4Addr::new(192, 0, 2, n)).collect();
-    assert_eq!(left_out(&targets, &targets[1..]), [false, true, true]);
-    assert_eq!(left_out(&targets[1..], &targets[1..]), [false, false]);
-    assert_eq!(left_out(&targets[..1], &targets[1..]), [false]);
+    let ignored: Vec<_> = targets[1..].iter().map(|target| (CheckKind::Icmp, *target)).collect();
+    let left_out = |kind, targets: &[_]| left_out((kind, targets), &ignored);
+    assert_eq!(left_out(CheckKind::Icmp, &targets), [false, true, true]);
+    assert_eq!(left_out(CheckKind::Tcp { port: 443 }, &targets), [false; 3]);
+    assert_eq!(left_out(CheckKind::Icmp, &targets[1..]), [false, false]);
+    assert_eq!(left_out(CheckKind::Icmp, &targets[..1]), [false]);
 }
 
 /// Given an uplink that was never judged and is silent, then others are not asked closely for it: it has

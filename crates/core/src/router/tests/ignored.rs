@@ -6,7 +6,7 @@ use crate::status::Health;
 
 /// Which of the targets are ignored.
 fn ignored(world: &World) -> Vec<bool> {
-    let (targets, ignored) = (world.router.config.targets(), &world.router.uplinks.ignored);
+    let (targets, ignored) = (world.router.config.asked(), &world.router.uplinks.ignored);
     targets.iter().map(|target| ignored.contains(target)).collect()
 }
 

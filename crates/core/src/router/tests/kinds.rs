@@ -280,11 +280,24 @@ fn a_device_without_arp_is_no_way() {
 fn a_gateway_is_no_target_of_others() {
     let mut world = world(CheckKind::Arp);
     let IpAddr::V4(gateway) = world.config.uplinks[0].fixed().unwrap().gateway else { panic!() };
-    world.router.uplinks.ignored = Vec::from([gateway]);
+    world.router.uplinks.ignored = Vec::from([(CheckKind::Icmp, gateway)]);
     let uplink = world.router.uplinks.at(0);
     assert_eq!(uplink.prober.targets(), [gateway]);
-    assert_eq!(uplink.prober.index_of(gateway), None);
+    assert_eq!(uplink.prober.index_of((CheckKind::Arp, gateway)), None);
     assert!(!world.router.uplinks.is_ignored(uplink, 0));
+}
+
+/// Given a target that drops echoes and takes connections, when one of the uplinks connects to it, then the
+/// others, which ask it by echoes, ignore it as they would without that one.
+#[test]
+fn who_answers_connections_may_drop_echoes() {
+    let mut world = World::new(uplinks(&[1, 1, 1]));
+    let mut config = world.config.clone();
+    config.uplinks[0].check.kind = CheckKind::Tcp { port: 443 };
+    world.input(Input::Reload(Box::new(config)));
+    world.run(MS * 30_000, |uplink, target, _| (uplink == 1 || target == 0).then_some(MS * 10));
+    assert_eq!(world.health(), [Health::Up; 3]);
+    assert_eq!(world.router.uplinks.ignored, [(CheckKind::Icmp, world.config.check.targets[1])]);
 }
 
 /// Given a loop that slept while a refusal waited for it, then the time that it slept is no round trip.

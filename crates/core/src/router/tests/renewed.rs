@@ -79,7 +79,7 @@ fn a_reload_ends_no_hold() {
 fn an_uplink_of_ignored_targets_is_judged_by_them() {
     let mut world = World::new(uplinks(&[1, 2]));
     world.run(MS * 30_000, |_, target, _| (target != 1).then_some(MS * 10));
-    assert_eq!(world.router.uplinks.ignored, [world.config.check.targets[1]]);
+    assert_eq!(world.router.uplinks.ignored, [world.config.asked()[1]]);
     let mut config = world.config.clone();
     let check = &mut config.uplinks[0].check;
     (check.targets, check.required) = (vec![config.check.targets[1]], 1);
