@@ -168,9 +168,13 @@ impl Times {
 
 /// The default route and the others. If the server names routes with their prefixes, nothing else
 /// counts, even if none of them is a default one (RFC 3442).
+///
+/// A gateway that can be no host, or is ourselves, leads nowhere.
 fn ways(reply: &Reply, before: Option<&Lease>) -> (Option<Ipv4Addr>, Vec<(Prefix, Ipv4Addr)>) {
+    let leads = |gateway: Ipv4Addr| is_host(gateway) && gateway != reply.yiaddr;
     if let Some(routes) = &reply.routes {
         let all = || routes.iter().map(|route| (prefix(route), route.gateway));
+        let all = || all().filter(|(_, by)| by.is_unspecified() || leads(*by));
         let halves = ["0.0.0.0/1", "128.0.0.0/1"].map(|text| text.parse::<Prefix>().ok());
         let by =
             |wanted: &Option<Prefix>| all().find(|(to, _)| Some(*to) == *wanted).map(|(_, by)| by);
@@ -186,7 +190,7 @@ fn ways(reply: &Reply, before: Option<&Lease>) -> (Option<Ipv4Addr>, Vec<(Prefix
     }
     match (reply.routers.first(), before) {
         (None, Some(before)) => (before.gateway, before.routes.clone()),
-        (first, _) => (first.copied().filter(|router| is_host(*router)), Vec::new()),
+        (first, _) => (first.copied().filter(|router| leads(*router)), Vec::new()),
     }
 }
 

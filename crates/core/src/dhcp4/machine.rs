@@ -17,6 +17,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 use rail_wire::dhcp4::{Reply, ReplyKind, RequestKind};
+use rail_wire::ip::arp::Arp;
 
 /// A client.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Client {
     /// The last address, to ask for it again, and the card that it was leased to.
     last: Option<Ipv4Addr>,
     owner: Option<Mac>,
+    /// What it says of itself has changed since.
+    is_renamed: bool,
     conflict: Conflict,
     /// Routes of the last lease that are not used, each with the network of ours that it meets.
     unused: Vec<(Prefix, Prefix)>,
@@ -66,6 +69,7 @@ impl Client {
             lease,
             last,
             owner,
+            is_renamed: false,
             conflict: Conflict::default(),
             unused: Vec::new(),
             denials: 0,
@@ -74,13 +78,12 @@ impl Client {
         }
     }
 
-    /// What it says of itself has changed: for the server it is another client.
+    /// What it says of itself has changed: for the server it is another client. The next look at the card
+    /// begins anew.
     pub(crate) fn set_who(&mut self, who: Who) {
         if self.who != who {
-            (self.who, self.last, self.lease) = (who, None, None);
-            // The next look at the card begins anew.
-            self.card = None;
-            self.phase = Phase::Halted;
+            (self.who, self.card, self.phase) = (who, None, Phase::Halted);
+            self.is_renamed = true;
         }
     }
 
@@ -120,13 +123,13 @@ impl Client {
         if self.card == card {
             return;
         }
-        // Another card is another client, for the server.
-        let is_other = card.is_some() && self.owner.is_some() && self.owner != card;
         self.card = card;
-        self.conflict = Conflict::default();
-        if is_other {
-            self.lose(LeaseEnd::OtherCard, out);
-            (self.last, self.owner) = (None, None);
+        // Another card is another client, for the server, and so is another name.
+        let is_other = card.is_some() && self.owner.is_some() && self.owner != card;
+        let is_renamed = card.is_some() && core::mem::take(&mut self.is_renamed);
+        if is_other || is_renamed {
+            self.lose(if is_other { LeaseEnd::OtherCard } else { LeaseEnd::OtherName }, out);
+            (self.last, self.owner, self.conflict) = (None, None, Conflict::default());
         }
         self.phase = match card {
             None => Phase::Halted,
@@ -327,7 +330,9 @@ impl Client {
         if is_new {
             self.conflict = self.conflict.begin(now, lease.ip(), self.random(5));
         }
-        (self.last, self.owner, self.denials) = (lease.ip(), self.card, 0);
+        // Who leases, and denies each renewal, is asked more and more seldom as well.
+        self.denials = if is_new { self.denials } else { 0 };
+        (self.last, self.owner) = (lease.ip(), self.card);
         out.push(Action::Bound { lease: lease.clone(), is_new });
         (self.lease, self.phase) = (Some(lease), Phase::Bound);
     }
@@ -363,7 +368,7 @@ impl Client {
         out.push(Action::Refused { address: reply.yiaddr, server: reply.server_id, why });
     }
 
-    /// Somebody answers for the address that is being tried.
+    /// Somebody answers for the address that is being tried, or speaks as if ours were his.
     pub(crate) fn take_arp(
         &mut self,
         now: Instant,
@@ -372,9 +377,17 @@ impl Client {
         out: &mut Vec<Action>,
     ) {
         let Some(mac) = self.card else { return };
-        let Some(Objection { by }) = self.conflict.take(bytes, &rules.own_cards) else { return };
+        let objection = self.conflict.take(now, bytes, &rules.own_cards);
+        let Some(Objection { by, is_borne }) = objection else {
+            self.defend(now, (bytes, mac), rules, out);
+            return;
+        };
         let held = self.lease.as_ref().and_then(|lease| Some((lease.ip()?, lease.server)));
         let Some((address, server)) = held else { return };
+        if is_borne {
+            out.push(Action::ConflictBorne { address, by });
+            return;
+        }
         let xid = self.exchange(now, Duration::ZERO).xid;
         out.push(self.who.ask(
             mac,
@@ -385,6 +398,22 @@ impl Client {
         self.lose(LeaseEnd::Conflict { by }, out);
         self.last = None;
         self.phase = Phase::Waiting(now + AFTER_DECLINE);
+    }
+
+    fn defend(
+        &mut self,
+        now: Instant,
+        (bytes, mac): (&[u8], Mac),
+        rules: &Rules,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(address) = self.lease.as_ref().and_then(Lease::ip) else { return };
+        let found = self.conflict.defend(now, (bytes, address), &rules.own_cards);
+        let Some((by, is_first)) = found else { return };
+        out.push(Action::Arp(Arp::announcement(mac.0, address).emit()));
+        if is_first {
+            out.push(Action::ConflictBorne { address, by });
+        }
     }
 
     /// Gives the lease back; there is no answer to that, so it is said twice.

@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Bound { lease: Lease, is_new: bool },
     /// The lease is not ours any more.
     Lost { lease: Lease, why: LeaseEnd },
+    /// Somebody answers for the address, and it is used nevertheless.
+    ConflictBorne { address: Ipv4Addr, by: Mac },
     /// A server denied what was asked for.
     Denied { server: Option<Ipv4Addr>, said: String },
     /// An answer was not taken.

@@ -15,6 +15,8 @@ pub(crate) enum LeaseEnd {
     Denied,
     /// It was leased to another network card.
     OtherCard,
+    /// It was leased to what the configuration called us before.
+    OtherName,
     /// Somebody else has the address.
     Conflict {
         /// His card.
@@ -27,6 +29,7 @@ impl LeaseEnd {
         match self {
             Self::Expired => "no server extended it".into(),
             Self::Denied => "the server denied it".into(),
+            Self::OtherName => "the configuration changed what the client says of itself".into(),
             Self::OtherCard => "it was leased to another network card".into(),
             Self::Conflict { by } => alloc::format!("{by} has the address, too"),
         }
@@ -50,6 +53,9 @@ pub enum LeaseNews {
     Renewed { uplink: String, address: Prefix, seconds: Option<u64> },
     /// The lease is over.
     LeaseLost { uplink: String, address: Prefix, cause: String },
+    /// Somebody answers for the address, and it is used nevertheless: he answers for others as well, or the
+    /// server leases it again and again.
+    ConflictBorne { uplink: String, address: Ipv4Addr, by: Mac },
     /// A server denied what was asked for. `said`: its own words.
     Denied { uplink: String, server: Option<Ipv4Addr>, said: String },
     /// What a server gives is not taken; each cause is said once until an address is leased.
@@ -77,6 +83,12 @@ impl LeaseNews {
                 .with("uplink", uplink)
                 .with("address", address)
                 .with("cause", cause),
+            Self::ConflictBorne { uplink, address, by } => {
+                Entry::warn("somebody answers for a leased address; it is used nevertheless")
+                    .with("uplink", uplink)
+                    .with("address", address)
+                    .with("by", by)
+            }
             Self::Denied { uplink, server, said } => Entry::warn("a DHCP server denied an address")
                 .with("uplink", uplink)
                 .with("server", or_none(*server))

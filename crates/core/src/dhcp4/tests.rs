@@ -352,6 +352,37 @@ fn another_card_is_another_client() {
     assert_eq!(world.kinds(), [RequestKind::Discover { requested: None }]);
 }
 
+/// Given a lease, when the file changes what the client says of itself, then it is another client: the lease is
+/// lost, which is told.
+#[test]
+fn another_name_is_another_client() {
+    let mut world = World::bound();
+    let config = DhcpConfig { host_name: Some("edge2".into()), ..DhcpConfig::default() };
+    world.client.set_who(Who::new(&config));
+    assert_eq!(world.address(), Some(ADDRESS), "until somebody looks");
+    world.sent.clear();
+    world.plug();
+    world.run(SEC * 2);
+    let is_end = |told: &&Action| matches!(told, Action::Lost { why: LeaseEnd::OtherName, .. });
+    assert_eq!(world.told.iter().filter(is_end).count(), 1, "{:?}", world.told);
+    assert_eq!(world.kinds()[0], RequestKind::Discover { requested: None });
+    assert_eq!(world.address(), Some(ADDRESS));
+}
+
+/// Given a server that leases for a minute and denies each renewal, then it is asked more and more seldom.
+#[test]
+fn leases_that_are_denied_again_are_sought_slowly() {
+    let mut world = World::new(None, None);
+    world.server = |request| match request.kind {
+        RequestKind::Renewing { .. } | RequestKind::Rebinding { .. } => denying(request),
+        _ => good(request).map(|reply| Reply { lease: Some(LeaseTime::Seconds(60)), ..reply }),
+    };
+    world.plug();
+    world.run(SEC * 3600);
+    let denied = world.client.counters().denied;
+    assert!((30..50).contains(&denied), "{denied}");
+}
+
 /// Given a lease, when it is given back, then the server hears it twice.
 #[test]
 fn a_release_is_said_twice() {

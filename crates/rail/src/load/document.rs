@@ -1,9 +1,13 @@
-//! Holds the option tables of `docs/configuration.md` to the reader: every key is
-//! there once, every example is good, every default is the real one.
+//! Holds the option tables of the pages to the reader: every key is there once, every
+//! example is good, every default is the real one.
 
 use super::*;
 
-const DOCUMENT: &str = include_str!("../../../../docs/configuration.md");
+/// Pages with option tables. The headings of the first one name the section, the others are about one.
+const PAGES: &[(&str, &str)] = &[
+    ("", include_str!("../../../../docs/configuration.md")),
+    ("uplink.dhcp", include_str!("../../../../docs/dhcp.md")),
+];
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
 /// An uplink that takes the keys of a client.
 const LEASED: &str = "name = \"a\"\ninterface = \"wan1\"\naddress = \"dhcp\"\n";
@@ -29,9 +33,10 @@ struct Row {
 fn rows() -> Vec<Row> {
     let mut section = "";
     let mut rows = Vec::new();
-    for line in DOCUMENT.lines() {
+    let lines = PAGES.iter().flat_map(|(of, page)| page.lines().map(move |line| (*of, line)));
+    for (of, line) in lines {
         if let Some(title) = line.strip_prefix("## ").or_else(|| line.strip_prefix("### ")) {
-            section = title.trim_matches(['[', ']']);
+            section = if of.is_empty() { title.trim_matches(['[', ']']) } else { of };
         }
         let cells: Vec<_> = line.split(" | ").collect();
         if let [key, values, default, example, meaning] = cells[..]
@@ -47,6 +52,10 @@ fn rows() -> Vec<Row> {
 
 /// A whole file around the text of one section.
 fn whole(section: &str, text: &str) -> String {
+    if section == "uplink.dhcp" {
+        let pairs: Vec<_> = text.lines().collect();
+        return format!("{LAN}[[uplink]]\n{LEASED}dhcp = {{ {} }}\n", pairs.join(", "));
+    }
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
@@ -96,7 +105,7 @@ fn every_key_is_documented() {
     let documented: Vec<_> = rows().iter().map(|row| (row.section, row.key)).collect();
     let mut expected = Vec::new();
     // What an uplink may have of its own are the keys of `[check]`.
-    let is_told = |section: &&str| !section.is_empty() && !section.starts_with("uplink.");
+    let is_told = |section: &&str| !section.is_empty() && !section.starts_with("uplink.check");
     for section in keys::sections().filter(is_told) {
         expected.extend(keys::of(section).built.iter().map(|key| (section, *key)));
     }
@@ -142,14 +151,14 @@ fn every_default_is_as_documented() {
         }
         let (config, _) = read.unwrap_or_else(|report| panic!("{section} {key}\n{report}"));
         let value = default.strip_prefix('`').and_then(|d| d.strip_suffix('`'));
-        let value = value.map_or_else(|| meaning(section, key, default), Into::into);
+        let value = value.map_or_else(|| meaning(section, key, default), |v| Some(v.into()));
         let shown = shown(&effective(&config), section, key);
-        assert_eq!(shown, Some(value), "{section} {key}, such as {example}");
+        assert_eq!(shown, value, "{section} {key}, such as {example}");
     }
 }
 
-/// What `rail check --show-effective` shows for a default that the page tells in words.
-fn meaning(section: &str, key: &str, words: &str) -> String {
+/// What `rail check --show-effective` shows for a default that the page tells in words; `None`: nothing.
+fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
     let text = match (section, key, words) {
         ("uplink", "description", "empty") => "\"\"",
         ("uplink", "check", "as in `[check]`") => "as in [check]",
@@ -166,6 +175,8 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
         ("forward", "address", "the first of each uplink") => "the first of each uplink",
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
         ("uplink", "parent" | "mac" | "dhcp", "none") => "none",
+        ("uplink.dhcp", "reject_from", "none") => "[]",
+        ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,
         ("forward", "uplinks", "every uplink") => "all",
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.
@@ -173,12 +184,12 @@ fn meaning(section: &str, key: &str, words: &str) -> String {
         ("firewall", "allow", "none") => "[]",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
-            return format!("\"{}\"", name.trim());
+            return Some(format!("\"{}\"", name.trim()));
         }
         ("log", "file", "the journal or stderr") => "none, the journal or stderr",
         _ => panic!("the default of {section} {key}, {words:?}, is not checked: add it here"),
     };
-    text.into()
+    Some(text.into())
 }
 
 /// The value of a key in an effective configuration, or the words of its comment.

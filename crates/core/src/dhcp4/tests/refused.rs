@@ -144,6 +144,26 @@ fn two_halves_are_the_default_route() {
     assert!(matches!(&world.told[..], [Action::Bound { .. }]), "{:?}", world.told);
 }
 
+/// Given gateways that can be no host, or are ourselves, then nothing is sent to them.
+#[test]
+fn impossible_gateways_lead_nowhere() {
+    let nowhere = [[255, 255, 255, 255], [127, 0, 0, 1], [224, 0, 0, 5]].map(Ipv4Addr::from);
+    for gateway in nowhere.into_iter().chain([ADDRESS]) {
+        let world = World::bound();
+        let mut offer = reply(ReplyKind::Ack, &world.sent[0].1);
+        offer.routers = vec![gateway];
+        assert_eq!(Lease::of(&offer, world.now, None).unwrap().gateway, None);
+        let route = |destination: [u8; 4], prefix_length| ClasslessRoute {
+            destination: destination.into(),
+            prefix_length,
+            gateway,
+        };
+        offer.routes = Some(vec![route([0; 4], 0), route([198, 51, 100, 0], 24)]);
+        let lease = Lease::of(&offer, world.now, None).unwrap();
+        assert_eq!((lease.gateway, &lease.routes[..]), (None, &[][..]), "{gateway}");
+    }
+}
+
 /// Given servers that name an MTU, then one that no host would have to bear is not taken.
 #[test]
 fn a_tiny_mtu_is_not_taken() {
@@ -238,4 +258,57 @@ fn proxy_arp_objects_once() {
     assert_eq!(world.address(), Some(second));
     world.objects(second, Mac([4; 6]));
     assert_eq!(world.address(), Some(second));
+}
+
+/// Given an address that the server leases again after each decline, when the same card objects for the third
+/// time, then the address is used, which is told: nothing else is to be had.
+#[test]
+fn an_address_that_is_leased_again_and_again_is_used() {
+    let mut world = World::new(None, None);
+    world.plug();
+    world.run(SEC * 2);
+    for _ in 0..2 {
+        world.objects(ADDRESS, Mac([4; 6]));
+        assert_eq!(world.address(), None);
+        world.run(SEC * 12);
+        assert_eq!(world.address(), Some(ADDRESS));
+    }
+    world.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world.address(), Some(ADDRESS));
+    let borne = Action::ConflictBorne { address: ADDRESS, by: Mac([4; 6]) };
+    assert_eq!(world.told.last(), Some(&borne));
+    world.objects(ADDRESS, Mac([4; 6]));
+    let count = world.told.iter().filter(|told| **told == borne).count();
+    assert_eq!((world.address(), count), (Some(ADDRESS), 1));
+}
+
+/// Given an address that is ours for long, when somebody speaks as if it were his, then it is announced at most
+/// each ten seconds, and he is told of once; the address stays.
+#[test]
+fn an_address_is_defended() {
+    let mut world = World::bound();
+    world.run(SEC * 20);
+    (world.arps, world.told) = (Vec::new(), Vec::new());
+    for _ in 0..30 {
+        world.objects(ADDRESS, Mac([4; 6]));
+        world.run(SEC);
+    }
+    let senders: Vec<_> = world.arps.iter().map(|arp| arp.sender).collect();
+    assert_eq!(senders, [ADDRESS; 3]);
+    assert_eq!(world.told, [Action::ConflictBorne { address: ADDRESS, by: Mac([4; 6]) }]);
+    assert_eq!(world.address(), Some(ADDRESS));
+}
+
+/// Given a carrier that goes while the address is tried, when it is back, then the trial goes on.
+#[test]
+fn a_lost_carrier_ends_no_trial() {
+    let mut world = World::new(None, None);
+    world.plug();
+    world.run(SEC * 2);
+    world.unplug();
+    world.run(SEC * 5);
+    world.plug();
+    world.run(SEC);
+    world.objects(ADDRESS, Mac([4; 6]));
+    assert_eq!(world.address(), None);
 }

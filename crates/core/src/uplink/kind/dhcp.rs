@@ -298,6 +298,9 @@ impl Uplinks {
             Action::Lost { lease, why } => {
                 LeaseNews::LeaseLost { uplink, address: lease.address, cause: why.describe() }
             }
+            Action::ConflictBorne { address, by } => {
+                LeaseNews::ConflictBorne { uplink, address: *address, by: *by }
+            }
             Action::Denied { server, said } => {
                 LeaseNews::Denied { uplink, server: *server, said: said.clone() }
             }
