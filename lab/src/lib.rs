@@ -43,7 +43,7 @@ pub mod traffic;
 pub mod world;
 
 pub use daemon::Rail;
-pub use dhcp_server::{DhcpServer, Leases};
+pub use dhcp_server::{DhcpServer, Leases, Server};
 pub use error::LabError;
 pub use eventually::{Ends, eventually, try_eventually};
 pub use fault::{Fault, Injected};

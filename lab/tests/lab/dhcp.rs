@@ -1,15 +1,15 @@
 //! Uplinks whose address is leased, by the servers that providers run.
 
 use rail_lab::{
-    DhcpServer, Leases, Line, Plan, Rail, Servers, Topology, World, eventually, isolated, normal,
-    topology,
+    DhcpServer, Leases, Line, Plan, Rail, Server, Servers, Topology, World, eventually, isolated,
+    normal, topology,
 };
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// The file of the drawing, with the addresses of these uplinks leased.
-fn leased(topology: &Topology, lines: &[usize], check: &str) -> String {
+pub(crate) fn leased(topology: &Topology, lines: &[usize], check: &str) -> String {
     let text = rail_lab::ConfigText { check: check.into(), ..rail_lab::ConfigText::default() };
     let mut file = topology.config(&text);
     for number in lines {
@@ -23,11 +23,11 @@ fn leased(topology: &Topology, lines: &[usize], check: &str) -> String {
 }
 
 fn serve(line: &Line) -> DhcpServer {
-    DhcpServer::dnsmasq(&line.isp, &Leases::of(line)).unwrap()
+    DhcpServer::start(&line.isp, &Leases::of(line), Server::Dnsmasq).unwrap()
 }
 
 /// A drawing with servers, and a daemon with this file.
-fn begin(topology: Topology, file: &str) -> World {
+pub(crate) fn begin(topology: Topology, file: &str) -> World {
     let servers = Servers::start(&topology.internet, &topology::servers()).unwrap();
     let rail = Rail::run(&topology.router, file).unwrap();
     World { rail, servers, topology }
@@ -85,7 +85,7 @@ fn a_lease_follows_the_network() {
 
         drop(server);
         let other = Leases { hosts: (1, 77), ..Leases::of(line) };
-        let server = DhcpServer::dnsmasq(&line.isp, &other).unwrap();
+        let server = DhcpServer::start(&line.isp, &other, Server::Dnsmasq).unwrap();
         let flap = |state: &str| line.isp.sh(&format!("ip link set acc {state}")).unwrap();
         flap("down");
         rail.wait_health("isp1", "no-carrier", LIMIT).unwrap();
@@ -134,7 +134,7 @@ fn two_leases_behind_one_port() {
                      dhcp-host=02:00:00:00:00:01,100.64.1.2\n\
                      dhcp-host=02:00:00:00:00:02,100.64.1.3\n";
         let leases = Leases { rest: hosts.into(), ..Leases::of(line) };
-        let _server = DhcpServer::dnsmasq(&line.isp, &leases).unwrap();
+        let _server = DhcpServer::start(&line.isp, &leases, Server::Dnsmasq).unwrap();
         let mut world = begin(topology, BEHIND_ONE_PORT);
         world.rail.wait_all_up(LIMIT).unwrap();
         let address = |name| world.rail.uplink(name, "address").unwrap();
