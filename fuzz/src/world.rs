@@ -400,7 +400,7 @@ fn route(dice: &mut Dice<'_>) -> ObservedRoute {
     let value = match dice.below(3) {
         0 => None,
         1 => Some(RouteValue::Unreachable),
-        _ => Some(RouteValue::Unicast { nexthops: vec![hop], source: None }),
+        _ => Some(RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None }),
     };
     let protocol = if dice.one_in(2) { 4 } else { PROTOCOL };
     ObservedRoute { value, protocol, dead: dice.one_in(4) }

@@ -145,7 +145,7 @@ pub(crate) fn add_foreign(
         0 => {
             let key = RouteKey { table, prefix: prefix(&format!("10.{n}.0.0/16")), metric: 0 };
             let hop = Nexthop { ifname: lan, via: None, weight: 1, onlink: false };
-            let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+            let value = RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None };
             // It cannot fail: lan0 is always up.
             let _ = kernel.set_route(&key, &value, true, 4);
             (Scope::ROUTES, format!("adds a route {key}"))
@@ -199,7 +199,7 @@ pub(crate) fn occupy(kernel: &mut Kernel, config: &Config, number: u32) -> bool 
         return false;
     }
     let hop = Nexthop { ifname: ifname("lan0"), via: None, weight: 1, onlink: false };
-    let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+    let value = RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None };
     kernel.set_route(&key, &value, false, 4).is_ok()
 }
 

@@ -27,6 +27,8 @@ pub struct UplinkConfig {
     pub weight: u8,
     /// Tier.
     pub tier: Tier,
+    /// Largest packet that the provider takes, in bytes; `None`: what he says, or the interface.
+    pub mtu: Option<u32>,
     /// Source translation.
     pub nat: Nat,
     /// Further addresses of ours on the interface, with their prefix lengths.
@@ -56,6 +58,7 @@ impl UplinkConfig {
             kind: UplinkKind::Static(Fixed { address, gateway, onlink: false }),
             weight: 1,
             tier: Tier::Number(1),
+            mtu: None,
             nat: Nat::On,
             addresses: Vec::new(),
             no_nat: Vec::new(),

@@ -19,7 +19,7 @@ pub(crate) fn attach(uplink: &UplinkConfig) -> Ways {
             routes: Vec::new(),
             resolvers: Vec::new(),
             delegated: Vec::new(),
-            mtu: None,
+            mtu: uplink.mtu,
         })
     })
 }

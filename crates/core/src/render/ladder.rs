@@ -172,7 +172,7 @@ fn nowhere(state: &mut State, config: &Config, table: u32) {
     for (address, length) in UNICAST {
         let prefix = Prefix { address: address.into(), length };
         let hop = Nexthop { ifname: loopback, via: None, weight: 1, onlink: false };
-        let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+        let value = RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None };
         state.insert(Key::Route(RouteKey { table, prefix, metric: 0 }), Resource::Route(value));
     }
 }

@@ -133,7 +133,13 @@ fn default_key(family: Family, table: u32, metric: u32) -> Key {
 /// A default by one uplink, with its source.
 fn default_by(uplink: &UplinkView<'_>, way: &Attachment) -> RouteValue {
     let source = Some(way.address.address);
-    RouteValue::Unicast { nexthops: vec![nexthop(uplink, way, 1)], source }
+    let mtu = narrow(uplink, way);
+    RouteValue::Unicast { nexthops: vec![nexthop(uplink, way, 1)], source, mtu }
+}
+
+/// Largest packet of an uplink that takes less than its device.
+fn narrow(uplink: &UplinkView<'_>, way: &Attachment) -> Option<u32> {
+    way.mtu.filter(|mtu| *mtu < uplink.fact.mtu)
 }
 
 /// What the provider leads elsewhere than by its default route, in the uplink's table alone.
@@ -148,7 +154,8 @@ fn further_routes<'a>(
         let hop = Nexthop { ifname: uplink.ifname, via, weight: 1, onlink };
         let source = Some(way.address.address);
         let key = RouteKey { table: uplink.table, prefix: *prefix, metric: 0 };
-        let value = RouteValue::Unicast { nexthops: vec![hop], source };
+        let mtu = narrow(uplink, way);
+        let value = RouteValue::Unicast { nexthops: vec![hop], source, mtu };
         (Key::Route(key), Resource::Route(value))
     })
 }
@@ -176,7 +183,8 @@ fn shared_default(view: &View<'_>, family: Family) -> Option<RouteValue> {
             let hops = several.iter().map(|(uplink, way)| nexthop(uplink, way, uplink.weight));
             let mut nexthops: Vec<_> = hops.collect();
             nexthops.sort();
-            Some(RouteValue::Unicast { nexthops, source: None })
+            let mtu = several.iter().filter_map(|(uplink, way)| narrow(uplink, way)).min();
+            Some(RouteValue::Unicast { nexthops, source: None, mtu })
         }
     }
 }

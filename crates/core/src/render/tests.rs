@@ -148,24 +148,6 @@ fn chains(config: &Config, facts: &Facts, names: &[&str]) -> String {
     text(&state)
 }
 
-/// Given one narrow uplink of two, then what comes in by it is clamped to its size before replies
-/// are let through, and nothing is asked about the other one; a box inside has no such rule.
-#[test]
-fn what_a_narrow_line_brings_is_clamped() {
-    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
-    let mut facts = facts(&config, &[0, 1]);
-    assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
-    (facts.uplinks[0].mtu, facts.system.all_wide) = (1492, false);
-    let text = chains(&config, &facts, &["forward"]);
-    let rule = "iifname \"wan1\" meta nfproto ipv4 tcp flags & (syn | rst) == syn \
-                tcp option maxseg size > 1452 tcp option maxseg size set 1452";
-    let established = text.find("ct state established").unwrap();
-    assert!(text.find(rule).is_some_and(|at| at < established), "{text}");
-    assert_eq!(text.matches("size set 1").count(), 1, "{text}");
-    inside(&mut config.uplinks[0]);
-    assert!(!chains(&config, &facts, &["forward"]).contains("size set 1"));
-}
-
 /// Given a range, a moved range, allowed sources, a forward on one uplink and one without
 /// hairpin, then these rules; a disabled uplink has none, and the filter closes its interface.
 #[test]
@@ -474,6 +456,7 @@ mod behind;
 mod elements;
 mod exempt;
 mod gates;
+mod narrow;
 mod refused;
 mod replies;
 mod spares;

@@ -85,12 +85,13 @@ impl RequestSocket {
             kind: RouteKind::Unreachable,
             nexthops: Vec::new(),
             source: None,
+            mtu: None,
             is_other_key: false,
             is_partial: false,
         };
-        if let RouteValue::Unicast { nexthops, source } = value {
+        if let RouteValue::Unicast { nexthops, source, mtu } = value {
             route.kind = RouteKind::Unicast;
-            route.source = *source;
+            (route.source, route.mtu) = (*source, *mtu);
             for hop in nexthops {
                 let index = self.index_of(hop.ifname)?;
                 let weight = u16::from(hop.weight.max(1));
@@ -145,7 +146,8 @@ fn route_value(route: RouteMessage, names: &Names) -> Option<RouteValue> {
             };
             let mut nexthops: Vec<_> = route.nexthops.iter().map(hop).collect::<Option<_>>()?;
             nexthops.sort();
-            (!nexthops.is_empty()).then_some(RouteValue::Unicast { nexthops, source: route.source })
+            let (source, mtu) = (route.source, route.mtu);
+            (!nexthops.is_empty()).then_some(RouteValue::Unicast { nexthops, source, mtu })
         }
     }
 }

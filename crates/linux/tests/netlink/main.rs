@@ -90,7 +90,7 @@ fn hop(n: u8, weight: u8) -> Nexthop {
 
 fn set(nexthops: Vec<Nexthop>, source: Option<&str>, replace: bool) -> Op {
     let source = source.map(|s| s.parse().unwrap());
-    Op::Put { value: Resource::Route(RouteValue::Unicast { nexthops, source }), replace }
+    Op::Put { value: Resource::Route(RouteValue::Unicast { nexthops, source, mtu: None }), replace }
 }
 
 fn rule(priority: u32) -> Rule {
@@ -247,12 +247,29 @@ fn every_rule_of_the_ladder_round_trips() {
     });
 }
 
+/// Given routes of one and of two next hops with a largest packet, when they are set, then the kernel has it, and
+/// it is read back.
+#[test]
+fn a_route_bears_its_largest_packet() {
+    in_new_netns(|| {
+        let mut s = RequestSocket::open().unwrap();
+        for (nexthops, mtu) in [(vec![hop(1, 1)], 1492), (vec![hop(1, 1), hop(2, 1)], 1400)] {
+            let value = RouteValue::Unicast { nexthops, source: None, mtu: Some(mtu) };
+            let op = Op::Put { value: Resource::Route(value.clone()), replace: true };
+            s.apply(&Key::Route(route_key(3)), &op).unwrap();
+            let shown = ip(&format!("route show table {TABLE}"));
+            assert!(shown.contains(&format!("mtu {mtu}")), "{shown}");
+            assert_eq!(observe(&mut s).routes[&route_key(3)].value, Some(value));
+        }
+    });
+}
+
 #[test]
 fn foreign_objects_are_seen_and_never_deleted() {
     in_new_netns(|| {
         let mut s = RequestSocket::open().unwrap();
         ip(&format!("route add default via 100.64.1.1 table {TABLE} proto static"));
-        ip(&format!("route add default via 100.64.2.1 table {TABLE} metric 7 mtu 1400"));
+        ip(&format!("route add default via 100.64.2.1 table {TABLE} metric 7 advmss 1300"));
         ip(&format!("rule add pref 20900 lookup {TABLE}"));
         ip(&format!("rule add pref 20901 from 100.64.1.2 lookup {TABLE} proto 82"));
         ip(&format!("rule add pref 20902 iif lo lookup {TABLE} proto 82"));
@@ -270,7 +287,7 @@ fn foreign_objects_are_seen_and_never_deleted() {
         let observed = observe(&mut s);
         assert_eq!(observed.routes[&route_key(0)].protocol, 4);
         assert!(observed.routes[&route_key(0)].value.is_some());
-        // Metrics are nothing that we ever set.
+        // Of the metrics we set the MTU alone.
         assert_eq!(observed.routes[&route_key(7)].value, None);
         let known = |priority: u32| {
             observed.rules.iter().find(|r| r.priority == priority).map(|r| r.rule.is_some())

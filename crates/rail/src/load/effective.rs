@@ -147,6 +147,10 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
         None => out.push_str("# parent: none\n# mac: none\n"),
     }
     write_kind(out, &uplink.kind);
+    match uplink.mtu {
+        Some(mtu) => line(out, "mtu", &mtu.to_string()),
+        None => out.push_str("# mtu: of the provider, else of the interface\n"),
+    }
     line(out, "weight", &uplink.weight.to_string());
     match uplink.tier {
         Tier::Number(tier) => line(out, "tier", &tier.to_string()),

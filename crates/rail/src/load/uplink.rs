@@ -10,6 +10,7 @@ use rail_core::config::{
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 
 /// An uplink as far as it could be understood.
 pub(super) struct Draft {
@@ -32,6 +33,7 @@ pub(super) struct Draft {
     gateway_onlink: bool,
     description: String,
     weight: u8,
+    mtu: Option<u32>,
     tier: Tier,
     pub(super) check: super::check::Draft,
     enabled: bool,
@@ -58,6 +60,7 @@ impl Draft {
             interface,
             kind,
             weight: self.weight,
+            mtu: self.mtu,
             tier: self.tier,
             nat: self.nat,
             addresses: self.addresses.into_iter().map(|at| at.value).collect(),
@@ -135,6 +138,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         gateway_onlink,
         address,
         description: description(reader, section),
+        mtu: section.get("mtu").and_then(|node| reader.integer(node, "mtu", MTU)),
         weight: u8::try_from(weight).unwrap_or(1),
         tier: tier(reader, section),
         nat,
@@ -289,6 +293,9 @@ pub(super) fn static_address(
     }
     Some(prefix)
 }
+
+/// What every host takes (RFC 791 §3.1), and what no packet is larger than.
+const MTU: RangeInclusive<u32> = 576..=65_535;
 
 /// The prefix length that a netmask means.
 fn length_of(mask: &str) -> Option<u32> {

@@ -98,7 +98,7 @@ impl Kernel {
         if !replace && self.routes.contains_key(key) {
             return Err(error(EEXIST, "File exists"));
         }
-        if let RouteValue::Unicast { nexthops, source } = value {
+        if let RouteValue::Unicast { nexthops, source, .. } = value {
             for hop in nexthops {
                 self.check_hop(hop)?;
             }

@@ -31,8 +31,12 @@ fn key(table: u32) -> RouteKey {
 #[test]
 fn routes_go_with_their_link_and_not_with_the_cable() {
     let mut kernel = two_lines();
-    let plain = RouteValue::Unicast { nexthops: vec![hop(0, "wan1")], source: None };
-    let both = RouteValue::Unicast { nexthops: vec![hop(0, "wan1"), hop(1, "wan2")], source: None };
+    let plain = RouteValue::Unicast { nexthops: vec![hop(0, "wan1")], source: None, mtu: None };
+    let both = RouteValue::Unicast {
+        nexthops: vec![hop(0, "wan1"), hop(1, "wan2")],
+        source: None,
+        mtu: None,
+    };
     kernel.set_route(&key(1), &plain, false, 82).unwrap();
     kernel.set_route(&key(2), &both, false, 82).unwrap();
     kernel.set_carrier(name("wan1"), false);
@@ -51,14 +55,14 @@ fn routes_go_with_their_link_and_not_with_the_cable() {
 #[test]
 fn routes_go_with_the_address_and_the_device() {
     let mut kernel = two_lines();
-    let plain = RouteValue::Unicast { nexthops: vec![hop(0, "wan1")], source: None };
+    let plain = RouteValue::Unicast { nexthops: vec![hop(0, "wan1")], source: None, mtu: None };
     kernel.set_route(&key(1), &plain, false, 82).unwrap();
     assert_eq!(kernel.set_route(&key(1), &plain, false, 82).unwrap_err().errno, EEXIST);
     kernel.del_address(name("wan1"), "100.64.0.2/24".parse().unwrap());
     assert!(kernel.routes.is_empty());
     assert_eq!(kernel.set_route(&key(1), &plain, false, 82).unwrap_err().errno, ENETUNREACH);
     let onlink = Nexthop { onlink: true, ..hop(9, "wan2") };
-    let onlink = RouteValue::Unicast { nexthops: vec![onlink], source: None };
+    let onlink = RouteValue::Unicast { nexthops: vec![onlink], source: None, mtu: None };
     kernel.set_route(&key(3), &onlink, false, 82).unwrap();
     let before = kernel.links[&name("wan1")].index;
     kernel.remove_link(name("wan1"));
@@ -71,7 +75,11 @@ fn routes_go_with_the_address_and_the_device() {
 #[test]
 fn a_deleted_device_takes_the_whole_multipath_route() {
     let mut kernel = two_lines();
-    let both = RouteValue::Unicast { nexthops: vec![hop(0, "wan1"), hop(1, "wan2")], source: None };
+    let both = RouteValue::Unicast {
+        nexthops: vec![hop(0, "wan1"), hop(1, "wan2")],
+        source: None,
+        mtu: None,
+    };
     kernel.set_route(&key(2), &both, false, 82).unwrap();
     kernel.remove_link(name("wan1"));
     assert!(kernel.routes.is_empty());

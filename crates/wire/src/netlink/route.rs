@@ -58,10 +58,12 @@ pub struct RouteMessage {
     pub nexthops: Vec<NexthopMessage>,
     /// Preferred source.
     pub source: Option<IpAddr>,
+    /// Largest packet, in bytes.
+    pub mtu: Option<u32>,
     /// Its key in the kernel has parts beside table, destination and priority (type of service,
     /// source prefix), or it is no route but a cached result.
     pub is_other_key: bool,
-    /// It has properties beyond these fields (metrics, encapsulation, a next hop object, ...).
+    /// It has properties beyond these fields (other metrics, encapsulation, a next hop object, ...).
     pub is_partial: bool,
 }
 
@@ -86,6 +88,7 @@ impl RouteMessage {
             },
             nexthops: Vec::new(),
             source: None,
+            mtu: None,
             is_other_key: fixed[2] != 0 || fixed[3] != 0 || flags & RTM_F_CLONED != 0,
             is_partial: false,
         };
@@ -116,11 +119,22 @@ impl RouteMessage {
             RTA_PRIORITY => self.priority = attribute.u32()?,
             RTA_PREFSRC => self.source = Some(attribute.address()?),
             RTA_TABLE => self.table = attribute.u32()?,
+            RTA_METRICS => self.take_metrics(attribute.payload)?,
             RTA_MULTIPATH => self.take_nexthops(attribute.payload)?,
             RTA_CACHEINFO | RTA_PAD => {}
             // The default preference of IPv6 routers is medium.
             RTA_PREF if attribute.u8()? == 0 => {}
             _ => return None,
+        }
+        Some(())
+    }
+
+    fn take_metrics(&mut self, payload: &[u8]) -> Option<()> {
+        for metric in attributes(payload) {
+            match metric.kind {
+                RTAX_MTU => self.mtu = Some(metric.u32()?),
+                _ => return None,
+            }
         }
         Some(())
     }
@@ -182,6 +196,9 @@ impl RouteMessage {
         if let Some(source) = &self.source {
             request.address(RTA_PREFSRC, source);
         }
+        if let Some(mtu) = self.mtu {
+            request.attribute(RTA_METRICS, &metric_bytes(RTAX_MTU, mtu));
+        }
         match self.nexthops.as_slice() {
             [] => {}
             [single] => {
@@ -220,6 +237,15 @@ impl RouteMessage {
         }
         request.u32(RTA_PRIORITY, self.priority);
     }
+}
+
+/// An attribute of its own within [`RTA_METRICS`].
+fn metric_bytes(kind: u16, value: u32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..2].copy_from_slice(&8u16.to_ne_bytes());
+    bytes[2..4].copy_from_slice(&kind.to_ne_bytes());
+    bytes[4..].copy_from_slice(&value.to_ne_bytes());
+    bytes
 }
 
 fn nexthop_bytes(hop: &NexthopMessage) -> Vec<u8> {
@@ -267,8 +293,10 @@ const RTA_OIF: u16 = 4;
 const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
+const RTA_METRICS: u16 = 8;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_CACHEINFO: u16 = 12;
 const RTA_TABLE: u16 = 15;
 const RTA_PREF: u16 = 20;
 const RTA_PAD: u16 = 26;
+const RTAX_MTU: u16 = 2;

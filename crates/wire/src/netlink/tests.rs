@@ -98,6 +98,7 @@ fn plain_route() -> RouteMessage {
         kind: RouteKind::Unreachable,
         nexthops: vec![],
         source: None,
+        mtu: None,
         is_other_key: false,
         is_partial: false,
     }
@@ -252,16 +253,18 @@ fn any_route() -> impl Strategy<Value = RouteMessage> {
             },
         );
         let key = (1..u32::MAX, any_address(v6), 1..=32u8, any::<u32>(), any::<u8>());
-        let value = (proptest::collection::vec(hop, 0..200), proptest::option::of(any_address(v6)));
+        let hops = proptest::collection::vec(hop, 0..200);
+        let source = proptest::option::of(any_address(v6));
+        let value = (hops, source, proptest::option::of(any::<u32>()));
         (key, value).prop_map(|((table, destination, length, priority, protocol), value)| {
-            let (mut nexthops, source) = value;
+            let (mut nexthops, source, mtu) = value;
             if let [single] = nexthops.as_mut_slice() {
                 single.weight = 1;
             }
             let kind =
                 if nexthops.is_empty() { RouteKind::Unreachable } else { RouteKind::Unicast };
             let key = RouteMessage { table, destination, length, priority, ..plain_route() };
-            RouteMessage { protocol, kind, nexthops, source, ..key }
+            RouteMessage { protocol, kind, nexthops, source, mtu, ..key }
         })
     })
 }

@@ -307,7 +307,8 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> b
     !unsaved.is_empty()
         && match &step.op {
             Op::Put {
-                value: Resource::Route(RouteValue::Unicast { nexthops, source }), ..
+                value: Resource::Route(RouteValue::Unicast { nexthops, source, .. }),
+                ..
             } => {
                 let without = nexthops.iter().filter(|hop| !has_network(hop));
                 let without: Vec<IfName> = without.map(|hop| hop.ifname).collect();

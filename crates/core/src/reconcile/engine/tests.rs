@@ -170,7 +170,7 @@ fn a_fight_has_an_end() {
 fn what_goes_with_its_interface_is_no_drift() {
     let ifname = "wan1".parse().unwrap();
     let hop = crate::state::Nexthop { ifname, via: None, weight: 1, onlink: false };
-    let value = RouteValue::Unicast { nexthops: vec![hop], source: None };
+    let value = RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None };
     let desired = State::from([(key(20001), Resource::Route(value.clone()))]);
     let mut engine = Engine::default();
     let mut observed = Observed::default();
@@ -232,7 +232,7 @@ fn a_change_of_mind_is_no_drift() {
     kernel.pass(&mut engine, START + MS);
     let other = State::from([(
         key(20001),
-        Resource::Route(RouteValue::Unicast { nexthops: Vec::new(), source: None }),
+        Resource::Route(RouteValue::Unicast { nexthops: Vec::new(), source: None, mtu: None }),
     )]);
     let mut news = Vec::new();
     for step in engine.plan(START + MS * 2, &other, &kernel.observed, &mut news) {
@@ -259,7 +259,7 @@ fn a_new_wish_is_no_lie() {
             weight: if n == 1 { weight } else { 1 },
             onlink: false,
         };
-        let value = RouteValue::Unicast { nexthops: vec![hop(1), hop(2)], source: None };
+        let value = RouteValue::Unicast { nexthops: vec![hop(1), hop(2)], source: None, mtu: None };
         let wish = State::from([(key(20001), Resource::Route(value))]);
         let plan = engine.plan(START, &wish, &kernel.observed, &mut news);
         assert_eq!(plan.len(), 1, "wish {weight}");

@@ -289,7 +289,10 @@ fn from_uplink_to_inside(view: &View<'_>) -> Chain {
 /// The clamp asks for the route back, which a first packet feels. Where every interface has the
 /// MTU of Ethernet only a segment size beyond that of Ethernet, or a route through IPsec, needs it.
 fn forward(view: &View<'_>) -> Chain {
-    let (config, all_wide) = (view.config, view.facts.system.all_wide);
+    let config = view.config;
+    // A provider may take less than its device.
+    let all_wide =
+        view.facts.system.all_wide && view.enabled().all(|uplink| uplink.mtu >= WIDE_MTU);
     let mut rules = vec!["ct status assured accept".to_string()];
     let inside = inside(config);
     let clamp = if all_wide {

@@ -32,6 +32,8 @@ pub enum RouteValue {
         nexthops: Vec<Nexthop>,
         /// Preferred source (`src`).
         source: Option<IpAddr>,
+        /// Largest packet, in bytes; `None`: what the device takes.
+        mtu: Option<u32>,
     },
     /// `unreachable`.
     Unreachable,
@@ -123,7 +125,7 @@ impl fmt::Display for RouteValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable => f.write_str("unreachable"),
-            Self::Unicast { nexthops, source } => {
+            Self::Unicast { nexthops, source, mtu } => {
                 for (i, hop) in nexthops.iter().enumerate() {
                     if i > 0 {
                         f.write_str(" ")?;
@@ -144,6 +146,9 @@ impl fmt::Display for RouteValue {
                 }
                 if let Some(source) = source {
                     write!(f, " src {source}")?;
+                }
+                if let Some(mtu) = mtu {
+                    write!(f, " mtu {mtu}")?;
                 }
                 Ok(())
             }

@@ -57,8 +57,8 @@ impl Dhcp {
         self.reject_from.clone_from(&config.reject_from);
     }
 
-    /// A lease without a default route attaches nothing: no packet would leave.
-    pub(super) fn ways(&self) -> Ways {
+    /// A lease without a default route attaches nothing: no packet would leave. `mtu` is that of the file.
+    pub(super) fn ways(&self, mtu: Option<u32>) -> Ways {
         let attachment = || {
             let lease = self.client.lease()?;
             Some(Attachment {
@@ -68,7 +68,7 @@ impl Dhcp {
                 routes: lease.routes.clone(),
                 resolvers: lease.resolvers.iter().copied().map(IpAddr::V4).collect(),
                 delegated: Vec::new(),
-                mtu: lease.mtu.map(u32::from),
+                mtu: mtu.or(lease.mtu.map(u32::from)),
             })
         };
         PerFamily::of(|family| (family == FAMILY).then(attachment).flatten())

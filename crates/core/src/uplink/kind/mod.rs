@@ -53,7 +53,7 @@ impl Kind {
     pub(super) fn ways(&self, own: &UplinkConfig) -> Ways {
         match self {
             Self::Fixed => fixed::attach(own),
-            Self::Dhcp(dhcp) => dhcp.ways(),
+            Self::Dhcp(dhcp) => dhcp.ways(own.mtu),
         }
     }
 

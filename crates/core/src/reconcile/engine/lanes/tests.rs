@@ -30,7 +30,7 @@ fn shared() -> RouteKey {
 
 fn way(ifname: &str) -> RouteValue {
     let hop = Nexthop { ifname: ifname.parse().unwrap(), via: None, weight: 1, onlink: false };
-    RouteValue::Unicast { nexthops: vec![hop], source: None }
+    RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None }
 }
 
 fn firewall_with(rules: &[&str]) -> Resource {
@@ -473,7 +473,7 @@ fn a_route_waits_for_its_own_address_alone() {
         let hop =
             Nexthop { ifname, via: Some("100.64.3.1".parse().unwrap()), weight: 1, onlink: false };
         let source = Some("100.64.3.2".parse().unwrap());
-        let route = RouteValue::Unicast { nexthops: vec![hop], source };
+        let route = RouteValue::Unicast { nexthops: vec![hop], source, mtu: None };
         bench.desired.insert(way3.clone(), Resource::Route(route));
         bench.engine.memory.unsaved = BTreeMap::from([(coming, 1)]);
         assert_eq!(bench.keys().contains(&way3), !waits, "{there:?}");
