@@ -8,18 +8,18 @@ use std::time::{Duration, Instant};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// The shortest lease that is not lengthened.
-const SHORT: u32 = 40;
+pub(crate) const SHORT: u32 = 40;
 
-/// A field of the lease of `isp1`.
-fn lease(rail: &Rail, field: &str) -> Result<String, String> {
-    let text = rail.uplink("isp1", "lease").map_err(|e| e.to_string())?;
+/// A field of an uplink's lease.
+pub(crate) fn lease(rail: &Rail, name: &str, field: &str) -> Result<String, String> {
+    let text = rail.uplink(name, "lease").map_err(|e| e.to_string())?;
     let lease: serde_json::Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     Ok(lease[field].to_string().trim_matches('"').to_owned())
 }
 
 /// Waits until the client is about this.
 fn wait_phase(rail: &Rail, phase: &str, limit: Duration) {
-    eventually(limit, phase, || match lease(rail, "phase")? {
+    eventually(limit, phase, || match lease(rail, "isp1", "phase")? {
         found if found == phase => Ok(()),
         found => Err(found),
     });
@@ -35,13 +35,13 @@ fn lease_and_renew(server: Server) -> DhcpServer {
     let mut world = begin(topology, &file);
     world.rail.wait_all_up(LIMIT).unwrap();
     assert_eq!(world.rail.uplink("isp1", "address").unwrap(), "100.64.1.2/24");
-    assert_eq!(lease(&world.rail, "server").unwrap(), "100.64.1.1");
-    let received = lease(&world.rail, "received").unwrap();
-    eventually(LIMIT * 2, "a renewal", || match lease(&world.rail, "received")? {
+    assert_eq!(lease(&world.rail, "isp1", "server").unwrap(), "100.64.1.1");
+    let received = lease(&world.rail, "isp1", "received").unwrap();
+    eventually(LIMIT * 2, "a renewal", || match lease(&world.rail, "isp1", "received")? {
         now if now != received => Ok(()),
         now => Err(format!("{now} answers; {}", provider.said())),
     });
-    assert_eq!(lease(&world.rail, "phase").unwrap(), "bound");
+    assert_eq!(lease(&world.rail, "isp1", "phase").unwrap(), "bound");
     world.rail.stop(true).unwrap();
     provider
 }
@@ -80,7 +80,7 @@ fn a_server_dies_and_another_comes() {
         let (rail, line) = (&world.rail, world.topology.line(1));
         rail.wait_all_up(LIMIT).unwrap();
         let bound = Instant::now();
-        let left = lease(rail, "remaining_s").unwrap();
+        let left = lease(rail, "isp1", "remaining_s").unwrap();
         drop(provider);
         wait_phase(rail, "renewing", LIMIT * 2);
         let renewing = bound.elapsed();

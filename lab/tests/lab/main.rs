@@ -18,6 +18,7 @@ mod crash_points;
 mod cycles;
 mod decisions;
 mod dhcp;
+mod dhcp_reports;
 mod dhcp_servers;
 mod drift;
 mod errors;
