@@ -292,7 +292,7 @@ fn damage_never_panics() {
     ];
     let mut random = Random::new(0x00f7_a11e);
     let mut passed = 0;
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let mut text: Vec<String> = random.of(&samples).lines().map(str::to_owned).collect();
         for _ in 0..random.below(5) {
             let at = random.below(text.len());
@@ -327,5 +327,5 @@ fn damage_never_panics() {
             }
         }
     }
-    assert!(passed > 300, "only {passed} were still good");
+    assert!(passed > 100, "only {passed} were still good");
 }

@@ -252,7 +252,9 @@ fn not_toml(name: &str, source: &str, syntax: &[toml::de::Error]) -> Option<Repo
     let mut problem = Problem::new(first..source.len(), text);
     let is_theirs = language == "YAML" && lines().any(|line| line.starts_with("downlinks:"));
     problem.hint(match is_theirs {
-        true => "a file of fault_tolerant_router: `rail import fault_tolerant_router FILE` converts it",
+        true => {
+            "a file of fault_tolerant_router: `rail import fault_tolerant_router FILE` converts it"
+        }
         false => "`rail generate-config FILE` writes an example to start from",
     });
     Some(Report::new(name, source, &[problem]))
