@@ -6,6 +6,7 @@ mod cli;
 mod daemon;
 mod demo;
 mod hidden;
+mod import;
 mod load;
 #[cfg(test)]
 mod manual;

@@ -13,6 +13,7 @@ mod events;
 mod generate;
 mod guard;
 mod headline;
+mod import;
 mod rates;
 mod sample;
 mod status;
@@ -168,6 +169,11 @@ enum Verb {
         /// Where to; default: the file of --config
         file: Option<PathBuf>,
     },
+    /// Convert the configuration of another program and print it
+    Import {
+        #[command(subcommand)]
+        from: Import,
+    },
     /// Print firewall rules to load yourself
     Generate {
         #[command(subcommand)]
@@ -178,6 +184,16 @@ enum Verb {
         /// Also draw what a client saw into FILE
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Import {
+    /// The YAML file of fault_tolerant_router (Ruby, up to 1.2)
+    #[command(name = "fault_tolerant_router")]
+    FaultTolerantRouter {
+        /// The file, on most systems /etc/fault_tolerant_router.conf
+        file: PathBuf,
     },
 }
 
@@ -235,6 +251,9 @@ pub(crate) fn main() -> ExitCode {
         Verb::Stop { withdraw } => control::stop(&runtime_dir, withdraw),
         Verb::Guard { open } => guard::run(open),
         Verb::GenerateConfig { file } => sample::run(&file.unwrap_or(config)),
+        Verb::Import { from: Import::FaultTolerantRouter { file } } => {
+            import::fault_tolerant_router(&file)
+        }
         Verb::Generate { what: Generate::Firewall { format } } => {
             generate::firewall(&config, &state_dir, format)
         }

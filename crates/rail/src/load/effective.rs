@@ -284,6 +284,6 @@ fn line(out: &mut String, key: &str, value: &str) {
 }
 
 /// A TOML basic string. The reader lets no control character through.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

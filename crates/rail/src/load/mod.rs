@@ -24,15 +24,15 @@ mod unit;
 mod uplink;
 mod validate;
 
-pub(crate) use effective::effective;
+pub(crate) use effective::{effective, quoted};
 pub(crate) use keys::nearest;
 pub(crate) use kind::{ProbeCost, probe_cost, shown as shown_kind};
-pub(crate) use report::{Report, Warning};
-pub(crate) use unit::parse_duration;
+pub(crate) use reader::shown;
+pub(crate) use report::{MOST_SHOWN, Problem, Report, Warning, warnings};
+pub(crate) use unit::{parse_duration, show_size};
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
-use report::Problem;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -116,13 +116,8 @@ fn read_whole(path: &Path) -> std::io::Result<Vec<u8>> {
 /// Everything that is wrong with it.
 pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), Report> {
     let name = path.display().to_string();
-    if source.len() > MOST_BYTES {
-        let text = "the file is larger than 1 MB; a configuration is a few kB".to_owned();
-        return Err(Report::whole_file(&name, text));
-    }
-    if source.contains('\0') {
-        let text = "the file contains zero bytes; this is no text".to_owned();
-        return Err(Report::whole_file(&name, text));
+    if let Some(report) = unfit(&name, source) {
+        return Err(report);
     }
     let (root, syntax) = DeTable::parse_recoverable(source);
     let mut reader = Reader { broken: !syntax.is_empty(), ..Reader::default() };
@@ -137,10 +132,22 @@ pub(crate) fn load(path: &Path, source: &str) -> Result<(Config, Vec<Warning>), 
     match config {
         Some((config, places)) if problems.is_empty() => {
             advise::advise(&config, &places, &file, &mut reader.warnings);
-            Ok((config, report::warnings(&name, source, &reader.warnings)))
+            Ok((config, warnings(&name, source, &reader.warnings)))
         }
         _ => Err(Report::new(&name, source, &problems)),
     }
+}
+
+/// Why a text is no configuration in any language.
+pub(crate) fn unfit(name: &str, source: &str) -> Option<Report> {
+    let text = if source.len() > MOST_BYTES {
+        "the file is larger than 1 MB; a configuration is a few kB"
+    } else if source.contains('\0') {
+        "the file contains zero bytes; this is no text"
+    } else {
+        return None;
+    };
+    Some(Report::whole_file(name, text.to_owned()))
 }
 
 /// `None` only together with a noted problem.
@@ -203,7 +210,7 @@ fn merge(source: &str, syntax: &[toml::de::Error], meaning: Vec<Problem>) -> Vec
         let line = line_of(span.start);
         broken.push(line);
         let mut problem = Problem::new(span, format!("syntax: {}", error.message()));
-        if all.len() < report::MOST_SHOWN
+        if all.len() < MOST_SHOWN
             && let Some(hint) = syntax_hint(&source[starts[line]..], &problem.message)
         {
             problem.hint(hint);
@@ -243,7 +250,13 @@ fn not_toml(name: &str, source: &str, syntax: &[toml::de::Error]) -> Option<Repo
     let first = source.find(|c: char| !c.is_whitespace()).unwrap_or(0);
     let text = format!("this is not TOML; it looks like {language}");
     let mut problem = Problem::new(first..source.len(), text);
-    problem.hint("`rail generate-config FILE` writes an example to start from");
+    let is_theirs = language == "YAML" && lines().any(|line| line.starts_with("downlinks:"));
+    problem.hint(match is_theirs {
+        true => {
+            "a file of fault_tolerant_router: `rail import fault_tolerant_router FILE` converts it"
+        }
+        false => "`rail generate-config FILE` writes an example to start from",
+    });
     Some(Report::new(name, source, &[problem]))
 }
 

@@ -320,7 +320,7 @@ pub(super) fn title(path: &str) -> String {
 }
 
 /// Text from the file, fit to be shown: shortened, control characters escaped.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(60).flat_map(char::escape_debug).collect();
     if text.chars().nth(60).is_some() {
         out.push_str("...");

@@ -10,28 +10,28 @@ use std::ops::Range;
 
 /// A problem that the reader found, by byte positions in the source.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Problem {
-    pub(super) span: Range<usize>,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
+pub(crate) struct Problem {
+    pub(crate) span: Range<usize>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
     pub(super) also: Option<(Range<usize>, String)>,
     /// Gives way to another problem at the same place.
     pub(super) yields: bool,
 }
 
 impl Problem {
-    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
+    pub(crate) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
         Self { span, message: message.into(), hint: None, also: None, yields: false }
     }
 
     /// Adds the way out.
-    pub(super) fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
+    pub(crate) fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Adds the other place that is involved.
-    pub(super) fn also(&mut self, span: &Range<usize>, label: impl Into<String>) -> &mut Self {
+    pub(crate) fn also(&mut self, span: &Range<usize>, label: impl Into<String>) -> &mut Self {
         self.also = Some((span.clone(), label.into()));
         self
     }
@@ -84,7 +84,7 @@ impl Report {
     }
 
     /// Draws the problems.
-    pub(super) fn new(path: &str, source: &str, problems: &[Problem]) -> Self {
+    pub(crate) fn new(path: &str, source: &str, problems: &[Problem]) -> Self {
         let mut plain = String::new();
         let mut styled = String::new();
         for problem in problems.iter().take(MOST_SHOWN) {
@@ -123,7 +123,7 @@ impl fmt::Display for Report {
 }
 
 /// Draws the warnings.
-pub(super) fn warnings(path: &str, source: &str, problems: &[Problem]) -> Vec<Warning> {
+pub(crate) fn warnings(path: &str, source: &str, problems: &[Problem]) -> Vec<Warning> {
     let one = |p: &Problem| Warning {
         entry: entry(source, p),
         plain: draw(path, source, p, Level::WARNING, false),
@@ -198,6 +198,6 @@ fn clip(source: &str, span: &Range<usize>) -> Range<usize> {
 }
 
 /// More problems than this are only counted.
-pub(super) const MOST_SHOWN: usize = 50;
+pub(crate) const MOST_SHOWN: usize = 50;
 /// Wider excerpts, in bytes, are not drawn.
 const WIDEST: usize = 16 * 1024;

@@ -109,7 +109,7 @@ pub(super) fn show(duration: Duration) -> String {
 }
 
 /// Writes a size as the file does.
-pub(super) fn show_size(bytes: u64) -> String {
+pub(crate) fn show_size(bytes: u64) -> String {
     match bytes {
         _ if bytes.is_multiple_of(1_000_000_000) => format!("{}GB", bytes / 1_000_000_000),
         _ if bytes.is_multiple_of(1_000_000) => format!("{}MB", bytes / 1_000_000),

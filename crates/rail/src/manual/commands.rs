@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 fn commands(line: &str) -> Vec<Vec<String>> {
     let code = line.split(" #").next().unwrap_or_default();
     let parts = code.split(['|', ';']).flat_map(|part| part.split("&&"));
+    // What a shell writes to a file is none of the words.
+    let parts = parts.filter_map(|part| part.split(" > ").next());
     let words = |part: &str| {
         let mut words: Vec<String> = part.split_whitespace().map(Into::into).collect();
         words.retain(|word| !["$", "#", "sudo"].contains(&word.as_str()));
