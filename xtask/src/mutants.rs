@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Seeds that must be green without any bug.
 const SOUND_SEEDS: &str = "0..400";
 /// Seeds that a bug may need to show; the first that is red ends the run.
-const MUTANT_SEEDS: &str = "0..4000";
+const MUTANT_SEEDS: &str = "0..12000";
 
 struct Mutant {
     path: PathBuf,
