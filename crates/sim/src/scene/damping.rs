@@ -49,6 +49,11 @@ impl Damping {
     fn fall(&mut self, now: Instant, cause: &str) {
         let is_first = self.returned.take().is_none();
         if is_first && self.held_until > now {
+            // The router may have counted one fall less than was said: then it was held no more, and is again.
+            let again = if self.by_loss { self.lossy } else { self.silent };
+            let anew = now + hold(self.by_loss, again.saturating_sub(1));
+            self.held_until = self.held_until.max(anew);
+            self.fell_until = self.held_until;
             return;
         }
         self.by_loss = cause.starts_with("loss") || cause.contains("targets answer");
