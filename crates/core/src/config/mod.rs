@@ -58,26 +58,13 @@ pub struct Config {
 impl Config {
     /// All that some uplink asks, each once.
     pub fn targets(&self) -> Vec<Ipv4Addr> {
-        let mut targets = Vec::new();
-        for target in self.uplinks.iter().flat_map(|uplink| &uplink.check.targets) {
-            if !targets.contains(target) {
-                targets.push(*target);
-            }
-        }
-        targets
+        each_once(self.uplinks.iter().flat_map(|uplink| uplink.check.targets.iter().copied()))
     }
 
     /// The same as they are asked, each once.
     pub fn asked(&self) -> Vec<Asked> {
-        let mut all = Vec::new();
-        for check in self.uplinks.iter().map(|uplink| &uplink.check) {
-            for asked in check.targets.iter().map(|target| (check.kind, *target)) {
-                if !all.contains(&asked) {
-                    all.push(asked);
-                }
-            }
-        }
-        all
+        let checks = self.uplinks.iter().map(|uplink| &uplink.check);
+        each_once(checks.flat_map(|check| check.targets.iter().map(|at| (check.kind, *at))))
     }
 
     /// Gives every uplink the same checks.
@@ -90,4 +77,15 @@ impl Config {
     pub fn is_inside(&self, uplink: &UplinkConfig) -> bool {
         self.networks.iter().any(|network| network.ifname == uplink.ifname)
     }
+}
+
+/// In the order of the first of each.
+fn each_once<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for one in all {
+        if !once.contains(&one) {
+            once.push(one);
+        }
+    }
+    once
 }
