@@ -22,6 +22,20 @@ pub(crate) fn leased(topology: &Topology, lines: &[usize], check: &str) -> Strin
     file
 }
 
+/// Two uplinks, of which these are leased by a server of this kind for so long, all up; with their servers.
+pub(crate) fn served(lines: &[usize], server: Server, seconds: u32) -> (World, Vec<DhcpServer>) {
+    let topology = Topology::build(&Plan::new(2)).unwrap();
+    let file = leased(&topology, lines, "recover_after = 3\n");
+    let serve = |number: &usize| {
+        let line = topology.line(*number);
+        DhcpServer::start(&line.isp, &Leases { seconds, ..Leases::of(line) }, server).unwrap()
+    };
+    let servers = lines.iter().map(serve).collect();
+    let world = begin(topology, &file);
+    world.rail.wait_all_up(LIMIT).unwrap();
+    (world, servers)
+}
+
 fn serve(line: &Line) -> DhcpServer {
     DhcpServer::start(&line.isp, &Leases::of(line), Server::Dnsmasq).unwrap()
 }

@@ -1,27 +1,11 @@
 //! What people have reported of other routers with several uplinks by DHCP, tried here.
 
-use crate::dhcp::{begin, leased};
+use crate::dhcp::{begin, leased, served};
 use crate::dhcp_servers::{SHORT, lease};
-use rail_lab::{
-    DhcpServer, Leases, Plan, Server, Topology, World, eventually, figures, isolated, normal,
-};
+use rail_lab::{DhcpServer, Leases, Plan, Server, Topology, eventually, figures, isolated, normal};
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// Two uplinks, each leased by a server of this kind for so long.
-fn two(server: Server, seconds: u32) -> (World, Vec<DhcpServer>) {
-    let topology = Topology::build(&Plan::new(2)).unwrap();
-    let file = leased(&topology, &[1, 2], "recover_after = 3\n");
-    let serve = |number| {
-        let line = topology.line(number);
-        DhcpServer::start(&line.isp, &Leases { seconds, ..Leases::of(line) }, server).unwrap()
-    };
-    let servers = [1, 2].map(serve).into();
-    let world = begin(topology, &file);
-    world.rail.wait_all_up(LIMIT).unwrap();
-    (world, servers)
-}
 
 // given long flows by two leased uplinks / when both leases are renewed / then nothing is lost and nothing on the
 // system changes. Reported: a renewal drops the default route for a second (OPNsense 6869, 7191, 8020), moves it to the
@@ -30,7 +14,7 @@ fn two(server: Server, seconds: u32) -> (World, Vec<DhcpServer>) {
 #[test]
 fn a_renewal_touches_nothing() {
     isolated(|| {
-        let (world, _servers) = two(Server::Udhcpd, SHORT);
+        let (world, _servers) = served(&[1, 2], Server::Udhcpd, SHORT);
         let flows = world.flows(20, 20);
         let before = normal::state(&world.topology.router).unwrap();
         let renewed = |name: &str| lease(&world.rail, name, "received").unwrap();
@@ -57,7 +41,7 @@ fn a_renewal_touches_nothing() {
 #[test]
 fn a_cable_may_be_pulled_again() {
     isolated(|| {
-        let (world, _servers) = two(Server::Dnsmasq, 3600);
+        let (world, _servers) = served(&[1, 2], Server::Dnsmasq, 3600);
         for _ in 0..3 {
             world.topology.line(1).isp.sh("ip link set acc down").unwrap();
             world.rail.wait_health("isp1", "no-carrier", LIMIT).unwrap();

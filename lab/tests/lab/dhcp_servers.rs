@@ -1,6 +1,6 @@
 //! Uplinks by DHCP and what becomes of them when servers differ, fall silent, die and object.
 
-use crate::dhcp::{begin, leased};
+use crate::dhcp::{begin, leased, served};
 use rail_lab::{
     DhcpServer, Leases, Node, Plan, Rail, Server, Topology, eventually, figures, isolated,
 };
@@ -27,13 +27,8 @@ fn wait_phase(rail: &Rail, phase: &str, limit: Duration) {
 
 /// An uplink is leased, and its lease is renewed by its server alone; at the end it is given back.
 fn lease_and_renew(server: Server) -> DhcpServer {
-    let topology = Topology::build(&Plan::new(2)).unwrap();
-    let file = leased(&topology, &[1], "recover_after = 3\n");
-    let line = topology.line(1);
-    let leases = Leases { seconds: SHORT, ..Leases::of(line) };
-    let provider = DhcpServer::start(&line.isp, &leases, server).unwrap();
-    let mut world = begin(topology, &file);
-    world.rail.wait_all_up(LIMIT).unwrap();
+    let (mut world, mut providers) = served(&[1], server, SHORT);
+    let provider = providers.remove(0);
     assert_eq!(world.rail.uplink("isp1", "address").unwrap(), "100.64.1.2/24");
     assert_eq!(lease(&world.rail, "isp1", "server").unwrap(), "100.64.1.1");
     let received = lease(&world.rail, "isp1", "received").unwrap();
@@ -71,17 +66,11 @@ fn leased_by_udhcpd() {
 #[test]
 fn a_server_dies_and_another_comes() {
     isolated(|| {
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let file = leased(&topology, &[1], "recover_after = 3\n");
-        let line = topology.line(1);
-        let leases = Leases { seconds: SHORT, ..Leases::of(line) };
-        let provider = DhcpServer::start(&line.isp, &leases, Server::Udhcpd).unwrap();
-        let world = begin(topology, &file);
+        let (world, providers) = served(&[1], Server::Udhcpd, SHORT);
         let (rail, line) = (&world.rail, world.topology.line(1));
-        rail.wait_all_up(LIMIT).unwrap();
         let bound = Instant::now();
         let left = lease(rail, "isp1", "remaining_s").unwrap();
-        drop(provider);
+        drop(providers);
         wait_phase(rail, "renewing", LIMIT * 2);
         let renewing = bound.elapsed();
         wait_phase(rail, "rebinding", LIMIT * 2);
@@ -115,14 +104,8 @@ fn a_server_dies_and_another_comes() {
 #[test]
 fn a_server_is_replaced() {
     isolated(|| {
-        let topology = Topology::build(&Plan::new(2)).unwrap();
-        let file = leased(&topology, &[1], "recover_after = 3\n");
-        let line = topology.line(1);
-        let leases = Leases { seconds: SHORT, ..Leases::of(line) };
-        let first = DhcpServer::start(&line.isp, &leases, Server::Udhcpd).unwrap();
-        let world = begin(topology, &file);
+        let (world, first) = served(&[1], Server::Udhcpd, SHORT);
         let (rail, line) = (&world.rail, world.topology.line(1));
-        rail.wait_all_up(LIMIT).unwrap();
         drop(first);
         let other = Leases { hosts: (1, 77), seconds: 3600, ..Leases::of(line) };
         let second = DhcpServer::start(&line.isp, &other, Server::Dnsmasq).unwrap();
