@@ -184,6 +184,10 @@ fn a_file_that_is_no_good_text_is_refused_with_its_reason() {
         fs::create_dir(rail.config_path()).unwrap();
         refused("a directory", "cannot be read");
         fs::remove_dir(rail.config_path()).unwrap();
+        let pipe = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, rail.config_path(), pipe, 0o600.into(), 0).unwrap();
+        refused("a pipe", "cannot be read: it is a pipe");
+        fs::remove_file(rail.config_path()).unwrap();
         // The daemon has given up the right to read what is not for it.
         rail.write_config(&good).unwrap();
         fs::set_permissions(rail.config_path(), fs::Permissions::from_mode(0o000)).unwrap();

@@ -186,11 +186,12 @@ fn end_trial(state_dir: &Path, config: &Path, good: &str) -> Result<Option<PathB
 /// # Errors
 /// What is wrong with it, or why it could not be read.
 pub(super) fn read(path: &Path) -> Result<Validated, Bad> {
-    // A pipe would be waited for without end, and says nothing the second time.
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+    // A pipe would be waited for without end, and says nothing the second time. A directory is refused by
+    // the kernel.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir()) {
         let report = load::Report::whole_file(
             &path.display().to_string(),
-            "this is no file; the daemon reads its configuration again and again".to_owned(),
+            "the file cannot be read: it is a pipe or a device, and no file".to_owned(),
         );
         return Err(Bad::new(path, &report, false));
     }
