@@ -19,13 +19,14 @@ use crate::coexist::Findings;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::facts::SystemFacts;
-use crate::io::{Input, NOBODY, Output};
+use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
+use crate::service::Services;
 use crate::state::OpError;
 use crate::status::Conflict;
 use crate::time::Instant;
@@ -50,6 +51,7 @@ pub struct Router {
     /// What was last found of other software.
     coexist: Findings,
     children: Children,
+    services: Services,
 }
 
 impl Router {
@@ -65,7 +67,10 @@ impl Router {
                 uplinks.take_answer(now, (id, outcome), config, (desk, out));
             }
             Input::Child(id, event) => {
-                self.children.take(now, id, &event, out);
+                let lived = self.children.take(now, id, &event, out);
+                match id {
+                    ChildId::Services => self.services.take(now, &event, lived),
+                }
             }
             Input::Unanswered(device, found) => {
                 self.uplinks.take_unanswered(device, found, &self.config);
@@ -107,7 +112,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
-            self.declare_children(out);
+            self.declare_children(now, out);
         }
         self.reconcile(now, out);
         self.after_pass(now, out);
@@ -130,6 +135,8 @@ impl Router {
             self.kernel.copies_deadline(),
             self.purge.return_deadline(),
             self.override_deadline(),
+            self.services.deadline(),
+            Some(Instant::ZERO).filter(|_| self.children.is_due()),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
         let always = self.uplinks.deadline().into_iter().chain(self.kernel.deadline());
@@ -147,9 +154,10 @@ impl Router {
     }
 
     /// Asks each owner which child is to run.
-    fn declare_children(&mut self, out: &mut Vec<Output>) {
-        if self.children.is_due() {
-            self.children.declare(Vec::new(), out);
+    fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.services.is_due(now) || self.children.is_due() {
+            let wanted = self.services.child(&self.config).into_iter().collect();
+            self.children.declare(wanted, out);
         }
     }
 

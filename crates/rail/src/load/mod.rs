@@ -19,6 +19,7 @@ mod network;
 mod reader;
 mod report;
 mod router;
+mod service;
 mod translation;
 mod unit;
 mod uplink;
@@ -176,6 +177,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
             forwards: &forwards,
         },
     );
+    service::agree(reader, &networks, &uplinks, firewall.mode);
     let networks = network::finish(networks)?;
     let own = uplinks.iter().map(|uplink| uplink.check.place.clone()).collect();
     let places = advise::Places { all: check.place, own };
