@@ -23,8 +23,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
+/// It has a service, and an interface whose name dnsmasq cannot take for anything else. Without any
+/// interface it would serve all.
 fn is_served(network: &Network) -> bool {
-    network.dhcp.is_some() || network.dns.is_some()
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':');
+    let has_name = network.ifname.as_str().chars().all(is_plain);
+    has_name && (network.dhcp.is_some() || network.dns.is_some())
 }
 
 /// The services.
@@ -45,7 +49,8 @@ impl Services {
         match event {
             ChildEvent::Began { .. } => self.refuses_option = false,
             ChildEvent::Said { line, .. } => {
-                self.refuses_option |= line.contains("bad option") || line.contains("illegal option");
+                self.refuses_option |=
+                    line.contains("bad option") || line.contains("illegal option");
             }
             ChildEvent::Ended { exit, was_asked: false } => {
                 if *exit == Exit::Code(CONFIGURATION) && self.refuses_option && !self.is_old {

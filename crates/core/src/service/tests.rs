@@ -73,6 +73,10 @@ fn own_servers_are_asked_instead() {
 fn it_runs_while_a_network_has_a_service() {
     let mut services = Services::default();
     assert_eq!(services.child(&config(&[(1, Tier::Number(1))])), None);
+    let mut odd = served();
+    odd.networks.truncate(1);
+    odd.networks[0].ifname = "lan*".parse().unwrap();
+    assert_eq!(services.child(&odd), None);
     let config = served();
     let declared = services.child(&config).unwrap();
     assert!(declared.files[0].content.contains("fast-dns-retry"));
@@ -95,7 +99,7 @@ fn questions_move_with_the_uplink() {
     let mut services = Services::default();
     let [a, b] = [UplinkId(1), UplinkId(2)];
     assert!(services.ask([Some(a), Some(b)]).is_empty());
-    assert_eq!(services.ask([Some(b), Some(b)]), [(a, crate::config::ASKED[0])]);
+    assert_eq!(services.ask([Some(b), Some(b)]), [(a, ASKED[0])]);
     assert!(services.ask([Some(b), Some(b)]).is_empty());
-    assert_eq!(services.ask([None, Some(b)]), [(b, crate::config::ASKED[0])]);
+    assert_eq!(services.ask([None, Some(b)]), [(b, ASKED[0])]);
 }

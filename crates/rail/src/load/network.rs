@@ -6,7 +6,9 @@ use super::reader::{At, Node, Reader, Section, shown};
 use super::router::{interface, name};
 use super::service;
 use super::uplink::{self, required, static_address};
-use rail_core::config::{DhcpService, DnsService, FirewallMode, Nat, Network, NetworkKind, Reach, Selector};
+use rail_core::config::{
+    DhcpService, DnsService, FirewallMode, Nat, Network, NetworkKind, Reach, Selector,
+};
 use rail_core::net::Prefix;
 use std::ops::Range;
 

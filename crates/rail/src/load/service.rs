@@ -45,7 +45,9 @@ pub(super) fn dhcp(
     let value = DhcpService {
         ranges,
         lease: lease.unwrap_or(LEASE),
-        reservations: section.get("reservations").map_or_else(Vec::new, |n| reservations(reader, n)),
+        reservations: section
+            .get("reservations")
+            .map_or_else(Vec::new, |n| reservations(reader, n)),
         domain: section.get("domain").and_then(|node| name(reader, node, "domain", true)),
         dns: hosts_of(reader, "dns"),
         ntp: hosts_of(reader, "ntp"),
@@ -122,18 +124,16 @@ fn ranges(reader: &mut Reader, node: Node<'_>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
     for node in nodes {
         let Some(text) = reader.text(node, "ranges", wanted) else { continue };
         let ends = text.split_once('-').map(|(a, b)| (a.trim().parse(), b.trim().parse()));
-        let (first, last) = match ends {
-            Some((Ok(first), Ok(last))) => (first, last),
-            _ => {
-                let text = format!("`ranges`: \"{}\" is no range of addresses", shown(text));
-                reader
-                    .error(node.span(), text)
-                    .hint("the first and the last address: \"192.168.1.100-192.168.1.199\"");
-                continue;
-            }
+        let Some((Ok(first), Ok(last))) = ends else {
+            let text = format!("`ranges`: \"{}\" is no range of addresses", shown(text));
+            reader
+                .error(node.span(), text)
+                .hint("the first and the last address: \"192.168.1.100-192.168.1.199\"");
+            continue;
         };
         if first > last || !is_host(first) || !is_host(last) {
-            let text = format!("`ranges`: {first}-{last} is not from a host's address up to another");
+            let text =
+                format!("`ranges`: {first}-{last} is not from a host's address up to another");
             reader.error(node.span(), text);
         } else if found.iter().any(|(a, b)| first <= *b && *a <= last) {
             reader.error(node.span(), format!("{first}-{last} overlaps another range"));
@@ -145,11 +145,14 @@ fn ranges(reader: &mut Reader, node: Node<'_>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
 }
 
 fn reservations(reader: &mut Reader, node: Node<'_>) -> Vec<Reservation> {
-    let wanted = "a list of tables such as [{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }]";
+    let wanted =
+        "a list of tables such as [{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }]";
     let mut found: Vec<Reservation> = Vec::new();
     for node in reader.list(node, "reservations", wanted) {
         let Some(table) = node.get_ref().as_table() else {
-            reader.error(node.span(), format!("an element of `reservations` must be {wanted}"));
+            reader
+                .error(node.span(), "an element of `reservations` must be a table")
+                .hint("{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }");
             continue;
         };
         let Some(one) = reservation(reader, table, node) else { continue };
@@ -265,7 +268,8 @@ pub(super) fn agree(
         first = first.or(Some(dns));
     }
     let Some(dns) = first.filter(|dns| dns.value.servers.is_empty()) else { return };
-    let has_resolver = |uplink: &uplink::Draft| uplink.dhcp.is_some() || !uplink.resolvers.is_empty();
+    let has_resolver =
+        |uplink: &uplink::Draft| uplink.dhcp.is_some() || !uplink.resolvers.is_empty();
     if mode == FirewallMode::External {
         reader
             .error(dns.span.clone(), "forward = \"health\" needs nftables rules of ours")
@@ -324,7 +328,8 @@ fn shown_dhcp(dhcp: &DhcpService) -> String {
     let ranges = dhcp.ranges.iter().map(|(first, last)| format!("\"{first}-{last}\""));
     let ranges: Vec<_> = ranges.collect();
     let reservations = dhcp.reservations.iter().map(|one| {
-        let name = one.name.as_ref().map_or(String::new(), |name| format!(", name = {}", quoted(name)));
+        let name =
+            one.name.as_ref().map_or(String::new(), |name| format!(", name = {}", quoted(name)));
         format!("{{ mac = \"{}\", address = \"{}\"{name} }}", one.mac, one.address)
     });
     let reservations: Vec<_> = reservations.collect();
