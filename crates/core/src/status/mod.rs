@@ -4,6 +4,7 @@
 mod configuration;
 mod conflict;
 mod lease;
+mod notifier;
 mod own;
 mod public;
 mod uplink;
@@ -12,6 +13,7 @@ mod vrrp;
 pub use configuration::*;
 pub use conflict::*;
 pub use lease::*;
+pub use notifier::*;
 pub use own::*;
 pub use uplink::*;
 pub use vrrp::*;
@@ -62,4 +64,7 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
+    /// Who is told of all this; `None`: nobody, or not yet. Filled in by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifier: Option<NotifierStatus>,
 }

@@ -1,11 +1,13 @@
-//! What anybody may read: without the rules of other software, which only root may look at.
+//! What anybody may read: without the rules of other software, which only root may look at, and without
+//! whom the router tells what, and what servers said to it.
 
 use super::{Conflict, Status};
 
 impl Status {
-    /// The same for those who may not look at the rules.
+    /// The same for those who are not root.
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
+        self.notifier = None;
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
     }

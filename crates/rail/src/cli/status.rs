@@ -342,4 +342,4 @@ const LATELY_S: u64 = 300;
 #[path = "status_tests.rs"]
 mod tests;
 #[cfg(test)]
-pub(in crate::cli) use tests::fixture;
+pub(crate) use tests::fixture;

@@ -1,7 +1,7 @@
 use super::*;
 use rail_core::status::Trouble;
 
-pub(in crate::cli) fn fixture() -> Status {
+pub(crate) fn fixture() -> Status {
     let value = serde_json::from_str(include_str!("fixture.json")).expect("JSON");
     read(&value).expect("a status")
 }
