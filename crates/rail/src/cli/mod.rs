@@ -185,7 +185,7 @@ enum Verb {
     },
     /// Send a message to those of `[notify]` now, and show what their servers say
     TestNotification {
-        /// Only to these
+        /// Only by this way; default: by all
         #[arg(long, value_enum)]
         only: Option<test_notification::Way>,
     },

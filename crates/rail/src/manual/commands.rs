@@ -197,7 +197,9 @@ fn help_tells_ranges_and_defaults() {
 /// Verbs that do something, with their full names.
 fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
     let mut all = Vec::new();
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in
+        command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+    {
         let name = format!("{name} {}", verb.get_name());
         if verb.has_subcommands() {
             all.extend(leaves(verb, &name));

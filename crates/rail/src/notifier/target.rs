@@ -241,7 +241,10 @@ impl Kind {
 pub(crate) fn curl(orders: Orders) -> Result<Attempt, Outcome> {
     // starts: curl
     let Some(curl) = programs::find("curl") else {
-        return Err(Outcome::unheard("the program curl is missing; install the package curl"));
+        return Err(Outcome::unheard(
+            "the program curl is missing; install the package curl \
+             (apt install curl, apk add curl, opkg install curl)",
+        ));
     };
     // Its first word, or a file in somebody's home would be read before.
     let words = [curl.as_str(), "-q", "--config", "-"].map(str::to_owned).to_vec();

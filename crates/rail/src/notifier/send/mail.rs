@@ -129,8 +129,9 @@ fn words(text: &str) -> String {
     let mut parts = Vec::new();
     let mut part = String::new();
     for c in text.chars() {
-        // 45 bytes are 60 letters, and twelve more around them: less than 76.
-        if part.len() + c.len_utf8() > 45 {
+        // 45 bytes are 60 letters, and twelve more around them: less than 76. Before the first is a name.
+        let most = if parts.is_empty() { 33 } else { 45 };
+        if part.len() + c.len_utf8() > most {
             parts.push(std::mem::take(&mut part));
         }
         part.push(c);

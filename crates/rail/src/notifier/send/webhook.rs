@@ -19,7 +19,8 @@ pub(crate) fn orders(webhook: &Webhook, url: &str, message: &Message, way: &Way)
     orders.set("user-agent", AGENT);
     // Without them curl waits for a server's leave, or asks for one.
     orders.set("header", "Expect:");
-    orders.set("header", &format!("Idempotency-Key: {}", message.id));
+    let id = message.id.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-');
+    orders.set("header", &format!("Idempotency-Key: {}", id.collect::<String>()));
     for header in &webhook.headers {
         let value = header.split_once(": ").map_or("", |(_, value)| value);
         orders.secret("header", header, value);
@@ -47,8 +48,9 @@ fn write(format: Format, message: &Message) -> (&'static str, Vec<String>, Strin
         Format::Ntfy => {
             let priority = if message.severity == Severity::Error { "urgent" } else { "default" };
             // A header is ASCII; anything else in the title is in the text as well.
+            let is_plain = |c: char| c.is_ascii() && !c.is_ascii_control();
             let title: String =
-                message.subject.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+                message.subject.chars().map(|c| if is_plain(c) { c } else { '?' }).collect();
             let headers = vec![format!("Title: {title}"), format!("Priority: {priority}")];
             return ("text/plain; charset=utf-8", headers, cut(&whole, MOST_NTFY));
         }
