@@ -6,7 +6,7 @@
 use crate::notifier::event;
 use crate::notifier::message::Message;
 use crate::notifier::send::{Ended, Way, command, curl::Orders, ddns, http, mail, webhook};
-use rail_core::config::{DdnsKind, Email, Format, Tls, Url, Webhook};
+use rail_core::config::{DdnsKind, Email, Format, Encryption, Url, Webhook};
 
 /// The same bytes as each of them.
 pub fn news(data: &[u8]) {
@@ -42,7 +42,7 @@ fn write(message: &Message) {
         from: "rail@example.org".into(),
         server: "smtp.example.org".into(),
         port: 587,
-        tls: Tls::StartTls,
+        tls: Encryption::StartTls,
         login: None,
         ca_file: None,
         inside: false,

@@ -1,7 +1,7 @@
 //! Servers that take messages, as well or as badly as a test wants: mail (SMTP) and the web (HTTP).
 
 use crate::{LabError, Node, try_eventually};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -109,7 +109,7 @@ pub struct Email {
     /// Its port.
     pub port: u16,
     /// How the connection is protected.
-    pub tls: Tls,
+    pub tls: Encryption,
     /// Name and file of the password; `None`: without a login.
     pub login: Option<Login>,
     /// Certificates to believe instead of the system's.
@@ -129,7 +129,7 @@ pub struct Login {
 
 /// How a connection to a mail server is protected.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum Tls {
+pub enum Encryption {
     /// It begins in the clear, and goes on encrypted or not at all.
     #[default]
     StartTls,
@@ -139,7 +139,7 @@ pub enum Tls {
     None,
 }
 
-impl Tls {
+impl Encryption {
     /// The word of the file.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -63,3 +63,33 @@ impl State {
 
 const FILE: &str = "state.json";
 const LARGEST: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notifier::event::tests::health;
+
+    /// Given a state with a collected event, when it is read in the same boot, then it goes on; in another boot
+    /// the numbers begin anew and what was collected is kept; a torn file counts as none.
+    #[test]
+    fn the_state_outlives_the_process() {
+        let place =
+            std::env::temp_dir().join(format!("rail-notifier-state-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        assert_eq!(State::load(&place, "a-b").last, None);
+        let mut state = State::load(&place, "a-b");
+        let number = Number { daemon: 7, n: 3 };
+        state.last = Some(number);
+        state.fold.take(1000, number, health(3, "isp1", "up", "down"), false);
+        state.save(&place).unwrap();
+        let again = State::load(&place, "a-b");
+        assert_eq!((again.last, again.fold.first()), (Some(number), Some(number)));
+        assert_eq!(again.message_id(number), "ab-7-3");
+        let later = State::load(&place, "c");
+        assert_eq!((later.last, later.fold.waiting()), (Some(Number::default()), 1));
+        let whole = std::fs::read(place.join(FILE)).unwrap();
+        std::fs::write(place.join(FILE), &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(State::load(&place, "a-b").last, None);
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}

@@ -277,3 +277,6 @@ pub(crate) fn host_of(url: &str) -> &str {
 
 /// Before this program was written, no clock was right.
 const FIRST_GOOD_S: u64 = 1_700_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::curl::{Orders, complaint};
 use super::{Ended, Way};
 use crate::notifier::message::Message;
 use crate::notifier::retry::{Outcome, Verdict};
-use rail_core::config::{Email, Tls};
+use rail_core::config::{Email, Encryption};
 use std::fmt::Write;
 
 /// What curl gets. `file` holds the mail as [`write`] made it.
@@ -20,15 +20,15 @@ pub(crate) fn orders(
     way: &Way,
     file: &str,
 ) -> Orders {
-    let mut orders = Orders::new(if email.tls == Tls::Tls { "=smtps" } else { "=smtp" }, way);
-    let scheme = if email.tls == Tls::Tls { "smtps" } else { "smtp" };
+    let mut orders = Orders::new(if email.tls == Encryption::Tls { "=smtps" } else { "=smtp" }, way);
+    let scheme = if email.tls == Encryption::Tls { "smtps" } else { "smtp" };
     // The path is what we call ourselves: the name of this machine is often none that a server takes.
     let me = match way {
         Way::Uplink { address, .. } => format!("%5B{address}%5D"),
         Way::Inside => domain(&email.from).to_owned(),
     };
     orders.set("url", &format!("{scheme}://{}:{}/{me}", email.server, email.port));
-    if email.tls == Tls::StartTls {
+    if email.tls == Encryption::StartTls {
         // Or nothing is sent.
         orders.flag("ssl-reqd");
     }
@@ -74,7 +74,8 @@ pub(crate) fn write(email: &Email, message: &Message) -> String {
 pub(crate) fn judge(orders: &Orders, ended: &Ended) -> Outcome {
     let said = String::from_utf8_lossy(&ended.stderr);
     if ended.code == Some(0) {
-        let words = reply(&said, |_| true).map(|(_, words)| words).unwrap_or_default();
+        // Not the goodbye.
+        let words = reply(&said, |code| code == 250).map(|(_, words)| words).unwrap_or_default();
         return Outcome::new(Verdict::Done, orders.hide(words));
     }
     // Before the mail itself the server speaks of us or of the way: another one may do, or somebody

@@ -12,7 +12,7 @@ fn email() -> Email {
         from: "rail@example.org".into(),
         server: "smtp.example.org".into(),
         port: 587,
-        tls: Tls::StartTls,
+        tls: Encryption::StartTls,
         login: Some(Login { username: "u".into(), password_file: "/p".into() }),
         ca_file: Some("/ca.pem".into()),
         inside: false,
@@ -105,7 +105,7 @@ fn curl_is_told_all_of_it() {
         assert!(orders.text().lines().any(|l| l == line), "{line}\n{}", orders.text());
     }
     assert_eq!(orders.hide("535 s3cret\"x is wrong"), "535 *** is wrong");
-    let tls = Email { tls: Tls::Tls, port: 465, login: None, ..email() };
+    let tls = Email { tls: Encryption::Tls, port: 465, login: None, ..email() };
     let text =
         super::orders(&tls, None, "ops@example.org", &Way::Inside, "/run/m").text().to_owned();
     assert!(text.contains("url = \"smtps://smtp.example.org:465/example.org\"\n"), "{text}");
