@@ -1,5 +1,5 @@
-//! What anybody may read: without the rules of other software, which only root may look at, and without
-//! whom the router tells what, and what servers said to it.
+//! What anybody may read: without the rules of other software, without what our helper programs wrote,
+//! and without whom the router tells what, which only root may look at.
 
 use super::{Conflict, Status};
 
@@ -8,6 +8,9 @@ impl Status {
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
         self.notifier = None;
+        for child in &mut self.children {
+            child.last_words.clear();
+        }
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
     }
