@@ -16,6 +16,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+mod notifier;
 mod purge;
 pub mod random;
 pub mod reconcile;

@@ -19,10 +19,11 @@ use crate::coexist::Findings;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::facts::SystemFacts;
-use crate::io::{Input, NOBODY, Output};
+use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -50,6 +51,7 @@ pub struct Router {
     /// What was last found of other software.
     coexist: Findings,
     children: Children,
+    notifier: Notifier,
 }
 
 impl Router {
@@ -65,7 +67,11 @@ impl Router {
                 uplinks.take_answer(now, (id, outcome), config, (desk, out));
             }
             Input::Child(id, event) => {
-                self.children.take(now, id, &event, out);
+                let lived = self.children.take(now, id, &event, out);
+                match id {
+                    ChildId::Services => {}
+                    ChildId::Notifier => self.notifier.take(now, &event, lived),
+                }
             }
             Input::Unanswered(device, found) => {
                 self.uplinks.take_unanswered(device, found, &self.config);
@@ -107,7 +113,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
-            self.declare_children(out);
+            self.declare_children(now, out);
         }
         self.reconcile(now, out);
         self.after_pass(now, out);
@@ -130,6 +136,7 @@ impl Router {
             self.kernel.copies_deadline(),
             self.purge.return_deadline(),
             self.override_deadline(),
+            self.notifier.deadline(),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
         let always = self.uplinks.deadline().into_iter().chain(self.kernel.deadline());
@@ -147,9 +154,13 @@ impl Router {
     }
 
     /// Asks each owner which child is to run.
-    fn declare_children(&mut self, out: &mut Vec<Output>) {
+    fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.notifier.is_due(now) {
+            self.children.touch();
+        }
         if self.children.is_due() {
-            self.children.declare(Vec::new(), out);
+            let wanted = self.notifier.child(now, &self.config).into_iter();
+            self.children.declare(wanted.collect(), out);
         }
     }
 

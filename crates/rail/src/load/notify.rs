@@ -5,7 +5,7 @@ use super::effective::quoted;
 use super::reader::{Node, Reader, Section, shown};
 use super::unit::{digits, show};
 use super::web;
-use rail_core::config::{Email, Format, Login, Notify, Quiet, Encryption, Topic, Url, Webhook};
+use rail_core::config::{Email, Encryption, Format, Login, Notify, Quiet, Topic, Url, Webhook};
 use std::time::Duration;
 
 pub(super) fn notify(reader: &mut Reader, file: &Section<'_>) -> Notify {
@@ -44,7 +44,8 @@ fn email(reader: &mut Reader, notify: &Section<'_>) -> Option<Email> {
     }
     let to = section.get("to").map(|node| recipients(reader, node)).unwrap_or_default();
     let from = section.get("from").and_then(|node| mailbox(reader, node, "from"));
-    let words = [("starttls", Encryption::StartTls), ("tls", Encryption::Tls), ("none", Encryption::None)];
+    let words =
+        [("starttls", Encryption::StartTls), ("tls", Encryption::Tls), ("none", Encryption::None)];
     let tls = reader.word(&section, "tls", &words, &[]).unwrap_or_default();
     let server = section.get("server").and_then(|node| server(reader, node));
     let login = login(reader, &section);

@@ -62,16 +62,29 @@ struct Next {
 /// Whose attempt has ended.
 #[derive(Debug)]
 enum Whose {
-    Target { name: String, kind: Kind, id: String, orders: Option<Orders>, test: Option<u64> },
+    Target(Box<Letter>),
     Name(Box<Errand>),
+}
+
+/// A message on its way to one target.
+#[derive(Debug)]
+struct Letter {
+    target: String,
+    kind: Kind,
+    id: String,
+    orders: Option<Orders>,
+    /// Who asked for it, past the queue.
+    test: Option<u64>,
 }
 
 impl Desk {
     pub(super) fn open(runtime_dir: &Path, state_dir: &Path) -> io::Result<Self> {
         // Before there is a descriptor that a child could inherit.
         let runs = Runs::start()?;
-        let directory = state_dir.join("notifier");
-        let mails = runtime_dir.join("notifier");
+        // The daemon names it by a detour.
+        let runtime_dir = &runtime_dir.canonicalize().unwrap_or_else(|_| runtime_dir.into());
+        let directory = state_dir.to_owned();
+        let mails = runtime_dir.join("children/notifier");
         for place in [&directory, &mails] {
             use std::os::unix::fs::DirBuilderExt;
             // What cannot be made is told where it is needed.
@@ -161,10 +174,7 @@ impl Desk {
             return;
         }
         self.next.link_ms = now_ms() + RECONNECT_MS;
-        let config = match self.questions.configuration() {
-            Ok(config) => config,
-            Err(_) => return,
-        };
+        let Ok(config) = self.questions.configuration() else { return };
         self.configure(&config, false);
         self.link = Link::open(&self.questions.runtime_dir).ok();
         self.next.status_ms = 0;
@@ -320,9 +330,9 @@ impl Desk {
         let attempt = kind.attempt(message, way, &self.mails.join(place));
         let id = message.id.clone();
         let begun = attempt.and_then(|attempt| {
-            let orders = attempt.orders.clone();
-            let (name, kind, id) = (name.clone(), kind.clone(), id.clone());
-            let whose = Whose::Target { name, kind, id, orders, test };
+            let (target, id, orders) = (name.clone(), id.clone(), attempt.orders.clone());
+            let letter = Letter { target, kind, id, orders, test };
+            let whose = Whose::Target(Box::new(letter));
             self.runs.begin(&attempt, whose).map_err(|(_, words)| Outcome::unheard(words))
         });
         if let Err(outcome) = begun {
@@ -332,9 +342,9 @@ impl Desk {
 
     fn take_end(&mut self, whose: Whose, ended: Ended) {
         match whose {
-            Whose::Target { name, kind, id, orders, test } => {
-                let outcome = kind.judge(orders.as_ref(), &ended);
-                self.take_outcome(&name, &id, outcome, test);
+            Whose::Target(letter) => {
+                let outcome = letter.kind.judge(letter.orders.as_ref(), &ended);
+                self.take_outcome(&letter.target, &letter.id, outcome, letter.test);
             }
             Whose::Name(errand) => {
                 let now_s = clock::wall_seconds();

@@ -34,6 +34,10 @@ use std::process::ExitCode;
 
 /// Runs until it is killed. It writes nothing down at its end: all is on the disk before.
 pub(crate) fn run(runtime_dir: &Path, state_dir: &Path) -> ExitCode {
+    // All that it reads and writes is root's own; those whom it starts need no more.
+    if let Err(e) = rail_linux::realtime::drop_all_rights() {
+        say(&format!("goes on with rights that it does not need: {e}"));
+    }
     let mut desk = match Desk::open(runtime_dir, state_dir) {
         Ok(desk) => desk,
         Err(e) => {

@@ -20,7 +20,8 @@ pub(crate) fn orders(
     way: &Way,
     file: &str,
 ) -> Orders {
-    let mut orders = Orders::new(if email.tls == Encryption::Tls { "=smtps" } else { "=smtp" }, way);
+    let mut orders =
+        Orders::new(if email.tls == Encryption::Tls { "=smtps" } else { "=smtp" }, way);
     let scheme = if email.tls == Encryption::Tls { "smtps" } else { "smtp" };
     // The path is what we call ourselves: the name of this machine is often none that a server takes.
     let me = match way {
