@@ -23,6 +23,19 @@ pub struct NotifierStatus {
     pub error: Option<String>,
 }
 
+impl NotifierStatus {
+    /// The same some seconds later.
+    #[must_use]
+    pub fn aged(&self, seconds: u64) -> Self {
+        let mut later = self.clone();
+        later.said_ago_s += seconds;
+        for target in &mut later.targets {
+            target.next_s = target.next_s.map(|left| left.saturating_sub(seconds));
+        }
+        later
+    }
+}
+
 /// Somebody who is told.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

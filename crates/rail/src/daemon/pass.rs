@@ -310,10 +310,7 @@ impl Daemon {
             ..self.vitals.status(now, self.parts.shell.netlink_counters())
         };
         let configuration = self.parts.revisions.status(now);
-        let notifier = self.notifier.as_ref().map(|(at, said)| NotifierStatus {
-            said_ago_s: now.since(*at).as_secs(),
-            ..said.clone()
-        });
+        let notifier = self.notifier.as_ref().map(|(at, said)| said.aged(now.since(*at).as_secs()));
         Status { own, configuration, notifier, ..self.parts.router.status(now) }
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Desk {
     status: Option<Status>,
     healthy: Vec<String>,
     unread: u64,
+    /// What the daemon was told last.
     report: NotifierStatus,
     /// When what may be done again, in milliseconds since boot.
     next: Next,
@@ -191,21 +192,29 @@ impl Desk {
                 Some(at) => before.swap_remove(at),
                 None => Target::open(name, kind.clone(), &self.directory),
             };
-            if target.kind != kind {
-                // Somebody put something right.
+            // Somebody put something right, here or in the file of a password.
+            if target.kind != kind || is_new {
                 target.kind = kind;
                 target.retry.hurry(now_ms());
             }
             self.targets.push(target);
         }
         self.names.configure(&config.ddns, &mut self.state, is_new);
-        // A crash came between the message and the note that it was made.
-        if let Some(id) = self.state.fold.first().map(|first| self.state.message_id(first))
-            && self.targets.iter().any(|target| target.spool.has(&id))
-        {
-            self.state.fold.drop_open();
-        }
+        self.finish_message();
         self.is_dirty = true;
+    }
+
+    /// A crash may have come between the message and the note that it was made: whoever lacks it gets it.
+    fn finish_message(&mut self) {
+        let Some(first) = self.state.fold.first() else { return };
+        let id = self.state.message_id(first);
+        let Some(made) = self.targets.iter().find_map(|t| t.spool.get(&id).cloned()) else {
+            return;
+        };
+        for target in self.targets.iter_mut().filter(|target| target.spool.get(&id).is_none()) {
+            target.spool.push(made.clone());
+        }
+        self.state.fold.drop_open();
     }
 
     fn take_events(&mut self) {
@@ -288,9 +297,7 @@ impl Desk {
         let id = self.state.message_id(group.first);
         let message = message::compose(id, clock::wall_seconds(), &self.router, &group, status);
         for target in &mut self.targets {
-            if !target.spool.has(&message.id) {
-                target.spool.push(message.clone());
-            }
+            target.spool.push(message.clone());
         }
         self.save(true);
     }
@@ -441,12 +448,15 @@ impl Desk {
             unread: self.unread,
             error: errors.or_else(|| self.save_error.clone()),
         };
-        if report == self.report && self.next.report_ms != 0 {
+        // Time passes by itself.
+        let mut lasting = report.clone();
+        lasting.targets.iter_mut().for_each(|target| target.next_s = None);
+        if lasting == self.report && self.next.report_ms != 0 {
             return;
         }
         self.next.report_ms = now_ms() + REPORT_MS;
         if self.questions.report(&report).is_ok() {
-            self.report = report;
+            self.report = lasting;
         }
     }
 }

@@ -107,8 +107,9 @@ impl Names {
     /// Seconds until something may be due; `None`: there is no name.
     pub(super) fn next_in_s(&self, state: &State, now_s: u64) -> Option<u64> {
         let times = self.all.iter().filter_map(|ddns| state.names.get(&key(ddns)));
-        let next = times.map(|name| name.next_s().saturating_sub(now_s)).min();
-        (!self.all.is_empty()).then(|| next.unwrap_or(0).clamp(1, LOOK_EVERY_S))
+        // What is past was looked at, and had nothing to do.
+        let next = times.map(|name| name.next_s().saturating_sub(now_s)).filter(|s| *s > 0).min();
+        (!self.all.is_empty()).then(|| next.unwrap_or(LOOK_EVERY_S).min(LOOK_EVERY_S))
     }
 
     pub(super) fn news(&self, state: &State) -> Vec<NameNews> {

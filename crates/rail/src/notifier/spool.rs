@@ -113,9 +113,9 @@ impl Spool {
         }
     }
 
-    /// True if a message of this name waits.
-    pub(crate) fn has(&self, id: &str) -> bool {
-        self.waiting.iter().any(|entry| entry.message.id == id)
+    /// The message of this name, if it waits.
+    pub(crate) fn get(&self, id: &str) -> Option<&Message> {
+        self.waiting.iter().map(|entry| &entry.message).find(|message| message.id == id)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -215,7 +215,7 @@ mod tests {
         drop(spool);
         let mut spool = Spool::open(place.clone());
         spool.push(message(12));
-        assert!(spool.has("b-1") && !spool.has("b-0"));
+        assert!(spool.get("b-1").is_some() && spool.get("b-0").is_none());
         let expected: Vec<String> = (1..13).map(|n| format!("b-{n}")).collect();
         assert_eq!((ids(&mut spool), spool.error.clone()), (expected, None));
         assert_eq!(Spool::open(place.clone()).len(), 0);

@@ -65,6 +65,9 @@ fn flapping_is_a_digest() {
         assert!(sent.len() <= 2, "period {period}: {sent:?}");
         assert_eq!(sent.iter().map(|(_, n)| n).sum::<u64>(), events.len() as u64);
     }
+    // However many would be allowed: the windows are 10, 20, 40 s and so on, up to ten minutes.
+    let sent = run(&rules(1000, None), &flapping(2000, 3_600_000));
+    assert!((8..=13).contains(&sent.len()), "{sent:?}");
     for (period, at_most) in [(2000, 1), (10_000, 3), (60_000, 20), (600_000, 2), (1_300_000, 1)] {
         let events = flapping(period, 80_000_000);
         let sent = run(&rules(at_most, None), &events);
