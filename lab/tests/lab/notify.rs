@@ -88,7 +88,7 @@ fn a_failure_is_told_by_what_still_carries() {
         fs::write("/run/rail-tell", script).unwrap();
         fs::set_permissions("/run/rail-tell", fs::Permissions::from_mode(0o755)).unwrap();
         let _ = fs::remove_file(&told);
-        let (world, mail, hook) = start("command = [\"/run/rail-tell\"]\n");
+        let (mut world, mail, hook) = start("command = [\"/run/rail-tell\"]\n");
         // starts: rail
         let tested = world.rail.ask(&["test-notification"]).unwrap();
         let said = String::from_utf8_lossy(&tested.stdout).into_owned();
@@ -122,6 +122,19 @@ fn a_failure_is_told_by_what_still_carries() {
             if first["queued"] == 0 && first["sent"] == 2 { Ok(()) } else { Err(first.to_string()) }
         });
         assert_eq!(world.topology.wrong_sources().unwrap(), 0);
+        // It outlives a stop, and a withdrawal ends it.
+        let process = PathBuf::from(format!("/proc/{}", notifier(&world)));
+        world.rail.stop(false).unwrap();
+        assert!(process.exists());
+        world.rail.start().unwrap();
+        eventually(SOON, "the same process", || {
+            let pid = notifier(&world);
+            if process.ends_with(pid.to_string()) { Ok(()) } else { Err(pid.to_string()) }
+        });
+        world.rail.stop(true).unwrap();
+        eventually(SOON, "its end", || {
+            if process.exists() { Err("it runs".to_owned()) } else { Ok(()) }
+        });
     });
 }
 
@@ -178,12 +191,18 @@ fn what_happens_in_an_outage_is_told_once_and_in_order() {
     });
 }
 
-/// Ends the notifier by its process id, as a crash would.
-fn kill_notifier(world: &World) {
+/// The process id of the notifier; 0 while the daemon knows none.
+fn notifier(world: &World) -> i32 {
     let status = world.rail.status().unwrap();
     let children = status["children"].as_array().cloned().unwrap_or_default();
-    let child = children.iter().find(|child| child["name"] == "notifier").expect("it is a child");
-    let pid = i32::try_from(child["pid"].as_i64().expect("it runs")).unwrap();
+    let child = children.iter().find(|child| child["name"] == "notifier");
+    let pid = child.and_then(|child| child["pid"].as_i64());
+    pid.map_or(0, |pid| i32::try_from(pid).unwrap())
+}
+
+/// Ends it by that, as a crash would.
+fn kill_notifier(world: &World) {
+    let pid = notifier(world);
     rustix::process::kill_process(
         rustix::process::Pid::from_raw(pid).unwrap(),
         rustix::process::Signal::KILL,
