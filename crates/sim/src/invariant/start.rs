@@ -40,10 +40,10 @@ impl Law for Start {
                     return Err(format!("{} begins, and {uplink} goes {to}: {cause}", other.name));
                 }
             }
-            Happening::Said(Notice::Uplink(UplinkNews::Ignored { target, ignored: false })) => {
-                if scene.net.is_long_dead(scene.now, *target) {
-                    return Err(format!("{target} is dead for all, and counts again"));
-                }
+            Happening::Said(Notice::Uplink(UplinkNews::Ignored { target, ignored: false }))
+                if scene.net.is_long_dead(scene.now, *target) =>
+            {
+                return Err(format!("{target} is dead for all, and counts again"));
             }
             _ => {}
         }
