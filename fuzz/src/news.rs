@@ -6,7 +6,7 @@
 use crate::notifier::event;
 use crate::notifier::message::Message;
 use crate::notifier::send::{Ended, Way, command, curl::Orders, ddns, http, mail, webhook};
-use rail_core::config::{DdnsKind, Email, Format, Encryption, Url, Webhook};
+use rail_core::config::{DdnsKind, Email, Encryption, Format, Url, Webhook};
 
 /// The same bytes as each of them.
 pub fn news(data: &[u8]) {

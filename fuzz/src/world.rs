@@ -5,8 +5,8 @@
 use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges, Reach,
-    Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
+    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges,
+    Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};

@@ -173,4 +173,5 @@ const HOUR_MS: u64 = 3_600_000;
 const MOST_TOLD: usize = 100;
 
 #[cfg(test)]
+#[path = "fold/tests.rs"]
 mod tests;
