@@ -39,6 +39,8 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: ICMP redirects may lead hosts to the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// What it carries is paid for by volume: while it carries nothing it is asked even less.
+    pub metered: bool,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
@@ -64,6 +66,7 @@ impl UplinkConfig {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            metered: false,
             check: CheckConfig::of(Vec::new()),
             enabled: true,
         }

@@ -165,6 +165,7 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
     line(out, "no_nat", &prefixes(&uplink.no_nat));
     line(out, "routed", &prefixes(&uplink.routed));
     line(out, "redirects", &uplink.redirects.to_string());
+    line(out, "metered", &uplink.metered.to_string());
     match own_check(uplink, check) {
         Some(own) => line(out, "check", &own),
         None => out.push_str("# check: as in [check]\n"),

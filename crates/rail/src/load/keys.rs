@@ -135,10 +135,11 @@ const TABLE: &[Keys] = &[
             "no_nat",
             "routed",
             "redirects",
+            "metered",
             "check",
             "enabled",
         ],
-        later: &["address6", "dns", "mss", "nat6", "metered", "on_failback", "standby", "ppp"],
+        later: &["address6", "dns", "mss", "nat6", "on_failback", "standby", "ppp"],
     },
     Keys {
         section: "uplink.dhcp",

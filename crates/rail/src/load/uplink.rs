@@ -31,6 +31,7 @@ pub(super) struct Draft {
     pub(super) is_read: bool,
     pub(super) redirects: Option<At<bool>>,
     gateway_onlink: bool,
+    metered: bool,
     description: String,
     weight: u8,
     mtu: Option<u32>,
@@ -67,6 +68,7 @@ impl Draft {
             no_nat: self.no_nat.map_or_else(Vec::new, |at| at.value),
             routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
+            metered: self.metered,
             check: self.check.config,
             enabled: self.enabled,
         })
@@ -143,6 +145,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         tier: tier(reader, section),
         nat,
         redirects: redirects(reader, section),
+        metered: metered(reader, section),
         check: super::check::of_uplink(reader, section, check),
         enabled: reader.boolean(section, "enabled", true),
     }
@@ -210,6 +213,18 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
 fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
     let span = section.get("redirects")?.span();
     Some(At { value: reader.boolean(section, "redirects", false), span })
+}
+
+fn metered(reader: &mut Reader, section: &Section<'_>) -> bool {
+    match section.get("metered").filter(|node| node.get_ref().is_table()) {
+        Some(node) => {
+            let problem = reader.later(node.span(), "a table in `metered`");
+            problem
+                .hint("write metered = true: nothing is counted, but the uplink is asked seldom");
+            false
+        }
+        None => reader.boolean(section, "metered", false),
+    }
 }
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
