@@ -87,6 +87,7 @@ impl Uplink {
             way: Way::default(),
             link_trouble: None,
             passive: Passive::default(),
+            has_carried: false,
             history: History::new(now),
             due: true,
         }
@@ -189,6 +190,7 @@ impl Uplinks {
                 new.prober.take_over(now, &Learnt { limited_rate, ..*learnt });
             }
             new.facts.active = saved.active.contains(name);
+            new.has_carried = new.facts.active;
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;

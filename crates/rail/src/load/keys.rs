@@ -136,10 +136,11 @@ const TABLE: &[Keys] = &[
             "routed",
             "redirects",
             "metered",
+            "on_failback",
             "check",
             "enabled",
         ],
-        later: &["address6", "dns", "mss", "nat6", "on_failback", "standby", "ppp"],
+        later: &["address6", "dns", "mss", "nat6", "standby", "ppp"],
     },
     Keys {
         section: "uplink.dhcp",
