@@ -7,8 +7,8 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
-    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OwnLink, Protocol, Ranges, Router, Tier,
-    UplinkConfig, UplinkKind,
+    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Protocol, Ranges,
+    Router, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -43,6 +43,7 @@ impl Scenario {
     pub fn draw(seed: u64, dice: &mut Dice) -> Self {
         let mut config = config(dice);
         have_in_common(seed, &mut config);
+        fail_back(seed, &mut config);
         let rtt = |dice: &mut Dice| dice.between(MS * 3, MS * 60);
         let lines = config.uplinks.iter().map(|_| Condition::new(rtt(dice))).collect();
         let often = |dice: &mut Dice| if dice.permille(500) { dice.pick(&[5, 50]) } else { 0 };
@@ -185,6 +186,22 @@ fn have_in_common(seed: u64, config: &mut Config) {
             fixed.gateway = IpAddr::V4(Ipv4Addr::new(192, 168, 8, 1));
         }),
         _ => {}
+    }
+}
+
+/// In some worlds the last of several uplinks waits, and is rid of its connections when it is left; in some
+/// of them it is metered. That is decided by the seed, too.
+fn fail_back(seed: u64, config: &mut Config) {
+    if seed % 16 == 11
+        && let [_, .., last] = config.uplinks.as_mut_slice()
+    {
+        last.tier = Tier::Number(2);
+        last.metered = seed % 32 == 11;
+        last.on_failback = match seed / 32 % 3 {
+            0 => OnFailback::Drain(Duration::from_secs(5)),
+            1 => OnFailback::CutUdp,
+            _ => OnFailback::Cut,
+        };
     }
 }
 

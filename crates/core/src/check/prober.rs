@@ -155,7 +155,7 @@ impl Prober {
         }
     }
 
-    /// Says whether the uplink carries new connections; one that does not is asked at a tenth of the pace.
+    /// Says whether the uplink carries new connections; one that does not is asked more seldom.
     pub fn set_in_use(&mut self, now: Instant, in_use: bool) {
         self.pace.set_in_use(now, in_use);
     }

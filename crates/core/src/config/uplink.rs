@@ -2,6 +2,7 @@
 
 use super::{CheckConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
+use crate::time::Duration;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -39,6 +40,10 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: ICMP redirects may lead hosts to the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// What it carries is paid for by volume: while it carries nothing it is asked even less.
+    pub metered: bool,
+    /// What becomes of its connections when it is left for a better one.
+    pub on_failback: OnFailback,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
@@ -64,6 +69,8 @@ impl UplinkConfig {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            metered: false,
+            on_failback: OnFailback::Keep,
             check: CheckConfig::of(Vec::new()),
             enabled: true,
         }
@@ -197,4 +204,29 @@ pub enum Nat {
     To(Ipv4Addr),
     /// None.
     Off,
+}
+
+/// `on_failback`: what becomes of the connections of an uplink that is left for a better one. Only those
+/// that can move are meant.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum OnFailback {
+    /// They stay.
+    Keep,
+    /// They stay for this time; what is left then is deleted.
+    Drain(Duration),
+    /// Those by UDP are deleted at once.
+    CutUdp,
+    /// They are deleted at once.
+    Cut,
+}
+
+impl OnFailback {
+    /// After which time something is deleted; `None`: nothing is.
+    pub const fn after(self) -> Option<Duration> {
+        match self {
+            Self::Keep => None,
+            Self::Drain(time) => Some(time),
+            Self::CutUdp | Self::Cut => Some(Duration::ZERO),
+        }
+    }
 }

@@ -456,6 +456,7 @@ mod copies;
 mod decisions;
 mod dhcp;
 mod dying;
+mod failback;
 mod flaps;
 mod ignored;
 mod kinds;

@@ -12,6 +12,7 @@ use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::RouteKey;
 use crate::status::Health;
+use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -53,6 +54,8 @@ pub struct Saved {
     pub devices: Devices,
     /// Uplinks that left the configuration, until their connections are deleted.
     pub leaving: Vec<UplinkId>,
+    /// Uplinks that were left for a better one, and since when, until their connections are deleted.
+    pub left: BTreeMap<UplinkId, Instant>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.
@@ -233,7 +236,7 @@ impl NatBinding {
                 Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
                 // Nothing stale is.
-                Which::All => false,
+                Which::MovableUdp | Which::All => false,
             }
     }
 }

@@ -5,7 +5,7 @@ use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{Asked, CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
+use crate::config::{Asked, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::dhcp4::SavedLease;
 use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
@@ -73,14 +73,13 @@ impl Uplink {
         secret: &Secret,
         (verdict, lease): (Verdict, Option<&SavedLease>),
     ) -> Self {
-        let check = &own.check;
         let (probes, prefix) = prober_secret(secret, id, now);
         let kind = UplinkKind::new(own, probes, lease);
         let facts = UplinkFacts { way: kind.ways(own), ..UplinkFacts::new(id) };
         let whom = (id, facts.gateway(Family::V4));
         Self {
-            prober: prober(now, whom, check, (probes, prefix), verdict),
-            check: check.clone(),
+            prober: prober(now, whom, own, (probes, prefix), verdict),
+            check: own.check.clone(),
             made: now,
             kind,
             secret: *secret,
@@ -88,6 +87,7 @@ impl Uplink {
             way: Way::default(),
             link_trouble: None,
             passive: Passive::default(),
+            has_carried: false,
             history: History::new(now),
             due: true,
         }
@@ -100,12 +100,17 @@ impl Uplink {
         let is_same_way = self.check.kind == own.check.kind;
         self.check.clone_from(&own.check);
         if self.facts.id == id && is_same_way && self.prober.targets() == fresh.targets() {
-            self.prober.set_settings(now, Settings::from(&own.check));
+            self.prober.set_settings(now, Settings::from(own));
             return self;
         }
         let facts = UplinkFacts { id, ..self.facts };
         let prober = fresh.succeed(self.prober);
         Self { prober, made: now, facts, ..self }
+    }
+
+    /// Its checks are those that it is to have now.
+    fn is_checked_as(&self, own: &UplinkConfig) -> bool {
+        self.check == own.check && *self.prober.settings() == Settings::from(own)
     }
 
     /// Checks that begin, by the gateway that is known now.
@@ -118,7 +123,7 @@ impl Uplink {
     ) -> Prober {
         let whom = (id, self.facts.gateway(Family::V4));
         let way = prober_secret(secret, id, now);
-        prober(now, whom, &own.check, way, self.prober.verdict())
+        prober(now, whom, own, way, self.prober.verdict())
     }
 }
 
@@ -148,12 +153,12 @@ impl Uplink {
 fn prober(
     now: Instant,
     (id, gateway): (UplinkId, Option<IpAddr>),
-    check: &CheckConfig,
+    own: &UplinkConfig,
     (secret, prefix): (Secret, u16),
     verdict: Verdict,
 ) -> Prober {
-    let asked = (Settings::from(check), check::targets(check, gateway));
-    let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
+    let asked = (Settings::from(own), check::targets(&own.check, gateway));
+    let way = (Kind::new(own.check.kind, id, (secret, prefix)), secret);
     Prober::new(now, id, asked, way, verdict)
 }
 
@@ -185,6 +190,7 @@ impl Uplinks {
                 new.prober.take_over(now, &Learnt { limited_rate, ..*learnt });
             }
             new.facts.active = saved.active.contains(name);
+            new.has_carried = new.facts.active;
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;
@@ -237,7 +243,7 @@ impl Uplinks {
             let position = old.uplinks.iter().position(same);
             carried.push(position.is_some_and(&has_carried));
             self.list.push(match position.and_then(|i| before[i].take()) {
-                Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
+                Some(kept) if kept.facts.id == id && kept.is_checked_as(uplink) => kept,
                 Some(kept) => kept.renewed(now, id, uplink, secret),
                 None => {
                     let lease = desk.saved.leases.get(&uplink.name);

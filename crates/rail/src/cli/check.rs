@@ -261,12 +261,17 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         ));
         if uplink.check != config.check {
             line(format!("    {}", asked(&uplink.check)));
-            line(format!("    {}", cost(&uplink.check)));
+        }
+        if uplink.check != config.check || uplink.metered {
+            line(format!("    {}", cost(&uplink.check, uplink.metered)));
         }
     }
-    if config.uplinks.iter().any(|uplink| uplink.check == config.check) {
+    let usual = || config.uplinks.iter().filter(|uplink| uplink.check == config.check);
+    if usual().next().is_some() {
         line(format!("  {}", asked(&config.check)));
-        line(format!("  {}", cost(&config.check)));
+    }
+    if usual().any(|uplink| !uplink.metered) {
+        line(format!("  {}", cost(&config.check, false)));
     }
     out
 }
@@ -282,10 +287,11 @@ fn asked(check: &CheckConfig) -> String {
 }
 
 /// What that costs.
-fn cost(check: &CheckConfig) -> String {
-    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check);
+fn cost(check: &CheckConfig, metered: bool) -> String {
+    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check, metered);
+    let metered = if metered { "metered: " } else { "" };
     format!(
-        "probes cost {} MB a month on an uplink in use, {} MB on one that waits",
+        "{metered}probes cost {} MB a month on an uplink in use, {} MB on one that waits",
         full_bytes / 1_000_000,
         slow_bytes / 1_000_000
     )
@@ -306,5 +312,23 @@ mod tests {
         let (config, warnings) = load::load(path, &source).expect("a good file");
         let screen = summary(path, &config, warnings.len());
         style::golden("check.txt", include_str!("golden/check.txt"), &screen);
+    }
+
+    /// Given a metered uplink beside another one, then what its own probes cost is shown with it; where all
+    /// are metered, nothing is said of others.
+    #[test]
+    fn a_metered_uplink_shows_its_own_cost() {
+        let source = crate::manual::sample();
+        let path = Path::new("/etc/rail/rail.toml");
+        let (mut config, _) = load::load(path, &source).expect("a good file");
+        let metered =
+            "    metered: probes cost 746 MB a month on an uplink in use, 7 MB on one that waits\n";
+        let usual = "  probes cost 746 MB a month on an uplink in use, 74 MB on one that waits\n";
+        config.uplinks[1].metered = true;
+        let screen = summary(path, &config, 0);
+        assert!(screen.contains(metered) && screen.contains(usual), "{screen}");
+        config.uplinks[0].metered = true;
+        let screen = summary(path, &config, 0);
+        assert!(screen.matches(metered).count() == 2 && !screen.contains(usual), "{screen}");
     }
 }

@@ -186,6 +186,8 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("forward", "address", "the first of each uplink") => "the first of each uplink",
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
         ("uplink", "parent" | "mac" | "dhcp", "none") => "none",
+        // The smallest one is not metered.
+        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered") => "\"keep\"",
         ("uplink", "mtu", "of the provider, else of the interface") => words,
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,

@@ -133,10 +133,12 @@ const TABLE: &[Keys] = &[
             "no_nat",
             "routed",
             "redirects",
+            "metered",
+            "on_failback",
             "check",
             "enabled",
         ],
-        later: &["address6", "dns", "mss", "nat6", "metered", "on_failback", "standby", "ppp"],
+        later: &["address6", "dns", "mss", "nat6", "standby", "ppp"],
     },
     Keys {
         section: "uplink.dhcp",

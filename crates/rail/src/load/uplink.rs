@@ -2,15 +2,18 @@
 //! in [`validate`](super::validate).
 
 use super::allow::prefixes;
+use super::keys::nearest;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
+use super::unit::parse_duration;
 use super::{dhcp, link};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, Nat, Selector, Tier, UplinkConfig, UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, Nat, OnFailback, Selector, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// An uplink as far as it could be understood.
 pub(super) struct Draft {
@@ -31,6 +34,8 @@ pub(super) struct Draft {
     pub(super) is_read: bool,
     pub(super) redirects: Option<At<bool>>,
     gateway_onlink: bool,
+    metered: bool,
+    on_failback: OnFailback,
     description: String,
     weight: u8,
     mtu: Option<u32>,
@@ -67,6 +72,8 @@ impl Draft {
             no_nat: self.no_nat.map_or_else(Vec::new, |at| at.value),
             routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
+            metered: self.metered,
+            on_failback: self.on_failback,
             check: self.check.config,
             enabled: self.enabled,
         })
@@ -114,6 +121,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
     let no_nat = list(reader, "no_nat");
     let routed = list(reader, "routed");
     let nat = nat(reader, section);
+    let metered = metered(reader, section);
     let translated = match (nat, section.get("nat")) {
         (Nat::To(value), Some(node)) => Some(At { value, span: node.span() }),
         _ => None,
@@ -143,6 +151,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         tier: tier(reader, section),
         nat,
         redirects: redirects(reader, section),
+        metered,
+        on_failback: on_failback(reader, section, metered),
         check: super::check::of_uplink(reader, section, check),
         enabled: reader.boolean(section, "enabled", true),
     }
@@ -210,6 +220,51 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
 fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
     let span = section.get("redirects")?.span();
     Some(At { value: reader.boolean(section, "redirects", false), span })
+}
+
+fn metered(reader: &mut Reader, section: &Section<'_>) -> bool {
+    match section.get("metered").filter(|node| node.get_ref().is_table()) {
+        Some(node) => {
+            let problem = reader.later(node.span(), "a table in `metered`");
+            problem
+                .hint("write metered = true: nothing is counted, but the uplink is asked seldom");
+            false
+        }
+        None => reader.boolean(section, "metered", false),
+    }
+}
+
+fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnFailback {
+    let default = match metered {
+        true => OnFailback::Drain(Duration::from_secs(60)),
+        false => OnFailback::Keep,
+    };
+    let Some(node) = section.get("on_failback") else { return default };
+    let valid = "\"keep\", \"drain 5m\", \"cut-udp\" or \"cut\"";
+    let Some(text) = reader.text(node, "on_failback", &format!("one of {valid}")) else {
+        return default;
+    };
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    let drain = text.strip_prefix("drain ").map(parse_duration);
+    let wanted = match (text, drain) {
+        ("keep", _) => Ok(OnFailback::Keep),
+        ("cut-udp", _) => Ok(OnFailback::CutUdp),
+        ("cut", _) => Ok(OnFailback::Cut),
+        (_, Some(Some(time))) if bounds.contains(&time) => Ok(OnFailback::Drain(time)),
+        (_, Some(Some(_))) => Err("the time of a drain must be between 1s and 24h".into()),
+        ("drain", _) | (_, Some(None)) => {
+            Err("\"drain\" needs a time with its unit: \"drain 5m\"".into())
+        }
+        (_, None) => Err(match nearest(text, ["keep", "drain 5m", "cut-udp", "cut"]) {
+            Some(near) => format!("did you mean \"{near}\"? valid: {valid}"),
+            None => format!("valid: {valid}"),
+        }),
+    };
+    wanted.unwrap_or_else(|hint: String| {
+        let text = format!("`on_failback` cannot be \"{}\"", shown(text));
+        reader.error(node.span(), text).hint(hint);
+        default
+    })
 }
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
