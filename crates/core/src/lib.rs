@@ -33,4 +33,4 @@ pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved};
+pub use saved::{Falls, Learnt, Saved, SavedKept};

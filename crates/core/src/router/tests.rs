@@ -458,6 +458,7 @@ mod dhcp;
 mod dying;
 mod flaps;
 mod ignored;
+mod keep;
 mod kinds;
 mod names;
 mod originals;

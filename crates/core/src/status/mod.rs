@@ -3,6 +3,7 @@
 
 mod configuration;
 mod conflict;
+mod kept;
 mod lease;
 mod own;
 mod public;
@@ -11,6 +12,7 @@ mod vrrp;
 
 pub use configuration::*;
 pub use conflict::*;
+pub use kept::*;
 pub use lease::*;
 pub use own::*;
 pub use uplink::*;

@@ -13,6 +13,7 @@ mod dhcp;
 mod effective;
 mod forward;
 mod keys;
+mod keep;
 mod kind;
 mod link;
 mod network;
