@@ -81,7 +81,9 @@ fn default_by(defaults: &[GivenDefault], ifindex: u32) -> Option<&GivenDefault> 
     };
     let [first, second] = HALVES;
     let whole = here().filter(|default| default.prefix.length == 0);
-    whole.min_by_key(|default| default.metric).or_else(|| best(first).filter(|_| best(second).is_some()))
+    whole
+        .min_by_key(|default| default.metric)
+        .or_else(|| best(first).filter(|_| best(second).is_some()))
 }
 
 fn address<'a>(
@@ -231,7 +233,10 @@ mod tests {
     /// Given a default, then it reads as `ip route` has it.
     #[test]
     fn a_default_in_words() {
-        assert_eq!(default(ALL, Some("100.64.1.1"), 100).to_string(), "default via 100.64.1.1 proto dhcp metric 100");
+        assert_eq!(
+            default(ALL, Some("100.64.1.1"), 100).to_string(),
+            "default via 100.64.1.1 proto dhcp metric 100"
+        );
         assert_eq!(default("0.0.0.0/1", None, 0).to_string(), "0.0.0.0/1 proto dhcp");
     }
 }

@@ -57,9 +57,7 @@ impl UplinkNews {
             Self::Ignored { target, .. } => {
                 Entry::info("target counts again").with("target", target)
             }
-            Self::Followed { uplink, address, gateway } => {
-                followed(uplink, *address, *gateway)
-            }
+            Self::Followed { uplink, address, gateway } => followed(uplink, *address, *gateway),
             Self::Answered { uplink, target, rtt_us } => Entry::debug("target answered")
                 .with("uplink", uplink)
                 .with("target", target)
@@ -81,9 +79,8 @@ fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str) -> Entry<
 
 /// How it reads what another program has set.
 fn followed<'a>(uplink: &str, address: Prefix, gateway: Option<IpAddr>) -> Entry<'a> {
-    let entry = Entry::info("followed another program")
-        .with("uplink", uplink)
-        .with("address", address);
+    let entry =
+        Entry::info("followed another program").with("uplink", uplink).with("address", address);
     match gateway {
         Some(gateway) => entry.with("gateway", gateway),
         None => entry,

@@ -36,7 +36,8 @@ fn what_others_configure_is_read() {
         let here: Vec<_> = seen.given.iter().filter(|own| own.ifindex == index).collect();
         let texts: Vec<_> =
             here.iter().map(|own| (own.prefix.to_string(), own.is_secondary)).collect();
-        let expected = [("100.64.1.2/24", false), ("192.168.100.2/24", false), ("100.64.1.3/24", true)];
+        let expected =
+            [("100.64.1.2/24", false), ("192.168.100.2/24", false), ("100.64.1.3/24", true)];
         assert_eq!(texts, expected.map(|(text, second)| (text.to_owned(), second)));
         let [first, second]: [GivenDefault; 2] = seen.defaults.try_into().unwrap();
         assert_eq!((first.metric, second.metric), (100, 700));

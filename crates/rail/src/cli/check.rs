@@ -71,10 +71,13 @@ fn kept(config: &Config) -> String {
         match kept::read(&seen, *ifname, (uplink.gateway(), uplink.mtu)) {
             Found::Whole(way, named) => {
                 let (address, named) = (way.address, named.sentence());
-                let gateway = way.gateway.address().map_or_else(String::new, |via| format!(" by {via}"));
+                let gateway =
+                    way.gateway.address().map_or_else(String::new, |via| format!(" by {via}"));
                 format!("note: uplink {name} has {address}{gateway} on {ifname}: {named}\n")
             }
-            Found::NoAddress => format!("note: uplink {name}: no other program has set an address on {ifname}\n"),
+            Found::NoAddress => {
+                format!("note: uplink {name}: no other program has set an address on {ifname}\n")
+            }
             Found::NoGateway(own) => format!(
                 "note: uplink {name}: {own} is on {ifname}, but main has no default route by {ifname}\n"
             ),
@@ -127,9 +130,7 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
 }
 
 /// The interfaces of these uplinks, and the ports that their links stand on.
-fn outside<'a>(
-    uplinks: impl Iterator<Item = &'a UplinkConfig>,
-) -> impl Iterator<Item = IfName> {
+fn outside<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> impl Iterator<Item = IfName> {
     uplinks.flat_map(|uplink| [uplink.ifname, uplink.port()])
 }
 
@@ -140,8 +141,11 @@ fn unnamed(config: &Config, strays: &[Stray]) -> String {
     let inside = config.networks.iter().map(|network| network.ifname);
     let maybe_outside = config.maybe_outside().map(|(ifname, _)| ifname);
     let maybe_inside = config.maybe_closed().map(|(ifname, _)| ifname);
-    let named: BTreeSet<_> =
-        outside(config.uplinks.iter()).chain(inside).chain(maybe_outside).chain(maybe_inside).collect();
+    let named: BTreeSet<_> = outside(config.uplinks.iter())
+        .chain(inside)
+        .chain(maybe_outside)
+        .chain(maybe_inside)
+        .collect();
     let is_named = |name: &str| named.iter().any(|known| known.as_str() == name);
     let is_up = |place: &Path| {
         let flags = fs::read_to_string(place.join("flags")).unwrap_or_default();

@@ -158,7 +158,11 @@ fn leased(uplink: &UplinkStatus, lease: &LeaseStatus) -> String {
 fn kept_line(kept: &KeptStatus) -> String {
     match kept.missing_s {
         Some(seconds) => {
-            format!("{}; what was there is used on for a moment, {} so far", clean(&kept.read), long(seconds))
+            format!(
+                "{}; what was there is used on for a moment, {} so far",
+                clean(&kept.read),
+                long(seconds)
+            )
         }
         None => clean(&kept.read),
     }

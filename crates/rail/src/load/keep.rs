@@ -11,7 +11,8 @@ use std::net::IpAddr;
 pub(super) fn read(reader: &mut Reader, uplink: &Section<'_>) -> Option<At<KeepConfig>> {
     let node = uplink.get("address").filter(|node| node.get_ref().as_str() == Some("keep"))?;
     for (key, hint) in WITHOUT {
-        let is_empty = |node: &Node<'_>| node.get_ref().as_array().is_some_and(|all| all.is_empty());
+        let is_empty =
+            |node: &Node<'_>| node.get_ref().as_array().is_some_and(|all| all.is_empty());
         if let Some(node) = uplink.get(key).filter(|node| !is_empty(node)) {
             let text = format!("`{key}` is not for address = \"keep\"");
             reader.error(node.span(), text).hint(hint);

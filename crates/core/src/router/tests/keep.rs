@@ -208,10 +208,9 @@ fn another_address_after_a_restart_is_another_uplink() {
 #[test]
 fn one_omission_is_no_loss() {
     let mut world = settled();
-    for omit in [
-        (|state: &mut Observed| state.defaults.clear()) as fn(&mut Observed),
-        |state| set_address(state, None),
-    ] {
+    for omit in [(|state: &mut Observed| state.defaults.clear()) as fn(&mut Observed), |state| {
+        set_address(state, None)
+    }] {
         let since = world.now;
         world.omits = Some(omit);
         world.changed(SET);
@@ -239,5 +238,8 @@ fn a_reload_hands_the_interface_over() {
     set_default(&mut world.state, Some("100.64.1.1"));
     world.changed(SET);
     world.run(SEC * 20, all);
-    assert_eq!((addresses(&world), world.health()), (["100.64.1.2/24".into()].into(), [Health::Up; 2].into()));
+    assert_eq!(
+        (addresses(&world), world.health()),
+        (["100.64.1.2/24".into()].into(), [Health::Up; 2].into())
+    );
 }

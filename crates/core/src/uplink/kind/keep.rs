@@ -12,6 +12,7 @@ use crate::io::Output;
 use crate::net::{Family, IfName};
 use crate::notice::UplinkNews;
 use crate::saved::SavedKept;
+use crate::state::Scope;
 use crate::status::KeptStatus;
 use crate::time::{Duration, Instant};
 use crate::uplink::{Context, Uplinks};
@@ -33,6 +34,8 @@ pub(in crate::uplink) struct Keep {
     found: Option<Found>,
     /// Since when what is known is not there as a whole.
     missing: Option<Instant>,
+    /// The kernel was asked once more, for a notification may be lost.
+    is_asked: bool,
 }
 
 impl Keep {
@@ -51,7 +54,7 @@ impl Keep {
             delegated: Vec::new(),
             mtu: saved.mtu,
         });
-        Self { said: config.gateway, known, found: None, missing: None }
+        Self { said: config.gateway, known, found: None, missing: None, is_asked: false }
     }
 
     pub(super) const fn set_config(&mut self, config: &KeepConfig) {
@@ -62,24 +65,27 @@ impl Keep {
         PerFamily::of(|family| self.known.clone().filter(|_| family == Family::V4))
     }
 
-    /// Takes what there is now.
-    fn follow(&mut self, now: Instant, found: Found) {
-        match &found {
-            Found::Whole(attachment, named) if !self.is_gap(attachment, *named) => {
-                self.known = Some((**attachment).clone());
-                self.missing = None;
-            }
-            _ => {
-                let since = *self.missing.get_or_insert(now);
-                if now.since(since) >= HOLD {
-                    self.known = match &found {
-                        Found::Whole(attachment, _) => Some((**attachment).clone()),
-                        Found::NoAddress | Found::NoGateway(_) => None,
-                    };
-                }
-            }
+    /// Takes what there is now. True if the kernel is to be asked once more.
+    fn follow(&mut self, now: Instant, found: Found) -> bool {
+        let is_whole = match &found {
+            Found::Whole(attachment, named) => !self.is_gap(attachment, *named),
+            Found::NoAddress | Found::NoGateway(_) => false,
+        };
+        let since = *self.missing.get_or_insert(now);
+        let is_over = is_whole || (self.is_asked && now.since(since) >= HOLD);
+        if is_over {
+            self.known = match &found {
+                Found::Whole(attachment, _) => Some((**attachment).clone()),
+                Found::NoAddress | Found::NoGateway(_) => None,
+            };
+        }
+        if is_whole {
+            (self.missing, self.is_asked) = (None, false);
         }
         self.found = Some(found);
+        let is_due = self.deadline().is_some_and(|at| at <= now);
+        self.is_asked |= is_due;
+        is_due
     }
 
     /// The device would do without the gateway that it had a moment ago: its route may come back.
@@ -88,9 +94,10 @@ impl Keep {
         named == Named::Device && had.is_some_and(|known| known.gateway != new.gateway)
     }
 
-    /// When what is known is given up, if it does not come back.
+    /// When what is known is asked for once more, and given up if it is not there.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.missing.filter(|_| self.known.is_some()).map(|since| since + HOLD)
+        let is_held = self.known.is_some() && !self.is_asked;
+        self.missing.filter(|_| is_held).map(|since| since + HOLD)
     }
 
     /// An address is there, and nothing says where it leads.
@@ -115,7 +122,9 @@ impl Keep {
                 format!("{} is set by another program; {}", attachment.address, named.sentence())
             }
             Some(Found::NoGateway(own)) => {
-                format!("{own} is set by another program; main has no default route by its interface")
+                format!(
+                    "{own} is set by another program; main has no default route by its interface"
+                )
             }
             Some(Found::NoAddress) => "no other program has set an address".into(),
             None => "not looked at yet".to_string(),
@@ -137,7 +146,9 @@ impl Uplinks {
             let own = &cx.config.uplinks[index];
             let Kind::Keep(keep) = &mut self.list[index].kind else { continue };
             let said = (keep.said, own.mtu);
-            keep.follow(cx.now, kept::read(&cx.kernel.observed, own.ifname, said));
+            if keep.follow(cx.now, kept::read(&cx.kernel.observed, own.ifname, said)) {
+                cx.out.push(Output::Observe(Scope::LINKS | Scope::ADDRESSES | Scope::MAIN));
+            }
             let (ways, saved) = (keep.ways(), keep.saved());
             let before = cx.desk.saved.kept.get(&own.name).cloned();
             // Of one that is gone stays which it was: what was found of it is true if it comes back.
