@@ -23,6 +23,7 @@ pub mod bulk;
 pub mod cable;
 pub mod daemon;
 pub mod delay;
+pub mod dhcp_client;
 pub mod dhcp_server;
 pub mod error;
 pub mod eventually;
@@ -44,6 +45,7 @@ pub mod traffic;
 pub mod world;
 
 pub use daemon::Rail;
+pub use dhcp_client::DhcpClient;
 pub use dhcp_server::{DhcpServer, Leases, Server};
 pub use error::LabError;
 pub use eventually::{Ends, eventually, try_eventually};

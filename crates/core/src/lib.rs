@@ -40,4 +40,4 @@ pub use io::{
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved};
+pub use saved::{Falls, Learnt, Saved, SavedKept};

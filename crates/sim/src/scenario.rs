@@ -3,6 +3,7 @@
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
+use crate::keeper;
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
@@ -20,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub struct Scenario {
     /// The administrator's words.
     pub config: Config,
+    /// Uplinks whose interfaces another program configures.
+    pub kept: Vec<usize>,
     /// The kernel before the first start.
     pub kernel: Kernel,
     /// The internet.
@@ -58,9 +61,13 @@ impl Scenario {
             // needs every target.
             corrupt_permille: if dice.permille(300) && is_tolerant(&config) { 2 } else { 0 },
         };
-        let kernel = kernel(dice, &config);
+        let mut kernel = kernel(dice, &config);
+        let kept = kept(seed, config.uplinks.len());
+        for (line, metric) in kept.iter().zip(100..) {
+            keeper::give(&mut kernel, &config.uplinks[*line], metric);
+        }
         let mix = Mix::draw(dice);
-        Self { config, kernel, net, mix }
+        Self { config, kept, kernel, net, mix }
     }
 
     /// The last of several uplinks waits for the death of the others, and reloads come.
@@ -202,6 +209,15 @@ fn fail_back(seed: u64, config: &mut Config) {
             1 => OnFailback::CutUdp,
             _ => OnFailback::Cut,
         };
+    }
+}
+
+/// In some worlds another program configures the first uplink, or all.
+fn kept(seed: u64, uplinks: usize) -> Vec<usize> {
+    match seed % 32 {
+        11 => vec![0],
+        27 => (0..uplinks).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -106,6 +106,8 @@ pub struct Scene {
     pub now: Instant,
     /// Configuration.
     pub config: Config,
+    /// Uplinks whose interfaces another program configures.
+    pub kept: Vec<usize>,
     /// Kernel.
     pub kernel: Kernel,
     /// Internet.

@@ -30,6 +30,7 @@ mod forwards;
 mod guard;
 mod hang;
 mod isolation;
+mod keep;
 mod kinds;
 mod loaded;
 mod lossy;

@@ -85,8 +85,13 @@ impl UplinkConfig {
     pub const fn fixed(&self) -> Option<&Fixed> {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
         }
+    }
+
+    /// Another program configures its interface.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.kind, UplinkKind::Keep(_))
     }
 
     /// The address that the file gives it, with the prefix length; `None`: it is learnt.
@@ -96,14 +101,18 @@ impl UplinkConfig {
 
     /// The gateway that the file gives it; `None`: it is learnt.
     pub fn gateway(&self) -> Option<IpAddr> {
-        self.fixed().map(|fixed| fixed.gateway)
+        match &self.kind {
+            UplinkKind::Static(fixed) => Some(fixed.gateway),
+            UplinkKind::Keep(keep) => keep.gateway,
+            UplinkKind::Dhcp(_) => None,
+        }
     }
 
     /// What the file says of its address and gateway, to change it.
     pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
         match &mut self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
         }
     }
 
@@ -127,6 +136,8 @@ pub enum UplinkKind {
     Static(Fixed),
     /// `address = "dhcp"`: a server of the provider leases them (RFC 2131).
     Dhcp(DhcpConfig),
+    /// `address = "keep"`: another program sets them, and rail follows.
+    Keep(KeepConfig),
 }
 
 impl UplinkKind {
@@ -134,7 +145,7 @@ impl UplinkKind {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
-            (Self::Dhcp(_), Self::Dhcp(_)) => true,
+            (Self::Dhcp(_), Self::Dhcp(_)) | (Self::Keep(_), Self::Keep(_)) => true,
             _ => false,
         }
     }
@@ -166,6 +177,13 @@ pub struct DhcpConfig {
     pub reject_from: Vec<Prefix>,
     /// Asks for answers by broadcast (RFC 2131 §4.1): for a device that cannot hear others.
     pub broadcast: bool,
+}
+
+/// What the file says of an uplink that another program configures.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeepConfig {
+    /// `gateway`; `None`: the one that the program names.
+    pub gateway: Option<IpAddr>,
 }
 
 /// A link of ours on the port of another one, so that one port can carry several uplinks.

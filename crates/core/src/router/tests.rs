@@ -459,6 +459,7 @@ mod dying;
 mod failback;
 mod flaps;
 mod ignored;
+mod keep;
 mod kinds;
 mod names;
 mod originals;

@@ -1,8 +1,10 @@
 //! What outlives the process: the state file.
 
+mod kept;
 mod learnt;
 mod which;
 
+pub use kept::SavedKept;
 pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
@@ -33,6 +35,8 @@ pub struct Saved {
     pub learnt: BTreeMap<String, Learnt>,
     /// What uplinks have leased, by name.
     pub leases: BTreeMap<String, SavedLease>,
+    /// What other programs had configured for uplinks, by name.
+    pub kept: BTreeMap<String, SavedKept>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.

@@ -4,6 +4,7 @@
 mod child;
 mod configuration;
 mod conflict;
+mod kept;
 mod lease;
 mod notifier;
 mod own;
@@ -14,6 +15,7 @@ mod vrrp;
 pub use child::*;
 pub use configuration::*;
 pub use conflict::*;
+pub use kept::*;
 pub use lease::*;
 pub use notifier::*;
 pub use own::*;

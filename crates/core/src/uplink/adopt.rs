@@ -3,14 +3,14 @@
 
 use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
-use super::{History, Uplink, Uplinks, Way};
+use super::{Context, History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{Asked, CheckKind, Config, FirewallMode, UplinkConfig};
+use crate::config::{self, Asked, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
-use crate::dhcp4::SavedLease;
 use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
+use crate::reconcile::Wants;
 use crate::render;
 use crate::saved::{Learnt, Saved};
 use crate::state::{NFT_ELEMENTS, Nexthop, Observed, RouteKey, RouteValue};
@@ -27,12 +27,15 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     saved.number(config);
     let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
     // One that has another address now is another uplink, whatever it is called; and so is one that is to
-    // lease its address and never has.
+    // lease its address, or to have it from another program, and never has.
     for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
         let Some(known) = saved.bindings.get(&uplink.name) else { continue };
-        let is_same = match fact.address(Family::V4) {
-            Some(own) => own.address == known.address,
-            None => saved.leases.contains_key(&uplink.name),
+        let is_same = match &uplink.kind {
+            config::UplinkKind::Static(_) => {
+                fact.address(Family::V4).is_some_and(|own| own.address == known.address)
+            }
+            config::UplinkKind::Dhcp(_) => saved.leases.contains_key(&uplink.name),
+            config::UplinkKind::Keep(_) => saved.kept.contains_key(&uplink.name),
         };
         if !is_same {
             saved.verdicts.remove(&uplink.name);
@@ -71,10 +74,10 @@ impl Uplink {
         id: UplinkId,
         own: &UplinkConfig,
         secret: &Secret,
-        (verdict, lease): (Verdict, Option<&SavedLease>),
+        (verdict, saved): (Verdict, &Saved),
     ) -> Self {
         let (probes, prefix) = prober_secret(secret, id, now);
-        let kind = UplinkKind::new(own, probes, lease);
+        let kind = UplinkKind::new(own, probes, saved);
         let facts = UplinkFacts { way: kind.ways(own), ..UplinkFacts::new(id) };
         let whom = (id, facts.gateway(Family::V4));
         Self {
@@ -149,6 +152,27 @@ impl Uplink {
     }
 }
 
+impl Uplinks {
+    /// An uplink is attached in another way from now on: what follows of it.
+    pub(super) fn attach_anew(&mut self, index: usize, ways: Ways, cx: &mut Context<'_>) {
+        let own = &cx.config.uplinks[index];
+        let uplink = &mut self.list[index];
+        uplink.set_ways(cx.now, ways, own);
+        if let Some(own) = uplink.facts.address(Family::V4) {
+            cx.purge.keep(own.address);
+        }
+        self.links_due = true;
+        cx.kernel.forget_rendered();
+        cx.kernel.touch();
+        cx.desk.saved.take(cx.config, self.list.iter().map(|uplink| &uplink.facts));
+        cx.desk.save(true, cx.out);
+        // The gateway is looked at, and what others do to the address.
+        let (config, system) = (cx.config, cx.system);
+        let wants = Wants { config, facts: &|| self.facts(system) };
+        cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
+    }
+}
+
 /// The checks of this uplink, behind this gateway.
 fn prober(
     now: Instant,
@@ -181,8 +205,7 @@ impl Uplinks {
             let name = &uplink.name;
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let lease = saved.leases.get(name);
-            let mut new = Uplink::new(now, id, uplink, secret, (adopted(health), lease));
+            let mut new = Uplink::new(now, id, uplink, secret, (adopted(health), saved));
             if let Some(learnt) = saved.learnt.get(name) {
                 let is_same = |kind: CheckKind| kind.is_same(uplink.check.kind);
                 let is_limited = learnt.limited_kind.is_some_and(is_same);
@@ -245,10 +268,7 @@ impl Uplinks {
             self.list.push(match position.and_then(|i| before[i].take()) {
                 Some(kept) if kept.facts.id == id && kept.is_checked_as(uplink) => kept,
                 Some(kept) => kept.renewed(now, id, uplink, secret),
-                None => {
-                    let lease = desk.saved.leases.get(&uplink.name);
-                    Uplink::new(now, id, uplink, secret, (Verdict::Probing, lease))
-                }
+                None => Uplink::new(now, id, uplink, secret, (Verdict::Probing, &desk.saved)),
             });
         }
         self.attach(config);

@@ -198,6 +198,14 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
             line(out, "address", "\"dhcp\"");
             line(out, "dhcp", &super::dhcp::shown_client(dhcp));
         }
+        UplinkKind::Keep(keep) => {
+            line(out, "address", "\"keep\"");
+            match keep.gateway {
+                Some(gateway) => line(out, "gateway", &quoted(&gateway.to_string())),
+                None => out.push_str("# gateway: as the other program sets it\n"),
+            }
+            out.push_str("# dhcp: none\n");
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod ddns;
 mod dhcp;
 mod effective;
 mod forward;
+mod keep;
 mod keys;
 mod kind;
 mod link;

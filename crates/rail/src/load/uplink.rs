@@ -6,9 +6,10 @@ use super::keys::nearest;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use super::unit::parse_duration;
-use super::{dhcp, link};
+use super::{dhcp, keep, link};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, Nat, OnFailback, Selector, Tier, UplinkConfig, UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,6 +25,7 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) dhcp: Option<At<DhcpConfig>>,
+    pub(super) keep: Option<At<KeepConfig>>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
     pub(super) translated: Option<At<Ipv4Addr>>,
@@ -48,9 +50,10 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
-        let kind = match self.dhcp {
-            Some(dhcp) => UplinkKind::Dhcp(dhcp.value),
-            None => UplinkKind::Static(Fixed {
+        let kind = match (self.dhcp, self.keep) {
+            (Some(dhcp), _) => UplinkKind::Dhcp(dhcp.value),
+            (None, Some(keep)) => UplinkKind::Keep(keep.value),
+            (None, None) => UplinkKind::Static(Fixed {
                 address: self.address?.value,
                 gateway: IpAddr::V4(self.gateway?.value),
                 onlink: self.gateway_onlink,
@@ -109,7 +112,9 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>, check: &CheckConf
 fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let dhcp = dhcp::read(reader, section);
-    let address = if dhcp.is_some() { None } else { address(reader, section) };
+    let keep = keep::read(reader, section);
+    let is_fixed = dhcp.is_none() && keep.is_none();
+    let address = if is_fixed { address(reader, section) } else { None };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
     let errors = reader.errors.len();
@@ -137,12 +142,9 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
             interface(r, n, "interface")
         }),
         own_link: link::own(reader, section),
-        gateway: if dhcp.is_some() {
-            None
-        } else {
-            gateway(reader, section, prefix, gateway_onlink)
-        },
+        gateway: if is_fixed { gateway(reader, section, prefix, gateway_onlink) } else { None },
         dhcp,
+        keep,
         gateway_onlink,
         address,
         description: description(reader, section),
@@ -274,10 +276,15 @@ fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "ppp" | "keep" | "ra" = text {
+    if let "ppp" | "ra" = text {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
-            .hint("write \"dhcp\", or the static address: \"198.51.100.2/24\"");
+            .hint("write \"dhcp\", \"keep\", or the static address: \"198.51.100.2/24\"");
+        return None;
+    }
+    if let Some(near) = nearest(text, ["dhcp", "keep"]) {
+        let text = format!("`address`: \"{}\" is no address", shown(text));
+        reader.error(node.span(), text).hint(format!("did you mean \"{near}\"?"));
         return None;
     }
     let netmask = ["netmask", "mask"].iter().find_map(|key| section.get(key)?.get_ref().as_str());
@@ -402,7 +409,7 @@ fn gateway(
     Some(At { value: gateway, span: node.span() })
 }
 
-fn gateway_address(reader: &mut Reader, node: Node<'_>) -> Option<Ipv4Addr> {
+pub(super) fn gateway_address(reader: &mut Reader, node: Node<'_>) -> Option<Ipv4Addr> {
     let text = reader.text(node, "gateway", "an address such as \"198.51.100.1\"")?;
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(gateway)) => Some(gateway),
