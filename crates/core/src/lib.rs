@@ -16,6 +16,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+mod notifier;
 mod purge;
 pub mod random;
 pub mod reconcile;
@@ -40,4 +41,4 @@ pub use io::{
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved};
+pub use saved::{Falls, Learnt, Saved, SavedKept};

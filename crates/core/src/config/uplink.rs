@@ -2,6 +2,7 @@
 
 use super::{CheckConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
+use crate::time::Duration;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -41,6 +42,10 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: ICMP redirects may lead hosts to the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// What it carries is paid for by volume: while it carries nothing it is asked even less.
+    pub metered: bool,
+    /// What becomes of its connections when it is left for a better one.
+    pub on_failback: OnFailback,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
@@ -67,6 +72,8 @@ impl UplinkConfig {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            metered: false,
+            on_failback: OnFailback::Keep,
             check: CheckConfig::of(Vec::new()),
             enabled: true,
         }
@@ -81,8 +88,13 @@ impl UplinkConfig {
     pub const fn fixed(&self) -> Option<&Fixed> {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
         }
+    }
+
+    /// Another program configures its interface.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.kind, UplinkKind::Keep(_))
     }
 
     /// The address that the file gives it, with the prefix length; `None`: it is learnt.
@@ -92,14 +104,18 @@ impl UplinkConfig {
 
     /// The gateway that the file gives it; `None`: it is learnt.
     pub fn gateway(&self) -> Option<IpAddr> {
-        self.fixed().map(|fixed| fixed.gateway)
+        match &self.kind {
+            UplinkKind::Static(fixed) => Some(fixed.gateway),
+            UplinkKind::Keep(keep) => keep.gateway,
+            UplinkKind::Dhcp(_) => None,
+        }
     }
 
     /// What the file says of its address and gateway, to change it.
     pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
         match &mut self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
         }
     }
 
@@ -123,6 +139,8 @@ pub enum UplinkKind {
     Static(Fixed),
     /// `address = "dhcp"`: a server of the provider leases them (RFC 2131).
     Dhcp(DhcpConfig),
+    /// `address = "keep"`: another program sets them, and rail follows.
+    Keep(KeepConfig),
 }
 
 impl UplinkKind {
@@ -130,7 +148,7 @@ impl UplinkKind {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
-            (Self::Dhcp(_), Self::Dhcp(_)) => true,
+            (Self::Dhcp(_), Self::Dhcp(_)) | (Self::Keep(_), Self::Keep(_)) => true,
             _ => false,
         }
     }
@@ -162,6 +180,13 @@ pub struct DhcpConfig {
     pub reject_from: Vec<Prefix>,
     /// Asks for answers by broadcast (RFC 2131 §4.1): for a device that cannot hear others.
     pub broadcast: bool,
+}
+
+/// What the file says of an uplink that another program configures.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeepConfig {
+    /// `gateway`; `None`: the one that the program names.
+    pub gateway: Option<IpAddr>,
 }
 
 /// A link of ours on the port of another one, so that one port can carry several uplinks.
@@ -200,4 +225,29 @@ pub enum Nat {
     To(Ipv4Addr),
     /// None.
     Off,
+}
+
+/// `on_failback`: what becomes of the connections of an uplink that is left for a better one. Only those
+/// that can move are meant.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum OnFailback {
+    /// They stay.
+    Keep,
+    /// They stay for this time; what is left then is deleted.
+    Drain(Duration),
+    /// Those by UDP are deleted at once.
+    CutUdp,
+    /// They are deleted at once.
+    Cut,
+}
+
+impl OnFailback {
+    /// After which time something is deleted; `None`: nothing is.
+    pub const fn after(self) -> Option<Duration> {
+        match self {
+            Self::Keep => None,
+            Self::Drain(time) => Some(time),
+            Self::CutUdp | Self::Cut => Some(Duration::ZERO),
+        }
+    }
 }

@@ -56,6 +56,8 @@ pub enum Origin {
     Static,
     /// A DHCP server (RFC 2131).
     Dhcp,
+    /// Another program, which has set the address and looks after it.
+    Kept,
 }
 
 /// A value for each address family.

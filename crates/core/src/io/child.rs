@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub enum ChildId {
     /// Addresses and names for the inside networks.
     Services,
+    /// Whoever tells people and the servers of names.
+    Notifier,
 }
 
 impl ChildId {
@@ -24,6 +26,7 @@ impl ChildId {
     pub fn name(self) -> String {
         match self {
             Self::Services => "services".into(),
+            Self::Notifier => "notifier".into(),
         }
     }
 
@@ -31,6 +34,7 @@ impl ChildId {
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "services" => Some(Self::Services),
+            "notifier" => Some(Self::Notifier),
             _ => None,
         }
     }

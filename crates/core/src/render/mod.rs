@@ -24,7 +24,7 @@ pub use setting::paths as sysctl_paths;
 pub(crate) use view::{UplinkView, View, shares_interface};
 
 use crate::config::{Config, FirewallMode, NoUplink};
-use crate::facts::{Attachment, Facts, Gateway, UplinkFacts};
+use crate::facts::{Attachment, Facts, Gateway, Origin, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::state::{Key, NFT_ELEMENTS, Nexthop, Resource, RouteKey, RouteValue, State};
 use alloc::collections::BTreeMap;
@@ -93,17 +93,21 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     state
 }
 
-/// Our addresses on the interface of an uplink. That of the attachment comes first, in time, too: of
+/// The addresses on the interface of an uplink that rail sets there. That of the attachment comes first, in time, too: of
 /// one subnet the kernel takes the address that was there first as its own source.
 fn addresses(uplink: &UplinkView<'_>) -> impl Iterator<Item = Prefix> {
     let fact = uplink.fact;
+    let is_kept = |prefix: &Prefix| {
+        uplink.way[prefix.family()]
+            .is_some_and(|way| way.origin == Origin::Kept && way.address == *prefix)
+    };
     let is_due = |prefix: &Prefix| {
         uplink.way[prefix.family()].is_some_and(|way| way.address == *prefix)
             || fact.has_address[prefix.family()]
             || fact.further.contains(prefix)
     };
     let all = uplink.prefixes.iter().flatten().copied();
-    all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
+    all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix) && !is_kept(prefix))
 }
 
 /// The routes of one family: a table for each uplink, and the shared one.

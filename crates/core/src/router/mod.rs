@@ -23,6 +23,7 @@ use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -52,6 +53,7 @@ pub struct Router {
     coexist: Findings,
     children: Children,
     services: Services,
+    notifier: Notifier,
 }
 
 impl Router {
@@ -70,6 +72,7 @@ impl Router {
                 let lived = self.children.take(now, id, &event, out);
                 match id {
                     ChildId::Services => self.services.take(now, &event, lived),
+                    ChildId::Notifier => self.notifier.take(now, &event, lived),
                 }
             }
             Input::Unanswered(device, found) => {
@@ -137,6 +140,7 @@ impl Router {
             self.override_deadline(),
             self.services.deadline(),
             Some(Instant::ZERO).filter(|_| self.children.is_due()),
+            self.notifier.deadline(),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
         let always = self.uplinks.deadline().into_iter().chain(self.kernel.deadline());
@@ -155,9 +159,13 @@ impl Router {
 
     /// Asks each owner which child is to run.
     fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.services.is_due(now) || self.children.is_due() {
-            let wanted = self.services.child(&self.config).into_iter().collect();
-            self.children.declare(wanted, out);
+        if self.notifier.is_due(now) || self.services.is_due(now) {
+            self.children.touch();
+        }
+        if self.children.is_due() {
+            let services = self.services.child(&self.config);
+            let wanted = services.into_iter().chain(self.notifier.child(now, &self.config));
+            self.children.declare(wanted.collect(), out);
         }
     }
 

@@ -9,6 +9,7 @@ use crate::facts::{PerFamily, SystemFacts};
 use crate::io::Output;
 use crate::names::Names;
 use crate::notice::RouterNews;
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -39,6 +40,7 @@ impl Router {
             coexist: Findings::default(),
             children: Children::default(),
             services: Services::default(),
+            notifier: Notifier::default(),
         }
     }
 

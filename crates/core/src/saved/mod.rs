@@ -1,8 +1,10 @@
 //! What outlives the process: the state file.
 
+mod kept;
 mod learnt;
 mod which;
 
+pub use kept::SavedKept;
 pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
@@ -12,6 +14,7 @@ use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::RouteKey;
 use crate::status::Health;
+use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,6 +35,8 @@ pub struct Saved {
     pub learnt: BTreeMap<String, Learnt>,
     /// What uplinks have leased, by name.
     pub leases: BTreeMap<String, SavedLease>,
+    /// What other programs had configured for uplinks, by name.
+    pub kept: BTreeMap<String, SavedKept>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.
@@ -53,6 +58,8 @@ pub struct Saved {
     pub devices: Devices,
     /// Uplinks that left the configuration, until their connections are deleted.
     pub leaving: Vec<UplinkId>,
+    /// Uplinks that were left for a better one, and since when, until their connections are deleted.
+    pub left: BTreeMap<UplinkId, Instant>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.
@@ -233,7 +240,7 @@ impl NatBinding {
                 Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
                 // Nothing stale is.
-                Which::All => false,
+                Which::MovableUdp | Which::All => false,
             }
     }
 }

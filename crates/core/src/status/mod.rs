@@ -4,7 +4,9 @@
 mod child;
 mod configuration;
 mod conflict;
+mod kept;
 mod lease;
+mod notifier;
 mod own;
 mod public;
 mod uplink;
@@ -13,7 +15,9 @@ mod vrrp;
 pub use child::*;
 pub use configuration::*;
 pub use conflict::*;
+pub use kept::*;
 pub use lease::*;
+pub use notifier::*;
 pub use own::*;
 pub use uplink::*;
 pub use vrrp::*;
@@ -67,4 +71,7 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
+    /// Who is told of all this; `None`: nobody, or not yet. Filled in by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifier: Option<NotifierStatus>,
 }

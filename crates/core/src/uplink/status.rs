@@ -65,6 +65,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
+            kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
             targets: (0..uplink.prober.targets().len())
@@ -124,8 +125,8 @@ impl Uplinks {
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
-            Health::NoAddress if uplink.facts.address(Family::V4).is_none() => {
-                "when a DHCP server leases it an address and a gateway".into()
+            Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {
+                uplink.kind.what_attaches().into()
             }
             Health::NoAddress => "when the address is on the interface".into(),
             Health::NoWay if uplink.way.is_unaskable => {

@@ -3,23 +3,26 @@
 use super::{Names, unless};
 use crate::netlink::{RequestSocket, of};
 use rail_core::net::{IfName, Prefix};
-use rail_core::state::{OpError, Ownership, PROTOCOL};
-use rail_wire::netlink::{AddressMessage, kind};
+use rail_core::state::{GivenAddress, OpError, Ownership, PROTOCOL};
+use rail_wire::netlink::{AddressKind, AddressMessage, kind};
 use std::collections::BTreeMap;
 
 impl RequestSocket {
+    /// All, and those of others that may attach an uplink, in the order of the kernel.
     pub(crate) fn addresses(
         &mut self,
         names: &Names,
-    ) -> Result<BTreeMap<(IfName, Prefix), Ownership>, OpError> {
-        let addresses = self.dump(&AddressMessage::dump(), |message| {
-            let found = of(message, kind::NEW_ADDRESS, AddressMessage::decode)?;
+    ) -> Result<(Addresses, Vec<GivenAddress>), OpError> {
+        let found = self.dump(&AddressMessage::dump(), |message| {
+            of(message, kind::NEW_ADDRESS, AddressMessage::decode)
+        })?;
+        let named = |found: &AddressMessage| {
             let owner =
                 if found.protocol == PROTOCOL { Ownership::Ours } else { Ownership::Foreign };
-            let prefix = Prefix { address: found.address, length: found.length };
-            Some(((*names.get(&found.index)?, prefix), owner))
-        })?;
-        Ok(addresses.into_iter().collect())
+            Some(((*names.get(&found.index)?, prefix_of(found)), owner))
+        };
+        let all = found.iter().filter_map(named).collect();
+        Ok((all, found.iter().filter_map(given).collect()))
     }
 
     pub(super) fn put_address(&mut self, ifname: IfName, prefix: &Prefix) -> Result<(), OpError> {
@@ -39,6 +42,26 @@ impl RequestSocket {
     fn address(&mut self, ifname: IfName, prefix: &Prefix) -> Result<AddressMessage, OpError> {
         let index = self.index_of(ifname)?;
         let Prefix { address, length } = *prefix;
-        Ok(AddressMessage { index, address, length, protocol: PROTOCOL })
+        let kind = AddressKind::default();
+        Ok(AddressMessage { index, address, length, protocol: PROTOCOL, kind })
     }
+}
+
+/// By interface; whose each is.
+type Addresses = BTreeMap<(IfName, Prefix), Ownership>;
+
+const fn prefix_of(found: &AddressMessage) -> Prefix {
+    Prefix { address: found.address, length: found.length }
+}
+
+/// One of somebody else that is good for connections to everywhere.
+fn given(found: &AddressMessage) -> Option<GivenAddress> {
+    let AddressKind { is_local, is_deprecated, is_secondary, has_peer } = found.kind;
+    let is_good = found.address.is_ipv4() && !is_local && !is_deprecated;
+    (is_good && found.protocol != PROTOCOL).then(|| GivenAddress {
+        ifindex: found.index,
+        prefix: prefix_of(found),
+        has_peer,
+        is_secondary,
+    })
 }

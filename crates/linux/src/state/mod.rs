@@ -144,7 +144,7 @@ impl RequestSocket {
             let links = self.links(watch.paths)?;
             let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
             if scope.has(Scope::ADDRESSES) {
-                observed.addresses = self.addresses(&names)?;
+                (observed.addresses, observed.given) = self.addresses(&names)?;
             }
             if scope.has(Scope::ROUTES) {
                 observed.routes = self.routes(watch, &names)?;
@@ -157,7 +157,7 @@ impl RequestSocket {
             }
         }
         if scope.has(Scope::MAIN) {
-            observed.main = self.main_default()?;
+            (observed.main, observed.defaults) = self.main_default()?;
         }
         if scope.has(Scope::RULES) {
             let rules = self.rules()?.into_iter();

@@ -11,7 +11,6 @@ use crate::io::{Binding, Output, Peer, Port, PortId, PortKind};
 use crate::net::{IfName, Mac, Prefix, UplinkId};
 use crate::purge::GRACE;
 use crate::random::Secret;
-use crate::reconcile::Wants;
 use crate::state::Observed;
 use crate::status::LeaseStatus;
 use crate::time::Instant;
@@ -257,19 +256,7 @@ impl Uplinks {
         if uplink.facts.way == ways {
             return;
         }
-        uplink.set_ways(cx.now, ways, own);
-        if let Some(own) = uplink.facts.address(FAMILY) {
-            cx.purge.keep(own.address);
-        }
-        self.links_due = true;
-        cx.kernel.forget_rendered();
-        cx.kernel.touch();
-        cx.desk.saved.take(cx.config, self.list.iter().map(|uplink| &uplink.facts));
-        cx.desk.save(true, cx.out);
-        // The gateway is looked at, and what others do to the address.
-        let (config, system) = (cx.config, cx.system);
-        let wants = Wants { config, facts: &|| self.facts(system) };
-        cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
+        self.attach_anew(index, ways, cx);
     }
 
     /// The port of what is sent is open.

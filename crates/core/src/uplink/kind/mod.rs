@@ -1,20 +1,22 @@
 //! The kinds of uplinks: where the address and the gateway of each come from.
 
 mod dhcp;
+mod keep;
 
 use crate::config::{UplinkConfig, UplinkKind};
-use crate::dhcp4::SavedLease;
 use crate::facts::{Ways, fixed};
 use crate::io::{Binding, Port};
 use crate::net::{IfName, Mac, UplinkId};
 use crate::random::Secret;
-use crate::status::LeaseStatus;
+use crate::saved::Saved;
+use crate::status::{KeptStatus, LeaseStatus};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use dhcp::Dhcp;
+use keep::Keep;
 
 /// What an uplink knows of its attachment beside the file.
 #[derive(Clone, Debug)]
@@ -23,29 +25,46 @@ pub(super) enum Kind {
     Fixed,
     /// A lease.
     Dhcp(Box<Dhcp>),
+    /// What another program has configured.
+    Keep(Box<Keep>),
 }
 
 impl Kind {
-    /// That of an uplink that begins; `saved` is what an earlier process had leased.
-    pub(super) fn new(own: &UplinkConfig, secret: Secret, saved: Option<&SavedLease>) -> Self {
+    /// That of an uplink that begins; `saved` is what an earlier process has left.
+    pub(super) fn new(own: &UplinkConfig, secret: Secret, saved: &Saved) -> Self {
         match &own.kind {
             UplinkKind::Static(_) => Self::Fixed,
-            UplinkKind::Dhcp(config) => Self::Dhcp(Box::new(Dhcp::new(config, secret, saved))),
+            UplinkKind::Dhcp(config) => {
+                Self::Dhcp(Box::new(Dhcp::new(config, secret, saved.leases.get(&own.name))))
+            }
+            UplinkKind::Keep(config) => {
+                Self::Keep(Box::new(Keep::new(config, saved.kept.get(&own.name))))
+            }
         }
     }
 
     /// Its lease, for the screens.
     pub(super) fn lease_status(&self, now: Instant) -> Option<LeaseStatus> {
         match self {
-            Self::Fixed => None,
             Self::Dhcp(dhcp) => Some(dhcp.status(now)),
+            Self::Fixed | Self::Keep(_) => None,
+        }
+    }
+
+    /// What another program has configured, for the screens.
+    pub(super) fn kept_status(&self, now: Instant) -> Option<KeptStatus> {
+        match self {
+            Self::Keep(keep) => Some(keep.status(now)),
+            Self::Fixed | Self::Dhcp(_) => None,
         }
     }
 
     /// Takes what the file says now; the kind is the same.
     pub(super) fn set_config(&mut self, own: &UplinkConfig) {
-        if let (Self::Dhcp(dhcp), UplinkKind::Dhcp(config)) = (self, &own.kind) {
-            dhcp.set_config(config);
+        match (self, &own.kind) {
+            (Self::Dhcp(dhcp), UplinkKind::Dhcp(config)) => dhcp.set_config(config),
+            (Self::Keep(keep), UplinkKind::Keep(config)) => keep.set_config(config),
+            _ => {}
         }
     }
 
@@ -54,6 +73,7 @@ impl Kind {
         match self {
             Self::Fixed => fixed::attach(own),
             Self::Dhcp(dhcp) => dhcp.ways(own.mtu),
+            Self::Keep(keep) => keep.ways(),
         }
     }
 
@@ -66,7 +86,7 @@ impl Kind {
         bound: Option<Binding>,
     ) -> Vec<Port> {
         match self {
-            Self::Fixed => Vec::new(),
+            Self::Fixed | Self::Keep(_) => Vec::new(),
             Self::Dhcp(_) => dhcp::ports(id, link, bound),
         }
     }
@@ -74,7 +94,7 @@ impl Kind {
     /// What it is attached by it has got a moment ago: the kernel does not have it yet.
     pub(super) fn is_new(&self, now: Instant) -> bool {
         match self {
-            Self::Fixed => false,
+            Self::Fixed | Self::Keep(_) => false,
             Self::Dhcp(dhcp) => dhcp.is_new(now),
         }
     }
@@ -84,14 +104,40 @@ impl Kind {
         match self {
             Self::Fixed => format!("{ifname} has got no address"),
             Self::Dhcp(dhcp) => dhcp.why_unattached(ifname),
+            Self::Keep(keep) => keep.why_unattached(ifname),
         }
+    }
+
+    /// What must happen before there is one, for people.
+    pub(super) fn what_attaches(&self) -> &'static str {
+        match self {
+            Self::Fixed => "when the address is on the interface",
+            Self::Dhcp(_) => "when a DHCP server leases it an address and a gateway",
+            Self::Keep(keep) if keep.lacks_gateway() => {
+                "when another program sets a default route by its interface, or the file names its `gateway`"
+            }
+            Self::Keep(_) => "when another program sets an address and a default route",
+        }
+    }
+
+    /// An address is there, and nothing says where it leads.
+    pub(super) fn lacks_gateway(&self) -> bool {
+        matches!(self, Self::Keep(keep) if keep.lacks_gateway())
     }
 
     /// When it is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Fixed => None,
+            Self::Fixed | Self::Keep(_) => None,
             Self::Dhcp(dhcp) => dhcp.deadline(),
+        }
+    }
+
+    /// When the kernel is to be looked at, whether it changes or not.
+    pub(super) fn look_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Keep(keep) => keep.deadline(),
+            Self::Fixed | Self::Dhcp(_) => None,
         }
     }
 }
