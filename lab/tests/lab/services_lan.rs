@@ -176,3 +176,26 @@ fn it_outlives_the_daemon() {
         assert!(!runtime.join("children/services").exists());
     });
 }
+
+// given another program on port 53 of the LAN / when the daemon starts, and when that program ends / then the status
+// is degraded and says why in dnsmasq's words, and names resolve soon after the port is free
+#[test]
+fn a_taken_port_is_told() {
+    isolated(|| {
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let _resolvers: Vec<_> = topology.lines.iter().map(Resolver::start).collect();
+        let taken = topology.router.enter(|| UdpSocket::bind("192.168.1.1:53").unwrap());
+        let file = file(&topology);
+        let world = begin(topology, &file);
+        world.rail.wait_all_up(LIMIT).unwrap();
+        eventually(LIMIT, "the words of dnsmasq", || {
+            let status = world.rail.status().map_err(|e| e.to_string())?;
+            let words = status["children"][0]["last_words"].to_string();
+            if words.contains("Address already in use") { Ok(()) } else { Err(words) }
+        });
+        assert_eq!(world.rail.ask(&["status"]).unwrap().status.code(), Some(1));
+        drop(taken);
+        eventually(LIMIT, "dnsmasq", || running(&world.rail).map(drop));
+        assert!(ask(&world.topology.client, "a.test", LIMIT).is_some());
+    });
+}
