@@ -24,6 +24,7 @@ pub mod render;
 pub mod revision;
 mod router;
 mod saved;
+mod service;
 pub mod state;
 pub mod status;
 pub mod time;

@@ -46,6 +46,7 @@ mod readdress;
 mod reload;
 mod scenarios;
 mod services;
+mod services_lan;
 mod shared;
 mod sharing;
 mod silent;

@@ -13,6 +13,7 @@ mod protocol;
 mod ranges;
 mod router;
 mod selector;
+mod service;
 mod uplink;
 
 pub use balance::*;
@@ -27,6 +28,7 @@ pub use protocol::*;
 pub use ranges::*;
 pub use router::*;
 pub use selector::{Device, Devices, Links, Named, Outside, Selector, Stray, StrayCause};
+pub use service::*;
 pub use uplink::*;
 
 use alloc::vec::Vec;

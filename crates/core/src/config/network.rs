@@ -1,6 +1,6 @@
 //! `[[network]]` and `[lan]`.
 
-use super::Selector;
+use super::{DhcpService, DnsService, Selector};
 use crate::net::{IfName, Prefix};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -22,6 +22,10 @@ pub struct Network {
     pub kind: NetworkKind,
     /// What its hosts may reach beyond the router.
     pub reach: Reach,
+    /// `dhcp`: its hosts get addresses from the router.
+    pub dhcp: Option<DhcpService>,
+    /// `dns`: its hosts ask the router for names.
+    pub dns: Option<DnsService>,
 }
 
 impl Network {
@@ -41,6 +45,8 @@ impl Network {
             address: None,
             kind: NetworkKind::Lan,
             reach: Reach::All,
+            dhcp: None,
+            dns: None,
         }
     }
 

@@ -30,6 +30,8 @@ pub struct UplinkConfig {
     pub tier: Tier,
     /// Largest packet that the provider takes, in bytes; `None`: what he says, or the interface.
     pub mtu: Option<u32>,
+    /// `dns`: name servers of the provider; none: those that it tells.
+    pub resolvers: Vec<Ipv4Addr>,
     /// Source translation.
     pub nat: Nat,
     /// Further addresses of ours on the interface, with their prefix lengths.
@@ -64,6 +66,7 @@ impl UplinkConfig {
             weight: 1,
             tier: Tier::Number(1),
             mtu: None,
+            resolvers: Vec::new(),
             nat: Nat::On,
             addresses: Vec::new(),
             no_nat: Vec::new(),

@@ -227,6 +227,9 @@ pub fn chain(name: &str) -> Option<&'static str> {
              the mark of its connection; a new one from an address that several uplinks have gets that of a \
              usable uplink"
         }
+        "resolver_mark" | "resolver" => {
+            "questions for names go to a resolver of the uplink that is asked"
+        }
         "said" => "ICMP errors of the router get the address of the uplink that they are about",
         _ => return named_chain(name),
     })

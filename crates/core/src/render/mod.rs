@@ -71,6 +71,7 @@ pub fn render(config: &Config, facts: &Facts) -> State {
         let mut elements = buckets(&view);
         elements.extend(firewall::elements(&view));
         elements.extend(shared::elements(&view));
+        elements.extend(firewall::resolver::elements(&view));
         state.insert(Key::Buckets, Resource::Buckets(elements));
     }
     for uplink in view.enabled() {
@@ -199,6 +200,12 @@ fn shared_default(view: &View<'_>, family: Family) -> Option<RouteValue> {
 fn spare_default(view: &View<'_>, uplink: &UplinkView<'_>, family: Family) -> Option<RouteValue> {
     let way = uplink.route(family).filter(|_| uplink.fact.active)?;
     shared::has_other_device(view, uplink).then(|| default_by(uplink, way))
+}
+
+/// The uplinks whose resolvers are asked for names.
+pub(crate) fn resolving(config: &Config, facts: &Facts) -> [Option<UplinkId>; 2] {
+    let view = View::new(config, facts);
+    firewall::resolver::resolving(&view).map(|uplink| uplink.map(|uplink| uplink.id))
 }
 
 /// The number of buckets: it depends on the configuration alone.

@@ -199,6 +199,8 @@ fn network(name: &str, kind: NetworkKind, internet: bool, networks: &[&str]) -> 
         address: None,
         kind,
         reach: Reach::Only { internet, networks },
+        dhcp: None,
+        dns: None,
     }
 }
 

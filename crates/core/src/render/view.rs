@@ -6,11 +6,11 @@
 
 use crate::config::{Config, Nat, OwnLink, Tier, UplinkConfig};
 use crate::facts::{Attachment, Facts, PerFamily, UplinkFacts};
-use crate::net::{Family, IfName, Prefix, UplinkId};
+use crate::net::{Family, IfName, Prefix, UplinkId, is_host};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// What the desired state is made from.
 pub(crate) struct View<'a> {
@@ -65,6 +65,8 @@ pub(crate) struct UplinkView<'a> {
     pub(crate) sources: PerFamily<Vec<Prefix>>,
     /// Networks that the provider routes to it.
     pub(crate) routed: PerFamily<Vec<Prefix>>,
+    /// Its name servers, by IPv4.
+    pub(crate) resolvers: Vec<Ipv4Addr>,
     /// Largest packet that it takes, in bytes.
     pub(crate) mtu: u32,
     /// Not alone on its interface.
@@ -204,6 +206,7 @@ impl<'a> UplinkView<'a> {
             routed,
             prefixes,
             mtu: way.iter().flatten().filter_map(|way| way.mtu).fold(fact.mtu, u32::min),
+            resolvers: resolvers(uplink, way[Family::V4]),
             shared: false,
             first: false,
             twin: PerFamily::default(),
@@ -271,6 +274,19 @@ impl<'a> UplinkView<'a> {
             None => self.by(),
         })
     }
+}
+
+/// What the file says, else what the provider tells.
+fn resolvers(uplink: &UplinkConfig, way: Option<&Attachment>) -> Vec<Ipv4Addr> {
+    if !uplink.resolvers.is_empty() {
+        return uplink.resolvers.clone();
+    }
+    let told = way.into_iter().flat_map(|way| &way.resolvers);
+    let by_ipv4 = |address: &IpAddr| match address {
+        IpAddr::V4(address) if is_host(*address) => Some(*address),
+        _ => None,
+    };
+    told.filter_map(by_ipv4).collect()
 }
 
 /// True if the box of the uplink of this place in the file stands among the hosts.

@@ -27,6 +27,7 @@ use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
+use crate::service::Services;
 use crate::state::OpError;
 use crate::status::Conflict;
 use crate::time::Instant;
@@ -51,6 +52,7 @@ pub struct Router {
     /// What was last found of other software.
     coexist: Findings,
     children: Children,
+    services: Services,
     notifier: Notifier,
 }
 
@@ -69,7 +71,7 @@ impl Router {
             Input::Child(id, event) => {
                 let lived = self.children.take(now, id, &event, out);
                 match id {
-                    ChildId::Services => {}
+                    ChildId::Services => self.services.take(now, &event, lived),
                     ChildId::Notifier => self.notifier.take(now, &event, lived),
                 }
             }
@@ -136,6 +138,8 @@ impl Router {
             self.kernel.copies_deadline(),
             self.purge.return_deadline(),
             self.override_deadline(),
+            self.services.deadline(),
+            Some(Instant::ZERO).filter(|_| self.children.is_due()),
             self.notifier.deadline(),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
@@ -155,11 +159,12 @@ impl Router {
 
     /// Asks each owner which child is to run.
     fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
-        if self.notifier.is_due(now) {
+        if self.notifier.is_due(now) || self.services.is_due(now) {
             self.children.touch();
         }
         if self.children.is_due() {
-            let wanted = self.notifier.child(now, &self.config).into_iter();
+            let services = self.services.child(&self.config);
+            let wanted = services.into_iter().chain(self.notifier.child(now, &self.config));
             self.children.declare(wanted.collect(), out);
         }
     }

@@ -2,8 +2,14 @@
 //! guard, news of the switch, and the removal of connections.
 
 use super::Router;
-use crate::io::Output;
+use crate::config::Config;
+use crate::desk::Desk;
+use crate::facts::Facts;
+use crate::io::{Output, Which};
 use crate::reconcile::Wants;
+use crate::render;
+use crate::saved::Stale;
+use crate::service::{Services, chosen};
 use crate::state::Key;
 use crate::time::Instant;
 use alloc::vec::Vec;
@@ -14,12 +20,13 @@ impl Router {
         if !self.kernel.is_pass_due(now) {
             return;
         }
-        let Self { config, desk, uplinks, system, kernel, .. } = self;
+        let Self { config, desk, uplinks, system, kernel, services, .. } = self;
         kernel.begin_pass();
         let wants = Wants { config, facts: &|| uplinks.facts(system) };
         let desired = kernel.desired(&wants, &desk.saved);
         kernel.watch_tables(&desired, &wants, &desk.saved, out);
         kernel.note_originals(&desired, desk, out);
+        note_resolvers(services, (config, &uplinks.facts(system)), desk);
         let plan = kernel.plan(now, &desired, out);
         kernel.note_foreign(config, &desired, out);
         let is_news = uplinks.is_way_in_trouble(kernel) || uplinks.is_link_news(config, kernel);
@@ -60,5 +67,17 @@ impl Router {
         purge.delete_movable(now, uplinks.carriers(), out);
         let facts = uplinks.facts_of_each();
         purge.delete_left((config, &kernel.observed), facts, uplinks.carriers(), out);
+    }
+}
+
+/// Questions to resolvers of an uplink that is not asked any more are to go elsewhere: what they began
+/// is deleted once the new way is there.
+fn note_resolvers(services: &mut Services, (config, facts): (&Config, &Facts), desk: &mut Desk) {
+    for (uplink, asked) in services.ask(chosen(config, facts)) {
+        let (mark, mask) = (render::mark(config, uplink), config.ranges.mark_mask);
+        let stale = Stale { uplink, mark, mask, which: Which::At(asked.into()) };
+        if !desk.saved.stale.contains(&stale) {
+            desk.saved.stale.push(stale);
+        }
     }
 }

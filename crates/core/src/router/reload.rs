@@ -49,6 +49,8 @@ impl Router {
         let wants = Wants { config, facts: &|| uplinks.facts(system) };
         kernel.refresh_watch(&wants, &desk.saved, out);
         desk.save(true, out);
+        self.services.renew();
+        self.children.touch();
         out.push(Output::Observe(Scope::ALL));
     }
 

@@ -14,6 +14,7 @@ use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
 use crate::saved::Saved;
+use crate::service::Services;
 use crate::state::{Key, Op, Plan, Rank, Step};
 use crate::time::Instant;
 use crate::uplink::{Uplinks, prepare};
@@ -38,6 +39,7 @@ impl Router {
             names: Names::default(),
             coexist: Findings::default(),
             children: Children::default(),
+            services: Services::default(),
             notifier: Notifier::default(),
         }
     }

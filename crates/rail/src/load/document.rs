@@ -7,6 +7,7 @@ use super::*;
 const PAGES: &[(&str, &str)] = &[
     ("", include_str!("../../../../docs/configuration.md")),
     ("uplink.dhcp", include_str!("../../../../docs/dhcp.md")),
+    ("", include_str!("../../../../docs/services.md")),
     ("", include_str!("../../../../docs/notifications.md")),
 ];
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
@@ -17,7 +18,7 @@ const INSIDE: &str = "name = \"isp1\"\ninterface = \"lan0\"\naddress = \"192.168
 const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
     address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\n\
     [[uplink]]\nname = \"isp2\"\ninterface = \"wan2\"\n\
-    address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"\n";
+    address = \"203.0.113.2/24\"\ngateway = \"203.0.113.1\"\ndns = [\"203.0.113.53\"]\n";
 const TCP: &str = "kind = \"tcp\"\n";
 const FORWARD: &str = "protocol = \"tcp\"\nport = 8080\nto = \"192.168.1.10:80\"\n";
 
@@ -57,6 +58,11 @@ fn whole(section: &str, text: &str) -> String {
         let pairs: Vec<_> = text.lines().collect();
         return format!("{LAN}[[uplink]]\n{LEASED}dhcp = {{ {} }}\n", pairs.join(", "));
     }
+    if section == "lan.dhcp.reservations" {
+        let pairs: Vec<_> = text.lines().collect();
+        let hosts = format!("reservations = [{{ {} }}]\n", pairs.join(", "));
+        return whole("lan.dhcp", &format!("{}{hosts}", smallest("lan.dhcp")));
+    }
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
@@ -73,6 +79,9 @@ fn smallest(section: &str) -> &'static str {
         "forward" => FORWARD,
         "nat" => "from = [\"192.168.1.5\"]\nto = \"198.51.100.2\"\n",
         "network" => "name = \"dmz\"\ninterface = \"dmz0\"\n",
+        "lan" => "interfaces = [\"lan0\"]\n",
+        "lan.dhcp" => "ranges = [\"192.168.1.100-192.168.1.199\"]\n",
+        "lan.dhcp.reservations" => "mac = \"02:00:00:00:00:01\"\naddress = \"192.168.1.10\"\n",
         "notify" => "command = [\"/bin/true\"]\n",
         "notify.email" => {
             "to = [\"a@example.org\"]\nfrom = \"b@example.org\"\nserver = \"smtp.example.org\"\n"
@@ -115,8 +124,11 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
 fn every_key_is_documented() {
     let documented: Vec<_> = rows().iter().map(|row| (row.section, row.key)).collect();
     let mut expected = Vec::new();
-    // What an uplink may have of its own are the keys of `[check]`.
-    let is_told = |section: &&str| !section.is_empty() && !section.starts_with("uplink.check");
+    // What an uplink may have of its own are the keys of `[check]`, and a network has those of `[lan]`.
+    let is_told = |section: &&str| {
+        let is_again = section.starts_with("uplink.check") || section.starts_with("network.");
+        !section.is_empty() && !is_again
+    };
     for section in keys::sections().filter(is_told) {
         expected.extend(keys::of(section).built.iter().map(|key| (section, *key)));
     }
@@ -192,6 +204,13 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,
         ("forward", "uplinks", "every uplink") => "all",
+        ("uplink", "dns", "of the provider") => words,
+        ("lan" | "network", "dhcp" | "dns", "none") => "none",
+        ("lan.dhcp", "reservations" | "dns" | "ntp", "none") => "[]",
+        ("lan.dns", "names", "none") => "{}",
+        ("lan.dhcp", "domain", "none")
+        | ("lan.dns", "servers", "none")
+        | ("lan.dhcp.reservations", "name", "none") => return None,
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.
         ("network", "may_reach", "of kind `lan` everything, else `[\"internet\"]`") => "everything",

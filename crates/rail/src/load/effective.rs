@@ -108,6 +108,7 @@ fn write_inside(out: &mut String, config: &Config) {
     if !short.is_empty() {
         let lan: Vec<_> = short.iter().map(|n| quoted(&n.interface.to_string())).collect();
         line(out, "\n[lan]\ninterfaces", &format!("[{}]", lan.join(", ")));
+        super::service::write(out, short[0]);
     }
     for network in long {
         write_network(out, network);
@@ -139,6 +140,7 @@ fn write_network(out: &mut String, network: &Network) {
             line(out, "may_reach", &format!("[{}]", all.join(", ")));
         }
     }
+    super::service::write(out, network);
 }
 
 fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
@@ -156,6 +158,10 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
     match uplink.mtu {
         Some(mtu) => line(out, "mtu", &mtu.to_string()),
         None => out.push_str("# mtu: of the provider, else of the interface\n"),
+    }
+    match uplink.resolvers.as_slice() {
+        [] => out.push_str("# dns: of the provider\n"),
+        all => line(out, "dns", &super::service::list(all)),
     }
     line(out, "weight", &uplink.weight.to_string());
     match uplink.tier {

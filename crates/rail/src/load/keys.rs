@@ -52,6 +52,11 @@ pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     // What an uplink may have of its own is called as where all have it.
     let section = section.strip_prefix("uplink.").unwrap_or(section);
+    let section = match section {
+        "network.dhcp" => "lan.dhcp",
+        "network.dns" => "lan.dns",
+        other => other,
+    };
     FOREIGN.iter().find(|(s, w, _)| *s == section && *w == lower).map(|(_, _, ours)| *ours)
 }
 
@@ -78,6 +83,9 @@ const CHECK: &[&str] = &[
     "kind",
     "port",
 ];
+/// What `dhcp` and `dns` of an inside network have.
+const DHCP: &[&str] = &["ranges", "lease", "reservations", "domain", "dns", "ntp"];
+const DNS: &[&str] = &["forward", "servers", "names"];
 const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "command"];
 
 const TABLE: &[Keys] = &[
@@ -107,12 +115,17 @@ const TABLE: &[Keys] = &[
     Keys { section: "firewall", built: &["mode", "allow"], later: &[] },
     Keys { section: "balance", built: &["by"], later: &[] },
     Keys { section: "ranges", built: &["marks", "tables", "rule_priorities"], later: &[] },
-    Keys { section: "lan", built: &["interfaces"], later: &["dhcp", "dns"] },
+    Keys { section: "lan", built: &["interfaces", "dhcp", "dns"], later: &[] },
     Keys {
         section: "network",
-        built: &["name", "interface", "address", "kind", "may_reach"],
-        later: &["dhcp", "dns"],
+        built: &["name", "interface", "address", "kind", "may_reach", "dhcp", "dns"],
+        later: &[],
     },
+    Keys { section: "lan.dhcp", built: DHCP, later: &["options"] },
+    Keys { section: "network.dhcp", built: DHCP, later: &["options"] },
+    Keys { section: "lan.dhcp.reservations", built: &["mac", "address", "name"], later: &[] },
+    Keys { section: "lan.dns", built: DNS, later: &["resolv_conf"] },
+    Keys { section: "network.dns", built: DNS, later: &["resolv_conf"] },
     Keys {
         section: "uplink",
         built: &[
@@ -126,6 +139,7 @@ const TABLE: &[Keys] = &[
             "gateway_onlink",
             "dhcp",
             "mtu",
+            "dns",
             "weight",
             "tier",
             "nat",
@@ -138,7 +152,7 @@ const TABLE: &[Keys] = &[
             "check",
             "enabled",
         ],
-        later: &["address6", "dns", "mss", "nat6", "standby", "ppp"],
+        later: &["address6", "mss", "nat6", "standby", "ppp"],
     },
     Keys {
         section: "uplink.dhcp",
@@ -260,6 +274,18 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("uplink", "aliases", "addresses"),
     ("uplink", "secondary", "addresses"),
     ("uplink", "public", "routed"),
+    ("uplink", "resolvers", "dns"),
+    ("uplink", "nameservers", "dns"),
+    ("lan.dhcp", "range", "ranges"),
+    ("lan.dhcp", "pool", "ranges"),
+    ("lan.dhcp", "leasetime", "lease"),
+    ("lan.dhcp", "lease_time", "lease"),
+    ("lan.dhcp", "hosts", "reservations"),
+    ("lan.dhcp", "static", "reservations"),
+    ("lan.dhcp", "resolvers", "dns"),
+    ("lan.dns", "upstream", "servers"),
+    ("lan.dns", "resolvers", "servers"),
+    ("lan.dns", "hosts", "names"),
     ("uplink", "snat", "nat"),
     ("uplink", "masquerade", "nat"),
     ("uplink", "disabled", "enabled"),

@@ -22,6 +22,7 @@ mod notify;
 mod reader;
 mod report;
 mod router;
+mod service;
 mod translation;
 mod unit;
 mod uplink;
@@ -183,6 +184,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
             forwards: &forwards,
         },
     );
+    service::agree(reader, &networks, &uplinks, firewall.mode);
     let networks = network::finish(networks)?;
     let own = uplinks.iter().map(|uplink| uplink.check.place.clone()).collect();
     let places = advise::Places { all: check.place, own };

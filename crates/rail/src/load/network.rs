@@ -4,8 +4,11 @@
 use super::keys::suggestion;
 use super::reader::{At, Node, Reader, Section, shown};
 use super::router::{interface, name};
+use super::service;
 use super::uplink::{self, required, static_address};
-use rail_core::config::{FirewallMode, Nat, Network, NetworkKind, Reach, Selector};
+use rail_core::config::{
+    DhcpService, DnsService, FirewallMode, Nat, Network, NetworkKind, Reach, Selector,
+};
 use rail_core::net::Prefix;
 use std::ops::Range;
 
@@ -16,6 +19,8 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     kind: At<NetworkKind>,
     may_reach: Option<MayReach>,
+    pub(super) dhcp: Option<At<DhcpService>>,
+    pub(super) dns: Option<At<DnsService>>,
 }
 
 struct MayReach {
@@ -34,6 +39,8 @@ impl Draft {
             address: None,
             kind: At { value: NetworkKind::Lan, span },
             may_reach: None,
+            dhcp: None,
+            dns: None,
         }
     }
 
@@ -57,6 +64,8 @@ impl Draft {
             address: self.address.map(|a| a.value),
             kind,
             reach,
+            dhcp: self.dhcp.map(|at| at.value),
+            dns: self.dns.map(|at| at.value),
         })
     }
 }
@@ -68,6 +77,7 @@ pub(super) fn networks(
     lan: Vec<At<Selector>>,
 ) -> Vec<Draft> {
     let mut all: Vec<Draft> = lan.into_iter().map(Draft::lan).collect();
+    service::of_lan(reader, file, &mut all);
     let sections = reader.tables(file, "network", "network");
     if sections.len() > MOST_NETWORKS {
         let text = format!("{} networks are more than {MOST_NETWORKS}", sections.len());
@@ -88,7 +98,8 @@ pub(super) fn finish(drafts: Vec<Draft>) -> Option<Vec<Network>> {
 
 /// True if `[lan]` says all of it.
 pub(super) fn is_short(network: &Network) -> bool {
-    *network == Network::lan_at(network.interface.clone())
+    let (dhcp, dns) = (network.dhcp.clone(), network.dns.clone());
+    *network == Network { dhcp, dns, ..Network::lan_at(network.interface.clone()) }
 }
 
 fn network(reader: &mut Reader, section: &Section<'_>) -> Draft {
@@ -103,6 +114,8 @@ fn network(reader: &mut Reader, section: &Section<'_>) -> Draft {
         address: section.get("address").and_then(|node| address(reader, node)),
         kind: At { value: kind, span: section.place("kind") },
         may_reach: section.get("may_reach").map(|node| may_reach(reader, node)),
+        dhcp: service::dhcp(reader, section, "network.dhcp"),
+        dns: service::dns(reader, section, "network.dns"),
     }
 }
 

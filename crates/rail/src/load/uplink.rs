@@ -5,6 +5,7 @@ use super::allow::prefixes;
 use super::keys::nearest;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
+use super::service::hosts;
 use super::unit::parse_duration;
 use super::{dhcp, keep, link};
 use rail_core::config::{
@@ -41,6 +42,7 @@ pub(super) struct Draft {
     description: String,
     weight: u8,
     mtu: Option<u32>,
+    pub(super) resolvers: Vec<Ipv4Addr>,
     tier: Tier,
     pub(super) check: super::check::Draft,
     enabled: bool,
@@ -69,6 +71,7 @@ impl Draft {
             kind,
             weight: self.weight,
             mtu: self.mtu,
+            resolvers: self.resolvers,
             tier: self.tier,
             nat: self.nat,
             addresses: self.addresses.into_iter().map(|at| at.value).collect(),
@@ -149,6 +152,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         address,
         description: description(reader, section),
         mtu: section.get("mtu").and_then(|node| reader.integer(node, "mtu", MTU)),
+        resolvers: section.get("dns").map_or_else(Vec::new, |node| hosts(reader, node, "dns")),
         weight: u8::try_from(weight).unwrap_or(1),
         tier: tier(reader, section),
         nat,

@@ -73,6 +73,15 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
+        title: "Names for the LAN: `[lan.dns]`, with `dns = [\"203.0.113.53\"]` on `isp2`",
+        append: "[lan.dns]\nforward = \"health\"\n",
+        replace: (
+            "gateway = \"203.0.113.1\"",
+            "gateway = \"203.0.113.1\"\ndns = [\"203.0.113.53\"]",
+        ),
+        ..PLAIN
+    },
+    Variant {
         title: "A network for guests: 10.9.0.1/24 on `guest0`",
         append: "[[network]]\nname = \"guests\"\ninterface = \"guest0\"\n\
                  address = \"10.9.0.1/24\"\nkind = \"guest\"\n",

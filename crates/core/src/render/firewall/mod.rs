@@ -14,6 +14,7 @@ pub(super) mod exempt;
 pub(super) mod forward;
 pub(super) mod networks;
 pub(super) mod on_lan;
+pub(super) mod resolver;
 
 pub(crate) use departure::SRCNAT;
 pub use egress::FOREIGN;
@@ -75,6 +76,7 @@ pub(in crate::render) fn render(view: &View<'_>) -> Firewall {
     if !own.is_empty() {
         chains.push(base("own_hairpin", ChainKind::Nat, Hook::Output, DSTNAT, own));
     }
+    chains.extend(resolver::chains(view));
     chains.push(departure::chain(view));
     chains.extend(shared::said(view));
     let own = shared::own_packets(view, &restored(view));

@@ -1,0 +1,105 @@
+//! The file for dnsmasq, and when it runs.
+
+use super::*;
+use crate::config::{DhcpService, DnsService, Network, Reservation, Tier};
+use crate::net::Mac;
+use crate::render::tests::config;
+
+fn at(secs: u64) -> Instant {
+    Instant::from_nanos(secs * 1_000_000_000)
+}
+
+fn dhcp() -> DhcpService {
+    DhcpService {
+        ranges: vec![(Ipv4Addr::new(192, 168, 1, 100), Ipv4Addr::new(192, 168, 1, 199))],
+        lease: Duration::from_secs(12 * 3600),
+        reservations: vec![Reservation {
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            address: Ipv4Addr::new(192, 168, 1, 10),
+            name: Some("nas".into()),
+        }],
+        domain: Some("home.arpa".into()),
+        dns: Vec::new(),
+        ntp: vec![Ipv4Addr::new(192, 168, 1, 1)],
+    }
+}
+
+/// A LAN with both services, and guests with addresses alone.
+fn served() -> Config {
+    let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
+    let names = vec![("router.home.arpa".into(), Ipv4Addr::new(192, 168, 1, 1))];
+    config.networks[0].dhcp = Some(dhcp());
+    config.networks[0].dns = Some(DnsService { servers: Vec::new(), names });
+    let mut guest = Network::lan("guest0".parse().unwrap());
+    guest.dhcp = Some(DhcpService {
+        ranges: vec![(Ipv4Addr::new(10, 9, 1, 10), Ipv4Addr::new(10, 9, 1, 99))],
+        lease: Duration::from_secs(3600),
+        reservations: Vec::new(),
+        domain: None,
+        dns: Vec::new(),
+        ntp: Vec::new(),
+    });
+    config.networks.push(guest);
+    config
+}
+
+/// Given a LAN with names and addresses, and guests with addresses alone, then the file has both;
+/// for an older dnsmasq it lacks what that does not know.
+#[test]
+fn the_file_is_made_from_the_configuration() {
+    let text = file(&served(), false);
+    assert_eq!(text.replace(crate::io::KEPT, "KEPT"), include_str!("golden/lan-and-guests.conf"));
+    let old = file(&served(), true);
+    let lacks: Vec<&str> = text.lines().filter(|line| !old.contains(line)).collect();
+    assert_eq!(lacks, ["fast-dns-retry=200", "use-stale-cache=3600"]);
+}
+
+/// Given a resolver of the operator's choice, then it is asked, and no uplink's; given no `dns`, then
+/// nothing answers on port 53.
+#[test]
+fn own_servers_are_asked_instead() {
+    let mut config = served();
+    config.networks[0].dns.as_mut().unwrap().servers = vec![Ipv4Addr::new(9, 9, 9, 9)];
+    let text = file(&config, false);
+    assert!(text.contains("\nserver=9.9.9.9\n") && !text.contains("192.0.2."), "{text}");
+    assert!(!config.asks_uplinks());
+    config.networks[0].dns = None;
+    assert!(file(&config, false).contains("\nport=0\n"));
+}
+
+/// Given no service, then no child is declared; given one that fails, then it waits, longer where the
+/// port is taken; given one that does not know an option, then it is started without it at once.
+#[test]
+fn it_runs_while_a_network_has_a_service() {
+    let mut services = Services::default();
+    assert_eq!(services.child(&config(&[(1, Tier::Number(1))])), None);
+    let mut odd = served();
+    odd.networks.truncate(1);
+    odd.networks[0].ifname = "lan*".parse().unwrap();
+    assert_eq!(services.child(&odd), None);
+    let config = served();
+    let declared = services.child(&config).unwrap();
+    assert!(declared.files[0].content.contains("fast-dns-retry"));
+    let said = |line: &str| ChildEvent::Said { line: line.into(), missed: 0 };
+    let ended = |code| ChildEvent::Ended { exit: Exit::Code(code), was_asked: false };
+    services.take(at(1), &said("dnsmasq: bad option at line 9 of dnsmasq.conf"), Duration::ZERO);
+    services.take(at(1), &ended(1), Duration::ZERO);
+    let declared = services.child(&config).unwrap();
+    assert!(!declared.files[0].content.contains("fast-dns-retry"));
+    services.take(at(2), &ended(2), Duration::ZERO);
+    assert_eq!((services.child(&config), services.deadline()), (None, Some(at(7))));
+    assert!(!services.is_due(at(6)) && services.is_due(at(7)));
+    assert!(services.child(&config).is_some());
+}
+
+/// Given two uplinks that are asked, when one is not asked any more, then what was asked of it is to be
+/// deleted, and nothing else is.
+#[test]
+fn questions_move_with_the_uplink() {
+    let mut services = Services::default();
+    let [a, b] = [UplinkId(1), UplinkId(2)];
+    assert!(services.ask([Some(a), Some(b)]).is_empty());
+    assert_eq!(services.ask([Some(b), Some(b)]), [(a, ASKED[0])]);
+    assert!(services.ask([Some(b), Some(b)]).is_empty());
+    assert_eq!(services.ask([None, Some(b)]), [(b, ASKED[0])]);
+}

@@ -1,0 +1,178 @@
+//! Addresses and names for the LAN: dnsmasq under rail, between real clients and resolvers.
+// starts: dnsmasq, busybox
+
+use crate::dhcp::begin;
+use rail_lab::{
+    ConfigText, Line, Node, Plan, Rail, Topology, World, eventually, figures, isolated,
+};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A resolver of a provider: it answers each name with an address that tells whose it is.
+struct Resolver(Child);
+
+impl Resolver {
+    fn start(line: &Line) -> Self {
+        let answer = answer_of(line.number);
+        let mut command = Command::new("dnsmasq");
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user="]);
+        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--except-interface=lo"]);
+        command.arg("--interface=acc").arg(format!("--address=/test/{answer}"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Self(line.isp.start(&mut command).unwrap())
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn answer_of(line: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 53, 0, u8::try_from(line).unwrap())
+}
+
+/// A LAN with both services, and uplinks whose resolvers answer.
+fn served() -> (World, Vec<Resolver>) {
+    let topology = Topology::build(&Plan::new(2)).unwrap();
+    let resolvers = topology.lines.iter().map(Resolver::start).collect();
+    let file = file(&topology);
+    let world = begin(topology, &file);
+    world.rail.wait_all_up(LIMIT).unwrap();
+    eventually(LIMIT, "dnsmasq", || running(&world.rail).map(drop));
+    (world, resolvers)
+}
+
+fn file(topology: &Topology) -> String {
+    let services = "[lan.dhcp]\nranges = [\"192.168.1.100-192.168.1.110\"]\ndomain = \"home.arpa\"\n\
+                    [lan.dns]\nnames = { \"router.home.arpa\" = \"192.168.1.1\" }\n";
+    let text = ConfigText { rest: services.into(), ..ConfigText::default() };
+    let mut file = topology.config(&text);
+    for line in &topology.lines {
+        let gateway = format!("gateway = \"{}\"\n", line.gateway());
+        file = file.replace(&gateway, &format!("{gateway}dns = [\"{}\"]\n", line.gateway()));
+    }
+    file
+}
+
+/// The process that runs.
+fn running(rail: &Rail) -> Result<u64, String> {
+    let status = rail.status().map_err(|e| e.to_string())?;
+    status["children"][0]["pid"].as_u64().ok_or(status["children"].to_string())
+}
+
+/// Asks the router for a name, once; its address, if an answer came in time.
+fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
+    let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(u8::try_from(label.len()).unwrap());
+        query.extend(label.as_bytes());
+    }
+    query.extend([0, 0, 1, 0, 1]);
+    client.enter(move || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.set_read_timeout(Some(patience)).unwrap();
+        socket.connect(SocketAddr::from(([192, 168, 1, 1], 53))).unwrap();
+        socket.send(&query).ok()?;
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer).ok()?;
+        // The address stands at the end.
+        let count = u16::from_be_bytes([answer[6], answer[7]]);
+        let bytes: [u8; 4] = answer[length.checked_sub(4)?..length].try_into().ok()?;
+        (count == 1).then_some(Ipv4Addr::from(bytes))
+    })
+}
+
+fn lease(client: &Node) -> String {
+    let script = "#!/bin/sh\n[ $1 = bound ] && echo \"$ip $router $dns $domain\"\nexit 0\n";
+    let place = rail_lab::scratch::directory("udhcpc").unwrap().join("script");
+    std::fs::write(&place, script).unwrap();
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
+    client.sh(&format!("busybox udhcpc -f -q -n -i eth0 -s {}", place.display())).unwrap()
+}
+
+// given a LAN with addresses and names from the router, and uplinks with a resolver each / when a host asks for
+// an address and for names / then it has one of the range, with gateway, resolver and domain, names are those
+// of a resolver of an uplink, the router knows its own, and an uplink hears no question from a wrong source
+#[test]
+fn a_host_gets_an_address_and_names() {
+    isolated(|| {
+        let (world, _resolvers) = served();
+        let client = &world.topology.client;
+        let leased = lease(client);
+        assert!(
+            leased.starts_with("192.168.1.1")
+                && leased.contains(" 192.168.1.1 192.168.1.1 home.arpa"),
+            "{leased}"
+        );
+        let answer = ask(client, "a.test", LIMIT).unwrap();
+        assert!([1, 2].map(answer_of).contains(&answer), "{answer}");
+        assert_eq!(ask(client, "router.home.arpa", LIMIT), Some(Ipv4Addr::new(192, 168, 1, 1)));
+    });
+}
+
+// given a client that asks for another name each 50 ms / when the uplink that is asked dies / then no name waits
+// for more than 2 s, and the answers come from the resolver of the other one
+#[test]
+fn names_survive_the_death_of_an_uplink() {
+    isolated(|| {
+        let (world, _resolvers) = served();
+        let client = world.topology.client.clone();
+        let first = ask(&client, "first.test", LIMIT).unwrap();
+        let line = if first == answer_of(1) { 1 } else { 2 };
+        let asking: Vec<_> = (0..80)
+            .map(|n| {
+                let client = client.clone();
+                std::thread::spawn(move || {
+                    std::thread::sleep(Duration::from_millis(50) * n);
+                    let asked = Instant::now();
+                    (ask(&client, &format!("n{n}.test"), LIMIT), asked.elapsed())
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(500));
+        world.topology.line(line).isp.nft("add table inet cut\nadd chain inet cut nothing { type filter hook prerouting priority -300; policy drop; }\n").unwrap();
+        let all: Vec<_> = asking.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let longest = all.iter().map(|(_, took)| *took).max().unwrap();
+        let lost = all.iter().filter(|(answer, _)| answer.is_none()).count();
+        let moved = all.iter().filter(|(answer, _)| *answer == Some(answer_of(3 - line))).count();
+        let by_other = format!("{moved} by the other uplink");
+        figures(&format!("{lost} of 80 lost, the longest took {longest:.2?}, {by_other}"));
+        assert_eq!(lost, 0);
+        assert!(longest < Duration::from_secs(2), "{longest:?}");
+        assert!(moved > 40, "{moved}");
+    });
+}
+
+// given a LAN with a lease / when the daemon is killed, starts again, and is withdrawn / then dnsmasq answers all the
+// while as the same process, keeps the lease, and is gone with all of its own at the end
+#[test]
+fn it_outlives_the_daemon() {
+    isolated(|| {
+        let (mut world, _resolvers) = served();
+        let client = world.topology.client.clone();
+        lease(&client);
+        let pid = running(&world.rail).unwrap();
+        world.rail.kill().unwrap();
+        assert!(ask(&client, "router.home.arpa", LIMIT).is_some());
+        assert!(ask(&client, "dead.test", LIMIT).is_some());
+        world.rail.start().unwrap();
+        eventually(LIMIT, "adoption", || match running(&world.rail) {
+            Ok(found) if found == pid => Ok(()),
+            other => Err(format!("{other:?}, not {pid}")),
+        });
+        assert!(ask(&client, "again.test", LIMIT).is_some());
+        let runtime = world.rail.runtime_dir();
+        let kept = runtime.parent().unwrap().join("state/children/services/dnsmasq.leases");
+        assert!(std::fs::read_to_string(kept).unwrap().contains("192.168.1.1"));
+        world.rail.stop(true).unwrap();
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        assert!(!runtime.join("children/services").exists());
+    });
+}
