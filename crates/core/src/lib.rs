@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod check;
+mod child;
 pub mod coexist;
 pub mod config;
 mod desk;
@@ -15,6 +16,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+mod notifier;
 mod purge;
 pub mod random;
 pub mod reconcile;
@@ -27,10 +29,15 @@ pub mod status;
 pub mod time;
 mod uplink;
 
+pub use child::Backoff;
 pub use config::{Action, Override, Overrides};
 pub use dhcp4::{Lease, SavedLease};
 pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use io::{
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, KEPT, OnChange, Program,
+    User,
+};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
 pub use saved::{Falls, Learnt, Saved};

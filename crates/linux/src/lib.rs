@@ -4,6 +4,7 @@
 
 pub mod ask;
 mod author;
+pub mod child;
 pub mod clock;
 pub mod coexist;
 pub mod conntrack;
@@ -28,6 +29,7 @@ pub mod revision;
 pub mod session;
 pub mod shell;
 pub mod signal;
+pub mod source;
 pub mod state;
 pub mod sysctl;
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
-    LogLevel, LossLimits, Nat, Network, NoUplink, OnFailback, OwnLink, Protocol, Ranges, Router,
-    Tier, UplinkConfig, UplinkKind,
+    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Protocol, Ranges,
+    Router, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -151,6 +151,8 @@ fn config(dice: &mut Dice) -> Config {
         uplinks,
         translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
+        notify: Notify::default(),
+        ddns: Vec::new(),
     };
     config.check_all(config.check.clone());
     // Some uplinks have their own: other targets, or some of the same, at another pace.

@@ -36,6 +36,7 @@ mod lossy;
 mod names;
 mod networks;
 mod normal;
+mod notify;
 mod own_links;
 mod plain;
 mod rates;

@@ -14,14 +14,16 @@ mod report;
 mod start;
 mod system;
 
+use crate::child::Children;
 use crate::coexist::Findings;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::facts::SystemFacts;
-use crate::io::{Input, NOBODY, Output};
+use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -48,6 +50,8 @@ pub struct Router {
     names: Names,
     /// What was last found of other software.
     coexist: Findings,
+    children: Children,
+    notifier: Notifier,
 }
 
 impl Router {
@@ -61,6 +65,13 @@ impl Router {
             Input::Answered(id, outcome) => {
                 let Self { uplinks, config, desk, .. } = self;
                 uplinks.take_answer(now, (id, outcome), config, (desk, out));
+            }
+            Input::Child(id, event) => {
+                let lived = self.children.take(now, id, &event, out);
+                match id {
+                    ChildId::Services => {}
+                    ChildId::Notifier => self.notifier.take(now, &event, lived),
+                }
             }
             Input::Unanswered(device, found) => {
                 self.uplinks.take_unanswered(device, found, &self.config);
@@ -80,6 +91,7 @@ impl Router {
                 self.kernel.withdraw();
                 self.uplinks.withdraw(now, out);
                 self.purge.withdraw();
+                self.children.declare(Vec::new(), out);
             }
         }
     }
@@ -101,6 +113,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            self.declare_children(now, out);
         }
         self.reconcile(now, out);
         self.after_pass(now, out);
@@ -123,6 +136,7 @@ impl Router {
             self.kernel.copies_deadline(),
             self.purge.return_deadline(),
             self.override_deadline(),
+            self.notifier.deadline(),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
         let always = self.uplinks.deadline().into_iter().chain(self.kernel.deadline());
@@ -137,6 +151,17 @@ impl Router {
     ) -> (&'a mut Uplinks, Context<'a>) {
         let Self { file, config, desk, uplinks, system, kernel, purge, .. } = self;
         (uplinks, Context { now, file, config, system, kernel, purge, desk, out })
+    }
+
+    /// Asks each owner which child is to run.
+    fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.notifier.is_due(now) {
+            self.children.touch();
+        }
+        if self.children.is_due() {
+            let wanted = self.notifier.child(now, &self.config).into_iter();
+            self.children.declare(wanted.collect(), out);
+        }
     }
 
     fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {

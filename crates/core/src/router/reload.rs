@@ -45,6 +45,7 @@ impl Router {
         kernel.engine.retry_now(now);
         kernel.forget_rendered();
         kernel.touch();
+        self.children.touch();
         let wants = Wants { config, facts: &|| uplinks.facts(system) };
         kernel.refresh_watch(&wants, &desk.saved, out);
         desk.save(true, out);

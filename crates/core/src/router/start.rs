@@ -1,6 +1,7 @@
 //! The beginning of a router, and what it would do.
 
 use super::Router;
+use crate::child::Children;
 use crate::coexist::Findings;
 use crate::config::{Config, effective};
 use crate::desk::Desk;
@@ -8,6 +9,7 @@ use crate::facts::{PerFamily, SystemFacts};
 use crate::io::Output;
 use crate::names::Names;
 use crate::notice::RouterNews;
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -35,6 +37,8 @@ impl Router {
             purge: Purger::default(),
             names: Names::default(),
             coexist: Findings::default(),
+            children: Children::default(),
+            notifier: Notifier::default(),
         }
     }
 

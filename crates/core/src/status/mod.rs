@@ -1,17 +1,21 @@
 //! The snapshot that every screen is made from. Its JSON form is an interface:
 //! names are only added, never changed.
 
+mod child;
 mod configuration;
 mod conflict;
 mod lease;
+mod notifier;
 mod own;
 mod public;
 mod uplink;
 mod vrrp;
 
+pub use child::*;
 pub use configuration::*;
 pub use conflict::*;
 pub use lease::*;
+pub use notifier::*;
 pub use own::*;
 pub use uplink::*;
 pub use vrrp::*;
@@ -52,6 +56,9 @@ pub struct Status {
     /// What of other software could not be looked at, and why.
     #[serde(default)]
     pub unread: Vec<String>,
+    /// The programs that run beside the router.
+    #[serde(default)]
+    pub children: Vec<ChildStatus>,
     /// Targets that fail on every uplink and are ignored.
     #[serde(rename = "blamed")]
     pub ignored: Vec<IpAddr>,
@@ -62,4 +69,7 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
+    /// Who is told of all this; `None`: nobody, or not yet. Filled in by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifier: Option<NotifierStatus>,
 }

@@ -1,11 +1,16 @@
-//! What anybody may read: without the rules of other software, which only root may look at.
+//! What anybody may read: without the rules of other software, without what our helper programs wrote,
+//! and without whom the router tells what, which only root may look at.
 
 use super::{Conflict, Status};
 
 impl Status {
-    /// The same for those who may not look at the rules.
+    /// The same for those who are not root.
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
+        self.notifier = None;
+        for child in &mut self.children {
+            child.last_words.clear();
+        }
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
     }

@@ -6,7 +6,7 @@ use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
-    NetworkKind, NoUplink, OnFailback, Reach, Tier, UplinkConfig, UplinkKind,
+    NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -26,6 +26,12 @@ pub(crate) fn effective(config: &Config) -> String {
     }
     for forward in &config.forwards {
         write_forward(&mut out, forward);
+    }
+    if config.notify != Notify::default() {
+        super::notify::write(&mut out, &config.notify);
+    }
+    for ddns in &config.ddns {
+        super::ddns::write(&mut out, ddns);
     }
     out
 }

@@ -85,7 +85,7 @@ const TABLE: &[Keys] = &[
         section: "",
         built: &[
             "router", "log", "lan", "network", "firewall", "balance", "ranges", "uplink", "check",
-            "nat", "forward",
+            "nat", "forward", "notify", "ddns",
         ],
         later: &[
             "performance",
@@ -98,8 +98,6 @@ const TABLE: &[Keys] = &[
             "bgp",
             "source_route",
             "virtual_service",
-            "notify",
-            "ddns",
             "web",
             "metrics",
         ],
@@ -168,6 +166,26 @@ const TABLE: &[Keys] = &[
         later: &[],
     },
     Keys { section: "nat", built: &["from", "to"], later: &[] },
+    Keys {
+        section: "notify",
+        built: &["email", "webhook", "command", "on", "quiet", "fold", "at_most"],
+        later: &[],
+    },
+    Keys {
+        section: "notify.email",
+        built: &["to", "from", "server", "tls", "username", "password_file", "ca_file", "inside"],
+        later: &[],
+    },
+    Keys {
+        section: "notify.webhook",
+        built: &["url", "url_file", "format", "headers", "ca_file", "inside"],
+        later: &[],
+    },
+    Keys {
+        section: "ddns",
+        built: &["hostname", "uplink", "kind", "update", "username", "password_file", "ask"],
+        later: &[],
+    },
 ];
 
 /// What to do instead of a key that we have no word for.
@@ -183,6 +201,12 @@ pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
         ("uplink", "proto") => Some("write address = \"dhcp\", or the static address"),
         ("uplink", "pppoe" | "username" | "password") => {
             Some("PPP is not in this version: write address = \"dhcp\", or a static address")
+        }
+        ("notify.email" | "ddns", "password" | "pass") => {
+            Some("the password stands in a file: password_file = \"/etc/rail/password\"")
+        }
+        ("notify.email", "port") => {
+            Some("the port stands behind the server: server = \"smtp.example.org:587\"")
         }
         _ => None,
     }
@@ -263,6 +287,31 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("forward", "loopback", "hairpin"),
     ("forward", "reflection", "hairpin"),
     ("balance", "mode", "by"),
+    ("", "notifications", "notify"),
+    ("", "alert", "notify"),
+    ("", "email", "notify"),
+    ("", "dyndns", "ddns"),
+    ("notify", "mail", "email"),
+    ("notify", "smtp", "email"),
+    ("notify", "hook", "command"),
+    ("notify", "exec", "command"),
+    ("notify", "events", "on"),
+    ("notify", "quiet_hours", "quiet"),
+    ("notify.email", "recipients", "to"),
+    ("notify.email", "sender", "from"),
+    ("notify.email", "smtp", "server"),
+    ("notify.email", "host", "server"),
+    ("notify.email", "address", "server"),
+    ("notify.email", "user", "username"),
+    ("notify.email", "user_name", "username"),
+    ("notify.email", "starttls", "tls"),
+    ("ddns", "name", "hostname"),
+    ("ddns", "domain", "hostname"),
+    ("ddns", "url", "update"),
+    ("ddns", "server", "update"),
+    ("ddns", "protocol", "kind"),
+    ("ddns", "user", "username"),
+    ("ddns", "interface", "uplink"),
 ];
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod addresses;
 mod advise;
 mod allow;
 mod check;
+mod ddns;
 mod dhcp;
 mod effective;
 mod forward;
@@ -16,6 +17,7 @@ mod keys;
 mod kind;
 mod link;
 mod network;
+mod notify;
 mod reader;
 mod report;
 mod router;
@@ -23,6 +25,7 @@ mod translation;
 mod unit;
 mod uplink;
 mod validate;
+mod web;
 
 pub(crate) use effective::{effective, quoted};
 pub(crate) use keys::nearest;
@@ -30,6 +33,7 @@ pub(crate) use kind::{ProbeCost, probe_cost, shown as shown_kind};
 pub(crate) use reader::shown;
 pub(crate) use report::{MOST_SHOWN, Problem, Report, Warning, warnings};
 pub(crate) use unit::{parse_duration, show_size};
+pub(crate) use web::why_no_url;
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
@@ -164,6 +168,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
     let uplinks = uplink::uplinks(reader, file, &check.config);
     let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
+    let notify = notify::notify(reader, file);
+    let ddns = ddns::ddns(reader, file, &uplinks);
     validate::agree(
         reader,
         file,
@@ -192,6 +198,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
         uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
+        notify,
+        ddns,
     };
     Some((config, places))
 }
