@@ -47,6 +47,8 @@ notices! {
     Uplink => crate::uplink::news::UplinkNews,
     /// What they have leased.
     Lease => crate::dhcp4::news::LeaseNews,
+    /// Those that are dialled.
+    Ppp => crate::ppp::news::PppNews,
     /// The kernel state.
     Reconcile => crate::reconcile::news::ReconcileNews,
     /// The removal of connections.

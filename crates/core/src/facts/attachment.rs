@@ -56,6 +56,15 @@ pub enum Origin {
     Static,
     /// A DHCP server (RFC 2131).
     Dhcp,
+    /// The other end of a PPP link (RFC 1332).
+    Ppp,
+}
+
+impl Origin {
+    /// True if the address is set, repaired and taken away by us; pppd does that itself.
+    pub const fn is_set_by_us(self) -> bool {
+        matches!(self, Self::Static | Self::Dhcp)
+    }
 }
 
 /// A value for each address family.

@@ -101,7 +101,11 @@ fn addresses(uplink: &UplinkView<'_>) -> impl Iterator<Item = Prefix> {
             || fact.has_address[prefix.family()]
             || fact.further.contains(prefix)
     };
-    let all = uplink.prefixes.iter().flatten().copied();
+    let is_set_elsewhere = move |prefix: &Prefix| {
+        let way = uplink.way[prefix.family()].filter(|way| !way.origin.is_set_by_us());
+        way.is_some_and(|way| way.address == *prefix)
+    };
+    let all = uplink.prefixes.iter().flatten().copied().filter(move |own| !is_set_elsewhere(own));
     all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
 }
 

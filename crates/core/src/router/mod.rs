@@ -97,6 +97,7 @@ impl Router {
                 self.refresh_links(now, out);
             }
             let (uplinks, mut context) = self.uplinks(now, out);
+            uplinks.dial(&mut context);
             uplinks.lease(&mut context);
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);

@@ -10,6 +10,7 @@ use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
 use crate::dhcp4::SavedLease;
 use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
+use crate::ppp::SavedPpp;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -32,6 +33,8 @@ pub struct Saved {
     pub learnt: BTreeMap<String, Learnt>,
     /// What uplinks have leased, by name.
     pub leases: BTreeMap<String, SavedLease>,
+    /// What the other ends of PPP uplinks have given, by name.
+    pub ppp: BTreeMap<String, SavedPpp>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.

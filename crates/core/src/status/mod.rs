@@ -5,6 +5,7 @@ mod configuration;
 mod conflict;
 mod lease;
 mod own;
+mod ppp;
 mod public;
 mod uplink;
 mod vrrp;
@@ -13,6 +14,7 @@ pub use configuration::*;
 pub use conflict::*;
 pub use lease::*;
 pub use own::*;
+pub use ppp::*;
 pub use uplink::*;
 pub use vrrp::*;
 

@@ -1,6 +1,6 @@
 //! An uplink on the screens.
 
-use super::LeaseStatus;
+use super::{LeaseStatus, PppStatus};
 use crate::config::{CheckConfig, CheckKind};
 use crate::net::{Prefix, UplinkId};
 use alloc::string::String;
@@ -148,6 +148,9 @@ pub struct UplinkStatus {
     /// Its DHCP client; `None`: it has a static address.
     #[serde(default)]
     pub lease: Option<LeaseStatus>,
+    /// Its PPP connection; `None`: it has none.
+    #[serde(default)]
+    pub ppp: Option<PppStatus>,
     /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
     pub neighbour: String,
     /// How it is checked.

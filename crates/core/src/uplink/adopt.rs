@@ -7,7 +7,6 @@ use super::{History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
 use crate::config::{Asked, CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
-use crate::dhcp4::SavedLease;
 use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
@@ -32,7 +31,7 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
         let Some(known) = saved.bindings.get(&uplink.name) else { continue };
         let is_same = match fact.address(Family::V4) {
             Some(own) => own.address == known.address,
-            None => saved.leases.contains_key(&uplink.name),
+            None => saved.leases.contains_key(&uplink.name) || saved.ppp.contains_key(&uplink.name),
         };
         if !is_same {
             saved.verdicts.remove(&uplink.name);
@@ -71,11 +70,11 @@ impl Uplink {
         id: UplinkId,
         own: &UplinkConfig,
         secret: &Secret,
-        (verdict, lease): (Verdict, Option<&SavedLease>),
+        (verdict, saved): (Verdict, &Saved),
     ) -> Self {
         let check = &own.check;
         let (probes, prefix) = prober_secret(secret, id, now);
-        let kind = UplinkKind::new(own, probes, lease);
+        let kind = UplinkKind::new(own, probes, saved);
         let facts = UplinkFacts { way: kind.ways(own), ..UplinkFacts::new(id) };
         let whom = (id, facts.gateway(Family::V4));
         Self {
@@ -176,8 +175,7 @@ impl Uplinks {
             let name = &uplink.name;
             let health = saved.verdicts.get(name).copied().unwrap_or(Health::Probing);
             let id = saved.ids.get(name).copied().unwrap_or(UplinkId(0));
-            let lease = saved.leases.get(name);
-            let mut new = Uplink::new(now, id, uplink, secret, (adopted(health), lease));
+            let mut new = Uplink::new(now, id, uplink, secret, (adopted(health), saved));
             if let Some(learnt) = saved.learnt.get(name) {
                 let is_same = |kind: CheckKind| kind.is_same(uplink.check.kind);
                 let is_limited = learnt.limited_kind.is_some_and(is_same);
@@ -239,10 +237,7 @@ impl Uplinks {
             self.list.push(match position.and_then(|i| before[i].take()) {
                 Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
                 Some(kept) => kept.renewed(now, id, uplink, secret),
-                None => {
-                    let lease = desk.saved.leases.get(&uplink.name);
-                    Uplink::new(now, id, uplink, secret, (Verdict::Probing, lease))
-                }
+                None => Uplink::new(now, id, uplink, secret, (Verdict::Probing, &desk.saved)),
             });
         }
         self.attach(config);

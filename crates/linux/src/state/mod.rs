@@ -144,7 +144,7 @@ impl RequestSocket {
             let links = self.links(watch.paths)?;
             let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
             if scope.has(Scope::ADDRESSES) {
-                observed.addresses = self.addresses(&names)?;
+                (observed.addresses, observed.peers) = self.addresses(&names)?;
             }
             if scope.has(Scope::ROUTES) {
                 observed.routes = self.routes(watch, &names)?;

@@ -16,6 +16,7 @@ mod keys;
 mod kind;
 mod link;
 mod network;
+mod ppp;
 mod reader;
 mod report;
 mod router;

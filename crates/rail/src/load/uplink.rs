@@ -4,7 +4,7 @@
 use super::allow::prefixes;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use super::{dhcp, link};
+use super::{dhcp, link, ppp};
 use rail_core::config::{
     CheckConfig, DhcpConfig, Fixed, Nat, Selector, Tier, UplinkConfig, UplinkKind,
 };
@@ -21,6 +21,7 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) dhcp: Option<At<DhcpConfig>>,
+    pub(super) ppp: Option<ppp::Ppp>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
     pub(super) translated: Option<At<Ipv4Addr>>,
@@ -43,9 +44,10 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
-        let kind = match self.dhcp {
-            Some(dhcp) => UplinkKind::Dhcp(dhcp.value),
-            None => UplinkKind::Static(Fixed {
+        let kind = match (self.dhcp, self.ppp) {
+            (Some(dhcp), _) => UplinkKind::Dhcp(dhcp.value),
+            (None, Some(ppp)) => UplinkKind::Ppp(ppp.value),
+            (None, None) => UplinkKind::Static(Fixed {
                 address: self.address?.value,
                 gateway: IpAddr::V4(self.gateway?.value),
                 onlink: self.gateway_onlink,
@@ -102,7 +104,9 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>, check: &CheckConf
 fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let dhcp = dhcp::read(reader, section);
-    let address = if dhcp.is_some() { None } else { address(reader, section) };
+    let is_learnt = dhcp.is_some() || ppp::is_dialled(section);
+    let ppp = ppp::read(reader, section);
+    let address = if is_learnt { None } else { address(reader, section) };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
     let errors = reader.errors.len();
@@ -128,13 +132,10 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         interface: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
-        own_link: link::own(reader, section),
-        gateway: if dhcp.is_some() {
-            None
-        } else {
-            gateway(reader, section, prefix, gateway_onlink)
-        },
+        own_link: if ppp::is_dialled(section) { None } else { link::own(reader, section) },
+        gateway: if is_learnt { None } else { gateway(reader, section, prefix, gateway_onlink) },
         dhcp,
+        ppp,
         gateway_onlink,
         address,
         description: description(reader, section),
@@ -214,12 +215,12 @@ fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
-        reader.missing(section, "address", "\"dhcp\", or \"198.51.100.2/24\"");
+        reader.missing(section, "address", "\"dhcp\", \"ppp\", or \"198.51.100.2/24\"");
         return None;
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "ppp" | "keep" | "ra" = text {
+    if let "keep" | "ra" = text {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
             .hint("write \"dhcp\", or the static address: \"198.51.100.2/24\"");

@@ -17,6 +17,8 @@ pub struct AddressMessage {
     pub address: IpAddr,
     /// Prefix length in bits.
     pub length: u8,
+    /// The address of the other end, on a link that has two ends only and where it is another one.
+    pub peer: Option<IpAddr>,
     /// Who set it (`IFA_PROTO`, Linux 5.18); 0: unknown.
     pub protocol: u8,
 }
@@ -39,7 +41,8 @@ impl AddressMessage {
         }
         // On a point-to-point link `IFA_ADDRESS` is the other end.
         let address = local.or(far).ok_or(DecodeError::Malformed)?;
-        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], protocol })
+        let peer = far.filter(|far| *far != address);
+        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], peer, protocol })
     }
 
     /// Asks for all addresses of both families.
@@ -71,7 +74,7 @@ impl AddressMessage {
         fixed[4..8].copy_from_slice(&self.index.to_ne_bytes());
         let mut request = Request::new(kind, flags | flag::ACK, &fixed);
         request.address(IFA_LOCAL, &self.address);
-        request.address(IFA_ADDRESS, &self.address);
+        request.address(IFA_ADDRESS, &self.peer.unwrap_or(self.address));
         request
     }
 }

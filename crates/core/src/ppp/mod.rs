@@ -1,0 +1,33 @@
+//! PPP (RFC 1661, 1332, 2516): the dialler of one uplink. pppd speaks the protocol; what it is told, when it
+//! dials, and what its end means is decided here.
+//!
+//! [`machine`] is pure: it is told of pppd, of the link and of the time, and says whether pppd is to run and
+//! what became of it. That the line is up the kernel tells, by an address with another end; the name servers
+//! pppd tells on its output. `core/uplink/kind/ppp.rs` drives it.
+
+mod chat;
+mod exit;
+mod machine;
+pub(crate) mod news;
+mod options;
+
+pub(crate) use chat::script;
+pub(crate) use exit::{Cause, Exit, code as describe};
+pub(crate) use machine::{Action, Dialler, Happened, Sight};
+pub(crate) use options::{CHAT_FILE, Names, options};
+
+use alloc::vec::Vec;
+use core::net::Ipv4Addr;
+use serde::{Deserialize, Serialize};
+
+/// What the other end has given, as it is kept over a restart.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SavedPpp {
+    /// Our address.
+    pub address: Ipv4Addr,
+    /// That of the other end; pppd makes one up where the other end names none.
+    pub peer: Ipv4Addr,
+    /// Name servers.
+    #[serde(default)]
+    pub resolvers: Vec<Ipv4Addr>,
+}

@@ -1,0 +1,200 @@
+//! Uplinks that are dialled: binds the dialler to pppd, to what the kernel has of the line, to facts, news and
+//! the state file.
+//!
+//! Whether the line is up the kernel tells, so a connection that outlived our process is taken over as it is.
+//! What was given last stays, as a lease does, until something else is given: a line that comes back with its
+//! address changes no rule.
+
+use super::{Kind, inside};
+use crate::config::{PppConfig, UplinkConfig};
+use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
+use crate::io::Output;
+use crate::net::{Family, Prefix};
+use crate::ppp::news::PppNews;
+use crate::ppp::{Action, Cause, Dialler, Happened, SavedPpp, Sight, describe};
+use crate::status::{Health, PppStatus};
+use crate::time::Instant;
+use crate::uplink::{Context, Uplinks};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+/// A dialler, and what it was told.
+#[derive(Clone, Debug)]
+pub(in crate::uplink) struct Ppp {
+    dialler: Dialler,
+    config: PppConfig,
+    mtu: Option<u32>,
+    /// The address that was given last and is not taken: it is one of the inside.
+    refused: Option<Ipv4Addr>,
+    /// What pppd did and was not looked at yet.
+    inbox: Vec<Happened>,
+}
+
+impl Ppp {
+    pub(super) fn new(config: &PppConfig, mtu: Option<u32>, saved: Option<&SavedPpp>) -> Self {
+        Self {
+            dialler: Dialler::new(saved.cloned()),
+            config: config.clone(),
+            mtu,
+            refused: None,
+            inbox: Vec::new(),
+        }
+    }
+
+    /// What pppd was told holds for the whole of a connection.
+    pub(super) fn set_config(&mut self, config: &PppConfig, mtu: Option<u32>) {
+        if (&self.config, self.mtu) != (config, mtu) {
+            (self.config, self.mtu) = (config.clone(), mtu);
+            self.dialler.redial();
+        }
+    }
+
+    pub(super) fn ways(&self) -> Ways {
+        let attachment = || {
+            let given = self.dialler.saved()?;
+            Some(Attachment {
+                address: Prefix::host(IpAddr::V4(given.address)),
+                gateway: Gateway::Device,
+                origin: Origin::Ppp,
+                routes: Vec::new(),
+                resolvers: given.resolvers.iter().copied().map(IpAddr::V4).collect(),
+                delegated: Vec::new(),
+                mtu: self.mtu,
+            })
+        };
+        PerFamily::of(|family| (family == Family::V4).then(attachment).flatten())
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.inbox.is_empty() { self.dialler.deadline() } else { Some(Instant::ZERO) }
+    }
+
+    /// Why there is no line, for people.
+    pub(super) fn why_unattached(&self, own: &UplinkConfig) -> String {
+        let ifname = own.ifname;
+        if let Some(address) = self.refused {
+            return format!("{address} is not taken: it belongs to a network inside");
+        }
+        if self.dialler.is_blocked() {
+            return format!("an interface {ifname} is there that is not rail's");
+        }
+        match self.dialler.last() {
+            Some(last) => {
+                let advice = match last.cause.advice() {
+                    "" => String::new(),
+                    advice => format!(" ({advice})"),
+                };
+                format!("not connected: {}{advice}", last.cause.as_str())
+            }
+            None if self.dialler.wants() => "it is dialled".into(),
+            None => match own.ppp().and_then(PppConfig::parent) {
+                Some((parent, _)) => format!("{parent} is not there, or has no carrier"),
+                None => "it is not dialled yet".into(),
+            },
+        }
+    }
+
+    /// For the screens.
+    pub(in crate::uplink) fn status(&self, now: Instant) -> PppStatus {
+        let (given, last) = (self.dialler.saved(), self.dialler.last());
+        let is_up = self.dialler.is_up();
+        PppStatus {
+            phase: self.dialler.phase().into(),
+            peer: given.filter(|_| is_up).map(|given| given.peer),
+            resolvers: given
+                .filter(|_| is_up)
+                .map_or_else(Vec::new, |given| given.resolvers.clone()),
+            dials: self.dialler.dials(),
+            redial_s: self.dialler.rest(now).map(|rest| rest.as_secs()),
+            cause: last.map_or_else(String::new, |last| last.cause.as_str().into()),
+            advice: last.map_or_else(String::new, |last| last.cause.advice().into()),
+            ended: last.map_or_else(String::new, |last| describe(last.exit)),
+            said: self.dialler.words().map(String::from).collect(),
+        }
+    }
+}
+
+impl Uplinks {
+    /// Lets the diallers look at their lines, and do what is due.
+    pub(crate) fn dial(&mut self, cx: &mut Context<'_>) {
+        for index in 0..self.list.len() {
+            let Kind::Ppp(_) = &self.list[index].kind else { continue };
+            let sight = self.sight(index, cx);
+            let Kind::Ppp(ppp) = &mut self.list[index].kind else { continue };
+            let mut actions = Vec::new();
+            for happened in core::mem::take(&mut ppp.inbox) {
+                ppp.dialler.take(cx.now, happened, &mut actions);
+            }
+            let address = sight.address.map(|(address, _)| address);
+            let is_taken = |own: &Ipv4Addr| {
+                inside(cx.config, &cx.kernel.observed)
+                    .any(|network| network.contains(IpAddr::V4(*own)))
+            };
+            ppp.refused = address.filter(is_taken);
+            let sight = match ppp.refused {
+                Some(_) => Sight { address: None, ..sight },
+                None => sight,
+            };
+            ppp.dialler.look(cx.now, sight, &mut actions);
+            ppp.dialler.wake(cx.now);
+            self.follow(index, actions, cx);
+        }
+    }
+
+    /// What there is of a line now.
+    fn sight(&self, index: usize, cx: &Context<'_>) -> Sight {
+        let (own, uplink) = (&cx.config.uplinks[index], &self.list[index]);
+        let observed = &cx.kernel.observed;
+        let is_up = |port| observed.links.get(&port).is_some_and(|link| link.up && link.carrier);
+        let own_peers = observed.peers.iter().filter(|((ifname, _), _)| *ifname == own.ifname);
+        let mut both = own_peers.filter_map(|((_, prefix), peer)| match (prefix.address, peer) {
+            (IpAddr::V4(address), IpAddr::V4(peer)) => Some((address, *peer)),
+            _ => None,
+        });
+        let is_down = uplink.facts.health == Health::Down;
+        Sight {
+            enabled: own.enabled,
+            ready: own.ppp().and_then(PppConfig::port).is_none_or(is_up),
+            link: observed.links.get(&own.ifname).map(|link| link.index),
+            address: both.next(),
+            dead: is_down,
+            alive: uplink.facts.health.is_alive() && uplink.facts.health != Health::Probing,
+        }
+    }
+
+    /// Tells what became of a line, and takes over what it has.
+    fn follow(&mut self, index: usize, actions: Vec<Action>, cx: &mut Context<'_>) {
+        let own = &cx.config.uplinks[index];
+        let uplink = &mut self.list[index];
+        let Kind::Ppp(ppp) = &uplink.kind else { return };
+        uplink.due |= !actions.is_empty();
+        let said = ppp.dialler.words().last().unwrap_or_default().to_string();
+        let news = actions.into_iter().filter_map(|action| news(&own.name, &said, action));
+        cx.out.extend(news.map(Output::tell));
+        let saved = ppp.dialler.saved();
+        if cx.desk.saved.ppp.get(&own.name) != saved {
+            cx.desk.saved.ppp.extend(saved.map(|saved| (own.name.clone(), saved.clone())));
+            cx.desk.save_soon();
+        }
+        self.take_ways(index, cx);
+    }
+}
+
+fn news(uplink: &str, said: &str, action: Action) -> Option<PppNews> {
+    let uplink = uplink.to_string();
+    match action {
+        Action::Up { address: (address, peer), is_new } => {
+            Some(PppNews::Connected { uplink, address, peer, is_new })
+        }
+        Action::Down { is_told: true, .. } => None,
+        Action::Down { cause, wait, exit, is_told: false } => Some(PppNews::Disconnected {
+            uplink,
+            cause: cause.as_str().into(),
+            advice: cause.advice().into(),
+            said: if said.is_empty() { describe(exit) } else { said.into() },
+            seconds: wait.map(|wait| wait.as_secs()),
+        }),
+    }
+}
