@@ -6,6 +6,9 @@ impl Status {
     /// The same for those who may not look at the rules.
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
+        for ppp in self.uplinks.iter_mut().filter_map(|uplink| uplink.ppp.as_mut()) {
+            ppp.said.clear();
+        }
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
     }

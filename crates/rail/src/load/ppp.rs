@@ -4,7 +4,7 @@
 //! at: a configuration is validated without root, and elsewhere.
 
 use super::effective::quoted;
-use super::reader::{At, Node, Reader, Section, shown};
+use super::reader::{Node, Reader, Section, shown};
 use super::router::interface;
 use super::uplink::Draft;
 use super::validate::Parts;

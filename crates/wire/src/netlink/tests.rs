@@ -227,6 +227,19 @@ fn unknown_attributes_cost_nothing_but_completeness() {
     assert_eq!(AddressMessage::decode(&only(&request.finish(1))), Ok(address));
 }
 
+/// Given the address of a point-to-point link, then its own end and the other one are told apart; what is
+/// set alike at both ends has no other end.
+#[test]
+fn an_address_may_have_another_end() {
+    let peer = Some(v4("100.64.0.1"));
+    let address =
+        AddressMessage { index: 7, address: v4("100.64.1.2"), length: 32, peer, protocol: 0 };
+    let read = |request: Request| AddressMessage::decode(&only(&request.finish(1)));
+    assert_eq!(read(address.add()), Ok(address));
+    let alone = AddressMessage { peer: Some(address.address), ..address };
+    assert_eq!(read(alone.add()), Ok(AddressMessage { peer: None, ..address }));
+}
+
 #[test]
 fn two_messages_in_one_datagram_and_a_torn_third() {
     let mut datagram = bytes(UNREACHABLE);
