@@ -6,6 +6,7 @@
 extern crate alloc;
 
 pub mod check;
+mod child;
 pub mod coexist;
 pub mod config;
 mod desk;
@@ -28,10 +29,15 @@ pub mod status;
 pub mod time;
 mod uplink;
 
+pub use child::Backoff;
 pub use config::{Action, Override, Overrides};
 pub use dhcp4::{Lease, SavedLease};
 pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
+pub use io::{
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, KEPT, OnChange, Program,
+    User,
+};
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use ppp::SavedPpp;
 pub use router::Router;

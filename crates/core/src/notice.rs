@@ -53,6 +53,8 @@ notices! {
     Reconcile => crate::reconcile::news::ReconcileNews,
     /// The removal of connections.
     Purge => crate::purge::news::PurgeNews,
+    /// The programs that run beside the router.
+    Child => crate::child::news::ChildNews,
     /// Other software.
     Coexist => crate::coexist::news::CoexistNews,
     /// The interfaces and their names.
@@ -71,8 +73,11 @@ impl Notice {
 
     /// The same for those who may not look at the rules, where that is less.
     pub fn for_anybody(&self) -> Option<Self> {
-        let Self::Coexist(news) = self else { return None };
-        news.for_anybody().map(Self::Coexist)
+        match self {
+            Self::Coexist(news) => news.for_anybody().map(Self::Coexist),
+            Self::Child(news) => news.for_anybody().map(Self::Child),
+            _ => None,
+        }
     }
 
     /// How much it matters.

@@ -4,6 +4,7 @@
 
 pub mod ask;
 mod author;
+pub mod child;
 pub mod clock;
 pub mod coexist;
 pub mod conntrack;

@@ -14,29 +14,27 @@
 //! ```
 
 mod descriptors;
+mod link;
 mod server;
 
+pub(crate) use descriptors::close_on_exec_from;
+pub(crate) use link::{
+    Link, MESSAGE, PATH, block_signals, empty_signal_mask, mind_signals, take_socket,
+};
 pub use server::spawner_main;
 
 use crate::programs::nft;
-use descriptors::close_on_exec_from;
 use rail_core::state::OpError;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, recv, sendmsg, socketpair,
-};
+use rustix::net::{RecvFlags, recv};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
-use std::io::{self, IoSlice, Seek, Write};
-use std::mem::MaybeUninit;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io::{self, Seek, Write};
+use std::time::Duration;
 
 /// How a child ended.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -77,12 +75,6 @@ pub struct Spawner {
     next: u64,
 }
 
-#[derive(Debug)]
-struct Link {
-    socket: OwnedFd,
-    process: Child,
-}
-
 impl Spawner {
     /// Starts the process.
     ///
@@ -92,7 +84,7 @@ impl Spawner {
         let poller = epoll::create(CreateFlags::CLOEXEC)?;
         let lost = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         epoll::add(&poller, &lost, EventData::new_u64(0), EventFlags::IN)?;
-        let link = Some(Link::start(&poller)?);
+        let link = Some(Link::start(&poller, "--spawner")?);
         let (open, finished) = (BTreeMap::new(), VecDeque::new());
         Ok(Self { link, poller, lost, open, finished, next: 1 })
     }
@@ -137,13 +129,13 @@ impl Spawner {
         let input = if stdin.is_empty() { None } else { Some(input_file(stdin)?) };
         self.drain_link();
         if self.link.is_none() {
-            self.link = Some(Link::start(&self.poller)?);
+            self.link = Some(Link::start(&self.poller, "--spawner")?);
         }
         let sent = self.link.as_ref().map_or(Err(Errno::PIPE), |l| l.send(&bytes, input.as_ref()));
         match sent {
             Err(Errno::PIPE | Errno::CONNRESET) => {
                 self.lose_link();
-                let link = self.link.insert(Link::start(&self.poller)?);
+                let link = self.link.insert(Link::start(&self.poller, "--spawner")?);
                 link.send(&bytes, input.as_ref())?;
             }
             other => other?,
@@ -180,7 +172,7 @@ impl Spawner {
     fn drain_link(&mut self) {
         let mut buffer = vec![0; MESSAGE];
         while let Some(link) = &self.link {
-            match recv(&link.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+            match recv(link.socket(), &mut buffer[..], RecvFlags::DONTWAIT) {
                 Ok((_, length)) if length > 0 => self.take(&buffer[..length.min(MESSAGE)]),
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => {}
@@ -207,9 +199,7 @@ impl Spawner {
 
     fn lose_link(&mut self) {
         if let Some(link) = self.link.take() {
-            // Closing is not enough: a child that was forked just now and has not begun its
-            // program yet holds the socket too, and would keep it readable.
-            let _ = epoll::delete(&self.poller, &link.socket);
+            link.leave(&self.poller);
         }
         for (id, (stdout, stderr)) in std::mem::take(&mut self.open) {
             let status = Status::Failed(Errno::PIPE.raw_os_error());
@@ -254,67 +244,6 @@ impl Finished {
     }
 }
 
-impl Link {
-    #[expect(unsafe_code, reason = "the child needs its end of the socket at a known number")]
-    fn start(poller: &OwnedFd) -> io::Result<Self> {
-        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
-        let (socket, theirs) = socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
-        epoll::add(poller, &socket, EventData::new_u64(1), EventFlags::IN)?;
-        // Occupies the number if it is free: else the pipe over which Command hears of a failed
-        // exec could have it, and would be replaced.
-        let _occupied = rustix::io::fcntl_dupfd_cloexec(&theirs, SOCKET)?;
-        let from = theirs.as_raw_fd();
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("rail").arg("--spawner").env_clear().env("PATH", PATH).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        // SAFETY: between fork and exec only system calls are made, which are async-signal-safe;
-        // `from` stays open until the child was started.
-        unsafe {
-            command.pre_exec(move || {
-                // A Ctrl-C on the daemon's terminal is not meant for us.
-                libc::setsid();
-                empty_signal_mask()?;
-                close_on_exec_from(3)?;
-                let moved = libc::dup2(from, SOCKET);
-                if moved < 0 || libc::fcntl(SOCKET, libc::F_SETFD, 0) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
-        Ok(Self { socket, process: command.spawn()? })
-    }
-
-    fn send(&self, bytes: &[u8], input: Option<&File>) -> Result<(), Errno> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let files = input.map(|file| [file.as_fd()]);
-        if let Some(files) = &files {
-            // There is room for exactly one.
-            let _ = control.push(SendAncillaryMessage::ScmRights(files));
-        }
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, flags).map(|_| ())
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        // The spawner ends, and its children with it, when it sees the end of the socket.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
-        let end = Instant::now() + GRACE;
-        while matches!(self.process.try_wait(), Ok(None)) {
-            if Instant::now() >= end {
-                // It hangs; its children have asked the kernel to die with it.
-                let _ = self.process.kill();
-                let _ = self.process.wait();
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-}
-
 fn encode_request(id: u64, argv: &[&str], timeout: Duration, keep: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::from(id.to_le_bytes());
     bytes.extend(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).to_le_bytes());
@@ -329,7 +258,7 @@ fn encode_request(id: u64, argv: &[&str], timeout: Duration, keep: usize) -> io:
     Ok(bytes)
 }
 
-fn input_file(bytes: &[u8]) -> io::Result<File> {
+pub(crate) fn input_file(bytes: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("input", MemfdFlags::CLOEXEC)?);
     file.write_all(bytes)?;
     file.rewind()?;
@@ -366,24 +295,6 @@ fn decode_status(bytes: &[u8]) -> Status {
     }
 }
 
-/// Lets a child hear every signal again. Async-signal-safe.
-#[expect(unsafe_code, reason = "signal masks are not in rustix")]
-fn empty_signal_mask() -> io::Result<()> {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `set` is initialised by sigemptyset before it is read.
-    let error = unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut())
-    };
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
-}
-
-/// The spawner's end of the socket.
-const SOCKET: RawFd = 3;
-/// Where programs are looked for.
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
-/// Longest message, in both directions.
-const MESSAGE: usize = 64 * 1024;
 /// How much of each output is kept, if nobody asks for another amount.
 const CAPTURE: usize = 64 * 1024;
 const STDOUT: u8 = 1;
@@ -391,15 +302,15 @@ const STDERR: u8 = 2;
 const END: u8 = 3;
 /// How long a transaction of nftables may take: a big one on a small router takes seconds.
 const NFT_PATIENCE: Duration = Duration::from_secs(30);
-/// How long the spawner may take to end.
-const GRACE: Duration = Duration::from_secs(1);
 
-/// The test program as a spawner: it has no main function of ours.
+/// The test program as a spawner or a supervisor: it has no main function of ours.
 #[cfg(test)]
 mod as_test {
     extern "C" fn become_spawner() {
-        if std::env::args().nth(1).is_some_and(|word| word == "--spawner") {
-            super::spawner_main();
+        match std::env::args().nth(1).as_deref() {
+            Some("--spawner") => super::spawner_main(),
+            Some("--supervisor") => crate::child::supervisor_main(),
+            _ => {}
         }
     }
     #[expect(unsafe_code, reason = "runs before the main function of the test harness")]

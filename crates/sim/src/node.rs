@@ -5,8 +5,8 @@ use crate::dice::Dice;
 use rail_core::Watch;
 use rail_core::state::{Op, OpError, Scope, Step};
 use rail_core::time::{Duration, Instant};
-use rail_core::{Input, Output, Router, Saved};
-use std::collections::VecDeque;
+use rail_core::{Child, ChildId, Input, Output, Router, Saved};
+use std::collections::{BTreeMap, VecDeque};
 
 /// What stands in the queue: an [`Output::Apply`] as single steps, all else as it came.
 #[derive(Clone, Debug)]
@@ -15,6 +15,17 @@ pub(crate) enum Work {
     Step(Step),
     /// All else.
     Output(Output),
+}
+
+/// A supervised child that runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Process {
+    /// As what it runs.
+    pub(crate) child: Child,
+    pub(crate) pid: u32,
+    pub(crate) began: Instant,
+    /// It was told to end.
+    pub(crate) is_ending: bool,
 }
 
 /// One router and its shell.
@@ -32,6 +43,16 @@ pub(crate) struct Node {
     pub(crate) transaction: Option<Step>,
     /// What the observations look at.
     pub(crate) watch: Watch,
+    /// The supervised children; they outlive the process.
+    pub(crate) children: BTreeMap<ChildId, Process>,
+    /// Which of them are to run, once this process has said so.
+    pub(crate) wanted: Vec<Child>,
+    pub(crate) knows_children: bool,
+    /// The run that ended by itself, of each.
+    pub(crate) failed: BTreeMap<ChildId, u64>,
+    pub(crate) last_pid: u32,
+    /// When the last that happened to them is told.
+    pub(crate) child_news_until: Instant,
     /// What the last look at the watched links saw.
     pub(crate) looked: Vec<Option<(u32, bool, bool)>>,
     /// The state file.
@@ -76,6 +97,12 @@ impl Node {
             is_working: false,
             transaction: None,
             watch: Watch::default(),
+            children: BTreeMap::new(),
+            wanted: Vec::new(),
+            knows_children: false,
+            failed: BTreeMap::new(),
+            last_pid: 0,
+            child_news_until: Instant::ZERO,
             looked: Vec::new(),
             disk: Saved::default(),
             saves: 0,
@@ -115,6 +142,9 @@ impl Node {
         self.durable = 0;
         self.watch = Watch::default();
         self.looked.clear();
+        self.wanted.clear();
+        self.failed.clear();
+        (self.knows_children, self.child_news_until) = (false, Instant::ZERO);
         self.purged_until = Instant::ZERO;
         self.next_wake = None;
         self.is_paused = false;

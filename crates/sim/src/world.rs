@@ -4,6 +4,7 @@
 //! Promises: everything follows from the seed; between any two changes of the
 //! kernel the laws are asked. Time passes only from event to event.
 
+mod children;
 #[cfg(test)]
 mod kinds;
 mod ports;
@@ -45,6 +46,8 @@ pub(crate) enum Event {
     Count(u64, Box<Counting>),
     /// Connections are deleted.
     Purge(u64, Purge),
+    /// The supervised child of this number ends, if it still runs.
+    ChildEnds(u32),
     /// Something goes wrong.
     Fault(Fault),
     /// Something is well again.
@@ -241,6 +244,7 @@ impl World {
             | Event::Input(..)
             | Event::Saved(..)
             | Event::Purge(..) => {}
+            Event::ChildEnds(pid) => self.child_ends(pid),
             Event::Fault(fault) => self.inject_and_plan(fault),
             Event::Heal(heal) => self.heal(heal),
             Event::Clients => self.clients(),

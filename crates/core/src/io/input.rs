@@ -1,7 +1,7 @@
 //! Everything that can happen to a router.
 
 use super::Unanswered;
-use super::{Answer, AskError, AskId, Peer, PortId};
+use super::{Answer, AskError, AskId, ChildEvent, ChildId, Peer, PortId};
 use crate::coexist::Findings;
 use crate::config::{Config, Override};
 use crate::net::{IfName, UplinkId};
@@ -27,6 +27,8 @@ pub enum Input {
     },
     /// The answer to an [`Output::Ask`](crate::Output::Ask).
     Answered(AskId, Result<Answer, AskError>),
+    /// What happened to a supervised child.
+    Child(ChildId, ChildEvent),
     /// A device of uplinks that was busy goes on sending, and nothing comes in any more.
     Unanswered(IfName, Unanswered),
     /// The kernel says that something in this scope changed, by another hand than ours.

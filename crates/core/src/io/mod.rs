@@ -2,6 +2,7 @@
 //! it may ask for.
 
 mod ask;
+mod child;
 mod input;
 mod output;
 mod port;
@@ -10,6 +11,10 @@ mod watch;
 
 pub use crate::saved::Which;
 pub use ask::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
+pub use child::{
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, KEPT, OnChange, Program,
+    User,
+};
 pub use input::Input;
 pub use output::{NOBODY, Output, Purge};
 pub use port::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};

@@ -1,7 +1,7 @@
 //! Everything a router may ask for.
 
 use super::Watch;
-use super::{Ask, AskId, Asker, Peer, Port, PortId};
+use super::{Ask, AskId, Asker, Child, Peer, Port, PortId};
 use crate::net::{IfName, Prefix, UplinkId};
 use crate::notice::Notice;
 use crate::saved::Saved;
@@ -30,6 +30,8 @@ pub enum Output {
     /// What this asker has asked is not to be answered any more; an answer that is there already may
     /// still come.
     CancelAsks(Asker),
+    /// Have exactly these children run from now on.
+    Children(Vec<Child>),
     /// Look at these objects from now on.
     Watch(Watch),
     /// Read kernel state; answered by [`Input::Observed`](crate::Input::Observed) with this scope, or

@@ -14,6 +14,7 @@ mod report;
 mod start;
 mod system;
 
+use crate::child::Children;
 use crate::coexist::Findings;
 use crate::config::Config;
 use crate::desk::Desk;
@@ -48,6 +49,7 @@ pub struct Router {
     names: Names,
     /// What was last found of other software.
     coexist: Findings,
+    children: Children,
 }
 
 impl Router {
@@ -61,6 +63,9 @@ impl Router {
             Input::Answered(id, outcome) => {
                 let Self { uplinks, config, desk, .. } = self;
                 uplinks.take_answer(now, (id, outcome), config, (desk, out));
+            }
+            Input::Child(id, event) => {
+                self.children.take(now, id, &event, out);
             }
             Input::Unanswered(device, found) => {
                 self.uplinks.take_unanswered(device, found, &self.config);
@@ -80,6 +85,7 @@ impl Router {
                 self.kernel.withdraw();
                 self.uplinks.withdraw(now, out);
                 self.purge.withdraw();
+                self.children.declare(Vec::new(), out);
             }
         }
     }
@@ -102,6 +108,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            self.declare_children(out);
         }
         self.reconcile(now, out);
         self.after_pass(now, out);
@@ -138,6 +145,13 @@ impl Router {
     ) -> (&'a mut Uplinks, Context<'a>) {
         let Self { file, config, desk, uplinks, system, kernel, purge, .. } = self;
         (uplinks, Context { now, file, config, system, kernel, purge, desk, out })
+    }
+
+    /// Asks each owner which child is to run.
+    fn declare_children(&mut self, out: &mut Vec<Output>) {
+        if self.children.is_due() {
+            self.children.declare(Vec::new(), out);
+        }
     }
 
     fn poll(&mut self, now: Instant, out: &mut Vec<Output>) {

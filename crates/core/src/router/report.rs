@@ -23,7 +23,7 @@ impl Router {
 
     /// A snapshot of everything an operator may want to see.
     pub fn status(&self, now: Instant) -> Status {
-        let Self { config, desk, uplinks, system, kernel, coexist, .. } = self;
+        let Self { config, desk, uplinks, system, kernel, coexist, children, .. } = self;
         let facts = uplinks.facts(system);
         let rendered = kernel.rendered_from(&facts.essence());
         // What the kernel has, where the wanted map waits or is refused.
@@ -48,6 +48,7 @@ impl Router {
             foreign: kernel.foreign.clone(),
             conflicts: self.names.unnamed.iter().chain(&coexist.conflicts).cloned().collect(),
             unread: coexist.unread.clone(),
+            children: children.status(now),
             ignored: uplinks.ignored_targets(),
             counters: desk.counters,
             repairs: kernel.engine.repairs(),

@@ -1,6 +1,7 @@
 //! The beginning of a router, and what it would do.
 
 use super::Router;
+use crate::child::Children;
 use crate::coexist::Findings;
 use crate::config::{Config, effective};
 use crate::desk::Desk;
@@ -35,6 +36,7 @@ impl Router {
             purge: Purger::default(),
             names: Names::default(),
             coexist: Findings::default(),
+            children: Children::default(),
         }
     }
 

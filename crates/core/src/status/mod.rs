@@ -1,6 +1,7 @@
 //! The snapshot that every screen is made from. Its JSON form is an interface:
 //! names are only added, never changed.
 
+mod child;
 mod configuration;
 mod conflict;
 mod lease;
@@ -10,6 +11,7 @@ mod public;
 mod uplink;
 mod vrrp;
 
+pub use child::*;
 pub use configuration::*;
 pub use conflict::*;
 pub use lease::*;
@@ -54,6 +56,9 @@ pub struct Status {
     /// What of other software could not be looked at, and why.
     #[serde(default)]
     pub unread: Vec<String>,
+    /// The programs that run beside the router.
+    #[serde(default)]
+    pub children: Vec<ChildStatus>,
     /// Targets that fail on every uplink and are ignored.
     #[serde(rename = "blamed")]
     pub ignored: Vec<IpAddr>,

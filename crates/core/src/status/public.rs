@@ -1,4 +1,5 @@
-//! What anybody may read: without the rules of other software, which only root may look at.
+//! What anybody may read: without the rules of other software, and without what
+//! our helper programs wrote, which only root may look at.
 
 use super::{Conflict, Status};
 
@@ -6,6 +7,9 @@ impl Status {
     /// The same for those who may not look at the rules.
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
+        for child in &mut self.children {
+            child.last_words.clear();
+        }
         for ppp in self.uplinks.iter_mut().filter_map(|uplink| uplink.ppp.as_mut()) {
             ppp.said.clear();
         }

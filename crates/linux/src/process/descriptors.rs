@@ -10,7 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 /// Has the kernel close every descriptor from this one on at exec.
-pub(super) fn close_on_exec_from(first: i32) -> io::Result<()> {
+pub(crate) fn close_on_exec_from(first: i32) -> io::Result<()> {
     match all_at_once(first) {
         // Linux 5.10 does not know the flag, older ones not the call; a container may refuse it.
         Err(Errno::INVAL | Errno::NOSYS | Errno::PERM) => one_by_one(first),

@@ -3,11 +3,11 @@
 //! Promises that a child which writes without end, or hangs, delays no other.
 
 use super::{
-    CAPTURE, END, MESSAGE, PATH, SOCKET, STDERR, STDOUT, Status, close_on_exec_from,
-    empty_signal_mask, encode_status,
+    CAPTURE, END, MESSAGE, PATH, STDERR, STDOUT, Status, block_signals, close_on_exec_from,
+    empty_signal_mask, encode_status, mind_signals, take_socket,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, FromRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal, kill_process_group, pidfd_open};
@@ -23,19 +23,12 @@ use std::time::{Duration, Instant};
 /// Serves requests on descriptor 3 until the other end is closed, then kills what still runs and
 /// ends this process. To be called by a `main` whose first argument is `--spawner`, before
 /// anything else.
-#[expect(unsafe_code, reason = "takes over the descriptor that the daemon left for us")]
 pub fn spawner_main() -> ! {
     // The manager's SIGTERM to the whole service comes too early: the daemon still needs us. We
     // end when it does.
     block_signals();
     mind_signals();
-    // SAFETY: the daemon put the socket there, and nobody else in this process knows of it.
-    let socket = unsafe { OwnedFd::from_raw_fd(SOCKET) };
-    let ready = rustix::net::sockopt::socket_type(&socket).is_ok()
-        && rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC).is_ok();
-    if !ready {
-        std::process::exit(2);
-    }
+    let Some(socket) = take_socket() else { std::process::exit(2) };
     let mut server = Server { socket, running: Vec::new(), answers: VecDeque::new() };
     while server.pass().is_ok() {}
     for running in &server.running {
@@ -301,26 +294,6 @@ fn be_modest(is_survey: bool) {
 
 fn failed(error: &io::Error) -> Status {
     Status::Failed(error.raw_os_error().unwrap_or(libc::EINVAL))
-}
-
-/// Takes back what our own parents chose to ignore (as `nohup` does with SIGHUP), or children
-/// would ignore it, too. All signals are blocked here, so the default action cannot hit us.
-#[expect(unsafe_code, reason = "signal actions are not in rustix")]
-fn mind_signals() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: no handler is installed; the kernel refuses what cannot be set.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-}
-
-#[expect(unsafe_code, reason = "signal masks are not in rustix")]
-fn block_signals() {
-    let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: `set` is initialised by sigfillset before it is read.
-    unsafe {
-        libc::sigfillset(set.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
-    }
 }
 
 /// Address space of a child that reads what others have set up.

@@ -10,6 +10,7 @@
 //! is an answer like any other.
 
 mod carrier;
+mod children;
 mod kernel;
 mod ports;
 mod record;
@@ -19,6 +20,7 @@ mod survey;
 mod worker;
 
 use crate::ask::Asks;
+use crate::child::Children;
 use crate::clock;
 use crate::netlink::Counters;
 use crate::poll::{Poller, Ready};
@@ -62,6 +64,7 @@ pub struct Shell {
     kernel: Kernel,
     monitors: Monitors,
     spawner: Spawner,
+    children: Children,
     workers: Workers,
     carriers: CarrierWatch,
     ports: Ports,
@@ -101,6 +104,8 @@ enum Work {
 enum Waiting {
     /// The disk, before the end.
     Disk,
+    /// The end of the children, before our own.
+    Children,
     /// Another attempt to read the kernel, at this time.
     Retry(Instant),
 }
@@ -114,12 +119,14 @@ impl Shell {
     pub fn open(
         poller: Rc<Poller>,
         [spawner, surveyor]: [Spawner; 2],
+        children: Children,
         state_dir: &Path,
     ) -> io::Result<Self> {
         let kernel = Kernel::open()?;
         let workers = Workers::start(state_dir.into(), surveyor)?;
         let monitors = Monitors::open(&kernel, &poller)?;
         poller.add(&spawner, TOKEN_SPAWNER)?;
+        poller.add(&children, TOKEN_CHILDREN)?;
         poller.add(&workers, TOKEN_WORKERS)?;
         let carriers = CarrierWatch::start()?;
         poller.add(&carriers, TOKEN_CARRIERS)?;
@@ -128,6 +135,7 @@ impl Shell {
             kernel,
             monitors,
             spawner,
+            children,
             workers,
             carriers,
             ports: Ports::new(TOKEN_PORTS..TOKEN_ASKS),
@@ -160,6 +168,7 @@ impl Shell {
             // It is meant for the probe that follows. If it fails, the kernel asks again by itself.
             Output::Resolve(ifname, address) => drop(self.kernel.resolve(ifname, &address)),
             Output::Ports(ports) => self.ports.set(&self.poller, ports),
+            Output::Children(list) => self.children.set(list),
             Output::Notice(mut notice) => {
                 if let Notice::Reconcile(ReconcileNews::Repaired { object, by, .. }) = &mut notice {
                     *by = self.monitors.author(object);
@@ -176,7 +185,8 @@ impl Shell {
     /// Takes what arrived for this token, if it is one of ours.
     pub fn ready(&mut self, ready: Ready) {
         match ready.token {
-            TOKEN_SPAWNER => self.take_children(),
+            TOKEN_SPAWNER => self.take_transactions(),
+            TOKEN_CHILDREN => self.take_child_news(),
             TOKEN_WORKERS => self.take_finished(),
             TOKEN_CARRIERS => self.take_finds(),
             token @ TOKEN_MONITORS..TOKEN_PORTS => {
@@ -212,7 +222,7 @@ impl Shell {
         };
         let saving = self.saving.deadline();
         let changed = self.changed.map(|(_, at)| at);
-        let others = [self.survey.deadline(), self.asks.deadline()];
+        let others = [self.survey.deadline(), self.asks.deadline(), self.children.deadline()];
         [waiting, saving, changed].into_iter().chain(others).flatten().min()
     }
 
@@ -223,6 +233,7 @@ impl Shell {
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
         self.end_asks(now);
+        self.children.wake(now);
         if let Some(look) = self.survey.begin(now) {
             self.workers.survey(look);
         }
@@ -235,15 +246,6 @@ impl Shell {
             self.waiting = None;
         }
         self.work();
-    }
-
-    /// The states up to this number are on the disk, or are not waited for any longer.
-    fn end_saving(&mut self, number: u64) {
-        let there = self.saving.end(number);
-        self.events.extend(there.map(|count| Event::Input(Input::Saved(count))));
-        if self.saving.is_empty() && matches!(self.waiting, Some(Waiting::Disk)) {
-            self.waiting = None;
-        }
     }
 
     /// What the ports counted.
@@ -318,12 +320,17 @@ impl Shell {
                 self.queue.push_front(Work::Output(Output::Done));
                 self.waiting = Some(Waiting::Disk);
             }
+            Output::Done if !self.children.is_carried_out() => {
+                self.queue.push_front(Work::Output(Output::Done));
+                self.waiting = Some(Waiting::Children);
+            }
             Output::Done => self.events.push_back(Event::Done),
             Output::Send { .. }
             | Output::Ask(..)
             | Output::CancelAsks(_)
             | Output::Resolve(..)
             | Output::Ports(_)
+            | Output::Children(_)
             | Output::Notice(_)
             | Output::Apply(_) => {}
         }
@@ -411,7 +418,7 @@ impl Shell {
     }
 
     /// A child ended; it was `nft`.
-    fn take_children(&mut self) {
+    fn take_transactions(&mut self) {
         while let Some(result) = self.spawner.finished() {
             if let Some(key) = self.transaction.take() {
                 // What the child changed is ours. A foreign change in the same moment is seen by
@@ -453,17 +460,6 @@ impl Shell {
         }
     }
 
-    /// A disk that is full stays full: reported once, and again when it changes.
-    fn tell_save_error(&mut self, error: Option<String>) {
-        if error != self.save_error {
-            match &error {
-                Some(text) => self.tell(Severity::Error, format!("{text}; goes on without it")),
-                None => self.tell(Severity::Info, "could write the state again".into()),
-            }
-        }
-        self.save_error = error;
-    }
-
     fn tell(&mut self, severity: Severity, text: String) {
         self.events.push_back(Event::Notice(Notice::daemon(severity, text)));
     }
@@ -479,6 +475,7 @@ const TOKEN_MONITORS: u64 = 16;
 const TOKEN_SPAWNER: u64 = 8;
 const TOKEN_WORKERS: u64 = 9;
 const TOKEN_CARRIERS: u64 = 10;
+const TOKEN_CHILDREN: u64 = 11;
 /// Ports, four for each uplink at most; then questions, so many at once.
 const TOKEN_PORTS: u64 = 256;
 const TOKEN_ASKS: u64 = 768;

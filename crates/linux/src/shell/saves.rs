@@ -2,6 +2,9 @@
 //!
 //! Each is reported as it arrives: what waits for an older one does not wait for a newer one.
 
+use super::{Event, Shell, Waiting};
+use rail_core::Input;
+use rail_core::notice::Severity;
 use rail_core::time::Instant;
 use std::collections::VecDeque;
 
@@ -41,6 +44,28 @@ impl Saves {
             count = self.0.pop_front().map(|save| save.count);
         }
         count
+    }
+}
+
+impl Shell {
+    /// The states up to this number are on the disk, or are not waited for any longer.
+    pub(super) fn end_saving(&mut self, number: u64) {
+        let there = self.saving.end(number);
+        self.events.extend(there.map(|count| Event::Input(Input::Saved(count))));
+        if self.saving.is_empty() && matches!(self.waiting, Some(Waiting::Disk)) {
+            self.waiting = None;
+        }
+    }
+
+    /// A disk that is full stays full: reported once, and again when it changes.
+    pub(super) fn tell_save_error(&mut self, error: Option<String>) {
+        if error != self.save_error {
+            match &error {
+                Some(text) => self.tell(Severity::Error, format!("{text}; goes on without it")),
+                None => self.tell(Severity::Info, "could write the state again".into()),
+            }
+        }
+        self.save_error = error;
     }
 }
 

@@ -21,7 +21,8 @@ impl Bench {
         std::fs::create_dir_all(&dir).unwrap();
         let poller = Rc::new(Poller::new().unwrap());
         let spawners = [Spawner::start().unwrap(), Spawner::start().unwrap()];
-        let shell = Shell::open(Rc::clone(&poller), spawners, &dir).unwrap();
+        let children = Children::start(&dir, &dir).unwrap();
+        let shell = Shell::open(Rc::clone(&poller), spawners, children, &dir).unwrap();
         Self { dir, poller, shell }
     }
 

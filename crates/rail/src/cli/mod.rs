@@ -6,6 +6,7 @@
 
 mod apply;
 mod check;
+mod children;
 mod client;
 mod control;
 mod diff;

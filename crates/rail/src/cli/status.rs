@@ -1,6 +1,7 @@
 //! `rail status`: one screen of 80 columns, more where the terminal is wider, and the exit
 //! code for scripts.
 
+use super::children::{self, Remark};
 use super::client;
 use super::headline::headline;
 use super::rates::{Rates, bits};
@@ -80,6 +81,7 @@ fn exit_code(status: &Status) -> u8 {
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
     let is_whole = status.trouble.is_empty()
         && !status.guarded
+        && !status.children.iter().any(children::is_down)
         && status.configuration.source != Source::LastGood;
     if enabled.iter().all(is_good) && is_whole { 0 } else { exit::ERROR }
 }
@@ -239,6 +241,11 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
     }
     for what in &status.unread {
         remark(out, &paint.paint(Colour::Yellow, "unread    "), what);
+    }
+    for child in &status.children {
+        let Remark { colour, word, text } = children::remark(child);
+        let word = format!("{word:<10}");
+        remark(out, &colour.map_or(word.clone(), |colour| paint.paint(colour, &word)), &text);
     }
     for object in &status.foreign {
         let text = format!("{object}: not created by rail but inside its ranges; ignored");

@@ -2,7 +2,7 @@
 //! the wire up.
 
 use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
-use super::{client, complain, exit, say, status};
+use super::{children, client, complain, exit, say, status};
 use crate::load;
 use rail_core::config::CheckKind;
 use rail_core::status::{
@@ -26,6 +26,10 @@ pub(super) fn run(runtime_dir: &Path, name: &str) -> ExitCode {
         Err(failure) => return failure.tell(),
     };
     let Some(uplink) = status.uplinks.iter().find(|u| u.name == name) else {
+        if let Some(child) = status.children.iter().find(|child| child.name == name) {
+            say(&children::page(child));
+            return ExitCode::SUCCESS;
+        }
         let names: Vec<_> = status.uplinks.iter().map(|u| u.name.as_str()).collect();
         let hint = match load::nearest(name, names.iter().copied()) {
             Some(near) => format!("did you mean \"{near}\"?"),

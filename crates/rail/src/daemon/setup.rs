@@ -15,6 +15,7 @@ use crate::load::is_lasting;
 use rail_core::Router;
 use rail_core::config::{self, Config};
 use rail_core::notice::{Notice, Severity};
+use rail_linux::child::Children;
 use rail_linux::clock::{self, Timer};
 use rail_linux::lock::{Lock, LockError};
 use rail_linux::notify_socket::NotifySocket;
@@ -52,6 +53,8 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     // Before the lock, so that it is not handed on to the spawner.
     let start = || Spawner::start().map_err(here("start the process that runs nft"));
     let mut spawners = [start()?, start()?];
+    let children = Children::start(&options.runtime_dir, &options.state_dir)
+        .map_err(here("start the process that supervises helper programs"))?;
     programs::check_nft(&mut spawners[0]).map_err(|unusable| match unusable {
         Unusable::Lasting(text) => Failure::Here(text),
         Unusable::Passing(text) => Failure::Passing(text),
@@ -78,7 +81,7 @@ pub(super) fn set_up(options: RunOptions) -> Result<Daemon, Failure> {
     drop_rights(&options, config.log.file.as_deref(), &mut notices);
     let log = start_log(&config.log, options.debug, &mut notices)?;
     let keeper = Keeper::start(options.state_dir.clone()).map_err(here("start a thread"))?;
-    let shell = Shell::open(Rc::clone(&poller), spawners, &options.state_dir)
+    let shell = Shell::open(Rc::clone(&poller), spawners, children, &options.state_dir)
         .map_err(here("open netlink sockets"))?;
     poller.add(&signals, TOKEN_SIGNALS).map_err(here("wait for signals"))?;
     poller.add(&timer, TOKEN_TIMER).map_err(here("wait for a timer"))?;

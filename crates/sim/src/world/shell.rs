@@ -27,6 +27,7 @@ impl World {
                     self.scene.ports = ports;
                     self.judge(&Happening::Ports);
                 }
+                Output::Children(list) => self.have_children(list),
                 Output::Notice(notice) => self.hear(&notice),
                 Output::Purge(purge) => {
                     self.judge(&Happening::Purge(&purge));
@@ -153,6 +154,7 @@ impl World {
             | Output::CancelAsks(_)
             | Output::Resolve(..)
             | Output::Ports(_)
+            | Output::Children(_)
             | Output::Notice(_)
             | Output::Apply(_) => {}
         }

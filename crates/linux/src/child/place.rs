@@ -1,0 +1,137 @@
+//! Where children live: their directories and files.
+//!
+//! `RUNTIME/children` holds a directory, a record and a pipe for each child, and belongs to root alone. A
+//! child's own directory belongs to root and to the child's group, which can read it and not change it.
+//! `STATE/children/NAME`, for those that keep something, can be written by the group, too. Promises: no
+//! file is written through a name that somebody else can change; a file is replaced whole.
+
+use super::user;
+use rail_core::{Child, DIRECTORY, KEPT};
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The directories.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Place {
+    runtime: PathBuf,
+    state: PathBuf,
+}
+
+impl Place {
+    /// Makes the common directory, and makes sure that it is ours.
+    pub(super) fn open(runtime: &Path, state: &Path) -> io::Result<Self> {
+        let place = Self { runtime: runtime.join("children"), state: state.join("children") };
+        make(&place.runtime, 0o711)?;
+        Ok(place)
+    }
+
+    /// The common directory.
+    pub(super) fn common(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// The directory of a child.
+    pub(super) fn of(&self, name: &str) -> PathBuf {
+        self.runtime.join(name)
+    }
+
+    /// The pipe of a child.
+    pub(super) fn pipe(&self, name: &str) -> PathBuf {
+        self.runtime.join(format!("{name}.pipe"))
+    }
+
+    /// Makes the directories of a child and writes its files.
+    pub(super) fn furnish(&self, child: &Child) -> io::Result<()> {
+        let group = user::of(child).map(|(_, group)| group);
+        let directory = self.of(&child.id.name());
+        make(&directory, 0o750)?;
+        give(&directory, group, 0o750)?;
+        if child.keeps_state {
+            self.state.parent().map_or(Ok(()), let_through)?;
+            make(&self.state, 0o711)?;
+            let kept = self.state.join(child.id.name());
+            make(&kept, 0o770)?;
+            give(&kept, group, 0o770)?;
+        }
+        for file in &child.files {
+            if file.name.is_empty() || file.name.starts_with('.') || file.name.contains('/') {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            let mode = match (file.is_secret, group) {
+                (false, _) => 0o644,
+                (true, Some(_)) => 0o640,
+                (true, None) => 0o600,
+            };
+            let temporary = directory.join(format!(".{}.new", file.name));
+            write(&temporary, self.fill_in(child, &file.content).as_bytes(), group, mode)?;
+            fs::rename(&temporary, directory.join(&file.name))?;
+        }
+        Ok(())
+    }
+
+    /// The text with the names of the directories in their places.
+    pub(super) fn fill_in(&self, child: &Child, text: &str) -> String {
+        let name = |place: &Path| place.join(child.id.name()).display().to_string();
+        text.replace(DIRECTORY, &name(&self.runtime)).replace(KEPT, &name(&self.state))
+    }
+
+    /// Takes away what a child that has ended left in the common directory.
+    pub(super) fn clear(&self, name: &str) {
+        // What is left is replaced by the next start.
+        let _ = fs::remove_dir_all(self.of(name));
+        let _ = fs::remove_file(self.pipe(name));
+    }
+}
+
+/// True if nobody but root, or whom we run as, can change it.
+pub(super) fn is_ours(found: &fs::Metadata) -> bool {
+    let me = rustix::process::geteuid().as_raw();
+    found.uid() == me && found.mode() & 0o022 == 0
+}
+
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        other => return other,
+    }
+    let found = fs::symlink_metadata(path)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        let text = format!("{} belongs to somebody else", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    // The mask of the process does not count.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Lets others pass through a directory to those that they know the name of.
+fn let_through(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.mode() & 0o7777;
+    if mode & 0o011 == 0o011 {
+        return Ok(());
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode | 0o011))
+}
+
+fn give(path: &Path, group: Option<u32>, mode: u32) -> io::Result<()> {
+    if group.is_some() {
+        std::os::unix::fs::chown(path, None, group)?;
+    }
+    // A change of the group takes bits away.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// Writes a new file in a directory that only we can change.
+pub(super) fn write(path: &Path, content: &[u8], group: Option<u32>, mode: u32) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    if let Some(group) = group {
+        std::os::unix::fs::fchown(&file, None, Some(group))?;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
+}
