@@ -6,21 +6,9 @@
 //! there as for an option that it does not know. So what it said last decides within a code. One that an
 //! earlier process had started ends without a code.
 
+use crate::io::Exit;
 use alloc::format;
 use alloc::string::String;
-
-/// How pppd ended.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Exit {
-    /// With this code.
-    Code(i32),
-    /// By this signal.
-    Signal(i32),
-    /// Nobody knows: an earlier process had started it.
-    Unknown,
-    /// It was not started.
-    NotStarted,
-}
 
 /// Why it ended.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -87,7 +75,7 @@ pub(crate) enum Pace {
 impl Cause {
     /// By the code and the last words, the newest last.
     pub(crate) fn of<'a>(
-        exit: Exit,
+        exit: &Exit,
         words: impl DoubleEndedIterator<Item = &'a str> + Clone,
     ) -> Self {
         let said =
@@ -95,7 +83,10 @@ impl Cause {
         let by_words = KNOWN.iter().find(|(_, all)| said(all)).map(|(cause, _)| *cause);
         let of_code = match exit {
             Exit::Code(5) => return Self::Stopped,
-            Exit::NotStarted => return by_words.unwrap_or(Self::NotInstalled),
+            Exit::NotStarted(why) => {
+                let is_secret = why.contains("secret file");
+                return if is_secret { Self::Unreadable } else { Self::NotInstalled };
+            }
             Exit::Signal(_) => return Self::Killed,
             Exit::Code(19 | 11) => return Self::Credentials,
             Exit::Code(3) => Self::NotAllowed,
@@ -243,7 +234,6 @@ impl Cause {
 
 /// What pppd, its plugins and `chat` say, the surest first. (pppd 2.4.9 to 2.5.3.)
 const KNOWN: &[(Cause, &[&str])] = &[
-    (Cause::Unreadable, &["secret file"]),
     (Cause::NameTaken, &["Couldn't rename interface", "Couldn't rename PPP unit"]),
     (Cause::NoPlugin, &["Couldn't load plugin"]),
     (
@@ -274,12 +264,12 @@ const KNOWN: &[(Cause, &[&str])] = &[
 ];
 
 /// The code in words, for those who look it up.
-pub(crate) fn code(exit: Exit) -> String {
+pub(crate) fn code(exit: &Exit) -> String {
     match exit {
         Exit::Code(code) => format!("pppd ended with {code}"),
         Exit::Signal(signal) => format!("pppd ended by signal {signal}"),
         Exit::Unknown => "pppd ended".into(),
-        Exit::NotStarted => "pppd was not started".into(),
+        Exit::NotStarted(why) => why.clone(),
     }
 }
 
@@ -287,7 +277,7 @@ pub(crate) fn code(exit: Exit) -> String {
 mod tests {
     use super::*;
 
-    fn of(exit: Exit, words: &[&str]) -> Cause {
+    fn of(exit: &Exit, words: &[&str]) -> Cause {
         Cause::of(exit, words.iter().copied())
     }
 
@@ -383,16 +373,21 @@ mod tests {
             (Exit::Signal(9), &[], Cause::Killed, Pace::Line),
             (Exit::Unknown, &["No response to 5 echo-requests"], Cause::Silent, Pace::Line),
             (Exit::Unknown, &[], Cause::Other, Pace::Line),
-            (Exit::NotStarted, &[], Cause::NotInstalled, Pace::Person),
             (
-                Exit::NotStarted,
-                &["secret file /etc/rail/x: No such file"],
+                Exit::NotStarted("the program pppd is missing".into()),
+                &[],
+                Cause::NotInstalled,
+                Pace::Person,
+            ),
+            (
+                Exit::NotStarted("secret file /etc/rail/x: No such file".into()),
+                &[],
                 Cause::Unreadable,
                 Pace::Person,
             ),
         ];
         for (exit, words, cause, pace) in rows {
-            let found = of(*exit, words);
+            let found = of(exit, words);
             assert_eq!((found, found.pace()), (*cause, *pace), "{exit:?} {words:?}");
         }
     }
@@ -401,8 +396,8 @@ mod tests {
     #[test]
     fn garbage_says_nothing() {
         let garbage = ["\u{fffd}\u{fffd}~\u{7f}}#!", "", "PPP"];
-        assert_eq!(of(Exit::Code(16), &garbage), Cause::HungUp);
+        assert_eq!(of(&Exit::Code(16), &garbage), Cause::HungUp);
         // What is no matter of this code is passed over.
-        assert_eq!(of(Exit::Code(16), &["Couldn't load plugin", "alarm"]), Cause::HungUp);
+        assert_eq!(of(&Exit::Code(16), &["Couldn't load plugin", "alarm"]), Cause::HungUp);
     }
 }

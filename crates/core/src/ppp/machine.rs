@@ -6,26 +6,13 @@
 //! behind the other end no dial mends.
 
 use super::SavedPpp;
-use super::exit::{Cause, Exit, Pace};
+use super::exit::{Cause, Pace};
+use crate::io::{ChildEvent, Exit};
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
-
-/// What pppd did.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Happened {
-    /// It runs: started now, or by an earlier process.
-    Began {
-        /// By an earlier process.
-        adopted: bool,
-    },
-    /// A line of its output.
-    Said(String),
-    /// It is gone.
-    Ended(Exit),
-}
 
 /// What there is of the line.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -111,7 +98,7 @@ impl Doubling {
 }
 
 /// How the last one ended.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Last {
     pub(crate) cause: Cause,
     pub(crate) exit: Exit,
@@ -194,11 +181,11 @@ impl Dialler {
     }
 
     /// Takes note of what pppd did.
-    pub(crate) fn take(&mut self, now: Instant, what: Happened, out: &mut Vec<Action>) {
+    pub(crate) fn take(&mut self, now: Instant, what: &ChildEvent, out: &mut Vec<Action>) {
         match what {
-            Happened::Began { adopted } => {
-                (self.is_running, self.is_own) = (true, !adopted);
-                if adopted {
+            ChildEvent::Began { is_adopted, .. } => {
+                (self.is_running, self.is_own) = (true, !is_adopted);
+                if *is_adopted {
                     return;
                 }
                 self.dials += 1;
@@ -211,14 +198,15 @@ impl Dialler {
                     self.hang_up(Some(Cause::NameTaken));
                 }
             }
-            Happened::Said(line) => self.hear(line),
-            Happened::Ended(exit) => self.end(now, exit, out),
+            ChildEvent::Said { line, .. } => self.hear(line),
+            ChildEvent::Reloaded => {}
+            ChildEvent::Ended { exit, .. } => self.end(now, exit, out),
         }
     }
 
     /// Keeps a line, and what it tells.
-    fn hear(&mut self, line: String) {
-        if let Some(server) = server_of(&line)
+    fn hear(&mut self, line: &str) {
+        if let Some(server) = server_of(line)
             && let Phase::Up { .. } = self.phase
             && let Some(saved) = &mut self.saved
             && !saved.resolvers.contains(&server)
@@ -232,8 +220,8 @@ impl Dialler {
         self.words.push_back(line.chars().take(LONGEST_WORDS).collect());
     }
 
-    fn end(&mut self, now: Instant, exit: Exit, out: &mut Vec<Action>) {
-        if !self.is_running && exit != Exit::NotStarted {
+    fn end(&mut self, now: Instant, exit: &Exit, out: &mut Vec<Action>) {
+        if !self.is_running && !matches!(exit, Exit::NotStarted(_)) {
             // That of a dialler before this one.
             return;
         }
@@ -273,12 +261,12 @@ impl Dialler {
         if asked == Some(None) {
             return;
         }
-        self.last = Some(Last { cause, exit });
+        self.last = Some(Last { cause, exit: exit.clone() });
         let is_told = self.told.contains(&cause);
         if !is_told {
             self.told.push(cause);
         }
-        out.push(Action::Down { cause, exit, wait, is_told });
+        out.push(Action::Down { cause, exit: exit.clone(), wait, is_told });
     }
 
     fn hang_up(&mut self, why: Option<Cause>) {
@@ -366,12 +354,6 @@ impl Dialler {
             Phase::Up { dead, .. } => dead.map(|dead| dead + self.patience.next),
         }
     }
-
-    /// Nothing is dialled any more.
-    pub(crate) fn stop(&mut self) {
-        self.hang_up(None);
-        self.sight.enabled = false;
-    }
 }
 
 /// For people.
@@ -402,10 +384,10 @@ impl Dialler {
     }
 
     /// How the last one ended; `None` while the line is up.
-    pub(crate) const fn last(&self) -> Option<Last> {
+    pub(crate) const fn last(&self) -> Option<&Last> {
         match self.phase {
             Phase::Up { .. } => None,
-            _ => self.last,
+            _ => self.last.as_ref(),
         }
     }
 

@@ -15,6 +15,14 @@ struct Line {
     told: Vec<Action>,
 }
 
+fn began(is_adopted: bool) -> ChildEvent {
+    ChildEvent::Began { pid: 42, is_adopted, age: Duration::ZERO }
+}
+
+fn ended(exit: Exit) -> ChildEvent {
+    ChildEvent::Ended { exit, was_asked: false }
+}
+
 impl Line {
     fn new() -> Self {
         Self::with(None)
@@ -32,18 +40,18 @@ impl Line {
         self.dialler.wake(self.now);
     }
 
-    fn take(&mut self, what: Happened) {
+    fn take(&mut self, what: &ChildEvent) {
         self.dialler.take(self.now, what, &mut self.told);
         self.look();
     }
 
     fn begin(&mut self) {
         assert!(self.dialler.wants());
-        self.take(Happened::Began { adopted: false });
+        self.take(&began(false));
     }
 
     fn say(&mut self, line: &str) {
-        self.take(Happened::Said(line.to_string()));
+        self.take(&ChildEvent::Said { line: line.to_string(), missed: 0 });
     }
 
     /// The interface comes, with its address.
@@ -57,7 +65,7 @@ impl Line {
     /// pppd ends, and its interface goes; the time until it is to run again.
     fn end(&mut self, exit: Exit) -> Option<Duration> {
         (self.sight.link, self.sight.address) = (None, None);
-        self.take(Happened::Ended(exit));
+        self.take(&ended(exit));
         let ended = self.now;
         self.wait_for(|line| line.dialler.wants());
         self.dialler.wants().then(|| self.now.since(ended))
@@ -111,12 +119,12 @@ fn a_line_is_dialled_soon_and_more_seldom() {
         let mut waits = Vec::new();
         for _ in 0..8 {
             line.begin();
-            waits.extend(line.end(exit).map(|wait| wait.as_secs()));
+            waits.extend(line.end(exit.clone()).map(|wait| wait.as_secs()));
         }
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60], "{exit:?}");
         line.connect();
         line.pass(SECOND * 60);
-        assert_eq!(line.end(exit), Some(SECOND));
+        assert_eq!(line.end(exit.clone()), Some(SECOND));
         line.dialler.line.reset();
     }
     // Up for a moment is no better than not at all.
@@ -227,7 +235,7 @@ fn other_options_are_dialled_at_once() {
     assert_eq!(line.end(Exit::Code(5)), Some(Duration::ZERO));
     line.begin();
     line.sight.ready = false;
-    line.take(Happened::Ended(Exit::Code(19)));
+    line.take(&ended(Exit::Code(19)));
     line.sight.ready = true;
     line.dialler.redial();
     line.look();
@@ -289,7 +297,7 @@ fn a_connection_outlives_the_process() {
     let mut line = Line::with(Some(given.clone()));
     (line.sight.link, line.sight.address) = (Some(7), Some(OURS));
     line.look();
-    line.take(Happened::Began { adopted: true });
+    line.take(&began(true));
     assert_eq!(line.told, [Action::Up { address: OURS, is_new: false }]);
     assert_eq!((line.dialler.saved(), line.dialler.dials()), (Some(&given), 0));
     assert_eq!(line.end(Exit::Unknown), Some(SECOND));
@@ -306,7 +314,7 @@ fn a_strangers_interface_is_left_alone() {
     line.look();
     line.begin();
     assert_eq!((line.dialler.wants(), line.dialler.phase()), (false, "hanging up"));
-    line.take(Happened::Ended(Exit::Code(5)));
+    line.take(&ended(Exit::Code(5)));
     assert_eq!(line.dialler.phase(), "blocked");
     assert_eq!((line.dialler.wants(), line.dialler.deadline()), (false, None));
     assert!(matches!(line.told[..], [Action::Down { cause: Cause::NameTaken, wait: None, .. }]));
@@ -351,8 +359,8 @@ fn words_are_bounded() {
 #[test]
 fn the_end_of_another_says_nothing() {
     let mut line = Line::new();
-    line.take(Happened::Ended(Exit::Code(5)));
+    line.take(&ended(Exit::Code(5)));
     assert!(line.dialler.wants() && line.told.is_empty());
-    line.take(Happened::Ended(Exit::NotStarted));
+    line.take(&ended(Exit::NotStarted("the program pppd is missing".into())));
     assert_eq!(line.last(), Some(Cause::NotInstalled));
 }

@@ -12,8 +12,8 @@ pub(crate) mod news;
 mod options;
 
 pub(crate) use chat::script;
-pub(crate) use exit::{Cause, Exit, code as describe};
-pub(crate) use machine::{Action, Dialler, Happened, Sight};
+pub(crate) use exit::code as describe;
+pub(crate) use machine::{Action, Dialler, Sight};
 pub(crate) use options::{CHAT_FILE, Names, options};
 
 use alloc::vec::Vec;

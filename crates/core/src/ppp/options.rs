@@ -5,6 +5,7 @@
 //! (`nodefaultroute`) or runs the system's scripts (`ip-up-script`): those would rewrite `resolv.conf`.
 
 use crate::config::{Chat, PppConfig, PppLine, Username};
+use crate::io::FIRST_LINE_OF;
 use crate::net::IfName;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,7 +41,7 @@ pub(crate) fn options(
     lines.push(format!("linkname rail-{}", names.uplink));
     lines.push(format!("ifname {}", word(names.ifname.as_str())));
     // Whoever writes the file puts the word in: it goes through no other hand.
-    let word_of = |path: &str| format!("{WORD_OF}{path}{WORD_OF}");
+    let word_of = |path: &str| format!("{FIRST_LINE_OF}{path}{FIRST_LINE_OF}");
     match &config.username {
         Some(Username::Plain(name)) => lines.push(format!("user {}", word(name))),
         Some(Username::File(path)) => lines.push(format!("user {}", word_of(path))),
@@ -106,9 +107,6 @@ pub(crate) fn word(text: &str) -> String {
     out
 }
 
-/// Around the path of a file: its first line, as a word.
-pub(crate) const WORD_OF: char = '\u{3}';
-
 /// How our chat script is called, in the directory that pppd runs in.
 pub(crate) const CHAT_FILE: &str = "chat";
 
@@ -143,7 +141,7 @@ mod tests {
 
     fn text(config: &PppConfig, mtu: Option<u32>) -> String {
         let names = Names { uplink: "dsl", ifname: "ppp-dsl".parse().unwrap() };
-        options(config, names, mtu, "pppoe.so").replace(WORD_OF, "|")
+        options(config, names, mtu, "pppoe.so").replace(FIRST_LINE_OF, "|")
     }
 
     fn pppoe() -> PppConfig {

@@ -19,7 +19,7 @@ use crate::coexist::Findings;
 use crate::config::Config;
 use crate::desk::Desk;
 use crate::facts::SystemFacts;
-use crate::io::{Input, NOBODY, Output};
+use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
@@ -66,6 +66,10 @@ impl Router {
             }
             Input::Child(id, event) => {
                 self.children.take(now, id, &event, out);
+                match id {
+                    ChildId::Ppp(uplink) => self.uplinks.take_child(uplink, event),
+                    ChildId::Services => {}
+                }
             }
             Input::Unanswered(device, found) => {
                 self.uplinks.take_unanswered(device, found, &self.config);
@@ -103,11 +107,14 @@ impl Router {
                 self.refresh_links(now, out);
             }
             let (uplinks, mut context) = self.uplinks(now, out);
-            uplinks.dial(&mut context);
+            let has_dialled = uplinks.dial(&mut context);
             uplinks.lease(&mut context);
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            if has_dialled {
+                self.children.touch();
+            }
             self.declare_children(out);
         }
         self.reconcile(now, out);
@@ -150,7 +157,7 @@ impl Router {
     /// Asks each owner which child is to run.
     fn declare_children(&mut self, out: &mut Vec<Output>) {
         if self.children.is_due() {
-            self.children.declare(Vec::new(), out);
+            self.children.declare(self.uplinks.children(&self.config).collect(), out);
         }
     }
 

@@ -6,17 +6,18 @@
 //! address changes no rule.
 
 use super::{Kind, inside};
-use crate::config::{PppConfig, UplinkConfig};
+use crate::config::{Chat, Config, PppConfig, PppLine, UplinkConfig};
 use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
-use crate::io::Output;
-use crate::net::{Family, Prefix};
+use crate::io::{Child, ChildEvent, ChildFile, ChildId, OnChange, Output, Program, User};
+use crate::net::{Family, Prefix, UplinkId};
 use crate::ppp::news::PppNews;
-use crate::ppp::{Action, Cause, Dialler, Happened, SavedPpp, Sight, describe};
+use crate::ppp::{Action, CHAT_FILE, Dialler, Names, SavedPpp, Sight, describe, options, script};
 use crate::status::{Health, PppStatus};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::uplink::{Context, Uplinks};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 
@@ -29,7 +30,7 @@ pub(in crate::uplink) struct Ppp {
     /// The address that was given last and is not taken: it is one of the inside.
     refused: Option<Ipv4Addr>,
     /// What pppd did and was not looked at yet.
-    inbox: Vec<Happened>,
+    inbox: Vec<ChildEvent>,
 }
 
 impl Ppp {
@@ -110,22 +111,68 @@ impl Ppp {
             redial_s: self.dialler.rest(now).map(|rest| rest.as_secs()),
             cause: last.map_or_else(String::new, |last| last.cause.as_str().into()),
             advice: last.map_or_else(String::new, |last| last.cause.advice().into()),
-            ended: last.map_or_else(String::new, |last| describe(last.exit)),
+            ended: last.map_or_else(String::new, |last| describe(&last.exit)),
             said: self.dialler.words().map(String::from).collect(),
         }
     }
 }
 
+impl Ppp {
+    /// pppd as it is to run now, if it is to run.
+    fn child(&self, id: UplinkId, own: &UplinkConfig) -> Option<Child> {
+        let config = self.dialler.wants().then_some(&self.config)?;
+        let names = Names { uplink: &own.name, ifname: own.ifname };
+        let file =
+            |name: &str, content, is_secret| ChildFile { name: name.into(), content, is_secret };
+        let told = options(config, names, self.mtu, self.dialler.plugin());
+        let mut files = vec![file(OPTIONS_FILE, told, true)];
+        if let PppLine::Serial { chat: Chat::Ours { dial, apn }, .. } = &config.line {
+            files.push(file(CHAT_FILE, script(dial, apn.as_deref()), false));
+        }
+        Some(Child {
+            id: ChildId::Ppp(id),
+            run: 0,
+            // starts: pppd
+            program: Program::System("pppd".into()),
+            args: ["file", OPTIONS_FILE].map(String::from).to_vec(),
+            files,
+            user: User::Root,
+            capabilities: Vec::new(),
+            keeps_state: false,
+            on_change: OnChange::Restart,
+            grace: GRACE,
+        })
+    }
+}
+
 impl Uplinks {
-    /// Lets the diallers look at their lines, and do what is due.
-    pub(crate) fn dial(&mut self, cx: &mut Context<'_>) {
+    /// What is to run for those that are dialled.
+    pub(crate) fn children<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = Child> + 'a {
+        self.list.iter().zip(&config.uplinks).filter_map(|(uplink, own)| match &uplink.kind {
+            Kind::Ppp(ppp) => ppp.child(uplink.facts.id, own),
+            Kind::Fixed | Kind::Dhcp(_) => None,
+        })
+    }
+
+    /// Keeps what happened to the child of an uplink until it is its turn.
+    pub(crate) fn take_child(&mut self, id: UplinkId, event: ChildEvent) {
+        let uplink = self.list.iter_mut().find(|uplink| uplink.facts.id == id);
+        if let Some(Kind::Ppp(ppp)) = uplink.map(|uplink| &mut uplink.kind) {
+            ppp.inbox.push(event);
+        }
+    }
+
+    /// Lets the diallers look at their lines, and do what is due. True if pppd is to run where it was not, or the other way round.
+    pub(crate) fn dial(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut has_changed = false;
         for index in 0..self.list.len() {
-            let Kind::Ppp(_) = &self.list[index].kind else { continue };
+            let Kind::Ppp(ppp) = &self.list[index].kind else { continue };
+            let wanted = ppp.dialler.wants();
             let sight = self.sight(index, cx);
             let Kind::Ppp(ppp) = &mut self.list[index].kind else { continue };
             let mut actions = Vec::new();
             for happened in core::mem::take(&mut ppp.inbox) {
-                ppp.dialler.take(cx.now, happened, &mut actions);
+                ppp.dialler.take(cx.now, &happened, &mut actions);
             }
             let address = sight.address.map(|(address, _)| address);
             let is_taken = |own: &Ipv4Addr| {
@@ -139,8 +186,10 @@ impl Uplinks {
             };
             ppp.dialler.look(cx.now, sight, &mut actions);
             ppp.dialler.wake(cx.now);
+            has_changed |= ppp.dialler.wants() != wanted;
             self.follow(index, actions, cx);
         }
+        has_changed
     }
 
     /// What there is of a line now.
@@ -193,8 +242,13 @@ fn news(uplink: &str, said: &str, action: Action) -> Option<PppNews> {
             uplink,
             cause: cause.as_str().into(),
             advice: cause.advice().into(),
-            said: if said.is_empty() { describe(exit) } else { said.into() },
+            said: if said.is_empty() { describe(&exit) } else { said.into() },
             seconds: wait.map(|wait| wait.as_secs()),
         }),
     }
 }
+
+const OPTIONS_FILE: &str = "options";
+
+/// pppd needs a second to say good-bye; a provider that was not told holds the session for minutes.
+const GRACE: Duration = Duration::from_secs(2);
