@@ -32,6 +32,7 @@ pub mod icmp;
 pub mod network;
 pub mod node;
 pub mod normal;
+pub mod pppd;
 pub mod random;
 pub mod scratch;
 pub mod slot;

@@ -39,6 +39,5 @@ pub use io::{
     OnChange, Program, User,
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
-pub use ppp::SavedPpp;
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved};
+pub use saved::{Falls, Learnt, Saved, SavedPpp};

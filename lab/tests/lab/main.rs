@@ -38,6 +38,7 @@ mod networks;
 mod normal;
 mod own_links;
 mod plain;
+mod ppp;
 mod rates;
 mod reach;
 mod readdress;

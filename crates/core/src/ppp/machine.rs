@@ -5,9 +5,9 @@
 //! dead for long is hung up and dialled anew, more and more seldom while that does not help: what is broken
 //! behind the other end no dial mends.
 
-use super::SavedPpp;
 use super::exit::{Cause, Pace};
 use crate::io::{ChildEvent, Exit};
+use crate::saved::SavedPpp;
 use crate::time::{Duration, Instant};
 use alloc::collections::VecDeque;
 use alloc::string::String;

@@ -15,19 +15,3 @@ pub(crate) use chat::script;
 pub(crate) use exit::code as describe;
 pub(crate) use machine::{Action, Dialler, Sight};
 pub(crate) use options::{CHAT_FILE, Names, options};
-
-use alloc::vec::Vec;
-use core::net::Ipv4Addr;
-use serde::{Deserialize, Serialize};
-
-/// What the other end has given, as it is kept over a restart.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct SavedPpp {
-    /// Our address.
-    pub address: Ipv4Addr,
-    /// That of the other end; pppd makes one up where the other end names none.
-    pub peer: Ipv4Addr,
-    /// Name servers.
-    #[serde(default)]
-    pub resolvers: Vec<Ipv4Addr>,
-}

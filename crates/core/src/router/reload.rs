@@ -32,6 +32,7 @@ impl Router {
     pub(super) fn load_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let old = core::mem::replace(&mut self.config, config);
+        self.children.touch();
         let Self { config, desk, uplinks, system, kernel, secret, .. } = self;
         desk.saved.number(config);
         uplinks.take(now, (&old, config), desk, secret);

@@ -1,8 +1,10 @@
 //! What outlives the process: the state file.
 
+mod given;
 mod learnt;
 mod which;
 
+pub use given::SavedPpp;
 pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
@@ -10,7 +12,6 @@ use crate::config::{Config, Devices, Nat, Outside, Overrides, UplinkConfig};
 use crate::dhcp4::SavedLease;
 use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
-use crate::ppp::SavedPpp;
 use crate::state::RouteKey;
 use crate::status::Health;
 use alloc::collections::{BTreeMap, BTreeSet};

@@ -45,7 +45,12 @@ impl Uplinks {
         let has_cable =
             below.is_none_or(|port| observed.links.get(&port).is_some_and(|l| l.carrier));
         fact.carrier = link.is_some_and(|l| l.up && l.carrier) && has_cable;
-        let is_there = |own| observed.addresses.contains_key(&(ifname, own));
+        // pppd sets an address first without its other end, and once more with it.
+        let is_dialled = uplink.kind.is_dialled();
+        let is_there = |own| {
+            let is_whole = !is_dialled || observed.peers.contains_key(&(ifname, own));
+            is_whole && observed.addresses.contains_key(&(ifname, own))
+        };
         fact.has_address = PerFamily::of(|family| fact.address(family).is_some_and(is_there));
         fact.further = further;
         uplink.due |= uplink.link_trouble != trouble;

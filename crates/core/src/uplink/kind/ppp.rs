@@ -11,7 +11,8 @@ use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
 use crate::io::{Child, ChildEvent, ChildFile, ChildId, OnChange, Output, Program, User};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::ppp::news::PppNews;
-use crate::ppp::{Action, CHAT_FILE, Dialler, Names, SavedPpp, Sight, describe, options, script};
+use crate::ppp::{Action, CHAT_FILE, Dialler, Names, Sight, describe, options, script};
+use crate::saved::SavedPpp;
 use crate::status::{Health, PppStatus};
 use crate::time::{Duration, Instant};
 use crate::uplink::{Context, Uplinks};
@@ -29,6 +30,8 @@ pub(in crate::uplink) struct Ppp {
     mtu: Option<u32>,
     /// The address that was given last and is not taken: it is one of the inside.
     refused: Option<Ipv4Addr>,
+    /// pppd was to run when its owner was last asked.
+    is_declared: bool,
     /// What pppd did and was not looked at yet.
     inbox: Vec<ChildEvent>,
 }
@@ -40,6 +43,7 @@ impl Ppp {
             config: config.clone(),
             mtu,
             refused: None,
+            is_declared: false,
             inbox: Vec::new(),
         }
     }
@@ -166,8 +170,7 @@ impl Uplinks {
     pub(crate) fn dial(&mut self, cx: &mut Context<'_>) -> bool {
         let mut has_changed = false;
         for index in 0..self.list.len() {
-            let Kind::Ppp(ppp) = &self.list[index].kind else { continue };
-            let wanted = ppp.dialler.wants();
+            let Kind::Ppp(_) = &self.list[index].kind else { continue };
             let sight = self.sight(index, cx);
             let Kind::Ppp(ppp) = &mut self.list[index].kind else { continue };
             let mut actions = Vec::new();
@@ -186,7 +189,8 @@ impl Uplinks {
             };
             ppp.dialler.look(cx.now, sight, &mut actions);
             ppp.dialler.wake(cx.now);
-            has_changed |= ppp.dialler.wants() != wanted;
+            let is_declared = ppp.dialler.wants();
+            has_changed |= core::mem::replace(&mut ppp.is_declared, is_declared) != is_declared;
             self.follow(index, actions, cx);
         }
         has_changed
