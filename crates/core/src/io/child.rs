@@ -35,7 +35,7 @@ impl ChildId {
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "services" => Some(Self::Services),
-            _ => None,
+            other => other.strip_prefix("ppp-")?.parse().ok().map(UplinkId).map(Self::Ppp),
         }
     }
 }
