@@ -14,9 +14,12 @@ mod hidden;
 )]
 #[path = "../../crates/rail/src/load/mod.rs"]
 mod load;
+mod news;
+mod notifier;
 mod world;
 
 pub use dhcp4::dhcp4;
+pub use news::news;
 pub use world::{diff, router};
 
 use rail_wire::ip::arp::Arp;
@@ -39,6 +42,7 @@ pub const BODIES: &[Body] = &[
     ("netlink", netlink, seeds_netlink),
     ("nfnetlink", nfnetlink, seeds_nfnetlink),
     ("config", config, seeds_config),
+    ("news", news, news::seeds),
     ("router", router, seeds_noise),
     ("diff", diff, seeds_noise),
 ];

@@ -5,8 +5,8 @@
 use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Protocol, Ranges, Reach,
-    Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
+    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges,
+    Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
@@ -243,6 +243,8 @@ fn config(dice: &mut Dice<'_>) -> Config {
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),
             hairpin: true,
         }],
+        notify: Notify::default(),
+        ddns: Vec::new(),
     };
     config.check_all(config.check.clone());
     config

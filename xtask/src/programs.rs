@@ -46,7 +46,7 @@ const ESSENTIAL: &[&str] = &[
 ];
 
 /// Installed by the step of `./dev` that uses them, or used only where they are.
-const ELSEWHERE: &[&str] = &["cargo", "cargo-deny", "curl", "rustc", "rustup", "sudo"];
+const ELSEWHERE: &[&str] = &["cargo", "cargo-deny", "rustc", "rustup", "sudo"];
 
 /// A program that something starts.
 struct Start {

@@ -16,6 +16,7 @@ mod io;
 mod names;
 pub mod net;
 pub mod notice;
+mod notifier;
 mod ppp;
 mod purge;
 pub mod random;
@@ -40,4 +41,4 @@ pub use io::{
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved, SavedPpp};
+pub use saved::{Falls, Learnt, Saved, SavedKept, SavedPpp};

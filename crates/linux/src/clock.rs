@@ -3,7 +3,8 @@
 //! Owns: `CLOCK_BOOTTIME` for every decision (it is monotonic and counts
 //! suspend), the timer that wakes the loop at an absolute point of that clock,
 //! and the wall clock for the eyes of people. Promises: a deadline in the past
-//! fires at once. Leaves out: time zones; people's time is written in UTC.
+//! fires at once. People's time is written in UTC; where this
+//! machine is matters to quiet hours alone.
 
 use rail_core::time::{Duration, Instant};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -37,6 +38,27 @@ pub fn wall_in(time: Duration) -> String {
     let t = clock_gettime(ClockId::Realtime);
     let seconds = i64::try_from(time.as_secs()).unwrap_or(0);
     rfc3339(t.tv_sec.saturating_add(seconds), u32::try_from(t.tv_nsec).unwrap_or(0) / 1_000_000)
+}
+
+/// Seconds since 1970; 0 before that.
+pub fn wall_seconds() -> u64 {
+    u64::try_from(clock_gettime(ClockId::Realtime).tv_sec).unwrap_or(0)
+}
+
+/// Minutes since midnight where this machine is.
+#[expect(unsafe_code, reason = "time zones are in the C library")]
+pub fn local_minute() -> u16 {
+    let seconds = clock_gettime(ClockId::Realtime).tv_sec;
+    let mut broken = std::mem::MaybeUninit::<libc::tm>::uninit();
+    let seconds = seconds as _;
+    // SAFETY: both pointers are good for the call; what it returns is `broken`, filled in, or null.
+    let filled = unsafe { libc::localtime_r(&raw const seconds, broken.as_mut_ptr()) };
+    if filled.is_null() {
+        return 0;
+    }
+    // SAFETY: it was filled in.
+    let broken = unsafe { broken.assume_init() };
+    u16::try_from(broken.tm_hour * 60 + broken.tm_min).unwrap_or(0) % (24 * 60)
 }
 
 /// How long ago the wall clock said this, as seconds and nanoseconds. It can have been set in between,

@@ -29,6 +29,7 @@ pub mod revision;
 pub mod session;
 pub mod shell;
 pub mod signal;
+pub mod source;
 pub mod state;
 pub mod sysctl;
 #[cfg(test)]

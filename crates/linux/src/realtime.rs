@@ -74,6 +74,14 @@ pub fn drop_rights(files: bool) -> io::Result<()> {
     keep_rights(keep)
 }
 
+/// Gives up every right, for this thread and all that it starts later.
+///
+/// # Errors
+/// The kernel's; then some rights may be left.
+pub fn drop_all_rights() -> io::Result<()> {
+    keep_rights(CapabilitySet::empty())
+}
+
 /// Gives up every right but the one to move other threads, whatever their rights are.
 pub(crate) fn keep_right_to_move() -> io::Result<()> {
     keep_rights(CapabilitySet::SYS_NICE)

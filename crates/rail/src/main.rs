@@ -10,6 +10,7 @@ mod import;
 mod load;
 #[cfg(test)]
 mod manual;
+mod notifier;
 
 use std::process::ExitCode;
 

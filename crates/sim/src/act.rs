@@ -67,7 +67,7 @@ impl World {
                 self.retier();
                 self.extend();
                 self.extend_last();
-                let config = Box::new(self.scene.config.clone());
+                let config = Box::new(self.scene.told());
                 self.deliver(Input::Reload(config));
             }
         }
@@ -148,6 +148,9 @@ impl World {
     }
 
     fn inject_link(&mut self, fault: Fault, line: usize) {
+        if fault == Fault::DropAddress && self.scene.kept.contains(&line) {
+            return self.unkeep(line);
+        }
         let uplink = &self.scene.config.uplinks[line];
         let (name, own, address) = (uplink.port(), uplink.ifname, uplink.address());
         // Of a link of ours the port may go, or somebody deletes it.
@@ -305,12 +308,14 @@ impl World {
                 self.note(format!("heals: {name} is set up"));
                 let scope = self.scene.kernel.set_up(name, true);
                 self.kernel_changed(scope);
+                self.give_all();
             }
             Heal::Plug(name) => {
                 if !self.scene.kernel.links.contains_key(&name) {
                     self.note(format!("heals: {name} is plugged in"));
                     let scope = self.scene.kernel.add_link(name, true);
                     self.kernel_changed(scope);
+                    self.give_all();
                 }
             }
             Heal::Uplink(line) => self.heal_line(line),
@@ -338,6 +343,11 @@ impl World {
                     self.note("heals: the place of our route is free".into());
                     self.scene.excuses.edited(self.scene.now);
                     self.kernel_changed(Scope::ROUTES);
+                }
+            }
+            Heal::Given(line) => {
+                if !self.scene.is_given(line) {
+                    self.give(line);
                 }
             }
             Heal::Restart => {
@@ -414,6 +424,7 @@ impl World {
                 self.heal(Heal::Up(name));
             }
         }
+        self.give_all();
         self.heal(Heal::Pause(self.node.life));
         self.heal(Heal::Place);
         self.heal(Heal::Restart);

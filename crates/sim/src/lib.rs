@@ -10,6 +10,7 @@ mod act;
 pub mod dice;
 pub mod fault;
 pub mod invariant;
+mod keeper;
 pub mod kernel;
 pub mod net;
 mod node;

@@ -13,7 +13,7 @@ pub use limiter::Limiter;
 use crate::dice::Dice;
 use rail_core::Peer;
 use rail_core::time::{Duration, Instant};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// One provider's uplink.
 #[derive(Clone, Debug)]
@@ -110,6 +110,12 @@ impl Net {
         self.target_died = now;
     }
 
+    /// True if the target has answered nobody for a while: no answer of before is under way any more.
+    pub fn is_long_dead(&self, now: Instant, target: IpAddr) -> bool {
+        let is_it = self.dead_target.is_some_and(|t| IpAddr::V4(self.targets[t]) == target);
+        is_it && now.since(self.target_died) >= UNDER_WAY
+    }
+
     /// A packet there or its answer is lost.
     fn is_lost(&self, line: usize, to: Ipv4Addr, dice: &mut Dice) -> bool {
         let condition = &self.lines[line];
@@ -131,3 +137,5 @@ impl Net {
 
 /// Twice as long as an uplink's verdict on a target looks back.
 const UNSTEADY: Duration = Duration::from_secs(6);
+/// Answers take less.
+const UNDER_WAY: Duration = Duration::from_secs(3);

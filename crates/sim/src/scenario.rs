@@ -3,12 +3,13 @@
 
 use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
+use crate::keeper;
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
-    LogLevel, LossLimits, Nat, Network, NoUplink, OwnLink, Protocol, Ranges, Router, Tier,
-    UplinkConfig, UplinkKind,
+    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Protocol, Ranges,
+    Router, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -20,6 +21,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 pub struct Scenario {
     /// The administrator's words.
     pub config: Config,
+    /// Uplinks whose interfaces another program configures.
+    pub kept: Vec<usize>,
     /// The kernel before the first start.
     pub kernel: Kernel,
     /// The internet.
@@ -43,6 +46,7 @@ impl Scenario {
     pub fn draw(seed: u64, dice: &mut Dice) -> Self {
         let mut config = config(dice);
         have_in_common(seed, &mut config);
+        fail_back(seed, &mut config);
         let rtt = |dice: &mut Dice| dice.between(MS * 3, MS * 60);
         let lines = config.uplinks.iter().map(|_| Condition::new(rtt(dice))).collect();
         let often = |dice: &mut Dice| if dice.permille(500) { dice.pick(&[5, 50]) } else { 0 };
@@ -57,9 +61,13 @@ impl Scenario {
             // needs every target.
             corrupt_permille: if dice.permille(300) && is_tolerant(&config) { 2 } else { 0 },
         };
-        let kernel = kernel(dice, &config);
+        let mut kernel = kernel(dice, &config);
+        let kept = kept(seed, config.uplinks.len());
+        for (line, metric) in kept.iter().zip(100..) {
+            keeper::give(&mut kernel, &config.uplinks[*line], metric);
+        }
         let mix = Mix::draw(dice);
-        Self { config, kernel, net, mix }
+        Self { config, kept, kernel, net, mix }
     }
 
     /// The last of several uplinks waits for the death of the others, and reloads come.
@@ -150,6 +158,8 @@ fn config(dice: &mut Dice) -> Config {
         uplinks,
         translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
+        notify: Notify::default(),
+        ddns: Vec::new(),
     };
     config.check_all(config.check.clone());
     // Some uplinks have their own: other targets, or some of the same, at another pace.
@@ -183,6 +193,31 @@ fn have_in_common(seed: u64, config: &mut Config) {
             fixed.gateway = IpAddr::V4(Ipv4Addr::new(192, 168, 8, 1));
         }),
         _ => {}
+    }
+}
+
+/// In some worlds the last of several uplinks waits, and is rid of its connections when it is left; in some
+/// of them it is metered. That is decided by the seed, too.
+fn fail_back(seed: u64, config: &mut Config) {
+    if seed % 16 == 11
+        && let [_, .., last] = config.uplinks.as_mut_slice()
+    {
+        last.tier = Tier::Number(2);
+        last.metered = seed % 32 == 11;
+        last.on_failback = match seed / 32 % 3 {
+            0 => OnFailback::Drain(Duration::from_secs(5)),
+            1 => OnFailback::CutUdp,
+            _ => OnFailback::Cut,
+        };
+    }
+}
+
+/// In some worlds another program configures the first uplink, or all.
+fn kept(seed: u64, uplinks: usize) -> Vec<usize> {
+    match seed % 32 {
+        11 => vec![0],
+        27 => (0..uplinks).collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -13,10 +13,11 @@ pub use line::{Class, Line};
 use crate::invariant::Share;
 use crate::kernel::{FibRule, Kernel, Outcome, Query};
 use crate::net::Net;
-use rail_core::config::{Config, Tier};
+use rail_core::config::{Config, OnFailback, Tier, UplinkConfig};
 use rail_core::state::{Key, Op, RouteKey};
+use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
-use rail_core::{Port, Saved, render};
+use rail_core::{Port, Purge, Saved, Which, render};
 
 /// A way that a new connection takes.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -74,7 +75,7 @@ impl Ways {
         fresh.sort_unstable();
         fresh.dedup();
         let pinned = marks.iter().map(|mark| Outcome::single(&lookup(*mark))).collect();
-        let probe = |(mark, uplink): (&u32, &rail_core::config::UplinkConfig)| {
+        let probe = |(mark, uplink): (&u32, &UplinkConfig)| {
             let (from, oif) = (uplink.address().map(|own| own.address), Some(uplink.ifname));
             Outcome::single(&kernel.lookup(Query { mark: *mark, from, oif }))
         };
@@ -105,6 +106,8 @@ pub struct Scene {
     pub now: Instant,
     /// Configuration.
     pub config: Config,
+    /// Uplinks whose interfaces another program configures.
+    pub kept: Vec<usize>,
     /// Kernel.
     pub kernel: Kernel,
     /// Internet.
@@ -145,7 +148,18 @@ impl Scene {
         self.is_alternative(but, Excuses::is_overdue)
     }
 
-    /// The same where it does not matter whether notifications come.
+    /// True if an uplink carries nothing, and such connections of it are to be deleted once it was left.
+    pub fn is_left(&self, i: usize, purge: &Purge) -> bool {
+        let which = match self.config.uplinks[i].on_failback {
+            OnFailback::Keep => return false,
+            OnFailback::CutUdp => Which::MovableUdp,
+            OnFailback::Drain(_) | OnFailback::Cut => Which::Movable,
+        };
+        // A reload may have changed the tiers since.
+        which == purge.which && self.lines[i].role != Role::Active
+    }
+
+    /// The same as [`has_alternative`](Self::has_alternative) where it does not matter whether notifications come.
     pub fn has_alternative_though_blind(&self, but: usize) -> bool {
         self.is_alternative(Some(but), Excuses::is_overdue_though_blind)
     }

@@ -72,6 +72,7 @@ pub(crate) enum Heal {
     Delays,
     Pause(u64),
     Place,
+    Given(usize),
     Restart,
 }
 
@@ -131,6 +132,7 @@ impl World {
             now,
             lines: lines.collect(),
             config,
+            kept: scenario.kept,
             kernel: scenario.kernel,
             net: scenario.net,
             steady: Share::default(),
@@ -309,7 +311,7 @@ impl World {
     pub(crate) fn start(&mut self) {
         let now = self.scene.now;
         let key = self.dice.key();
-        let (config, saved) = (self.scene.config.clone(), self.node.disk.clone());
+        let (config, saved) = (self.scene.told(), self.node.disk.clone());
         let mut router = Router::new(config, saved, "boot".into(), key);
         self.scene.excuses.started = now;
         self.scene.is_running = true;

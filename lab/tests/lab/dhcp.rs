@@ -10,6 +10,11 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// The file of the drawing, with the addresses of these uplinks leased.
 pub(crate) fn leased(topology: &Topology, lines: &[usize], check: &str) -> String {
+    learnt(topology, lines, check, "dhcp")
+}
+
+/// The same with another word for who knows their addresses.
+pub(crate) fn learnt(topology: &Topology, lines: &[usize], check: &str, word: &str) -> String {
     let text = rail_lab::ConfigText { check: check.into(), ..rail_lab::ConfigText::default() };
     let mut file = topology.config(&text);
     for number in lines {
@@ -17,7 +22,7 @@ pub(crate) fn leased(topology: &Topology, lines: &[usize], check: &str) -> Strin
         let (address, gateway) = (line.address(), line.gateway());
         let fixed = format!("address = \"{address}/24\"\ngateway = \"{gateway}\"\n");
         assert!(file.contains(&fixed), "{file}");
-        file = file.replace(&fixed, "address = \"dhcp\"\n");
+        file = file.replace(&fixed, &format!("address = \"{word}\"\n"));
     }
     file
 }

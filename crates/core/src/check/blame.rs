@@ -30,9 +30,7 @@ pub fn blame<'a>(
         let hearing = probers.clone().filter(|prober| prober.has_heard(now));
         hearing.filter_map(move |prober| Some((prober, prober.index_of(target)?)))
     };
-    let answers = |target: Asked| {
-        asking(target).any(|(p, index)| p.unanswered(index) == 0 && p.last_answer(index).is_some())
-    };
+    let answers = |target: Asked| asking(target).any(|(prober, index)| prober.is_answered(index));
     let is_one_heard = targets.iter().any(|target| answers(*target));
     let is_silent = |target: Asked| {
         asking(target).next().is_some()

@@ -53,7 +53,7 @@ pub use blame::{blame, common_cause, is_comparing, left_out, should_compare, sho
 pub use kind::{Icmp, Kind, Means, Question, Refusal, least_interval, targets};
 pub use prober::{Context, Prober, Told};
 pub use quality::{Quality, Sums};
-pub use settings::Settings;
+pub use settings::{Settings, standby_factor};
 pub(crate) use traffic::BUSY;
 pub use traffic::{Packets, Traffic};
 pub use verdict::{Cause, Verdict};

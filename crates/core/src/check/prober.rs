@@ -155,7 +155,7 @@ impl Prober {
         }
     }
 
-    /// Says whether the uplink carries new connections; one that does not is asked at a tenth of the pace.
+    /// Says whether the uplink carries new connections; one that does not is asked more seldom.
     pub fn set_in_use(&mut self, now: Instant, in_use: bool) {
         self.pace.set_in_use(now, in_use);
     }
@@ -303,6 +303,8 @@ impl Prober {
                 self.limiter.cancel();
                 self.limiter.schedule(now, Some(ASK_DOWN));
             }
+            // Its outage condemns it no more, or it would fall again at once.
+            Verdict::Held(_) => self.evidence.forget_down(),
             Verdict::Up | Verdict::Degraded(_) if is_out(was) => {
                 self.past.come_back(now);
                 self.evidence.forget_down();

@@ -2,7 +2,7 @@
 
 use super::kind::least_interval;
 use super::nats::{Nats, Share};
-use crate::config::{CheckConfig, Limit};
+use crate::config::{Limit, UplinkConfig};
 use crate::time::Duration;
 
 /// The limits of a verdict.
@@ -12,6 +12,8 @@ pub struct Settings {
     pub required: usize,
     /// Time between two probes at rest.
     pub interval: Duration,
+    /// How many times as long it is on an uplink that carries nothing and answers well.
+    pub standby_factor: u32,
     /// The longest silence before a verdict, in intervals.
     pub fail_after: u32,
     /// Consecutive good rounds before a return.
@@ -32,11 +34,13 @@ pub struct Settings {
     pub jitter: Option<Limit>,
 }
 
-impl From<&CheckConfig> for Settings {
-    fn from(check: &CheckConfig) -> Self {
+impl From<&UplinkConfig> for Settings {
+    fn from(uplink: &UplinkConfig) -> Self {
+        let check = &uplink.check;
         Self {
             required: check.required,
             interval: check.interval.max(least_interval(check.kind)),
+            standby_factor: standby_factor(uplink.metered),
             fail_after: check.fail_after,
             recover_after: check.recover_after,
             stable_for: check.stable_for,
@@ -64,8 +68,13 @@ impl Settings {
 
     /// The pace of an uplink that carries nothing and answers well.
     pub fn standby(&self) -> Duration {
-        self.interval * 10
+        self.interval * self.standby_factor
     }
+}
+
+/// How many times as seldom an uplink is asked that carries nothing and answers well.
+pub const fn standby_factor(metered: bool) -> u32 {
+    if metered { 100 } else { 10 }
 }
 
 /// Spacing of probes when the answer is urgent.
@@ -95,8 +104,16 @@ pub(super) const DOWN_PER_TARGET: Nats = Nats::whole(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::CheckKind;
+    use crate::config::{CheckConfig, CheckKind};
     use alloc::vec::Vec;
+    use core::net::Ipv4Addr;
+
+    fn uplink(check: CheckConfig) -> UplinkConfig {
+        let ifname = "wan1".parse().unwrap();
+        let address = "198.51.100.2/24".parse().unwrap();
+        let gateway = Ipv4Addr::new(198, 51, 100, 1).into();
+        UplinkConfig { check, ..UplinkConfig::new("isp1", ifname, address, gateway) }
+    }
 
     /// Given an interval shorter than the kind allows, then all that is reckoned from it goes by what
     /// the kind allows; a longer one stays.
@@ -110,11 +127,20 @@ mod tests {
         ] {
             let of = |interval| {
                 let check = CheckConfig { kind, interval, ..CheckConfig::of(Vec::new()) };
-                Settings::from(&check)
+                Settings::from(&uplink(check))
             };
             let short = of(ms(10));
             assert_eq!((short.interval, short.latest()), (least, least * 10));
             assert_eq!(of(ms(250)).interval, ms(250));
         }
+    }
+
+    /// Given a metered uplink, then a hundredth of the pace is kept while it waits; else a tenth.
+    #[test]
+    fn what_is_metered_is_asked_more_seldom() {
+        let mut uplink = uplink(CheckConfig::of(Vec::new()));
+        assert_eq!(Settings::from(&uplink).standby(), Duration::from_millis(2500));
+        uplink.metered = true;
+        assert_eq!(Settings::from(&uplink).standby(), Duration::from_secs(25));
     }
 }

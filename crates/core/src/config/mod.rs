@@ -7,6 +7,7 @@ mod check;
 mod firewall;
 mod forward;
 mod network;
+mod notify;
 mod overrides;
 mod ppp;
 mod protocol;
@@ -20,6 +21,7 @@ pub use check::*;
 pub use firewall::*;
 pub use forward::*;
 pub use network::*;
+pub use notify::*;
 pub(crate) use overrides::effective;
 pub use overrides::{Action, Override, Overrides};
 pub use ppp::*;
@@ -55,6 +57,10 @@ pub struct Config {
     pub translations: Vec<Translation>,
     /// `[[forward]]`, in the order of the file.
     pub forwards: Vec<Forward>,
+    /// `[notify]`.
+    pub notify: Notify,
+    /// `[[ddns]]`, in the order of the file.
+    pub ddns: Vec<Ddns>,
 }
 
 impl Config {

@@ -2,6 +2,7 @@
 
 use super::{CheckConfig, PppConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
+use crate::time::Duration;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -39,6 +40,10 @@ pub struct UplinkConfig {
     pub routed: Vec<Prefix>,
     /// `redirects`: ICMP redirects may lead hosts to the box beside them; for an uplink on an inside interface.
     pub redirects: bool,
+    /// What it carries is paid for by volume: while it carries nothing it is asked even less.
+    pub metered: bool,
+    /// What becomes of its connections when it is left for a better one.
+    pub on_failback: OnFailback,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
@@ -64,6 +69,8 @@ impl UplinkConfig {
             no_nat: Vec::new(),
             routed: Vec::new(),
             redirects: false,
+            metered: false,
+            on_failback: OnFailback::Keep,
             check: CheckConfig::of(Vec::new()),
             enabled: true,
         }
@@ -79,7 +86,7 @@ impl UplinkConfig {
     pub const fn ppp(&self) -> Option<&PppConfig> {
         match &self.kind {
             UplinkKind::Ppp(ppp) => Some(ppp),
-            UplinkKind::Static(_) | UplinkKind::Dhcp(_) => None,
+            UplinkKind::Static(_) | UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
         }
     }
 
@@ -87,8 +94,13 @@ impl UplinkConfig {
     pub const fn fixed(&self) -> Option<&Fixed> {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Ppp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
+    }
+
+    /// Another program configures its interface.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.kind, UplinkKind::Keep(_))
     }
 
     /// The address that the file gives it, with the prefix length; `None`: it is learnt.
@@ -98,14 +110,18 @@ impl UplinkConfig {
 
     /// The gateway that the file gives it; `None`: it is learnt.
     pub fn gateway(&self) -> Option<IpAddr> {
-        self.fixed().map(|fixed| fixed.gateway)
+        match &self.kind {
+            UplinkKind::Static(fixed) => Some(fixed.gateway),
+            UplinkKind::Keep(keep) => keep.gateway,
+            UplinkKind::Dhcp(_) | UplinkKind::Ppp(_) => None,
+        }
     }
 
     /// What the file says of its address and gateway, to change it.
     pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
         match &mut self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Ppp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -131,6 +147,8 @@ pub enum UplinkKind {
     Dhcp(DhcpConfig),
     /// `address = "ppp"`: pppd dials, and the other end gives the address (RFC 1332).
     Ppp(PppConfig),
+    /// `address = "keep"`: another program sets them, and rail follows.
+    Keep(KeepConfig),
 }
 
 impl UplinkKind {
@@ -138,7 +156,7 @@ impl UplinkKind {
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
-            (Self::Dhcp(_), Self::Dhcp(_)) => true,
+            (Self::Dhcp(_), Self::Dhcp(_)) | (Self::Keep(_), Self::Keep(_)) => true,
             (Self::Ppp(a), Self::Ppp(b)) => a.is_same(b),
             _ => false,
         }
@@ -171,6 +189,13 @@ pub struct DhcpConfig {
     pub reject_from: Vec<Prefix>,
     /// Asks for answers by broadcast (RFC 2131 §4.1): for a device that cannot hear others.
     pub broadcast: bool,
+}
+
+/// What the file says of an uplink that another program configures.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct KeepConfig {
+    /// `gateway`; `None`: the one that the program names.
+    pub gateway: Option<IpAddr>,
 }
 
 /// A link of ours on the port of another one, so that one port can carry several uplinks.
@@ -209,4 +234,29 @@ pub enum Nat {
     To(Ipv4Addr),
     /// None.
     Off,
+}
+
+/// `on_failback`: what becomes of the connections of an uplink that is left for a better one. Only those
+/// that can move are meant.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum OnFailback {
+    /// They stay.
+    Keep,
+    /// They stay for this time; what is left then is deleted.
+    Drain(Duration),
+    /// Those by UDP are deleted at once.
+    CutUdp,
+    /// They are deleted at once.
+    Cut,
+}
+
+impl OnFailback {
+    /// After which time something is deleted; `None`: nothing is.
+    pub const fn after(self) -> Option<Duration> {
+        match self {
+            Self::Keep => None,
+            Self::Drain(time) => Some(time),
+            Self::CutUdp | Self::Cut => Some(Duration::ZERO),
+        }
+    }
 }

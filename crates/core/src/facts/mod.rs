@@ -3,6 +3,7 @@
 
 mod attachment;
 pub(crate) mod fixed;
+pub mod kept;
 mod system;
 
 pub use attachment::{Attachment, Gateway, Origin, PerFamily, Ways};

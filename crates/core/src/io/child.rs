@@ -20,6 +20,8 @@ pub enum ChildId {
     Services,
     /// The line of an uplink by PPP.
     Ppp(UplinkId),
+    /// Whoever tells people and the servers of names.
+    Notifier,
 }
 
 impl ChildId {
@@ -28,6 +30,7 @@ impl ChildId {
         match self {
             Self::Services => "services".into(),
             Self::Ppp(uplink) => alloc::format!("ppp-{}", uplink.0),
+            Self::Notifier => "notifier".into(),
         }
     }
 
@@ -35,6 +38,7 @@ impl ChildId {
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "services" => Some(Self::Services),
+            "notifier" => Some(Self::Notifier),
             other => other.strip_prefix("ppp-")?.parse().ok().map(UplinkId).map(Self::Ppp),
         }
     }

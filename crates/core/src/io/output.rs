@@ -89,7 +89,8 @@ pub struct Purge {
     /// Connections whose original destination lies here stay: they came in by this uplink
     /// (its own address), or go to the inside.
     pub keep_destinations: Vec<Prefix>,
-    /// [`Output::CancelPurge`] calls it off: these connections go because the uplink is dead.
+    /// [`Output::CancelPurge`] calls it off: these connections go because the uplink is dead, or because
+    /// it carries nothing any more.
     pub yields: bool,
 }
 

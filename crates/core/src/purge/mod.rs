@@ -4,6 +4,7 @@
 //! again on the dead uplink. What can move waits here until another uplink carries; what leads
 //! nowhere ([`stale`]) until the rules that make new ones were read back.
 
+mod left;
 pub(crate) mod news;
 mod stale;
 mod stray;
@@ -19,6 +20,7 @@ use crate::time::{Duration, Instant};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use left::Left;
 use stale::Deletion;
 use stray::Strays;
 
@@ -149,6 +151,8 @@ pub(crate) struct Purger {
     asked: Vec<Deletion>,
     /// Deletions that the kernel refused, and when they are asked for again.
     refused: Vec<(Instant, Deletion)>,
+    /// What is to be deleted of uplinks that were left for a better one.
+    left: BTreeMap<UplinkId, Left>,
     strays: Strays,
 }
 
@@ -186,6 +190,7 @@ impl Purger {
     pub(crate) fn withdraw(&mut self) {
         self.sweeps.clear();
         self.refused.clear();
+        self.left.clear();
     }
 
     /// Takes up what waited for its time.
@@ -205,11 +210,12 @@ impl Purger {
             let Some(lost) = pending.lost.filter(|lost| lost.until <= now) else { continue };
             pending.lost = lost.next(now, carriers.clone().find(|c| c.facts.id == *id));
         }
+        self.wake_left(now);
     }
 
     /// Something waits for an uplink that carries.
     pub(crate) fn waits(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || self.is_left_due()
     }
 
     /// The new state is verified: what can move is deleted, and swept later.
@@ -234,7 +240,7 @@ impl Purger {
     /// When something is due.
     pub(crate) fn deadline(&self) -> impl Iterator<Item = Instant> {
         let refused = self.refused.iter().map(|(at, _)| *at);
-        self.sweeps.iter().map(|(at, _)| *at).chain(refused)
+        self.sweeps.iter().map(|(at, _)| *at).chain(refused).chain(self.left_deadline())
     }
 
     /// When it is asked next whether a lost address is back.

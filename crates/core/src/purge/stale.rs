@@ -32,6 +32,8 @@ const LAST_RETRY: Duration = Duration::from_secs(60);
 enum Reason {
     /// They can move.
     Movable(Pass),
+    /// Their uplink was left for a better one.
+    Left(Pass),
     /// They lead nowhere.
     Stale(Stale),
 }
@@ -48,6 +50,14 @@ pub(super) struct Deletion {
 impl Deletion {
     pub(super) const fn movable(purge: Purge, pass: Pass) -> Self {
         Self { purge, reason: Reason::Movable(pass), refusals: 0 }
+    }
+
+    pub(super) const fn left(purge: Purge, pass: Pass) -> Self {
+        Self { purge, reason: Reason::Left(pass), refusals: 0 }
+    }
+
+    pub(super) const fn is_left(&self) -> bool {
+        matches!(self.reason, Reason::Left(_))
     }
 
     fn is_of(&self, stale: &Stale) -> bool {
@@ -109,8 +119,10 @@ impl Purger {
         match (result, deletion) {
             (Ok(connections), deletion) => {
                 desk.counters.purged += u64::from(connections);
-                if let Some(deletion) = deletion {
-                    note_deleted(&deletion, desk);
+                match deletion.as_ref().map(|deletion| &deletion.reason) {
+                    Some(Reason::Left(pass)) => self.note_left(now, id, *pass, desk),
+                    Some(reason) => note_deleted(id, reason, desk),
+                    None => {}
                 }
                 return connections;
             }
@@ -158,20 +170,24 @@ impl Purger {
                     let again = Pending::new(deletion.purge, *pass);
                     self.pending.entry(id).or_insert(again);
                 }
-                Reason::Movable(_) | Reason::Stale(_) => self.ask_for(deletion, out),
+                // It is still due.
+                Reason::Left(_) if !can_move => {}
+                Reason::Movable(_) | Reason::Left(_) | Reason::Stale(_) => {
+                    self.ask_for(deletion, out);
+                }
             }
         }
     }
 }
 
-fn note_deleted(deletion: &Deletion, desk: &mut Desk) {
-    let (id, saved) = (deletion.purge.uplink, &mut desk.saved);
-    match &deletion.reason {
+fn note_deleted(id: UplinkId, reason: &Reason, desk: &mut Desk) {
+    let saved = &mut desk.saved;
+    match reason {
         Reason::Stale(done) => saved.stale.retain(|stale| stale != done),
         Reason::Movable(Pass::Sweep) if saved.leaving.contains(&id) => {
             saved.leaving.retain(|leaving| *leaving != id);
         }
-        Reason::Movable(_) => return,
+        Reason::Movable(_) | Reason::Left(_) => return,
     }
     desk.save_soon();
 }

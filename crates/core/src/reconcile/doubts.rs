@@ -6,7 +6,7 @@
 //! the kernel answers to a question about a single object, and tables that are read whole.
 
 use crate::net::{IfName, Prefix};
-use crate::state::{Key, MainDefault, Observed, ObservedRule, RouteKey, Scope};
+use crate::state::{GivenDefault, Key, MainDefault, Observed, ObservedRule, RouteKey, Scope};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -17,6 +17,7 @@ pub struct Doubts {
     routes: BTreeSet<RouteKey>,
     rules: Vec<ObservedRule>,
     main: Option<MainDefault>,
+    defaults: Option<Vec<GivenDefault>>,
     /// They were asked for, and no reading has shown them yet.
     created: BTreeSet<Key>,
 }
@@ -38,6 +39,9 @@ impl Doubts {
             let ends = doubted.iter().filter_map(|key| Some((*key, *known.peers.get(key)?)));
             newer.peers.extend(ends);
             again |= asked(Scope::ADDRESSES, is_whole);
+            if !is_whole {
+                newer.given.clone_from(&known.given);
+            }
         }
         if scope.has(Scope::ROUTES) {
             let is_whole = complete(&mut self.routes, &known.routes, &mut newer.routes);
@@ -55,6 +59,11 @@ impl Doubts {
             let is_less = !newer.main.has_all_of(&known.main);
             let is_first = is_less && self.main.as_ref() != Some(&newer.main);
             self.main = is_first.then(|| core::mem::replace(&mut newer.main, known.main.clone()));
+            again |= asked(Scope::MAIN, !is_first);
+            let is_less = known.defaults.iter().any(|known| !newer.defaults.contains(known));
+            let is_first = is_less && self.defaults.as_ref() != Some(&newer.defaults);
+            self.defaults =
+                is_first.then(|| core::mem::replace(&mut newer.defaults, known.defaults.clone()));
             again |= asked(Scope::MAIN, !is_first);
         }
         again | self.missed(scope, newer)

@@ -92,21 +92,21 @@ pub fn render(config: &Config, facts: &Facts) -> State {
     state
 }
 
-/// Our addresses on the interface of an uplink. That of the attachment comes first, in time, too: of
+/// The addresses on the interface of an uplink that rail sets there. That of the attachment comes first, in time, too: of
 /// one subnet the kernel takes the address that was there first as its own source.
 fn addresses(uplink: &UplinkView<'_>) -> impl Iterator<Item = Prefix> {
     let fact = uplink.fact;
+    let is_kept = |prefix: &Prefix| {
+        uplink.way[prefix.family()]
+            .is_some_and(|way| !way.origin.is_set_by_us() && way.address == *prefix)
+    };
     let is_due = |prefix: &Prefix| {
         uplink.way[prefix.family()].is_some_and(|way| way.address == *prefix)
             || fact.has_address[prefix.family()]
             || fact.further.contains(prefix)
     };
-    let is_set_elsewhere = move |prefix: &Prefix| {
-        let way = uplink.way[prefix.family()].filter(|way| !way.origin.is_set_by_us());
-        way.is_some_and(|way| way.address == *prefix)
-    };
-    let all = uplink.prefixes.iter().flatten().copied().filter(move |own| !is_set_elsewhere(own));
-    all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix))
+    let all = uplink.prefixes.iter().flatten().copied();
+    all.filter(move |prefix| fact.ifindex.is_some() && is_due(prefix) && !is_kept(prefix))
 }
 
 /// The routes of one family: a table for each uplink, and the shared one.

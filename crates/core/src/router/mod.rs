@@ -23,6 +23,7 @@ use crate::io::{ChildId, Input, NOBODY, Output};
 use crate::names::Names;
 use crate::net::UplinkId;
 use crate::notice::{CoexistNews, PurgeNews};
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -50,6 +51,7 @@ pub struct Router {
     /// What was last found of other software.
     coexist: Findings,
     children: Children,
+    notifier: Notifier,
 }
 
 impl Router {
@@ -65,10 +67,11 @@ impl Router {
                 uplinks.take_answer(now, (id, outcome), config, (desk, out));
             }
             Input::Child(id, event) => {
-                self.children.take(now, id, &event, out);
+                let lived = self.children.take(now, id, &event, out);
                 match id {
-                    ChildId::Ppp(uplink) => self.uplinks.take_child(uplink, event),
                     ChildId::Services => {}
+                    ChildId::Notifier => self.notifier.take(now, &event, lived),
+                    ChildId::Ppp(uplink) => self.uplinks.take_child(uplink, event),
                 }
             }
             Input::Unanswered(device, found) => {
@@ -115,7 +118,7 @@ impl Router {
             if has_dialled {
                 self.children.touch();
             }
-            self.declare_children(out);
+            self.declare_children(now, out);
         }
         self.reconcile(now, out);
         self.after_pass(now, out);
@@ -138,6 +141,7 @@ impl Router {
             self.kernel.copies_deadline(),
             self.purge.return_deadline(),
             self.override_deadline(),
+            self.notifier.deadline(),
         ];
         let deciding = deciding.into_iter().flatten().filter(|_| decides);
         let always = self.uplinks.deadline().into_iter().chain(self.kernel.deadline());
@@ -155,9 +159,14 @@ impl Router {
     }
 
     /// Asks each owner which child is to run.
-    fn declare_children(&mut self, out: &mut Vec<Output>) {
+    fn declare_children(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.notifier.is_due(now) {
+            self.children.touch();
+        }
         if self.children.is_due() {
-            self.children.declare(self.uplinks.children(&self.config).collect(), out);
+            let notifier = self.notifier.child(now, &self.config).into_iter();
+            let wanted = notifier.chain(self.uplinks.children(&self.config));
+            self.children.declare(wanted.collect(), out);
         }
     }
 

@@ -58,5 +58,7 @@ impl Router {
         let is_moved = kernel.engine.has_moved() || !kernel.engine.has_left();
         uplinks.tell_switched(is_moved, now, config, out);
         purge.delete_movable(now, uplinks.carriers(), out);
+        let facts = uplinks.facts_of_each();
+        purge.delete_left((config, &kernel.observed), facts, uplinks.carriers(), out);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::Router;
 use crate::config::{Config, UplinkConfig};
+use crate::desk::Desk;
 use crate::io::Output;
 use crate::net::UplinkId;
 use crate::notice::RouterNews;
-use crate::purge::{Pending, movable};
+use crate::purge::{Pending, Purger, movable};
 use crate::reconcile::Wants;
 use crate::state::Scope;
 use crate::time::Instant;
@@ -32,11 +33,11 @@ impl Router {
     pub(super) fn load_config(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
         self.purge_removed(&config);
         let old = core::mem::replace(&mut self.config, config);
-        self.children.touch();
-        let Self { config, desk, uplinks, system, kernel, secret, .. } = self;
+        let Self { config, desk, uplinks, system, kernel, secret, purge, .. } = self;
         desk.saved.number(config);
         uplinks.take(now, (&old, config), desk, secret);
         desk.saved.take(config, uplinks.facts_of_each());
+        resume_left(config, desk, purge, out);
         let stays = |name: &String| config.uplinks.iter().any(|u| u.name == *name);
         desk.saved.verdicts.retain(|name, _| stays(name));
         desk.saved.learnt.retain(|name, _| stays(name));
@@ -44,6 +45,7 @@ impl Router {
         kernel.engine.retry_now(now);
         kernel.forget_rendered();
         kernel.touch();
+        self.children.touch();
         let wants = Wants { config, facts: &|| uplinks.facts(system) };
         kernel.refresh_watch(&wants, &desk.saved, out);
         desk.save(true, out);
@@ -74,5 +76,23 @@ impl Router {
         for id in self.desk.saved.leaving.clone() {
             self.purge_later(id);
         }
+        resume_left(&self.config, &mut self.desk, &mut self.purge, &mut Vec::new());
+    }
+}
+
+/// Uplinks that were left for a better one are so still; what becomes of their connections the
+/// configuration says.
+fn resume_left(config: &Config, desk: &mut Desk, purge: &mut Purger, out: &mut Vec<Output>) {
+    let ids: Vec<UplinkId> = desk.saved.ids_of(config).collect();
+    let wanted = |id: UplinkId| {
+        let pairs = config.uplinks.iter().zip(&ids);
+        pairs.into_iter().find(|(_, of)| **of == id).map(|(own, _)| own.on_failback)
+    };
+    desk.saved.left.retain(|id, _| wanted(*id).is_some_and(|wanted| wanted.after().is_some()));
+    for id in purge.left().into_iter().filter(|id| !desk.saved.left.contains_key(id)) {
+        purge.stay(id, out);
+    }
+    for (id, since) in &desk.saved.left {
+        wanted(*id).into_iter().for_each(|wanted| purge.leave(*id, *since, wanted));
     }
 }

@@ -53,6 +53,7 @@ impl Router {
             counters: desk.counters,
             repairs: kernel.engine.repairs(),
             own: SelfStatus::default(),
+            notifier: None,
         }
     }
 }

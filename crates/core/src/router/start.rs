@@ -9,6 +9,7 @@ use crate::facts::{PerFamily, SystemFacts};
 use crate::io::Output;
 use crate::names::Names;
 use crate::notice::RouterNews;
+use crate::notifier::Notifier;
 use crate::purge::Purger;
 use crate::random::Secret;
 use crate::reconcile::Reconciler;
@@ -37,6 +38,7 @@ impl Router {
             names: Names::default(),
             coexist: Findings::default(),
             children: Children::default(),
+            notifier: Notifier::default(),
         }
     }
 

@@ -1,10 +1,12 @@
 //! What outlives the process: the state file.
 
 mod given;
+mod kept;
 mod learnt;
 mod which;
 
 pub use given::SavedPpp;
+pub use kept::SavedKept;
 pub use learnt::{Falls, Learnt};
 pub use which::Which;
 
@@ -14,6 +16,7 @@ use crate::facts::UplinkFacts;
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::RouteKey;
 use crate::status::Health;
+use crate::time::Instant;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,6 +39,8 @@ pub struct Saved {
     pub leases: BTreeMap<String, SavedLease>,
     /// What the other ends of PPP uplinks have given, by name.
     pub ppp: BTreeMap<String, SavedPpp>,
+    /// What other programs had configured for uplinks, by name.
+    pub kept: BTreeMap<String, SavedKept>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.
@@ -57,6 +62,8 @@ pub struct Saved {
     pub devices: Devices,
     /// Uplinks that left the configuration, until their connections are deleted.
     pub leaving: Vec<UplinkId>,
+    /// Uplinks that were left for a better one, and since when, until their connections are deleted.
+    pub left: BTreeMap<UplinkId, Instant>,
     /// Links that we set up.
     pub links_up: Vec<IfName>,
     /// What the uplinks of the configuration leave in the connection table, by name.
@@ -237,7 +244,7 @@ impl NatBinding {
                 Which::At(address) => self.address == address || self.further.contains(&address),
                 Which::Movable => self.source.is_none(),
                 // Nothing stale is.
-                Which::All => false,
+                Which::MovableUdp | Which::All => false,
             }
     }
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub enum Which {
     /// Those that can move to another uplink: neither end is tied to this one.
     Movable,
+    /// Those of them that are UDP.
+    MovableUdp,
     /// Those whose source was translated to this address.
     From(IpAddr),
     /// Those that have this address of the router at one end: they came to it, or are its own.

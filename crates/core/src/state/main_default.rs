@@ -4,6 +4,7 @@
 //! is. Leaves out what an error route of a single network refuses while there is none for everything:
 //! the kernel says that itself.
 
+use super::given::{self, GivenDefault, HALVES};
 use crate::net::Prefix;
 use alloc::vec::Vec;
 
@@ -40,6 +41,7 @@ pub struct MainReading {
     refuses: bool,
     leading: Vec<Prefix>,
     refused: Vec<Prefix>,
+    defaults: Vec<GivenDefault>,
 }
 
 impl MainDefault {
@@ -111,9 +113,23 @@ impl MainReading {
             let of_its_kind = if refuses { &mut self.refused } else { &mut self.leading };
             of_its_kind.push(prefix);
         }
-        // The defaults share their address with the first routes of all.
-        let may_refuse = self.refuses || prefix.network().address.is_unspecified();
-        may_refuse && self.is_whole()
+        // The defaults share their address with the first routes of all, and the first half of everything
+        // may have a second one.
+        let [first, second] = HALVES;
+        let address = prefix.network().address;
+        let may_refuse = self.refuses || address.is_unspecified();
+        let is_halved = self.defaults.iter().any(|default| default.prefix == first);
+        (may_refuse || (is_halved && address <= second.address)) && self.is_whole()
+    }
+
+    /// Takes a next hop of a route for everything, or for half of it; before [`take`](Self::take).
+    pub fn take_default(&mut self, default: GivenDefault) {
+        given::add(&mut self.defaults, default);
+    }
+
+    /// The routes for everything so far.
+    pub fn defaults(&mut self) -> Vec<GivenDefault> {
+        core::mem::take(&mut self.defaults)
     }
 
     const fn is_whole(&self) -> bool {

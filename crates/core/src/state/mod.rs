@@ -3,6 +3,7 @@
 
 mod change;
 mod diff;
+mod given;
 mod kind;
 mod main_default;
 mod observed;
@@ -10,6 +11,8 @@ mod observed;
 pub use crate::net::{Identity, Link};
 pub use change::{Op, OpError, Plan, Step, describe};
 pub use diff::{Conflict, Memory, diff, foreign, is_met};
+pub(crate) use given::HALVES;
+pub use given::{GivenAddress, GivenDefault, is_wide};
 pub use kind::*;
 pub use main_default::{MainDefault, MainReading, Refused};
 pub use observed::*;

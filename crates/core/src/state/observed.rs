@@ -3,7 +3,10 @@
 //! Only what concerns us: all links, addresses and rules, the routes of our
 //! tables, our nftables table, the settings and neighbours on the watch list.
 
-use super::{Link, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule, RouteKey};
+use super::{
+    GivenAddress, GivenDefault, Link, MainDefault, ObservedFirewall, ObservedRoute, ObservedRule,
+    RouteKey,
+};
 use crate::net::{IfName, Mac, Prefix};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -32,7 +35,7 @@ impl Scope {
     pub const SYSCTLS: Self = Self(1 << 5);
     /// The watched neighbours.
     pub const NEIGHBOURS: Self = Self(1 << 6);
-    /// Whether `main` refuses what it has no route for.
+    /// Whether `main` refuses what it has no route for, and its routes for everything.
     pub const MAIN: Self = Self(1 << 7);
     /// Everything.
     pub const ALL: Self = Self((1 << 8) - 1);
@@ -87,12 +90,16 @@ pub struct Observed {
     pub addresses: BTreeMap<(IfName, Prefix), Ownership>,
     /// The other ends of those that have one (PPP).
     pub peers: BTreeMap<(IfName, Prefix), IpAddr>,
+    /// Those of others that may attach an uplink.
+    pub given: Vec<GivenAddress>,
     /// Routes of the watched tables. Of several with one key the first that the kernel lists.
     pub routes: BTreeMap<RouteKey, ObservedRoute>,
     /// Rules of both families with their protocol.
     pub rules: Vec<ObservedRule>,
     /// What `main` does with what it has no route for.
     pub main: MainDefault,
+    /// Its routes for everything.
+    pub defaults: Vec<GivenDefault>,
     /// Our nftables table; `None` if there is none.
     pub firewall: Option<ObservedFirewall>,
     /// The table of the boot guard; `None` if there is none.
@@ -118,9 +125,11 @@ impl Observed {
             take(is_read(Scope::LINKS), &mut self.links, newer.links),
             take(is_read(Scope::ADDRESSES), &mut self.addresses, newer.addresses),
             take(is_read(Scope::ADDRESSES), &mut self.peers, newer.peers),
+            take(is_read(Scope::ADDRESSES), &mut self.given, newer.given),
             take(is_read(Scope::ROUTES), &mut self.routes, newer.routes),
             take(is_read(Scope::RULES), &mut self.rules, newer.rules),
             take(is_read(Scope::MAIN), &mut self.main, newer.main),
+            take(is_read(Scope::MAIN), &mut self.defaults, newer.defaults),
             take(is_read(Scope::FIREWALL), &mut self.firewall, newer.firewall),
             take(is_read(Scope::FIREWALL), &mut self.guard, newer.guard),
             take(is_read(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls),

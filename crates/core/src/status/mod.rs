@@ -4,7 +4,9 @@
 mod child;
 mod configuration;
 mod conflict;
+mod kept;
 mod lease;
+mod notifier;
 mod own;
 mod ppp;
 mod public;
@@ -14,7 +16,9 @@ mod vrrp;
 pub use child::*;
 pub use configuration::*;
 pub use conflict::*;
+pub use kept::*;
 pub use lease::*;
+pub use notifier::*;
 pub use own::*;
 pub use ppp::*;
 pub use uplink::*;
@@ -69,4 +73,7 @@ pub struct Status {
     /// The daemon itself; filled in by the daemon.
     #[serde(rename = "self", default)]
     pub own: SelfStatus,
+    /// Who is told of all this; `None`: nobody, or not yet. Filled in by the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifier: Option<NotifierStatus>,
 }

@@ -1,12 +1,13 @@
-//! What anybody may read: without the rules of other software, and without what
-//! our helper programs wrote, which only root may look at.
+//! What anybody may read: without the rules of other software, without what our helper programs wrote,
+//! and without whom the router tells what, which only root may look at.
 
 use super::{Conflict, Status};
 
 impl Status {
-    /// The same for those who may not look at the rules.
+    /// The same for those who are not root.
     #[must_use]
     pub fn for_anybody(mut self) -> Self {
+        self.notifier = None;
         for child in &mut self.children {
             child.last_words.clear();
         }

@@ -1,6 +1,6 @@
 //! An uplink on the screens.
 
-use super::{LeaseStatus, PppStatus};
+use super::{KeptStatus, LeaseStatus, PppStatus};
 use crate::config::{CheckConfig, CheckKind};
 use crate::net::{Prefix, UplinkId};
 use alloc::string::String;
@@ -145,12 +145,15 @@ pub struct UplinkStatus {
     pub link_up: Option<bool>,
     /// The address is on the interface.
     pub has_address: bool,
-    /// Its DHCP client; `None`: it has a static address.
+    /// Its DHCP client; `None`: it has none.
     #[serde(default)]
     pub lease: Option<LeaseStatus>,
     /// Its PPP connection; `None`: it has none.
     #[serde(default)]
     pub ppp: Option<PppStatus>,
+    /// What another program has configured; `None`: that is no matter.
+    #[serde(default)]
+    pub kept: Option<KeptStatus>,
     /// What the kernel knows of the gateway: `known`, `asking`, `failed`, `unknown`.
     pub neighbour: String,
     /// How it is checked.

@@ -3,13 +3,14 @@
 
 use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
-use super::{History, Uplink, Uplinks, Way};
+use super::{Context, History, Uplink, Uplinks, Way};
 use crate::check::{self, Cause, Kind, Prober, Settings, Verdict};
-use crate::config::{Asked, CheckConfig, CheckKind, Config, FirewallMode, UplinkConfig};
+use crate::config::{self, Asked, CheckKind, Config, FirewallMode, UplinkConfig};
 use crate::desk::Desk;
 use crate::facts::{Facts, PerFamily, UplinkFacts, Ways};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::random::Secret;
+use crate::reconcile::Wants;
 use crate::render;
 use crate::saved::{Learnt, Saved};
 use crate::state::{NFT_ELEMENTS, Nexthop, Observed, RouteKey, RouteValue};
@@ -26,12 +27,16 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
     saved.number(config);
     let facts = Facts::unseen(config, saved.ids_of(config).collect::<Vec<_>>());
     // One that has another address now is another uplink, whatever it is called; and so is one that is to
-    // lease its address and never has.
+    // lease its address, or to have it from another program, and never has.
     for (uplink, fact) in config.uplinks.iter().zip(&facts.uplinks) {
         let Some(known) = saved.bindings.get(&uplink.name) else { continue };
-        let is_same = match fact.address(Family::V4) {
-            Some(own) => own.address == known.address,
-            None => saved.leases.contains_key(&uplink.name) || saved.ppp.contains_key(&uplink.name),
+        let is_same = match &uplink.kind {
+            config::UplinkKind::Static(_) => {
+                fact.address(Family::V4).is_some_and(|own| own.address == known.address)
+            }
+            config::UplinkKind::Dhcp(_) => saved.leases.contains_key(&uplink.name),
+            config::UplinkKind::Keep(_) => saved.kept.contains_key(&uplink.name),
+            config::UplinkKind::Ppp(_) => saved.ppp.contains_key(&uplink.name),
         };
         if !is_same {
             saved.verdicts.remove(&uplink.name);
@@ -72,14 +77,13 @@ impl Uplink {
         secret: &Secret,
         (verdict, saved): (Verdict, &Saved),
     ) -> Self {
-        let check = &own.check;
         let (probes, prefix) = prober_secret(secret, id, now);
         let kind = UplinkKind::new(own, probes, saved);
         let facts = UplinkFacts { way: kind.ways(own), ..UplinkFacts::new(id) };
         let whom = (id, facts.gateway(Family::V4));
         Self {
-            prober: prober(now, whom, check, (probes, prefix), verdict),
-            check: check.clone(),
+            prober: prober(now, whom, own, (probes, prefix), verdict),
+            check: own.check.clone(),
             made: now,
             kind,
             secret: *secret,
@@ -87,6 +91,7 @@ impl Uplink {
             way: Way::default(),
             link_trouble: None,
             passive: Passive::default(),
+            has_carried: false,
             history: History::new(now),
             due: true,
         }
@@ -99,12 +104,17 @@ impl Uplink {
         let is_same_way = self.check.kind == own.check.kind;
         self.check.clone_from(&own.check);
         if self.facts.id == id && is_same_way && self.prober.targets() == fresh.targets() {
-            self.prober.set_settings(now, Settings::from(&own.check));
+            self.prober.set_settings(now, Settings::from(own));
             return self;
         }
         let facts = UplinkFacts { id, ..self.facts };
         let prober = fresh.succeed(self.prober);
         Self { prober, made: now, facts, ..self }
+    }
+
+    /// Its checks are those that it is to have now.
+    fn is_checked_as(&self, own: &UplinkConfig) -> bool {
+        self.check == own.check && *self.prober.settings() == Settings::from(own)
     }
 
     /// Checks that begin, by the gateway that is known now.
@@ -117,7 +127,7 @@ impl Uplink {
     ) -> Prober {
         let whom = (id, self.facts.gateway(Family::V4));
         let way = prober_secret(secret, id, now);
-        prober(now, whom, &own.check, way, self.prober.verdict())
+        prober(now, whom, own, way, self.prober.verdict())
     }
 }
 
@@ -143,16 +153,46 @@ impl Uplink {
     }
 }
 
+impl Uplinks {
+    /// Takes over how an uplink is attached now, by what its kind knows.
+    pub(super) fn take_ways(&mut self, index: usize, cx: &mut Context<'_>) {
+        let uplink = &self.list[index];
+        let ways = uplink.kind.ways(&cx.config.uplinks[index]);
+        if uplink.facts.way != ways {
+            self.attach_anew(index, ways, cx);
+        }
+    }
+
+    /// An uplink is attached in another way from now on: what follows of it.
+    pub(super) fn attach_anew(&mut self, index: usize, ways: Ways, cx: &mut Context<'_>) {
+        let own = &cx.config.uplinks[index];
+        let uplink = &mut self.list[index];
+        uplink.set_ways(cx.now, ways, own);
+        if let Some(own) = uplink.facts.address(Family::V4) {
+            cx.purge.keep(own.address);
+        }
+        self.links_due = true;
+        cx.kernel.forget_rendered();
+        cx.kernel.touch();
+        cx.desk.saved.take(cx.config, self.list.iter().map(|uplink| &uplink.facts));
+        cx.desk.save(true, cx.out);
+        // The gateway is looked at, and what others do to the address.
+        let (config, system) = (cx.config, cx.system);
+        let wants = Wants { config, facts: &|| self.facts(system) };
+        cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
+    }
+}
+
 /// The checks of this uplink, behind this gateway.
 fn prober(
     now: Instant,
     (id, gateway): (UplinkId, Option<IpAddr>),
-    check: &CheckConfig,
+    own: &UplinkConfig,
     (secret, prefix): (Secret, u16),
     verdict: Verdict,
 ) -> Prober {
-    let asked = (Settings::from(check), check::targets(check, gateway));
-    let way = (Kind::new(check.kind, id, (secret, prefix)), secret);
+    let asked = (Settings::from(own), check::targets(&own.check, gateway));
+    let way = (Kind::new(own.check.kind, id, (secret, prefix)), secret);
     Prober::new(now, id, asked, way, verdict)
 }
 
@@ -183,6 +223,7 @@ impl Uplinks {
                 new.prober.take_over(now, &Learnt { limited_rate, ..*learnt });
             }
             new.facts.active = saved.active.contains(name);
+            new.has_carried = new.facts.active;
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;
@@ -235,7 +276,7 @@ impl Uplinks {
             let position = old.uplinks.iter().position(same);
             carried.push(position.is_some_and(&has_carried));
             self.list.push(match position.and_then(|i| before[i].take()) {
-                Some(kept) if kept.facts.id == id && kept.check == uplink.check => kept,
+                Some(kept) if kept.facts.id == id && kept.is_checked_as(uplink) => kept,
                 Some(kept) => kept.renewed(now, id, uplink, secret),
                 None => Uplink::new(now, id, uplink, secret, (Verdict::Probing, &desk.saved)),
             });

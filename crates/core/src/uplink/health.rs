@@ -24,6 +24,8 @@ impl Uplinks {
             Health::Absent
         } else if !fact.link_up || !fact.carrier {
             Health::NoCarrier
+        } else if uplink.kind.lacks_gateway() {
+            Health::NoWay
         } else if !fact.has_address[Family::V4] {
             Health::NoAddress
         } else if uplink.way.refused.is_some() {
@@ -73,6 +75,7 @@ impl Uplinks {
                 }
                 _ => own.kind.why_unattached(uplink),
             },
+            Health::NoWay if own.kind.lacks_gateway() => own.kind.why_unattached(uplink),
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Suspect if self.is_replaced(index) => {

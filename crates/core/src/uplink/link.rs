@@ -15,6 +15,7 @@ use core::net::IpAddr;
 impl Uplinks {
     /// Derives the facts of all; starts and stops the checks that depend on them.
     pub(crate) fn refresh(&mut self, cx: &mut Context<'_>) {
+        self.follow(cx);
         for index in 0..self.list.len() {
             self.refresh_link(index, cx);
         }
@@ -26,7 +27,7 @@ impl Uplinks {
 
     fn refresh_link(&mut self, index: usize, cx: &mut Context<'_>) {
         let own = &cx.config.uplinks[index];
-        let (ifname, enabled) = (own.ifname, own.enabled);
+        let (ifname, enabled, is_kept) = (own.ifname, own.enabled, own.is_kept());
         let observed = &cx.kernel.observed;
         let further = self.further_addresses(index, cx.config, observed);
         let uplink = &mut self.list[index];
@@ -74,12 +75,12 @@ impl Uplinks {
         } else if !ready {
             uplink.prober.stop(cx.now);
         }
-        // That a link of ours is to be up is part of what it is to be.
-        // One that is dialled pppd sets up when it is.
+        // That a link of ours is to be up is part of what it is to be; one that another program looks after is
+        // its matter, and one that is dialled is pppd's.
         if let Some(ifindex) = ifindex
             && !is_own
             && !uplink.kind.is_dialled()
-            && (link_up || enabled)
+            && (link_up || (enabled && !is_kept))
         {
             cx.desk.see_link(ifname, (ifindex, link_up), cx.out);
         }

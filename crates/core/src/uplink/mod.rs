@@ -10,6 +10,7 @@ pub(crate) mod choose;
 mod health;
 mod history;
 mod kind;
+mod left;
 mod link;
 pub(crate) mod news;
 mod passive;
@@ -60,6 +61,8 @@ pub(crate) struct Uplink {
     link_trouble: Option<String>,
     /// What the traffic of others tells of it.
     passive: Passive,
+    /// It carries, or has carried since it was left for a better one.
+    has_carried: bool,
     /// What became of it.
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.

@@ -1,5 +1,6 @@
 //! News of the uplinks.
 
+use crate::net::Prefix;
 use crate::notice::{Entry, Severity};
 use crate::status::{Health, Role};
 use alloc::string::String;
@@ -29,6 +30,8 @@ pub enum UplinkNews {
         #[serde(rename = "blamed")]
         ignored: bool,
     },
+    /// Another program has configured an uplink that it looks after.
+    Followed { uplink: String, address: Prefix, gateway: Option<IpAddr> },
     /// A target answered a probe.
     Answered { uplink: String, target: IpAddr, rtt_us: u64 },
 }
@@ -54,6 +57,7 @@ impl UplinkNews {
             Self::Ignored { target, .. } => {
                 Entry::info("target counts again").with("target", target)
             }
+            Self::Followed { uplink, address, gateway } => followed(uplink, *address, *gateway),
             Self::Answered { uplink, target, rtt_us } => Entry::debug("target answered")
                 .with("uplink", uplink)
                 .with("target", target)
@@ -71,6 +75,16 @@ fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str) -> Entry<
         .with("from", from)
         .with("to", to)
         .with("cause", cause)
+}
+
+/// How it reads what another program has set.
+fn followed<'a>(uplink: &str, address: Prefix, gateway: Option<IpAddr>) -> Entry<'a> {
+    let entry =
+        Entry::info("followed another program").with("uplink", uplink).with("address", address);
+    match gateway {
+        Some(gateway) => entry.with("gateway", gateway),
+        None => entry,
+    }
 }
 
 /// How a change of role reads.

@@ -40,6 +40,7 @@ impl Uplinks {
         }
         let may_follow = died.filter(|at| !self.is_carried_since(*at));
         self.cascade = cascade.or(may_follow.map(|at| (before, at)));
+        self.find_left(standing, cx);
         self.tell_no_uplink(standing.carries(), cx.now, cx.desk, cx.out);
         self.refresh_roles(cx);
     }

@@ -66,6 +66,7 @@ impl Uplinks {
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
             ppp: uplink.kind.ppp_status(report.now),
+            kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
             targets: (0..uplink.prober.targets().len())
@@ -128,8 +129,8 @@ impl Uplinks {
             }
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
-            Health::NoAddress if uplink.facts.address(Family::V4).is_none() => {
-                "when a DHCP server leases it an address and a gateway".into()
+            Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {
+                uplink.kind.what_attaches().into()
             }
             Health::NoAddress => "when the address is on the interface".into(),
             Health::NoWay if uplink.way.is_unaskable => {

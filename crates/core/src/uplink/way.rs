@@ -86,9 +86,10 @@ impl Uplinks {
         self.list.iter().any(|uplink| is_new(&uplink.way))
     }
 
-    /// When the next lost way is given up.
+    /// When the next lost way is given up, or what another program has taken away.
     pub(crate) fn way_deadline(&self) -> Option<Instant> {
         let open = self.list.iter().map(|uplink| &uplink.way).filter(|way| way.refused.is_none());
-        open.filter_map(|way| way.lost).map(|at| at + GRACE).min()
+        let lost = open.filter_map(|way| way.lost).map(|at| at + GRACE);
+        lost.chain(self.list.iter().filter_map(|uplink| uplink.kind.look_deadline())).min()
     }
 }

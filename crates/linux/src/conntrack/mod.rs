@@ -62,6 +62,7 @@ fn is_meant(connection: &Connection, purge: &Purge) -> bool {
     connection.mark & purge.mask == purge.mark & purge.mask
         && match purge.which {
             Which::Movable => can_move(connection, purge),
+            Which::MovableUdp => original.protocol == Some(UDP) && can_move(connection, purge),
             Which::From(address) => {
                 connection.status & SOURCE_NAT != 0 && connection.answered_at == Some(address)
             }
@@ -188,6 +189,8 @@ fn refused(ack: Ack) -> OpError {
     }
 }
 
+/// Protocol number of UDP.
+const UDP: u8 = 17;
 /// Deletions in one datagram: their answers fit into any receive buffer.
 const BATCH: usize = 64;
 /// Room for the largest datagram of a dump.
@@ -203,7 +206,7 @@ mod tests {
 
     fn connection(source: &str, destination: &str, status: u32) -> Connection {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-        let original = Tuple { source, destination, bytes: Vec::new() };
+        let original = Tuple { source, destination, protocol: Some(UDP), bytes: Vec::new() };
         let answered_at = Some("192.0.2.9".parse().unwrap());
         Connection { original, answered_at, status, mark: 0x10005, zone: None, id: None }
     }
@@ -226,6 +229,14 @@ mod tests {
         assert!(!moves(&connection("192.0.2.9", "198.51.100.7", 0), &purge));
         assert!(!moves(&connection("198.51.100.7", "192.0.2.9", 0), &purge));
         assert!(moves(&connection("2001:db8::2", "2001:db8:1::7", 0), &purge));
+        purge.which = Which::MovableUdp;
+        let mut other = connection("10.0.0.2", "198.51.100.7", 0);
+        assert!(moves(&other, &purge));
+        assert!(!moves(&connection("192.0.2.9", "198.51.100.7", 0), &purge));
+        for protocol in [Some(6), None] {
+            other.original.protocol = protocol;
+            assert!(!moves(&other, &purge));
+        }
         purge.mark = 0x20000;
         assert!(!moves(&connection("10.0.0.2", "198.51.100.7", 0), &purge));
     }

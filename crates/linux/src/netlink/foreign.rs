@@ -9,10 +9,11 @@ use rail_core::coexist::{Device, ForeignRoute, Host, MainRoute, PolicyRule, Rule
 use rail_core::net::{Family, Prefix};
 use rail_core::state::table::MAIN;
 use rail_core::state::{
-    FORWARDING, MainDefault, MainReading, ObservedRoute, OpError, PROTOCOL, RouteKey,
+    FORWARDING, GivenDefault, MainDefault, MainReading, ObservedRoute, OpError, PROTOCOL, RouteKey,
+    is_wide,
 };
 use rail_wire::netlink::{
-    AddressMessage, LinkMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
+    AddressMessage, LinkMessage, NexthopMessage, RouteKind, RouteMessage, RuleMessage, family, kind,
 };
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -121,12 +122,12 @@ impl RequestSocket {
         Ok(Host { devices, addresses, routes, main: main.finish() })
     }
 
-    /// What `main` does with what it has no route for. The defaults come first, so beside a full
-    /// Internet table only the beginning is read.
+    /// What `main` does with what it has no route for, and its routes for everything. The defaults come
+    /// first, so beside a full Internet table only the beginning is read.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn main_default(&mut self) -> Result<MainDefault, OpError> {
+    pub fn main_default(&mut self) -> Result<(MainDefault, Vec<GivenDefault>), OpError> {
         // A dump that is left half-way keeps its socket busy, so it has one of its own. Without a
         // descriptor for that the table is read to its end.
         let mut own = Self::open().ok();
@@ -142,8 +143,12 @@ impl RequestSocket {
         }
         match read {
             // Before the first address there is no table.
-            Err(e) if e.errno == libc::ENOENT => Ok(MainDefault::Passable),
-            read => Ok(read?.finish()),
+            Err(e) if e.errno == libc::ENOENT => Ok((MainDefault::Passable, Vec::new())),
+            read => {
+                let mut reading = read?;
+                let defaults = reading.defaults();
+                Ok((reading.finish(), defaults))
+            }
         }
     }
 
@@ -159,7 +164,25 @@ impl RequestSocket {
 /// Takes a route of `main`; false if no more are needed.
 fn note(reading: &mut MainReading, route: &RouteMessage) -> bool {
     let is_of_main = route.table == MAIN && !route.is_other_key;
+    if is_of_main && matches!(route.kind, RouteKind::Unicast) && is_wide(&prefix_of(route)) {
+        defaults_of(route).for_each(|default| reading.take_default(default));
+    }
     !is_of_main || reading.take(prefix_of(route), refusal(route.kind).is_some())
+}
+
+/// The next hops of a route for everything. Without a gateway one that says more than is read here may
+/// have it in another form.
+fn defaults_of(route: &RouteMessage) -> impl Iterator<Item = GivenDefault> {
+    let is_known = |hop: &&NexthopMessage| hop.gateway.is_some() || !route.is_partial;
+    route.nexthops.iter().filter(is_known).map(|hop| GivenDefault {
+        prefix: prefix_of(route),
+        metric: route.priority,
+        protocol: route.protocol,
+        ifindex: hop.index,
+        gateway: hop.gateway,
+        source: route.source,
+        mtu: route.mtu,
+    })
 }
 
 const fn prefix_of(route: &RouteMessage) -> Prefix {

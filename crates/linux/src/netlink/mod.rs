@@ -15,7 +15,7 @@ mod request;
 pub use monitor::Monitor;
 pub use neighbour_monitor::NeighbourMonitor;
 pub(crate) use observe::of;
-pub use observe::{addresses, links};
+pub use observe::{addresses, given, links};
 pub use request::{LinkState, RequestSocket};
 
 use rail_core::state::OpError;

@@ -175,10 +175,10 @@ fn note_author(
     }
 }
 
-/// One for everything in `main`; any route there while an error route for everything is.
+/// One for everything in `main`, or for half of it; any route there while an error route for everything is.
 fn is_main_route(message: &Message<'_>, watch: &Watch) -> bool {
     matches!(message.payload, [family::INET, length, _, _, MAIN, ..]
-        if *length == 0 || watch.main_refuses)
+        if *length <= 1 || watch.main_refuses)
 }
 
 /// The table `main` in the fixed header.

@@ -6,7 +6,7 @@ use crate::device_path;
 use crate::state::Names;
 use rail_core::Watch;
 use rail_core::net::{IfName, Mac, Prefix};
-use rail_core::state::{Identity, Link, Neighbour, OpError};
+use rail_core::state::{Identity, Link, Neighbour, Observed, OpError, Scope};
 use rail_wire::netlink::{LinkMessage, LinkPlace, Message, NeighbourMessage, kind, nud};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +30,17 @@ pub fn addresses() -> Result<Vec<(IfName, Prefix)>, OpError> {
         .map_err(|e| error(e.raw_os_error().unwrap_or(0), &format!("no netlink socket: {e}")))?;
     let links = socket.links(false)?;
     let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
-    Ok(socket.addresses(&names)?.0.into_keys().collect())
+    Ok(socket.addresses(&names)?.addresses.into_keys().collect())
+}
+
+/// What other programs have configured here: links, addresses and the routes of `main` for everything.
+///
+/// # Errors
+/// The kernel's.
+pub fn given() -> Result<Observed, OpError> {
+    let mut socket = RequestSocket::open()
+        .map_err(|e| error(e.raw_os_error().unwrap_or(0), &format!("no netlink socket: {e}")))?;
+    socket.observe(Scope::LINKS | Scope::ADDRESSES | Scope::MAIN, &Watch::default())
 }
 
 impl RequestSocket {

@@ -3,26 +3,36 @@
 use super::{Names, unless};
 use crate::netlink::{RequestSocket, of};
 use rail_core::net::{IfName, Prefix};
-use rail_core::state::{OpError, Ownership, PROTOCOL};
-use rail_wire::netlink::{AddressMessage, kind};
+use rail_core::state::{GivenAddress, OpError, Ownership, PROTOCOL};
+use rail_wire::netlink::{AddressKind, AddressMessage, kind};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-type Addresses = BTreeMap<(IfName, Prefix), Ownership>;
-type Peers = BTreeMap<(IfName, Prefix), IpAddr>;
+/// What a dump of addresses tells.
+pub(crate) struct Found {
+    pub(crate) addresses: BTreeMap<(IfName, Prefix), Ownership>,
+    pub(crate) peers: BTreeMap<(IfName, Prefix), IpAddr>,
+    pub(crate) given: Vec<GivenAddress>,
+}
 
 impl RequestSocket {
-    /// The addresses, and the other ends of those that have one.
-    pub(crate) fn addresses(&mut self, names: &Names) -> Result<(Addresses, Peers), OpError> {
+    /// All, the other ends of those that have one, and those of others that may attach an uplink, in the order of
+    /// the kernel.
+    pub(crate) fn addresses(&mut self, names: &Names) -> Result<Found, OpError> {
         let found = self.dump(&AddressMessage::dump(), |message| {
-            let found = of(message, kind::NEW_ADDRESS, AddressMessage::decode)?;
+            of(message, kind::NEW_ADDRESS, AddressMessage::decode)
+        })?;
+        let key = |found: &AddressMessage| Some((*names.get(&found.index)?, prefix_of(found)));
+        let named = |found: &AddressMessage| {
             let owner =
                 if found.protocol == PROTOCOL { Ownership::Ours } else { Ownership::Foreign };
-            let prefix = Prefix { address: found.address, length: found.length };
-            Some(((*names.get(&found.index)?, prefix), owner, found.peer))
-        })?;
-        let peers = found.iter().filter_map(|(key, _, peer)| Some((*key, (*peer)?))).collect();
-        Ok((found.into_iter().map(|(key, owner, _)| (key, owner)).collect(), peers))
+            Some((key(found)?, owner))
+        };
+        Ok(Found {
+            addresses: found.iter().filter_map(named).collect(),
+            peers: found.iter().filter_map(|found| Some((key(found)?, found.peer?))).collect(),
+            given: found.iter().filter_map(given).collect(),
+        })
     }
 
     pub(super) fn put_address(&mut self, ifname: IfName, prefix: &Prefix) -> Result<(), OpError> {
@@ -42,6 +52,23 @@ impl RequestSocket {
     fn address(&mut self, ifname: IfName, prefix: &Prefix) -> Result<AddressMessage, OpError> {
         let index = self.index_of(ifname)?;
         let Prefix { address, length } = *prefix;
-        Ok(AddressMessage { index, address, length, peer: None, protocol: PROTOCOL })
+        let kind = AddressKind::default();
+        Ok(AddressMessage { index, address, length, peer: None, protocol: PROTOCOL, kind })
     }
+}
+
+const fn prefix_of(found: &AddressMessage) -> Prefix {
+    Prefix { address: found.address, length: found.length }
+}
+
+/// One of somebody else that is good for connections to everywhere.
+fn given(found: &AddressMessage) -> Option<GivenAddress> {
+    let AddressKind { is_local, is_deprecated, is_secondary } = found.kind;
+    let is_good = found.address.is_ipv4() && !is_local && !is_deprecated;
+    (is_good && found.protocol != PROTOCOL).then(|| GivenAddress {
+        ifindex: found.index,
+        prefix: prefix_of(found),
+        has_peer: found.peer.is_some(),
+        is_secondary,
+    })
 }

@@ -144,7 +144,9 @@ impl RequestSocket {
             let links = self.links(watch.paths)?;
             let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
             if scope.has(Scope::ADDRESSES) {
-                (observed.addresses, observed.peers) = self.addresses(&names)?;
+                let found = self.addresses(&names)?;
+                (observed.addresses, observed.peers) = (found.addresses, found.peers);
+                observed.given = found.given;
             }
             if scope.has(Scope::ROUTES) {
                 observed.routes = self.routes(watch, &names)?;
@@ -157,7 +159,7 @@ impl RequestSocket {
             }
         }
         if scope.has(Scope::MAIN) {
-            observed.main = self.main_default()?;
+            (observed.main, observed.defaults) = self.main_default()?;
         }
         if scope.has(Scope::RULES) {
             let rules = self.rules()?.into_iter();

@@ -5,8 +5,10 @@ use crate::load::{self, ProbeCost};
 use rail_core::coexist::View;
 use rail_core::config::{
     CheckConfig, Config, FirewallMode, Links, Network, Reach, Selector, Stray, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::facts::Facts;
+use rail_core::facts::kept::{self, Found};
 use rail_core::net::{IfName, UplinkId};
 use rail_core::state::{Macvlan, link_obstacle};
 use rail_core::status::Conflict;
@@ -34,6 +36,7 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     named.note_outside(&links, &mut saved.outside);
     complain(&missing(&named, &links));
     complain(&others(&named));
+    complain(&kept(&named));
     let addresses = rail_linux::netlink::addresses().unwrap_or_default();
     let own: Vec<Vec<_>> = named.uplinks.iter().map(|u| u.prefixes().collect()).collect();
     let strays = named.strays(&links, &saved.outside, &own, addresses);
@@ -55,6 +58,32 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
 fn missing(config: &Config, links: &Links) -> String {
     let reported = config.missing(links);
     reported.iter().map(|text| format!("note: {text} on this machine\n")).collect()
+}
+
+/// What other programs have configured on this machine for uplinks that they look after.
+fn kept(config: &Config) -> String {
+    let mut all = config.uplinks.iter().filter(|uplink| uplink.is_kept()).peekable();
+    let seen = all.peek().and_then(|_| rail_linux::netlink::given().ok());
+    let Some(seen) = seen else { return String::new() };
+    let is_here = |uplink: &&UplinkConfig| seen.links.contains_key(&uplink.ifname);
+    let reported = |uplink: &UplinkConfig| {
+        let UplinkConfig { name, ifname, .. } = uplink;
+        match kept::read(&seen, *ifname, (uplink.gateway(), uplink.mtu)) {
+            Found::Whole(way, named) => {
+                let (address, named) = (way.address, named.sentence());
+                let gateway =
+                    way.gateway.address().map_or_else(String::new, |via| format!(" by {via}"));
+                format!("note: uplink {name} has {address}{gateway} on {ifname}: {named}\n")
+            }
+            Found::NoAddress => {
+                format!("note: uplink {name}: no other program has set an address on {ifname}\n")
+            }
+            Found::NoGateway(own) => format!(
+                "note: uplink {name}: {own} is on {ifname}, but main has no default route by {ifname}\n"
+            ),
+        }
+    };
+    all.filter(is_here).map(reported).collect()
 }
 
 /// Links of ours that the kernel would refuse on this machine.
@@ -100,9 +129,9 @@ fn closed(config: &Config, links: &Links, strays: &[Stray]) -> String {
     }
 }
 
-/// The interfaces of the uplinks, and the ports that their links stand on.
-fn outside(config: &Config) -> impl Iterator<Item = IfName> {
-    config.uplinks.iter().flat_map(|uplink| [uplink.ifname, uplink.port()])
+/// The interfaces of these uplinks, and the ports that their links stand on.
+fn outside<'a>(uplinks: impl Iterator<Item = &'a UplinkConfig>) -> impl Iterator<Item = IfName> {
+    uplinks.flat_map(|uplink| [uplink.ifname, uplink.port()])
 }
 
 /// Interfaces of this machine that the file does not name: they forward freely. If it names none that
@@ -112,8 +141,11 @@ fn unnamed(config: &Config, strays: &[Stray]) -> String {
     let inside = config.networks.iter().map(|network| network.ifname);
     let maybe_outside = config.maybe_outside().map(|(ifname, _)| ifname);
     let maybe_inside = config.maybe_closed().map(|(ifname, _)| ifname);
-    let named: BTreeSet<_> =
-        outside(config).chain(inside).chain(maybe_outside).chain(maybe_inside).collect();
+    let named: BTreeSet<_> = outside(config.uplinks.iter())
+        .chain(inside)
+        .chain(maybe_outside)
+        .chain(maybe_inside)
+        .collect();
     let is_named = |name: &str| named.iter().any(|known| known.as_str() == name);
     let is_up = |place: &Path| {
         let flags = fs::read_to_string(place.join("flags")).unwrap_or_default();
@@ -157,7 +189,8 @@ fn count(text: &str) -> usize {
 fn beside(config: &Config) -> String {
     let root = Path::new("/");
     let inside = config.networks.iter().filter(|network| network.address.is_some());
-    let ours = outside(config).chain(inside.map(|network| network.ifname));
+    let set_by_us = config.uplinks.iter().filter(|uplink| !uplink.is_kept());
+    let ours = outside(set_by_us).chain(inside.map(|network| network.ifname));
     let mut names: Vec<_> = ours.map(|ifname| ifname.to_string()).collect();
     names.sort();
     names.dedup();
@@ -248,10 +281,13 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
             Tier::Inbound => "inbound only".to_owned(),
         };
         let prefixes: Vec<_> = uplink.prefixes().map(|prefix| prefix.to_string()).collect();
-        let way = match uplink.fixed() {
-            Some(fixed) => format!("{} by {}", prefixes.join(", "), fixed.gateway),
-            None if prefixes.is_empty() => "by DHCP".to_owned(),
-            None => format!("by DHCP and {}", prefixes.join(", ")),
+        let way = match &uplink.kind {
+            UplinkKind::Static(fixed) => format!("{} by {}", prefixes.join(", "), fixed.gateway),
+            UplinkKind::Keep(_) => "as another program configures it".to_owned(),
+            UplinkKind::Ppp(_) if prefixes.is_empty() => "by PPP".to_owned(),
+            UplinkKind::Ppp(_) => format!("by PPP and {}", prefixes.join(", ")),
+            UplinkKind::Dhcp(_) if prefixes.is_empty() => "by DHCP".to_owned(),
+            UplinkKind::Dhcp(_) => format!("by DHCP and {}", prefixes.join(", ")),
         };
         let off = if uplink.enabled { "" } else { ", disabled" };
         line(format!(
@@ -261,12 +297,17 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         ));
         if uplink.check != config.check {
             line(format!("    {}", asked(&uplink.check)));
-            line(format!("    {}", cost(&uplink.check)));
+        }
+        if uplink.check != config.check || uplink.metered {
+            line(format!("    {}", cost(&uplink.check, uplink.metered)));
         }
     }
-    if config.uplinks.iter().any(|uplink| uplink.check == config.check) {
+    let usual = || config.uplinks.iter().filter(|uplink| uplink.check == config.check);
+    if usual().next().is_some() {
         line(format!("  {}", asked(&config.check)));
-        line(format!("  {}", cost(&config.check)));
+    }
+    if usual().any(|uplink| !uplink.metered) {
+        line(format!("  {}", cost(&config.check, false)));
     }
     out
 }
@@ -282,10 +323,11 @@ fn asked(check: &CheckConfig) -> String {
 }
 
 /// What that costs.
-fn cost(check: &CheckConfig) -> String {
-    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check);
+fn cost(check: &CheckConfig, metered: bool) -> String {
+    let ProbeCost { full_bytes, slow_bytes } = load::probe_cost(check, metered);
+    let metered = if metered { "metered: " } else { "" };
     format!(
-        "probes cost {} MB a month on an uplink in use, {} MB on one that waits",
+        "{metered}probes cost {} MB a month on an uplink in use, {} MB on one that waits",
         full_bytes / 1_000_000,
         slow_bytes / 1_000_000
     )
@@ -306,5 +348,23 @@ mod tests {
         let (config, warnings) = load::load(path, &source).expect("a good file");
         let screen = summary(path, &config, warnings.len());
         style::golden("check.txt", include_str!("golden/check.txt"), &screen);
+    }
+
+    /// Given a metered uplink beside another one, then what its own probes cost is shown with it; where all
+    /// are metered, nothing is said of others.
+    #[test]
+    fn a_metered_uplink_shows_its_own_cost() {
+        let source = crate::manual::sample();
+        let path = Path::new("/etc/rail/rail.toml");
+        let (mut config, _) = load::load(path, &source).expect("a good file");
+        let metered =
+            "    metered: probes cost 746 MB a month on an uplink in use, 7 MB on one that waits\n";
+        let usual = "  probes cost 746 MB a month on an uplink in use, 74 MB on one that waits\n";
+        config.uplinks[1].metered = true;
+        let screen = summary(path, &config, 0);
+        assert!(screen.contains(metered) && screen.contains(usual), "{screen}");
+        config.uplinks[0].metered = true;
+        let screen = summary(path, &config, 0);
+        assert!(screen.matches(metered).count() == 2 && !screen.contains(usual), "{screen}");
     }
 }

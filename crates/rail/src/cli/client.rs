@@ -18,7 +18,7 @@ use std::time::Duration;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// Nobody listens.
     NoDaemon(String),
     /// Somebody listens, but takes no more clients, or does not answer.
@@ -30,6 +30,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Why, in words.
+    pub(crate) fn words(&self) -> &str {
+        let (Self::NoDaemon(text) | Self::Busy(text) | Self::Denied(text) | Self::Refused(text)) =
+            self;
+        text
+    }
+
     /// Tells it and gives the exit code.
     pub(super) fn tell(&self) -> ExitCode {
         match self {
@@ -59,7 +66,7 @@ impl Failure {
 
 /// Which of the two sockets.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Looking only.
     Read,
     /// Commands.
@@ -88,7 +95,7 @@ pub(super) fn ask(
 ///
 /// # Errors
 /// No daemon, or a refusal in its own words.
-pub(super) fn ask_once(
+pub(crate) fn ask_once(
     runtime_dir: &Path,
     access: Access,
     command: &Value,
@@ -135,7 +142,7 @@ fn ask_at(path: &Path, command: &Value, patience: Option<Duration>) -> Result<An
 ///
 /// # Errors
 /// No daemon, or a refusal in its own words.
-pub(super) fn status(runtime_dir: &Path) -> Result<Value, Failure> {
+pub(crate) fn status(runtime_dir: &Path) -> Result<Value, Failure> {
     let command = json!({"command": "status"});
     let mut answer = ask_once(runtime_dir, Access::Read, &command, SOON)?;
     match answer.get_mut("status").map(Value::take) {
@@ -200,7 +207,7 @@ fn first_that_serves<T>(
 }
 
 /// Connects, and waits for a place in the queue no longer than [`SOON`].
-fn connect(path: &Path) -> io::Result<UnixStream> {
+pub(crate) fn connect(path: &Path) -> io::Result<UnixStream> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     set_socket_timeout(&socket, Timeout::Send, Some(SOON))?;
     rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
@@ -213,7 +220,7 @@ pub(super) fn is_listening(runtime_dir: &Path) -> bool {
 }
 
 /// A healthy daemon answers within milliseconds.
-pub(super) const SOON: Duration = Duration::from_secs(5);
+pub(crate) const SOON: Duration = Duration::from_secs(5);
 /// Longer answers are not ours.
 const MOST_BYTES: u64 = 16 << 20;
 /// It took the question, or would have to take the connection first.

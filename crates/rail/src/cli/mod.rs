@@ -7,7 +7,7 @@
 mod apply;
 mod check;
 mod children;
-mod client;
+pub(crate) mod client;
 mod control;
 mod diff;
 mod events;
@@ -19,8 +19,12 @@ mod rates;
 mod sample;
 mod status;
 mod style;
+mod test_notification;
 mod uplink;
 mod why;
+
+#[cfg(test)]
+pub(crate) use status::fixture;
 
 use crate::daemon::{self, RunOptions};
 use crate::load;
@@ -180,6 +184,15 @@ enum Verb {
         #[command(subcommand)]
         what: Generate,
     },
+    /// Send a message to those of `[notify]` now, and show what their servers say
+    TestNotification {
+        /// Only by this way; default: by all
+        #[arg(long, value_enum)]
+        only: Option<test_notification::Way>,
+    },
+    /// Tell people what happens (started by the daemon)
+    #[command(hide = true)]
+    Notifier,
     /// See a failover in a laboratory on this machine
     Demo {
         /// Also draw what a client saw into FILE
@@ -258,6 +271,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Generate { what: Generate::Firewall { format } } => {
             generate::firewall(&config, &state_dir, format)
         }
+        Verb::TestNotification { only } => test_notification::run(&runtime_dir, only),
+        Verb::Notifier => crate::notifier::run(&runtime_dir, &state_dir),
         Verb::Demo { svg } => crate::demo::run(svg),
     }
 }

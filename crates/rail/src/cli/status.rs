@@ -7,7 +7,7 @@ use super::headline::headline;
 use super::rates::{Rates, bits};
 use super::style::{Colour, Paint, clean, fit, long, rtt, short, times, wrap};
 use super::{complain, exit, say};
-use rail_core::status::{Health, Role, SelfStatus, Source, Status, UplinkStatus};
+use rail_core::status::{Health, NotifierStatus, Role, SelfStatus, Source, Status, UplinkStatus};
 use serde_json::Value;
 use std::fmt::Write;
 use std::io::IsTerminal;
@@ -255,11 +255,44 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         let text = format!("target {target} fails on every uplink and is not counted");
         remark(out, &paint.paint(Colour::Yellow, "ignored   "), &text);
     }
+    if let Some(notifier) = &status.notifier {
+        told(out, notifier, paint);
+    }
     if status.repairs > 0 {
         remark(out, "repairs   ", &format!("{} since the start", status.repairs));
     }
     if let Some(text) = own_trouble(&status.own) {
         remark(out, &paint.paint(Colour::Yellow, "self      "), &text);
+    }
+}
+
+/// Who is not told as he should be.
+fn told(out: &mut String, notifier: &NotifierStatus, paint: Paint) {
+    let mut remark = |word: &str, text: &str| {
+        remark(out, &paint.paint(Colour::Yellow, &format!("{word:<10}")), text);
+    };
+    for target in &notifier.targets {
+        let mut parts = Vec::new();
+        if target.queued > 0 {
+            parts.push(format!("{} waiting", target.queued));
+        }
+        if target.dropped > 0 {
+            parts.push(format!("{} dropped", target.dropped));
+        }
+        let next = target.next_s.filter(|seconds| *seconds > 0);
+        parts.extend(next.map(|seconds| format!("next attempt in {}", long(seconds))));
+        parts.extend(target.error.clone());
+        if !parts.is_empty() {
+            remark("notify", &format!("{}: {}", target.name, parts.join("; ")));
+        }
+    }
+    if let Some(error) = &notifier.error {
+        remark("notify", &format!("messages are kept in memory alone: {error}"));
+    }
+    for name in &notifier.names {
+        if let Some(error) = &name.error {
+            remark("ddns", &format!("{}: {error}", name.hostname));
+        }
     }
 }
 
@@ -349,4 +382,4 @@ const LATELY_S: u64 = 300;
 #[path = "status_tests.rs"]
 mod tests;
 #[cfg(test)]
-pub(in crate::cli) use tests::fixture;
+pub(crate) use tests::fixture;

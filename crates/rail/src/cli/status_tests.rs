@@ -1,7 +1,7 @@
 use super::*;
 use rail_core::status::Trouble;
 
-pub(in crate::cli) fn fixture() -> Status {
+pub(crate) fn fixture() -> Status {
     let value = serde_json::from_str(include_str!("fixture.json")).expect("JSON");
     read(&value).expect("a status")
 }
@@ -109,4 +109,42 @@ fn a_wide_terminal_shows_more() {
     assert!(rows[0].ends_with("SHARE TIER INTERFACE       RX b/s TX b/s"), "{}", rows[0]);
     assert!(rows[1].contains("   2 ppp0 "), "{}", rows[1]);
     assert!(rows.iter().all(|row| row.chars().count() <= usize::from(WIDTH_WITH_RATES)));
+}
+
+/// Given people who could not be told, and a name whose address is private, then the screen says so; those who
+/// were told are no remark.
+#[test]
+fn who_is_not_told_is_shown() {
+    use rail_core::status::{NameNews, TargetNews};
+    let mut status = fixture();
+    let fine = TargetNews { name: "webhook".into(), sent: 3, ..TargetNews::default() };
+    let stuck = TargetNews {
+        name: "email ops@example.org".into(),
+        queued: 2,
+        dropped: 1,
+        next_s: Some(75),
+        error: Some("535 5.7.8 bad\u{1b}".into()),
+        ..TargetNews::default()
+    };
+    let name = NameNews {
+        hostname: "gw.example.org".into(),
+        error: Some("10.0.0.1 is a private address".into()),
+        ..NameNews::default()
+    };
+    let (targets, names) = (vec![fine, stuck], vec![name]);
+    status.notifier = Some(NotifierStatus { targets, names, ..NotifierStatus::default() });
+    let screen = render(&status, Paint(false), &Columns::default());
+    let shown: Vec<&str> = screen
+        .lines()
+        .skip_while(|line| !line.starts_with("notify "))
+        .take_while(|line| !line.starts_with("repairs "))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "notify     email ops@example.org: 2 waiting; 1 dropped; next attempt in 1 m 15",
+            "           s; 535 5.7.8 bad?",
+            "ddns       gw.example.org: 10.0.0.1 is a private address",
+        ]
+    );
 }

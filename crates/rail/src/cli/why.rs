@@ -6,8 +6,8 @@ use super::{children, client, complain, exit, say, status};
 use crate::load;
 use rail_core::config::CheckKind;
 use rail_core::status::{
-    Conflict, Health, LeaseStatus, PppStatus, ProbeCounters, RefusedCounters, Role, Status,
-    TargetStatus, UplinkStatus,
+    Conflict, Health, KeptStatus, LeaseStatus, PppStatus, ProbeCounters, RefusedCounters, Role,
+    Status, TargetStatus, UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -186,6 +186,20 @@ fn dialled(ppp: &PppStatus) -> String {
     text
 }
 
+/// What another program has configured.
+fn kept_line(kept: &KeptStatus) -> String {
+    match kept.missing_s {
+        Some(seconds) => {
+            format!(
+                "{}; what was there is used on for a moment, {} so far",
+                clean(&kept.read),
+                long(seconds)
+            )
+        }
+        None => clean(&kept.read),
+    }
+}
+
 /// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     if let Some(ppp) = &uplink.ppp {
@@ -209,6 +223,9 @@ fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
     }
     if let Some(lease) = &uplink.lease {
         page.layer("lease", Fact::of(uplink.address.is_some()), &leased(uplink, lease));
+    }
+    if let Some(kept) = &uplink.kept {
+        page.layer("kept", Fact::of(uplink.address.is_some()), &kept_line(kept));
     }
     let address = match (uplink.address, uplink.has_address) {
         (None, _) => "none yet".to_owned(),
@@ -419,11 +436,17 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
                 _ => "no lease: fault in the provider's DHCP server, or on the way to it",
             }
         }
+        Health::NoAddress if uplink.kept.is_some() => {
+            "the program that configures the interface has set no address, or has taken it away"
+        }
         Health::NoAddress => {
             "the address is not on the interface: removed on this system, or never set"
         }
         Health::NoWay if is_arp(uplink) && uplink.cause.contains("ARP") => {
             "its device does not speak ARP; take another kind of check"
+        }
+        Health::NoWay if uplink.kept.is_some() && uplink.address.is_none() => {
+            "no gateway is known: the program that configures the interface sets no default route"
         }
         Health::NoWay => {
             "the kernel lacks a route or rule of this uplink, or another program has it"

@@ -1,6 +1,7 @@
 //! One connection to a control socket: lines in, lines out, both bounded.
 
 use rail_core::Action;
+use rail_core::status::NotifierStatus;
 use rail_core::time::Instant;
 use rustix::io::Errno;
 use serde::Deserialize;
@@ -39,6 +40,8 @@ pub(super) enum Request {
     History,
     /// The text that is in force.
     Configuration,
+    /// What the notifier says of itself.
+    Notifier(Box<NotifierStatus>),
     /// End.
     Stop {
         /// Take everything away first.
@@ -104,6 +107,7 @@ struct Raw {
     by: String,
     #[serde(default)]
     ssh: String,
+    report: Option<Box<NotifierStatus>>,
 }
 
 impl Raw {
@@ -307,10 +311,11 @@ fn parse(line: &[u8]) -> Result<Request, String> {
         "enable" => Ok(raw.said(None)),
         "history" => Ok(Request::History),
         "configuration" => Ok(Request::Configuration),
+        "notifier" => Ok(Request::Notifier(raw.report.unwrap_or_default())),
         "stop" => Ok(Request::Stop { withdraw: raw.withdraw }),
         _ => {
             Err("there is no such command; known are status, why, events, reload, apply, confirm, \
-             rollback, disable, enable, drain, prefer, history, configuration, stop"
+             rollback, disable, enable, drain, prefer, history, configuration, notifier, stop"
                 .into())
         }
     }

@@ -11,6 +11,10 @@ use std::rc::Rc;
 #[derive(Debug, Default)]
 pub(super) struct EventRing {
     lines: VecDeque<Line>,
+    /// When the first one was, in milliseconds since boot.
+    begun_ms: Option<u64>,
+    /// How many there were.
+    count: u64,
 }
 
 /// An event as a JSON line.
@@ -31,6 +35,9 @@ impl Line {
 #[derive(Serialize)]
 struct Event<'a> {
     at_ms: u64,
+    /// With `n`, the number of the event in this boot: it grows from one daemon to the next, too.
+    daemon: u64,
+    n: u64,
     wall: &'a str,
     severity: Severity,
     notice: &'a Notice,
@@ -44,8 +51,12 @@ impl EventRing {
             return None;
         }
         let at_ms = now.as_nanos() / 1_000_000;
+        let daemon = *self.begun_ms.get_or_insert(at_ms);
+        let n = self.count;
+        self.count += 1;
         let text = |notice: &Notice| -> Option<Rc<str>> {
-            let line = serde_json::to_string(&Event { at_ms, wall, severity, notice }).ok()?;
+            let line =
+                serde_json::to_string(&Event { at_ms, daemon, n, wall, severity, notice }).ok()?;
             Some((line + "\n").into())
         };
         let less = notice.for_anybody();

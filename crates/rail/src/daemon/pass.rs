@@ -14,7 +14,7 @@ use super::stop::Ending;
 use super::vitals::Vitals;
 use rail_core::notice::{Notice, Severity};
 use rail_core::revision::Revisions;
-use rail_core::status::{SelfStatus, Status};
+use rail_core::status::{NotifierStatus, SelfStatus, Status};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Input, Output, Router};
 use rail_linux::clock::{self, Timer};
@@ -53,6 +53,8 @@ pub(super) struct Daemon {
     pub(super) ring: EventRing,
     /// The answer to the last question for the status, and when it was made.
     pub(super) last_status: Option<(Instant, String)>,
+    /// What the notifier said of itself, and when.
+    pub(super) notifier: Option<(Instant, NotifierStatus)>,
     /// A change of the configuration is between two of its steps.
     pub(super) is_changing: bool,
     /// What the disk said last to the history.
@@ -87,6 +89,7 @@ impl Daemon {
             ending: Ending::No,
             ring: EventRing::default(),
             last_status: None,
+            notifier: None,
             is_changing: false,
             keep_error: None,
             early_notices,
@@ -307,7 +310,8 @@ impl Daemon {
             ..self.vitals.status(now, self.parts.shell.netlink_counters())
         };
         let configuration = self.parts.revisions.status(now);
-        Status { own, configuration, ..self.parts.router.status(now) }
+        let notifier = self.notifier.as_ref().map(|(at, said)| said.aged(now.since(*at).as_secs()));
+        Status { own, configuration, notifier, ..self.parts.router.status(now) }
     }
 
     fn finish_pass(&mut self, begun: Instant) {

@@ -63,6 +63,10 @@ impl Daemon {
                 Request::Say(said) => self.say(id, said),
                 Request::History => self.answer_history(id),
                 Request::Configuration => self.answer_text(id),
+                Request::Notifier(report) => {
+                    self.notifier = Some((clock::now(), *report));
+                    self.answer_good(Some(id));
+                }
                 Request::Stop { withdraw: true } => self.withdraw(id),
                 Request::Stop { withdraw: false } => {
                     self.answer_good(Some(id));

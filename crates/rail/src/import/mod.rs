@@ -6,6 +6,7 @@
 //! [`Report`], never a panic; no password is copied. Leaves out: where the text goes.
 
 mod draft;
+mod email;
 mod length;
 mod notes;
 mod others;
@@ -107,7 +108,7 @@ fn convert(
     others::tests(notes, draft, root, source);
     others::balance(draft);
     others::log(notes, draft, root, source);
-    others::email(notes, draft, root);
+    email::email(notes, draft, root);
     others::commands(draft, root, source);
     if notes::unknown(root.entries, KEYS).next().is_some() {
         draft.gap();
@@ -131,8 +132,8 @@ const KEYS: &[&str] = &[
 ];
 
 /// What becomes of a command that was run at a change.
-const COMMAND: &str = "No counterpart: rail runs no command, so that none can delay a failover. A program of yours \
-                       that reads `rail events --follow --json` can do it:";
+const COMMAND: &str = "No counterpart: rail runs no command that could delay a failover. `command` in [notify] is run after a \
+                       change, with what happened, see docs/notifications.md:";
 
 #[cfg(test)]
 mod tests;

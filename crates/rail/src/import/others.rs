@@ -1,8 +1,7 @@
-//! What fault_tolerant_router has besides uplinks: `downlinks`, `tests`, `log`, `email`, and its numbers.
+//! What fault_tolerant_router has besides uplinks: `downlinks`, `tests`, `log`, and its numbers.
 
 use super::draft::{Draft, clean};
 use super::notes::{At, Notes, Section};
-use super::yaml::{Entry, Node, Value};
 use crate::load::{quoted, shown};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -221,56 +220,6 @@ fn file(draft: &mut Draft, path: &str, span: &Range<usize>) {
         );
     }
     draft.set_text("file", path, "log.file", span);
-}
-
-/// Mail is not in this version. Its password stays where it is.
-pub(super) fn email(notes: &mut Notes, draft: &mut Draft, root: &Section<'_>) {
-    draft.gap();
-    let known = ["send", "sender", "recipients", "smtp_parameters"];
-    let Some(section) = notes.section(root, "email", "email.", &known) else {
-        draft.say("email: left out.");
-        return;
-    };
-    draft.say(
-        "NOT IN THIS VERSION: mail. `rail events --follow --json` gives each event to a program of yours. \
-         What the file says of mail, without what may be secret:",
-    );
-    let mut tell = |entry: &Entry, path: &str, known: &[&str]| {
-        let is_known = known.contains(&entry.key.as_str()) && entry.key != "password";
-        let value = if is_known { one_line(&entry.value) } else { "not copied".to_owned() };
-        draft.quote(&format!("{path}{}: {value}", entry.key));
-    };
-    for entry in section.entries.iter().filter(|entry| entry.key != "smtp_parameters") {
-        tell(entry, "email.", &known);
-    }
-    let known = [
-        "address",
-        "port",
-        "domain",
-        "authentication",
-        "enable_starttls_auto",
-        "user_name",
-        "password",
-    ];
-    let smtp = notes.section(&section, "smtp_parameters", "email.smtp_parameters.", &known);
-    for entry in smtp.iter().flat_map(|smtp| smtp.entries) {
-        tell(entry, "email.smtp_parameters.", &known);
-    }
-    if let Some(node) = section.value("send")
-        && notes.boolean(node, "email.send") == Some(true)
-    {
-        notes
-            .warn(&node.span, "mail is not in this version: nobody will get any")
-            .hint("`rail events --follow --json` gives each event to a program of yours");
-    }
-}
-
-/// A scalar, or a list of them.
-fn one_line(node: &Node) -> String {
-    match &node.value {
-        Value::List(items) => items.iter().filter_map(Node::text).collect::<Vec<_>>().join(", "),
-        _ => node.text().unwrap_or("blank").to_owned(),
-    }
 }
 
 /// The numbers of tables, rules and marks, and what is left of them in the kernel.

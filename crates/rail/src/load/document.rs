@@ -3,11 +3,12 @@
 
 use super::*;
 
-/// Pages with option tables. The headings of the first one name the section, the others are about one.
+/// Pages with option tables. A page is about one section, or its headings name them.
 const PAGES: &[(&str, &str)] = &[
     ("", include_str!("../../../../docs/configuration.md")),
     ("uplink.dhcp", include_str!("../../../../docs/dhcp.md")),
     ("uplink.ppp", include_str!("../../../../docs/ppp.md")),
+    ("", include_str!("../../../../docs/notifications.md")),
 ];
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
 /// An uplink that takes the keys of a client.
@@ -66,7 +67,7 @@ fn whole(section: &str, text: &str) -> String {
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
-        "uplink" | "forward" | "network" | "nat" => format!("[[{section}]]\n"),
+        "uplink" | "forward" | "network" | "nat" | "ddns" => format!("[[{section}]]\n"),
         _ => format!("[{section}]\n"),
     };
     format!("{lan}{uplinks}{header}{text}\n")
@@ -79,6 +80,12 @@ fn smallest(section: &str) -> &'static str {
         "forward" => FORWARD,
         "nat" => "from = [\"192.168.1.5\"]\nto = \"198.51.100.2\"\n",
         "network" => "name = \"dmz\"\ninterface = \"dmz0\"\n",
+        "notify" => "command = [\"/bin/true\"]\n",
+        "notify.email" => {
+            "to = [\"a@example.org\"]\nfrom = \"b@example.org\"\nserver = \"smtp.example.org\"\n"
+        }
+        "notify.webhook" => "url = \"https://example.org/\"\n",
+        "ddns" => "hostname = \"a.example.org\"\nupdate = \"https://example.org/\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
         "uplink.ppp" => "device = \"/dev/ttyUSB0\"\n",
         _ => "",
@@ -97,6 +104,8 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
         ("uplink.ppp", "service" | "ac" | "username" | "username_file") => "parent = \"eth2\"\n",
         ("uplink.ppp", "password_file") => "parent = \"eth2\"\nusername = \"a\"\n",
         ("uplink.ppp", _) => "device = \"/dev/ttyUSB0\"\n",
+        // It stands instead of the address.
+        ("notify.webhook", "url_file") => "",
         _ => smallest(section),
     };
     let rest: String =
@@ -106,6 +115,8 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
         ("uplink", "parent") => "mac = \"02:00:00:00:00:02\"\n",
         ("uplink", "mac") => "parent = \"eth2\"\n",
         ("check", "port") => TCP,
+        ("notify.email" | "ddns", "username") => "password_file = \"/etc/p\"\n",
+        ("notify.email" | "ddns", "password_file") => "username = \"a\"\n",
         _ => "",
     };
     whole(section, &format!("{rest}{other}{example}"))
@@ -193,6 +204,8 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
         ("uplink", "parent" | "mac" | "dhcp" | "ppp", "none") => "none",
         ("uplink.ppp", _, "none" | "any" | "what the modem has stored") => return None,
+        // The smallest one is not metered.
+        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered") => "\"keep\"",
         ("uplink", "mtu", "of the provider, else of the interface") => words,
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,
@@ -201,6 +214,12 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         // The smallest network is one of kind `lan`.
         ("network", "may_reach", "of kind `lan` everything, else `[\"internet\"]`") => "everything",
         ("firewall", "allow", "none") => "[]",
+        // Without it the section tells nobody, and is not shown.
+        ("notify", "command", "none") => return None,
+        ("notify", _, "none") | ("ddns", "username" | "password_file", "none") => "none",
+        ("notify.webhook", "headers", "none") => "[]",
+        ("notify.email" | "notify.webhook", _, "none" | "the system's") => return None,
+        ("ddns", "ask", "nobody") => "nobody",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
             return Some(format!("\"{}\"", name.trim()));

@@ -6,7 +6,7 @@ use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
-    NetworkKind, NoUplink, Reach, Tier, UplinkConfig, UplinkKind,
+    NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -26,6 +26,12 @@ pub(crate) fn effective(config: &Config) -> String {
     }
     for forward in &config.forwards {
         write_forward(&mut out, forward);
+    }
+    if config.notify != Notify::default() {
+        super::notify::write(&mut out, &config.notify);
+    }
+    for ddns in &config.ddns {
+        super::ddns::write(&mut out, ddns);
     }
     out
 }
@@ -165,6 +171,14 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
     line(out, "no_nat", &prefixes(&uplink.no_nat));
     line(out, "routed", &prefixes(&uplink.routed));
     line(out, "redirects", &uplink.redirects.to_string());
+    line(out, "metered", &uplink.metered.to_string());
+    let on_failback = match uplink.on_failback {
+        OnFailback::Keep => "keep".into(),
+        OnFailback::Drain(time) => format!("drain {}", show(time)),
+        OnFailback::CutUdp => "cut-udp".into(),
+        OnFailback::Cut => "cut".into(),
+    };
+    line(out, "on_failback", &quoted(&on_failback));
     match own_check(uplink, check) {
         Some(own) => line(out, "check", &own),
         None => out.push_str("# check: as in [check]\n"),
@@ -189,6 +203,14 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
             line(out, "address", "\"ppp\"");
             out.push_str("# dhcp: none\n");
             line(out, "ppp", &super::ppp::shown_line(ppp));
+        }
+        UplinkKind::Keep(keep) => {
+            line(out, "address", "\"keep\"");
+            match keep.gateway {
+                Some(gateway) => line(out, "gateway", &quoted(&gateway.to_string())),
+                None => out.push_str("# gateway: as the other program sets it\n"),
+            }
+            out.push_str("# dhcp: none\n");
         }
     }
 }

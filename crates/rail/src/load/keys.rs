@@ -86,7 +86,7 @@ const TABLE: &[Keys] = &[
         section: "",
         built: &[
             "router", "log", "lan", "network", "firewall", "balance", "ranges", "uplink", "check",
-            "nat", "forward",
+            "nat", "forward", "notify", "ddns",
         ],
         later: &[
             "performance",
@@ -99,8 +99,6 @@ const TABLE: &[Keys] = &[
             "bgp",
             "source_route",
             "virtual_service",
-            "notify",
-            "ddns",
             "web",
             "metrics",
         ],
@@ -137,10 +135,12 @@ const TABLE: &[Keys] = &[
             "no_nat",
             "routed",
             "redirects",
+            "metered",
+            "on_failback",
             "check",
             "enabled",
         ],
-        later: &["address6", "dns", "mss", "nat6", "metered", "on_failback", "standby"],
+        later: &["address6", "dns", "mss", "nat6", "standby"],
     },
     Keys {
         section: "uplink.dhcp",
@@ -186,6 +186,26 @@ const TABLE: &[Keys] = &[
         later: &[],
     },
     Keys { section: "nat", built: &["from", "to"], later: &[] },
+    Keys {
+        section: "notify",
+        built: &["email", "webhook", "command", "on", "quiet", "fold", "at_most"],
+        later: &[],
+    },
+    Keys {
+        section: "notify.email",
+        built: &["to", "from", "server", "tls", "username", "password_file", "ca_file", "inside"],
+        later: &[],
+    },
+    Keys {
+        section: "notify.webhook",
+        built: &["url", "url_file", "format", "headers", "ca_file", "inside"],
+        later: &[],
+    },
+    Keys {
+        section: "ddns",
+        built: &["hostname", "uplink", "kind", "update", "username", "password_file", "ask"],
+        later: &[],
+    },
 ];
 
 /// What to do instead of a key that we have no word for.
@@ -207,6 +227,12 @@ pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
         }
         ("uplink.ppp", "mtu" | "mru") => Some("`mtu` stands in [[uplink]], beside `ppp`"),
         ("uplink.ppp", "pin") => Some("switch the PIN of the SIM off, or send it by a `chat_file`"),
+        ("notify.email" | "ddns", "password" | "pass") => {
+            Some("the password stands in a file: password_file = \"/etc/rail/password\"")
+        }
+        ("notify.email", "port") => {
+            Some("the port stands behind the server: server = \"smtp.example.org:587\"")
+        }
         _ => None,
     }
 }
@@ -298,6 +324,31 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("forward", "loopback", "hairpin"),
     ("forward", "reflection", "hairpin"),
     ("balance", "mode", "by"),
+    ("", "notifications", "notify"),
+    ("", "alert", "notify"),
+    ("", "email", "notify"),
+    ("", "dyndns", "ddns"),
+    ("notify", "mail", "email"),
+    ("notify", "smtp", "email"),
+    ("notify", "hook", "command"),
+    ("notify", "exec", "command"),
+    ("notify", "events", "on"),
+    ("notify", "quiet_hours", "quiet"),
+    ("notify.email", "recipients", "to"),
+    ("notify.email", "sender", "from"),
+    ("notify.email", "smtp", "server"),
+    ("notify.email", "host", "server"),
+    ("notify.email", "address", "server"),
+    ("notify.email", "user", "username"),
+    ("notify.email", "user_name", "username"),
+    ("notify.email", "starttls", "tls"),
+    ("ddns", "name", "hostname"),
+    ("ddns", "domain", "hostname"),
+    ("ddns", "url", "update"),
+    ("ddns", "server", "update"),
+    ("ddns", "protocol", "kind"),
+    ("ddns", "user", "username"),
+    ("ddns", "interface", "uplink"),
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `kind` of a check, the keys that one kind alone has, and what the probes of a kind cost.
 
 use super::reader::{Reader, Section};
-use rail_core::check::least_interval;
+use rail_core::check::{least_interval, standby_factor};
 use rail_core::config::{CheckConfig, CheckKind};
 
 /// A kind of check.
@@ -94,18 +94,18 @@ pub(crate) fn shown(kind: CheckKind) -> String {
 pub(crate) struct ProbeCost {
     /// Bytes a month of 30 days at full pace, both directions, IP headers included.
     pub(crate) full_bytes: u64,
-    /// The same at a tenth of the pace: an uplink that carries no new connections.
+    /// The same on an uplink that carries no new connections: at a tenth of the pace, or a hundredth.
     pub(crate) slow_bytes: u64,
 }
 
 /// What the probes cost on an uplink with these checks while all is well.
-pub(crate) fn probe_cost(check: &CheckConfig) -> ProbeCost {
+pub(crate) fn probe_cost(check: &CheckConfig, metered: bool) -> ProbeCost {
     let month_ms = 30 * 24 * 3600 * 1000_u128;
     let interval = check.interval.max(least_interval(check.kind));
     let probes = month_ms / interval.as_millis().max(1);
     let bytes = probes.saturating_mul(of(check.kind).bytes);
     let full_bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-    ProbeCost { full_bytes, slow_bytes: full_bytes / 10 }
+    ProbeCost { full_bytes, slow_bytes: full_bytes / u64::from(standby_factor(metered)) }
 }
 
 fn of(kind: CheckKind) -> &'static Known {

@@ -9,13 +9,16 @@ mod addresses;
 mod advise;
 mod allow;
 mod check;
+mod ddns;
 mod dhcp;
 mod effective;
 mod forward;
+mod keep;
 mod keys;
 mod kind;
 mod link;
 mod network;
+mod notify;
 mod ppp;
 mod reader;
 mod report;
@@ -24,6 +27,7 @@ mod translation;
 mod unit;
 mod uplink;
 mod validate;
+mod web;
 
 pub(crate) use effective::{effective, quoted};
 pub(crate) use keys::nearest;
@@ -31,6 +35,7 @@ pub(crate) use kind::{ProbeCost, probe_cost, shown as shown_kind};
 pub(crate) use reader::shown;
 pub(crate) use report::{MOST_SHOWN, Problem, Report, Warning, warnings};
 pub(crate) use unit::{parse_duration, show_size};
+pub(crate) use web::why_no_url;
 
 use rail_core::config::Config;
 use reader::{Reader, Section};
@@ -165,6 +170,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
     let uplinks = uplink::uplinks(reader, file, &check.config);
     let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
+    let notify = notify::notify(reader, file);
+    let ddns = ddns::ddns(reader, file, &uplinks);
     validate::agree(
         reader,
         file,
@@ -193,6 +200,8 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
         uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
+        notify,
+        ddns,
     };
     Some((config, places))
 }

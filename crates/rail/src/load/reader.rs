@@ -314,7 +314,7 @@ fn within(path: &str) -> String {
 pub(super) fn title(path: &str) -> String {
     match path {
         "" => "the file".to_owned(),
-        "uplink" | "forward" | "network" | "nat" => format!("[[{path}]]"),
+        "uplink" | "forward" | "network" | "nat" | "ddns" => format!("[[{path}]]"),
         _ => format!("[{path}]"),
     }
 }

@@ -2,15 +2,19 @@
 //! in [`validate`](super::validate).
 
 use super::allow::prefixes;
+use super::keys::nearest;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
-use super::{dhcp, link, ppp};
+use super::unit::parse_duration;
+use super::{dhcp, keep, link, ppp};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, Nat, Selector, Tier, UplinkConfig, UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// An uplink as far as it could be understood.
 pub(super) struct Draft {
@@ -22,6 +26,7 @@ pub(super) struct Draft {
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) dhcp: Option<At<DhcpConfig>>,
     pub(super) ppp: Option<ppp::Ppp>,
+    pub(super) keep: Option<At<KeepConfig>>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
     pub(super) translated: Option<At<Ipv4Addr>>,
@@ -32,6 +37,8 @@ pub(super) struct Draft {
     pub(super) is_read: bool,
     pub(super) redirects: Option<At<bool>>,
     gateway_onlink: bool,
+    metered: bool,
+    on_failback: OnFailback,
     description: String,
     weight: u8,
     mtu: Option<u32>,
@@ -44,10 +51,11 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
-        let kind = match (self.dhcp, self.ppp) {
-            (Some(dhcp), _) => UplinkKind::Dhcp(dhcp.value),
-            (None, Some(ppp)) => UplinkKind::Ppp(ppp.value),
-            (None, None) => UplinkKind::Static(Fixed {
+        let kind = match (self.dhcp, self.keep, self.ppp) {
+            (Some(dhcp), ..) => UplinkKind::Dhcp(dhcp.value),
+            (None, Some(keep), _) => UplinkKind::Keep(keep.value),
+            (None, None, Some(ppp)) => UplinkKind::Ppp(ppp.value),
+            (None, None, None) => UplinkKind::Static(Fixed {
                 address: self.address?.value,
                 gateway: IpAddr::V4(self.gateway?.value),
                 onlink: self.gateway_onlink,
@@ -69,6 +77,8 @@ impl Draft {
             no_nat: self.no_nat.map_or_else(Vec::new, |at| at.value),
             routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
+            metered: self.metered,
+            on_failback: self.on_failback,
             check: self.check.config,
             enabled: self.enabled,
         })
@@ -104,9 +114,10 @@ pub(super) fn uplinks(reader: &mut Reader, file: &Section<'_>, check: &CheckConf
 fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Draft {
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let dhcp = dhcp::read(reader, section);
-    let is_learnt = dhcp.is_some() || ppp::is_dialled(section);
+    let keep = keep::read(reader, section);
     let ppp = ppp::read(reader, section);
-    let address = if is_learnt { None } else { address(reader, section) };
+    let is_fixed = dhcp.is_none() && keep.is_none() && !ppp::is_dialled(section);
+    let address = if is_fixed { address(reader, section) } else { None };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
     let errors = reader.errors.len();
@@ -118,6 +129,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
     let no_nat = list(reader, "no_nat");
     let routed = list(reader, "routed");
     let nat = nat(reader, section);
+    let metered = metered(reader, section);
     let translated = match (nat, section.get("nat")) {
         (Nat::To(value), Some(node)) => Some(At { value, span: node.span() }),
         _ => None,
@@ -133,8 +145,9 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
             interface(r, n, "interface")
         }),
         own_link: if ppp::is_dialled(section) { None } else { link::own(reader, section) },
-        gateway: if is_learnt { None } else { gateway(reader, section, prefix, gateway_onlink) },
+        gateway: if is_fixed { gateway(reader, section, prefix, gateway_onlink) } else { None },
         dhcp,
+        keep,
         ppp,
         gateway_onlink,
         address,
@@ -144,6 +157,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         tier: tier(reader, section),
         nat,
         redirects: redirects(reader, section),
+        metered,
+        on_failback: on_failback(reader, section, metered),
         check: super::check::of_uplink(reader, section, check),
         enabled: reader.boolean(section, "enabled", true),
     }
@@ -213,6 +228,51 @@ fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
     Some(At { value: reader.boolean(section, "redirects", false), span })
 }
 
+fn metered(reader: &mut Reader, section: &Section<'_>) -> bool {
+    match section.get("metered").filter(|node| node.get_ref().is_table()) {
+        Some(node) => {
+            let problem = reader.later(node.span(), "a table in `metered`");
+            problem
+                .hint("write metered = true: nothing is counted, but the uplink is asked seldom");
+            false
+        }
+        None => reader.boolean(section, "metered", false),
+    }
+}
+
+fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnFailback {
+    let default = match metered {
+        true => OnFailback::Drain(Duration::from_secs(60)),
+        false => OnFailback::Keep,
+    };
+    let Some(node) = section.get("on_failback") else { return default };
+    let valid = "\"keep\", \"drain 5m\", \"cut-udp\" or \"cut\"";
+    let Some(text) = reader.text(node, "on_failback", &format!("one of {valid}")) else {
+        return default;
+    };
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    let drain = text.strip_prefix("drain ").map(parse_duration);
+    let wanted = match (text, drain) {
+        ("keep", _) => Ok(OnFailback::Keep),
+        ("cut-udp", _) => Ok(OnFailback::CutUdp),
+        ("cut", _) => Ok(OnFailback::Cut),
+        (_, Some(Some(time))) if bounds.contains(&time) => Ok(OnFailback::Drain(time)),
+        (_, Some(Some(_))) => Err("the time of a drain must be between 1s and 24h".into()),
+        ("drain", _) | (_, Some(None)) => {
+            Err("\"drain\" needs a time with its unit: \"drain 5m\"".into())
+        }
+        (_, None) => Err(match nearest(text, ["keep", "drain 5m", "cut-udp", "cut"]) {
+            Some(near) => format!("did you mean \"{near}\"? valid: {valid}"),
+            None => format!("valid: {valid}"),
+        }),
+    };
+    wanted.unwrap_or_else(|hint: String| {
+        let text = format!("`on_failback` cannot be \"{}\"", shown(text));
+        reader.error(node.span(), text).hint(hint);
+        default
+    })
+}
+
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
         reader.missing(section, "address", "\"dhcp\", \"ppp\", or \"198.51.100.2/24\"");
@@ -220,10 +280,15 @@ fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "keep" | "ra" = text {
+    if text == "ra" {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
-            .hint("write \"dhcp\", or the static address: \"198.51.100.2/24\"");
+            .hint("write \"dhcp\", \"keep\", or the static address: \"198.51.100.2/24\"");
+        return None;
+    }
+    if let Some(near) = nearest(text, ["dhcp", "keep", "ppp"]) {
+        let text = format!("`address`: \"{}\" is no address", shown(text));
+        reader.error(node.span(), text).hint(format!("did you mean \"{near}\"?"));
         return None;
     }
     let netmask = ["netmask", "mask"].iter().find_map(|key| section.get(key)?.get_ref().as_str());
@@ -348,7 +413,7 @@ fn gateway(
     Some(At { value: gateway, span: node.span() })
 }
 
-fn gateway_address(reader: &mut Reader, node: Node<'_>) -> Option<Ipv4Addr> {
+pub(super) fn gateway_address(reader: &mut Reader, node: Node<'_>) -> Option<Ipv4Addr> {
     let text = reader.text(node, "gateway", "an address such as \"198.51.100.1\"")?;
     match text.parse::<IpAddr>() {
         Ok(IpAddr::V4(gateway)) => Some(gateway),

@@ -71,8 +71,9 @@ fn commands_of_the_manual_are_understood() {
         // A vertical line in a cell of a table is written with a backslash.
         let text = prose(&text).replace("\\|", "|");
         let spans = text.split('`').skip(1).step_by(2).filter(|span| !span.contains('\n'));
-        // `rail --spawner` is no verb: the daemon starts itself with this word.
-        let is_verb = |span: &&str| span.starts_with("rail ") && *span != "rail --spawner";
+        // These are no verbs: the daemon starts itself with such a word.
+        let own = ["rail --spawner", "rail --supervisor"];
+        let is_verb = |span: &&str| span.starts_with("rail ") && !own.contains(span);
         for span in spans.filter(is_verb) {
             for variant in variants(span) {
                 let words: Vec<String> = variant.split_whitespace().map(Into::into).collect();
@@ -197,7 +198,9 @@ fn help_tells_ranges_and_defaults() {
 /// Verbs that do something, with their full names.
 fn leaves(command: &clap::Command, name: &str) -> Vec<(String, clap::Command)> {
     let mut all = Vec::new();
-    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
+    for verb in
+        command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+    {
         let name = format!("{name} {}", verb.get_name());
         if verb.has_subcommands() {
             all.extend(leaves(verb, &name));

@@ -25,9 +25,13 @@ impl Law for Adopt {
             }
             Happening::Killed => {
                 let disturbed = scene.excuses.disturbed;
-                // A doubt comes and goes, and on a bad uplink it comes at once.
-                let is_doubtful = |l: &Line| l.health == Health::Suspect || l.class == Class::Gray;
-                let is_doubted = scene.lines.iter().any(is_doubtful);
+                // A doubt comes and goes, and on a bad uplink it comes at once. One that loses may be
+                // degraded at any time.
+                let is_doubtful = |(i, l): (usize, &Line)| {
+                    let is_lossy = scene.net.lines[i].loss_pct > 0;
+                    l.health == Health::Suspect || l.class == Class::Gray || is_lossy
+                };
+                let is_doubted = scene.lines.iter().enumerate().any(is_doubtful);
                 self.adopting = self.good.filter(|at| *at > disturbed && !is_doubted);
             }
             Happening::Started => self.good = None,

@@ -4,6 +4,7 @@ use super::{Happening, Law};
 use crate::kernel::Kernel;
 use crate::scene::{Change, Scene};
 use rail_core::Watch;
+use rail_core::net::Prefix;
 use rail_core::state::{Key, MainDefault, Nexthop, Op, PROTOCOL, Resource, RouteValue, Rule, Scope};
 use std::collections::BTreeMap;
 
@@ -37,7 +38,8 @@ impl Law for Churn {
             (Key::Buckets, Op::Buckets { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&change.before, &scene.kernel),
             (Key::Rule(rule), Op::Drop) => {
-                change.done && !asks_main(scene, rule) && rule_is_wanted(scene, change)
+                let is_excused = asks_main(scene, rule) || is_of_kept(scene, rule);
+                change.done && !is_excused && rule_is_wanted(scene, change)
             }
             (Key::Address { ifname, prefix }, Op::Drop) => {
                 scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address() == Some(*prefix))
@@ -63,6 +65,13 @@ fn asks_main(scene: &Scene, rule: &Rule) -> bool {
     let main = scene.kernel.observe(Scope::MAIN, &Watch::default()).main;
     let is_whole = rule.iif.is_none() && rule.to.is_none();
     rule.suppress_prefixlength.is_some() && is_whole && main != MainDefault::Passable
+}
+
+/// An address that another program has taken away has no rule in the end.
+fn is_of_kept(scene: &Scene, rule: &Rule) -> bool {
+    let own = |line: &usize| scene.config.uplinks[*line].address();
+    let mut kept = scene.kept.iter().filter_map(own);
+    kept.any(|own| rule.from == Some(Prefix::host(own.address)))
 }
 
 /// The other rules of the ladder depend on the configuration alone: none is ever deleted.

@@ -166,6 +166,7 @@ laws! {
     forwarding => Forwarding,
     guard => Guard,
     hold => Hold,
+    kept => Kept,
     marks => Marks,
     notices => Notices,
     originals => Originals,

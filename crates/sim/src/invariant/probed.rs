@@ -31,7 +31,7 @@ impl Law for Probed {
                     if is_idle || !line.health.is_usable() {
                         *last = scene.now;
                     }
-                    let bound = (scene.check(i).interval * 11).max(LIMITED) + SLACK;
+                    let bound = scene.standby(i) + scene.check(i).interval.max(LIMITED) + SLACK;
                     let from = (*last).max(excuses.started).max(excuses.resumed);
                     if excuses.has_passed(scene.now, from, bound) {
                         let (name, health) = (&scene.config.uplinks[i].name, line.health);

@@ -39,10 +39,15 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     if purge.mark != line.mark || purge.mask != scene.config.ranges.mark_mask {
         return Err(format!("a purge of {name} names other connections: {purge:?}"));
     }
-    if line.health.is_usable() {
+    // One that was left for a better one is well.
+    let is_left = scene.is_left(i, purge);
+    if purge.which == Which::MovableUdp && !is_left {
+        return Err(format!("UDP connections of {name} are deleted, and nobody wants that"));
+    }
+    if line.health.is_usable() && !is_left {
         return Err(format!("connections of {name} are deleted, which is {}", line.health));
     }
-    if line.class == Class::Perfect && scene.is_return_overdue(i) {
+    if !is_left && line.class == Class::Perfect && scene.is_return_overdue(i) {
         return Err(format!("connections of {name} are deleted, which is well"));
     }
     let carries = |(n, other): (usize, &Line)| {

@@ -21,7 +21,8 @@ pub(super) struct Settled {
 impl Law for Settled {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         let (Happening::Quiet(status) | Happening::Ended(status)) = what else { return Ok(()) };
-        if scene.withdrawing {
+        // What is held over a gap of another program's is no matter of this law.
+        if scene.withdrawing || scene.kept.iter().any(|line| !scene.is_given(*line)) {
             return Ok(());
         }
         let (config, facts) = (&scene.config, facts(scene));

@@ -1,5 +1,6 @@
-//! No uplink's start changes another's verdict: one that begins to probe knows
-//! nothing yet, and what it does not hear is no evidence.
+//! No uplink's start changes another's verdict: one that begins to probe knows nothing yet, and what it
+//! does not hear is no evidence. Nor does it change what is known of a target: one that is ignored, and
+//! dead for all, answers nobody, so it stays ignored.
 
 use super::{Happening, Law, Share};
 use crate::scene::{Class, Scene};
@@ -38,6 +39,11 @@ impl Law for Start {
                 {
                     return Err(format!("{} begins, and {uplink} goes {to}: {cause}", other.name));
                 }
+            }
+            Happening::Said(Notice::Uplink(UplinkNews::Ignored { target, ignored: false }))
+                if scene.net.is_long_dead(scene.now, *target) =>
+            {
+                return Err(format!("{target} is dead for all, and counts again"));
             }
             _ => {}
         }

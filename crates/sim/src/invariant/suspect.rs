@@ -19,9 +19,11 @@ impl Law for Suspect {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Purge(purge) if purge.which != Which::All => {
-                let is_it = |line: &&Line| line.id == purge.uplink && is_suspect(line);
-                match scene.lines.iter().find(is_it) {
-                    Some(line) => Err(format!("a doubt deletes connections of uplink {}", line.id)),
+                let is_it = |(i, line): &(usize, &Line)| {
+                    line.id == purge.uplink && is_suspect(line) && !scene.is_left(*i, purge)
+                };
+                match scene.lines.iter().enumerate().find(is_it) {
+                    Some((_, line)) => Err(format!("a doubt deletes connections of uplink {}", line.id)),
                     None => Ok(()),
                 }
             }

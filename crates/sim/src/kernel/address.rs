@@ -1,8 +1,8 @@
 //! Addresses of the fake kernel.
 
 use super::{ENODEV, Kernel, error};
-use rail_core::net::{IfName, Prefix};
-use rail_core::state::{OpError, Ownership, PROTOCOL, Scope};
+use rail_core::net::{Family, IfName, Prefix};
+use rail_core::state::{GivenAddress, OpError, Ownership, PROTOCOL, Scope};
 use std::collections::BTreeMap;
 
 impl Kernel {
@@ -12,6 +12,16 @@ impl Kernel {
             _ => Ownership::Foreign,
         };
         self.addresses.iter().map(|(key, protocol)| (*key, owner(*protocol))).collect()
+    }
+
+    /// Those of others, all good for everything.
+    pub(super) fn observe_given(&self) -> Vec<GivenAddress> {
+        let others = self.addresses.iter().filter(|(_, protocol)| **protocol != PROTOCOL);
+        let given = others.filter_map(|((ifname, prefix), _)| {
+            let ifindex = self.links.get(ifname)?.index;
+            Some(GivenAddress { ifindex, prefix: *prefix, has_peer: false, is_secondary: false })
+        });
+        given.filter(|own| own.prefix.family() == Family::V4).collect()
     }
 
     /// Adds an address.

@@ -21,12 +21,12 @@ pub use nft::{NftChain, NftRule, Table};
 pub use route::FibRoute;
 pub use rule::FibRule;
 
-use rail_core::Purge;
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::{
     ACCEPT_REDIRECTS, FORWARDING, Identity, Key, Link, Neighbour, Op, OpError, PROTOCOL, Plan,
     Resource, RouteKey, Scope, Step, firewall,
 };
+use rail_core::{Purge, Which};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -39,6 +39,8 @@ pub struct Flow {
     pub source: IpAddr,
     /// Original destination.
     pub destination: IpAddr,
+    /// It is by UDP.
+    pub is_udp: bool,
 }
 
 /// The kernel of one network namespace.
@@ -226,6 +228,7 @@ impl Kernel {
     pub fn purge(&mut self, purge: &Purge) -> Vec<Flow> {
         let goes = |flow: &Flow| {
             flow.mark & purge.mask == purge.mark
+                && (flow.is_udp || purge.which != Which::MovableUdp)
                 && !purge.keep_sources.contains(&flow.source)
                 && !purge.keep_destinations.iter().any(|p| p.contains(flow.destination))
         };

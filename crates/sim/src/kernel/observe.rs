@@ -13,12 +13,13 @@ impl Kernel {
         }
         if scope.has(Scope::ADDRESSES) {
             seen.addresses = self.observe_addresses();
+            seen.given = self.observe_given();
         }
         if scope.has(Scope::ROUTES) {
             seen.routes = self.observe_routes(watch);
         }
         if scope.has(Scope::MAIN) {
-            seen.main = self.observe_main();
+            (seen.main, seen.defaults) = self.observe_main();
         }
         if scope.has(Scope::RULES) {
             seen.rules = self.observe_rules();

@@ -5,7 +5,8 @@ use rail_core::Watch;
 use rail_core::net::IfName;
 use rail_core::state::table::MAIN;
 use rail_core::state::{
-    MainDefault, MainReading, Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey, RouteValue,
+    GivenDefault, MainDefault, MainReading, Nexthop, ObservedRoute, OpError, PROTOCOL, RouteKey,
+    RouteValue,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -66,13 +67,26 @@ impl Kernel {
         watched.map(|(key, route)| (key.clone(), seen(route))).collect()
     }
 
-    /// What `main` does with what it has no route for.
-    pub(super) fn observe_main(&self) -> MainDefault {
+    /// What `main` does with what it has no route for, and its routes for everything.
+    pub(super) fn observe_main(&self) -> (MainDefault, Vec<GivenDefault>) {
         let mut reading = MainReading::default();
         for (key, route) in self.routes.iter().filter(|(key, _)| key.table == MAIN) {
+            for hop in route.living() {
+                let Some(link) = self.links.get(&hop.ifname) else { continue };
+                reading.take_default(GivenDefault {
+                    prefix: key.prefix,
+                    metric: key.metric,
+                    protocol: route.protocol,
+                    ifindex: link.index,
+                    gateway: hop.via,
+                    source: None,
+                    mtu: None,
+                });
+            }
             reading.take(key.prefix, route.value == RouteValue::Unreachable);
         }
-        reading.finish()
+        let defaults = reading.defaults();
+        (reading.finish(), defaults)
     }
 
     /// Deletes a route of ours.

@@ -1,6 +1,7 @@
 //! By when the router must have found out, from the parameters of the verdict.
 
 use super::{Class, Scene};
+use rail_core::check::standby_factor;
 use rail_core::config::CheckConfig;
 use rail_core::status::Role;
 use rail_core::time::{Duration, Instant};
@@ -21,19 +22,24 @@ impl Scene {
         self.check(i).interval + patience.max(burst).max(other) + again + SLACK + self.memory(i)
     }
 
-    /// An uplink that is asked is down this long after its last answer. One that stands by is asked ten
-    /// times as seldom, one that was never judged is not asked more quickly.
+    /// The time between two questions to an uplink that stands by and is well.
+    pub fn standby(&self, i: usize) -> Duration {
+        self.check(i).interval * standby_factor(self.config.uplinks[i].metered)
+    }
+
+    /// An uplink that is asked is down this long after its last answer. One that stands by is asked more
+    /// seldom, one that was never judged is not asked more quickly.
     pub fn death_bound(&self, i: usize) -> Duration {
         let (check, timeout) = (self.check(i), self.timeout(i).max(UNKNOWN));
         let sure = (timeout + LEAST_WAIT + QUICK * 8).max(check.interval * check.fail_after);
-        check.interval * 10 + timeout + sure + SLACK + self.memory(i)
+        self.standby(i) + timeout + sure + SLACK + self.memory(i)
     }
 
     /// A step of the round trip has had its effect on an uplink after this, whatever it takes for.
     pub fn step_bound(&self, i: usize, rtt: Duration) -> Duration {
         let check = self.check(i);
         let is_in_use = self.lines[i].role == Role::Active;
-        let pace = if is_in_use { check.interval } else { check.interval * 10 };
+        let pace = if is_in_use { check.interval } else { self.standby(i) };
         pace + check.interval * check.fail_after + rtt * 2 + SETTLED
     }
 

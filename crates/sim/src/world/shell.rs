@@ -362,7 +362,8 @@ impl World {
         let client = IpAddr::V4(Ipv4Addr::new(192, 168, 1, n));
         let server = IpAddr::V4(Ipv4Addr::new(198, 51, 100, n));
         for (source, destination) in [(client, server), (server, own), (own, server)] {
-            self.scene.kernel.flows.push(Flow { mark, source, destination });
+            let is_udp = n.is_multiple_of(2);
+            self.scene.kernel.flows.push(Flow { mark, source, destination, is_udp });
         }
     }
 }

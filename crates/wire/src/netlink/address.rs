@@ -21,6 +21,19 @@ pub struct AddressMessage {
     pub peer: Option<IpAddr>,
     /// Who set it (`IFA_PROTO`, Linux 5.18); 0: unknown.
     pub protocol: u8,
+    /// What it is good for.
+    pub kind: AddressKind,
+}
+
+/// What an address is good for; by default for everything.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct AddressKind {
+    /// For the link or the host alone.
+    pub is_local: bool,
+    /// Its time is nearly over: not for new connections (`IFA_F_DEPRECATED`).
+    pub is_deprecated: bool,
+    /// Another one of its subnet was there before (`IFA_F_SECONDARY`).
+    pub is_secondary: bool,
 }
 
 impl AddressMessage {
@@ -31,18 +44,26 @@ impl AddressMessage {
     pub fn decode(message: &Message<'_>) -> Result<Self, DecodeError> {
         let (fixed, attributes) = split(message.payload, FIXED_LENGTH)?;
         let (mut local, mut far, mut protocol) = (None, None, 0);
+        // Eight of them are in the header, all in the attribute.
+        let mut flags = u32::from(fixed[2]);
         for attribute in attributes {
             match attribute.kind {
                 IFA_ADDRESS => far = attribute.address(),
                 IFA_LOCAL => local = attribute.address(),
                 IFA_PROTO => protocol = attribute.u8().unwrap_or(0),
+                IFA_FLAGS => flags = attribute.u32().unwrap_or(flags),
                 _ => {}
             }
         }
         // On a point-to-point link `IFA_ADDRESS` is the other end.
         let address = local.or(far).ok_or(DecodeError::Malformed)?;
-        let peer = far.filter(|far| *far != address);
-        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], peer, protocol })
+        let peer = local.and(far).filter(|far| *far != address);
+        let kind = AddressKind {
+            is_local: fixed[3] != SCOPE_UNIVERSE,
+            is_deprecated: flags & IFA_F_DEPRECATED != 0,
+            is_secondary: flags & IFA_F_SECONDARY != 0,
+        };
+        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], peer, protocol, kind })
     }
 
     /// Asks for all addresses of both families.
@@ -83,4 +104,8 @@ const FIXED_LENGTH: usize = 8;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_BROADCAST: u16 = 4;
+const IFA_FLAGS: u16 = 8;
 const IFA_PROTO: u16 = 11;
+const IFA_F_SECONDARY: u32 = 0x01;
+const IFA_F_DEPRECATED: u32 = 0x20;
+const SCOPE_UNIVERSE: u8 = 0;

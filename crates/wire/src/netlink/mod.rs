@@ -24,7 +24,7 @@ mod rule;
 mod tests;
 
 pub use ack::Ack;
-pub use address::AddressMessage;
+pub use address::{AddressKind, AddressMessage};
 pub use link::{LinkMessage, LinkPackets, LinkPlace, MACVLAN};
 pub use macvlan::MacvlanMessage;
 pub use neighbour::{NeighbourMessage, nud};

@@ -157,8 +157,14 @@ fn the_kernels_links_addresses_and_neighbours() {
     let link = LinkMessage::decode(&only(&bytes(LINK))).unwrap();
     assert_eq!((link.index, link.name.as_str(), link.mtu), (3, "wan1", 1500));
     assert!(link.up && link.carrier);
-    let address =
-        AddressMessage { index: 3, address: v4("100.64.1.2"), length: 24, peer: None, protocol: 0 };
+    let address = AddressMessage {
+        index: 3,
+        address: v4("100.64.1.2"),
+        length: 24,
+        peer: None,
+        protocol: 0,
+        kind: AddressKind::default(),
+    };
     assert_eq!(AddressMessage::decode(&only(&bytes(ADDRESS))), Ok(address));
     let address = Some(v4("100.64.1.1"));
     let neighbour = NeighbourMessage { index: 3, address, state: nud::FAILED, hardware: None };
@@ -220,8 +226,14 @@ fn unknown_attributes_cost_nothing_but_completeness() {
     route.attribute(999, b"from a newer kernel");
     let read = RouteMessage::decode(&only(&route.finish(1))).unwrap();
     assert_eq!(read, RouteMessage { is_partial: true, ..plain_route() });
-    let address =
-        AddressMessage { index: 3, address: v4("192.0.2.1"), length: 24, peer: None, protocol: 82 };
+    let address = AddressMessage {
+        index: 3,
+        address: v4("192.0.2.1"),
+        length: 24,
+        peer: None,
+        protocol: 82,
+        kind: AddressKind::default(),
+    };
     let mut request = address.add();
     request.attribute(999, b"");
     assert_eq!(AddressMessage::decode(&only(&request.finish(1))), Ok(address));

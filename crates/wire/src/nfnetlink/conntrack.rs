@@ -36,6 +36,8 @@ pub struct Tuple {
     pub source: IpAddr,
     /// Destination address.
     pub destination: IpAddr,
+    /// What is above IP; `None`: the kernel does not say.
+    pub protocol: Option<u8>,
     /// The whole tuple as the kernel wrote it, ports and all.
     pub bytes: Vec<u8>,
 }
@@ -118,7 +120,8 @@ impl Tuple {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         match Self::addresses(bytes) {
             (Some(source), Some(destination)) if source.is_ipv4() == destination.is_ipv4() => {
-                Ok(Self { source, destination, bytes: Vec::from(bytes) })
+                let protocol = Self::protocol(bytes);
+                Ok(Self { source, destination, protocol, bytes: Vec::from(bytes) })
             }
             _ => Err(DecodeError::Malformed),
         }
@@ -137,6 +140,12 @@ impl Tuple {
             }
         }
         (source, destination)
+    }
+
+    fn protocol(bytes: &[u8]) -> Option<u8> {
+        let mut outer = attributes(bytes).filter(|a| a.kind == CTA_TUPLE_PROTO);
+        let mut inner = outer.next().into_iter().flat_map(|a| attributes(a.payload));
+        inner.find(|a| a.kind == CTA_PROTO_NUM)?.payload.first().copied()
     }
 }
 
@@ -160,6 +169,8 @@ const CTA_ID: u16 = 12;
 const CTA_ZONE: u16 = 18;
 const CTA_MARK_MASK: u16 = 21;
 const CTA_TUPLE_IP: u16 = 1;
+const CTA_TUPLE_PROTO: u16 = 2;
+const CTA_PROTO_NUM: u16 = 1;
 const CTA_IP_V4_SRC: u16 = 1;
 const CTA_IP_V4_DST: u16 = 2;
 const CTA_IP_V6_SRC: u16 = 3;
@@ -188,7 +199,7 @@ mod tests {
         let ip = nested(&[(kinds[0], bytes(source)), (kinds[1], bytes(destination))]);
         let protocol = nested(&[(1, vec![6]), (2, vec![0x30, 0x39]), (3, vec![0, 80])]);
         let bytes = nested(&[(1 | NESTED, ip), (2 | NESTED, protocol)]);
-        Tuple { source, destination, bytes }
+        Tuple { source, destination, protocol: Some(6), bytes }
     }
 
     fn connections() -> [Connection; 2] {

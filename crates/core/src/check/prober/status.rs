@@ -2,7 +2,7 @@
 
 use super::{Duration, Instant, Mode, Prober, Quality, Running, Settings, Verdict};
 use crate::check::Sums;
-use crate::check::flight::Fate;
+use crate::check::flight::{Fate, Probe};
 use crate::check::verdict::Cause;
 use crate::config::{Asked, CheckKind, Limit};
 use crate::io::{PortId, PortKind};
@@ -161,6 +161,13 @@ impl Prober {
             }
         }
         sums
+    }
+
+    /// True if the target has answered its last question, as far as an answer is due. What it did before
+    /// this uplink fell silent or was interrupted says nothing of now.
+    pub(crate) fn is_answered(&self, target: usize) -> bool {
+        let is_due = |p: &&Probe| p.target == target && (p.fate != Fate::Open || p.is_overdue);
+        self.flight.since(0).rev().find(is_due).is_some_and(|probe| probe.fate == Fate::Answered)
     }
 
     /// The settled questions to a target since its last answer here.

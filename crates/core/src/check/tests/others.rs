@@ -51,6 +51,35 @@ fn a_target_that_is_dead_everywhere_is_ignored() {
     assert_eq!(judge(&one, &other), [false; 4]);
 }
 
+/// Given a target that is dead everywhere and ignored, when an uplink comes back that was interrupted or
+/// silent before the target died, then what it heard then says nothing, and the target stays ignored.
+#[test]
+fn who_comes_back_has_no_say_by_what_it_heard_before() {
+    let ignored = [false, false, false, true];
+    for is_interrupted in [true, false] {
+        let (mut one, mut other) = two(|| only(&[0, 1, 2]));
+        if is_interrupted {
+            other.prober.stop(other.now);
+        }
+        other.fate = silent();
+        one.run(MS * 20_000);
+        if is_interrupted {
+            other.now = one.now;
+            other.prober.start(other.now);
+        } else {
+            other.run(MS * 20_000);
+        }
+        assert_eq!(blamed(one.now, core::iter::once(&one.prober), [false; 4]), ignored);
+        other.fate = only(&[0, 1, 2]);
+        for _ in 0..100 {
+            other.run(MS * 20);
+            let both = [&one.prober, &other.prober].into_iter();
+            assert_eq!(blamed(other.now, both, ignored), ignored, "{is_interrupted}");
+        }
+        assert!(other.prober.has_heard(other.now));
+    }
+}
+
 /// Given an uplink that hears nothing, then it has no say; where nobody has one, the last answer stays.
 #[test]
 fn silence_has_no_say() {

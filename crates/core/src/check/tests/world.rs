@@ -23,6 +23,7 @@ pub(super) fn settings() -> Settings {
     Settings {
         required: 2,
         interval: MS * 250,
+        standby_factor: 10,
         fail_after: 10,
         recover_after: 10,
         stable_for: Duration::ZERO,

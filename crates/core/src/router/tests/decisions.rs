@@ -160,6 +160,41 @@ fn a_standby_is_asked_slowly_whatever_was_read_anew() {
     }
 }
 
+/// Given a metered standby, then it is asked at a hundredth of the pace; quickly from the first answer that
+/// is overdue, so that its death is found; and at full pace once it carries. A reload that changes it
+/// counts at once.
+#[test]
+fn a_metered_standby_is_asked_hardly_at_all() {
+    let mut config = uplinks(&[1, 2]);
+    config.uplinks[1].metered = true;
+    let interval = config.check.interval;
+    let mut world = World::new(config);
+    world.run(MS * 20_000, all);
+    let asked =
+        |world: &mut World, time: Duration, fate: fn(u8, usize, u64) -> Option<Duration>| {
+            world.sent.clear();
+            world.run(time, fate);
+            world.sent.get(&2).copied().unwrap_or(0)
+        };
+    assert_eq!(asked(&mut world, interval * 500, all), 5);
+    let mut usual = world.config.clone();
+    usual.uplinks[1].metered = false;
+    world.input(Input::Reload(Box::new(usual)));
+    world.run(MS * 5000, all);
+    let tenth = asked(&mut world, interval * 500, all);
+    assert!((49..=51).contains(&tenth), "{tenth}");
+    world.input(Input::Reload(Box::new(world.config.clone())));
+    world.run(interval * 100, all);
+    let mut silent = world.restart(|_| {});
+    silent.run(interval * 101 + MS * 3000, |uplink, _, _| (uplink == 1).then_some(MS * 10));
+    assert_eq!(silent.health(), [Health::Up, Health::Down]);
+    let mut world = World::new(silent.config);
+    world.run(MS * 20_000, all);
+    world.run(MS * 5000, second);
+    assert_eq!(world.active(), [false, true]);
+    assert!(asked(&mut world, interval * 100, second) >= 99);
+}
+
 /// Given a kernel that refuses to delete connections for a while, then it is asked again, ever
 /// later, until it is done; nothing is forgotten.
 #[test]

@@ -1,24 +1,24 @@
 //! The kinds of uplinks: where the address and the gateway of each come from.
 
 mod dhcp;
+mod keep;
 mod ppp;
 
-use super::{Context, Uplinks};
 use crate::config::{Config, UplinkConfig, UplinkKind};
 use crate::facts::{Ways, fixed};
 use crate::io::{Binding, Port};
-use crate::net::{Family, Mac, Prefix, UplinkId};
+use crate::net::{Mac, Prefix, UplinkId};
 use crate::random::Secret;
-use crate::reconcile::Wants;
 use crate::saved::Saved;
 use crate::state::Observed;
-use crate::status::{LeaseStatus, PppStatus};
+use crate::status::{KeptStatus, LeaseStatus, PppStatus};
 use crate::time::Instant;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use dhcp::Dhcp;
+use keep::Keep;
 use ppp::Ppp;
 
 /// What an uplink knows of its attachment beside the file.
@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Dhcp(Box<Dhcp>),
     /// A line that is dialled.
     Ppp(Box<Ppp>),
+    /// What another program has configured.
+    Keep(Box<Keep>),
 }
 
 impl Kind {
@@ -38,12 +40,13 @@ impl Kind {
         match &own.kind {
             UplinkKind::Static(_) => Self::Fixed,
             UplinkKind::Dhcp(config) => {
-                let lease = saved.leases.get(&own.name);
-                Self::Dhcp(Box::new(Dhcp::new(config, secret, lease)))
+                Self::Dhcp(Box::new(Dhcp::new(config, secret, saved.leases.get(&own.name))))
+            }
+            UplinkKind::Keep(config) => {
+                Self::Keep(Box::new(Keep::new(config, saved.kept.get(&own.name))))
             }
             UplinkKind::Ppp(config) => {
-                let given = saved.ppp.get(&own.name);
-                Self::Ppp(Box::new(Ppp::new(config, own.mtu, given)))
+                Self::Ppp(Box::new(Ppp::new(config, own.mtu, saved.ppp.get(&own.name))))
             }
         }
     }
@@ -51,15 +54,23 @@ impl Kind {
     /// Its lease, for the screens.
     pub(super) fn lease_status(&self, now: Instant) -> Option<LeaseStatus> {
         match self {
-            Self::Fixed | Self::Ppp(_) => None,
             Self::Dhcp(dhcp) => Some(dhcp.status(now)),
+            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => None,
+        }
+    }
+
+    /// What another program has configured, for the screens.
+    pub(super) fn kept_status(&self, now: Instant) -> Option<KeptStatus> {
+        match self {
+            Self::Keep(keep) => Some(keep.status(now)),
+            Self::Fixed | Self::Dhcp(_) | Self::Ppp(_) => None,
         }
     }
 
     /// Its line, for the screens.
     pub(super) fn ppp_status(&self, now: Instant) -> Option<PppStatus> {
         match self {
-            Self::Fixed | Self::Dhcp(_) => None,
+            Self::Fixed | Self::Dhcp(_) | Self::Keep(_) => None,
             Self::Ppp(ppp) => Some(ppp.status(now)),
         }
     }
@@ -74,6 +85,7 @@ impl Kind {
         match (self, &own.kind) {
             (Self::Dhcp(dhcp), UplinkKind::Dhcp(config)) => dhcp.set_config(config),
             (Self::Ppp(ppp), UplinkKind::Ppp(config)) => ppp.set_config(config, own.mtu),
+            (Self::Keep(keep), UplinkKind::Keep(config)) => keep.set_config(config),
             _ => {}
         }
     }
@@ -84,6 +96,7 @@ impl Kind {
             Self::Fixed => fixed::attach(own),
             Self::Dhcp(dhcp) => dhcp.ways(own.mtu),
             Self::Ppp(ppp) => ppp.ways(),
+            Self::Keep(keep) => keep.ways(),
         }
     }
 
@@ -96,7 +109,7 @@ impl Kind {
         bound: Option<Binding>,
     ) -> Vec<Port> {
         match self {
-            Self::Fixed | Self::Ppp(_) => Vec::new(),
+            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => Vec::new(),
             Self::Dhcp(_) => dhcp::ports(id, link, bound),
         }
     }
@@ -105,7 +118,7 @@ impl Kind {
     pub(super) fn is_new(&self, now: Instant) -> bool {
         match self {
             // The kernel had it first.
-            Self::Fixed | Self::Ppp(_) => false,
+            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => false,
             Self::Dhcp(dhcp) => dhcp.is_new(now),
         }
     }
@@ -115,42 +128,44 @@ impl Kind {
         match self {
             Self::Fixed => format!("{} has got no address", own.ifname),
             Self::Dhcp(dhcp) => dhcp.why_unattached(own.ifname),
+            Self::Keep(keep) => keep.why_unattached(own.ifname),
             Self::Ppp(ppp) => ppp.why_unattached(own),
         }
+    }
+
+    /// What must happen before there is one, for people.
+    pub(super) fn what_attaches(&self) -> &'static str {
+        match self {
+            Self::Fixed => "when the address is on the interface",
+            Self::Dhcp(_) => "when a DHCP server leases it an address and a gateway",
+            Self::Keep(keep) if keep.lacks_gateway() => {
+                "when another program sets a default route by its interface, or the file names its `gateway`"
+            }
+            Self::Keep(_) => "when another program sets an address and a default route",
+            Self::Ppp(_) => "when it is connected",
+        }
+    }
+
+    /// An address is there, and nothing says where it leads.
+    pub(super) fn lacks_gateway(&self) -> bool {
+        matches!(self, Self::Keep(keep) if keep.lacks_gateway())
     }
 
     /// When it is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Fixed => None,
+            Self::Fixed | Self::Keep(_) => None,
             Self::Dhcp(dhcp) => dhcp.deadline(),
             Self::Ppp(ppp) => ppp.deadline(),
         }
     }
-}
 
-impl Uplinks {
-    /// Takes over how an uplink is attached now, by what its kind knows.
-    fn take_ways(&mut self, index: usize, cx: &mut Context<'_>) {
-        let own = &cx.config.uplinks[index];
-        let uplink = &mut self.list[index];
-        let ways = uplink.kind.ways(own);
-        if uplink.facts.way == ways {
-            return;
+    /// When the kernel is to be looked at, whether it changes or not.
+    pub(super) fn look_deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Keep(keep) => keep.deadline(),
+            Self::Fixed | Self::Dhcp(_) | Self::Ppp(_) => None,
         }
-        uplink.set_ways(cx.now, ways, own);
-        if let Some(own) = uplink.facts.address(Family::V4) {
-            cx.purge.keep(own.address);
-        }
-        self.links_due = true;
-        cx.kernel.forget_rendered();
-        cx.kernel.touch();
-        cx.desk.saved.take(cx.config, self.list.iter().map(|uplink| &uplink.facts));
-        cx.desk.save(true, cx.out);
-        // The gateway is looked at, and what others do to the address.
-        let (config, system) = (cx.config, cx.system);
-        let wants = Wants { config, facts: &|| self.facts(system) };
-        cx.kernel.refresh_watch(&wants, &cx.desk.saved, cx.out);
     }
 }
 

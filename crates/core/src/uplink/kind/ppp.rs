@@ -154,7 +154,7 @@ impl Uplinks {
     pub(crate) fn children<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = Child> + 'a {
         self.list.iter().zip(&config.uplinks).filter_map(|(uplink, own)| match &uplink.kind {
             Kind::Ppp(ppp) => ppp.child(uplink.facts.id, own),
-            Kind::Fixed | Kind::Dhcp(_) => None,
+            Kind::Fixed | Kind::Dhcp(_) | Kind::Keep(_) => None,
         })
     }
 
@@ -191,7 +191,7 @@ impl Uplinks {
             ppp.dialler.wake(cx.now);
             let is_declared = ppp.dialler.wants();
             has_changed |= core::mem::replace(&mut ppp.is_declared, is_declared) != is_declared;
-            self.follow(index, actions, cx);
+            self.carry_out(index, actions, cx);
         }
         has_changed
     }
@@ -218,7 +218,7 @@ impl Uplinks {
     }
 
     /// Tells what became of a line, and takes over what it has.
-    fn follow(&mut self, index: usize, actions: Vec<Action>, cx: &mut Context<'_>) {
+    fn carry_out(&mut self, index: usize, actions: Vec<Action>, cx: &mut Context<'_>) {
         let own = &cx.config.uplinks[index];
         let uplink = &mut self.list[index];
         let Kind::Ppp(ppp) = &uplink.kind else { return };

@@ -43,6 +43,7 @@ fn settings() -> Settings {
     Settings {
         required: 2,
         interval: Duration::from_millis(250),
+        standby_factor: 10,
         timeout: Duration::from_millis(500),
         fail_after: 10,
         recover_after: 10,
