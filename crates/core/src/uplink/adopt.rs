@@ -1,6 +1,7 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::cold::Cold;
 use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{Context, History, Uplink, Uplinks, Way};
@@ -90,6 +91,7 @@ impl Uplink {
             facts,
             way: Way::default(),
             link_trouble: None,
+            cold: Cold::new(&own.name, saved),
             passive: Passive::default(),
             history: History::new(now),
             due: true,

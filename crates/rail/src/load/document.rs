@@ -90,7 +90,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     // Only an uplink among the hosts takes it.
     let base = match (section, key) {
         (_, "redirects") => INSIDE,
-        ("uplink", "dhcp") => LEASED,
+        ("uplink", "dhcp" | "standby") => LEASED,
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
         _ => smallest(section),

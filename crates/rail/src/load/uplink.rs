@@ -7,7 +7,8 @@ use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use super::{dhcp, keep, link};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, Selector, Tier, UplinkConfig, UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, Selector, Standby, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,8 +37,9 @@ pub(super) struct Draft {
     description: String,
     weight: u8,
     mtu: Option<u32>,
-    tier: Tier,
+    pub(super) tier: Tier,
     pub(super) check: super::check::Draft,
+    pub(super) standby: Option<At<Standby>>,
     enabled: bool,
 }
 
@@ -71,6 +73,7 @@ impl Draft {
             routed: self.routed.map_or_else(Vec::new, |at| at.value),
             redirects: self.redirects.is_some_and(|r| r.value),
             check: self.check.config,
+            standby: self.standby.map_or(Standby::Warm, |standby| standby.value),
             enabled: self.enabled,
         })
     }
@@ -146,6 +149,7 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         nat,
         redirects: redirects(reader, section),
         check: super::check::of_uplink(reader, section, check),
+        standby: standby(reader, section),
         enabled: reader.boolean(section, "enabled", true),
     }
 }
@@ -207,6 +211,14 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
         }
     }
     Nat::On
+}
+
+/// What it does while better ones carry.
+fn standby(reader: &mut Reader, section: &Section<'_>) -> Option<At<Standby>> {
+    let span = section.get("standby")?.span();
+    let words = [("warm", Standby::Warm), ("cold", Standby::Cold)];
+    let value = reader.word(section, "standby", &words, &[])?;
+    Some(At { value, span })
 }
 
 fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
