@@ -214,9 +214,9 @@ fn fail_back(seed: u64, config: &mut Config) {
 
 /// In some worlds another program configures the first uplink, or all.
 fn kept(seed: u64, uplinks: usize) -> Vec<usize> {
-    match seed % 32 {
+    match seed % 256 {
         11 => vec![0],
-        27 => (0..uplinks).collect(),
+        139 => (0..uplinks).collect(),
         _ => Vec::new(),
     }
 }

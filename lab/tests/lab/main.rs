@@ -23,6 +23,7 @@ mod dhcp_servers;
 mod drift;
 mod errors;
 mod external;
+mod failback;
 mod failover;
 mod firewall;
 mod forged;

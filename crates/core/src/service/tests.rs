@@ -75,7 +75,7 @@ fn it_runs_while_a_network_has_a_service() {
     assert_eq!(services.child(&config(&[(1, Tier::Number(1))])), None);
     let mut odd = served();
     odd.networks.truncate(1);
-    odd.networks[0].ifname = "lan*".parse().unwrap();
+    odd.networks[0].ifname = "lan+".parse().unwrap();
     assert_eq!(services.child(&odd), None);
     let config = served();
     let declared = services.child(&config).unwrap();

@@ -139,8 +139,8 @@ fn topic(notice: &Notice) -> Option<Topic> {
         }
         Notice::Uplink(UplinkNews::Role { .. } | UplinkNews::Switched { .. })
         | Notice::Router(RouterNews::Override { .. }) => Some(Topic::Role),
+        Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) => Some(Topic::Lease),
         Notice::Uplink(_) => Some(Topic::Health),
-        Notice::Lease(_) => Some(Topic::Lease),
         Notice::Coexist(_) => Some(Topic::Conflict),
         // Each change of ours is one; a refusal, a fight, a repair is trouble.
         Notice::Reconcile(ReconcileNews::Guard { .. } | ReconcileNews::Changed { .. }) => None,

@@ -75,7 +75,12 @@ fn goes_there(scene: &Scene, line: usize) -> bool {
 }
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
-    let is_own = |ip| scene.config.uplinks.iter().any(|u| u.own_addresses().any(|own| own == ip));
+    // An address that another program has taken away is nobody's: it may come back, or not.
+    let is_there = |i: usize| !scene.kept.contains(&i) || scene.is_given(i);
+    let is_own = |ip| {
+        let mut uplinks = scene.config.uplinks.iter().enumerate().filter(|(i, _)| is_there(*i));
+        uplinks.any(|(_, uplink)| uplink.own_addresses().any(|own| own == ip))
+    };
     let other = |flow: &Flow| scene.lines.iter().any(|l| l.mark == flow.mark && l.id != uplink);
     let stays = |flow: &&Flow| is_own(flow.source) || is_own(flow.destination) || other(flow);
     if let Some(flow) = removed.iter().find(stays) {
