@@ -1,6 +1,6 @@
 //! Addresses and names for the inside networks: when dnsmasq runs, and with which file.
 //!
-//! One dnsmasq serves all networks. It asks fixed addresses ([`ASKED`](crate::config::ASKED)) that our rules lead to the
+//! One dnsmasq serves all networks. It asks fixed addresses ([`ASKED`]) that our rules lead to the
 //! resolvers of uplinks that carry (`render/firewall/resolver.rs`), so a failover changes nothing in it and its cache
 //! stays. Promises: it runs whenever a network has a service; while it fails it is started ever more seldom.
 //! Leaves out DHCPv6 and router advertisements.
