@@ -303,8 +303,8 @@ impl Prober {
                 self.limiter.cancel();
                 self.limiter.schedule(now, Some(ASK_DOWN));
             }
-            // Its outage condemns it no more, or it would fall again at once.
-            Verdict::Held(_) => self.evidence.forget_down(),
+            // Its outage condemns it no more, or it would fall again at once. What it does from now on may.
+            Verdict::Held(_) if !matches!(was, Verdict::Held(_)) => self.evidence.forget_down(),
             Verdict::Up | Verdict::Degraded(_) if is_out(was) => {
                 self.past.come_back(now);
                 self.evidence.forget_down();

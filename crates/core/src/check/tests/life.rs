@@ -1,10 +1,11 @@
 //! Beginning, standing by, ending, returning.
 
-use super::world::{MS, World, lossy, settings, silent, steady};
+use super::world::{Fate, MS, World, lossy, settings, silent, steady};
 use crate::check::{Cause, Settings, Verdict};
 use crate::config::Limit;
 use crate::saved::Learnt;
 use crate::time::Duration;
+use alloc::boxed::Box;
 
 /// Given an uplink never judged, when as many targets have answered as must, then it is up; with no
 /// answer it is down.
@@ -178,9 +179,7 @@ fn a_slow_line_is_degraded() {
 fn a_flapping_line_is_damped() {
     let mut w = World::settled(1);
     let start = w.now;
-    w.fate = alloc::boxed::Box::new(move |now, _, _| {
-        (now.since(start).as_secs() % 15 < 10).then_some(MS * 20)
-    });
+    w.fate = Box::new(move |now, _, _| (now.since(start).as_secs() % 15 < 10).then_some(MS * 20));
     w.forget();
     w.run(Duration::from_secs(2 * 3600));
     assert!((6..40).contains(&w.falls()), "{}", w.falls());
@@ -266,11 +265,32 @@ fn a_fault_of_a_target_ends_no_hold() {
         w.run(MS * 5000);
     }
     let end = w.now + w.prober.hold_left(w.now);
-    w.fate = alloc::boxed::Box::new(|_, target, _| (target != 3).then_some(MS * 20));
+    w.fate = Box::new(|_, target, _| (target != 3).then_some(MS * 20));
     w.run(MS * 4000);
     w.ignored = alloc::vec![false, false, false, true];
     while !w.prober.verdict().is_usable() {
         w.run(MS * 100);
     }
     assert!(w.now >= end, "{:?} too soon", end.since(w.now));
+}
+
+/// Given an uplink that is held back, when it loses much or too few of its targets answer, then it is down:
+/// nothing of its outage condemns it, but what it does since.
+#[test]
+fn one_that_is_held_back_falls_by_loss() {
+    let one_target = || -> Fate { Box::new(|_, target, _| (target == 0).then_some(MS * 20)) };
+    for fate in [lossy(600), one_target()] {
+        let with = Settings { stable_for: Duration::from_secs(120), ..settings() };
+        let mut w = World::new(with, 1, steady(20));
+        w.run(MS * 20_000);
+        w.fate = silent();
+        w.run(MS * 5000);
+        w.fate = steady(20);
+        w.run(MS * 10_000);
+        assert!(matches!(w.prober.verdict(), Verdict::Held(_)), "{:?}", w.changes);
+        w.fate = fate;
+        w.run(MS * 60_000);
+        let verdict = w.prober.verdict();
+        assert!(matches!(verdict, Verdict::Down(cause) if cause.is_loss()), "{:?}", w.changes);
+    }
 }
