@@ -80,10 +80,18 @@ impl Rounds {
         self.since
     }
 
-    /// True if nothing was lost in the newest of them, so many.
-    pub(super) fn are_clean(&self, flight: &Flight, rounds: u32, targets: usize) -> bool {
+    /// True if nothing was lost in the newest of them, so many, by targets that count.
+    pub(super) fn are_clean(
+        &self,
+        (flight, evidence): (&Flight, &Evidence),
+        rounds: u32,
+        targets: usize,
+    ) -> bool {
         let probes = u64::from(rounds).saturating_mul(u64::try_from(targets).unwrap_or(1));
-        let is_lost = |probe: &Probe| probe.is_overdue && probe.fate != Fate::Answered;
+        let is_lost = |probe: &Probe| {
+            let counts = !evidence.is_ignored(probe.target);
+            counts && probe.is_overdue && probe.fate != Fate::Answered
+        };
         let mut newest = flight.since(self.next.saturating_sub(probes));
         self.good >= rounds && !newest.any(is_lost)
     }

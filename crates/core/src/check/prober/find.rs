@@ -25,7 +25,8 @@ impl Prober {
         let wanted = self.settings.recover_after;
         let is_good = self.rounds.good() >= wanted;
         // Silence was all that spoke against it: rounds without a loss end it. Loss takes more.
-        let are_clean = self.rounds.are_clean(&self.flight, wanted, self.targets.len());
+        let seen = (&self.flight, &self.evidence);
+        let are_clean = self.rounds.are_clean(seen, wanted, self.targets.len());
         let is_clean = !was_lossy && are_clean;
         let is_proven = is_clean || self.evidence.returning() >= RETURN;
         let is_back = !is_usable && is_good && is_proven;

@@ -179,3 +179,27 @@ fn a_silence_ends_behind_loss_and_long_round_trips() {
         }
     }
 }
+
+/// Given a dead target that is ignored, when the uplink was silent and answers again, then it is up after as
+/// many rounds as configured: what that target lost counts nowhere.
+#[test]
+fn a_target_that_is_ignored_delays_no_return() {
+    let three = || -> Fate { Box::new(|_, target, _| (target != 3).then_some(MS * 20)) };
+    for (required, recover_after, interval) in [(1, 10, 250), (1, 1, 2000), (2, 1, 2000)] {
+        let interval = MS * interval;
+        let mut w =
+            World::new(Settings { required, recover_after, interval, ..settings() }, 1, three());
+        w.ignored = alloc::vec![false, false, false, true];
+        w.run(MS * 60_000);
+        w.fate = silent();
+        w.run(MS * 40_000);
+        assert!(matches!(w.prober.verdict(), Verdict::Down(_)));
+        w.fate = three();
+        let at = w.now;
+        while !w.prober.verdict().is_usable() {
+            w.run(MS * 10);
+        }
+        let took = w.now.since(at);
+        assert!(took <= interval * (recover_after + 2), "{required} {recover_after}: {took:?}");
+    }
+}
