@@ -185,7 +185,9 @@ impl Limiter {
         if let Some(limit) = &self.limit {
             let is_back = limit.doubted.is_some_and(|newest| flight.mark() > newest);
             if is_back || now.since(limit.since) >= REVIEW {
-                self.begin_test(now, false, true);
+                // The answer just now may have taken all that the limiter had to give.
+                let spacing = self.spacing().filter(|_| is_back).unwrap_or_default();
+                self.begin_test(now + spacing * 2, false, true);
             }
             // The rate is kept to, so what is lost is lost.
             return condemned.then_some(Finding::Real);

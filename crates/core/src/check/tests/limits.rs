@@ -131,3 +131,22 @@ fn a_return_is_asked_at_full_pace() {
         assert!(after.is_some_and(|after| after < MS * 800), "{lost} {late}: {after:?}");
     }
 }
+
+/// Given a limiter of one echo a second that is known, when the uplink falls silent and answers again, then it
+/// returns, and is asked no more than the limiter allows: a test that found nothing left is not repeated for
+/// ever.
+#[test]
+fn an_uplink_returns_behind_a_slow_limiter() {
+    let mut w = World::new(settings(), 3, limited(&Bucket::new(1, 1), 0));
+    w.run(Duration::from_secs(600));
+    assert!(w.prober.limited_rate().is_some(), "{:?}", w.changes);
+    w.fate = silent();
+    w.run(MS * 30_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Down(_)));
+    w.fate = limited(&Bucket::new(1, 1), 0);
+    w.run(MS * 120_000);
+    assert!(w.prober.verdict().is_usable(), "{:?}", w.changes);
+    w.forget();
+    w.run(MS * 60_000);
+    assert!(w.sent.len() <= 60 && w.prober.limited_rate().is_some(), "{}", w.sent.len());
+}
