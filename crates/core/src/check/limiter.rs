@@ -302,8 +302,10 @@ impl Limiter {
         (is_second, is_review): (bool, bool),
     ) -> Option<Finding> {
         let count = answered.iter().filter(|answered| **answered).count();
-        let lately = answered.iter().rev().take(24).filter(|answered| **answered).count();
-        if lately >= 18 {
+        // Where few targets count, these are few.
+        let newest = answered.iter().rev().take(24);
+        let lately = newest.clone().filter(|answered| **answered).count();
+        if lately > 0 && lately * 4 >= newest.len() * 3 {
             // It is over, or there is no limiter any more.
             self.limit = None;
             return (!is_review).then_some(Finding::Over);

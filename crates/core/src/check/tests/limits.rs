@@ -4,6 +4,7 @@ use super::world::{Bucket, MS, World, limited, limited_targets, settings, silent
 use crate::check::{Settings, Verdict};
 use crate::saved::{Falls, Learnt};
 use crate::time::Duration;
+use alloc::boxed::Box;
 
 /// How long it was avoided in all.
 fn avoided_time(w: &World) -> Duration {
@@ -61,7 +62,7 @@ fn limiters_at_the_targets_are_found() {
 #[test]
 fn dead_targets_are_no_limiter() {
     let mut w = World::settled(1);
-    w.fate = alloc::boxed::Box::new(|_, target, _| (target == 3).then_some(MS * 20));
+    w.fate = Box::new(|_, target, _| (target == 3).then_some(MS * 20));
     w.run(MS * 1200);
     w.ignored = alloc::vec![true, true, true, false];
     w.run(MS * 60_000);
@@ -149,4 +150,15 @@ fn an_uplink_returns_behind_a_slow_limiter() {
     w.forget();
     w.run(MS * 60_000);
     assert!(w.sent.len() <= 60 && w.prober.limited_rate().is_some(), "{}", w.sent.len());
+}
+
+/// Given a limit that is over, when it is tested anew while all targets but one are ignored, then it is gone.
+#[test]
+fn few_targets_end_a_limit() {
+    let mut w = World::settled(1);
+    w.prober.take_over(w.now, &Learnt { limited_rate: Some(2000), ..Learnt::default() });
+    w.fate = Box::new(|_, target, _| (target == 3).then_some(MS * 20));
+    w.ignored = alloc::vec![true, true, true, false];
+    w.run(Duration::from_secs(3600 + 60));
+    assert_eq!((w.prober.limited_rate(), w.downs()), (None, 0));
 }
