@@ -77,6 +77,7 @@ impl Prober {
             self.silence.settle();
             self.quiet = super::Quiet::default();
             self.comparing = None;
+            self.held_from = None;
             self.past.interrupt();
         }
     }

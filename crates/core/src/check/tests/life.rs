@@ -294,3 +294,24 @@ fn one_that_is_held_back_falls_by_loss() {
         assert!(matches!(verdict, Verdict::Down(cause) if cause.is_loss()), "{:?}", w.changes);
     }
 }
+
+/// Given an uplink that is held back for `stable_for`, when it loses its way for a while, then it has to be good
+/// for the whole time after that: nobody knows what it was meanwhile.
+#[test]
+fn a_hold_begins_anew_after_a_lost_way() {
+    let with = Settings { stable_for: Duration::from_secs(60), ..settings() };
+    let mut w = World::new(with, 1, steady(20));
+    w.run(MS * 20_000);
+    w.fate = silent();
+    w.run(MS * 5000);
+    w.fate = steady(20);
+    w.run(MS * 10_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Held(_)), "{:?}", w.changes);
+    w.prober.lose_way();
+    w.now = w.now + Duration::from_secs(120);
+    w.prober.start(w.now);
+    w.run(MS * 55_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Held(_)), "{:?}", w.changes);
+    w.run(MS * 6000);
+    assert_eq!(w.prober.verdict(), Verdict::Up);
+}
