@@ -81,8 +81,9 @@ pub struct Prober {
     comparing: Option<Instant>,
     /// It was degraded when it lost its way.
     was_degraded: bool,
-    /// The newest answer, however late.
+    /// The newest answer, however late; and since when there are some without a break.
     last_sign: Option<Instant>,
+    heard_from: Instant,
     /// When it fell silent for good, the last time.
     fell_silent: Instant,
     /// Of the newest probe that was answered: when it was sent, and its round trip.
@@ -142,6 +143,7 @@ impl Prober {
             comparing: None,
             was_degraded: false,
             last_sign: None,
+            heard_from: Instant::ZERO,
             fell_silent: Instant::ZERO,
             proof: None,
             next_run: 1,

@@ -249,15 +249,15 @@ impl Purger {
     }
 }
 
-/// Connections can move to an uplink that lives, and theirs has not begun to answer again.
+/// Connections can move to an uplink that lives, and theirs is not on its way back.
 fn can_delete<'a>(
     now: Instant,
     id: UplinkId,
     pending: &Pending,
     mut carriers: impl Iterator<Item = Carrier<'a>> + Clone,
 ) -> bool {
-    let is_back = |carrier: Carrier<'_>| carrier.facts.id == id && carrier.prober.is_heard(now);
-    let is_silent = pending.silent.is_none() || !carriers.clone().any(is_back);
+    let is_it = |carrier: Carrier<'_>| carrier.facts.id == id && carrier.prober.is_returning(now);
+    let is_silent = pending.silent.is_none() || !carriers.clone().any(is_it);
     let since = pending.silent.unwrap_or(Instant::ZERO);
     pending.lost.is_none() && is_silent && carriers.any(|carrier| carrier.carries_since(since))
 }

@@ -92,13 +92,16 @@ impl Prober {
 
     /// Takes the answer to a probe. `has_slept`: we were away, and it may have waited for us.
     fn hear(&mut self, id: u64, at: Instant, has_slept: bool) -> Result<(), Refusal> {
-        match self.flight.answer(id, at) {
-            Heard::Again => return Err(Refusal::Duplicate),
-            Heard::Late => self.last_sign = self.last_sign.max(Some(at)),
-            Heard::InTime(probe) => {
-                self.last_sign = self.last_sign.max(Some(at));
-                self.take(at, probe, has_slept);
-            }
+        let heard = self.flight.answer(id, at);
+        if matches!(heard, Heard::Again) {
+            return Err(Refusal::Duplicate);
+        }
+        if !self.has_heard(at) {
+            self.heard_from = at;
+        }
+        self.last_sign = self.last_sign.max(Some(at));
+        if let Heard::InTime(probe) = heard {
+            self.take(at, probe, has_slept);
         }
         Ok(())
     }

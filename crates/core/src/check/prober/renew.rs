@@ -67,6 +67,7 @@ impl Prober {
         self.silence.set_settings(&self.settings);
         (self.bloat, self.past, self.verdict) = (old.bloat, old.past, old.verdict);
         (self.last_sign, self.fell_silent) = (old.last_sign, old.fell_silent);
+        self.heard_from = old.heard_from;
         (self.held_from, self.neighbour_failed) = (old.held_from, old.neighbour_failed);
         (self.shown_loss, self.refused) = (old.shown_loss, old.refused);
         self.was_degraded = old.was_degraded;

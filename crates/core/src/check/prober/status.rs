@@ -194,6 +194,19 @@ impl Prober {
         self.last_sign.is_some_and(is_fresh)
     }
 
+    /// True if one that is down answers, and not for so long already that it would be back if it could.
+    pub fn is_returning(&self, now: Instant) -> bool {
+        self.is_heard(now) && now.since(self.heard_from) < self.longest_return()
+    }
+
+    /// How long a return takes at the most: twice as long as one without a loss.
+    fn longest_return(&self) -> Duration {
+        let targets = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        let limited = self.limiter.spacing().unwrap_or_default().saturating_mul(targets);
+        let rounds = self.settings.recover_after.saturating_add(2).saturating_mul(2);
+        self.settings.interval.max(limited).saturating_mul(rounds)
+    }
+
     /// True if nothing arrived for so long that it is dead by its silence, whatever it fell for.
     pub fn is_mute(&self, now: Instant) -> bool {
         let patience = self.patience(now);

@@ -1,6 +1,6 @@
 //! Uplinks that die one after the other: what is deleted, and what people read.
 
-use super::world::{MS, World, all, nobody_fell, nothing, second, settled};
+use super::world::{MS, World, all, nobody_fell, nothing, second, settled, uplinks};
 use super::*;
 use crate::status::Health;
 use alloc::vec;
@@ -107,4 +107,19 @@ fn a_cause_that_is_over_is_not_all() {
         world.run(MS * 1000, all);
         assert_eq!((world.health()[0], cause(world)), (Health::Down, fell.into()));
     }
+}
+
+/// Given two uplinks that fall silent together, when one returns and of the other too few targets answer for
+/// that, then the connections of that one move: that it is heard keeps them no longer than it is on its way
+/// back.
+#[test]
+fn one_that_answers_too_little_to_return_keeps_no_connection() {
+    let mut world = World::new(uplinks(&[1, 1]));
+    world.run(MS * 20_000, all);
+    world.run(MS * 20_000, nothing);
+    assert_eq!((world.health(), world.purges.len()), (vec![Health::Down; 2], 0));
+    let since = world.now;
+    world.run(MS * 30_000, |uplink, target, _| (uplink == 2 || target == 0).then_some(MS * 10));
+    assert_eq!(world.health(), [Health::Down, Health::Up]);
+    assert!(world.moved(1, since) > 0 && world.moved(2, since) == 0, "{:?}", world.purges);
 }
