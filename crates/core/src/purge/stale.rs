@@ -170,8 +170,8 @@ impl Purger {
                     let again = Pending::new(deletion.purge, *pass);
                     self.pending.entry(id).or_insert(again);
                 }
-                // It is still due.
-                Reason::Left(_) if !can_move => {}
+                // It was called off, or is still due.
+                Reason::Left(_) if !can_move || !self.left.contains_key(&id) => {}
                 Reason::Movable(_) | Reason::Left(_) | Reason::Stale(_) => {
                     self.ask_for(deletion, out);
                 }

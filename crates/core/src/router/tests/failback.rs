@@ -5,6 +5,7 @@ use super::*;
 use crate::config::{Action, OnFailback, Override};
 use crate::io::Which;
 use crate::net::UplinkId;
+use crate::state::OpError;
 use crate::status::Health;
 
 /// The first uplink and a standby of which this becomes when it is left.
@@ -177,4 +178,23 @@ fn a_refused_cut_is_asked_for_again() {
     world.refuses_purges = false;
     world.run(LONG, all);
     assert!(world.router.desk.saved.left.is_empty() && !world.router.purge.was_refused());
+}
+
+/// Given a cut that the kernel has not answered when the uplink carries again, when it then refuses, then the
+/// connections stay: it is asked for no more.
+#[test]
+fn a_cut_that_was_called_off_is_not_asked_for_again() {
+    let mut world = world(OnFailback::Cut);
+    world.fail_over_and_back();
+    let since = world.now;
+    world.delays_purges = true;
+    world.run(MS * 2100, all);
+    assert_eq!(world.left(since).last(), Some(&(Which::Movable, 2000)));
+    world.run(MS * 4000, second);
+    assert_eq!(world.active(), [false, true]);
+    let carries = world.now;
+    let error = OpError { errno: 105, text: "No buffer space available".into() };
+    world.input(Input::Purged { uplink: UplinkId(2), result: Err(error) });
+    world.run(MS * 5000, second);
+    assert_eq!(world.left(carries), []);
 }

@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) refuses_asks: bool,
     /// Deletions of connections are refused.
     pub(super) refuses_purges: bool,
+    /// They take so long that they are not answered.
+    pub(super) delays_purges: bool,
     /// The next reading lacks what this removes from it.
     pub(super) omits: Option<fn(&mut Observed)>,
     /// The first reading after a change lacks what this removes from it.
@@ -129,6 +131,7 @@ impl World {
             refuses,
             refuses_asks: false,
             refuses_purges: false,
+            delays_purges: false,
             omits: None,
             omits_after_change: None,
             dhcp: leases,
@@ -197,7 +200,9 @@ impl World {
                 }
                 let error = OpError { errno: 105, text: "No buffer space available".into() };
                 let result = if self.refuses_purges { Err(error) } else { Ok(1) };
-                self.router.handle(now, Input::Purged { uplink, result }, next);
+                if !self.delays_purges {
+                    self.router.handle(now, Input::Purged { uplink, result }, next);
+                }
             }
             Output::Save { durable: true, .. } => {
                 self.router.handle(now, Input::Saved(self.router.desk.durable()), next);
