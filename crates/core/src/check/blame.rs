@@ -9,12 +9,13 @@ use crate::time::{Duration, Instant};
 use alloc::vec::Vec;
 use core::net::Ipv4Addr;
 
-/// The targets that are ignored now, of `targets`, which are all that somebody asks so. `before` is the
-/// last answer.
+/// The targets that are ignored now, of `targets`, which are all that somebody asks so. `before` are those
+/// that were, and when that last changed.
 ///
 /// A target is ignored if it did not answer eight settled questions in a row on any uplink that
 /// asks it and hears something, while another target answers. Questions count, not time: an uplink that
-/// asks slowly needs longer to say something. Where nobody has a say, the last answer stays, so no
+/// asks slowly needs longer to say something. It counts again when it answers: what an uplink heard of it
+/// before it was ignored is old by then. Where nobody has a say, the last answer stays, so no
 /// start, no reload and no restart changes what is known of a target; and blame never empties the count
 /// ([`left_out`]).
 ///
@@ -24,13 +25,17 @@ pub fn blame<'a>(
     now: Instant,
     targets: &[Asked],
     probers: impl Iterator<Item = &'a Prober> + Clone,
-    before: &[Asked],
+    (before, changed): (&[Asked], Instant),
 ) -> Vec<Asked> {
     let asking = |target: Asked| {
         let hearing = probers.clone().filter(|prober| prober.has_heard(now));
         hearing.filter_map(move |prober| Some((prober, prober.index_of(target)?)))
     };
-    let answers = |target: Asked| asking(target).any(|(prober, index)| prober.is_answered(index));
+    let answers = |target: Asked| {
+        let mut says = asking(target).filter(|(prober, index)| prober.is_answered(*index));
+        let is_new = |at: Instant| at >= changed || !before.contains(&target);
+        says.any(|(prober, index)| prober.last_answer(index).is_some_and(is_new))
+    };
     let is_one_heard = targets.iter().any(|target| answers(*target));
     let is_silent = |target: Asked| {
         asking(target).next().is_some()

@@ -183,10 +183,12 @@ impl Uplinks {
         }
         self.next_ignoring = cx.now + IGNORING_PACE;
         let asked = cx.config.asked();
-        let ignored = check::blame(cx.now, &asked, self.probers(), &self.ignored);
+        let before = (&self.ignored[..], self.ignored_changed);
+        let ignored = check::blame(cx.now, &asked, self.probers(), before);
         if ignored == self.ignored {
             return;
         }
+        self.ignored_changed = cx.now;
         let before = self.ignored_targets();
         self.ignored = ignored;
         let after = self.ignored_targets();

@@ -83,6 +83,8 @@ pub(crate) struct Uplinks {
     list: Vec<Uplink>,
     /// Targets that are left out of the count.
     pub(crate) ignored: Vec<Asked>,
+    /// When these last became others by what was heard.
+    ignored_changed: Instant,
     next_ignoring: Instant,
     /// Who carried before an uplink died, and when it fell silent or died, until one of those that carry
     /// now has answered: they may all be dying.

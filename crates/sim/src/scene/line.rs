@@ -72,7 +72,7 @@ pub struct Line {
     pub deaths: u32,
     /// It lost probes once, or somebody limited them: what the router has learnt of that may stay.
     pub was_lossy: bool,
-    /// Somebody limited its probes once.
+    /// Somebody limited its probes once, or the router took loss for that.
     pub was_limited: bool,
     /// When it was last alive and not perfect.
     pub blurred_at: Option<Instant>,

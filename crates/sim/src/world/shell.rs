@@ -348,6 +348,10 @@ impl World {
             if let Some(status) = self.node.router.as_ref().map(|r| r.status(now)) {
                 self.scene.is_configured |= status.settled;
                 self.scene.is_damaged &= !status.settled;
+                // Heavy loss may look like a limiter for a while; then it is asked seldom, as the status says.
+                for (line, uplink) in self.scene.lines.iter_mut().zip(&status.uplinks) {
+                    line.was_limited |= uplink.limited_per_s.is_some();
+                }
                 self.judge(&Happening::Quiet(&status));
             }
         }

@@ -30,7 +30,7 @@ fn blamed<'a>(
     let (kind, targets) = probers.clone().next().unwrap().asked();
     let all: Vec<_> = targets.iter().map(|target| (kind, *target)).collect();
     let before: Vec<_> = all.iter().zip(before).filter(|(_, b)| *b).map(|(t, _)| *t).collect();
-    let ignored = blame(now, &all, probers, &before);
+    let ignored = blame(now, &all, probers, (&before, Instant::default()));
     core::array::from_fn(|index| ignored.contains(&all[index]))
 }
 
@@ -49,6 +49,20 @@ fn a_target_that_is_dead_everywhere_is_ignored() {
     other.run(MS * 2000);
     one.run(MS * 2000);
     assert_eq!(judge(&one, &other), [false; 4]);
+}
+
+/// Given a target that is ignored, then an uplink whose last answer of it is from before that does not make
+/// it count again; a newer answer does.
+#[test]
+fn an_ignored_target_counts_again_by_a_new_answer() {
+    let one = World::settled(1);
+    let all: Vec<_> = one.prober.targets().iter().map(|t| (CheckKind::Icmp, *t)).collect();
+    let last = one.prober.last_answer(3).unwrap();
+    for (changed, counts) in [(last, true), (last + MS, false)] {
+        let before = (&all[3..], changed);
+        let ignored = blame(one.now, &all, core::iter::once(&one.prober), before);
+        assert_eq!(ignored.is_empty(), counts);
+    }
 }
 
 /// Given a target that is dead everywhere and ignored, when an uplink comes back that was interrupted or
