@@ -194,9 +194,11 @@ impl Prober {
         self.last_sign.is_some_and(is_fresh)
     }
 
-    /// True if one that is down answers, and not for so long already that it would be back if it could.
+    /// True if one that is out answers, and is good, but held back; or answers not for so long already that it
+    /// would be back if it could.
     pub fn is_returning(&self, now: Instant) -> bool {
-        self.is_heard(now) && now.since(self.heard_from) < self.longest_return()
+        let may_return = || now.since(self.heard_from) < self.longest_return();
+        self.is_heard(now) && (matches!(self.verdict, Verdict::Held(_)) || may_return())
     }
 
     /// How long a return takes at the most: twice as long as one without a loss.

@@ -315,3 +315,18 @@ fn a_hold_begins_anew_after_a_lost_way() {
     w.run(MS * 6000);
     assert_eq!(w.prober.verdict(), Verdict::Up);
 }
+
+/// Given an uplink that is good and held back, then it is on its way back for as long as that takes: its
+/// connections go on.
+#[test]
+fn one_that_is_held_back_is_returning() {
+    let with = Settings { stable_for: Duration::from_secs(120), ..settings() };
+    let mut w = World::new(with, 1, steady(20));
+    w.run(MS * 20_000);
+    w.fate = silent();
+    w.run(MS * 5000);
+    assert!(!w.prober.is_returning(w.now));
+    w.fate = steady(20);
+    w.run(MS * 60_000);
+    assert!(matches!(w.prober.verdict(), Verdict::Held(_)) && w.prober.is_returning(w.now));
+}
