@@ -104,7 +104,8 @@ impl Lost {
         let prober = carrier.filter(|carrier| carrier.facts.has_address[Family::V4])?.prober;
         let patience = prober.patience(now);
         let first = self.at + patience.max(GRACE * 2);
-        let works = prober.is_proven_since(self.at) && prober.has_heard(now);
+        let is_good = prober.verdict().is_usable() || prober.is_returning(now);
+        let works = is_good && prober.is_proven_since(self.at) && prober.has_heard(now);
         let until = if works { Some(now + patience) } else { Some(first).filter(|at| *at > now) };
         until.map(|until| Self { until, ..self })
     }

@@ -123,3 +123,21 @@ fn one_that_answers_too_little_to_return_keeps_no_connection() {
     assert_eq!(world.health(), [Health::Down, Health::Up]);
     assert!(world.moved(1, since) > 0 && world.moved(2, since) == 0, "{:?}", world.purges);
 }
+
+/// Given an uplink whose address went and came back, when too few of its targets answer after that, then its
+/// connections move: that it is heard keeps them no longer than it is on its way back.
+#[test]
+fn one_that_answers_too_little_after_a_lost_address_keeps_no_connection() {
+    let mut world = settled(&[1, 1]);
+    let addresses = world.state.addresses.clone();
+    let ifname = world.config.uplinks[0].ifname;
+    world.state.addresses.retain(|(name, _), _| *name != ifname);
+    world.changed(Scope::ADDRESSES);
+    world.run(MS * 50, nothing);
+    world.state.addresses = addresses;
+    world.changed(Scope::ADDRESSES);
+    let since = world.now;
+    world.run(MS * 60_000, |uplink, target, _| (uplink == 2 || target == 0).then_some(MS * 10));
+    assert_eq!(world.health(), [Health::Down, Health::Up]);
+    assert!(world.moved(1, since) > 0 && world.moved(2, since) == 0, "{:?}", world.purges);
+}
