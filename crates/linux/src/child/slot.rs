@@ -58,7 +58,7 @@ impl Slot {
     pub(super) fn adopt(&mut self, site: &Site, record: Record) -> Option<ChildEvent> {
         let Record { name, identity, child } = record;
         let Some(end) = session::open(identity) else {
-            session::sweep(identity);
+            session::sweep_marked(identity, &start::mark(&name, child.as_ref()));
             record::end(&site.place, &name);
             site.place.clear(&name);
             return None;

@@ -3,6 +3,7 @@
 use super::output::Output;
 use super::place::Place;
 use super::record;
+use super::session::Mark;
 use super::user;
 use crate::process::{PATH, close_on_exec_from, empty_signal_mask};
 use crate::programs;
@@ -54,8 +55,15 @@ fn command(place: &Place, child: &Child) -> io::Result<Command> {
     };
     command.args(child.args.iter().map(|argument| place.fill_in(child, argument)));
     command.env_clear().env("PATH", PATH).env("LC_ALL", "C");
+    command.env(MARK, child.id.name());
     command.current_dir(place.of(&child.id.name()));
     Ok(command)
+}
+
+/// By what a process is known that a child of this name started; the declaration, if it can be read.
+pub(super) fn mark(name: &str, child: Option<&Child>) -> Mark {
+    let user = child.and_then(user::of).map(|(user, _)| user);
+    Mark { word: format!("{MARK}={name}"), user }
 }
 
 /// What a child keeps.
@@ -150,5 +158,7 @@ fn give_up(user: Uid, group: Gid, keep: CapabilitySet) -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)
 }
 
+/// In the environment of a child: its name.
+const MARK: &str = "RAIL_CHILD";
 /// Of one user: a child that forks without end stops there.
 const MOST_PROCESSES: u64 = 64;

@@ -226,6 +226,35 @@ fn what_it_leaves_behind_goes_with_it() {
     until_dead(left);
 }
 
+/// Given a child that ended while no supervisor lived, and whose number then led a session of somebody else
+/// who lives on without that leader, as daemons do, when a supervisor finds the record, then he is not
+/// touched.
+#[test]
+fn a_session_that_got_its_number_later_is_not_touched() {
+    let mut bench = Bench::new("session");
+    bench.children.set(vec![script(WAIT)]);
+    let (pid, _) = bench.began();
+    let (text, line) = (fs::read(bench.record("json")), fs::read(bench.record("process")));
+    bench.children.set(Vec::new());
+    bench.carried_out();
+    let line = String::from_utf8(line.unwrap()).unwrap();
+    // starts: setsid, sh
+    let mut daemon = std::process::Command::new("setsid");
+    daemon.args(["sh", "-c", "sleep 60 >&- 2>&- & echo $$ $!"]);
+    let said = String::from_utf8(daemon.output().unwrap().stdout).unwrap();
+    let (leader, stranger) = said.trim().split_once(' ').unwrap();
+    let stranger: u32 = stranger.parse().unwrap();
+    fs::write(bench.record("json"), text.unwrap()).unwrap();
+    fs::write(bench.record("process"), line.replacen(&pid.to_string(), leader, 1)).unwrap();
+    bench.renew();
+    bench.children.set(Vec::new());
+    bench.carried_out();
+    let lives = is_alive(stranger);
+    let pid = rustix::process::Pid::from_raw(stranger.cast_signed()).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    assert!(lives && !bench.record("process").exists());
+}
+
 /// Given a child that writes without end, then some lines come, and the number of others; it is ended as
 /// quickly as any.
 #[test]
