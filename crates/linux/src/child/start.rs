@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -24,10 +25,11 @@ pub(super) fn start(
     place: &Place,
     boot: &str,
     child: &Child,
+    file: Option<&str>,
 ) -> io::Result<(std::process::Child, Output)> {
     place.furnish(child)?;
     let (output, theirs) = Output::make(&place.pipe(&child.id.name()))?;
-    let record = record::begin(place, boot, child)?;
+    let record = record::begin(place, boot, child, file)?;
     let mut command = command(place, child)?;
     let again = theirs.try_clone()?;
     command.stdin(Stdio::null()).stdout(theirs).stderr(again);
@@ -58,6 +60,16 @@ fn command(place: &Place, child: &Child) -> io::Result<Command> {
     command.env(MARK, child.id.name());
     command.current_dir(place.of(&child.id.name()));
     Ok(command)
+}
+
+/// Which file a child runs, as the disk has it now: another one after an upgrade. `None`: there is none.
+pub(super) fn file_of(child: &Child) -> Option<String> {
+    let path = match &child.program {
+        Program::Own => "/proc/self/exe".into(),
+        Program::System(name) => programs::find(name)?,
+    };
+    let found = std::fs::metadata(path).ok()?;
+    Some(format!("{}:{} {}.{}", found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
 }
 
 /// By what a process is known that a child of this name started; the declaration, if it can be read.

@@ -327,6 +327,27 @@ fn a_change_starts_it_anew() {
     bench.said("second");
 }
 
+/// Given a child whose program was replaced by an upgrade while no supervisor lived, when the next one adopts
+/// it, then it is ended and the new program is started.
+#[test]
+fn an_upgrade_begins_it_anew() {
+    let mut bench = Bench::new("upgrade");
+    bench.children.set(vec![script(WAIT)]);
+    let (pid, _) = bench.began();
+    let declared = fs::read(bench.record("json")).unwrap();
+    let mut declared: serde_json::Value = serde_json::from_slice(&declared).unwrap();
+    declared["file"] = "another file".into();
+    fs::write(bench.record("json"), declared.to_string()).unwrap();
+    bench.renew();
+    bench.children.set(vec![script(WAIT)]);
+    assert_eq!(bench.ended(), (Exit::Unknown, true));
+    assert_eq!(bench.began(), (pid, true));
+    bench.until(|news| {
+        news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
+        Some(())
+    });
+}
+
 /// Given a record whose number belongs to another process now, or one that others can write, or of another
 /// boot, when a supervisor finds it, then that process is not touched, and a new child is started.
 #[test]
