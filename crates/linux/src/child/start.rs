@@ -149,8 +149,11 @@ fn be_ordinary() {
         libc::umask(0o022);
     }
     let _ = rustix::process::setpriority_process(None, 0);
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = setrlimit(Resource::Core, none);
+    let none = || Rlimit { current: Some(0), maximum: Some(0) };
+    // The daemon may become real-time again; a child never.
+    for resource in [Resource::Core, Resource::Rtprio, Resource::Nice] {
+        let _ = setrlimit(resource, none());
+    }
 }
 
 /// Becomes another user, who keeps these rights and can get no others. Async-signal-safe: system calls

@@ -3,6 +3,7 @@
 use super::*;
 use rail_core::{Capability, ChildFile, Exit, OnChange, Program, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -399,10 +400,14 @@ fn a_record_that_cannot_be_right_is_not_believed() {
 /// them, and writes where its state is kept; it cannot enter the directory of others.
 #[test]
 fn it_has_the_rights_that_it_needs() {
+    // The daemon may become real-time. Without the right to allow it, nobody may here anyway.
+    let (current, maximum) = (Some(9), Some(9));
+    let _ = setrlimit(Resource::Rtprio, Rlimit { current, maximum });
     let mut bench = Bench::new("rights");
     let text = format!(
         "echo uid $(id -u) $(id -g) $(id -G); echo caps $(grep CapEff /proc/self/status); \
          echo new $(grep NoNewPrivs /proc/self/status); echo core $(ulimit -c); \
+         echo time $(grep \"realtime priority\" /proc/self/limits); \
          echo oom $(cat /proc/self/oom_score_adj); echo conf $(cat conf); \
          (: > conf) 2>/dev/null || echo cannot write; (: > \u{2}/leases) && echo kept; \
          (: > ../x) 2>/dev/null || echo outside closed; echo in $(pwd) \u{1}; \
@@ -420,6 +425,7 @@ fn it_has_the_rights_that_it_needs() {
     assert_eq!(bench.said("caps CapEff: "), "0000000000002400");
     assert_eq!(bench.said("new NoNewPrivs: "), "1");
     assert_eq!(bench.said("core "), "0");
+    assert_eq!(bench.said("time "), "Max realtime priority 0 0");
     assert_eq!(bench.said("oom "), "0");
     assert_eq!(bench.said("conf "), "secret");
     bench.said("cannot write");
