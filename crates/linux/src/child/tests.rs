@@ -3,6 +3,8 @@
 use super::*;
 use rail_core::{Capability, ChildFile, Exit, OnChange, Program, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{mount, mount_change, mount_remount, unmount};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -347,6 +349,48 @@ fn an_upgrade_begins_it_anew() {
         news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
         Some(())
     });
+}
+
+/// Given a disk that became read-only, with what a child kept there, when the child is started, then it runs, has
+/// what it kept, and can write.
+#[test]
+fn a_disk_that_is_read_only_keeps_nobody_from_running() {
+    std::thread::spawn(|| {
+        // The mount is this thread's, and that of those it starts.
+        own_mounts();
+        let mut bench = Bench::new("read-only");
+        let state = bench.dir.join("state");
+        fs::create_dir(&state).unwrap();
+        mount("tmpfs", &state, "tmpfs", MountFlags::empty(), c"mode=0755").unwrap();
+        bench.children = Children::start(&bench.dir, &state).unwrap();
+        let write = |text: &str| {
+            let text = format!(
+                "echo had $(cat \u{2}/leases); echo {text} > \u{2}/leases && echo wrote {text}; {WAIT}"
+            );
+            Child { user: User::Own, keeps_state: true, ..script(&text) }
+        };
+        bench.children.set(vec![write("one")]);
+        bench.said("wrote one");
+        bench.children.set(Vec::new());
+        bench.carried_out();
+        mount_remount(&state, MountFlags::RDONLY, c"").unwrap();
+        bench.news.clear();
+        bench.children.set(vec![write("two")]);
+        assert_eq!(bench.said("had "), "one");
+        bench.said("wrote two");
+        bench.children.set(Vec::new());
+        bench.carried_out();
+        unmount(&state, UnmountFlags::DETACH).unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
+#[expect(unsafe_code, reason = "a thread with mounts of its own")]
+fn own_mounts() {
+    // SAFETY: a system call without memory.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
 }
 
 /// Given a record whose number belongs to another process now, or one that others can write, or of another
