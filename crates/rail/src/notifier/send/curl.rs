@@ -1,5 +1,6 @@
 //! What curl reads on its standard input, and what its end means.
 
+use super::base64::encode;
 use super::{Ended, TIME_S, Way};
 use crate::notifier::event::clean;
 use std::fmt::Write;
@@ -65,6 +66,14 @@ impl Orders {
         }
     }
 
+    /// Name and password. A server may say back what it got, and that is the password in base64.
+    pub(crate) fn login(&mut self, username: &str, password: &str) {
+        let both = format!("{username}:{password}");
+        self.secret("user", &both, password);
+        let as_sent = [both, format!("\0{username}\0{password}"), password.to_owned()];
+        self.secrets.extend(as_sent.map(|text| encode(text.as_bytes())));
+    }
+
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -121,5 +130,10 @@ mod tests {
         let mut orders = Orders::new("=https", &Way::Inside);
         orders.secret("url", "https://example.org/T0KEN", "/T0KEN");
         assert_eq!(orders.hide("no such path: /T0KEN\n"), "no such path: ***");
+        // As Basic of the web, PLAIN and LOGIN of mail have it (RFC 7617, 4616).
+        orders.login("rail", "hunter22");
+        for sent in ["cmFpbDpodW50ZXIyMg==", "AHJhaWwAaHVudGVyMjI=", "aHVudGVyMjI=", "hunter22"] {
+            assert_eq!(orders.hide(&format!("535 not {sent}")), "535 not ***");
+        }
     }
 }
