@@ -20,6 +20,8 @@ impl Orders {
         orders.set("proto", protocols);
         orders.set("max-time", &TIME_S.to_string());
         orders.set("connect-timeout", "20");
+        // An answer without end would fill the uplink for as long as an attempt may take.
+        orders.set("limit-rate", "64k");
         orders.set("noproxy", "*");
         for flag in ["silent", "show-error", "globoff", "disallow-username-in-url"] {
             orders.flag(flag);
@@ -122,6 +124,15 @@ mod tests {
             |device| Orders::new("=https", &Way::Uplink { address, device }).text().to_owned();
         assert!(text(None).contains("interface = \"host!192.0.2.1\"\n"));
         assert!(text(Some("eth1".into())).contains("interface = \"if!eth1\"\n"));
+    }
+
+    /// Given a server whose answer has no end, then it comes slowly, whatever is asked.
+    #[test]
+    fn no_answer_fills_an_uplink() {
+        for protocols in ["=smtp", "=http,https"] {
+            let text = Orders::new(protocols, &Way::Inside).text().to_owned();
+            assert!(text.contains("limit-rate = \"64k\"\n"), "{text}");
+        }
     }
 
     /// Given words with a secret in them, then it is not shown.
