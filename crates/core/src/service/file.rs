@@ -39,6 +39,10 @@ pub(crate) fn file(config: &Config, is_old: bool) -> String {
         }
     }
     for (index, (dhcp, resolves)) in leasing.into_iter().enumerate() {
+        // Else a host could ask for addresses of another network, in the name of a relay there.
+        for network in served.iter().filter(|network| network.dhcp.as_ref() == Some(dhcp)) {
+            line(&mut out, "tag-if", format_args!("set:in{index},tag:{}", network.ifname));
+        }
         addresses(&mut out, dhcp, index, resolves);
     }
     out
@@ -98,7 +102,11 @@ fn names(
 fn addresses(out: &mut String, dhcp: &DhcpService, index: usize, resolves: bool) {
     let seconds = dhcp.lease.as_secs();
     for (first, last) in &dhcp.ranges {
-        line(out, "dhcp-range", format_args!("set:net{index},{first},{last},{seconds}"));
+        line(
+            out,
+            "dhcp-range",
+            format_args!("tag:in{index},set:net{index},{first},{last},{seconds}"),
+        );
     }
     for host in &dhcp.reservations {
         let name = host.name.as_ref().map_or(String::new(), |name| alloc::format!(",{name}"));
