@@ -117,6 +117,31 @@ fn a_host_gets_an_address_and_names() {
     });
 }
 
+// given a host with a reserved address outside the ranges, and a name that is reserved for another one / when it asks
+// for an address / then it has the reserved one, the domain, and its whole name; the other name is not its own
+#[test]
+fn a_reserved_host_has_its_address_and_name() {
+    isolated(|| {
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let client = topology.client.clone();
+        let mac = client.sh("cat /sys/class/net/eth0/address").unwrap();
+        let reserved = format!(
+            "domain = \"home.arpa\"\nreservations = [\
+             {{ mac = \"{}\", address = \"192.168.1.50\", name = \"nas\" }}, \
+             {{ mac = \"02:00:00:00:00:07\", address = \"192.168.1.51\", name = \"printer\" }}]\n",
+            mac.trim()
+        );
+        let file = file(&topology).replace("domain = \"home.arpa\"\n", &reserved);
+        let world = begin(topology, &file);
+        eventually(LIMIT, "dnsmasq", || running(&world.rail).map(drop));
+        let leased = lease(&client);
+        assert_eq!(leased.trim(), "192.168.1.50 192.168.1.1 192.168.1.1 home.arpa");
+        let found = |name| ask(&client, name, LIMIT);
+        assert_eq!(found("nas.home.arpa"), Some(Ipv4Addr::new(192, 168, 1, 50)));
+        assert_eq!(found("printer.home.arpa"), Some(Ipv4Addr::new(192, 168, 1, 51)));
+    });
+}
+
 // given a client that asks for another name each 50 ms / when the uplink that is asked dies / then no name waits
 // for more than 2 s, and the answers come from the resolver of the other one
 #[test]

@@ -81,6 +81,13 @@ impl IfName {
         self.as_str().starts_with(':')
     }
 
+    /// True if no program takes it for anything but itself.
+    pub fn is_plain(&self) -> bool {
+        let is_plain =
+            |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':');
+        self.as_str().chars().all(is_plain)
+    }
+
     /// Whether iptables takes it for all names that begin so.
     pub fn is_wildcard(&self) -> bool {
         self.as_str().ends_with('+')

@@ -1,7 +1,7 @@
 //! The file for dnsmasq, as a pure function of the configuration.
 
 use super::is_served;
-use crate::config::{ASKED, Config, DhcpService, Network};
+use crate::config::{ASKED, Config, DhcpService, Network, Reservation};
 use crate::io::KEPT;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -19,28 +19,53 @@ pub(crate) fn file(config: &Config, is_old: bool) -> String {
         line(&mut out, "interface", network.ifname);
     }
     out.push_str("no-hosts\nno-resolv\nno-poll\n");
-    names(&mut out, &served, is_old);
-    if served.iter().any(|network| network.dhcp.is_some()) {
+    // The interfaces of `[lan]` have one table.
+    let mut leasing: Vec<(&DhcpService, bool)> = Vec::new();
+    for network in &served {
+        let dhcp =
+            network.dhcp.as_ref().filter(|dhcp| leasing.iter().all(|(done, _)| done != dhcp));
+        leasing.extend(dhcp.map(|dhcp| (dhcp, network.dns.is_some())));
+    }
+    names(&mut out, (&served, &leasing), is_old);
+    if !leasing.is_empty() {
         // A host with a lease of another router would wait in silence; a ping before each offer takes 3 s.
         out.push_str("dhcp-authoritative\nno-ping\n");
         line(&mut out, "dhcp-leasefile", format_args!("{KEPT}/dnsmasq.leases"));
+        line(&mut out, "dhcp-lease-max", most_leases(&leasing));
+        // Browsers look for this name, and believe whoever has it: no host may call itself so.
+        out.push_str("dhcp-name-match=set:wpad,wpad\ndhcp-ignore-names=tag:wpad\n");
         for network in served.iter().filter(|network| network.dhcp.is_none()) {
             line(&mut out, "no-dhcp-interface", network.ifname);
         }
     }
-    let mut done: Vec<&DhcpService> = Vec::new();
-    for network in &served {
-        // The interfaces of `[lan]` have one table.
-        let Some(dhcp) = network.dhcp.as_ref().filter(|dhcp| !done.contains(dhcp)) else {
-            continue;
-        };
-        addresses(&mut out, dhcp, done.len(), network.dns.is_some());
-        done.push(dhcp);
+    for (index, (dhcp, resolves)) in leasing.into_iter().enumerate() {
+        // Else a host could ask for addresses of another network, in the name of a relay there.
+        for network in served.iter().filter(|network| network.dhcp.as_ref() == Some(dhcp)) {
+            line(&mut out, "tag-if", format_args!("set:in{index},tag:{}", network.ifname));
+        }
+        addresses(&mut out, dhcp, index, resolves);
     }
     out
 }
 
-fn names(out: &mut String, served: &[&Network], is_old: bool) {
+/// All addresses that there are: else one network could leave another one without, for dnsmasq counts all
+/// together, and to 1,000 if it is not told.
+fn most_leases(leasing: &[(&DhcpService, bool)]) -> u64 {
+    let size = |(first, last): &(Ipv4Addr, Ipv4Addr)| {
+        u64::from(last.to_bits().saturating_sub(first.to_bits())) + 1
+    };
+    let of = |dhcp: &DhcpService| {
+        dhcp.ranges.iter().map(size).sum::<u64>() + dhcp.reservations.len() as u64
+    };
+    // More would cost memory, and a file that is written anew with each lease.
+    leasing.iter().map(|(dhcp, _)| of(dhcp)).sum::<u64>().clamp(1000, 100_000)
+}
+
+fn names(
+    out: &mut String,
+    (served, leasing): (&[&Network], &[(&DhcpService, bool)]),
+    is_old: bool,
+) {
     let services: Vec<_> = served.iter().filter_map(|network| network.dns.as_ref()).collect();
     if services.is_empty() {
         return line(out, "port", 0);
@@ -58,15 +83,30 @@ fn names(out: &mut String, served: &[&Network], is_old: bool) {
     }
     out.push_str("domain-needed\nbogus-priv\n");
     let all: BTreeSet<_> = services.iter().flat_map(|dns| &dns.names).collect();
-    for (name, address) in all {
+    for (name, address) in &all {
         line(out, "host-record", format_args!("{name},{address}"));
+    }
+    // What was promised to one host is no other's, whatever that one calls itself.
+    for (dhcp, _) in leasing {
+        for Reservation { name, address, .. } in &dhcp.reservations {
+            let Some(name) = name else { continue };
+            let whole = dhcp.domain.as_ref().map(|domain| alloc::format!("{name}.{domain}"));
+            let words: Vec<&str> = whole.as_deref().into_iter().chain([name.as_str()]).collect();
+            if !all.iter().any(|(given, _)| words.contains(&given.as_str())) {
+                line(out, "host-record", format_args!("{},{address}", words.join(",")));
+            }
+        }
     }
 }
 
 fn addresses(out: &mut String, dhcp: &DhcpService, index: usize, resolves: bool) {
     let seconds = dhcp.lease.as_secs();
     for (first, last) in &dhcp.ranges {
-        line(out, "dhcp-range", format_args!("set:net{index},{first},{last},{seconds}"));
+        line(
+            out,
+            "dhcp-range",
+            format_args!("tag:in{index},set:net{index},{first},{last},{seconds}"),
+        );
     }
     for host in &dhcp.reservations {
         let name = host.name.as_ref().map_or(String::new(), |name| alloc::format!(",{name}"));
@@ -86,6 +126,13 @@ fn addresses(out: &mut String, dhcp: &DhcpService, index: usize, resolves: bool)
     if let Some(domain) = &dhcp.domain {
         for (first, last) in &dhcp.ranges {
             line(out, "domain", format_args!("{domain},{first},{last}"));
+        }
+        // A host with a fixed address elsewhere is in the domain, too.
+        let is_in_range = |at: &Ipv4Addr| dhcp.ranges.iter().any(|(a, b)| (a..=b).contains(&at));
+        for Reservation { address, .. } in
+            dhcp.reservations.iter().filter(|h| !is_in_range(&h.address))
+        {
+            line(out, "domain", format_args!("{domain},{address},{address}"));
         }
         // What is not there is not asked for outside.
         line(out, "local", format_args!("/{domain}/"));

@@ -26,9 +26,7 @@ use core::net::Ipv4Addr;
 /// It has a service, and an interface whose name dnsmasq cannot take for anything else. Without any
 /// interface it would serve all.
 fn is_served(network: &Network) -> bool {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '@' | ':');
-    let has_name = network.ifname.as_str().chars().all(is_plain);
-    has_name && (network.dhcp.is_some() || network.dns.is_some())
+    network.ifname.is_plain() && (network.dhcp.is_some() || network.dns.is_some())
 }
 
 /// The services.

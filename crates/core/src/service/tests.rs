@@ -54,6 +54,21 @@ fn the_file_is_made_from_the_configuration() {
     assert_eq!(lacks, ["fast-dns-retry=200", "use-stale-cache=3600"]);
 }
 
+/// Given a name of the operator's for a reserved host, then his address stands and no other; given guests with
+/// more than a thousand addresses, then there are leases for all of them and for the LAN.
+#[test]
+fn what_is_promised_is_nobody_elses() {
+    let mut config = served();
+    let names = &mut config.networks[0].dns.as_mut().unwrap().names;
+    names.push(("nas".into(), Ipv4Addr::new(192, 168, 1, 11)));
+    let text = file(&config, false);
+    assert!(text.contains("\nhost-record=nas,192.168.1.11\n"), "{text}");
+    assert!(!text.contains("host-record=nas.home.arpa"), "{text}");
+    let guests = config.networks[1].dhcp.as_mut().unwrap();
+    guests.ranges = vec![(Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(10, 9, 7, 254))];
+    assert!(file(&config, false).contains("\ndhcp-lease-max=2146\n"));
+}
+
 /// Given a resolver of the operator's choice, then it is asked, and no uplink's; given no `dns`, then
 /// nothing answers on port 53.
 #[test]

@@ -3,12 +3,13 @@
 //! `RUNTIME/children` holds a directory, a record and a pipe for each child, and belongs to root alone. A
 //! child's own directory belongs to root and to the child's group, which can read it and not change it.
 //! `STATE/children/NAME`, for those that keep something, can be written by the group, too. Promises: no
-//! file is written through a name that somebody else can change; a file is replaced whole.
+//! file is written through a name that somebody else can change; a file is replaced whole. Where the disk
+//! takes nothing, what a child keeps is in `RUNTIME/children/NAME.kept`, until the next boot.
 
 use super::user;
 use rail_core::{Child, DIRECTORY, KEPT};
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -49,11 +50,10 @@ impl Place {
         make(&directory, 0o750)?;
         give(&directory, group, 0o750)?;
         if child.keeps_state {
-            self.state.parent().map_or(Ok(()), let_through)?;
-            make(&self.state, 0o711)?;
-            let kept = self.state.join(child.id.name());
-            make(&kept, 0o770)?;
-            give(&kept, group, 0o770)?;
+            match self.keep(&child.id.name(), group) {
+                Err(e) if takes_nothing(&e) => self.keep_in_memory(child)?,
+                other => other?,
+            }
         }
         for file in &child.files {
             if file.name.is_empty() || file.name.starts_with('.') || file.name.contains('/') {
@@ -71,10 +71,46 @@ impl Place {
         Ok(())
     }
 
+    /// Makes the directory that outlives a boot.
+    fn keep(&self, name: &str, group: Option<u32>) -> io::Result<()> {
+        self.state.parent().map_or(Ok(()), let_through)?;
+        make(&self.state, 0o711)?;
+        let kept = self.state.join(name);
+        make(&kept, 0o770)?;
+        give(&kept, group, 0o770)?;
+        can_write(&kept)
+    }
+
+    /// The same in memory, with what there is on the disk.
+    fn keep_in_memory(&self, child: &Child) -> io::Result<()> {
+        let name = child.id.name();
+        let (user, group) = user::of(child).unzip();
+        let kept = self.in_memory(&name);
+        let is_new = !kept.exists();
+        make(&kept, 0o770)?;
+        give(&kept, group, 0o770)?;
+        let before = fs::read_dir(self.state.join(&name)).into_iter().flatten().flatten();
+        for entry in before.filter(|_| is_new) {
+            // What cannot be read is as if the disk were lost.
+            let Ok(content) = read_own(&entry.path(), user) else { continue };
+            write(&kept.join(entry.file_name()), &content, group, 0o660)?;
+        }
+        Ok(())
+    }
+
+    fn in_memory(&self, name: &str) -> PathBuf {
+        self.runtime.join(format!("{name}.kept"))
+    }
+
     /// The text with the names of the directories in their places.
     pub(super) fn fill_in(&self, child: &Child, text: &str) -> String {
-        let name = |place: &Path| place.join(child.id.name()).display().to_string();
-        text.replace(DIRECTORY, &name(&self.runtime)).replace(KEPT, &name(&self.state))
+        let name = child.id.name();
+        let mut kept = self.state.join(&name);
+        if can_write(&kept).is_err() {
+            kept = self.in_memory(&name);
+        }
+        let directory = self.of(&name).display().to_string();
+        text.replace(DIRECTORY, &directory).replace(KEPT, &kept.display().to_string())
     }
 
     /// Takes away what a child that has ended left in the common directory.
@@ -101,8 +137,36 @@ fn make(path: &Path, mode: u32) -> io::Result<()> {
         let text = format!("{} belongs to somebody else", path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
     }
-    // The mask of the process does not count.
+    // The mask of the process does not count; and a disk that is read-only refuses what is so already.
+    if found.mode() & 0o7777 == mode {
+        return Ok(());
+    }
     fs::set_permissions(path, Permissions::from_mode(mode))
+}
+
+/// The disk refuses, and not because of what is there.
+fn takes_nothing(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull)
+}
+
+fn can_write(directory: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)?)
+}
+
+/// The content of a file of this user in a directory that he can change: he may have put there whatever he
+/// wants us to read.
+fn read_own(path: &Path, user: Option<u32>) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let found = file.metadata()?;
+    let is_his = user.is_none_or(|user| found.uid() == user);
+    if !found.is_file() || found.nlink() != 1 || !is_his || found.len() > LARGEST {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut content = Vec::new();
+    file.take(LARGEST).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Lets others pass through a directory to those that they know the name of.
@@ -115,7 +179,12 @@ fn let_through(path: &Path) -> io::Result<()> {
 }
 
 fn give(path: &Path, group: Option<u32>, mode: u32) -> io::Result<()> {
-    if group.is_some() {
+    let found = fs::symlink_metadata(path)?;
+    let has_group = group.is_none_or(|group| found.gid() == group);
+    if has_group && found.mode() & 0o7777 == mode {
+        return Ok(());
+    }
+    if !has_group {
         std::os::unix::fs::chown(path, None, group)?;
     }
     // A change of the group takes bits away.
@@ -135,3 +204,6 @@ pub(super) fn write(path: &Path, content: &[u8], group: Option<u32>, mode: u32) 
     }
     file.set_permissions(Permissions::from_mode(mode))
 }
+
+/// Leases of more hosts than a network has.
+const LARGEST: u64 = 16 << 20;

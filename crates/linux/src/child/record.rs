@@ -23,29 +23,45 @@ use std::path::{Path, PathBuf};
 pub(super) struct Record {
     pub(super) name: String,
     pub(super) identity: Identity,
-    /// What it runs as; `None` if it was declared by a version with other words.
+    /// What it was declared as; `None` if that was by a version with other words.
     pub(super) child: Option<Child>,
+    /// Which file it runs.
+    pub(super) file: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Declared {
     boot: String,
+    /// Which file it runs.
+    #[serde(default)]
+    file: Option<String>,
     child: Value,
 }
 
 /// Writes the declaration, and opens the file that takes the kernel's line.
-pub(super) fn begin(place: &Place, boot: &str, child: &Child) -> io::Result<OwnedFd> {
+pub(super) fn begin(
+    place: &Place,
+    boot: &str,
+    child: &Child,
+    file: Option<&str>,
+) -> io::Result<OwnedFd> {
     let name = child.id.name();
     let process = process_file(place, &name);
     remove(&process)?;
-    declare(place, boot, child)?;
+    declare(place, boot, child, file)?;
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(process)?;
     Ok(file.into())
 }
 
 /// Writes the declaration anew: what runs is this now.
-pub(super) fn declare(place: &Place, boot: &str, child: &Child) -> io::Result<()> {
-    let declared = Declared { boot: boot.into(), child: serde_json::to_value(child)? };
+pub(super) fn declare(
+    place: &Place,
+    boot: &str,
+    child: &Child,
+    file: Option<&str>,
+) -> io::Result<()> {
+    let file = file.map(str::to_owned);
+    let declared = Declared { boot: boot.into(), file, child: serde_json::to_value(child)? };
     let path = declaration(place, &child.id.name());
     let temporary = path.with_extension("new");
     write(&temporary, &serde_json::to_vec(&declared)?, None, 0o600)?;
@@ -79,7 +95,8 @@ fn read(place: &Place, boot: &str, name: String) -> Option<Record> {
         serde_json::from_slice(&read_file(&declaration(place, &name))?).ok()?;
     let child = serde_json::from_value(declared.child).ok();
     let child = child.filter(|child: &Child| child.id.name() == name);
-    (declared.boot == boot).then_some(Record { name, identity, child })
+    let file = declared.file;
+    (declared.boot == boot).then_some(Record { name, identity, child, file })
 }
 
 fn read_file(path: &Path) -> Option<Vec<u8>> {

@@ -6,6 +6,7 @@
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// What a process is known by.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -54,11 +55,43 @@ pub(super) fn identify(pid: u32) -> Option<Identity> {
     Stat::read(pid).map(|stat| stat.identity)
 }
 
-/// Kills what is left in the session of a process that has ended. As long as something is left, its number
-/// is given to nobody; a leader of that number that began at another time has a session of its own.
+/// Kills what is left in the session of a process that has just ended. As long as something is left, its
+/// number is given to nobody; a leader of that number that began at another time has a session of its own.
 pub(super) fn sweep(leader: Identity) {
+    sweep_those(leader, |_| true);
+}
+
+/// The same of one that ended while nobody watched. All of its session may have ended since, and its number
+/// may have led a session of others, who live on without their leader: only what it marked is killed.
+pub(super) fn sweep_marked(leader: Identity, mark: &Mark) {
+    sweep_those(leader, |member| mark.is_on(member.pid));
+}
+
+/// By what a process is known that came from a child.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Mark {
+    /// In its environment, which what it starts inherits.
+    pub(super) word: String,
+    /// The user who owns nothing else.
+    pub(super) user: Option<u32>,
+}
+
+impl Mark {
+    fn is_on(&self, pid: u32) -> bool {
+        let place = format!("/proc/{pid}");
+        let owner = fs::metadata(&place).map(|found| found.uid()).ok();
+        if owner.is_some() && owner == self.user {
+            return true;
+        }
+        let environment = fs::read(format!("{place}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == self.word.as_bytes())
+    }
+}
+
+fn sweep_those(leader: Identity, is_its: impl Fn(Identity) -> bool) {
     for _ in 0..SWEEPS {
-        let left = members(leader);
+        let mut left = members(leader);
+        left.retain(|member| is_its(*member));
         if left.is_empty() {
             return;
         }

@@ -32,8 +32,10 @@ pub(super) struct Slot {
 /// A process that runs.
 #[derive(Debug)]
 pub(super) struct Process {
-    /// What it runs as, as far as that can be read.
+    /// What it runs as; `None` if that cannot be read, or its program was replaced since.
     child: Option<Child>,
+    /// Which file it runs.
+    file: Option<String>,
     identity: Identity,
     /// Readable when it has ended.
     pub(super) end: OwnedFd,
@@ -56,16 +58,19 @@ impl Slot {
 
     /// Takes over a child of an earlier supervisor, or what it left behind.
     pub(super) fn adopt(&mut self, site: &Site, record: Record) -> Option<ChildEvent> {
-        let Record { name, identity, child } = record;
+        let Record { name, identity, child, file } = record;
         let Some(end) = session::open(identity) else {
-            session::sweep(identity);
+            session::sweep_marked(identity, &start::mark(&name, child.as_ref()));
             record::end(&site.place, &name);
             site.place.clear(&name);
             return None;
         };
         // Without its pipe it is mute, and works on.
         let output = Output::open(&site.place.pipe(&name)).ok();
-        self.process = Some(Process { child, identity, end, handle: None, output, ending: None });
+        let is_current = |child: &Child| start::file_of(child).is_none_or(|now| Some(now) == file);
+        let child = child.filter(is_current);
+        let (handle, ending) = (None, None);
+        self.process = Some(Process { child, file, identity, end, handle, output, ending });
         // Ticks are hundredths of a second for programs, on all that Linux runs on here.
         let began = Duration::from_millis(identity.began.saturating_mul(10));
         let now = Duration::from_nanos(clock::now().as_nanos());
@@ -186,7 +191,7 @@ impl Process {
 
     fn reload(&mut self, site: &Site, child: &Child) -> std::io::Result<()> {
         site.place.furnish(child)?;
-        record::declare(&site.place, &site.boot, child)?;
+        record::declare(&site.place, &site.boot, child, self.file.as_deref())?;
         self.signal(Signal::HUP);
         self.child = Some(child.clone());
         Ok(())
@@ -194,7 +199,8 @@ impl Process {
 }
 
 fn start_process(site: &Site, child: &Child) -> std::io::Result<Process> {
-    let (mut handle, output) = start::start(&site.place, &site.boot, child)?;
+    let file = start::file_of(child);
+    let (mut handle, output) = start::start(&site.place, &site.boot, child, file.as_deref())?;
     let identity = session::identify(handle.id());
     let opened = identity.and_then(|identity| Some((identity, session::open(identity)?)));
     let Some((identity, end)) = opened.or_else(|| dead_at_once(identity)) else {
@@ -204,7 +210,7 @@ fn start_process(site: &Site, child: &Child) -> std::io::Result<Process> {
         return Err(std::io::Error::other("the process cannot be watched"));
     };
     let (child, output) = (Some(child.clone()), Some(output));
-    Ok(Process { child, identity, end, handle: Some(handle), output, ending: None })
+    Ok(Process { child, file, identity, end, handle: Some(handle), output, ending: None })
 }
 
 /// One that has ended already is not waited for yet, so its number still means itself.

@@ -3,6 +3,7 @@
 use super::output::Output;
 use super::place::Place;
 use super::record;
+use super::session::Mark;
 use super::user;
 use crate::process::{PATH, close_on_exec_from, empty_signal_mask};
 use crate::programs;
@@ -12,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::{Gid, Resource, Rlimit, Uid, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
@@ -23,10 +25,11 @@ pub(super) fn start(
     place: &Place,
     boot: &str,
     child: &Child,
+    file: Option<&str>,
 ) -> io::Result<(std::process::Child, Output)> {
     place.furnish(child)?;
     let (output, theirs) = Output::make(&place.pipe(&child.id.name()))?;
-    let record = record::begin(place, boot, child)?;
+    let record = record::begin(place, boot, child, file)?;
     let mut command = command(place, child)?;
     let again = theirs.try_clone()?;
     command.stdin(Stdio::null()).stdout(theirs).stderr(again);
@@ -54,8 +57,25 @@ fn command(place: &Place, child: &Child) -> io::Result<Command> {
     };
     command.args(child.args.iter().map(|argument| place.fill_in(child, argument)));
     command.env_clear().env("PATH", PATH).env("LC_ALL", "C");
+    command.env(MARK, child.id.name());
     command.current_dir(place.of(&child.id.name()));
     Ok(command)
+}
+
+/// Which file a child runs, as the disk has it now: another one after an upgrade. `None`: there is none.
+pub(super) fn file_of(child: &Child) -> Option<String> {
+    let path = match &child.program {
+        Program::Own => "/proc/self/exe".into(),
+        Program::System(name) => programs::find(name)?,
+    };
+    let found = std::fs::metadata(path).ok()?;
+    Some(format!("{}:{} {}.{}", found.dev(), found.ino(), found.mtime(), found.mtime_nsec()))
+}
+
+/// By what a process is known that a child of this name started; the declaration, if it can be read.
+pub(super) fn mark(name: &str, child: Option<&Child>) -> Mark {
+    let user = child.and_then(user::of).map(|(user, _)| user);
+    Mark { word: format!("{MARK}={name}"), user }
 }
 
 /// What a child keeps.
@@ -129,8 +149,11 @@ fn be_ordinary() {
         libc::umask(0o022);
     }
     let _ = rustix::process::setpriority_process(None, 0);
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    let _ = setrlimit(Resource::Core, none);
+    let none = || Rlimit { current: Some(0), maximum: Some(0) };
+    // The daemon may become real-time again; a child never.
+    for resource in [Resource::Core, Resource::Rtprio, Resource::Nice] {
+        let _ = setrlimit(resource, none());
+    }
 }
 
 /// Becomes another user, who keeps these rights and can get no others. Async-signal-safe: system calls
@@ -150,5 +173,7 @@ fn give_up(user: Uid, group: Gid, keep: CapabilitySet) -> Result<(), Errno> {
     rustix::thread::set_no_new_privs(true)
 }
 
+/// In the environment of a child: its name.
+const MARK: &str = "RAIL_CHILD";
 /// Of one user: a child that forks without end stops there.
 const MOST_PROCESSES: u64 = 64;

@@ -3,6 +3,9 @@
 use super::*;
 use rail_core::{Capability, ChildFile, Exit, OnChange, Program, User};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{mount, mount_change, mount_remount, unmount};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -226,6 +229,35 @@ fn what_it_leaves_behind_goes_with_it() {
     until_dead(left);
 }
 
+/// Given a child that ended while no supervisor lived, and whose number then led a session of somebody else
+/// who lives on without that leader, as daemons do, when a supervisor finds the record, then he is not
+/// touched.
+#[test]
+fn a_session_that_got_its_number_later_is_not_touched() {
+    let mut bench = Bench::new("session");
+    bench.children.set(vec![script(WAIT)]);
+    let (pid, _) = bench.began();
+    let (text, line) = (fs::read(bench.record("json")), fs::read(bench.record("process")));
+    bench.children.set(Vec::new());
+    bench.carried_out();
+    let line = String::from_utf8(line.unwrap()).unwrap();
+    // starts: setsid, sh
+    let mut daemon = std::process::Command::new("setsid");
+    daemon.args(["sh", "-c", "sleep 60 >&- 2>&- & echo $$ $!"]);
+    let said = String::from_utf8(daemon.output().unwrap().stdout).unwrap();
+    let (leader, stranger) = said.trim().split_once(' ').unwrap();
+    let stranger: u32 = stranger.parse().unwrap();
+    fs::write(bench.record("json"), text.unwrap()).unwrap();
+    fs::write(bench.record("process"), line.replacen(&pid.to_string(), leader, 1)).unwrap();
+    bench.renew();
+    bench.children.set(Vec::new());
+    bench.carried_out();
+    let lives = is_alive(stranger);
+    let pid = rustix::process::Pid::from_raw(stranger.cast_signed()).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    assert!(lives && !bench.record("process").exists());
+}
+
 /// Given a child that writes without end, then some lines come, and the number of others; it is ended as
 /// quickly as any.
 #[test]
@@ -298,6 +330,69 @@ fn a_change_starts_it_anew() {
     bench.said("second");
 }
 
+/// Given a child whose program was replaced by an upgrade while no supervisor lived, when the next one adopts
+/// it, then it is ended and the new program is started.
+#[test]
+fn an_upgrade_begins_it_anew() {
+    let mut bench = Bench::new("upgrade");
+    bench.children.set(vec![script(WAIT)]);
+    let (pid, _) = bench.began();
+    let declared = fs::read(bench.record("json")).unwrap();
+    let mut declared: serde_json::Value = serde_json::from_slice(&declared).unwrap();
+    declared["file"] = "another file".into();
+    fs::write(bench.record("json"), declared.to_string()).unwrap();
+    bench.renew();
+    bench.children.set(vec![script(WAIT)]);
+    assert_eq!(bench.ended(), (Exit::Unknown, true));
+    assert_eq!(bench.began(), (pid, true));
+    bench.until(|news| {
+        news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
+        Some(())
+    });
+}
+
+/// Given a disk that became read-only, with what a child kept there, when the child is started, then it runs, has
+/// what it kept, and can write.
+#[test]
+fn a_disk_that_is_read_only_keeps_nobody_from_running() {
+    std::thread::spawn(|| {
+        // The mount is this thread's, and that of those it starts.
+        own_mounts();
+        let mut bench = Bench::new("read-only");
+        let state = bench.dir.join("state");
+        fs::create_dir(&state).unwrap();
+        mount("tmpfs", &state, "tmpfs", MountFlags::empty(), c"mode=0755").unwrap();
+        bench.children = Children::start(&bench.dir, &state).unwrap();
+        let write = |text: &str| {
+            let text = format!(
+                "echo had $(cat \u{2}/leases); echo {text} > \u{2}/leases && echo wrote {text}; {WAIT}"
+            );
+            Child { user: User::Own, keeps_state: true, ..script(&text) }
+        };
+        bench.children.set(vec![write("one")]);
+        bench.said("wrote one");
+        bench.children.set(Vec::new());
+        bench.carried_out();
+        mount_remount(&state, MountFlags::RDONLY, c"").unwrap();
+        bench.news.clear();
+        bench.children.set(vec![write("two")]);
+        assert_eq!(bench.said("had "), "one");
+        bench.said("wrote two");
+        bench.children.set(Vec::new());
+        bench.carried_out();
+        unmount(&state, UnmountFlags::DETACH).unwrap();
+    })
+    .join()
+    .unwrap();
+}
+
+#[expect(unsafe_code, reason = "a thread with mounts of its own")]
+fn own_mounts() {
+    // SAFETY: a system call without memory.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+}
+
 /// Given a record whose number belongs to another process now, or one that others can write, or of another
 /// boot, when a supervisor finds it, then that process is not touched, and a new child is started.
 #[test]
@@ -349,10 +444,14 @@ fn a_record_that_cannot_be_right_is_not_believed() {
 /// them, and writes where its state is kept; it cannot enter the directory of others.
 #[test]
 fn it_has_the_rights_that_it_needs() {
+    // The daemon may become real-time. Without the right to allow it, nobody may here anyway.
+    let (current, maximum) = (Some(9), Some(9));
+    let _ = setrlimit(Resource::Rtprio, Rlimit { current, maximum });
     let mut bench = Bench::new("rights");
     let text = format!(
         "echo uid $(id -u) $(id -g) $(id -G); echo caps $(grep CapEff /proc/self/status); \
          echo new $(grep NoNewPrivs /proc/self/status); echo core $(ulimit -c); \
+         echo time $(grep \"realtime priority\" /proc/self/limits); \
          echo oom $(cat /proc/self/oom_score_adj); echo conf $(cat conf); \
          (: > conf) 2>/dev/null || echo cannot write; (: > \u{2}/leases) && echo kept; \
          (: > ../x) 2>/dev/null || echo outside closed; echo in $(pwd) \u{1}; \
@@ -370,6 +469,7 @@ fn it_has_the_rights_that_it_needs() {
     assert_eq!(bench.said("caps CapEff: "), "0000000000002400");
     assert_eq!(bench.said("new NoNewPrivs: "), "1");
     assert_eq!(bench.said("core "), "0");
+    assert_eq!(bench.said("time "), "Max realtime priority 0 0");
     assert_eq!(bench.said("oom "), "0");
     assert_eq!(bench.said("conf "), "secret");
     bench.said("cannot write");

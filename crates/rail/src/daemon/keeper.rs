@@ -252,4 +252,18 @@ mod tests {
         let bad = bad.unwrap();
         assert!(bad.problem.contains("no file") && !bad.may_pass, "{}", bad.problem);
     }
+
+    /// Given a secret that is written wrongly, then what everybody may read of it does not say it.
+    #[test]
+    fn a_problem_says_no_secret() {
+        let text = "[lan]\ninterfaces = [\"lan0\"]\n\n[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
+                    address = \"198.51.100.2/24\"\ngateway = \"198.51.100.1\"\n\n[notify.webhook]\n\
+                    url = \"http://x.example\"\nheaders = [\"Authorization:Bearer s3cr3t\"]\n";
+        let bad = validate(Path::new("rail.toml"), text.into()).err().unwrap();
+        assert!(
+            bad.problem.contains("header") && !bad.problem.contains("s3cr3t"),
+            "{}",
+            bad.problem
+        );
+    }
 }

@@ -205,8 +205,9 @@ fn headers(reader: &mut Reader, node: Node<'_>) -> Vec<String> {
         let taken = ["content-type", "content-length", "host", "transfer-encoding"];
         match pair {
             None => {
+                // It may be a secret, and everybody may read what is wrong with the file.
                 reader
-                    .error(node.span(), format!("`headers`: \"{}\" is no header", shown(text)))
+                    .error(node.span(), "an element of `headers` is no header")
                     .hint("a name, a colon, a space and the value: \"X-Token: abc\"");
             }
             Some((name, _)) if taken.contains(&name.to_ascii_lowercase().as_str()) => {

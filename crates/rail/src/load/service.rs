@@ -194,7 +194,15 @@ fn reservation(reader: &mut Reader, table: &DeTable<'_>, node: Node<'_>) -> Opti
         let text = reader.text(node, "address", "a text")?;
         host(reader, node, "address", text)
     });
-    let name = section.get("name").and_then(|node| name(reader, node, "name", false));
+    let name = section.get("name").and_then(|node| {
+        let name = name(reader, node, "name", false)?;
+        if means_something_else(&name) {
+            let text = format!("dnsmasq takes the name \"{name}\" for an order or a time");
+            reader.error(node.span(), text).hint("give the host another name: \"printer\"");
+            return None;
+        }
+        Some(name)
+    });
     Some(Reservation { mac: card?, address: address?, name })
 }
 
@@ -231,6 +239,16 @@ fn name(reader: &mut Reader, node: Node<'_>, key: &str, dots: bool) -> Option<St
     Some(text.to_ascii_lowercase())
 }
 
+/// Where dnsmasq expects the name of a host, these are no names: the host would get no address, or a lease of
+/// that time.
+fn means_something_else(name: &str) -> bool {
+    let is_time = name
+        .strip_suffix(['s', 'm', 'h', 'd', 'w'])
+        .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
+    is_time || matches!(name, "ignore" | "infinite")
+}
+
+/// The last label has a letter: else it is read as a number or an address (RFC 1123 §2.1).
 fn is_name(text: &str, dots: bool) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -238,7 +256,11 @@ fn is_name(text: &str, dots: bool) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= 253 && (dots || !text.contains('.')) && text.split('.').all(is_label)
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253
+        && (dots || !text.contains('.'))
+        && text.split('.').all(is_label)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Notes services that could not work.
@@ -250,6 +272,17 @@ pub(super) fn agree(
 ) {
     let mut first: Option<&At<DnsService>> = None;
     for network in networks {
+        let service = network.dhcp.as_ref().map(|dhcp| &dhcp.span);
+        let service = service.or(network.dns.as_ref().map(|dns| &dns.span));
+        if let (Some(service), Some(interface)) = (service, &network.interface)
+            && !interface.value.ifname().is_plain()
+        {
+            let text = format!("dnsmasq cannot serve an interface called {}", interface.value);
+            reader
+                .error(interface.span.clone(), text)
+                .also(service, "what it is to serve there")
+                .hint("it reads such a name as a pattern: give it one of letters and digits");
+        }
         if let Some(dhcp) = &network.dhcp {
             in_network(reader, dhcp, network.address.as_ref());
         }
@@ -351,7 +384,8 @@ pub(super) fn list(all: &[Ipv4Addr]) -> String {
     format!("[{}]", all.join(", "))
 }
 
-const NAMES: &str = "letters, digits and `-`, with dots between the parts of a domain";
+const NAMES: &str = "letters, digits and `-`, with dots between the parts of a domain; \
+                     a letter in the last part";
 /// dnsmasq knows none shorter than two minutes.
 const LEASES: RangeInclusive<Duration> =
     Duration::from_secs(120)..=Duration::from_secs(365 * 24 * 3600);

@@ -33,22 +33,28 @@ impl Link {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
-    /// The lines that have come.
+    /// The lines that have come; the last ones of a daemon that is gone, too.
     ///
     /// # Errors
     /// The daemon has gone, or speaks nonsense.
     pub(crate) fn read(&mut self) -> io::Result<Vec<Vec<u8>>> {
         let mut chunk = [0; 16 * 1024];
+        let mut end = Ok(());
         for _ in 0..READS {
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => end = Err(ErrorKind::UnexpectedEof.into()),
                 Ok(length) => self.buffer.extend_from_slice(&chunk[..length]),
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
+                Err(e) => end = Err(e),
+            }
+            if end.is_err() {
+                break;
             }
         }
+        // What it said before its end comes first; the end is there the next time, too.
         let Some(end) = self.buffer.iter().rposition(|byte| *byte == b'\n') else {
+            end?;
             let is_endless = self.buffer.len() > LONGEST_LINE;
             return if is_endless { Err(ErrorKind::InvalidData.into()) } else { Ok(Vec::new()) };
         };
@@ -103,3 +109,21 @@ impl Questions {
 /// Chunks at a time: what comes without end is taken in several rounds.
 const READS: usize = 32;
 const LONGEST_LINE: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given a daemon that says something and ends at once, when it is read, then its last words come, and
+    /// its end after them; half a line is none.
+    #[test]
+    fn the_last_words_of_a_daemon_are_heard() {
+        let (stream, mut daemon) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let mut link = Link { stream, buffer: Vec::new() };
+        daemon.write_all(b"one\ntwo\nthr").unwrap();
+        drop(daemon);
+        assert_eq!(link.read().unwrap(), [b"one".to_vec(), b"two".to_vec()]);
+        assert_eq!(link.read().unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+}

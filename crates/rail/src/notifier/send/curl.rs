@@ -1,5 +1,6 @@
 //! What curl reads on its standard input, and what its end means.
 
+use super::base64::encode;
 use super::{Ended, TIME_S, Way};
 use crate::notifier::event::clean;
 use std::fmt::Write;
@@ -19,6 +20,8 @@ impl Orders {
         orders.set("proto", protocols);
         orders.set("max-time", &TIME_S.to_string());
         orders.set("connect-timeout", "20");
+        // An answer without end would fill the uplink for as long as an attempt may take.
+        orders.set("limit-rate", "64k");
         orders.set("noproxy", "*");
         for flag in ["silent", "show-error", "globoff", "disallow-username-in-url"] {
             orders.flag(flag);
@@ -63,6 +66,14 @@ impl Orders {
         if secret.len() >= 4 {
             self.secrets.push(secret.to_owned());
         }
+    }
+
+    /// Name and password. A server may say back what it got, and that is the password in base64.
+    pub(crate) fn login(&mut self, username: &str, password: &str) {
+        let both = format!("{username}:{password}");
+        self.secret("user", &both, password);
+        let as_sent = [both, format!("\0{username}\0{password}"), password.to_owned()];
+        self.secrets.extend(as_sent.map(|text| encode(text.as_bytes())));
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -115,11 +126,25 @@ mod tests {
         assert!(text(Some("eth1".into())).contains("interface = \"if!eth1\"\n"));
     }
 
+    /// Given a server whose answer has no end, then it comes slowly, whatever is asked.
+    #[test]
+    fn no_answer_fills_an_uplink() {
+        for protocols in ["=smtp", "=http,https"] {
+            let text = Orders::new(protocols, &Way::Inside).text().to_owned();
+            assert!(text.contains("limit-rate = \"64k\"\n"), "{text}");
+        }
+    }
+
     /// Given words with a secret in them, then it is not shown.
     #[test]
     fn secrets_are_not_shown() {
         let mut orders = Orders::new("=https", &Way::Inside);
         orders.secret("url", "https://example.org/T0KEN", "/T0KEN");
         assert_eq!(orders.hide("no such path: /T0KEN\n"), "no such path: ***");
+        // As Basic of the web, PLAIN and LOGIN of mail have it (RFC 7617, 4616).
+        orders.login("rail", "hunter22");
+        for sent in ["cmFpbDpodW50ZXIyMg==", "AHJhaWwAaHVudGVyMjI=", "aHVudGVyMjI=", "hunter22"] {
+            assert_eq!(orders.hide(&format!("535 not {sent}")), "535 not ***");
+        }
     }
 }

@@ -138,7 +138,7 @@ pub(crate) fn tell(ddns: &Ddns, password: Option<&str>, address: Ipv4Addr, way: 
     };
     let mut orders = web(&url, way);
     if let (Some(login), Some(password)) = (&ddns.login, password) {
-        orders.secret("user", &format!("{}:{password}", login.username), password);
+        orders.login(&login.username, password);
     }
     orders
 }

@@ -37,7 +37,7 @@ pub(crate) fn orders(
         orders.set("cacert", file);
     }
     if let (Some(login), Some(password)) = (&email.login, password) {
-        orders.secret("user", &format!("{}:{password}", login.username), password);
+        orders.login(&login.username, password);
     }
     orders.set("mail-from", &format!("<{}>", email.from));
     orders.set("mail-rcpt", &format!("<{recipient}>"));
