@@ -197,8 +197,9 @@ impl Prober {
     /// True if one that is out answers, and is good, but held back; or answers not for so long already that it
     /// would be back if it could.
     pub fn is_returning(&self, now: Instant) -> bool {
-        let may_return = || now.since(self.heard_from) < self.longest_return();
-        self.is_heard(now) && (matches!(self.verdict, Verdict::Held(_)) || may_return())
+        let begun = self.running.map_or(Instant::ZERO, |running| running.started);
+        let may_return = now.since(self.heard_from.max(begun)) < self.longest_return();
+        self.is_heard(now) && (may_return || matches!(self.verdict, Verdict::Held(_)))
     }
 
     /// How long a return takes at the most: twice as long as one without a loss.
