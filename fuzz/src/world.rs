@@ -5,13 +5,14 @@
 use crate::dice::Dice;
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges,
+    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Performance, Protocol, Ranges,
     Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
+use rail_core::queues::{Cpu, PortQueues, ReceiveQueue, Topology};
 use rail_core::state::{
-    self, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
+    self, Identity, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
     ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership,
     PROTOCOL, Plan, Refused, Resource, RouteKey, RouteValue, Rule, Scope, State,
 };
@@ -21,6 +22,7 @@ use rail_core::{Answer, AskError, AskId, Asker, Peer, PortId};
 use rail_core::{Input, Output, Router, Saved, render};
 use rail_wire::ip::icmp4::{Echo, EchoKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 /// Rounds of one run, and inputs of one round, at most.
 const ROUNDS: usize = 64;
@@ -48,7 +50,9 @@ pub fn diff(data: &[u8]) {
         _ => MainDefault::Passable,
     };
     let (loopback, all_wide) = (dice.one_in(2), dice.one_in(2));
-    let system = SystemFacts { networks, strays, copies: Vec::new(), main, loopback, all_wide };
+    let masks = Arc::new(queues(dice).masks([ifname("wan", 0)]));
+    let copies = Vec::new();
+    let system = SystemFacts { networks, strays, copies, main, loopback, all_wide, masks };
     let facts = Facts { uplinks, system };
     let desired = render::render(&config, &facts);
     let observed = observed(dice, &desired);
@@ -148,14 +152,19 @@ fn result(dice: &mut Dice<'_>) -> Result<(), OpError> {
     Ok(())
 }
 
+fn scope(dice: &mut Dice<'_>) -> Scope {
+    let last = if dice.one_in(2) { Scope::QUEUES } else { Scope::NONE };
+    Scope(u32::from(dice.byte())) | last
+}
+
 /// Something that nobody asked for.
 fn event(dice: &mut Dice<'_>) -> Option<Input> {
     Some(match dice.below(10) {
-        0 => Input::Changed(Scope(u32::from(dice.byte()))),
+        0 => Input::Changed(scope(dice)),
         1 => Input::Reload(Box::new(config(dice))),
         2 if dice.one_in(16) => Input::Withdraw,
         3 => {
-            Input::Observed(Scope(u32::from(dice.byte())), Box::new(observed(dice, &State::new())))
+            Input::Observed(scope(dice), Box::new(observed(dice, &State::new())))
         }
         4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
         5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
@@ -243,6 +252,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
             uplinks: dice.one_in(2).then(|| vec!["u0".to_owned()]),
             hairpin: true,
         }],
+        performance: Performance::default(),
         notify: Notify::default(),
         ddns: Vec::new(),
     };
@@ -341,6 +351,7 @@ fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
                 up: bits & 1 == 0,
                 carrier: bits & 2 == 0,
                 mtu: 1500,
+                identity: Identity { mac: Some(Mac([2; 6])), ..Identity::default() },
                 ..Link::default()
             };
             kernel.links.insert(name, link);
@@ -366,7 +377,18 @@ fn observed(dice: &mut Dice<'_>, desired: &State) -> Observed {
     for path in ["net/ipv4/ip_forward", "net/ipv4/conf/wan0/rp_filter"] {
         kernel.sysctls.insert(path.to_owned(), dice.below(3).to_string());
     }
+    kernel.queues = Arc::new(queues(dice));
     kernel
+}
+
+/// CPUs, and a port whose queues come and go.
+fn queues(dice: &mut Dice<'_>) -> Topology {
+    let mut mask = || dice.one_in(2).then(|| dice.below(3).to_string());
+    let transmit = (0..2).map(|_| mask()).collect();
+    let receive = (0..2).map(|_| ReceiveQueue { mask: mask(), cpu: None }).collect();
+    let port = PortQueues { receive, transmit, refused: None };
+    let cpus = (0..u16::from(dice.below(4))).map(|number| Cpu { number, capacity: 1024 }).collect();
+    Topology { cpus, ports: [(ifname("wan", 0), port)].into() }
 }
 
 /// The desired object is there, and ours.

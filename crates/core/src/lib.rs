@@ -18,6 +18,7 @@ pub mod net;
 pub mod notice;
 mod notifier;
 mod purge;
+pub mod queues;
 pub mod random;
 pub mod reconcile;
 pub mod render;

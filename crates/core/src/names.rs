@@ -15,6 +15,7 @@ use crate::facts::{Facts, UplinkFacts};
 use crate::io::Output;
 use crate::net::IfName;
 use crate::notice::{CoexistNews, NamesNews};
+use crate::queues::Place;
 use crate::reconcile::Reconciler;
 use crate::saved::Saved;
 use crate::state::Observed;
@@ -297,13 +298,14 @@ fn renamed(known: impl Iterator<Item = (IfName, u32)>, links: &Links) -> Renamed
     pairs.filter(|(old, new)| old != new).collect()
 }
 
-/// The path of a setting of an interface under its new name: `net/ipv4/conf/NAME/..`.
+/// The path of a setting of an interface under its new name: `net/ipv4/conf/NAME/..`, `class/net/NAME/..`.
 fn moved(path: String, renamed: &Renamed) -> String {
     let mut parts: Vec<&str> = path.split('/').collect();
-    let old = parts.get(3).filter(|_| parts.len() > 4).and_then(|part| part.parse().ok());
+    let place = if Place::parse(&path).is_some() { 2 } else { 3 };
+    let old = parts.get(place).filter(|_| parts.len() > 4).and_then(|part| part.parse().ok());
     match old.and_then(|old: IfName| renamed.get(&old)) {
         Some(new) => {
-            parts[3] = new.as_str();
+            parts[place] = new.as_str();
             parts.join("/")
         }
         None => path,
@@ -330,6 +332,7 @@ mod tests {
             ("net/ipv4/conf/wan2.7/rp_filter", "net/ipv4/conf/wan1/rp_filter"),
             ("net/ipv4/conf/lan0/rp_filter", "net/ipv4/conf/lan0/rp_filter"),
             ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
+            ("class/net/wan1/queues/rx-0/rps_cpus", "class/net/wan2.7/queues/rx-0/rps_cpus"),
         ] {
             assert_eq!(moved(old.into(), &renamed), new);
         }

@@ -23,6 +23,7 @@ pub mod poll;
 pub mod port;
 pub mod process;
 pub mod programs;
+pub mod queues;
 pub mod realtime;
 pub mod rescue;
 pub mod revision;

@@ -8,8 +8,8 @@ use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
-    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Protocol, Ranges,
-    Router, Tier, UplinkConfig, UplinkKind,
+    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Performance,
+    Protocol, Ranges, Router, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -158,6 +158,7 @@ fn config(dice: &mut Dice) -> Config {
         uplinks,
         translations: Vec::new(),
         forwards: if dice.permille(500) { vec![forward] } else { Vec::new() },
+        performance: Performance::default(),
         notify: Notify::default(),
         ddns: Vec::new(),
     };

@@ -9,6 +9,7 @@ mod forward;
 mod network;
 mod notify;
 mod overrides;
+mod performance;
 mod protocol;
 mod ranges;
 mod router;
@@ -24,6 +25,7 @@ pub use network::*;
 pub use notify::*;
 pub(crate) use overrides::effective;
 pub use overrides::{Action, Override, Overrides};
+pub use performance::*;
 pub use protocol::*;
 pub use ranges::*;
 pub use router::*;
@@ -57,6 +59,8 @@ pub struct Config {
     pub translations: Vec<Translation>,
     /// `[[forward]]`, in the order of the file.
     pub forwards: Vec<Forward>,
+    /// `[performance]`.
+    pub performance: Performance,
     /// `[notify]`.
     pub notify: Notify,
     /// `[[ddns]]`, in the order of the file.

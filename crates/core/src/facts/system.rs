@@ -2,6 +2,8 @@
 
 use crate::config::Stray;
 use crate::state::{MainDefault, Rule};
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Beliefs about the machine that the uplinks share.
@@ -21,4 +23,6 @@ pub struct SystemFacts {
     pub loopback: bool,
     /// No interface that is up is narrower than [`WIDE_MTU`](super::WIDE_MTU).
     pub all_wide: bool,
+    /// The masks that queues of ports are to have, by their paths. Many hold them, few make them.
+    pub masks: Arc<Vec<(String, String)>>,
 }

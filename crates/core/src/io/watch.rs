@@ -2,6 +2,7 @@
 
 use crate::coexist::View;
 use crate::net::IfName;
+use crate::queues::WatchedPort;
 use crate::state::PROTOCOL;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,8 +18,10 @@ pub struct Watch {
     pub used_tables: Vec<u32>,
     /// Ranges that were ours before; what is left of ours in them is reported, too.
     pub old_tables: Vec<(u32, u32)>,
-    /// Settings, as in [`Key::Sysctl`](crate::state::Key).
+    /// Settings below `/proc/sys`, as in [`Key::Sysctl`](crate::state::Key).
     pub sysctls: Vec<String>,
+    /// Ports whose queues are read.
+    pub ports: Vec<WatchedPort>,
     /// Links of uplinks in use: their state is read every 20 ms, for the kernel may report the loss of a
     /// carrier a second late; what differs is an [`Input::Changed`](crate::Input::Changed).
     pub links: Vec<IfName>,

@@ -28,7 +28,7 @@ impl Reconciler {
             |saved: &Saved| (saved.sysctls.len(), saved.addresses.len(), saved.links_up.len());
         let before = count(saved);
         for path in &self.restoring {
-            if observed.sysctls.get(path) == saved.sysctls.get(path) {
+            if observed.setting(path) == saved.sysctls.get(path) {
                 saved.sysctls.remove(path);
             }
         }

@@ -10,12 +10,14 @@ mod given_back;
 pub(crate) mod news;
 mod originals;
 mod polls;
+mod ports;
 mod readings;
 mod watch;
 mod withdraw;
 
 pub use doubts::{DUMPED, Doubts};
 pub use engine::Engine;
+pub(crate) use ports::tuned;
 
 use crate::config::Config;
 use crate::facts::Facts;

@@ -24,7 +24,7 @@ impl Reconciler {
             let is_first = match (key, want) {
                 (Key::Sysctl(path), Resource::Sysctl(want)) => {
                     let observed = &self.observed;
-                    let differs = observed.sysctls.get(path).is_some_and(|have| have != want);
+                    let differs = observed.setting(path).is_some_and(|have| have != want);
                     // The kernel changes the second one along.
                     let along = differs
                         && path == FORWARDING
@@ -73,7 +73,7 @@ impl Reconciler {
 
 /// Notes the value of a setting; true if none was noted before.
 fn note(path: &str, observed: &Observed, saved: &mut Saved) -> bool {
-    let value = observed.sysctls.get(path);
+    let value = observed.setting(path);
     let Some(value) = value.filter(|_| !saved.sysctls.contains_key(path)) else {
         return false;
     };

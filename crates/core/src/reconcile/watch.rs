@@ -1,11 +1,13 @@
 //! What the shell is to look at: from the configuration, the numbers of uplinks and what is wanted.
 
+use super::ports::watched;
 use super::{Reconciler, Wants};
 use crate::coexist::View;
 use crate::config::Config;
 use crate::io::Output;
 use crate::io::Watch;
 use crate::net::{Family, IfName};
+use crate::queues::Place;
 use crate::render;
 use crate::saved::Saved;
 use crate::state::{Key, State};
@@ -21,7 +23,8 @@ impl Reconciler {
     ) {
         let (config, facts) = (wants.config, (wants.facts)());
         let mut sysctls = render::sysctl_paths(config, &facts);
-        sysctls.extend(saved.sysctls.keys().cloned());
+        let settings = saved.sysctls.keys().filter(|path| Place::parse(path).is_none());
+        sysctls.extend(settings.cloned());
         sysctls.sort();
         sysctls.dedup();
         let enabled = config.uplinks.iter().zip(&facts.uplinks).filter(|(own, _)| own.enabled);
@@ -38,13 +41,18 @@ impl Reconciler {
             used_tables: self.used_tables(config, saved),
             old_tables: saved.old_tables.clone(),
             sysctls,
+            ports: watched(config, &self.observed.links, saved),
             main_refuses: self.observed.main.is_followed(),
             neighbours: neighbours.collect(),
             beside: View::of(config, &facts),
         };
         if watch != self.watch {
-            self.watch = watch.clone();
+            let old = core::mem::replace(&mut self.watch, watch.clone());
+            let has_ports = old.ports != watch.ports;
             out.push(Output::Watch(watch));
+            if has_ports {
+                self.renew_ports(&old.ports, out);
+            }
         }
     }
 

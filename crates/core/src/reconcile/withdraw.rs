@@ -34,7 +34,7 @@ impl Reconciler {
     ) {
         let desired = self.desired(wants, &desk.saved);
         let is_there = |(key, value): (&Key, &Resource)| self.engine.is_in_place(key, value);
-        let waits = |path: &str| self.observed.sysctls.contains_key(path);
+        let waits = |path: &str| self.observed.setting(path).is_some();
         let restored = desired.iter().all(|(key, value)| match key {
             Key::Sysctl(path) if !waits(path) => true,
             _ => is_there((key, value)),

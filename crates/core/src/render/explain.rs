@@ -4,6 +4,7 @@
 
 use super::{LAST_METRIC, SPARE_METRICS, ladder};
 use crate::config::Config;
+use crate::queues::{Place, Side};
 use crate::state::Key;
 
 /// Why the object is there; `None` for one that nobody has explained yet.
@@ -95,6 +96,13 @@ const fn rung(number: u32) -> Option<&'static str> {
 
 /// Why a kernel setting is changed, and who else is known to set it.
 pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
+    match Place::parse(path) {
+        Some(place) => Some((mask(place.side), "tuned, udev rules; XPS also drivers")),
+        None => sysctl(path),
+    }
+}
+
+fn sysctl(path: &str) -> Option<(&'static str, &'static str)> {
     let per_device = path.strip_prefix("net/ipv4/conf/").and_then(|rest| rest.split_once('/'));
     Some(match per_device {
         Some((_, "rp_filter")) => (
@@ -161,6 +169,17 @@ pub fn setting(path: &str) -> Option<(&'static str, &'static str)> {
             _ => return None,
         },
     })
+}
+
+/// Why a queue has its mask.
+const fn mask(side: Side) -> &'static str {
+    match side {
+        Side::Receive => {
+            "a port with fewer receive queues than there are CPUs: its packets are handed to the CPUs that its \
+             interrupt leaves free; 0 where the port has enough"
+        }
+        Side::Transmit => "each CPU sends by one of the port's several transmit queues",
+    }
 }
 
 /// What a chain of our table does; `None` for one that nobody has explained yet.

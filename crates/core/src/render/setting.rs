@@ -1,9 +1,10 @@
-//! Every kernel setting that we touch, in one table.
+//! Every kernel setting that we touch, in one table; with the masks of queues, which are made elsewhere.
 
 use super::view::{UplinkView, View};
 use crate::config::{BalanceBy, Config, FirewallMode};
 use crate::facts::Facts;
 use crate::net::IfName;
+use crate::queues::Place;
 use crate::render::shared;
 use crate::state::{ACCEPT_REDIRECTS, FORWARDING, Key, PROMOTE_SECONDARIES, Resource, State};
 use alloc::format;
@@ -64,9 +65,12 @@ pub(super) fn render(state: &mut State, view: &View<'_>) {
     for (path, value) in wanted(view, |uplink| uplink.fact.ifindex.is_some(), has_network) {
         state.insert(Key::Sysctl(path), Resource::Sysctl(value));
     }
+    for (path, mask) in view.facts.system.masks.iter() {
+        state.insert(Key::Sysctl(path.clone()), Resource::Sysctl(mask.clone()));
+    }
 }
 
-/// The paths of all settings for this configuration, to be watched.
+/// The paths of all settings below `/proc/sys` for this configuration, to be watched.
 pub fn paths(config: &Config, facts: &Facts) -> Vec<String> {
     let all = wanted(&View::new(config, facts), |_| true, |_| true);
     all.into_iter().map(|(path, _)| path).collect()
@@ -85,6 +89,7 @@ pub fn is_known(path: &str) -> bool {
     [MULTIPATH_HASH, ALL_REDIRECTS].contains(&path)
         || GLOBAL.iter().chain([&EXTERNAL]).any(|setting| setting.path == path)
         || device.is_some_and(is_device)
+        || Place::parse(path).is_some()
 }
 
 fn wanted(

@@ -6,7 +6,8 @@
 use super::*;
 use crate::config::{
     Allow, BalanceBy, CheckConfig, FirewallConfig, FirewallMode, Forward, Log, LogLevel, Nat,
-    Network, NetworkKind, Notify, Protocol, Ranges, Reach, Router, Selector, Tier, UplinkConfig,
+    Network, NetworkKind, Notify, Performance, Protocol, Ranges, Reach, Router, Selector, Tier,
+    UplinkConfig,
 };
 use crate::facts::{PerFamily, SystemFacts};
 use crate::net::Mac;
@@ -51,6 +52,7 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         uplinks: uplinks.iter().enumerate().map(uplink).collect(),
         translations: Vec::new(),
         forwards: Vec::new(),
+        performance: Performance::default(),
         notify: Notify::default(),
         ddns: Vec::new(),
     }

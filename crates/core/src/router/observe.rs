@@ -4,8 +4,10 @@ use super::Router;
 use crate::io::Output;
 use crate::names::{Sight, follow_renamed};
 use crate::notice::ReconcileNews;
+use crate::reconcile::tuned;
 use crate::state::{Observed, Scope};
 use crate::time::Instant;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 impl Router {
@@ -28,6 +30,9 @@ impl Router {
         if scope.has(Scope::LINKS) {
             self.take_names(now, out);
         }
+        if scope.has(Scope::LINKS) || scope.has(Scope::QUEUES) {
+            self.refresh_queues(out);
+        }
         let is_first = self.kernel.begin_to_know();
         if is_first {
             let (saved, observed) = (&self.desk.saved, &self.kernel.observed);
@@ -46,6 +51,22 @@ impl Router {
         }
         if is_first && self.kernel.is_guarded() {
             out.push(Output::tell(ReconcileNews::Guard { closed: true }));
+        }
+    }
+
+    /// Looks at the ports that there are now, and finds what their queues are to have.
+    fn refresh_queues(&mut self, out: &mut Vec<Output>) {
+        if self.kernel.is_withdrawing() {
+            return;
+        }
+        if !self.kernel.watches_ports(&self.config, &self.desk.saved) {
+            self.refresh_watch(out);
+        }
+        let observed = &self.kernel.observed;
+        let masks = observed.queues.masks(tuned(&self.config, &observed.links));
+        if *self.system.masks != masks {
+            self.system.masks = Arc::new(masks);
+            self.kernel.touch();
         }
     }
 

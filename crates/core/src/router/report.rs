@@ -2,9 +2,10 @@
 
 use super::Router;
 use crate::net::IfName;
+use crate::reconcile::tuned;
 use crate::render;
 use crate::state::{Key, Resource};
-use crate::status::{ConfigurationStatus, SelfStatus, Status};
+use crate::status::{ConfigurationStatus, QueueStatus, SelfStatus, Status};
 use crate::time::Instant;
 use crate::uplink::Report;
 use alloc::vec::Vec;
@@ -49,6 +50,7 @@ impl Router {
             conflicts: self.names.unnamed.iter().chain(&coexist.conflicts).cloned().collect(),
             unread: coexist.unread.clone(),
             children: children.status(now),
+            queues: QueueStatus::of(&kernel.observed.queues, tuned(config, &kernel.observed.links)),
             ignored: uplinks.ignored_targets(),
             counters: desk.counters,
             repairs: kernel.engine.repairs(),

@@ -210,6 +210,9 @@ fn perform(state: &mut Observed, key: Key, op: Op) {
         }
         (key @ Key::Link(_), op @ Op::Put { .. }) => state.assume_link(&Step { key, op }),
         (Key::Link(ifname), Op::Drop) => drop(state.links.remove(&ifname)),
+        (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(mask), .. }) => {
+            queues::set(state, &path, &mask);
+        }
         _ => {}
     }
 }
@@ -467,6 +470,7 @@ mod overrides;
 mod own_links;
 mod passive;
 mod ports;
+mod queues;
 mod renewed;
 mod unproven;
 mod ways;

@@ -8,8 +8,10 @@ use super::{
     RouteKey,
 };
 use crate::net::{IfName, Mac, Prefix};
+use crate::queues::Topology;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::{BitOr, BitOrAssign};
@@ -37,8 +39,10 @@ impl Scope {
     pub const NEIGHBOURS: Self = Self(1 << 6);
     /// Whether `main` refuses what it has no route for, and its routes for everything.
     pub const MAIN: Self = Self(1 << 7);
+    /// The queues of the watched ports, and the CPUs.
+    pub const QUEUES: Self = Self(1 << 8);
     /// Everything.
-    pub const ALL: Self = Self((1 << 8) - 1);
+    pub const ALL: Self = Self((1 << 9) - 1);
 
     /// True if `self` has every kind of `other`.
     pub const fn has(self, other: Self) -> bool {
@@ -106,9 +110,16 @@ pub struct Observed {
     pub sysctls: BTreeMap<String, String>,
     /// Neighbours; one that the kernel does not know is missing.
     pub neighbours: BTreeMap<(IfName, IpAddr), Neighbour>,
+    /// Queues and CPUs; what it has not could not be read.
+    pub queues: Arc<Topology>,
 }
 
 impl Observed {
+    /// The value of a setting, as in [`Key::Sysctl`](super::Key).
+    pub fn setting(&self, path: &str) -> Option<&String> {
+        self.sysctls.get(path).or_else(|| self.queues.mask(path))
+    }
+
     /// Takes over the kinds in `scope` from a newer observation. True if that changed anything.
     pub fn merge(&mut self, scope: Scope, newer: Self) -> bool {
         fn take<T: PartialEq>(is_read: bool, have: &mut T, newer: T) -> bool {
@@ -131,6 +142,7 @@ impl Observed {
             take(is_read(Scope::FIREWALL), &mut self.guard, newer.guard),
             take(is_read(Scope::SYSCTLS), &mut self.sysctls, newer.sysctls),
             take(is_read(Scope::NEIGHBOURS), &mut self.neighbours, newer.neighbours),
+            take(is_read(Scope::QUEUES), &mut self.queues, newer.queues),
         ];
         changed.contains(&true)
     }

@@ -9,6 +9,7 @@ mod lease;
 mod notifier;
 mod own;
 mod public;
+mod queues;
 mod uplink;
 mod vrrp;
 
@@ -19,6 +20,7 @@ pub use kept::*;
 pub use lease::*;
 pub use notifier::*;
 pub use own::*;
+pub use queues::*;
 pub use uplink::*;
 pub use vrrp::*;
 
@@ -61,6 +63,9 @@ pub struct Status {
     /// The programs that run beside the router.
     #[serde(default)]
     pub children: Vec<ChildStatus>,
+    /// Physical ports whose packets are spread over the CPUs.
+    #[serde(default)]
+    pub queues: Vec<QueueStatus>,
     /// Targets that fail on every uplink and are ignored.
     #[serde(rename = "blamed")]
     pub ignored: Vec<IpAddr>,

@@ -7,12 +7,16 @@
 
 use crate::netlink::{Counters, RequestSocket, error};
 use crate::nft::Nft;
+use crate::queues;
 use rail_core::Watch;
-use rail_core::net::IfName;
+use rail_core::net::{IfName, Mac};
+use rail_core::queues::Place;
 use rail_core::state::{Key, Observed, Op, OpError, Resource, Scope};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 
 mod address;
 mod link;
@@ -67,6 +71,9 @@ impl Kernel {
         if scope.has(Scope::SYSCTLS) {
             observed.sysctls = setting::observe(watch);
         }
+        if scope.has(Scope::QUEUES) && !watch.ports.is_empty() {
+            observed.queues = Arc::new(queues::read(Path::new("/"), &watch.ports));
+        }
         Ok(observed)
     }
 
@@ -110,10 +117,21 @@ impl Kernel {
         match (key, op) {
             (Key::Buckets, Op::Buckets { del, add }) => self.nft.set_buckets(del, add),
             (Key::Sysctl(path), Op::Put { value: Resource::Sysctl(value), .. }) => {
-                setting::put(path, value)
+                match Place::parse(path) {
+                    Some(place) => self.put_mask(place, value),
+                    None => setting::put(path, value),
+                }
             }
             _ => self.request.apply(key, op),
         }
+    }
+
+    /// Sets the mask of a queue of the device that has this name now.
+    fn put_mask(&mut self, place: Place, mask: &str) -> Result<(), OpError> {
+        let link = self.request.link(place.ifname)?;
+        let device = link.and_then(|link| Some((link.index, Mac(link.mac?))));
+        let no_device = || error(libc::ENODEV, &format!("there is no port {}", place.ifname));
+        queues::write(Path::new("/"), place, device.ok_or_else(no_device)?, mask)
     }
 
     /// Lets the next packet to a neighbour that is being asked for ask again.

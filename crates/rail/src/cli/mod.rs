@@ -15,6 +15,7 @@ mod generate;
 mod guard;
 mod headline;
 mod import;
+mod queues;
 mod rates;
 mod sample;
 mod status;

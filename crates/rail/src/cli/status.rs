@@ -4,6 +4,7 @@
 use super::children::{self, Remark};
 use super::client;
 use super::headline::headline;
+use super::queues;
 use super::rates::{Rates, bits};
 use super::style::{Colour, Paint, clean, fit, long, rtt, short, times, wrap};
 use super::{complain, exit, say};
@@ -246,6 +247,9 @@ fn remarks(out: &mut String, status: &Status, paint: Paint) {
         let Remark { colour, word, text } = children::remark(child);
         let word = format!("{word:<10}");
         remark(out, &colour.map_or(word.clone(), |colour| paint.paint(colour, &word)), &text);
+    }
+    if !status.queues.is_empty() {
+        remark(out, "queues    ", &queues::line(&status.queues));
     }
     for object in &status.foreign {
         let text = format!("{object}: not created by rail but inside its ranges; ignored");

@@ -2,7 +2,7 @@
 //! the wire up.
 
 use super::style::{Colour, Paint, clean, long, long_ms, rtt, wrap};
-use super::{children, client, complain, exit, say, status};
+use super::{children, client, complain, exit, queues, say, status};
 use crate::load;
 use rail_core::config::CheckKind;
 use rail_core::status::{
@@ -76,6 +76,11 @@ fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> 
         let word = if conflict.certain { "conflict" } else { "conflict?" };
         page.layer(word, Fact::Plain, &conflict.sentence());
         page.layer("remedy", Fact::Plain, &conflict.remedy);
+    }
+    if let Some(port) =
+        status.queues.iter().find(|port| port.interface.as_str() == uplink.interface)
+    {
+        page.layer("queues", Fact::Plain, &queues::port(port));
     }
     page.layer("verdict", Fact::Plain, verdict(status, uplink));
     for (index, deed) in uplink.history.iter().enumerate() {

@@ -3,6 +3,7 @@
 
 use super::allow::show_ports;
 use super::network::is_short;
+use super::performance;
 use super::unit::{show, show_size};
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
@@ -27,6 +28,7 @@ pub(crate) fn effective(config: &Config) -> String {
     for forward in &config.forwards {
         write_forward(&mut out, forward);
     }
+    line(&mut out, "\n[performance]\nqueues", performance::shown(config.performance.queues));
     if config.notify != Notify::default() {
         super::notify::write(&mut out, &config.notify);
     }

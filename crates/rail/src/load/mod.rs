@@ -19,6 +19,7 @@ mod kind;
 mod link;
 mod network;
 mod notify;
+mod performance;
 mod reader;
 mod report;
 mod router;
@@ -170,6 +171,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
     let uplinks = uplink::uplinks(reader, file, &check.config);
     let translations = translation::translations(reader, file, &uplinks);
     let forwards = forward::forwards(reader, file, &uplinks);
+    let performance = performance::performance(reader, file);
     let notify = notify::notify(reader, file);
     let ddns = ddns::ddns(reader, file, &uplinks);
     validate::agree(
@@ -201,6 +203,7 @@ fn walk(reader: &mut Reader, file: &Section<'_>) -> Option<(Config, advise::Plac
         uplinks,
         translations,
         forwards: forwards.into_iter().map(|forward| forward.value).collect(),
+        performance,
         notify,
         ddns,
     };

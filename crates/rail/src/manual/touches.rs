@@ -8,7 +8,8 @@ use super::{root, sample};
 use crate::load;
 use rail_core::config::Config;
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts};
-use rail_core::net::UplinkId;
+use rail_core::net::{IfName, UplinkId};
+use rail_core::queues::{Cpu, PortQueues, ReceiveQueue, Topology};
 use rail_core::render::{explain, mark, render};
 use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
 use rail_core::status::Health;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 const PAGE: &str = "docs/what-it-touches.md";
 const BEGIN: &str = "<!-- made from the program: UPDATE_GOLDEN=1 cargo test -p rail -->\n";
@@ -185,8 +187,29 @@ fn all_well(config: &Config) -> Facts {
         };
     }
     let networks = vec![Some(20); config.networks.len()];
-    let system = SystemFacts { networks, loopback: true, all_wide: true, ..facts.system };
+    let masks = Arc::new(machine().masks([port("wan1"), port("lan0")]));
+    let system = SystemFacts { networks, loopback: true, all_wide: true, masks, ..facts.system };
     Facts { system, ..facts }
+}
+
+/// Two CPUs; a port with one queue for each way, and one with two.
+fn machine() -> Topology {
+    let queue = |cpu| ReceiveQueue { mask: Some("0".into()), cpu: Some(cpu) };
+    let single =
+        PortQueues { receive: vec![queue(0)], transmit: vec![None], ..PortQueues::default() };
+    let double = PortQueues {
+        receive: vec![queue(0), queue(1)],
+        transmit: vec![Some("0".into()); 2],
+        ..PortQueues::default()
+    };
+    Topology {
+        cpus: [0, 1].map(|number| Cpu { number, capacity: 1024 }).into(),
+        ports: [(port("wan1"), single), (port("lan0"), double)].into(),
+    }
+}
+
+fn port(name: &str) -> IfName {
+    name.parse().expect("a name")
 }
 
 /// A state as lines, one for each object and each rule of nftables.
@@ -291,13 +314,15 @@ fn made() -> String {
         }
         _ => String::new(),
     });
-    let _ = writeln!(page, "\n### Kernel settings: `sysctl NAME`\n");
+    let _ = writeln!(page, "\n### Kernel settings: `sysctl NAME`, and masks below `/sys`\n");
     table(&mut page, "Setting | Value | Why | Who else sets it", &state, |key, value| {
         let (Key::Sysctl(path), Resource::Sysctl(value)) = (key, value) else {
             return String::new();
         };
         let (why, others) = explain::setting(path).expect("each setting has its words");
-        format!("`{}` | {value} | {why} | {others}", path.replace('/', "."))
+        let name = key.to_string();
+        let name = name.strip_prefix("sysctl ").unwrap_or(&name);
+        format!("`{name}` | {value} | {why} | {others}")
     });
     for (key, value) in &state {
         match value {

@@ -9,6 +9,7 @@ use crate::notice::UplinkNews;
 use crate::render::tests::config;
 use crate::state::{Link, Op, OpError, RouteKey};
 use crate::status::Health;
+use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rail_wire::dhcp4::{LeaseTime, Reply, ReplyKind, Request, RequestKind, UdpChecksum};
 use rail_wire::ip::arp::Arp;
@@ -187,6 +188,8 @@ impl World {
                     link.identity.path = self.watch.paths.then_some(path);
                 }
                 state.routes.retain(|k, r| self.watch.has_route(k.table, r.protocol));
+                let is_watched = |name: &IfName| self.watch.ports.iter().any(|p| p.ifname == *name);
+                Arc::make_mut(&mut state.queues).ports.retain(|name, _| is_watched(name));
                 if let Some(omit) = self.omits.take_if(|_| !scope.is_empty()) {
                     omit(&mut state);
                 }

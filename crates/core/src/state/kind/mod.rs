@@ -96,7 +96,8 @@ pub enum Key {
     Rule(Rule),
     /// Elements of the bucket map: which bucket carries which mark.
     Buckets,
-    /// A kernel setting, by its path below `/proc/sys`, such as `net/ipv4/ip_forward`.
+    /// A kernel setting, by its path below `/proc/sys`, such as `net/ipv4/ip_forward`; or the mask of a queue,
+    /// by its path below `/sys` (a [`Place`](crate::queues::Place)).
     Sysctl(String),
 }
 
@@ -172,7 +173,7 @@ impl Key {
             Self::Address { .. } => Scope::ADDRESSES | Scope::ROUTES,
             Self::Route(_) => Scope::ROUTES,
             Self::Rule(_) => Scope::RULES,
-            Self::Sysctl(_) => Scope::SYSCTLS,
+            Self::Sysctl(path) => setting::scope(path),
         }
     }
 
@@ -195,7 +196,7 @@ impl Key {
             Self::Guard | Self::Firewall | Self::Buckets => None,
             Self::Link(_) | Self::Address { .. } | Self::Rule(_) => None,
             Self::Route(key) => Some(observed.routes.get(key)?.value.as_ref()?.to_string()),
-            Self::Sysctl(path) => observed.sysctls.get(path).cloned(),
+            Self::Sysctl(path) => observed.setting(path).cloned(),
         }
     }
 
@@ -283,7 +284,7 @@ pub(super) fn foreign(desired: &State, observed: &Observed, priorities: (u32, u3
 /// The device of the object is gone, so nobody can say whether it is as wanted.
 pub fn is_out_of_sight(key: &Key, value: &Resource, observed: &Observed) -> bool {
     match (key, value) {
-        (Key::Sysctl(path), _) => !observed.sysctls.contains_key(path),
+        (Key::Sysctl(path), _) => observed.setting(path).is_none(),
         (_, Resource::Link(value)) => !observed.links.contains_key(&value.parent),
         (Key::Guard | Key::Firewall | Key::Buckets | Key::Link(_), _) => false,
         (Key::Address { .. } | Key::Route(_) | Key::Rule(_), _) => false,
@@ -324,7 +325,7 @@ impl fmt::Display for Key {
             Self::Route(key) => write!(f, "route {key}"),
             Self::Rule(rule) => write!(f, "rule {rule}"),
             Self::Buckets => write!(f, "nft map inet {NFT_TABLE} {NFT_BUCKETS}"),
-            Self::Sysctl(path) => write!(f, "sysctl {}", path.replace('/', ".")),
+            Self::Sysctl(path) => f.write_str(&setting::name(path)),
         }
     }
 }
