@@ -41,6 +41,7 @@ mod normal;
 mod notify;
 mod own_links;
 mod plain;
+mod ppp;
 mod rates;
 mod reach;
 mod readdress;

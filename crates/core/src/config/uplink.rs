@@ -1,6 +1,6 @@
 //! `[[uplink]]`.
 
-use super::{CheckConfig, Selector};
+use super::{CheckConfig, PppConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -81,14 +81,23 @@ impl UplinkConfig {
 
     /// The interface with the cable: its own, or that of the link below.
     pub fn port(&self) -> IfName {
-        self.own_link.as_ref().map_or(self.ifname, |own| own.port)
+        let below = self.own_link.as_ref().map(|own| own.port);
+        below.or(self.ppp().and_then(PppConfig::port)).unwrap_or(self.ifname)
+    }
+
+    /// How it is dialled, if it is.
+    pub const fn ppp(&self) -> Option<&PppConfig> {
+        match &self.kind {
+            UplinkKind::Ppp(ppp) => Some(ppp),
+            UplinkKind::Static(_) | UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+        }
     }
 
     /// What the file says of its address and gateway, if it does.
     pub const fn fixed(&self) -> Option<&Fixed> {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -107,7 +116,7 @@ impl UplinkConfig {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed.gateway),
             UplinkKind::Keep(keep) => keep.gateway,
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -115,7 +124,7 @@ impl UplinkConfig {
     pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
         match &mut self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -139,6 +148,8 @@ pub enum UplinkKind {
     Static(Fixed),
     /// `address = "dhcp"`: a server of the provider leases them (RFC 2131).
     Dhcp(DhcpConfig),
+    /// `address = "ppp"`: pppd dials, and the other end gives the address (RFC 1332).
+    Ppp(PppConfig),
     /// `address = "keep"`: another program sets them, and rail follows.
     Keep(KeepConfig),
 }
@@ -149,6 +160,7 @@ impl UplinkKind {
         match (self, other) {
             (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
             (Self::Dhcp(_), Self::Dhcp(_)) | (Self::Keep(_), Self::Keep(_)) => true,
+            (Self::Ppp(a), Self::Ppp(b)) => a.is_same(b),
             _ => false,
         }
     }

@@ -467,6 +467,7 @@ mod overrides;
 mod own_links;
 mod passive;
 mod ports;
+mod ppp;
 mod renewed;
 mod unproven;
 mod ways;

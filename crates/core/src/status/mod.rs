@@ -8,6 +8,7 @@ mod kept;
 mod lease;
 mod notifier;
 mod own;
+mod ppp;
 mod public;
 mod uplink;
 mod vrrp;
@@ -19,6 +20,7 @@ pub use kept::*;
 pub use lease::*;
 pub use notifier::*;
 pub use own::*;
+pub use ppp::*;
 pub use uplink::*;
 pub use vrrp::*;
 

@@ -36,6 +36,7 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
             }
             config::UplinkKind::Dhcp(_) => saved.leases.contains_key(&uplink.name),
             config::UplinkKind::Keep(_) => saved.kept.contains_key(&uplink.name),
+            config::UplinkKind::Ppp(_) => saved.ppp.contains_key(&uplink.name),
         };
         if !is_same {
             saved.verdicts.remove(&uplink.name);
@@ -153,6 +154,15 @@ impl Uplink {
 }
 
 impl Uplinks {
+    /// Takes over how an uplink is attached now, by what its kind knows.
+    pub(super) fn take_ways(&mut self, index: usize, cx: &mut Context<'_>) {
+        let uplink = &self.list[index];
+        let ways = uplink.kind.ways(&cx.config.uplinks[index]);
+        if uplink.facts.way != ways {
+            self.attach_anew(index, ways, cx);
+        }
+    }
+
     /// An uplink is attached in another way from now on: what follows of it.
     pub(super) fn attach_anew(&mut self, index: usize, ways: Ways, cx: &mut Context<'_>) {
         let own = &cx.config.uplinks[index];

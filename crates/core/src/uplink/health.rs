@@ -62,6 +62,7 @@ impl Uplinks {
                 let cause = by_command.map(crate::config::Override::sentence);
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
+            Health::Absent if own.kind.is_dialled() => own.kind.why_unattached(uplink),
             Health::Absent => absent(index, cx),
             Health::NoCarrier => {
                 let trouble = link_trouble(uplink, cx.kernel).filter(|_| !own.facts.link_up);
@@ -72,9 +73,9 @@ impl Uplinks {
                 Some(address) if !own.kind.is_new(cx.now) => {
                     format!("{address} is not on {ifname}")
                 }
-                _ => own.kind.why_unattached(ifname),
+                _ => own.kind.why_unattached(uplink),
             },
-            Health::NoWay if own.kind.lacks_gateway() => own.kind.why_unattached(ifname),
+            Health::NoWay if own.kind.lacks_gateway() => own.kind.why_unattached(uplink),
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Suspect if self.is_replaced(index) => {

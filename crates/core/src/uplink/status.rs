@@ -65,6 +65,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
+            ppp: uplink.kind.ppp_status(report.now),
             kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
@@ -123,6 +124,9 @@ impl Uplinks {
             Health::Suspect => "when it answers".into(),
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
+            Health::Absent | Health::NoAddress if uplink.kind.is_dialled() => {
+                "when it is connected".into()
+            }
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
             Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {

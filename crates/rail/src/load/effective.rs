@@ -198,11 +198,17 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
             line(out, "address", &quoted(&fixed.address.to_string()));
             line(out, "gateway", &quoted(&fixed.gateway.to_string()));
             line(out, "gateway_onlink", &fixed.onlink.to_string());
-            out.push_str("# dhcp: none\n");
+            out.push_str("# dhcp: none\n# ppp: none\n");
         }
         UplinkKind::Dhcp(dhcp) => {
             line(out, "address", "\"dhcp\"");
             line(out, "dhcp", &super::dhcp::shown_client(dhcp));
+            out.push_str("# ppp: none\n");
+        }
+        UplinkKind::Ppp(ppp) => {
+            line(out, "address", "\"ppp\"");
+            out.push_str("# dhcp: none\n");
+            line(out, "ppp", &super::ppp::shown_line(ppp));
         }
         UplinkKind::Keep(keep) => {
             line(out, "address", "\"keep\"");

@@ -51,13 +51,13 @@ pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
 pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     // What an uplink may have of its own is called as where all have it.
-    let section = section.strip_prefix("uplink.").unwrap_or(section);
-    let section = match section {
+    let common = match section.strip_prefix("uplink.").unwrap_or(section) {
         "network.dhcp" => "lan.dhcp",
         "network.dns" => "lan.dns",
         other => other,
     };
-    FOREIGN.iter().find(|(s, w, _)| *s == section && *w == lower).map(|(_, _, ours)| *ours)
+    let is_here = |s: &str| s == section || s == common;
+    FOREIGN.iter().find(|(s, w, _)| is_here(s) && *w == lower).map(|(_, _, ours)| *ours)
 }
 
 /// Other sections that read `key`.
@@ -138,6 +138,7 @@ const TABLE: &[Keys] = &[
             "gateway",
             "gateway_onlink",
             "dhcp",
+            "ppp",
             "mtu",
             "dns",
             "weight",
@@ -152,7 +153,7 @@ const TABLE: &[Keys] = &[
             "check",
             "enabled",
         ],
-        later: &["address6", "mss", "nat6", "standby", "ppp"],
+        later: &["address6", "mss", "nat6", "standby"],
     },
     Keys {
         section: "uplink.dhcp",
@@ -163,6 +164,24 @@ const TABLE: &[Keys] = &[
             "user_class",
             "reject_from",
             "broadcast",
+        ],
+        later: &[],
+    },
+    Keys {
+        section: "uplink.ppp",
+        built: &[
+            "parent",
+            "service",
+            "ac",
+            "device",
+            "speed",
+            "carrier",
+            "dial",
+            "apn",
+            "chat_file",
+            "username",
+            "username_file",
+            "password_file",
         ],
         later: &[],
     },
@@ -214,8 +233,13 @@ pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
         ),
         ("uplink", "proto") => Some("write address = \"dhcp\", or the static address"),
         ("uplink", "pppoe" | "username" | "password") => {
-            Some("PPP is not in this version: write address = \"dhcp\", or a static address")
+            Some("for PPP write address = \"ppp\", and ppp = { parent = \"eth2\", username = .. }")
         }
+        ("uplink.ppp", "password" | "pass") => {
+            Some("a secret stands in a file of its own: password_file = \"/etc/rail/dsl.password\"")
+        }
+        ("uplink.ppp", "mtu" | "mru") => Some("`mtu` stands in [[uplink]], beside `ppp`"),
+        ("uplink.ppp", "pin") => Some("switch the PIN of the SIM off, or send it by a `chat_file`"),
         ("notify.email" | "ddns", "password" | "pass") => {
             Some("the password stands in a file: password_file = \"/etc/rail/password\"")
         }
@@ -295,6 +319,18 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("uplink.dhcp", "vendor_class_id", "vendor_class"),
     ("uplink.dhcp", "userclass", "user_class"),
     ("uplink.dhcp", "reject", "reject_from"),
+    ("uplink.ppp", "user", "username"),
+    ("uplink.ppp", "interface", "parent"),
+    ("uplink.ppp", "tty", "device"),
+    ("uplink.ppp", "port", "device"),
+    ("uplink.ppp", "modem", "device"),
+    ("uplink.ppp", "baud", "speed"),
+    ("uplink.ppp", "number", "dial"),
+    ("uplink.ppp", "phone", "dial"),
+    ("uplink.ppp", "chat", "chat_file"),
+    ("uplink.ppp", "connect", "chat_file"),
+    ("uplink.ppp", "service_name", "service"),
+    ("uplink.ppp", "ac_name", "ac"),
     ("check", "hosts", "targets"),
     ("check", "track_ip", "targets"),
     ("check", "reliability", "required"),

@@ -19,6 +19,7 @@ mod kind;
 mod link;
 mod network;
 mod notify;
+mod ppp;
 mod reader;
 mod report;
 mod router;

@@ -7,7 +7,7 @@ use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use super::service::hosts;
 use super::unit::parse_duration;
-use super::{dhcp, keep, link};
+use super::{dhcp, keep, link, ppp};
 use rail_core::config::{
     CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Tier, UplinkConfig,
     UplinkKind,
@@ -26,6 +26,7 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) dhcp: Option<At<DhcpConfig>>,
+    pub(super) ppp: Option<ppp::Ppp>,
     pub(super) keep: Option<At<KeepConfig>>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
@@ -52,10 +53,11 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
-        let kind = match (self.dhcp, self.keep) {
-            (Some(dhcp), _) => UplinkKind::Dhcp(dhcp.value),
-            (None, Some(keep)) => UplinkKind::Keep(keep.value),
-            (None, None) => UplinkKind::Static(Fixed {
+        let kind = match (self.dhcp, self.keep, self.ppp) {
+            (Some(dhcp), ..) => UplinkKind::Dhcp(dhcp.value),
+            (None, Some(keep), _) => UplinkKind::Keep(keep.value),
+            (None, None, Some(ppp)) => UplinkKind::Ppp(ppp.value),
+            (None, None, None) => UplinkKind::Static(Fixed {
                 address: self.address?.value,
                 gateway: IpAddr::V4(self.gateway?.value),
                 onlink: self.gateway_onlink,
@@ -116,7 +118,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let dhcp = dhcp::read(reader, section);
     let keep = keep::read(reader, section);
-    let is_fixed = dhcp.is_none() && keep.is_none();
+    let ppp = ppp::read(reader, section);
+    let is_fixed = dhcp.is_none() && keep.is_none() && !ppp::is_dialled(section);
     let address = if is_fixed { address(reader, section) } else { None };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
@@ -144,10 +147,11 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         interface: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
-        own_link: link::own(reader, section),
+        own_link: if ppp::is_dialled(section) { None } else { link::own(reader, section) },
         gateway: if is_fixed { gateway(reader, section, prefix, gateway_onlink) } else { None },
         dhcp,
         keep,
+        ppp,
         gateway_onlink,
         address,
         description: description(reader, section),
@@ -275,18 +279,18 @@ fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnF
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
-        reader.missing(section, "address", "\"dhcp\", or \"198.51.100.2/24\"");
+        reader.missing(section, "address", "\"dhcp\", \"ppp\", or \"198.51.100.2/24\"");
         return None;
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "ppp" | "ra" = text {
+    if text == "ra" {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
             .hint("write \"dhcp\", \"keep\", or the static address: \"198.51.100.2/24\"");
         return None;
     }
-    if let Some(near) = nearest(text, ["dhcp", "keep"]) {
+    if let Some(near) = nearest(text, ["dhcp", "keep", "ppp"]) {
         let text = format!("`address`: \"{}\" is no address", shown(text));
         reader.error(node.span(), text).hint(format!("did you mean \"{near}\"?"));
         return None;

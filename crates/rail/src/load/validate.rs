@@ -3,7 +3,7 @@
 use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
 use super::uplink::Draft;
-use super::{addresses, dhcp, forward, keep, link, network};
+use super::{addresses, dhcp, forward, keep, link, network, ppp};
 use rail_core::config::{FirewallMode, MOST_UPLINKS, Ranges};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,6 +33,7 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             addresses::agree(reader, index, parts);
             link::agree(reader, index, parts);
             dhcp::agree(reader, index, parts);
+            ppp::agree(reader, index, parts);
             keep::agree(reader, index, parts);
         }
     }

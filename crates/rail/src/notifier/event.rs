@@ -139,7 +139,9 @@ fn topic(notice: &Notice) -> Option<Topic> {
         }
         Notice::Uplink(UplinkNews::Role { .. } | UplinkNews::Switched { .. })
         | Notice::Router(RouterNews::Override { .. }) => Some(Topic::Role),
-        Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) => Some(Topic::Lease),
+        Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) | Notice::Ppp(_) => {
+            Some(Topic::Lease)
+        }
         Notice::Uplink(_) => Some(Topic::Health),
         Notice::Coexist(_) => Some(Topic::Conflict),
         // Each change of ours is one; a refusal, a fight, a repair is trouble.
@@ -251,6 +253,10 @@ pub(crate) mod tests {
             (r#"{"event":"no-uplink","kept":true}"#, Some(Topic::Health)),
             (
                 r#"{"event":"lease-lost","uplink":"a","address":"192.0.2.1/24","cause":"x"}"#,
+                Some(Topic::Lease),
+            ),
+            (
+                r#"{"event":"disconnected","uplink":"a","cause":"x","advice":"","said":"","seconds":1}"#,
                 Some(Topic::Lease),
             ),
             (

@@ -161,6 +161,7 @@ fn the_kernels_links_addresses_and_neighbours() {
         index: 3,
         address: v4("100.64.1.2"),
         length: 24,
+        peer: None,
         protocol: 0,
         kind: AddressKind::default(),
     };
@@ -229,12 +230,32 @@ fn unknown_attributes_cost_nothing_but_completeness() {
         index: 3,
         address: v4("192.0.2.1"),
         length: 24,
+        peer: None,
         protocol: 82,
         kind: AddressKind::default(),
     };
     let mut request = address.add();
     request.attribute(999, b"");
     assert_eq!(AddressMessage::decode(&only(&request.finish(1))), Ok(address));
+}
+
+/// Given the address of a point-to-point link, then its own end and the other one are told apart; what is
+/// set alike at both ends has no other end.
+#[test]
+fn an_address_may_have_another_end() {
+    let peer = Some(v4("100.64.0.1"));
+    let address = AddressMessage {
+        index: 7,
+        address: v4("100.64.1.2"),
+        length: 32,
+        peer,
+        protocol: 0,
+        kind: AddressKind::default(),
+    };
+    let read = |request: Request| AddressMessage::decode(&only(&request.finish(1)));
+    assert_eq!(read(address.add()), Ok(address));
+    let alone = AddressMessage { peer: Some(address.address), ..address };
+    assert_eq!(read(alone.add()), Ok(AddressMessage { peer: None, ..address }));
 }
 
 #[test]
