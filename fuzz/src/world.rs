@@ -4,7 +4,7 @@
 
 use crate::dice::Dice;
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
+    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, Failback, FirewallConfig, FirewallMode,
     Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges,
     Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
 };
@@ -212,6 +212,7 @@ fn config(dice: &mut Dice<'_>) -> Config {
     let mut config = Config {
         router: RouterConfig {
             name: "r".to_owned(),
+            failback: if dice.one_in(4) { Failback::Manual } else { Failback::Auto },
             no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
         },
         log: Log { file: None, max_size_bytes: 1_000_000, keep: 1, level: LogLevel::Info },

@@ -89,6 +89,7 @@ fn smallest(section: &str) -> &'static str {
         "notify.webhook" => "url = \"https://example.org/\"\n",
         "ddns" => "hostname = \"a.example.org\"\nupdate = \"https://example.org/\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
+        "check.damping" => "suppress = 3\n",
         _ => "",
     }
 }
@@ -186,6 +187,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "description", "empty") => "\"\"",
         ("uplink", "check", "as in `[check]`") => "as in [check]",
         ("check", "required", "the smaller of 2 and the number of targets") => "2",
+        ("check", "damping", "for longer each time") => words,
         ("check", "loss", "see below") => {
             "{ degraded = \"10%\", down = \"40%\", recovered = \"5%\" }"
         }

@@ -4,18 +4,22 @@ use super::allow;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::unit::digits;
 use rail_core::config::{
-    BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router, Selector,
+    BalanceBy, Failback, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router,
+    Selector,
 };
 use rail_core::net::{IfName, IfNameError, Mac};
 
 pub(super) fn router(reader: &mut Reader, file: &Section<'_>) -> Router {
-    let mut router = Router { name: String::new(), no_uplink: NoUplink::Keep };
+    let (no_uplink, failback) = (NoUplink::Keep, Failback::Auto);
+    let mut router = Router { name: String::new(), no_uplink, failback };
     if let Some(section) = reader.table(file, "router", "router") {
         if let Some(name) = section.get("name").and_then(|n| name(reader, n, "name", 64)) {
             router.name = name;
         }
         let words = [("keep", NoUplink::Keep), ("unreachable", NoUplink::Unreachable)];
         router.no_uplink = reader.word(&section, "no_uplink", &words, &[]).unwrap_or_default();
+        let words = [("auto", Failback::Auto), ("manual", Failback::Manual)];
+        router.failback = reader.word(&section, "failback", &words, &[]).unwrap_or_default();
     }
     if router.name.is_empty() {
         router.name = host_name();
