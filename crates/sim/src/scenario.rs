@@ -148,6 +148,7 @@ fn config(dice: &mut Dice) -> Config {
         router: Router {
             name: "edge1".into(),
             failback: Failback::Auto,
+            tunnels: vec![],
             no_uplink: dice.pick(&[NoUplink::Keep, NoUplink::Keep, NoUplink::Unreachable]),
         },
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },

@@ -1,6 +1,7 @@
 //! `[router]` and `[log]`.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// `[router]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -11,6 +12,8 @@ pub struct Router {
     pub no_uplink: NoUplink,
     /// Who decides that a better uplink carries again.
     pub failback: Failback,
+    /// UDP ports of the router's own tunnels, which go where the uplinks carry.
+    pub tunnels: Vec<u16>,
 }
 
 /// Who decides that an uplink carries again that has fallen, while one of a higher tier carries.

@@ -223,6 +223,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("notify.webhook", "headers", "none") => "[]",
         ("notify.email" | "notify.webhook", _, "none" | "the system's") => return None,
         ("ddns", "ask", "nobody") => "nobody",
+        ("router", "tunnels", "none") => "[]",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
             return Some(format!("\"{}\"", name.trim()));

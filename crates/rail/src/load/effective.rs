@@ -55,6 +55,8 @@ fn general(out: &mut String, config: &Config) {
             Failback::Manual => "\"manual\"",
         },
     );
+    let ports: Vec<String> = config.router.tunnels.iter().map(u16::to_string).collect();
+    line(out, "tunnels", &format!("[{}]", ports.join(", ")));
     out.push_str("\n[log]\n");
     match &config.log.file {
         Some(file) => line(out, "file", &quoted(file)),

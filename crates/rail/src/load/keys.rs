@@ -111,7 +111,7 @@ const TABLE: &[Keys] = &[
             "metrics",
         ],
     },
-    Keys { section: "router", built: &["name", "no_uplink", "failback"], later: &[] },
+    Keys { section: "router", built: &["name", "no_uplink", "failback", "tunnels"], later: &[] },
     Keys { section: "log", built: &["file", "max_size", "keep", "level"], later: &[] },
     Keys { section: "firewall", built: &["mode", "allow"], later: &[] },
     Keys { section: "balance", built: &["by"], later: &[] },
