@@ -4,9 +4,10 @@
 
 use crate::dice::Dice;
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Protocol, Ranges,
-    Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
+    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, Failback, FirewallConfig,
+    FirewallMode, Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify,
+    Protocol, Ranges, Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
@@ -212,6 +213,8 @@ fn config(dice: &mut Dice<'_>) -> Config {
     let mut config = Config {
         router: RouterConfig {
             name: "r".to_owned(),
+            tunnels: if dice.one_in(4) { vec![51_820, 4500] } else { vec![] },
+            failback: if dice.one_in(4) { Failback::Manual } else { Failback::Auto },
             no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
         },
         log: Log { file: None, max_size_bytes: 1_000_000, keep: 1, level: LogLevel::Info },

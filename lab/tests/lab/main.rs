@@ -26,6 +26,7 @@ mod external;
 mod failback;
 mod failover;
 mod firewall;
+mod flaps;
 mod forged;
 mod forwards;
 mod guard;

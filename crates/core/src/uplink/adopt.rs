@@ -92,6 +92,7 @@ impl Uplink {
             link_trouble: None,
             passive: Passive::default(),
             has_carried: false,
+            is_replaced: false,
             history: History::new(now),
             due: true,
         }
@@ -224,6 +225,7 @@ impl Uplinks {
             }
             new.facts.active = saved.active.contains(name);
             new.has_carried = new.facts.active;
+            new.is_replaced = !new.facts.active && !saved.active.is_empty();
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;

@@ -63,6 +63,8 @@ pub(crate) struct Uplink {
     passive: Passive,
     /// It carries, or has carried since it was left for a better one.
     has_carried: bool,
+    /// It has carried, fell, and has not carried since.
+    is_replaced: bool,
     /// What became of it.
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.

@@ -122,6 +122,9 @@ impl Uplinks {
                 "when nft has loaded its rules".into()
             }
             Health::Suspect => "when it answers".into(),
+            Health::Up | Health::Degraded if self.waits_to_be_told(index, report.config) => {
+                "by `rail prefer`".into()
+            }
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
             Health::Absent | Health::NoAddress if uplink.kind.is_dialled() => {

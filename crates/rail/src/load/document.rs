@@ -97,6 +97,7 @@ fn smallest(section: &str) -> &'static str {
         "ddns" => "hostname = \"a.example.org\"\nupdate = \"https://example.org/\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
         "uplink.ppp" => "device = \"/dev/ttyUSB0\"\n",
+        "check.damping" => "suppress = 3\n",
         _ => "",
     }
 }
@@ -203,6 +204,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "description", "empty") => "\"\"",
         ("uplink", "check", "as in `[check]`") => "as in [check]",
         ("check", "required", "the smaller of 2 and the number of targets") => "2",
+        ("check", "damping", "for longer each time") => words,
         ("check", "loss", "see below") => {
             "{ degraded = \"10%\", down = \"40%\", recovered = \"5%\" }"
         }
@@ -239,6 +241,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("notify.webhook", "headers", "none") => "[]",
         ("notify.email" | "notify.webhook", _, "none" | "the system's") => return None,
         ("ddns", "ask", "nobody") => "nobody",
+        ("router", "tunnels", "none") => "[]",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
             return Some(format!("\"{}\"", name.trim()));

@@ -5,8 +5,9 @@ use super::allow::show_ports;
 use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
-    NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig, UplinkKind,
+    Allow, BalanceBy, CheckConfig, Config, Damping, Degraded, Failback, FirewallMode, Forward,
+    LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig,
+    UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -46,6 +47,16 @@ fn general(out: &mut String, config: &Config) {
             NoUplink::Unreachable => "\"unreachable\"",
         },
     );
+    line(
+        out,
+        "failback",
+        match config.router.failback {
+            Failback::Auto => "\"auto\"",
+            Failback::Manual => "\"manual\"",
+        },
+    );
+    let ports: Vec<String> = config.router.tunnels.iter().map(u16::to_string).collect();
+    line(out, "tunnels", &format!("[{}]", ports.join(", ")));
     out.push_str("\n[log]\n");
     match &config.log.file {
         Some(file) => line(out, "file", &quoted(file)),
@@ -226,6 +237,9 @@ fn write_check(out: &mut String, check: &CheckConfig) {
     for (key, value) in &pairs(check)[1..] {
         line(out, key, value);
     }
+    if check.damping.is_none() {
+        out.push_str("# damping: for longer each time\n");
+    }
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
         if limit.is_none() {
             let _ = writeln!(out, "# {key}: no limit");
@@ -264,6 +278,12 @@ fn pairs(check: &CheckConfig) -> Vec<(&'static str, String)> {
         ("loss", loss),
         ("degraded", quoted(if check.degraded == Degraded::Use { "use" } else { "avoid" })),
     ]);
+    if let Some(Damping { half_life, suppress, reuse }) = check.damping {
+        let half_life = show(half_life);
+        let text =
+            format!("{{ half_life = \"{half_life}\", suppress = {suppress}, reuse = {reuse} }}");
+        pairs.push(("damping", text));
+    }
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
         if let Some(limit) = limit {
             let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));

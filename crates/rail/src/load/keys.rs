@@ -76,6 +76,7 @@ const CHECK: &[&str] = &[
     "fail_after",
     "recover_after",
     "stable_for",
+    "damping",
     "loss",
     "latency",
     "jitter",
@@ -86,7 +87,7 @@ const CHECK: &[&str] = &[
 /// What `dhcp` and `dns` of an inside network have.
 const DHCP: &[&str] = &["ranges", "lease", "reservations", "domain", "dns", "ntp"];
 const DNS: &[&str] = &["forward", "servers", "names"];
-const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "command"];
+const CHECK_LATER: &[&str] = &["mode", "url", "expect", "command"];
 
 const TABLE: &[Keys] = &[
     Keys {
@@ -110,7 +111,7 @@ const TABLE: &[Keys] = &[
             "metrics",
         ],
     },
-    Keys { section: "router", built: &["name", "no_uplink"], later: &[] },
+    Keys { section: "router", built: &["name", "no_uplink", "failback", "tunnels"], later: &[] },
     Keys { section: "log", built: &["file", "max_size", "keep", "level"], later: &[] },
     Keys { section: "firewall", built: &["mode", "allow"], later: &[] },
     Keys { section: "balance", built: &["by"], later: &[] },
@@ -187,6 +188,12 @@ const TABLE: &[Keys] = &[
     },
     Keys { section: "check", built: CHECK, later: CHECK_LATER },
     Keys { section: "uplink.check", built: CHECK, later: CHECK_LATER },
+    Keys { section: "check.damping", built: &["half_life", "suppress", "reuse"], later: &[] },
+    Keys {
+        section: "uplink.check.damping",
+        built: &["half_life", "suppress", "reuse"],
+        later: &[],
+    },
     Keys { section: "check.loss", built: &["degraded", "down", "recovered"], later: &[] },
     Keys { section: "uplink.check.loss", built: &["degraded", "down", "recovered"], later: &[] },
     Keys { section: "check.latency", built: &["degraded", "recovered"], later: &["down"] },

@@ -77,11 +77,14 @@ fn plain_rule() -> RuleMessage {
         protocol: 82,
         table: 20_001,
         refuses: false,
+        drops: false,
         source: None,
         destination: None,
         iif: None,
         oif: None,
         mark: None,
+        ip_protocol: None,
+        source_ports: None,
         suppress_prefix_length: None,
         is_partial: false,
         beyond: Beyond::default(),
@@ -308,12 +311,18 @@ fn any_rule() -> impl Strategy<Value = RuleMessage> {
         let source = proptest::option::of((any_address(v6), 1..=32u8));
         let device = || proptest::option::of("[a-z0-9.@-]{1,15}");
         let devices = (device(), device(), any::<bool>());
-        let rest = (proptest::option::of(any::<(u32, u32)>()), proptest::option::of(0..128u32));
+        let ports = proptest::option::of(any::<(u16, u16)>());
+        let (mark, most) =
+            (proptest::option::of(any::<(u32, u32)>()), proptest::option::of(0..128u32));
+        let rest = (mark, most, ports);
         (key, source, devices, rest).prop_map(
             move |((priority, protocol, table), source, (iif, oif, refuses), rest)| {
                 let family = if v6 { family::INET6 } else { family::INET };
-                let (mark, suppress_prefix_length) = rest;
-                let key = RuleMessage { family, priority, protocol, table, ..plain_rule() };
+                let (mark, suppress_prefix_length, source_ports) = rest;
+                let drops = !refuses && source_ports.is_some();
+                let ip_protocol = source_ports.map(|_| 17);
+                let plain = RuleMessage { drops, ip_protocol, source_ports, ..plain_rule() };
+                let key = RuleMessage { family, priority, protocol, table, ..plain };
                 RuleMessage { refuses, source, iif, oif, mark, suppress_prefix_length, ..key }
             },
         )
