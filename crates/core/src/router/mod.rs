@@ -115,6 +115,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            uplinks.call(&mut context);
             self.declare_children(now, out);
         }
         self.reconcile(now, out);

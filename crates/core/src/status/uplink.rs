@@ -148,6 +148,9 @@ pub struct UplinkStatus {
     /// Its DHCP client; `None`: it has none.
     #[serde(default)]
     pub lease: Option<LeaseStatus>,
+    /// It is on cold standby and has no address on purpose.
+    #[serde(default)]
+    pub cold: bool,
     /// What another program has configured; `None`: that is no matter.
     #[serde(default)]
     pub kept: Option<KeptStatus>,

@@ -65,6 +65,7 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
+            cold: self.is_idle(index, report.config),
             kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
@@ -125,6 +126,9 @@ impl Uplinks {
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
+            Health::NoAddress if self.is_idle(index, report.config) => {
+                "when no uplink of a better tier is usable".into()
+            }
             Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {
                 uplink.kind.what_attaches().into()
             }

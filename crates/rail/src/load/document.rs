@@ -99,7 +99,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     // Only an uplink among the hosts takes it.
     let base = match (section, key) {
         (_, "redirects") => INSIDE,
-        ("uplink", "dhcp") => LEASED,
+        ("uplink", "dhcp" | "standby") => LEASED,
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
         _ => smallest(section),
@@ -199,7 +199,9 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
         ("uplink", "parent" | "mac" | "dhcp", "none") => "none",
         // The smallest one is not metered.
-        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered") => "\"keep\"",
+        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered or on cold standby") => {
+            "\"keep\""
+        }
         ("uplink", "mtu", "of the provider, else of the interface") => words,
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,
