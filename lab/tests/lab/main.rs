@@ -12,6 +12,7 @@ mod beside;
 mod borders;
 mod churn;
 mod clamp;
+mod cold;
 mod conflicts;
 mod crash;
 mod crash_points;

@@ -48,6 +48,8 @@ pub struct UplinkConfig {
     pub on_failback: OnFailback,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
+    /// `standby`: what it does while better uplinks carry.
+    pub standby: Standby,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
 }
@@ -75,6 +77,7 @@ impl UplinkConfig {
             metered: false,
             on_failback: OnFailback::Keep,
             check: CheckConfig::of(Vec::new()),
+            standby: Standby::Warm,
             enabled: true,
         }
     }
@@ -226,6 +229,16 @@ pub enum Tier {
     Number(u32),
     /// `"none"`: never for new outbound connections, inbound only.
     Inbound,
+}
+
+/// `standby`: what an uplink does while those of better tiers carry.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Standby {
+    /// It has its address and is checked (default).
+    #[default]
+    Warm,
+    /// It has no address and asks nobody.
+    Cold,
 }
 
 /// `nat`.

@@ -117,6 +117,7 @@ impl Router {
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            uplinks.call(&mut context);
             if has_dialled {
                 self.children.touch();
             }

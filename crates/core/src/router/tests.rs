@@ -452,6 +452,7 @@ fn one_reading_is_no_evidence_of_absence() {
 
 mod cause;
 mod closed;
+mod cold;
 mod copies;
 mod decisions;
 mod dhcp;

@@ -151,6 +151,9 @@ pub struct UplinkStatus {
     /// Its PPP connection; `None`: it has none.
     #[serde(default)]
     pub ppp: Option<PppStatus>,
+    /// It is on cold standby and has no address on purpose.
+    #[serde(default)]
+    pub cold: bool,
     /// What another program has configured; `None`: that is no matter.
     #[serde(default)]
     pub kept: Option<KeptStatus>,

@@ -1,6 +1,7 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::cold::Cold;
 use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{Context, History, Uplink, Uplinks, Way};
@@ -85,6 +86,7 @@ impl Uplink {
             prober: prober(now, whom, own, (probes, prefix), verdict),
             check: own.check.clone(),
             made: now,
+            cold: Cold::new(&kind),
             kind,
             secret: *secret,
             facts,

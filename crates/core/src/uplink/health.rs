@@ -69,6 +69,12 @@ impl Uplinks {
                 let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
                 no_carrier(ifname, &cx.kernel.observed) + &why
             }
+            Health::NoAddress if self.is_idle(index, cx.config) => {
+                "on cold standby: an uplink of a better tier is usable".into()
+            }
+            Health::NoAddress if self.is_cold(index, cx.config, cx.now) => {
+                format!("called from cold standby; {}", own.kind.why_unattached(uplink))
+            }
             Health::NoAddress => match own.facts.address(Family::V4) {
                 Some(address) if !own.kind.is_new(cx.now) => {
                     format!("{address} is not on {ifname}")
@@ -127,7 +133,8 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause }));
+        let meant = to == Health::NoAddress && self.is_idle(index, cx.config);
+        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause, meant }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }
@@ -165,6 +172,7 @@ impl Uplinks {
             return;
         }
         let cause = self.cause(index, health, cx);
+        let is_cold = self.is_cold(index, cx.config, cx.now);
         let uplink = &mut self.list[index];
         if uplink.history.cause == cause {
             return;
@@ -172,7 +180,8 @@ impl Uplinks {
         uplink.history.cause.clone_from(&cause);
         // First lossy, then slow, first alone, then passed by, or first unplugged, then silent: no news, but
         // what it says of itself is to be true.
-        if !by_link {
+        // One on cold standby has no address on purpose.
+        if !by_link || is_cold {
             return;
         }
         uplink.note(cx.now, format!("is {health}: {cause}"));

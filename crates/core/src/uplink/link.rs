@@ -29,6 +29,7 @@ impl Uplinks {
         let own = &cx.config.uplinks[index];
         let (ifname, enabled, is_kept) = (own.ifname, own.enabled, own.is_kept());
         let observed = &cx.kernel.observed;
+        let is_idle = self.is_idle(index, cx.config);
         let further = self.further_addresses(index, cx.config, observed);
         let uplink = &mut self.list[index];
         let link = observed.links.get(&ifname);
@@ -70,7 +71,7 @@ impl Uplinks {
             // first one that is seen interrupts nothing; an adopted verdict stands.
             uplink.prober.stop(cx.now);
         }
-        if !enabled {
+        if !enabled || is_idle {
             uplink.prober.retire();
         } else if !ready {
             uplink.prober.stop(cx.now);

@@ -66,6 +66,7 @@ impl Uplinks {
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
             ppp: uplink.kind.ppp_status(report.now),
+            cold: self.is_idle(index, report.config),
             kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
@@ -132,6 +133,9 @@ impl Uplinks {
             }
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
+            Health::NoAddress if self.is_idle(index, report.config) => {
+                "when no uplink of a better tier is usable".into()
+            }
             Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {
                 uplink.kind.what_attaches().into()
             }

@@ -52,7 +52,7 @@ fn now_ms() -> u64 {
 /// The screen.
 fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> String {
     let mut out = String::new();
-    let health = paint.paint(status::colour(uplink.health), uplink.health.as_str());
+    let health = paint.paint(status::colour(uplink), uplink.health.as_str());
     let since = long(uplink.since_s);
     let cause = match uplink.cause.as_str() {
         "" => String::new(),
@@ -142,7 +142,7 @@ fn leased(uplink: &UplinkStatus, lease: &LeaseStatus) -> String {
         "waiting" => "pauses before it asks for another address".into(),
         "renewing" => "asks its server to extend the lease".into(),
         "rebinding" => "asks every server to extend the lease".into(),
-        "halted" if uplink.health == Health::Disabled => "asks nobody".into(),
+        "halted" if uplink.health == Health::Disabled || uplink.cold => "asks nobody".into(),
         "halted" => format!("{} has no hardware address to ask from", uplink.interface),
         _ => "bound".to_owned(),
     };
@@ -429,6 +429,7 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "the interface was set down on this system"
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
+        Health::NoAddress if uplink.cold => "no fault: it waits until no better uplink is usable",
         Health::NoAddress if uplink.address.is_none() && uplink.lease.is_some() => {
             lacks(uplink.lease.as_ref().map_or("", |lease| lease.phase.as_str()))
         }

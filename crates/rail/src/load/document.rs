@@ -108,7 +108,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     // Only an uplink among the hosts takes it.
     let base = match (section, key) {
         (_, "redirects") => INSIDE,
-        ("uplink", "dhcp") => LEASED,
+        ("uplink", "dhcp" | "standby") => LEASED,
         ("uplink", "ppp") => DIALLED,
         ("uplink.ppp", "parent" | "device") => "",
         ("uplink.ppp", "service" | "ac" | "username" | "username_file") => "parent = \"eth2\"\n",
@@ -219,7 +219,9 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "parent" | "mac" | "dhcp" | "ppp", "none") => "none",
         ("uplink.ppp", _, "none" | "any" | "what the modem has stored") => return None,
         // The smallest one is not metered.
-        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered") => "\"keep\"",
+        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered or on cold standby") => {
+            "\"keep\""
+        }
         ("uplink", "mtu", "of the provider, else of the interface") => words,
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,

@@ -6,8 +6,8 @@ use super::network::is_short;
 use super::unit::{show, show_size};
 use rail_core::config::{
     Allow, BalanceBy, CheckConfig, Config, Damping, Degraded, Failback, FirewallMode, Forward,
-    LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig,
-    UplinkKind,
+    LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, OnFailback, Reach, Standby, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -200,6 +200,14 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
         Some(own) => line(out, "check", &own),
         None => out.push_str("# check: as in [check]\n"),
     }
+    line(
+        out,
+        "standby",
+        match uplink.standby {
+            Standby::Warm => "\"warm\"",
+            Standby::Cold => "\"cold\"",
+        },
+    );
     line(out, "enabled", &uplink.enabled.to_string());
 }
 

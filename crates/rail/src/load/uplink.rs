@@ -9,8 +9,8 @@ use super::service::hosts;
 use super::unit::parse_duration;
 use super::{dhcp, keep, link, ppp};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Tier, UplinkConfig,
-    UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Standby, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
@@ -44,8 +44,9 @@ pub(super) struct Draft {
     weight: u8,
     mtu: Option<u32>,
     pub(super) resolvers: Vec<Ipv4Addr>,
-    tier: Tier,
+    pub(super) tier: Tier,
     pub(super) check: super::check::Draft,
+    pub(super) standby: Option<At<Standby>>,
     enabled: bool,
 }
 
@@ -83,6 +84,7 @@ impl Draft {
             metered: self.metered,
             on_failback: self.on_failback,
             check: self.check.config,
+            standby: self.standby.map_or(Standby::Warm, |standby| standby.value),
             enabled: self.enabled,
         })
     }
@@ -137,6 +139,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         (Nat::To(value), Some(node)) => Some(At { value, span: node.span() }),
         _ => None,
     };
+    let standby = standby(reader, section);
+    let is_cold = standby.as_ref().is_some_and(|at| at.value == Standby::Cold);
     Draft {
         translated,
         addresses,
@@ -162,8 +166,9 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         nat,
         redirects: redirects(reader, section),
         metered,
-        on_failback: on_failback(reader, section, metered),
+        on_failback: on_failback(reader, section, (metered, is_cold)),
         check: super::check::of_uplink(reader, section, check),
+        standby,
         enabled: reader.boolean(section, "enabled", true),
     }
 }
@@ -227,6 +232,14 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
     Nat::On
 }
 
+/// What it does while better ones carry.
+fn standby(reader: &mut Reader, section: &Section<'_>) -> Option<At<Standby>> {
+    let span = section.get("standby")?.span();
+    let words = [("warm", Standby::Warm), ("cold", Standby::Cold)];
+    let value = reader.word(section, "standby", &words, &[])?;
+    Some(At { value, span })
+}
+
 fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
     let span = section.get("redirects")?.span();
     Some(At { value: reader.boolean(section, "redirects", false), span })
@@ -244,8 +257,12 @@ fn metered(reader: &mut Reader, section: &Section<'_>) -> bool {
     }
 }
 
-fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnFailback {
-    let default = match metered {
+fn on_failback(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    (metered, is_cold): (bool, bool),
+) -> OnFailback {
+    let default = match metered || is_cold {
         true => OnFailback::Drain(Duration::from_secs(60)),
         false => OnFailback::Keep,
     };
@@ -257,6 +274,9 @@ fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnF
     let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
     let drain = text.strip_prefix("drain ").map(parse_duration);
     let wanted = match (text, drain) {
+        ("keep", _) if is_cold => {
+            Err("on cold standby its lease is given back: write \"drain 5m\"".into())
+        }
         ("keep", _) => Ok(OnFailback::Keep),
         ("cut-udp", _) => Ok(OnFailback::CutUdp),
         ("cut", _) => Ok(OnFailback::Cut),

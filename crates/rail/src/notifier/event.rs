@@ -134,10 +134,12 @@ impl Told {
 fn topic(notice: &Notice) -> Option<Topic> {
     match notice {
         // A start finds uplinks as they are; only what cannot be used is news.
-        Notice::Uplink(UplinkNews::Health { from, to, .. }) if from == to => {
-            (!to.is_usable() && *to != Health::Disabled).then_some(Topic::Health)
+        Notice::Uplink(UplinkNews::Health { from, to, meant, .. }) if from == to => {
+            (!to.is_usable() && *to != Health::Disabled && !meant).then_some(Topic::Health)
         }
-        Notice::Uplink(UplinkNews::Role { .. } | UplinkNews::Switched { .. })
+        Notice::Uplink(
+            UplinkNews::Role { .. } | UplinkNews::Switched { .. } | UplinkNews::Standby { .. },
+        )
         | Notice::Router(RouterNews::Override { .. }) => Some(Topic::Role),
         Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) | Notice::Ppp(_) => {
             Some(Topic::Lease)
@@ -158,7 +160,7 @@ fn topic(notice: &Notice) -> Option<Topic> {
 
 fn sentence(notice: &Notice) -> String {
     match notice {
-        Notice::Uplink(UplinkNews::Health { uplink, from, to, cause }) => {
+        Notice::Uplink(UplinkNews::Health { uplink, from, to, cause, .. }) => {
             let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             match from == to {
                 true => format!("{uplink} was found {to}{cause}"),

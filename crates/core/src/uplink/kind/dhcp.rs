@@ -73,6 +73,15 @@ impl Dhcp {
         PerFamily::of(|family| (family == FAMILY).then(attachment).flatten())
     }
 
+    pub(super) const fn holds(&self) -> bool {
+        self.client.lease().is_some()
+    }
+
+    /// Somebody waits for its lease.
+    pub(super) const fn hurry(&mut self) {
+        self.client.hurry();
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         if self.inbox.is_empty() { self.client.deadline() } else { Some(Instant::ZERO) }
     }
@@ -181,7 +190,8 @@ impl Uplinks {
             let own = &cx.config.uplinks[index];
             let (ifname, enabled) = (own.ifname, own.enabled);
             let fact = &self.list[index].facts;
-            let is_linked = enabled && fact.link_up && fact.carrier;
+            let is_idle = self.is_idle(index, cx.config);
+            let is_linked = enabled && fact.link_up && fact.carrier && !is_idle;
             let card = cx.mac(ifname).filter(|_| is_linked);
             let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { continue };
             if dhcp.inbox.is_empty() && !dhcp.client.is_due(cx.now, card) {
@@ -202,6 +212,15 @@ impl Uplinks {
             dhcp.client.wake(cx.now, &mut actions);
             self.act(index, actions, cx);
         }
+    }
+
+    /// Gives the lease of an uplink back, and asks for none.
+    pub(in crate::uplink) fn give_back(&mut self, index: usize, cx: &mut Context<'_>) {
+        let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { return };
+        dhcp.inbox.clear();
+        let mut actions = Vec::new();
+        dhcp.client.let_go(cx.now, &mut actions);
+        self.act(index, actions, cx);
     }
 
     /// Gives all leases back.

@@ -80,6 +80,22 @@ impl Kind {
         matches!(self, Self::Ppp(_))
     }
 
+    /// It holds what it gives back when it goes to cold standby.
+    pub(super) fn holds(&self) -> bool {
+        match self {
+            Self::Dhcp(dhcp) => dhcp.holds(),
+            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => false,
+        }
+    }
+
+    /// It is called from cold standby: somebody waits for it.
+    pub(super) fn hurry(&mut self) {
+        match self {
+            Self::Dhcp(dhcp) => dhcp.hurry(),
+            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => {}
+        }
+    }
+
     /// Takes what the file says now; the kind is the same.
     pub(super) fn set_config(&mut self, own: &UplinkConfig) {
         match (self, &own.kind) {
