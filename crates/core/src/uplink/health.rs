@@ -62,18 +62,18 @@ impl Uplinks {
                 let cause = by_command.map(crate::config::Override::sentence);
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
-            Health::Absent if own.kind.is_dialled() => own.kind.why_unattached(uplink),
-            Health::Absent => absent(index, cx),
+            Health::Absent | Health::NoAddress if self.is_idle(index, cx.config) => {
+                "on cold standby: an uplink of a better tier is usable".into()
+            }
+            Health::Absent if !own.kind.is_dialled() => absent(index, cx),
+            Health::Absent | Health::NoAddress if self.is_cold(index, cx.config, cx.now) => {
+                format!("called from cold standby; {}", own.kind.why_unattached(uplink))
+            }
+            Health::Absent => own.kind.why_unattached(uplink),
             Health::NoCarrier => {
                 let trouble = link_trouble(uplink, cx.kernel).filter(|_| !own.facts.link_up);
                 let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
                 no_carrier(ifname, &cx.kernel.observed) + &why
-            }
-            Health::NoAddress if self.is_idle(index, cx.config) => {
-                "on cold standby: an uplink of a better tier is usable".into()
-            }
-            Health::NoAddress if self.is_cold(index, cx.config, cx.now) => {
-                format!("called from cold standby; {}", own.kind.why_unattached(uplink))
             }
             Health::NoAddress => match own.facts.address(Family::V4) {
                 Some(address) if !own.kind.is_new(cx.now) => {
@@ -133,7 +133,8 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        let meant = to == Health::NoAddress && self.is_idle(index, cx.config);
+        let meant =
+            matches!(to, Health::Absent | Health::NoAddress) && self.is_idle(index, cx.config);
         cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause, meant }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));

@@ -128,14 +128,14 @@ impl Uplinks {
             }
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
+            Health::Absent | Health::NoAddress if self.is_idle(index, report.config) => {
+                "when no uplink of a better tier is usable".into()
+            }
             Health::Absent | Health::NoAddress if uplink.kind.is_dialled() => {
                 "when it is connected".into()
             }
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
-            Health::NoAddress if self.is_idle(index, report.config) => {
-                "when no uplink of a better tier is usable".into()
-            }
             Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {
                 uplink.kind.what_attaches().into()
             }

@@ -165,9 +165,9 @@ fn standby(reader: &mut Reader, uplink: &Draft) {
     else {
         return;
     };
-    if uplink.dhcp.is_none() {
+    if uplink.dhcp.is_none() && uplink.ppp.is_none() {
         reader
-            .error(span.clone(), "`standby = \"cold\"` is for address = \"dhcp\" alone")
+            .error(span.clone(), "`standby = \"cold\"` is for address = \"dhcp\" or \"ppp\" alone")
             .hint("another address costs nothing while it waits; leave it out");
     } else if uplink.tier == Tier::Inbound {
         reader

@@ -17,7 +17,10 @@ const PEER: Ipv4Addr = Ipv4Addr::new(10, 64, 64, 64);
 
 /// Two uplinks, the first by PPPoE.
 fn world() -> World {
-    let mut config = uplinks(&[1, 1]);
+    world_of(uplinks(&[1, 1]))
+}
+
+fn world_of(mut config: Config) -> World {
     config.uplinks[0].kind = UplinkKind::Ppp(PppConfig {
         line: PppLine::Ethernet {
             parent: Selector::Name("eth1".into()),
@@ -280,4 +283,30 @@ fn the_cable_of_the_port_is_that_of_the_line() {
         assert_eq!(world.health()[0], health);
         assert!(world.is_dialled());
     }
+}
+
+/// Given a line on cold standby, then it is dialled only while the better uplink is not usable, and hung up when
+/// that one has been good for a minute.
+#[test]
+fn a_line_on_cold_standby_is_dialled_when_it_is_needed() {
+    let mut config = uplinks(&[2, 1]);
+    config.uplinks[0].standby = crate::config::Standby::Cold;
+    let mut world = world_of(config);
+    world.state.links.get_mut(&name("eth1")).unwrap().up = true;
+    world.changed(Scope::LINKS);
+    world.run(MS * 20_000, all);
+    assert_eq!((world.is_dialled(), world.health()), (false, vec![Health::Absent, Health::Up]));
+    assert!(world.router.status(world.now).uplinks[0].cause.contains("on cold standby"));
+    let first = |uplink, _, _| (uplink == 1).then_some(MS * 20);
+    world.run(MS * 10_000, first);
+    world.connect(ADDRESS, 20);
+    world.run(MS * 20_000, first);
+    assert_eq!(world.health(), [Health::Up, Health::Down]);
+    world.run(MS * 30_000, all);
+    assert!(world.is_dialled());
+    world.run(MS * 90_000, all);
+    assert!(!world.is_dialled());
+    world.hang_up(5);
+    world.run(MS * 20_000, all);
+    assert_eq!((world.is_dialled(), world.health()), (false, vec![Health::Absent, Health::Up]));
 }

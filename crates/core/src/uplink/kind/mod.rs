@@ -84,7 +84,8 @@ impl Kind {
     pub(super) fn holds(&self) -> bool {
         match self {
             Self::Dhcp(dhcp) => dhcp.holds(),
-            Self::Fixed | Self::Keep(_) | Self::Ppp(_) => false,
+            Self::Ppp(ppp) => ppp.holds(),
+            Self::Fixed | Self::Keep(_) => false,
         }
     }
 

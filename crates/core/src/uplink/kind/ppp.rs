@@ -56,6 +56,11 @@ impl Ppp {
         }
     }
 
+    /// It has been connected; whether it still is, nobody knows at a start.
+    pub(super) const fn holds(&self) -> bool {
+        self.dialler.saved().is_some()
+    }
+
     pub(super) fn ways(&self) -> Ways {
         let attachment = || {
             let given = self.dialler.saved()?;
@@ -210,7 +215,7 @@ impl Uplinks {
         });
         let is_down = uplink.facts.health == Health::Down;
         Sight {
-            enabled: own.enabled,
+            enabled: own.enabled && !self.is_idle(index, cx.config),
             ready: own.ppp().and_then(PppConfig::port).is_none_or(is_up),
             link: observed.links.get(&own.ifname).map(|link| link.index),
             address: both.next(),
