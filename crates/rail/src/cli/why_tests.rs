@@ -160,7 +160,7 @@ fn a_line_that_is_not_connected_says_why() {
         serde_json::json!({ "health": "absent", "ppp": ppp, "address": null, "carrier": null });
     let screen = changed(&[("fibre", with)]);
     let lines = [
-        "pauses before it dials again, 2 min left; the last time pppd ended with 19: the provider refused",
+        "pauses before it dials again, 2 m 0 s left; the last time pppd ended with 19: the provider refused",
         "its last words: PAP authentication failed (help: compare",
         "wan1: there only while it is connected",
         "not connected: the line above says why",
