@@ -89,6 +89,7 @@ impl Pppd {
             place: place.clone(),
             address: Arc::clone(&address),
             there: None,
+            is_guarded: false,
         };
         let is_over = Arc::clone(&ends);
         let kernel = thread::spawn(move || {
@@ -176,7 +177,12 @@ struct Kernel {
     address: Arc<Mutex<Ipv4Addr>>,
     /// The interface that is there, and the process that has it.
     there: Option<(String, u32)>,
+    /// The provider counts what comes from another address.
+    is_guarded: bool,
 }
+
+/// The set of the provider with the address of the session.
+const SESSION: &str = "session";
 
 impl Kernel {
     fn look(&mut self) {
@@ -203,16 +209,23 @@ impl Kernel {
     }
 
     /// The interface, and the other end of it at the provider.
-    fn make(&self, name: &str) -> Result<(), LabError> {
+    fn make(&mut self, name: &str) -> Result<(), LabError> {
         let address = *self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (gateway, mac) = (self.gateway, format!("02:00:5e:00:01:{:02x}", self.number));
         veth((&self.router, name), (&self.isp, "sess"))?;
         let mut isp = format!("link set sess address {mac} arp off mtu 1492 up\n");
         let _ = writeln!(isp, "addr add {gateway} peer {address} dev sess");
         self.isp.ip_batch(&isp)?;
-        let _ = self.isp.nft(&format!(
-            "add rule inet lab guard iifname sess ip saddr != {address} counter name wrong goto foreign\n"
-        ));
+        // The provider takes the address that it has given, and no other.
+        let mut guard = format!("add set inet lab {SESSION} {{ type ipv4_addr; }}\n");
+        let _ = writeln!(guard, "flush set inet lab {SESSION}");
+        let _ = writeln!(guard, "add element inet lab {SESSION} {{ {address} }}");
+        if !self.is_guarded {
+            let wrong = format!("ip saddr != @{SESSION} counter name wrong goto foreign");
+            let _ = writeln!(guard, "add rule inet lab guard iifname sess {wrong}");
+        }
+        self.isp.nft(&guard)?;
+        self.is_guarded = true;
         self.router.ip_batch(&format!(
             "link set {name} address {mac} arp off mtu 1492 up\n\
              addr add {address}/32 dev {name}\naddr del {address}/32 dev {name}\n\
