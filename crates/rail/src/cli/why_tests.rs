@@ -159,6 +159,8 @@ fn a_line_that_is_not_connected_says_why() {
     let with =
         serde_json::json!({ "health": "absent", "ppp": ppp, "address": null, "carrier": null });
     let screen = changed(&[("fibre", with)]);
+    // However wide the screen is.
+    let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
     let lines = [
         "pauses before it dials again, 2 m 0 s left; the last time pppd ended with 19: the provider refused",
         "its last words: PAP authentication failed (help: compare",

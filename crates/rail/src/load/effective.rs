@@ -235,7 +235,7 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
                 Some(gateway) => line(out, "gateway", &quoted(&gateway.to_string())),
                 None => out.push_str("# gateway: as the other program sets it\n"),
             }
-            out.push_str("# dhcp: none\n");
+            out.push_str("# dhcp: none\n# ppp: none\n");
         }
     }
 }

@@ -66,7 +66,7 @@ impl World {
 
     /// pppd ends, and its interface goes with it.
     fn hang_up(&mut self, code: i32) {
-        World::unplug(&mut self.state, &self.config, 0);
+        Self::unplug(&mut self.state, &self.config, 0);
         self.state.peers.clear();
         self.changed(Scope::LINKS | Scope::ADDRESSES | Scope::ROUTES);
         self.child(ChildEvent::Ended { exit: Exit::Code(code), was_asked: false });

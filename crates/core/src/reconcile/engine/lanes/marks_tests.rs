@@ -286,7 +286,7 @@ fn rules_that_let_out_more_decide() {
 #[test]
 fn a_way_opens_when_the_source_of_before_is_closed() {
     let route = |n: u8| {
-        let default = crate::net::Prefix::default_route(crate::net::Family::V4);
+        let default = Prefix::default_route(crate::net::Family::V4);
         let key =
             crate::state::RouteKey { table: 20_000 + u32::from(n), prefix: default, metric: 0 };
         let ifname = format!("wan{n}").parse().unwrap();
