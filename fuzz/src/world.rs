@@ -4,9 +4,10 @@
 
 use crate::dice::Dice;
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, FirewallConfig, FirewallMode,
-    Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, Performance, Protocol, Ranges,
-    Reach, Router as RouterConfig, Stray, StrayCause, Tier, UplinkConfig, UplinkKind,
+    Allow, BalanceBy, CheckConfig, CheckKind, Config, Degraded, Failback, FirewallConfig,
+    FirewallMode, Fixed, Forward, Log, LogLevel, Nat, Network, NetworkKind, NoUplink, Notify,
+    Performance, Protocol, Ranges, Reach, Router as RouterConfig, Stray, StrayCause, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
@@ -163,9 +164,7 @@ fn event(dice: &mut Dice<'_>) -> Option<Input> {
         0 => Input::Changed(scope(dice)),
         1 => Input::Reload(Box::new(config(dice))),
         2 if dice.one_in(16) => Input::Withdraw,
-        3 => {
-            Input::Observed(scope(dice), Box::new(observed(dice, &State::new())))
-        }
+        3 => Input::Observed(scope(dice), Box::new(observed(dice, &State::new()))),
         4 => Input::Applied(Key::Route(route_key(dice)), result(dice)),
         5 => Input::Purged { uplink: UplinkId(dice.byte()), result: Ok(1) },
         6 => Input::Packet {
@@ -221,6 +220,8 @@ fn config(dice: &mut Dice<'_>) -> Config {
     let mut config = Config {
         router: RouterConfig {
             name: "r".to_owned(),
+            tunnels: if dice.one_in(4) { vec![51_820, 4500] } else { vec![] },
+            failback: if dice.one_in(4) { Failback::Manual } else { Failback::Auto },
             no_uplink: if dice.one_in(2) { NoUplink::Unreachable } else { NoUplink::Keep },
         },
         log: Log { file: None, max_size_bytes: 1_000_000, keep: 1, level: LogLevel::Info },

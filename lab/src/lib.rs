@@ -33,6 +33,7 @@ pub mod icmp;
 pub mod network;
 pub mod node;
 pub mod normal;
+pub mod pppd;
 pub mod random;
 pub mod receiver;
 pub mod scratch;

@@ -17,6 +17,7 @@ mod names;
 pub mod net;
 pub mod notice;
 mod notifier;
+mod ppp;
 mod purge;
 pub mod queues;
 pub mod random;
@@ -37,9 +38,9 @@ pub use dhcp4::{Lease, SavedLease};
 pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{
-    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, KEPT, OnChange, Program,
-    User,
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT,
+    OnChange, Program, User,
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};
 pub use router::Router;
-pub use saved::{Falls, Learnt, Saved, SavedKept};
+pub use saved::{Falls, Learnt, Saved, SavedKept, SavedPpp};

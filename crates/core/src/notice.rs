@@ -47,6 +47,8 @@ notices! {
     Uplink => crate::uplink::news::UplinkNews,
     /// What they have leased.
     Lease => crate::dhcp4::news::LeaseNews,
+    /// Those that are dialled.
+    Ppp => crate::ppp::news::PppNews,
     /// The kernel state.
     Reconcile => crate::reconcile::news::ReconcileNews,
     /// The removal of connections.
@@ -74,6 +76,7 @@ impl Notice {
         match self {
             Self::Coexist(news) => news.for_anybody().map(Self::Coexist),
             Self::Child(news) => news.for_anybody().map(Self::Child),
+            Self::Ppp(news) => news.for_anybody().map(Self::Ppp),
             _ => None,
         }
     }

@@ -7,9 +7,9 @@ use crate::keeper;
 use crate::kernel::Kernel;
 use crate::net::{Condition, Net};
 use rail_core::config::{
-    BalanceBy, CheckConfig, Config, Degraded, FirewallConfig, FirewallMode, Fixed, Forward, Log,
-    LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink, Performance,
-    Protocol, Ranges, Router, Tier, UplinkConfig, UplinkKind,
+    BalanceBy, CheckConfig, Config, Degraded, Failback, FirewallConfig, FirewallMode, Fixed,
+    Forward, Log, LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink,
+    Performance, Protocol, Ranges, Router, Tier, UplinkConfig, UplinkKind,
 };
 use rail_core::net::{IfName, Mac, Prefix};
 use rail_core::state::link_sign;
@@ -147,6 +147,8 @@ fn config(dice: &mut Dice) -> Config {
     let mut config = Config {
         router: Router {
             name: "edge1".into(),
+            failback: Failback::Auto,
+            tunnels: vec![],
             no_uplink: dice.pick(&[NoUplink::Keep, NoUplink::Keep, NoUplink::Unreachable]),
         },
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },

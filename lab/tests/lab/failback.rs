@@ -1,5 +1,5 @@
 //! What becomes of connections on a standby when the better uplink carries again, by `on_failback`; the
-//! table in `docs/uplinks.md` is held to it.
+//! table in `docs/uplinks.md` is held to it. And whether the router's own tunnels follow.
 
 use rail_lab::flows::{Protocol, spread};
 use rail_lab::topology::servers;
@@ -8,6 +8,7 @@ use rail_lab::{
     ConfigText, Fault, FlowReport, Flows, FlowsReport, Node, Plan, Servers, World, eventually,
     figures, isolated,
 };
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,31 +21,76 @@ const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
 const DRAIN: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A program of the router that sends from a port of its own and leaves the source to the kernel, as
-/// OpenVPN does; what the server sees.
+/// Whose way to choose a source a program of the router has.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Like {
+    /// It leaves the source to the kernel.
+    OpenVpn,
+    /// It keeps the one that it last heard something at, until the kernel says that there is no such way
+    /// (`EINVAL`).
+    WireGuard,
+}
+
+impl Like {
+    const fn port(self) -> u16 {
+        match self {
+            Self::OpenVpn => 1194,
+            Self::WireGuard => 51_820,
+        }
+    }
+
+    fn bind(self, source: Ipv4Addr) -> UdpSocket {
+        let socket = UdpSocket::bind((source, self.port())).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        socket
+    }
+}
+
+/// A program of the router that sends from a port of its own; what the server sees.
 struct Tunnel {
     seen: Arc<AtomicU32>,
+    answers: Arc<AtomicU32>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Tunnel {
-    fn start(node: &Node) -> Self {
-        let socket = node.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 1194))).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-        let (seen, stop) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
-        let (sees, stops) = (Arc::clone(&seen), Arc::clone(&stop));
+    fn start(node: &Node, like: Like) -> Self {
+        let (seen, answers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sees, counts, stops) = (Arc::clone(&seen), Arc::clone(&answers), Arc::clone(&stop));
         let thread = node.spawn(move || {
             let mut answer = [0; 64];
+            let mut own = Ipv4Addr::UNSPECIFIED;
+            let mut socket = like.bind(own);
             while !stops.load(Ordering::Relaxed) {
-                // Without a way it is not sent.
-                let _ = socket.send_to(&[0; 8], (OUTSIDE, UDP_PORT));
-                let Ok(length) = socket.recv(&mut answer) else { continue };
-                let source: Ipv4Addr = String::from_utf8_lossy(&answer[8..length]).parse().unwrap();
-                sees.store(source.into(), Ordering::Relaxed);
+                let sent = socket.send_to(&[0; 8], (OUTSIDE, UDP_PORT));
+                let is_no_way = sent.is_err_and(|e| e.kind() == ErrorKind::InvalidInput);
+                let heard = socket.recv(&mut answer).ok();
+                let source = heard.map(|length| {
+                    let source = String::from_utf8_lossy(&answer[8..length]);
+                    source.parse::<Ipv4Addr>().unwrap()
+                });
+                if let Some(source) = source {
+                    sees.store(source.into(), Ordering::Relaxed);
+                    counts.fetch_add(1, Ordering::Relaxed);
+                }
+                let next = source.or(is_no_way.then_some(Ipv4Addr::UNSPECIFIED)).unwrap_or(own);
+                if like == Like::WireGuard && next != own {
+                    own = next;
+                    drop(socket);
+                    socket = like.bind(own);
+                }
             }
         });
-        Self { seen, stop, thread: Some(thread) }
+        Self { seen, answers, stop, thread: Some(thread) }
+    }
+
+    /// How many answers it gets in this time.
+    fn answers_in(&self, time: Duration) -> u32 {
+        let before = self.answers.load(Ordering::Relaxed);
+        thread::sleep(time);
+        self.answers.load(Ordering::Relaxed) - before
     }
 
     fn wait_for(&self, source: Ipv4Addr) {
@@ -62,6 +108,8 @@ impl Drop for Tunnel {
     }
 }
 
+const NAMED: &str = "[router]\ntunnels = [51820]\n";
+
 fn text(on_failback: &str) -> ConfigText {
     let standby = format!("2\non_failback = \"{on_failback}\"");
     let forward = |protocol: &str, port: u16| {
@@ -70,7 +118,7 @@ fn text(on_failback: &str) -> ConfigText {
     ConfigText {
         tiers: vec!["1", Box::leak(standby.into_boxed_str())],
         check: "recover_after = 3\n".into(),
-        rest: forward("tcp", TCP_PORT) + &forward("udp", UDP_PORT),
+        rest: forward("tcp", TCP_PORT) + &forward("udp", UDP_PORT) + NAMED,
         ..ConfigText::default()
     }
 }
@@ -103,16 +151,17 @@ fn connections_go_back_as_the_file_says() {
         let world = World::start(&Plan::new(2), &text("keep")).unwrap();
         let (net, rail) = (&world.topology, &world.rail);
         let _inside = Servers::start(&net.client, &[INSIDE]).unwrap();
-        let tunnel = Tunnel::start(&net.router);
+        let tunnels = [Like::OpenVpn, Like::WireGuard].map(|of| Tunnel::start(&net.router, of));
+        let wait_for = |source| tunnels.iter().for_each(|tunnel| tunnel.wait_for(source));
         let (better, standby) = (net.line(1).address(), net.line(2).address());
-        tunnel.wait_for(better);
+        wait_for(better);
         for (wanted, time) in
             [("keep", SECOND), ("cut-udp", SECOND), ("cut", SECOND), ("drain 3s", DRAIN)]
         {
             rail.reload(&net.config(&text(wanted))).unwrap();
             let injected = net.inject(1, Fault::Carrier).unwrap();
             rail.wait_health("isp1", "no-carrier", Duration::from_secs(5)).unwrap();
-            tunnel.wait_for(standby);
+            wait_for(standby);
             let (clients, servers) = (net.clients(), servers());
             let mut plan = spread(Protocol::Tcp, 4, &clients, &servers);
             plan.extend(spread(Protocol::Udp, 4, &clients, &servers));
@@ -127,17 +176,59 @@ fn connections_go_back_as_the_file_says() {
             injected.repair().unwrap();
             rail.wait_health("isp1", "up", Duration::from_secs(15)).unwrap();
             let back = Instant::now();
-            tunnel.wait_for(better);
+            wait_for(better);
             thread::sleep(time + 3 * SECOND);
             let (out, came_in) = (out.stop().unwrap(), came_in.stop().unwrap());
             let lost = came_in.flows.iter().filter(|f| f.broken.is_some() || f.lost() > 0).count();
             let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|of| fate(&out, of, back));
-            let row = format!("| `\"{wanted}\"` | {tcp} | {udp} | stays | follows |");
+            let row = format!("| `\"{wanted}\"` | {tcp} | {udp} | stays | follows | follows |");
             figures(&format!("{row} {lost} of 2 that came in lost something"));
             assert_eq!(lost, 0, "{wanted}");
             assert!(PAGE.contains(&row), "docs/uplinks.md lacks: {row}");
             rail.forget_falls("isp1", Duration::from_secs(15)).unwrap();
         }
+        assert_eq!(net.wrong_sources().unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_tunnel_follows_that_keeps_its_source() {
+    isolated(|| {
+        // given a program that keeps its source as WireGuard does / when its uplink dies, then it is stuck
+        // there; when the file names its port, then it follows to the standby and back, each time, also
+        // when the uplink falls silent
+        let tiers = vec!["1", "2"];
+        let check = "recover_after = 3\n".to_owned();
+        let unnamed = ConfigText { tiers, check, ..ConfigText::default() };
+        let named = ConfigText { rest: NAMED.into(), ..unnamed.clone() };
+        let world = World::start(&Plan::new(2), &unnamed).unwrap();
+        let (net, rail) = (&world.topology, &world.rail);
+        let (better, standby) = (net.line(1).address(), net.line(2).address());
+        let tunnel = Tunnel::start(&net.router, Like::WireGuard);
+        tunnel.wait_for(better);
+        for (fault, health) in [(Fault::Carrier, "no-carrier"), (Fault::Gateway, "down")] {
+            let injected = net.inject(1, fault).unwrap();
+            rail.wait_health("isp1", health, Duration::from_secs(10)).unwrap();
+            if fault == Fault::Carrier {
+                assert_eq!(tunnel.answers_in(SECOND), 0);
+                rail.reload(&net.config(&named)).unwrap();
+            }
+            tunnel.wait_for(standby);
+            injected.repair().unwrap();
+            rail.wait_health("isp1", "up", Duration::from_secs(30)).unwrap();
+            tunnel.wait_for(better);
+            assert!(tunnel.answers_in(SECOND) > 0);
+        }
+        // Without its name it stays on the standby for as long as that works.
+        let injected = net.inject(1, Fault::Carrier).unwrap();
+        rail.wait_health("isp1", "no-carrier", Duration::from_secs(10)).unwrap();
+        tunnel.wait_for(standby);
+        rail.reload(&net.config(&unnamed)).unwrap();
+        injected.repair().unwrap();
+        rail.wait_health("isp1", "up", Duration::from_secs(30)).unwrap();
+        rail.wait_settled(Duration::from_secs(10)).unwrap();
+        assert!(tunnel.answers_in(SECOND) > 0);
+        tunnel.wait_for(standby);
         assert_eq!(net.wrong_sources().unwrap(), 0);
     });
 }

@@ -124,12 +124,13 @@ fn a_reserved_host_has_its_address_and_name() {
     isolated(|| {
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let client = topology.client.clone();
-        let mac = client.sh("cat /sys/class/net/eth0/address").unwrap();
+        let shown = client.sh("ip -br link show dev eth0").unwrap();
+        let mac = shown.split_whitespace().nth(2).unwrap();
         let reserved = format!(
             "domain = \"home.arpa\"\nreservations = [\
              {{ mac = \"{}\", address = \"192.168.1.50\", name = \"nas\" }}, \
              {{ mac = \"02:00:00:00:00:07\", address = \"192.168.1.51\", name = \"printer\" }}]\n",
-            mac.trim()
+            mac
         );
         let file = file(&topology).replace("domain = \"home.arpa\"\n", &reserved);
         let world = begin(topology, &file);

@@ -5,7 +5,9 @@
 //! for longer. *Soon* is counted from the end of the last time: counted from its beginning, a long
 //! time would forget itself.
 
+use super::damping::punish;
 use super::verdict::Verdict;
+use crate::config::Damping;
 use crate::saved::Falls;
 use crate::time::{Duration, Instant};
 
@@ -30,13 +32,15 @@ impl Past {
     }
 
     /// Takes over the falls that an earlier process saw. It read them from a file, which may be wrong.
-    pub(super) fn take_over(&mut self, now: Instant, falls: Falls) {
+    pub(super) fn take_over(&mut self, now: Instant, falls: Falls, damping: Option<&Damping>) {
+        let longest = damping.map_or(Duration::ZERO, |with| with.half_life * 4).max(LONGEST_LOSSY);
         if falls != Falls::default() {
             self.falls = Falls {
-                held_until: falls.held_until.min(now + LONGEST_LOSSY),
+                held_until: falls.held_until.min(now + longest),
                 returned: falls.returned.map(|at| at.min(now)),
                 lossy_again: falls.lossy_again.min(MOST_FALLS),
                 silent_again: falls.silent_again.min(MOST_FALLS),
+                penalized: falls.penalized.min(now),
                 ..falls
             };
         }
@@ -93,7 +97,7 @@ impl Past {
 
     /// The uplink is down: by loss, or by silence, which an interruption is as well. One that was held
     /// back had not returned: its time goes on.
-    pub(super) fn fall(&mut self, now: Instant, by_loss: bool) {
+    pub(super) fn fall(&mut self, now: Instant, by_loss: bool, damping: Option<&Damping>) {
         self.degraded = None;
         let falls = &mut self.falls;
         let lived = falls.returned.take().map(|at| now.since(at));
@@ -105,6 +109,8 @@ impl Past {
             falls.lossy_again = again(falls.lossy_again, lived, SOON_LOSSY);
             // An uplink between good and bad is soon no better than it was: four times as long.
             (DWELL_DOWN * (1 << (falls.lossy_again * 2))).min(LONGEST_LOSSY)
+        } else if damping.is_some() {
+            Duration::ZERO
         } else {
             falls.silent_again = again(falls.silent_again, lived, SOON_SILENT);
             match falls.silent_again.checked_sub(2) {
@@ -112,7 +118,8 @@ impl Past {
                 None => Duration::ZERO,
             }
         };
-        falls.held_until = now + hold;
+        let damped = damping.map_or(Duration::ZERO, |with| punish(falls, now, with));
+        falls.held_until = now + hold.max(damped);
     }
 
     /// The uplink carries again.

@@ -29,6 +29,7 @@
 //! closely. ARCHITECTURE.md has the whole in one drawing.
 
 mod blame;
+mod damping;
 mod evidence;
 mod flight;
 mod kind;

@@ -293,7 +293,7 @@ impl Prober {
         let is_out = |verdict: Verdict| matches!(verdict, Verdict::Down(_) | Verdict::Held(_));
         match next {
             Verdict::Down(cause) if !matches!(was, Verdict::Down(_)) => {
-                self.past.fall(now, cause.is_loss());
+                self.past.fall(now, cause.is_loss(), self.settings.damping.as_ref());
                 if cause.is_silence() {
                     self.fell_silent = now;
                     self.limiter.note_silence(self.flight.newest());

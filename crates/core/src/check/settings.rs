@@ -2,7 +2,7 @@
 
 use super::kind::least_interval;
 use super::nats::{Nats, Share};
-use crate::config::{Limit, UplinkConfig};
+use crate::config::{Damping, Limit, UplinkConfig};
 use crate::time::Duration;
 
 /// The limits of a verdict.
@@ -20,6 +20,8 @@ pub struct Settings {
     pub recover_after: u32,
     /// How long a return is held back, besides.
     pub stable_for: Duration,
+    /// How returns are held back that follow falls, besides.
+    pub damping: Option<Damping>,
     /// After this time the status counts a probe as late.
     pub timeout: Duration,
     /// Loss that degrades, per cent.
@@ -44,6 +46,7 @@ impl From<&UplinkConfig> for Settings {
             fail_after: check.fail_after,
             recover_after: check.recover_after,
             stable_for: check.stable_for,
+            damping: check.damping,
             timeout: check.timeout,
             degraded_pct: check.loss.degraded_pct,
             down_pct: check.loss.down_pct,

@@ -25,6 +25,8 @@ pub struct CheckConfig {
     pub recover_after: u32,
     /// How long the good rounds must have lasted, besides, before it returns.
     pub stable_for: Duration,
+    /// How returns are held back that follow falls; `None`: for longer each time.
+    pub damping: Option<Damping>,
     /// Limits of loss.
     pub loss: LossLimits,
     /// Round-trip time above which an uplink is degraded; `None`: never.
@@ -47,6 +49,7 @@ impl CheckConfig {
             fail_after: 10,
             recover_after: 10,
             stable_for: Duration::ZERO,
+            damping: None,
             loss: LossLimits { degraded_pct: 10, down_pct: 40, recovered_pct: 5 },
             latency: None,
             jitter: None,
@@ -126,4 +129,26 @@ pub struct Limit {
     pub degraded: Duration,
     /// At or below: well again.
     pub recovered: Duration,
+}
+
+/// `damping = { half_life, suppress, reuse }`: each fall raises a penalty by one, and time halves it
+/// (RFC 2439).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Damping {
+    /// The penalty is half as much after this time.
+    pub half_life: Duration,
+    /// A return is held back after a fall that leaves more than this.
+    pub suppress: u32,
+    /// It is held back until the penalty is less than this.
+    pub reuse: u32,
+}
+
+impl Damping {
+    /// What is left out of the file.
+    pub const DEFAULT: Self = Self { half_life: Duration::from_secs(60), suppress: 3, reuse: 1 };
+
+    /// The most that a penalty can be: a return is held back for four half-lives at most.
+    pub const fn ceiling(&self) -> u32 {
+        self.reuse * 16
+    }
 }

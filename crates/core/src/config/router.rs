@@ -1,6 +1,7 @@
 //! `[router]` and `[log]`.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 /// `[router]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -9,6 +10,20 @@ pub struct Router {
     pub name: String,
     /// What happens to new connections when no uplink is usable.
     pub no_uplink: NoUplink,
+    /// Who decides that a better uplink carries again.
+    pub failback: Failback,
+    /// UDP ports of the router's own tunnels, which go where the uplinks carry.
+    pub tunnels: Vec<u16>,
+}
+
+/// Who decides that an uplink carries again that has fallen, while one of a higher tier carries.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Failback {
+    /// It does as soon as it is good (default).
+    #[default]
+    Auto,
+    /// Somebody, by `rail prefer`, or the one that carries falls.
+    Manual,
 }
 
 /// What happens to new connections when no uplink is usable.

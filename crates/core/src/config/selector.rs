@@ -5,7 +5,7 @@
 //! called before; a device that is gone for a moment keeps its name, so that nothing is rendered
 //! anew for it; one that fits several stays what it was. Leaves out: reading the links.
 
-use super::{Config, Network, OwnLink, UplinkConfig};
+use super::{Config, Network, PppConfig, PppLine, UplinkConfig, UplinkKind};
 use crate::net::Link;
 use crate::net::{IfName, Mac, Prefix};
 use crate::random::Secret;
@@ -203,17 +203,20 @@ fn renamed_outside<'a>(
 }
 
 impl Config {
-    /// The links of ours that uplinks have.
-    fn own_links(&self) -> impl Iterator<Item = &OwnLink> {
-        self.uplinks.iter().filter_map(|uplink| uplink.own_link.as_ref())
+    /// The interfaces below those of uplinks: what links of ours stand on, and what PPPoE goes by.
+    fn ports(&self) -> impl Iterator<Item = (&Selector, IfName)> {
+        self.uplinks.iter().filter_map(|uplink| {
+            let own = uplink.own_link.as_ref().map(|own| (&own.parent, own.port));
+            own.or_else(|| uplink.ppp()?.parent())
+        })
     }
 
     /// What the file says of interfaces, and what each is called here: networks first, then uplinks, in the
-    /// order of the file, then the ports of links of ours, each word once.
+    /// order of the file, then the ports below, each word once.
     fn selectors(&self) -> Vec<(&Selector, IfName)> {
         let inside = self.networks.iter().map(|network| (&network.interface, network.ifname));
         let outside = self.uplinks.iter().map(|uplink| (&uplink.interface, uplink.ifname));
-        let ports = self.own_links().map(|own| (&own.parent, own.port));
+        let ports = self.ports();
         let mut all: Vec<(&Selector, IfName)> = Vec::new();
         for pair in inside.chain(outside).chain(ports) {
             if all.iter().all(|(known, _)| *known != pair.0) {
@@ -305,6 +308,12 @@ impl Config {
             if let Some(own) = &mut uplink.own_link {
                 own.port = named(&own.parent).0;
             }
+            if let UplinkKind::Ppp(PppConfig {
+                line: PppLine::Ethernet { parent, port, .. }, ..
+            }) = &mut uplink.kind
+            {
+                *port = named(parent).0;
+            }
         }
         self
     }
@@ -324,7 +333,7 @@ impl Config {
         let inside = self.networks.iter().map(|n| (&n.interface, n.ifname, &n.others));
         let outside = self.uplinks.iter().map(|u| (&u.interface, u.ifname, &u.others));
         let none = Vec::new();
-        let ports = self.own_links().map(|own| (&own.parent, own.port, &none));
+        let ports = self.ports().map(|(parent, port)| (parent, port, &none));
         let known = (&named.selector, named.ifname, &named.others);
         inside.chain(outside).chain(ports).any(|now| now == known)
     }

@@ -1,6 +1,6 @@
 //! `[[uplink]]`.
 
-use super::{CheckConfig, Selector};
+use super::{CheckConfig, PppConfig, Selector};
 use crate::net::{IfName, Mac, Prefix};
 use crate::time::Duration;
 use alloc::string::{String, ToString};
@@ -48,6 +48,8 @@ pub struct UplinkConfig {
     pub on_failback: OnFailback,
     /// `check`: `[check]`, with what the uplink has of its own.
     pub check: CheckConfig,
+    /// `standby`: what it does while better uplinks carry.
+    pub standby: Standby,
     /// `enabled = false`: configured, but neither probed nor used; its interface stays closed.
     pub enabled: bool,
 }
@@ -75,20 +77,30 @@ impl UplinkConfig {
             metered: false,
             on_failback: OnFailback::Keep,
             check: CheckConfig::of(Vec::new()),
+            standby: Standby::Warm,
             enabled: true,
         }
     }
 
     /// The interface with the cable: its own, or that of the link below.
     pub fn port(&self) -> IfName {
-        self.own_link.as_ref().map_or(self.ifname, |own| own.port)
+        let below = self.own_link.as_ref().map(|own| own.port);
+        below.or(self.ppp().and_then(PppConfig::port)).unwrap_or(self.ifname)
+    }
+
+    /// How it is dialled, if it is.
+    pub const fn ppp(&self) -> Option<&PppConfig> {
+        match &self.kind {
+            UplinkKind::Ppp(ppp) => Some(ppp),
+            UplinkKind::Static(_) | UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+        }
     }
 
     /// What the file says of its address and gateway, if it does.
     pub const fn fixed(&self) -> Option<&Fixed> {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -107,7 +119,7 @@ impl UplinkConfig {
         match &self.kind {
             UplinkKind::Static(fixed) => Some(fixed.gateway),
             UplinkKind::Keep(keep) => keep.gateway,
-            UplinkKind::Dhcp(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -115,7 +127,7 @@ impl UplinkConfig {
     pub const fn fixed_mut(&mut self) -> Option<&mut Fixed> {
         match &mut self.kind {
             UplinkKind::Static(fixed) => Some(fixed),
-            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) => None,
+            UplinkKind::Dhcp(_) | UplinkKind::Keep(_) | UplinkKind::Ppp(_) => None,
         }
     }
 
@@ -139,6 +151,8 @@ pub enum UplinkKind {
     Static(Fixed),
     /// `address = "dhcp"`: a server of the provider leases them (RFC 2131).
     Dhcp(DhcpConfig),
+    /// `address = "ppp"`: pppd dials, and the other end gives the address (RFC 1332).
+    Ppp(PppConfig),
     /// `address = "keep"`: another program sets them, and rail follows.
     Keep(KeepConfig),
 }
@@ -149,6 +163,7 @@ impl UplinkKind {
         match (self, other) {
             (Self::Static(a), Self::Static(b)) => (a.address, a.gateway) == (b.address, b.gateway),
             (Self::Dhcp(_), Self::Dhcp(_)) | (Self::Keep(_), Self::Keep(_)) => true,
+            (Self::Ppp(a), Self::Ppp(b)) => a.is_same(b),
             _ => false,
         }
     }
@@ -214,6 +229,16 @@ pub enum Tier {
     Number(u32),
     /// `"none"`: never for new outbound connections, inbound only.
     Inbound,
+}
+
+/// `standby`: what an uplink does while those of better tiers carry.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Standby {
+    /// It has its address and is checked (default).
+    #[default]
+    Warm,
+    /// It has no address and asks nobody.
+    Cold,
 }
 
 /// `nat`.

@@ -31,6 +31,8 @@ pub(crate) struct Client {
     /// The last address, to ask for it again, and the card that it was leased to.
     last: Option<Ipv4Addr>,
     owner: Option<Mac>,
+    /// Somebody waits for the lease: no street asks at the same time.
+    hurries: bool,
     /// What it says of itself has changed since.
     is_renamed: bool,
     conflict: Conflict,
@@ -69,6 +71,7 @@ impl Client {
             lease,
             last,
             owner,
+            hurries: false,
             is_renamed: false,
             conflict: Conflict::default(),
             unused: Vec::new(),
@@ -85,6 +88,11 @@ impl Client {
             (self.who, self.card, self.phase) = (who, None, Phase::Halted);
             self.is_renamed = true;
         }
+    }
+
+    /// Somebody waits for the lease.
+    pub(crate) const fn hurry(&mut self) {
+        self.hurries = true;
     }
 
     /// What it holds.
@@ -157,7 +165,7 @@ impl Client {
     /// Up to a second before a first question, so that a street does not ask at once after a power cut; less for
     /// an address that is known. A device that has just got its carrier drops what is sent at once.
     fn first_wait(&self) -> Duration {
-        let random = if self.last.is_some() { 0 } else { self.random(2) % 1000 };
+        let random = if self.last.is_some() || self.hurries { 0 } else { self.random(2) % 1000 };
         Duration::from_millis(50 + random)
     }
 
@@ -426,6 +434,13 @@ impl Client {
         }
         (self.lease, self.last, self.card) = (None, None, None);
         self.phase = Phase::Halted;
+    }
+
+    /// Gives the lease back, if somebody can hear that, and asks for none until there is a card again.
+    pub(crate) fn let_go(&mut self, now: Instant, out: &mut Vec<Action>) {
+        self.release(now, out);
+        self.conflict = self.conflict.ended();
+        (self.lease, self.card, self.phase) = (None, None, Phase::Halted);
     }
 
     fn lose(&mut self, why: LeaseEnd, out: &mut Vec<Action>) {

@@ -58,6 +58,15 @@ pub enum Origin {
     Dhcp,
     /// Another program, which has set the address and looks after it.
     Kept,
+    /// The other end of a PPP link (RFC 1332).
+    Ppp,
+}
+
+impl Origin {
+    /// True if the address is set, repaired and taken away by us.
+    pub const fn is_set_by_us(self) -> bool {
+        matches!(self, Self::Static | Self::Dhcp)
+    }
 }
 
 /// A value for each address family.

@@ -5,6 +5,7 @@
 //! nothing twice by itself: a child that ended runs again when its declaration bears another `run`. A new
 //! child is a variant of [`ChildId`] and an owner that declares it.
 
+use crate::net::UplinkId;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 pub enum ChildId {
     /// Addresses and names for the inside networks.
     Services,
+    /// The line of an uplink by PPP.
+    Ppp(UplinkId),
     /// Whoever tells people and the servers of names.
     Notifier,
 }
@@ -26,6 +29,7 @@ impl ChildId {
     pub fn name(self) -> String {
         match self {
             Self::Services => "services".into(),
+            Self::Ppp(uplink) => alloc::format!("ppp-{}", uplink.0),
             Self::Notifier => "notifier".into(),
         }
     }
@@ -35,7 +39,7 @@ impl ChildId {
         match name {
             "services" => Some(Self::Services),
             "notifier" => Some(Self::Notifier),
-            _ => None,
+            other => other.strip_prefix("ppp-")?.parse().ok().map(UplinkId).map(Self::Ppp),
         }
     }
 }
@@ -128,6 +132,9 @@ pub struct Child {
 
 /// Stands for the child's directory in arguments and files. No configuration can hold this character.
 pub const DIRECTORY: char = '\u{1}';
+/// Stands around the path of a file in the content of a secret file: for the first line of that file, as a word in
+/// double quotes with `\` before each `"` and `\`. What is secret goes through no other hand.
+pub const FIRST_LINE_OF: char = '\u{3}';
 /// Stands for the child's directory below the state directory.
 pub const KEPT: char = '\u{2}';
 

@@ -12,8 +12,8 @@ mod watch;
 pub use crate::saved::Which;
 pub use ask::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use child::{
-    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, KEPT, OnChange, Program,
-    User,
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT,
+    OnChange, Program, User,
 };
 pub use input::Input;
 pub use output::{NOBODY, Output, Purge};

@@ -36,6 +36,8 @@ impl Doubts {
         if scope.has(Scope::ADDRESSES) {
             let doubted = &mut self.addresses;
             let is_whole = complete(doubted, &known.addresses, &mut newer.addresses);
+            let ends = doubted.iter().filter_map(|key| Some((*key, *known.peers.get(key)?)));
+            newer.peers.extend(ends);
             again |= asked(Scope::ADDRESSES, is_whole);
             if !is_whole {
                 newer.given.clone_from(&known.given);

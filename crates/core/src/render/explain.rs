@@ -84,6 +84,10 @@ const fn rung(number: u32) -> Option<&'static str> {
         ladder::step::NOBODY => {
             "asks whether `main` has a route of its own; also refuses connections that belong to no uplink"
         }
+        ladder::step::TUNNEL => {
+            "what a tunnel of the router sends from the address of an uplink that carries nothing is \
+             refused: WireGuard then takes the way, and the address, of one that carries"
+        }
         301..=426 => "what the router sends from an uplink's address leaves by that uplink",
         501..=626 => "sockets that are bound to an uplink's device",
         ladder::step::SHARED => "the router's own traffic",

@@ -15,8 +15,12 @@
 //! Behind `main`, for questions of our own rules alone, the mark of nobody leads to the loopback: so one
 //! look tells a destination without a route there from one that has a route or is refused (`bucket`).
 //!
-//! Then come the sockets of the router and its other traffic. What is left of the inside is
-//! refused: the default route of `main` is not for it, by whatever device it leads.
+//! Then come the sockets of the router and its other traffic. A tunnel of the router (`tunnels`) keeps the
+//! source that it last heard something at, which leads to that uplink. Where that one carries nothing any
+//! more, WireGuard is told that there is no such way: then it asks without a source, at once.
+//!
+//! What is left of the inside is refused: the default route of `main` is not for it, by whatever device
+//! it leads.
 //!
 //! A box inside the LAN is the exception. Its mark is put on packets that connection tracking
 //! cannot place, before anybody asked where they go, and so `main` is asked first.
@@ -24,15 +28,15 @@
 use super::firewall::{bucket, egress};
 use super::view::{UplinkView, View};
 use super::{default_key, mark, table};
-use crate::config::Config;
+use crate::config::{Config, Tier};
 use crate::net::{Family, IfName, Prefix, UplinkId};
 use crate::state::table::MAIN;
 use crate::state::{
-    Key, MainDefault, Nexthop, REFUSED, Resource, RouteKey, RouteValue, Rule, State,
+    Key, MainDefault, NO_WAY, Nexthop, REFUSED, Resource, RouteKey, RouteValue, Rule, State,
 };
 use alloc::vec;
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr};
 
 /// Distances from the first rung.
 pub(super) mod step {
@@ -54,6 +58,8 @@ pub(super) mod step {
     pub(in crate::render) const NOBODY: u32 = 260;
     /// The marks of boxes inside the LAN; all at this one.
     pub(in crate::render) const INSIDE: u32 = 270;
+    /// A tunnel's port, and the source address of an uplink that carries nothing; all at this one.
+    pub(in crate::render) const TUNNEL: u32 = 290;
     /// The source address of an uplink; its id is added.
     pub(in crate::render) const SOURCE: u32 = 300;
     /// The device of an uplink; its id is added.
@@ -107,6 +113,7 @@ fn rules_of(config: &Config, uplink: &UplinkView<'_>, family: Family) -> Vec<Rul
         let from = Some(Prefix::host(*address));
         rules.push(Rule { from, ..rung(step::SOURCE + number, own) });
     }
+    rules.extend(tunnels(config, uplink, family));
     if uplink.first {
         let table = if uplink.shared { config.ranges.tables.0 } else { own };
         let oif = Some(uplink.ifname);
@@ -117,6 +124,20 @@ fn rules_of(config: &Config, uplink: &UplinkView<'_>, family: Family) -> Vec<Rul
         }
     }
     rules
+}
+
+/// What keeps the router's tunnels from the source of an uplink that carries nothing. One that is only
+/// there for what comes in answers by itself. (By IPv6 WireGuard would not ask again.)
+fn tunnels(config: &Config, uplink: &UplinkView<'_>, family: Family) -> Vec<Rule> {
+    let carries = uplink.fact.active || uplink.tier == Tier::Inbound || family == Family::V6;
+    let Some(iif) = LOOPBACK.parse().ok().filter(|_| !carries) else { return Vec::new() };
+    let base = Rule { iif: Some(iif), ..rung(config, family, step::TUNNEL, NO_WAY) };
+    let of = |port: &u16| {
+        let from = |address: &IpAddr| Some(Prefix::host(*address));
+        let told = uplink.told(family).iter().map(from);
+        told.map(|from| Rule { from, udp_from: Some(*port), ..base.clone() }).collect::<Vec<_>>()
+    };
+    config.router.tunnels.iter().flat_map(of).collect()
 }
 
 /// The ladder of one family: the rungs of each uplink, and those that are nobody's own.

@@ -24,7 +24,7 @@ pub use setting::paths as sysctl_paths;
 pub(crate) use view::{UplinkView, View, shares_interface};
 
 use crate::config::{Config, FirewallMode, NoUplink};
-use crate::facts::{Attachment, Facts, Gateway, Origin, UplinkFacts};
+use crate::facts::{Attachment, Facts, Gateway, UplinkFacts};
 use crate::net::{Family, Prefix, UplinkId};
 use crate::state::{Key, NFT_ELEMENTS, Nexthop, Resource, RouteKey, RouteValue, State};
 use alloc::collections::BTreeMap;
@@ -99,7 +99,7 @@ fn addresses(uplink: &UplinkView<'_>) -> impl Iterator<Item = Prefix> {
     let fact = uplink.fact;
     let is_kept = |prefix: &Prefix| {
         uplink.way[prefix.family()]
-            .is_some_and(|way| way.origin == Origin::Kept && way.address == *prefix)
+            .is_some_and(|way| !way.origin.is_set_by_us() && way.address == *prefix)
     };
     let is_due = |prefix: &Prefix| {
         uplink.way[prefix.family()].is_some_and(|way| way.address == *prefix)

@@ -42,7 +42,12 @@ pub(crate) fn config(uplinks: &[(u8, Tier)]) -> Config {
         }
     };
     Config {
-        router: Router { name: "edge1".into(), no_uplink: NoUplink::Keep },
+        router: Router {
+            name: "edge1".into(),
+            no_uplink: NoUplink::Keep,
+            failback: crate::config::Failback::Auto,
+            tunnels: vec![],
+        },
         log: Log { file: None, max_size_bytes: 1 << 20, keep: 3, level: LogLevel::Info },
         networks: vec![Network::lan("lan0".parse().unwrap())],
         firewall: FirewallConfig::default(),
@@ -466,3 +471,4 @@ mod narrow;
 mod refused;
 mod replies;
 mod spares;
+mod tunnels;

@@ -73,6 +73,7 @@ impl Router {
                 match id {
                     ChildId::Services => self.services.take(now, &event, lived),
                     ChildId::Notifier => self.notifier.take(now, &event, lived),
+                    ChildId::Ppp(uplink) => self.uplinks.take_child(uplink, event),
                 }
             }
             Input::Unanswered(device, found) => {
@@ -111,10 +112,15 @@ impl Router {
                 self.refresh_links(now, out);
             }
             let (uplinks, mut context) = self.uplinks(now, out);
+            let has_dialled = uplinks.dial(&mut context);
             uplinks.lease(&mut context);
             uplinks.probe(&mut context);
             uplinks.judge(&mut context);
             uplinks.decide(&mut context);
+            uplinks.call(&mut context);
+            if has_dialled {
+                self.children.touch();
+            }
             self.declare_children(now, out);
         }
         self.reconcile(now, out);
@@ -164,7 +170,9 @@ impl Router {
         }
         if self.children.is_due() {
             let services = self.services.child(&self.config);
-            let wanted = services.into_iter().chain(self.notifier.child(now, &self.config));
+            let notifier = self.notifier.child(now, &self.config);
+            let wanted = services.into_iter().chain(notifier);
+            let wanted = wanted.chain(self.uplinks.children(&self.config));
             self.children.declare(wanted.collect(), out);
         }
     }

@@ -74,10 +74,11 @@ impl Router {
         self.system.strays = strays;
     }
 
-    /// A link of ours has no carrier before its port is up, and goes when the port goes.
+    /// A link of ours has no carrier before its port is up, and goes when the port goes; PPPoE needs it up.
     fn refresh_ports(&mut self, now: Instant, out: &mut Vec<Output>) {
         let enabled = self.config.uplinks.iter().filter(|uplink| uplink.enabled);
-        for port in enabled.filter_map(|uplink| Some(uplink.own_link.as_ref()?.port)) {
+        let below = enabled.filter(|uplink| uplink.port() != uplink.ifname);
+        for port in below.map(|uplink| uplink.port()) {
             let Some(link) = self.kernel.observed.links.get(&port) else { continue };
             if self.desk.see_link(port, (link.index, link.up), out) {
                 self.kernel.forget_settings(port, out);

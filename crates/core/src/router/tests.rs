@@ -455,6 +455,7 @@ fn one_reading_is_no_evidence_of_absence() {
 
 mod cause;
 mod closed;
+mod cold;
 mod copies;
 mod decisions;
 mod dhcp;
@@ -470,6 +471,7 @@ mod overrides;
 mod own_links;
 mod passive;
 mod ports;
+mod ppp;
 mod queues;
 mod renewed;
 mod unproven;

@@ -30,6 +30,10 @@ pub struct Falls {
     pub by_loss: bool,
     /// How often it fell by loss soon after it had returned.
     pub lossy_again: u32,
+    /// What its falls weigh, in thousandths, at the moment of the last one; where `damping` is set.
+    pub penalty: u32,
+    /// That moment.
+    pub penalized: Instant,
     /// How often it fell silent, or was interrupted, soon after it had returned.
     pub silent_again: u32,
 }

@@ -1,9 +1,11 @@
 //! What outlives the process: the state file.
 
+mod given;
 mod kept;
 mod learnt;
 mod which;
 
+pub use given::SavedPpp;
 pub use kept::SavedKept;
 pub use learnt::{Falls, Learnt};
 pub use which::Which;
@@ -35,6 +37,8 @@ pub struct Saved {
     pub learnt: BTreeMap<String, Learnt>,
     /// What uplinks have leased, by name.
     pub leases: BTreeMap<String, SavedLease>,
+    /// What the other ends of PPP uplinks have given, by name.
+    pub ppp: BTreeMap<String, SavedPpp>,
     /// What other programs had configured for uplinks, by name.
     pub kept: BTreeMap<String, SavedKept>,
     /// Names of the uplinks that carried new connections.

@@ -92,6 +92,8 @@ pub struct Observed {
     pub links: BTreeMap<IfName, Link>,
     /// Addresses.
     pub addresses: BTreeMap<(IfName, Prefix), Ownership>,
+    /// The other ends of those that have one (PPP).
+    pub peers: BTreeMap<(IfName, Prefix), IpAddr>,
     /// Those of others that may attach an uplink.
     pub given: Vec<GivenAddress>,
     /// Routes of the watched tables. Of several with one key the first that the kernel lists.
@@ -133,6 +135,7 @@ impl Observed {
         let changed = [
             take(is_read(Scope::LINKS), &mut self.links, newer.links),
             take(is_read(Scope::ADDRESSES), &mut self.addresses, newer.addresses),
+            take(is_read(Scope::ADDRESSES), &mut self.peers, newer.peers),
             take(is_read(Scope::ADDRESSES), &mut self.given, newer.given),
             take(is_read(Scope::ROUTES), &mut self.routes, newer.routes),
             take(is_read(Scope::RULES), &mut self.rules, newer.rules),

@@ -11,6 +11,9 @@ impl Status {
         for child in &mut self.children {
             child.last_words.clear();
         }
+        for ppp in self.uplinks.iter_mut().filter_map(|uplink| uplink.ppp.as_mut()) {
+            ppp.said.clear();
+        }
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
     }

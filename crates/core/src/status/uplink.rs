@@ -1,6 +1,6 @@
 //! An uplink on the screens.
 
-use super::{KeptStatus, LeaseStatus};
+use super::{KeptStatus, LeaseStatus, PppStatus};
 use crate::config::{CheckConfig, CheckKind};
 use crate::net::{Prefix, UplinkId};
 use alloc::string::String;
@@ -148,6 +148,12 @@ pub struct UplinkStatus {
     /// Its DHCP client; `None`: it has none.
     #[serde(default)]
     pub lease: Option<LeaseStatus>,
+    /// Its PPP connection; `None`: it has none.
+    #[serde(default)]
+    pub ppp: Option<PppStatus>,
+    /// It is on cold standby and has no address on purpose.
+    #[serde(default)]
+    pub cold: bool,
     /// What another program has configured; `None`: that is no matter.
     #[serde(default)]
     pub kept: Option<KeptStatus>,

@@ -1,6 +1,7 @@
 //! What a restart or a new configuration takes over: numbers of names always, verdicts within one
 //! boot, and everything of an uplink that is still the same.
 
+use super::cold::Cold;
 use super::kind::Kind as UplinkKind;
 use super::passive::Passive;
 use super::{Context, History, Uplink, Uplinks, Way};
@@ -36,6 +37,7 @@ pub(crate) fn prepare(saved: Saved, boot_id: String, config: &Config) -> Saved {
             }
             config::UplinkKind::Dhcp(_) => saved.leases.contains_key(&uplink.name),
             config::UplinkKind::Keep(_) => saved.kept.contains_key(&uplink.name),
+            config::UplinkKind::Ppp(_) => saved.ppp.contains_key(&uplink.name),
         };
         if !is_same {
             saved.verdicts.remove(&uplink.name);
@@ -84,6 +86,7 @@ impl Uplink {
             prober: prober(now, whom, own, (probes, prefix), verdict),
             check: own.check.clone(),
             made: now,
+            cold: Cold::new(&kind),
             kind,
             secret: *secret,
             facts,
@@ -91,6 +94,7 @@ impl Uplink {
             link_trouble: None,
             passive: Passive::default(),
             has_carried: false,
+            is_replaced: false,
             history: History::new(now),
             due: true,
         }
@@ -153,6 +157,15 @@ impl Uplink {
 }
 
 impl Uplinks {
+    /// Takes over how an uplink is attached now, by what its kind knows.
+    pub(super) fn take_ways(&mut self, index: usize, cx: &mut Context<'_>) {
+        let uplink = &self.list[index];
+        let ways = uplink.kind.ways(&cx.config.uplinks[index]);
+        if uplink.facts.way != ways {
+            self.attach_anew(index, ways, cx);
+        }
+    }
+
     /// An uplink is attached in another way from now on: what follows of it.
     pub(super) fn attach_anew(&mut self, index: usize, ways: Ways, cx: &mut Context<'_>) {
         let own = &cx.config.uplinks[index];
@@ -214,6 +227,7 @@ impl Uplinks {
             }
             new.facts.active = saved.active.contains(name);
             new.has_carried = new.facts.active;
+            new.is_replaced = !new.facts.active && !saved.active.is_empty();
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;

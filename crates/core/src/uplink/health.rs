@@ -62,7 +62,14 @@ impl Uplinks {
                 let cause = by_command.map(crate::config::Override::sentence);
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
-            Health::Absent => absent(index, cx),
+            Health::Absent | Health::NoAddress if self.is_idle(index, cx.config) => {
+                "on cold standby: an uplink of a better tier is usable".into()
+            }
+            Health::Absent if !own.kind.is_dialled() => absent(index, cx),
+            Health::Absent | Health::NoAddress if self.is_cold(index, cx.config, cx.now) => {
+                format!("called from cold standby; {}", own.kind.why_unattached(uplink))
+            }
+            Health::Absent => own.kind.why_unattached(uplink),
             Health::NoCarrier => {
                 let trouble = link_trouble(uplink, cx.kernel).filter(|_| !own.facts.link_up);
                 let why = trouble.map_or_else(String::new, |trouble| format!(": {trouble}"));
@@ -72,9 +79,9 @@ impl Uplinks {
                 Some(address) if !own.kind.is_new(cx.now) => {
                     format!("{address} is not on {ifname}")
                 }
-                _ => own.kind.why_unattached(ifname),
+                _ => own.kind.why_unattached(uplink),
             },
-            Health::NoWay if own.kind.lacks_gateway() => own.kind.why_unattached(ifname),
+            Health::NoWay if own.kind.lacks_gateway() => own.kind.why_unattached(uplink),
             Health::NoWay => own.way.refused.clone().unwrap_or_default(),
             Health::Probing => "no check finished yet".into(),
             Health::Suspect if self.is_replaced(index) => {
@@ -126,7 +133,9 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause }));
+        let meant =
+            matches!(to, Health::Absent | Health::NoAddress) && self.is_idle(index, cx.config);
+        cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause, meant }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));
         }
@@ -164,6 +173,7 @@ impl Uplinks {
             return;
         }
         let cause = self.cause(index, health, cx);
+        let is_cold = self.is_cold(index, cx.config, cx.now);
         let uplink = &mut self.list[index];
         if uplink.history.cause == cause {
             return;
@@ -171,7 +181,8 @@ impl Uplinks {
         uplink.history.cause.clone_from(&cause);
         // First lossy, then slow, first alone, then passed by, or first unplugged, then silent: no news, but
         // what it says of itself is to be true.
-        if !by_link {
+        // One on cold standby has no address on purpose.
+        if !by_link || is_cold {
             return;
         }
         uplink.note(cx.now, format!("is {health}: {cause}"));

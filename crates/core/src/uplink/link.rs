@@ -2,7 +2,7 @@
 //! that depend on them.
 
 use super::{Context, Uplink, Uplinks};
-use crate::config::{Config, UplinkConfig};
+use crate::config::{Config, PppConfig, UplinkConfig};
 use crate::facts::PerFamily;
 use crate::net::{Family, Prefix};
 use crate::reconcile::Reconciler;
@@ -29,6 +29,7 @@ impl Uplinks {
         let own = &cx.config.uplinks[index];
         let (ifname, enabled, is_kept) = (own.ifname, own.enabled, own.is_kept());
         let observed = &cx.kernel.observed;
+        let is_idle = self.is_idle(index, cx.config);
         let further = self.further_addresses(index, cx.config, observed);
         let uplink = &mut self.list[index];
         let link = observed.links.get(&ifname);
@@ -41,8 +42,17 @@ impl Uplinks {
         fact.mtu = link.map_or(fact.mtu, |l| l.mtu);
         fact.ifindex = link.map(|l| l.index);
         fact.link_up = link.is_some_and(|l| l.up);
-        fact.carrier = link.is_some_and(|l| l.up && l.carrier);
-        let is_there = |own| observed.addresses.contains_key(&(ifname, own));
+        // A line by PPPoE has no carrier of its own.
+        let below = own.ppp().and_then(PppConfig::port);
+        let has_cable =
+            below.is_none_or(|port| observed.links.get(&port).is_some_and(|l| l.carrier));
+        fact.carrier = link.is_some_and(|l| l.up && l.carrier) && has_cable;
+        // pppd sets an address first without its other end, and once more with it.
+        let is_dialled = uplink.kind.is_dialled();
+        let is_there = |own| {
+            let is_whole = !is_dialled || observed.peers.contains_key(&(ifname, own));
+            is_whole && observed.addresses.contains_key(&(ifname, own))
+        };
         fact.has_address = PerFamily::of(|family| fact.address(family).is_some_and(is_there));
         fact.further = further;
         uplink.due |= uplink.link_trouble != trouble;
@@ -61,15 +71,16 @@ impl Uplinks {
             // first one that is seen interrupts nothing; an adopted verdict stands.
             uplink.prober.stop(cx.now);
         }
-        if !enabled {
+        if !enabled || is_idle {
             uplink.prober.retire();
         } else if !ready {
             uplink.prober.stop(cx.now);
         }
         // That a link of ours is to be up is part of what it is to be; one that another program looks after is
-        // its matter.
+        // its matter, and one that is dialled is pppd's.
         if let Some(ifindex) = ifindex
             && !is_own
+            && !uplink.kind.is_dialled()
             && (link_up || (enabled && !is_kept))
         {
             cx.desk.see_link(ifname, (ifindex, link_up), cx.out);

@@ -7,6 +7,7 @@
 mod adopt;
 mod check;
 pub(crate) mod choose;
+mod cold;
 mod health;
 mod history;
 mod kind;
@@ -59,10 +60,14 @@ pub(crate) struct Uplink {
     pub(crate) way: Way,
     /// Of a link of ours: why it is not as it is to be.
     link_trouble: Option<String>,
+    /// Whether it waits for the death of better ones.
+    cold: cold::Cold,
     /// What the traffic of others tells of it.
     passive: Passive,
     /// It carries, or has carried since it was left for a better one.
     has_carried: bool,
+    /// It has carried, fell, and has not carried since.
+    is_replaced: bool,
     /// What became of it.
     pub(crate) history: History,
     /// It heard something, or its facts changed: its health is to be found out.
@@ -96,6 +101,8 @@ pub(crate) struct Uplinks {
     /// What the kernel has of interfaces, addresses or routes is to be looked at.
     pub(crate) links_due: bool,
     ports: Vec<Port>,
+    /// When one on cold standby is called or let go, if nothing happens.
+    next_call: Option<Instant>,
     /// Who may ask.
     askers: Vec<MayAsk>,
 }
@@ -194,6 +201,6 @@ impl Uplinks {
     /// When the next check is due, or a client.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let due = |uplink: &Uplink| [uplink.prober.deadline(), uplink.kind.deadline()];
-        self.list.iter().flat_map(due).flatten().min()
+        self.list.iter().flat_map(due).flatten().chain(self.next_call).min()
     }
 }

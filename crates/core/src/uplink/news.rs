@@ -13,8 +13,15 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "fields are named as in the log")]
 pub enum UplinkNews {
-    /// An uplink's health changed.
-    Health { uplink: String, from: Health, to: Health, cause: String },
+    /// An uplink's health changed. `meant`: rail has brought it about.
+    Health {
+        uplink: String,
+        from: Health,
+        to: Health,
+        cause: String,
+        #[serde(default, skip_serializing_if = "is_not")]
+        meant: bool,
+    },
     /// An uplink that stays unusable has another cause for it.
     Unusable { uplink: String, health: Health, cause: String },
     /// An uplink's role changed.
@@ -30,6 +37,8 @@ pub enum UplinkNews {
         #[serde(rename = "blamed")]
         ignored: bool,
     },
+    /// An uplink on cold standby is called, or let go again.
+    Standby { uplink: String, called: bool },
     /// Another program has configured an uplink that it looks after.
     Followed { uplink: String, address: Prefix, gateway: Option<IpAddr> },
     /// A target answered a probe.
@@ -39,7 +48,9 @@ pub enum UplinkNews {
 impl UplinkNews {
     pub(crate) fn entry(&self) -> Entry<'_> {
         match self {
-            Self::Health { uplink, from, to, cause } => health(uplink, (*from, *to), cause),
+            Self::Health { uplink, from, to, cause, meant } => {
+                health(uplink, (*from, *to), cause, *meant)
+            }
             Self::Unusable { uplink, health, cause } => Entry::warn("uplink is unusable")
                 .with("uplink", uplink)
                 .with("health", health)
@@ -57,6 +68,14 @@ impl UplinkNews {
             Self::Ignored { target, .. } => {
                 Entry::info("target counts again").with("target", target)
             }
+            Self::Standby { uplink, called } => {
+                let sentence = if *called {
+                    "called an uplink from cold standby"
+                } else {
+                    "let an uplink go to cold standby"
+                };
+                Entry::info(sentence).with("uplink", uplink)
+            }
             Self::Followed { uplink, address, gateway } => followed(uplink, *address, *gateway),
             Self::Answered { uplink, target, rtt_us } => Entry::debug("target answered")
                 .with("uplink", uplink)
@@ -66,11 +85,17 @@ impl UplinkNews {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+const fn is_not(value: &bool) -> bool {
+    !*value
+}
+
 /// How a change of health reads.
-fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str) -> Entry<'a> {
+fn health<'a>(uplink: &str, (from, to): (Health, Health), cause: &str, meant: bool) -> Entry<'a> {
     let sentence =
         if from == to { "found an uplink at the start" } else { "uplink changed health" };
-    Entry::new(health_severity(from, to), sentence)
+    let severity = if meant { Severity::Info } else { health_severity(from, to) };
+    Entry::new(severity, sentence)
         .with("uplink", uplink)
         .with("from", from)
         .with("to", to)

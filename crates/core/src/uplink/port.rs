@@ -76,7 +76,8 @@ impl Uplinks {
     /// What an uplink without an address is bound to; `None` while it has no carrier.
     fn link_binding(&self, index: usize, config: &Config) -> Option<Binding> {
         let (own, facts) = (&config.uplinks[index], &self.list[index].facts);
-        let is_ready = own.enabled && facts.link_up && facts.carrier;
+        let is_ready =
+            own.enabled && facts.link_up && facts.carrier && !self.is_idle(index, config);
         let ifindex = facts.ifindex.filter(|_| is_ready)?;
         let mark = render::mark(config, facts.id);
         Some(Binding { ifname: own.ifname, ifindex, source: None, mark })

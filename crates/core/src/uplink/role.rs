@@ -24,8 +24,9 @@ impl Uplinks {
         }
         let cascade = self.cascade.take().filter(|(_, at)| !self.is_carried_since(*at));
         let kept = cascade.as_ref().map(|(kept, _)| kept);
-        let candidates =
+        let mut candidates: Vec<Candidate> =
             (0..self.list.len()).map(|i| self.candidate(cx.now, i, cx.config, kept)).collect();
+        self.hold_replaced(&mut candidates, cx.config);
         let (standing, active) = self.choose(candidates, cx);
         let before: Vec<bool> = self.list.iter().map(|uplink| uplink.facts.active).collect();
         let is_dead =
@@ -38,6 +39,7 @@ impl Uplinks {
         for (uplink, active) in self.list.iter_mut().zip(&active) {
             uplink.prober.set_in_use(cx.now, *active);
         }
+        self.note_replaced();
         let may_follow = died.filter(|at| !self.is_carried_since(*at));
         self.cascade = cascade.or(may_follow.map(|at| (before, at)));
         self.find_left(standing, cx);

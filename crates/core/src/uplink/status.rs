@@ -65,6 +65,8 @@ impl Uplinks {
             link_up: fact.ifindex.map(|_| fact.link_up),
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
+            ppp: uplink.kind.ppp_status(report.now),
+            cold: self.is_idle(index, report.config),
             kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
@@ -121,8 +123,17 @@ impl Uplinks {
                 "when nft has loaded its rules".into()
             }
             Health::Suspect => "when it answers".into(),
+            Health::Up | Health::Degraded if self.waits_to_be_told(index, report.config) => {
+                "by `rail prefer`".into()
+            }
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
+            Health::Absent | Health::NoAddress if self.is_idle(index, report.config) => {
+                "when no uplink of a better tier is usable".into()
+            }
+            Health::Absent | Health::NoAddress if uplink.kind.is_dialled() => {
+                "when it is connected".into()
+            }
             Health::Absent => "when the interface appears".into(),
             Health::NoCarrier => "when the interface is up and has a carrier".into(),
             Health::NoAddress | Health::NoWay if uplink.facts.address(Family::V4).is_none() => {

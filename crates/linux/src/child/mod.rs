@@ -16,6 +16,7 @@ mod message;
 mod output;
 mod place;
 mod record;
+mod secret;
 mod server;
 mod session;
 mod slot;

@@ -6,7 +6,7 @@
 //! file is written through a name that somebody else can change; a file is replaced whole. Where the disk
 //! takes nothing, what a child keeps is in `RUNTIME/children/NAME.kept`, until the next boot.
 
-use super::user;
+use super::{secret, user};
 use rail_core::{Child, DIRECTORY, KEPT};
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -65,7 +65,11 @@ impl Place {
                 (true, None) => 0o600,
             };
             let temporary = directory.join(format!(".{}.new", file.name));
-            write(&temporary, self.fill_in(child, &file.content).as_bytes(), group, mode)?;
+            let mut content = self.fill_in(child, &file.content);
+            if file.is_secret {
+                content = secret::fill_in(&content)?;
+            }
+            write(&temporary, content.as_bytes(), group, mode)?;
             fs::rename(&temporary, directory.join(&file.name))?;
         }
         Ok(())

@@ -25,8 +25,9 @@ pub(super) fn of(child: &Child) -> Option<(u32, u32)> {
 const fn number(id: ChildId) -> u32 {
     match id {
         ChildId::Services => 60820,
-        // It is root so far.
+        // These are root so far.
         ChildId::Notifier => 60821,
+        ChildId::Ppp(_) => 60822,
     }
 }
 

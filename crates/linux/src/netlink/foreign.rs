@@ -212,9 +212,9 @@ fn policy_rule(rule: RuleMessage) -> PolicyRule {
         oif: rule.oif,
         mark: rule.mark,
         suppress: rule.suppress_prefix_length,
-        has_more: rule.beyond.more,
+        has_more: rule.beyond.more || rule.ip_protocol.is_some() || rule.source_ports.is_some(),
         action: match rule.beyond.action {
-            None if rule.refuses => RuleAction::Refuse,
+            None if rule.refuses || rule.drops => RuleAction::Refuse,
             None => RuleAction::Lookup(rule.table),
             Some(BLACKHOLE..=PROHIBIT) => RuleAction::Refuse,
             Some(_) => RuleAction::Other,

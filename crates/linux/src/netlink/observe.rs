@@ -30,7 +30,7 @@ pub fn addresses() -> Result<Vec<(IfName, Prefix)>, OpError> {
         .map_err(|e| error(e.raw_os_error().unwrap_or(0), &format!("no netlink socket: {e}")))?;
     let links = socket.links(false)?;
     let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
-    Ok(socket.addresses(&names)?.0.into_keys().collect())
+    Ok(socket.addresses(&names)?.addresses.into_keys().collect())
 }
 
 /// What other programs have configured here: links, addresses and the routes of `main` for everything.

@@ -6,23 +6,33 @@ use rail_core::net::{IfName, Prefix};
 use rail_core::state::{GivenAddress, OpError, Ownership, PROTOCOL};
 use rail_wire::netlink::{AddressKind, AddressMessage, kind};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// What a dump of addresses tells.
+pub(crate) struct Found {
+    pub(crate) addresses: BTreeMap<(IfName, Prefix), Ownership>,
+    pub(crate) peers: BTreeMap<(IfName, Prefix), IpAddr>,
+    pub(crate) given: Vec<GivenAddress>,
+}
 
 impl RequestSocket {
-    /// All, and those of others that may attach an uplink, in the order of the kernel.
-    pub(crate) fn addresses(
-        &mut self,
-        names: &Names,
-    ) -> Result<(Addresses, Vec<GivenAddress>), OpError> {
+    /// All, the other ends of those that have one, and those of others that may attach an uplink, in the order of
+    /// the kernel.
+    pub(crate) fn addresses(&mut self, names: &Names) -> Result<Found, OpError> {
         let found = self.dump(&AddressMessage::dump(), |message| {
             of(message, kind::NEW_ADDRESS, AddressMessage::decode)
         })?;
+        let key = |found: &AddressMessage| Some((*names.get(&found.index)?, prefix_of(found)));
         let named = |found: &AddressMessage| {
             let owner =
                 if found.protocol == PROTOCOL { Ownership::Ours } else { Ownership::Foreign };
-            Some(((*names.get(&found.index)?, prefix_of(found)), owner))
+            Some((key(found)?, owner))
         };
-        let all = found.iter().filter_map(named).collect();
-        Ok((all, found.iter().filter_map(given).collect()))
+        Ok(Found {
+            addresses: found.iter().filter_map(named).collect(),
+            peers: found.iter().filter_map(|found| Some((key(found)?, found.peer?))).collect(),
+            given: found.iter().filter_map(given).collect(),
+        })
     }
 
     pub(super) fn put_address(&mut self, ifname: IfName, prefix: &Prefix) -> Result<(), OpError> {
@@ -43,12 +53,9 @@ impl RequestSocket {
         let index = self.index_of(ifname)?;
         let Prefix { address, length } = *prefix;
         let kind = AddressKind::default();
-        Ok(AddressMessage { index, address, length, protocol: PROTOCOL, kind })
+        Ok(AddressMessage { index, address, length, peer: None, protocol: PROTOCOL, kind })
     }
 }
-
-/// By interface; whose each is.
-type Addresses = BTreeMap<(IfName, Prefix), Ownership>;
 
 const fn prefix_of(found: &AddressMessage) -> Prefix {
     Prefix { address: found.address, length: found.length }
@@ -56,12 +63,12 @@ const fn prefix_of(found: &AddressMessage) -> Prefix {
 
 /// One of somebody else that is good for connections to everywhere.
 fn given(found: &AddressMessage) -> Option<GivenAddress> {
-    let AddressKind { is_local, is_deprecated, is_secondary, has_peer } = found.kind;
+    let AddressKind { is_local, is_deprecated, is_secondary } = found.kind;
     let is_good = found.address.is_ipv4() && !is_local && !is_deprecated;
     (is_good && found.protocol != PROTOCOL).then(|| GivenAddress {
         ifindex: found.index,
         prefix: prefix_of(found),
-        has_peer,
+        has_peer: found.peer.is_some(),
         is_secondary,
     })
 }

@@ -162,7 +162,9 @@ impl RequestSocket {
             let links = self.links(watch.paths)?;
             let names: Names = links.iter().map(|(name, link)| (link.index, *name)).collect();
             if scope.has(Scope::ADDRESSES) {
-                (observed.addresses, observed.given) = self.addresses(&names)?;
+                let found = self.addresses(&names)?;
+                (observed.addresses, observed.peers) = (found.addresses, found.peers);
+                observed.given = found.given;
             }
             if scope.has(Scope::ROUTES) {
                 observed.routes = self.routes(watch, &names)?;

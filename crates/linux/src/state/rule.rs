@@ -4,7 +4,7 @@
 use super::unless;
 use crate::netlink::{RequestSocket, error, of};
 use rail_core::net::{Family, Prefix};
-use rail_core::state::{ObservedRule, OpError, PROTOCOL, REFUSED, Rule};
+use rail_core::state::{NO_WAY, ObservedRule, OpError, PROTOCOL, REFUSED, Rule};
 use rail_wire::netlink::{Beyond, RuleMessage, family, kind};
 
 impl RequestSocket {
@@ -44,13 +44,17 @@ impl RequestSocket {
         // To the kernel a missing selector means "any", and it deletes the first that fits.
         let wanted = rule_message(rule);
         let fits = |found: &RuleMessage| {
-            (found.family, found.priority, found.protocol, found.table, found.refuses)
-                == (wanted.family, wanted.priority, PROTOCOL, wanted.table, wanted.refuses)
+            let acts = |rule: &RuleMessage| (rule.table, rule.refuses, rule.drops);
+            (found.family, found.priority, found.protocol)
+                == (wanted.family, wanted.priority, PROTOCOL)
+                && acts(found) == acts(&wanted)
                 && wanted.destination.is_none_or(|to| found.destination == Some(to))
                 && wanted.source.is_none_or(|source| found.source == Some(source))
                 && (wanted.iif.is_none() || found.iif == wanted.iif)
                 && (wanted.oif.is_none() || found.oif == wanted.oif)
                 && wanted.mark.is_none_or(|mark| found.mark == Some(mark))
+                && wanted.ip_protocol.is_none_or(|number| found.ip_protocol == Some(number))
+                && wanted.source_ports.is_none_or(|ports| found.source_ports == Some(ports))
                 && wanted
                     .suppress_prefix_length
                     .is_none_or(|length| found.suppress_prefix_length == Some(length))
@@ -75,13 +79,16 @@ fn rule_message(rule: &Rule) -> RuleMessage {
         },
         priority: rule.priority,
         protocol: PROTOCOL,
-        table: rule.table,
+        table: if rule.table == NO_WAY { 0 } else { rule.table },
         refuses: rule.table == REFUSED,
+        drops: rule.table == NO_WAY,
         source: rule.from.map(|prefix| (prefix.network().address, prefix.length)),
         destination: rule.to.map(|prefix| (prefix.network().address, prefix.length)),
         iif: rule.iif.map(|name| name.to_string()),
         oif: rule.oif.map(|name| name.to_string()),
         mark: rule.fwmark,
+        ip_protocol: rule.udp_from.map(|_| UDP),
+        source_ports: rule.udp_from.map(|port| (port, port)),
         suppress_prefix_length: rule.suppress_prefixlength,
         is_partial: false,
         beyond: Beyond::default(),
@@ -100,7 +107,14 @@ pub(super) fn observed_rule(rule: &RuleMessage) -> Option<ObservedRule> {
 
 /// The rule, if it has no more than we know.
 fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
-    if rule.is_partial {
+    let udp_from = match (rule.ip_protocol, rule.source_ports) {
+        (None, None) => None,
+        (Some(UDP), Some((first, last))) if first == last => Some(first),
+        _ => return None,
+    };
+    // What only tunnels have is not looked for in rules of others.
+    let is_special = rule.drops || udp_from.is_some();
+    if rule.is_partial || (is_special && rule.protocol != PROTOCOL) {
         return None;
     }
     let device = |name: &Option<String>| match name {
@@ -117,7 +131,14 @@ fn known_rule(rule: &RuleMessage, family: Family) -> Option<Rule> {
         iif,
         oif,
         fwmark: rule.mark,
-        table: if rule.refuses { REFUSED } else { rule.table },
+        udp_from,
+        table: match (rule.refuses, rule.drops) {
+            (true, _) => REFUSED,
+            (false, true) => NO_WAY,
+            (false, false) => rule.table,
+        },
         suppress_prefixlength: rule.suppress_prefix_length,
     })
 }
+
+const UDP: u8 = 17;

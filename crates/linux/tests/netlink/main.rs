@@ -12,8 +12,8 @@ mod neighbours;
 use rail_core::Watch;
 use rail_core::net::{Family, IfName, Mac, Prefix};
 use rail_core::state::{
-    Key, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, Resource, RouteKey,
-    RouteValue, Rule, Scope,
+    Key, NO_WAY, Neighbour, Nexthop, Observed, Op, OpError, Ownership, PROTOCOL, Resource,
+    RouteKey, RouteValue, Rule, Scope,
 };
 use rail_linux::netlink::{Monitor, NeighbourMonitor, RequestSocket};
 use std::io::Write;
@@ -213,9 +213,17 @@ fn addresses_bear_our_mark_and_a_broadcast() {
 fn every_rule_of_the_ladder_round_trips() {
     in_new_netns(|| {
         let mut s = RequestSocket::open().unwrap();
+        let tunnel = Rule {
+            from: Some("100.64.1.2/32".parse().unwrap()),
+            iif: Some(name("lo")),
+            udp_from: Some(51_820),
+            ..Rule::lookup(20_290, Family::V4, NO_WAY)
+        };
         let ladder = [
             Rule { table: 254, suppress_prefixlength: Some(0), ..rule(20_000) },
             Rule { fwmark: Some((0x0100_0000, 0x7f00_0000)), ..rule(20_101) },
+            tunnel.clone(),
+            Rule { udp_from: Some(51_821), ..tunnel },
             Rule { from: Some("100.64.1.2/32".parse().unwrap()), ..rule(20_301) },
             Rule { oif: Some(name("wan1")), ..rule(20_501) },
             rule(20_900),
@@ -229,6 +237,7 @@ fn every_rule_of_the_ladder_round_trips() {
         for line in [
             "20000:\tfrom all lookup main suppress_prefixlength 0 proto 82",
             "20101:\tfrom all fwmark 0x1000000/0x7f000000 lookup 20001 proto 82",
+            "20290:\tfrom 100.64.1.2 iif lo ipproto udp sport 51820 blackhole proto 82",
             "20301:\tfrom 100.64.1.2 lookup 20001 proto 82",
             "20501:\tfrom all oif wan1 lookup 20001 proto 82",
             "20900:\tfrom all lookup 20001 proto 82",

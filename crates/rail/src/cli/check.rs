@@ -284,6 +284,8 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         let way = match &uplink.kind {
             UplinkKind::Static(fixed) => format!("{} by {}", prefixes.join(", "), fixed.gateway),
             UplinkKind::Keep(_) => "as another program configures it".to_owned(),
+            UplinkKind::Ppp(_) if prefixes.is_empty() => "by PPP".to_owned(),
+            UplinkKind::Ppp(_) => format!("by PPP and {}", prefixes.join(", ")),
             UplinkKind::Dhcp(_) if prefixes.is_empty() => "by DHCP".to_owned(),
             UplinkKind::Dhcp(_) => format!("by DHCP and {}", prefixes.join(", ")),
         };

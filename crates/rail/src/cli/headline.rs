@@ -17,7 +17,8 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
     if !has_usable_uplink(status) {
         return (Colour::Red, no_usable_uplink(status));
     }
-    let enabled = || status.uplinks.iter().filter(|u| u.health != Health::Disabled);
+    let is_out = |u: &&UplinkStatus| u.health == Health::Disabled || u.cold;
+    let enabled = || status.uplinks.iter().filter(|u| !is_out(u));
     let (usable, failed): (Vec<_>, Vec<_>) = enabled().partition(|u| can_carry(u));
     let mut parts = Vec::new();
     for role in [Role::Active, Role::Standby, Role::Inbound] {
@@ -25,9 +26,12 @@ pub(super) fn headline(status: &Status) -> (Colour, String) {
         parts.extend((!here.is_empty()).then(|| in_use(role, &here)));
     }
     parts.extend(failed.iter().map(|uplink| missing(uplink)));
-    let disabled = status.uplinks.len() - usable.len() - failed.len();
-    if disabled > 0 {
-        parts.push(format!("{disabled} disabled"));
+    let count =
+        |is_it: &dyn Fn(&UplinkStatus) -> bool| status.uplinks.iter().filter(|u| is_it(u)).count();
+    let cold = count(&|u| u.cold && u.health != Health::Disabled);
+    let disabled = count(&|u| u.health == Health::Disabled);
+    for (count, word) in [(cold, "cold standby"), (disabled, "disabled")] {
+        parts.extend((count > 0).then(|| format!("{count} {word}")));
     }
     let is_flawed =
         |u: &&UplinkStatus| matches!(u.health, Health::Suspect | Health::Degraded | Health::Held);

@@ -78,7 +78,8 @@ fn exit_code(status: &Status) -> u8 {
     if !has_usable_uplink(status) {
         return exit::NO_UPLINK;
     }
-    let enabled: Vec<_> = status.uplinks.iter().filter(|u| u.health != Health::Disabled).collect();
+    let is_wanted = |u: &&UplinkStatus| u.health != Health::Disabled && !u.cold;
+    let enabled: Vec<_> = status.uplinks.iter().filter(is_wanted).collect();
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
     let is_whole = status.trouble.is_empty()
         && !status.guarded
@@ -168,7 +169,7 @@ fn render(status: &Status, paint: Paint, columns: &Columns) -> String {
 }
 
 fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns) {
-    let state = paint.paint(colour(uplink.health), &format!("{:<10}", uplink.health.as_str()));
+    let state = paint.paint(colour(uplink), &format!("{:<10}", uplink.health.as_str()));
     let line = format!(
         "{:<12} {state} {:<7} {:>6} {:<15} {:>6} {:>6} {:>5} {:>5}{}",
         fit(&uplink.name, 12),
@@ -198,7 +199,7 @@ fn row(out: &mut String, uplink: &UplinkStatus, paint: Paint, columns: &Columns)
 pub(super) fn role(uplink: &UplinkStatus) -> &'static str {
     match uplink.role {
         _ if uplink.health == Health::Disabled => "-",
-        Role::Standby if !uplink.health.is_usable() => "-",
+        Role::Standby if !uplink.health.is_usable() && !uplink.cold => "-",
         role => role.as_str(),
     }
 }
@@ -348,8 +349,9 @@ fn remark(out: &mut String, word: &str, text: &str) {
     }
 }
 
-pub(super) fn colour(health: Health) -> Colour {
-    match health {
+pub(super) fn colour(uplink: &UplinkStatus) -> Colour {
+    match uplink.health {
+        _ if uplink.cold => Colour::Dim,
         Health::Up => Colour::Green,
         Health::Probing | Health::Suspect | Health::Degraded | Health::Held => Colour::Yellow,
         Health::Disabled => Colour::Dim,

@@ -6,8 +6,8 @@ use super::{children, client, complain, exit, queues, say, status};
 use crate::load;
 use rail_core::config::CheckKind;
 use rail_core::status::{
-    Conflict, Health, KeptStatus, LeaseStatus, ProbeCounters, RefusedCounters, Role, Status,
-    TargetStatus, UplinkStatus,
+    Conflict, Health, KeptStatus, LeaseStatus, PppStatus, ProbeCounters, RefusedCounters, Role,
+    Status, TargetStatus, UplinkStatus,
 };
 use std::fmt::Write;
 use std::path::Path;
@@ -52,7 +52,7 @@ fn now_ms() -> u64 {
 /// The screen.
 fn render(status: &Status, uplink: &UplinkStatus, now_ms: u64, paint: Paint) -> String {
     let mut out = String::new();
-    let health = paint.paint(status::colour(uplink.health), uplink.health.as_str());
+    let health = paint.paint(status::colour(uplink), uplink.health.as_str());
     let since = long(uplink.since_s);
     let cause = match uplink.cause.as_str() {
         "" => String::new(),
@@ -147,7 +147,7 @@ fn leased(uplink: &UplinkStatus, lease: &LeaseStatus) -> String {
         "waiting" => "pauses before it asks for another address".into(),
         "renewing" => "asks its server to extend the lease".into(),
         "rebinding" => "asks every server to extend the lease".into(),
-        "halted" if uplink.health == Health::Disabled => "asks nobody".into(),
+        "halted" if uplink.health == Health::Disabled || uplink.cold => "asks nobody".into(),
         "halted" => format!("{} has no hardware address to ask from", uplink.interface),
         _ => "bound".to_owned(),
     };
@@ -159,6 +159,34 @@ fn leased(uplink: &UplinkStatus, lease: &LeaseStatus) -> String {
     }
     if !lease.refused.is_empty() {
         let _ = write!(text, "; the last offer was refused: {}", lease.refused);
+    }
+    text
+}
+
+/// What the line of an uplink by PPP is about.
+fn dialled(ppp: &PppStatus) -> String {
+    let mut text = match ppp.phase.as_str() {
+        "up" => "connected".to_owned(),
+        "dialling" => "dials".into(),
+        "resting" => "pauses before it dials again".into(),
+        "hanging up" => "hangs up".into(),
+        "blocked" => "does not dial: another interface has its name".into(),
+        _ => "does not dial".into(),
+    };
+    if let Some(peer) = ppp.peer {
+        let _ = write!(text, "; the other end is {peer}");
+    }
+    if let Some(seconds) = ppp.redial_s {
+        let _ = write!(text, ", {} left", long_ms(seconds.saturating_mul(1000)));
+    }
+    if !ppp.cause.is_empty() {
+        let _ = write!(text, "; the last time {}: {}", ppp.ended, ppp.cause);
+    }
+    if let Some(said) = ppp.said.last().filter(|_| ppp.phase != "up") {
+        let _ = write!(text, "; its last words: {said}");
+    }
+    if !ppp.advice.is_empty() {
+        let _ = write!(text, " (help: {})", ppp.advice);
     }
     text
 }
@@ -179,9 +207,15 @@ fn kept_line(kept: &KeptStatus) -> String {
 
 /// From the wire up; nothing is said of what stands above a layer that failed.
 fn layers(page: &mut Page, status: &Status, uplink: &UplinkStatus) {
+    if let Some(ppp) = &uplink.ppp {
+        page.layer("line", Fact::of(ppp.phase == "up"), &dialled(ppp));
+    }
     let carrier = match uplink.carrier {
         None if is_link_refused(status, uplink) => {
             format!("{}: no link of rail's", uplink.interface)
+        }
+        None if uplink.ppp.is_some() => {
+            format!("{}: there only while it is connected", uplink.interface)
         }
         None => format!("{}: no such interface", uplink.interface),
         Some(false) if uplink.health == Health::NoCarrier => uplink.cause.clone(),
@@ -389,6 +423,9 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
         Health::Absent if is_link_refused(status, uplink) => {
             "something stands in the way of rail's link, or the kernel refuses it"
         }
+        Health::Absent | Health::NoAddress if uplink.ppp.is_some() => {
+            "not connected: the line above says why"
+        }
         Health::Absent => "the interface is missing: driver, USB port, or a wrong name",
         Health::NoCarrier if uplink.link_up == Some(false) && is_link_refused(status, uplink) => {
             "the kernel refuses to set rail's link up"
@@ -397,12 +434,9 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "the interface was set down on this system"
         }
         Health::NoCarrier => "fault in the cable, the port, or the power of the modem",
+        Health::NoAddress if uplink.cold => "no fault: it waits until no better uplink is usable",
         Health::NoAddress if uplink.address.is_none() && uplink.lease.is_some() => {
-            match uplink.lease.as_ref().map_or("", |lease| lease.phase.as_str()) {
-                "bound" => "the DHCP server of the provider gives no default route",
-                "halted" => "no address can be leased by this interface",
-                _ => "no lease: fault in the provider's DHCP server, or on the way to it",
-            }
+            lacks(uplink.lease.as_ref().map_or("", |lease| lease.phase.as_str()))
         }
         Health::NoAddress if uplink.kept.is_some() => {
             "the program that configures the interface has set no address, or has taken it away"
@@ -442,6 +476,15 @@ fn verdict(status: &Status, uplink: &UplinkStatus) -> &'static str {
             "nothing answers here, nor do its targets answer on another uplink"
         }
         Health::Down => NOTHING_ANSWERS,
+    }
+}
+
+/// What a DHCP client in this phase has not got.
+fn lacks(phase: &str) -> &'static str {
+    match phase {
+        "bound" => "the DHCP server of the provider gives no default route",
+        "halted" => "no address can be leased by this interface",
+        _ => "no lease: fault in the provider's DHCP server, or on the way to it",
     }
 }
 

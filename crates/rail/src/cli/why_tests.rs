@@ -145,3 +145,29 @@ fn a_client_that_asks_nothing_says_why() {
     assert!(with("disabled", "halted").contains("asks nobody"));
     assert!(with("no-address", "waiting").contains("pauses before it asks for another address"));
 }
+
+/// Given a line by PPP that is not connected, then the page says why, how pppd ended, what it said last, when it
+/// dials again and what can be done; what pppd said only root sees.
+#[test]
+fn a_line_that_is_not_connected_says_why() {
+    let ppp = serde_json::json!({
+        "phase": "resting", "peer": null, "resolvers": [], "dials": 3, "redial_s": 120,
+        "cause": "the provider refused the user name or the password", "ended": "pppd ended with 19",
+        "advice": "compare `username` and `password_file` with the provider's letter",
+        "said": ["Connect: ppp0 <--> eth2", "PAP authentication failed"],
+    });
+    let with =
+        serde_json::json!({ "health": "absent", "ppp": ppp, "address": null, "carrier": null });
+    let screen = changed(&[("fibre", with)]);
+    // However wide the screen is.
+    let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines = [
+        "pauses before it dials again, 2 m 0 s left; the last time pppd ended with 19: the provider refused",
+        "its last words: PAP authentication failed (help: compare",
+        "wan1: there only while it is connected",
+        "not connected: the line above says why",
+    ];
+    for line in lines {
+        assert!(screen.contains(line), "{line}\n{screen}");
+    }
+}

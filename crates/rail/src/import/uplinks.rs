@@ -46,14 +46,6 @@ pub(super) fn convert(
     here: &[(IfName, Prefix)],
 ) -> usize {
     let Some(uplinks) = read(notes, root) else { return 0 };
-    if let Some(first) = uplinks.first()
-        && uplinks.iter().all(|uplink| uplink.is_ppp)
-    {
-        let text = "every uplink is of type ppp, which is not in this version";
-        notes
-            .error(&first.section.span, text)
-            .hint("rail needs one with a static address, or by DHCP");
-    }
     let tiers = Tiers::of(&uplinks);
     let mut taken = BTreeSet::new();
     for (index, uplink) in uplinks.iter().enumerate() {
@@ -246,7 +238,7 @@ impl Writer<'_> {
             self.attached(section, address, gateway, length);
         }
         if uplink.is_ppp {
-            self.draft.set_text("address", "ppp", "type: ppp", &section.span);
+            self.draft.set_text("address", "keep", "type: ppp", &section.span);
         }
         self.tier(uplink);
         match &uplink.weight {
@@ -256,22 +248,23 @@ impl Writer<'_> {
             None if section.get("weight").is_some() => self.draft.say("weight: blank, so 1."),
             None => {}
         }
-        self.draft.is_off = false;
+
         self.rest(uplink);
     }
 
-    /// What stands above the block of a ppp uplink.
+    /// What stands above the block of a ppp uplink. That program finds the interface there, dialled by somebody
+    /// else, whose settings its file does not hold: so it stays, and rail follows what that sets.
     fn ppp(&mut self, section: &Section<'_>, interface: &str) {
         let place = section.get("type").map_or(&section.span, |entry| &entry.value.span);
         self.notes
-            .warn(place, "an uplink of type ppp: not in this version")
-            .hint("it is written as a comment, and rail does not use it");
+            .warn(place, format!("{interface} is dialled by another program, and stays so"))
+            .hint(
+                "rail follows what that sets; it can dial itself: address = \"ppp\" (docs/ppp.md)",
+            );
         self.draft.say(&format!(
-            "NOT IN THIS VERSION: an uplink of type ppp. {interface} is no uplink of rail's, and what it \
-             says is kept for a later version. If its device can be a router of its own (a modem with a \
-             static address or DHCP), that works today."
+            "Type ppp: another program dials {interface}, and rail follows what that sets. rail can dial itself \
+             (docs/ppp.md): then write address = \"ppp\", say in `ppp` through what and as whom, and end that program."
         ));
-        self.draft.is_off = true;
     }
 
     fn attached(

@@ -5,7 +5,7 @@ use super::reader::Section;
 use super::report::Problem;
 use super::unit::show;
 use rail_core::check::least_interval;
-use rail_core::config::{CheckConfig, Config, Forward, Tier, UplinkConfig};
+use rail_core::config::{CheckConfig, Config, Forward, Standby, Tier, UplinkConfig};
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
 use std::time::Duration;
@@ -41,10 +41,24 @@ pub(super) fn advise(
     lone(config, places, &mut warnings);
     inside(config, file, &mut warnings);
     pace(config, places, &mut warnings);
+    cold(config, file, &mut warnings);
     let carries_out = |u: &&UplinkConfig| u.enabled && u.tier != Tier::Inbound;
     if config.uplinks.iter().filter(carries_out).count() == 0 {
         let text = "no uplink carries new connections: all are disabled or inbound only";
         warnings.add(file.place("uplink"), text.to_owned(), "give one a tier");
+    }
+}
+
+/// Cold standby before which no uplink comes.
+fn cold(config: &Config, file: &Section<'_>, warnings: &mut Warnings<'_>) {
+    let is_cold = |u: &&UplinkConfig| u.enabled && u.standby == Standby::Cold;
+    for uplink in config.uplinks.iter().filter(is_cold) {
+        let is_better = |other: &UplinkConfig| other.enabled && other.tier < uplink.tier;
+        if !config.uplinks.iter().any(is_better) {
+            let text = format!("the uplink \"{}\" never stands by cold", uplink.name);
+            let hint = "no uplink has a lower `tier`, so it is always needed";
+            warnings.add(file.place("uplink"), text, hint);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[check]`: how uplinks are probed, and when they are down.
 
 use super::reader::{At, Reader, Section, shown};
-use rail_core::config::{CheckConfig, CheckKind, Degraded, Limit, LossLimits};
+use rail_core::config::{CheckConfig, CheckKind, Damping, Degraded, Limit, LossLimits};
 use rail_core::net::is_host;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Range;
@@ -93,6 +93,8 @@ fn read(reader: &mut Reader, section: &Section<'_>, all: CheckConfig, of: Of) ->
         reader.integer_or(section, "recover_after", 1..=1000, config.recover_after);
     let bounds = ms(0)..=ms(24 * 3_600_000);
     config.stable_for = reader.duration_or(section, "stable_for", bounds, config.stable_for);
+    let path = of.path("check.damping", "uplink.check.damping");
+    config.damping = damping(reader, section, config.damping, path);
     config.loss = loss(reader, section, config.loss, of.path("check.loss", "uplink.check.loss"));
     let path = of.path("check.latency", "uplink.check.latency");
     config.latency = limit(reader, section, "latency", path).or(config.latency);
@@ -175,6 +177,33 @@ fn required(reader: &mut Reader, section: &Section<'_>, config: &CheckConfig, of
         return default;
     }
     required
+}
+
+fn damping(
+    reader: &mut Reader,
+    parent: &Section<'_>,
+    default: Option<Damping>,
+    path: &'static str,
+) -> Option<Damping> {
+    let Some(section) = reader.table(parent, "damping", path) else { return default };
+    let default = default.unwrap_or(Damping::DEFAULT);
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
+    let damping = Damping {
+        half_life: reader.duration_or(&section, "half_life", bounds, default.half_life),
+        suppress: reader.integer_or(&section, "suppress", 1..=1000, default.suppress),
+        reuse: reader.integer_or(&section, "reuse", 1..=1000, default.reuse),
+    };
+    let Damping { suppress, reuse, .. } = damping;
+    if reuse > suppress {
+        let text = format!("`reuse` ({reuse}) must not be greater than `suppress` ({suppress})");
+        reader.error(section.span.clone(), text);
+    } else if suppress >= damping.ceiling() {
+        let most = damping.ceiling();
+        let text = format!("`suppress` ({suppress}) must be less than 16 x `reuse` ({most})");
+        let hint = "a penalty grows no further than that: nothing would ever be held back";
+        reader.error(section.span.clone(), text).hint(hint);
+    }
+    Some(damping)
 }
 
 fn loss(

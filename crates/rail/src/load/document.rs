@@ -7,12 +7,15 @@ use super::*;
 const PAGES: &[(&str, &str)] = &[
     ("", include_str!("../../../../docs/configuration.md")),
     ("uplink.dhcp", include_str!("../../../../docs/dhcp.md")),
+    ("uplink.ppp", include_str!("../../../../docs/ppp.md")),
     ("", include_str!("../../../../docs/services.md")),
     ("", include_str!("../../../../docs/notifications.md")),
 ];
 const LAN: &str = "[lan]\ninterfaces = [\"lan0\"]\n";
 /// An uplink that takes the keys of a client.
 const LEASED: &str = "name = \"a\"\ninterface = \"wan1\"\naddress = \"dhcp\"\n";
+/// One that takes the keys of a line by PPP.
+const DIALLED: &str = "name = \"a\"\ninterface = \"ppp-a\"\naddress = \"ppp\"\n";
 const INSIDE: &str = "name = \"isp1\"\ninterface = \"lan0\"\naddress = \"192.168.1.1/24\"\n\
                       gateway = \"192.168.1.254\"\nnat = false\n";
 const UPLINKS: &str = "[[uplink]]\nname = \"isp1\"\ninterface = \"wan1\"\n\
@@ -58,6 +61,10 @@ fn whole(section: &str, text: &str) -> String {
         let pairs: Vec<_> = text.lines().collect();
         return format!("{LAN}[[uplink]]\n{LEASED}dhcp = {{ {} }}\n", pairs.join(", "));
     }
+    if section == "uplink.ppp" {
+        let pairs: Vec<_> = text.lines().collect();
+        return format!("{LAN}[[uplink]]\n{DIALLED}ppp = {{ {} }}\n", pairs.join(", "));
+    }
     if section == "lan.dhcp.reservations" {
         let pairs: Vec<_> = text.lines().collect();
         let hosts = format!("reservations = [{{ {} }}]\n", pairs.join(", "));
@@ -89,6 +96,8 @@ fn smallest(section: &str) -> &'static str {
         "notify.webhook" => "url = \"https://example.org/\"\n",
         "ddns" => "hostname = \"a.example.org\"\nupdate = \"https://example.org/\"\n",
         "check.latency" | "check.jitter" => "degraded = \"200ms\"\n",
+        "uplink.ppp" => "device = \"/dev/ttyUSB0\"\n",
+        "check.damping" => "suppress = 3\n",
         _ => "",
     }
 }
@@ -99,7 +108,12 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
     // Only an uplink among the hosts takes it.
     let base = match (section, key) {
         (_, "redirects") => INSIDE,
-        ("uplink", "dhcp") => LEASED,
+        ("uplink", "dhcp" | "standby") => LEASED,
+        ("uplink", "ppp") => DIALLED,
+        ("uplink.ppp", "parent" | "device") => "",
+        ("uplink.ppp", "service" | "ac" | "username" | "username_file") => "parent = \"eth2\"\n",
+        ("uplink.ppp", "password_file") => "parent = \"eth2\"\nusername = \"a\"\n",
+        ("uplink.ppp", _) => "device = \"/dev/ttyUSB0\"\n",
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
         _ => smallest(section),
@@ -159,7 +173,11 @@ fn every_example_is_good() {
 fn every_default_is_as_documented() {
     for Row { section, key, default, example } in rows() {
         let own = format!("{key} = ");
-        let base = if (section, key) == ("check", "port") { TCP } else { smallest(section) };
+        let base = match (section, key) {
+            ("check", "port") => TCP,
+            ("uplink.ppp", "device") => "parent = \"eth2\"\n",
+            _ => smallest(section),
+        };
         let without: String = base
             .lines()
             .filter(|line| !line.starts_with(&own))
@@ -186,6 +204,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("uplink", "description", "empty") => "\"\"",
         ("uplink", "check", "as in `[check]`") => "as in [check]",
         ("check", "required", "the smaller of 2 and the number of targets") => "2",
+        ("check", "damping", "for longer each time") => words,
         ("check", "loss", "see below") => {
             "{ degraded = \"10%\", down = \"40%\", recovered = \"5%\" }"
         }
@@ -197,9 +216,12 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("forward", "from", "anyone") => "anyone",
         ("forward", "address", "the first of each uplink") => "the first of each uplink",
         ("uplink", "addresses" | "no_nat" | "routed", "none") => "[]",
-        ("uplink", "parent" | "mac" | "dhcp", "none") => "none",
+        ("uplink", "parent" | "mac" | "dhcp" | "ppp", "none") => "none",
+        ("uplink.ppp", _, "none" | "any" | "what the modem has stored") => return None,
         // The smallest one is not metered.
-        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered") => "\"keep\"",
+        ("uplink", "on_failback", "`\"keep\"`, `\"drain 60s\"` if metered or on cold standby") => {
+            "\"keep\""
+        }
         ("uplink", "mtu", "of the provider, else of the interface") => words,
         ("uplink.dhcp", "reject_from", "none") => "[]",
         ("uplink.dhcp", _, "none" | "1 and the hardware address") => return None,
@@ -221,6 +243,7 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("notify.webhook", "headers", "none") => "[]",
         ("notify.email" | "notify.webhook", _, "none" | "the system's") => return None,
         ("ddns", "ask", "nobody") => "nobody",
+        ("router", "tunnels", "none") => "[]",
         ("router", "name", "the host name") => {
             let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a host name");
             return Some(format!("\"{}\"", name.trim()));

@@ -6,8 +6,9 @@ use super::network::is_short;
 use super::performance;
 use super::unit::{show, show_size};
 use rail_core::config::{
-    Allow, BalanceBy, CheckConfig, Config, Degraded, FirewallMode, Forward, LogLevel, Nat, Network,
-    NetworkKind, NoUplink, Notify, OnFailback, Reach, Tier, UplinkConfig, UplinkKind,
+    Allow, BalanceBy, CheckConfig, Config, Damping, Degraded, Failback, FirewallMode, Forward,
+    LogLevel, Nat, Network, NetworkKind, NoUplink, Notify, OnFailback, Reach, Standby, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::net::Prefix;
 use std::fmt::Write;
@@ -48,6 +49,16 @@ fn general(out: &mut String, config: &Config) {
             NoUplink::Unreachable => "\"unreachable\"",
         },
     );
+    line(
+        out,
+        "failback",
+        match config.router.failback {
+            Failback::Auto => "\"auto\"",
+            Failback::Manual => "\"manual\"",
+        },
+    );
+    let ports: Vec<String> = config.router.tunnels.iter().map(u16::to_string).collect();
+    line(out, "tunnels", &format!("[{}]", ports.join(", ")));
     out.push_str("\n[log]\n");
     match &config.log.file {
         Some(file) => line(out, "file", &quoted(file)),
@@ -191,6 +202,14 @@ fn write_uplink(out: &mut String, uplink: &UplinkConfig, check: &CheckConfig) {
         Some(own) => line(out, "check", &own),
         None => out.push_str("# check: as in [check]\n"),
     }
+    line(
+        out,
+        "standby",
+        match uplink.standby {
+            Standby::Warm => "\"warm\"",
+            Standby::Cold => "\"cold\"",
+        },
+    );
     line(out, "enabled", &uplink.enabled.to_string());
 }
 
@@ -200,11 +219,17 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
             line(out, "address", &quoted(&fixed.address.to_string()));
             line(out, "gateway", &quoted(&fixed.gateway.to_string()));
             line(out, "gateway_onlink", &fixed.onlink.to_string());
-            out.push_str("# dhcp: none\n");
+            out.push_str("# dhcp: none\n# ppp: none\n");
         }
         UplinkKind::Dhcp(dhcp) => {
             line(out, "address", "\"dhcp\"");
             line(out, "dhcp", &super::dhcp::shown_client(dhcp));
+            out.push_str("# ppp: none\n");
+        }
+        UplinkKind::Ppp(ppp) => {
+            line(out, "address", "\"ppp\"");
+            out.push_str("# dhcp: none\n");
+            line(out, "ppp", &super::ppp::shown_line(ppp));
         }
         UplinkKind::Keep(keep) => {
             line(out, "address", "\"keep\"");
@@ -212,7 +237,7 @@ fn write_kind(out: &mut String, kind: &UplinkKind) {
                 Some(gateway) => line(out, "gateway", &quoted(&gateway.to_string())),
                 None => out.push_str("# gateway: as the other program sets it\n"),
             }
-            out.push_str("# dhcp: none\n");
+            out.push_str("# dhcp: none\n# ppp: none\n");
         }
     }
 }
@@ -221,6 +246,9 @@ fn write_check(out: &mut String, check: &CheckConfig) {
     line(out, "\n[check]\nkind", &pairs(check)[0].1);
     for (key, value) in &pairs(check)[1..] {
         line(out, key, value);
+    }
+    if check.damping.is_none() {
+        out.push_str("# damping: for longer each time\n");
     }
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
         if limit.is_none() {
@@ -260,6 +288,12 @@ fn pairs(check: &CheckConfig) -> Vec<(&'static str, String)> {
         ("loss", loss),
         ("degraded", quoted(if check.degraded == Degraded::Use { "use" } else { "avoid" })),
     ]);
+    if let Some(Damping { half_life, suppress, reuse }) = check.damping {
+        let half_life = show(half_life);
+        let text =
+            format!("{{ half_life = \"{half_life}\", suppress = {suppress}, reuse = {reuse} }}");
+        pairs.push(("damping", text));
+    }
     for (key, limit) in [("latency", check.latency), ("jitter", check.jitter)] {
         if let Some(limit) = limit {
             let (degraded, recovered) = (show(limit.degraded), show(limit.recovered));

@@ -51,13 +51,13 @@ pub(super) fn suggestion(name: &str, known: &[&str]) -> String {
 pub(super) fn translated(section: &str, word: &str) -> Option<&'static str> {
     let lower = word.to_ascii_lowercase();
     // What an uplink may have of its own is called as where all have it.
-    let section = section.strip_prefix("uplink.").unwrap_or(section);
-    let section = match section {
+    let common = match section.strip_prefix("uplink.").unwrap_or(section) {
         "network.dhcp" => "lan.dhcp",
         "network.dns" => "lan.dns",
         other => other,
     };
-    FOREIGN.iter().find(|(s, w, _)| *s == section && *w == lower).map(|(_, _, ours)| *ours)
+    let is_here = |s: &str| s == section || s == common;
+    FOREIGN.iter().find(|(s, w, _)| is_here(s) && *w == lower).map(|(_, _, ours)| *ours)
 }
 
 /// Other sections that read `key`.
@@ -76,6 +76,7 @@ const CHECK: &[&str] = &[
     "fail_after",
     "recover_after",
     "stable_for",
+    "damping",
     "loss",
     "latency",
     "jitter",
@@ -86,7 +87,7 @@ const CHECK: &[&str] = &[
 /// What `dhcp` and `dns` of an inside network have.
 const DHCP: &[&str] = &["ranges", "lease", "reservations", "domain", "dns", "ntp"];
 const DNS: &[&str] = &["forward", "servers", "names"];
-const CHECK_LATER: &[&str] = &["damping", "mode", "url", "expect", "command"];
+const CHECK_LATER: &[&str] = &["mode", "url", "expect", "command"];
 
 const TABLE: &[Keys] = &[
     Keys {
@@ -121,7 +122,7 @@ const TABLE: &[Keys] = &[
             "metrics",
         ],
     },
-    Keys { section: "router", built: &["name", "no_uplink"], later: &[] },
+    Keys { section: "router", built: &["name", "no_uplink", "failback", "tunnels"], later: &[] },
     Keys { section: "log", built: &["file", "max_size", "keep", "level"], later: &[] },
     Keys { section: "firewall", built: &["mode", "allow"], later: &[] },
     Keys { section: "balance", built: &["by"], later: &[] },
@@ -150,6 +151,7 @@ const TABLE: &[Keys] = &[
             "gateway",
             "gateway_onlink",
             "dhcp",
+            "ppp",
             "mtu",
             "dns",
             "weight",
@@ -162,9 +164,10 @@ const TABLE: &[Keys] = &[
             "metered",
             "on_failback",
             "check",
+            "standby",
             "enabled",
         ],
-        later: &["address6", "mss", "nat6", "standby", "ppp"],
+        later: &["address6", "mss", "nat6"],
     },
     Keys {
         section: "uplink.dhcp",
@@ -178,8 +181,32 @@ const TABLE: &[Keys] = &[
         ],
         later: &[],
     },
+    Keys {
+        section: "uplink.ppp",
+        built: &[
+            "parent",
+            "service",
+            "ac",
+            "device",
+            "speed",
+            "carrier",
+            "dial",
+            "apn",
+            "chat_file",
+            "username",
+            "username_file",
+            "password_file",
+        ],
+        later: &[],
+    },
     Keys { section: "check", built: CHECK, later: CHECK_LATER },
     Keys { section: "uplink.check", built: CHECK, later: CHECK_LATER },
+    Keys { section: "check.damping", built: &["half_life", "suppress", "reuse"], later: &[] },
+    Keys {
+        section: "uplink.check.damping",
+        built: &["half_life", "suppress", "reuse"],
+        later: &[],
+    },
     Keys { section: "check.loss", built: &["degraded", "down", "recovered"], later: &[] },
     Keys { section: "uplink.check.loss", built: &["degraded", "down", "recovered"], later: &[] },
     Keys { section: "check.latency", built: &["degraded", "recovered"], later: &["down"] },
@@ -226,8 +253,13 @@ pub(super) fn otherwise(section: &str, name: &str) -> Option<&'static str> {
         ),
         ("uplink", "proto") => Some("write address = \"dhcp\", or the static address"),
         ("uplink", "pppoe" | "username" | "password") => {
-            Some("PPP is not in this version: write address = \"dhcp\", or a static address")
+            Some("for PPP write address = \"ppp\", and ppp = { parent = \"eth2\", username = .. }")
         }
+        ("uplink.ppp", "password" | "pass") => {
+            Some("a secret stands in a file of its own: password_file = \"/etc/rail/dsl.password\"")
+        }
+        ("uplink.ppp", "mtu" | "mru") => Some("`mtu` stands in [[uplink]], beside `ppp`"),
+        ("uplink.ppp", "pin") => Some("switch the PIN of the SIM off, or send it by a `chat_file`"),
         ("notify.email" | "ddns", "password" | "pass") => {
             Some("the password stands in a file: password_file = \"/etc/rail/password\"")
         }
@@ -301,12 +333,26 @@ const FOREIGN: &[(&str, &str, &str)] = &[
     ("uplink", "snat", "nat"),
     ("uplink", "masquerade", "nat"),
     ("uplink", "disabled", "enabled"),
+    ("uplink", "on_demand", "standby"),
+    ("uplink", "demand", "standby"),
     ("uplink.dhcp", "hostname", "host_name"),
     ("uplink.dhcp", "clientid", "client_id"),
     ("uplink.dhcp", "vendorid", "vendor_class"),
     ("uplink.dhcp", "vendor_class_id", "vendor_class"),
     ("uplink.dhcp", "userclass", "user_class"),
     ("uplink.dhcp", "reject", "reject_from"),
+    ("uplink.ppp", "user", "username"),
+    ("uplink.ppp", "interface", "parent"),
+    ("uplink.ppp", "tty", "device"),
+    ("uplink.ppp", "port", "device"),
+    ("uplink.ppp", "modem", "device"),
+    ("uplink.ppp", "baud", "speed"),
+    ("uplink.ppp", "number", "dial"),
+    ("uplink.ppp", "phone", "dial"),
+    ("uplink.ppp", "chat", "chat_file"),
+    ("uplink.ppp", "connect", "chat_file"),
+    ("uplink.ppp", "service_name", "service"),
+    ("uplink.ppp", "ac_name", "ac"),
     ("check", "hosts", "targets"),
     ("check", "track_ip", "targets"),
     ("check", "reliability", "required"),

@@ -20,6 +20,7 @@ mod link;
 mod network;
 mod notify;
 mod performance;
+mod ppp;
 mod reader;
 mod report;
 mod router;

@@ -4,24 +4,52 @@ use super::allow;
 use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::unit::digits;
 use rail_core::config::{
-    BalanceBy, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router, Selector,
+    BalanceBy, Failback, FirewallConfig, FirewallMode, Log, LogLevel, NoUplink, Ranges, Router,
+    Selector,
 };
 use rail_core::net::{IfName, IfNameError, Mac};
 
 pub(super) fn router(reader: &mut Reader, file: &Section<'_>) -> Router {
-    let mut router = Router { name: String::new(), no_uplink: NoUplink::Keep };
+    let (no_uplink, failback) = (NoUplink::Keep, Failback::Auto);
+    let mut router = Router { name: String::new(), no_uplink, failback, tunnels: Vec::new() };
     if let Some(section) = reader.table(file, "router", "router") {
         if let Some(name) = section.get("name").and_then(|n| name(reader, n, "name", 64)) {
             router.name = name;
         }
         let words = [("keep", NoUplink::Keep), ("unreachable", NoUplink::Unreachable)];
         router.no_uplink = reader.word(&section, "no_uplink", &words, &[]).unwrap_or_default();
+        let words = [("auto", Failback::Auto), ("manual", Failback::Manual)];
+        router.failback = reader.word(&section, "failback", &words, &[]).unwrap_or_default();
+        router.tunnels = tunnels(reader, &section);
     }
     if router.name.is_empty() {
         router.name = host_name();
     }
     router
 }
+
+/// The UDP ports of the router's own tunnels.
+fn tunnels(reader: &mut Reader, section: &Section<'_>) -> Vec<u16> {
+    let Some(node) = section.get("tunnels") else { return Vec::new() };
+    let nodes = reader.list(node, "tunnels", "a list of ports such as [51820]");
+    if nodes.len() > MOST_TUNNELS {
+        reader.error(node.span(), format!("`tunnels` has more than {MOST_TUNNELS} ports"));
+    }
+    let mut ports = Vec::new();
+    for node in nodes {
+        let port = reader.integer(node, "tunnels", 1..=65535).and_then(|n| u16::try_from(n).ok());
+        match port {
+            Some(port) if ports.contains(&port) => {
+                reader.error(node.span(), format!("the port {port} is listed twice"));
+            }
+            port => ports.extend(port),
+        }
+    }
+    ports
+}
+
+/// Each is a rule for every uplink that carries nothing.
+const MOST_TUNNELS: usize = 16;
 
 pub(super) fn log(reader: &mut Reader, file: &Section<'_>) -> Log {
     let mut log =

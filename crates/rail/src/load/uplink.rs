@@ -7,10 +7,10 @@ use super::reader::{At, Node, Reader, Section, is_misspelt, shown};
 use super::router::{interface, name};
 use super::service::hosts;
 use super::unit::parse_duration;
-use super::{dhcp, keep, link};
+use super::{dhcp, keep, link, ppp};
 use rail_core::config::{
-    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Tier, UplinkConfig,
-    UplinkKind,
+    CheckConfig, DhcpConfig, Fixed, KeepConfig, Nat, OnFailback, Selector, Standby, Tier,
+    UplinkConfig, UplinkKind,
 };
 use rail_core::net::{Prefix, is_host};
 use std::net::{IpAddr, Ipv4Addr};
@@ -26,6 +26,7 @@ pub(super) struct Draft {
     pub(super) address: Option<At<Prefix>>,
     pub(super) gateway: Option<At<Ipv4Addr>>,
     pub(super) dhcp: Option<At<DhcpConfig>>,
+    pub(super) ppp: Option<ppp::Ppp>,
     pub(super) keep: Option<At<KeepConfig>>,
     pub(super) nat: Nat,
     /// The address in `nat`, if there is one.
@@ -43,8 +44,9 @@ pub(super) struct Draft {
     weight: u8,
     mtu: Option<u32>,
     pub(super) resolvers: Vec<Ipv4Addr>,
-    tier: Tier,
+    pub(super) tier: Tier,
     pub(super) check: super::check::Draft,
+    pub(super) standby: Option<At<Standby>>,
     enabled: bool,
 }
 
@@ -52,10 +54,11 @@ impl Draft {
     /// Complete, unless a problem was noted.
     pub(super) fn finish(self) -> Option<UplinkConfig> {
         let interface = self.interface?.value;
-        let kind = match (self.dhcp, self.keep) {
-            (Some(dhcp), _) => UplinkKind::Dhcp(dhcp.value),
-            (None, Some(keep)) => UplinkKind::Keep(keep.value),
-            (None, None) => UplinkKind::Static(Fixed {
+        let kind = match (self.dhcp, self.keep, self.ppp) {
+            (Some(dhcp), ..) => UplinkKind::Dhcp(dhcp.value),
+            (None, Some(keep), _) => UplinkKind::Keep(keep.value),
+            (None, None, Some(ppp)) => UplinkKind::Ppp(ppp.value),
+            (None, None, None) => UplinkKind::Static(Fixed {
                 address: self.address?.value,
                 gateway: IpAddr::V4(self.gateway?.value),
                 onlink: self.gateway_onlink,
@@ -81,6 +84,7 @@ impl Draft {
             metered: self.metered,
             on_failback: self.on_failback,
             check: self.check.config,
+            standby: self.standby.map_or(Standby::Warm, |standby| standby.value),
             enabled: self.enabled,
         })
     }
@@ -116,7 +120,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
     let weight = reader.integer_or(section, "weight", 1..=255, 1);
     let dhcp = dhcp::read(reader, section);
     let keep = keep::read(reader, section);
-    let is_fixed = dhcp.is_none() && keep.is_none();
+    let ppp = ppp::read(reader, section);
+    let is_fixed = dhcp.is_none() && keep.is_none() && !ppp::is_dialled(section);
     let address = if is_fixed { address(reader, section) } else { None };
     let gateway_onlink = reader.boolean(section, "gateway_onlink", false);
     let prefix = address.as_ref().map(|a| a.value);
@@ -134,6 +139,8 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         (Nat::To(value), Some(node)) => Some(At { value, span: node.span() }),
         _ => None,
     };
+    let standby = standby(reader, section);
+    let is_cold = standby.as_ref().is_some_and(|at| at.value == Standby::Cold);
     Draft {
         translated,
         addresses,
@@ -144,10 +151,11 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         interface: required(reader, section, "interface", "\"eth0\"", |r, n| {
             interface(r, n, "interface")
         }),
-        own_link: link::own(reader, section),
+        own_link: if ppp::is_dialled(section) { None } else { link::own(reader, section) },
         gateway: if is_fixed { gateway(reader, section, prefix, gateway_onlink) } else { None },
         dhcp,
         keep,
+        ppp,
         gateway_onlink,
         address,
         description: description(reader, section),
@@ -158,8 +166,9 @@ fn uplink(reader: &mut Reader, section: &Section<'_>, check: &CheckConfig) -> Dr
         nat,
         redirects: redirects(reader, section),
         metered,
-        on_failback: on_failback(reader, section, metered),
+        on_failback: on_failback(reader, section, (metered, is_cold)),
         check: super::check::of_uplink(reader, section, check),
+        standby,
         enabled: reader.boolean(section, "enabled", true),
     }
 }
@@ -223,6 +232,14 @@ fn nat(reader: &mut Reader, section: &Section<'_>) -> Nat {
     Nat::On
 }
 
+/// What it does while better ones carry.
+fn standby(reader: &mut Reader, section: &Section<'_>) -> Option<At<Standby>> {
+    let span = section.get("standby")?.span();
+    let words = [("warm", Standby::Warm), ("cold", Standby::Cold)];
+    let value = reader.word(section, "standby", &words, &[])?;
+    Some(At { value, span })
+}
+
 fn redirects(reader: &mut Reader, section: &Section<'_>) -> Option<At<bool>> {
     let span = section.get("redirects")?.span();
     Some(At { value: reader.boolean(section, "redirects", false), span })
@@ -240,8 +257,12 @@ fn metered(reader: &mut Reader, section: &Section<'_>) -> bool {
     }
 }
 
-fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnFailback {
-    let default = match metered {
+fn on_failback(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    (metered, is_cold): (bool, bool),
+) -> OnFailback {
+    let default = match metered || is_cold {
         true => OnFailback::Drain(Duration::from_secs(60)),
         false => OnFailback::Keep,
     };
@@ -253,6 +274,9 @@ fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnF
     let bounds = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
     let drain = text.strip_prefix("drain ").map(parse_duration);
     let wanted = match (text, drain) {
+        ("keep", _) if is_cold => {
+            Err("on cold standby its lease is given back: write \"drain 5m\"".into())
+        }
         ("keep", _) => Ok(OnFailback::Keep),
         ("cut-udp", _) => Ok(OnFailback::CutUdp),
         ("cut", _) => Ok(OnFailback::Cut),
@@ -275,18 +299,18 @@ fn on_failback(reader: &mut Reader, section: &Section<'_>, metered: bool) -> OnF
 
 fn address(reader: &mut Reader, section: &Section<'_>) -> Option<At<Prefix>> {
     let Some(node) = section.get("address") else {
-        reader.missing(section, "address", "\"dhcp\", or \"198.51.100.2/24\"");
+        reader.missing(section, "address", "\"dhcp\", \"ppp\", or \"198.51.100.2/24\"");
         return None;
     };
     let wanted = "a text such as \"198.51.100.2/24\"";
     let text = reader.text(node, "address", wanted)?;
-    if let "ppp" | "ra" = text {
+    if text == "ra" {
         reader
             .later(node.span(), &format!("address = \"{text}\""))
             .hint("write \"dhcp\", \"keep\", or the static address: \"198.51.100.2/24\"");
         return None;
     }
-    if let Some(near) = nearest(text, ["dhcp", "keep"]) {
+    if let Some(near) = nearest(text, ["dhcp", "keep", "ppp"]) {
         let text = format!("`address`: \"{}\" is no address", shown(text));
         reader.error(node.span(), text).hint(format!("did you mean \"{near}\"?"));
         return None;

@@ -3,8 +3,8 @@
 use super::check::DEFAULT_TARGETS;
 use super::reader::{At, Reader, Section};
 use super::uplink::Draft;
-use super::{addresses, dhcp, forward, keep, link, network};
-use rail_core::config::{FirewallMode, MOST_UPLINKS, Ranges};
+use super::{addresses, dhcp, forward, keep, link, network, ppp};
+use rail_core::config::{FirewallMode, MOST_UPLINKS, Ranges, Standby, Tier};
 use rail_core::net::Prefix;
 use std::net::{IpAddr, Ipv4Addr};
 use toml::Spanned;
@@ -30,9 +30,11 @@ pub(super) fn agree(reader: &mut Reader, file: &Section<'_>, parts: &Parts<'_>) 
             against_earlier(reader, uplink, &parts.uplinks[..index]);
             in_common(reader, uplink, &parts.uplinks[..index], parts);
             redirects(reader, uplink, parts.networks);
+            standby(reader, uplink);
             addresses::agree(reader, index, parts);
             link::agree(reader, index, parts);
             dhcp::agree(reader, index, parts);
+            ppp::agree(reader, index, parts);
             keep::agree(reader, index, parts);
         }
     }
@@ -154,6 +156,23 @@ fn redirects(reader: &mut Reader, uplink: &Draft, networks: &[network::Draft]) {
     if redirects.value && !networks.is_empty() && !networks.iter().any(is_here) {
         let text = format!("`redirects` is for an uplink inside; {} is not", ifname.value);
         reader.error(redirects.span.clone(), text).hint("leave it out");
+    }
+}
+
+/// Cold standby is a matter of uplinks that can be called.
+fn standby(reader: &mut Reader, uplink: &Draft) {
+    let Some(At { span, .. }) = uplink.standby.as_ref().filter(|at| at.value == Standby::Cold)
+    else {
+        return;
+    };
+    if uplink.dhcp.is_none() && uplink.ppp.is_none() {
+        reader
+            .error(span.clone(), "`standby = \"cold\"` is for address = \"dhcp\" or \"ppp\" alone")
+            .hint("another address costs nothing while it waits; leave it out");
+    } else if uplink.tier == Tier::Inbound {
+        reader
+            .error(span.clone(), "`standby = \"cold\"` is not for tier = \"none\"")
+            .hint("nothing would ever call it: give it a tier");
     }
 }
 

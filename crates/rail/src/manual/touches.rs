@@ -136,6 +136,15 @@ const VARIANTS: &[Variant] = &[
         ..PLAIN
     },
     Variant {
+        title: "`isp1` is dead, and the router has a tunnel: `[router] tunnels = [51820]`",
+        append: "[router]\ntunnels = [51820]\n",
+        situation: |facts| {
+            facts.uplinks[0].health = Health::Down;
+            facts.uplinks[0].active = false;
+        },
+        ..PLAIN
+    },
+    Variant {
         title: "The interface of `isp1` is gone",
         situation: |facts| {
             let UplinkFacts { id, way, .. } = facts.uplinks[0].clone();

@@ -134,12 +134,16 @@ impl Told {
 fn topic(notice: &Notice) -> Option<Topic> {
     match notice {
         // A start finds uplinks as they are; only what cannot be used is news.
-        Notice::Uplink(UplinkNews::Health { from, to, .. }) if from == to => {
-            (!to.is_usable() && *to != Health::Disabled).then_some(Topic::Health)
+        Notice::Uplink(UplinkNews::Health { from, to, meant, .. }) if from == to => {
+            (!to.is_usable() && *to != Health::Disabled && !meant).then_some(Topic::Health)
         }
-        Notice::Uplink(UplinkNews::Role { .. } | UplinkNews::Switched { .. })
+        Notice::Uplink(
+            UplinkNews::Role { .. } | UplinkNews::Switched { .. } | UplinkNews::Standby { .. },
+        )
         | Notice::Router(RouterNews::Override { .. }) => Some(Topic::Role),
-        Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) => Some(Topic::Lease),
+        Notice::Uplink(UplinkNews::Followed { .. }) | Notice::Lease(_) | Notice::Ppp(_) => {
+            Some(Topic::Lease)
+        }
         Notice::Uplink(_) => Some(Topic::Health),
         Notice::Coexist(_) => Some(Topic::Conflict),
         // Each change of ours is one; a refusal, a fight, a repair is trouble.
@@ -156,7 +160,7 @@ fn topic(notice: &Notice) -> Option<Topic> {
 
 fn sentence(notice: &Notice) -> String {
     match notice {
-        Notice::Uplink(UplinkNews::Health { uplink, from, to, cause }) => {
+        Notice::Uplink(UplinkNews::Health { uplink, from, to, cause, .. }) => {
             let cause = if cause.is_empty() { String::new() } else { format!(": {cause}") };
             match from == to {
                 true => format!("{uplink} was found {to}{cause}"),
@@ -251,6 +255,10 @@ pub(crate) mod tests {
             (r#"{"event":"no-uplink","kept":true}"#, Some(Topic::Health)),
             (
                 r#"{"event":"lease-lost","uplink":"a","address":"192.0.2.1/24","cause":"x"}"#,
+                Some(Topic::Lease),
+            ),
+            (
+                r#"{"event":"disconnected","uplink":"a","cause":"x","advice":"","said":"","seconds":1}"#,
                 Some(Topic::Lease),
             ),
             (

@@ -13,7 +13,7 @@ pub(super) struct FalseDeath;
 
 impl Law for FalseDeath {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
-        let Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) = what
+        let Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause, .. })) = what
         else {
             return Ok(());
         };

@@ -5,7 +5,7 @@
 
 use super::{Happening, Law, Share};
 use crate::scene::{Line, Scene};
-use rail_core::config::{NoUplink, Tier};
+use rail_core::config::{NoUplink, Tier, UplinkConfig};
 use rail_core::status::Health;
 use rail_core::time::{Duration, Instant};
 
@@ -32,7 +32,14 @@ impl Law for Marks {
         };
         let is_used = |line: &Line| scene.ways.buckets.contains(&line.mark);
         let wrong = pairs().find(|(_, line)| !is_fit(line.health) && is_used(line));
-        let Some((uplink, line)) = wrong.filter(|_| any(is_fit) && is_judged(scene)) else {
+        // The rules that stand may not know the address that another program has given an uplink meanwhile.
+        let is_kept = |uplink: &str| scene.kept.iter().any(|i| scene.config.uplinks[*i].name == uplink);
+        let can_take =
+            |u: &UplinkConfig, line| is_used(line) || !scene.is_writing || !is_kept(&u.name);
+        let is_one_fit = pairs().any(|(u, line)| {
+            u.tier != Tier::Inbound && is_fit(line.health) && can_take(u, line)
+        });
+        let Some((uplink, line)) = wrong.filter(|_| is_one_fit && is_judged(scene)) else {
             self.wrong = None;
             return Ok(());
         };

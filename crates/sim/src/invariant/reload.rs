@@ -18,7 +18,7 @@ impl Law for Reload {
             Happening::Said(Notice::Router(RouterNews::Reloaded { .. })) => {
                 self.reloaded = Some(scene.now);
             }
-            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) => {
+            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause, .. })) => {
                 let is_after = self.reloaded.is_some_and(|at| scene.now < at + EFFECT);
                 if is_after && from.is_usable() && !to.is_usable() && scene.is_steady(uplink) {
                     return Err(format!("a reload, and {uplink} went {to}: {cause}"));

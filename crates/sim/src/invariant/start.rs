@@ -27,7 +27,7 @@ impl Law for Start {
                     begun.0 = is_there;
                 }
             }
-            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause })) => {
+            Happening::Said(Notice::Uplink(UplinkNews::Health { uplink, from, to, cause, .. })) => {
                 let others = scene.config.uplinks.iter().zip(&self.begun);
                 let mut others = others.filter(|(other, _)| other.name != *uplink);
                 let is_recent = |at: Instant| scene.now < at + EFFECT;

@@ -93,6 +93,7 @@ fn matches(rule: &Rule, query: Query) -> bool {
     let mark = |(value, mask): (u32, u32)| query.mark & mask == value;
     // What came from the inside meets one such rule, the last one, which refuses.
     rule.iif.is_none()
+        && rule.udp_from.is_none()
         && rule.from.is_none_or(from)
         && rule.to.is_none_or(|prefix| prefix.contains(SERVER))
         && rule.oif.is_none_or(|oif| query.oif == Some(oif))

@@ -17,6 +17,8 @@ pub struct AddressMessage {
     pub address: IpAddr,
     /// Prefix length in bits.
     pub length: u8,
+    /// The address of the other end, on a link that has two ends only and where it is another one.
+    pub peer: Option<IpAddr>,
     /// Who set it (`IFA_PROTO`, Linux 5.18); 0: unknown.
     pub protocol: u8,
     /// What it is good for.
@@ -32,8 +34,6 @@ pub struct AddressKind {
     pub is_deprecated: bool,
     /// Another one of its subnet was there before (`IFA_F_SECONDARY`).
     pub is_secondary: bool,
-    /// It has another end: the link has two.
-    pub has_peer: bool,
 }
 
 impl AddressMessage {
@@ -57,13 +57,13 @@ impl AddressMessage {
         }
         // On a point-to-point link `IFA_ADDRESS` is the other end.
         let address = local.or(far).ok_or(DecodeError::Malformed)?;
+        let peer = local.and(far).filter(|far| *far != address);
         let kind = AddressKind {
             is_local: fixed[3] != SCOPE_UNIVERSE,
             is_deprecated: flags & IFA_F_DEPRECATED != 0,
             is_secondary: flags & IFA_F_SECONDARY != 0,
-            has_peer: local.is_some() && far.is_some() && local != far,
         };
-        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], protocol, kind })
+        Ok(Self { index: u32_at(fixed, 4)?, address, length: fixed[1], peer, protocol, kind })
     }
 
     /// Asks for all addresses of both families.
@@ -95,7 +95,7 @@ impl AddressMessage {
         fixed[4..8].copy_from_slice(&self.index.to_ne_bytes());
         let mut request = Request::new(kind, flags | flag::ACK, &fixed);
         request.address(IFA_LOCAL, &self.address);
-        request.address(IFA_ADDRESS, &self.address);
+        request.address(IFA_ADDRESS, &self.peer.unwrap_or(self.address));
         request
     }
 }

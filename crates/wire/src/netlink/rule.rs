@@ -4,7 +4,7 @@
 //!  family:u8 dst_len:u8 src_len:u8 tos:u8 table:u8 res:u8 res:u8 action:u8 flags:u32
 //! ```
 
-use super::{Attribute, Message, Request, family, flag, kind, split, u32_at};
+use super::{Attribute, Message, Request, family, flag, kind, split, u16_at, u32_at};
 use crate::DecodeError;
 use alloc::string::String;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -18,10 +18,12 @@ pub struct RuleMessage {
     pub priority: u32,
     /// Who set it.
     pub protocol: u8,
-    /// Table to look in; 0 for [`Self::refuses`].
+    /// Table to look in; 0 for [`Self::refuses`] and [`Self::drops`].
     pub table: u32,
     /// The packet is refused (`unreachable`), instead of a look in a table.
     pub refuses: bool,
+    /// There is no such way (`blackhole`), instead of a look in a table.
+    pub drops: bool,
     /// Source prefix.
     pub source: Option<(IpAddr, u8)>,
     /// Destination prefix.
@@ -32,6 +34,10 @@ pub struct RuleMessage {
     pub oif: Option<String>,
     /// Packet mark and mask.
     pub mark: Option<(u32, u32)>,
+    /// Protocol above IP.
+    pub ip_protocol: Option<u8>,
+    /// First and last source port.
+    pub source_ports: Option<(u16, u16)>,
     /// Results with this prefix length or less do not count.
     pub suppress_prefix_length: Option<u32>,
     /// It has selectors, flags or an action beyond these fields: what they say is not all.
@@ -65,11 +71,14 @@ impl RuleMessage {
             protocol: 0,
             table: u32::from(fixed[4]),
             refuses: fixed[7] == ACTION_UNREACHABLE,
+            drops: fixed[7] == ACTION_BLACKHOLE,
             source: None,
             destination: None,
             iif: None,
             oif: None,
             mark: None,
+            ip_protocol: None,
+            source_ports: None,
             suppress_prefix_length: None,
             is_partial: fixed[3] != 0
                 || !is_known(fixed[7])
@@ -112,6 +121,14 @@ impl RuleMessage {
             FRA_SUPPRESS_PREFIXLEN => {
                 self.suppress_prefix_length = Some(attribute.u32()?).filter(|n| *n != u32::MAX);
             }
+            FRA_IP_PROTO => self.ip_protocol = Some(attribute.u8()?),
+            FRA_SPORT_RANGE => {
+                let ports =
+                    (u16_at(attribute.payload, 0).ok()?, u16_at(attribute.payload, 2).ok()?);
+                self.source_ports = Some(ports);
+            }
+            // Linux 6.15 says this with each port.
+            FRA_SPORT_MASK if u16_at(attribute.payload, 0).ok()? == u16::MAX => {}
             FRA_SUPPRESS_IFGROUP if attribute.u32()? == u32::MAX => {}
             FRA_PAD => {}
             _ => return None,
@@ -145,7 +162,11 @@ impl RuleMessage {
         fixed[1] = self.destination.map_or(0, |(_, length)| length);
         fixed[2] = self.source.map_or(0, |(_, length)| length);
         fixed[4] = u8::try_from(self.table).unwrap_or(0);
-        fixed[7] = if self.refuses { ACTION_UNREACHABLE } else { ACTION_TABLE };
+        fixed[7] = match (self.refuses, self.drops) {
+            (true, _) => ACTION_UNREACHABLE,
+            (false, true) => ACTION_BLACKHOLE,
+            (false, false) => ACTION_TABLE,
+        };
         let mut request = Request::new(kind, flags | flag::ACK, &fixed);
         request.u32(FRA_PRIORITY, self.priority);
         request.u32(FRA_TABLE, self.table);
@@ -166,6 +187,13 @@ impl RuleMessage {
             request.u32(FRA_FWMARK, mark);
             request.u32(FRA_FWMASK, mask);
         }
+        if let Some(protocol) = self.ip_protocol {
+            request.attribute(FRA_IP_PROTO, &[protocol]);
+        }
+        if let Some((first, last)) = self.source_ports {
+            let [a, b] = [first, last].map(u16::to_ne_bytes);
+            request.attribute(FRA_SPORT_RANGE, &[a, b].concat());
+        }
         if let Some(length) = self.suppress_prefix_length {
             request.u32(FRA_SUPPRESS_PREFIXLEN, length);
         }
@@ -175,11 +203,13 @@ impl RuleMessage {
 
 const FIXED_LENGTH: usize = 12;
 const fn is_known(action: u8) -> bool {
-    matches!(action, ACTION_TABLE | ACTION_UNREACHABLE)
+    matches!(action, ACTION_TABLE | ACTION_BLACKHOLE | ACTION_UNREACHABLE)
 }
 
 /// `FR_ACT_TO_TBL`.
 const ACTION_TABLE: u8 = 1;
+/// `FR_ACT_BLACKHOLE`.
+const ACTION_BLACKHOLE: u8 = 6;
 /// `FR_ACT_UNREACHABLE`.
 const ACTION_UNREACHABLE: u8 = 7;
 /// `FIB_RULE_PERMANENT`, `_UNRESOLVED`, `_IIF_DETACHED`, `_OIF_DETACHED`; not `_INVERT`.
@@ -197,3 +227,6 @@ const FRA_FWMASK: u16 = 16;
 const FRA_OIFNAME: u16 = 17;
 const FRA_PAD: u16 = 18;
 const FRA_PROTOCOL: u16 = 21;
+const FRA_IP_PROTO: u16 = 22;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_SPORT_MASK: u16 = 28;

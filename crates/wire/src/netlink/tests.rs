@@ -77,11 +77,14 @@ fn plain_rule() -> RuleMessage {
         protocol: 82,
         table: 20_001,
         refuses: false,
+        drops: false,
         source: None,
         destination: None,
         iif: None,
         oif: None,
         mark: None,
+        ip_protocol: None,
+        source_ports: None,
         suppress_prefix_length: None,
         is_partial: false,
         beyond: Beyond::default(),
@@ -161,6 +164,7 @@ fn the_kernels_links_addresses_and_neighbours() {
         index: 3,
         address: v4("100.64.1.2"),
         length: 24,
+        peer: None,
         protocol: 0,
         kind: AddressKind::default(),
     };
@@ -229,12 +233,32 @@ fn unknown_attributes_cost_nothing_but_completeness() {
         index: 3,
         address: v4("192.0.2.1"),
         length: 24,
+        peer: None,
         protocol: 82,
         kind: AddressKind::default(),
     };
     let mut request = address.add();
     request.attribute(999, b"");
     assert_eq!(AddressMessage::decode(&only(&request.finish(1))), Ok(address));
+}
+
+/// Given the address of a point-to-point link, then its own end and the other one are told apart; what is
+/// set alike at both ends has no other end.
+#[test]
+fn an_address_may_have_another_end() {
+    let peer = Some(v4("100.64.0.1"));
+    let address = AddressMessage {
+        index: 7,
+        address: v4("100.64.1.2"),
+        length: 32,
+        peer,
+        protocol: 0,
+        kind: AddressKind::default(),
+    };
+    let read = |request: Request| AddressMessage::decode(&only(&request.finish(1)));
+    assert_eq!(read(address.add()), Ok(address));
+    let alone = AddressMessage { peer: Some(address.address), ..address };
+    assert_eq!(read(alone.add()), Ok(AddressMessage { peer: None, ..address }));
 }
 
 #[test]
@@ -287,12 +311,18 @@ fn any_rule() -> impl Strategy<Value = RuleMessage> {
         let source = proptest::option::of((any_address(v6), 1..=32u8));
         let device = || proptest::option::of("[a-z0-9.@-]{1,15}");
         let devices = (device(), device(), any::<bool>());
-        let rest = (proptest::option::of(any::<(u32, u32)>()), proptest::option::of(0..128u32));
+        let ports = proptest::option::of(any::<(u16, u16)>());
+        let (mark, most) =
+            (proptest::option::of(any::<(u32, u32)>()), proptest::option::of(0..128u32));
+        let rest = (mark, most, ports);
         (key, source, devices, rest).prop_map(
             move |((priority, protocol, table), source, (iif, oif, refuses), rest)| {
                 let family = if v6 { family::INET6 } else { family::INET };
-                let (mark, suppress_prefix_length) = rest;
-                let key = RuleMessage { family, priority, protocol, table, ..plain_rule() };
+                let (mark, suppress_prefix_length, source_ports) = rest;
+                let drops = !refuses && source_ports.is_some();
+                let ip_protocol = source_ports.map(|_| 17);
+                let plain = RuleMessage { drops, ip_protocol, source_ports, ..plain_rule() };
+                let key = RuleMessage { family, priority, protocol, table, ..plain };
                 RuleMessage { refuses, source, iif, oif, mark, suppress_prefix_length, ..key }
             },
         )

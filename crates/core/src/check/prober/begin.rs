@@ -61,7 +61,7 @@ impl Prober {
     pub fn stop(&mut self, now: Instant) {
         self.cease();
         if !matches!(self.verdict, Verdict::Probing | Verdict::Down(_)) {
-            self.past.fall(now, false);
+            self.past.fall(now, false, self.settings.damping.as_ref());
             self.verdict = Verdict::Down(Cause::Interrupted);
         }
     }

@@ -17,7 +17,7 @@ impl Prober {
     /// Takes over what an earlier process had learnt.
     pub fn take_over(&mut self, now: Instant, learnt: &Learnt) {
         self.limiter.set_rate(now, learnt.limited_rate);
-        self.past.take_over(now, learnt.falls);
+        self.past.take_over(now, learnt.falls, self.settings.damping.as_ref());
         self.take_over_loss();
         if learnt.suspect && matches!(self.verdict, Verdict::Up | Verdict::Degraded(_)) {
             self.silence.take_over_doubt(now, self.flight.newest() + 1);

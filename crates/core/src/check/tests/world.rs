@@ -27,6 +27,7 @@ pub(super) fn settings() -> Settings {
         fail_after: 10,
         recover_after: 10,
         stable_for: Duration::ZERO,
+        damping: None,
         timeout: MS * 500,
         degraded_pct: 10,
         down_pct: 40,

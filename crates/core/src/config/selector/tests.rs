@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::OwnLink;
 use crate::config::Tier;
 use crate::render::tests::config;
 use crate::state::Identity;

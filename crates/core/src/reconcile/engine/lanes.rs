@@ -131,7 +131,7 @@ impl Engine {
             let known = self.known(desired, observed);
             let fits = joins || may_run_beside(&step, &known);
             // Also while rules are refused and not tried again yet.
-            let is_known = joins || known.has_all(&step);
+            let is_known = (joins || known.has_all(&step)) && !known.is_opened_too_early(&step);
             let hangs = hangs_on(&step, &self.memory.unsaved, observed);
             // Rules that are refused still draw from what they drew from.
             let is_early = is_writing

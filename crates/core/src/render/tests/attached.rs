@@ -73,6 +73,34 @@ fn a_device_with_two_ends_needs_no_next_hop() {
     assert!(translated.contains("    oifname \"wan2\" ct mark set"), "{translated}");
 }
 
+/// Given an uplink by PPP, then its routes and rules are by its address and its device, whose MTU decides
+/// what TCP may send, and its address is nothing that we set or take away.
+#[test]
+fn what_is_dialled_sets_its_own_address() {
+    let (config, facts) = with(|fact| {
+        fact.way[Family::V4] = Some(Attachment {
+            address: "203.0.113.9/32".parse().unwrap(),
+            gateway: Gateway::Device,
+            origin: Origin::Ppp,
+            routes: Vec::new(),
+            resolvers: Vec::new(),
+            delegated: Vec::new(),
+            mtu: None,
+        });
+        fact.mtu = 1492;
+    });
+    let state = render(&config, &facts);
+    let own = |key: &&Key| matches!(key, Key::Address { .. });
+    let addresses: Vec<String> = state.keys().filter(own).map(ToString::to_string).collect();
+    assert_eq!(addresses, ["address 100.64.1.2/24 dev wan1"]);
+    let all = text(&state);
+    assert!(all.contains("route default table 20002: dev wan2 src 203.0.113.9\n"), "{all}");
+    assert!(all.contains("rule 20302: from 203.0.113.9/32 lookup 20002"), "{all}");
+    let translated = chains(&config, &facts, &["translate"]);
+    assert!(translated.contains("203.0.113.9"), "{translated}");
+    assert!(all.contains("1452"), "the MSS of 1492: {all}");
+}
+
 /// Given an uplink that has IPv6 as well, then IPv6 has the same ladder, in which the others are
 /// refused, and nothing of IPv4 is different.
 #[test]

@@ -2,7 +2,7 @@
 
 use super::world::{MS, START, World, all, kernel, second, uplinks};
 use super::*;
-use crate::config::{Action, OnFailback, Override};
+use crate::config::{Action, Failback, OnFailback, Override};
 use crate::io::Which;
 use crate::net::UplinkId;
 use crate::state::OpError;
@@ -197,4 +197,64 @@ fn a_cut_that_was_called_off_is_not_asked_for_again() {
     world.input(Input::Purged { uplink: UplinkId(2), result: Err(error) });
     world.run(MS * 5000, second);
     assert_eq!(world.left(carries), []);
+}
+
+fn manual() -> World {
+    let mut config = uplinks(&[1, 2]);
+    config.router.failback = Failback::Manual;
+    World::new(config)
+}
+
+fn prefer(world: &mut World, uplink: &str, action: Option<Action>) {
+    let said = action.map(|action| Override {
+        action,
+        by: "alice".into(),
+        until: None,
+        until_wall: String::new(),
+    });
+    world.input(Input::Override(uplink.into(), said));
+    world.run(MS * 500, all);
+}
+
+/// Given uplinks whose return somebody decides, when they come up, then the better one carries whichever
+/// answers first; when it fell and is good again, then the standby goes on, over a restart and a reload, and
+/// says so; when somebody prefers the better one, then it carries, and goes on when that is over.
+#[test]
+fn a_return_waits_to_be_told() {
+    let mut world = manual();
+    world.run(MS * 3000, |uplink, _, _| Some(MS * if uplink == 1 { 60 } else { 5 }));
+    assert_eq!(world.active(), [true, false]);
+    world.run(MS * 4000, second);
+    world.run(MS * 10_000, all);
+    assert_eq!((world.health()[0], world.active()), (Health::Up, alloc::vec![false, true]));
+    assert_eq!(world.router.status(world.now).uplinks[0].returns, "by `rail prefer`");
+    let mut world = world.restart(|_| {});
+    world.run(MS * 10_000, all);
+    world.input(Input::Reload(Box::new(world.config.clone())));
+    world.run(MS * 5000, all);
+    assert_eq!((world.health()[0], world.active()), (Health::Up, alloc::vec![false, true]));
+    prefer(&mut world, "isp1", Some(Action::Prefer));
+    assert_eq!(world.active(), [true, false]);
+    prefer(&mut world, "isp1", None);
+    assert_eq!(world.active(), [true, false]);
+    assert_eq!(world.router.status(world.now).uplinks[0].returns, "");
+}
+
+/// Given a standby that carries until somebody decides, when it falls, or is drained, then the better uplink
+/// carries.
+#[test]
+fn a_return_does_not_wait_for_a_standby_that_falls() {
+    for is_drained in [false, true] {
+        let mut world = manual();
+        world.run(MS * 3000, all);
+        world.run(MS * 4000, second);
+        world.run(MS * 10_000, all);
+        assert_eq!(world.active(), [false, true]);
+        if is_drained {
+            prefer(&mut world, "isp2", Some(Action::Drain));
+        } else {
+            world.run(MS * 4000, |uplink, _, _| (uplink == 1).then_some(MS * 10));
+        }
+        assert_eq!(world.active(), [true, false], "{is_drained}");
+    }
 }

@@ -1,7 +1,9 @@
 //! Uplinks that come and go: how long their returns are held back, and what is deleted of them.
 
-use super::world::{MS, START, World, all, second, settled};
+use super::world::{MS, START, World, all, second, settled, uplinks};
 use super::*;
+use crate::config::{CheckConfig, Damping};
+use crate::notice::UplinkNews;
 use crate::status::Health;
 use alloc::vec;
 
@@ -134,4 +136,67 @@ fn another_reason_deletes_nothing_again() {
     world.run(MS * 10_000, second);
     assert_eq!(world.health()[0], Health::Down);
     assert_eq!(world.moved(1, START), 2, "{:?}", world.purges);
+}
+
+/// Given a carrier or answers that come and go for 20 s, at any period, then the uplink loses its role the
+/// moment its carrier goes, whatever its falls; and it has it back no more often than it can have shown
+/// that it is good. With `damping` the same holds.
+#[test]
+fn flapping_costs_few_changes_of_role_at_any_period() {
+    let damping = Damping { half_life: Duration::from_secs(60), suppress: 3, reuse: 1 };
+    for damping in [None, Some(damping)] {
+        for period in [100, 200, 500, 1000, 2000, 5000, 10_000] {
+            for by_carrier in [true, false] {
+                let mut config = uplinks(&[1, 2]);
+                config.check = CheckConfig::of(config.check.targets.clone());
+                config.check.damping = damping;
+                let mut world = World::new(config);
+                world.run(MS * 5000, all);
+                let (start, half) = (world.now, MS * (period / 2));
+                while world.now.since(start) < MS * 20_000 {
+                    if by_carrier {
+                        world.plug(false);
+                        assert_eq!(world.active(), [false, true], "{period}");
+                        world.run(half, all);
+                        world.plug(true);
+                    } else {
+                        world.run(half, second);
+                    }
+                    world.run(half, all);
+                }
+                let is_its = |n: &Notice| match n {
+                    Notice::Uplink(UplinkNews::Role { uplink, .. }) => uplink == "isp1",
+                    _ => false,
+                };
+                let since = world.notices.iter().filter(|(at, _)| *at >= start);
+                let changes = since.filter(|(_, n)| is_its(n)).count();
+                // A return takes 2.5 s of answers, the end of a doubt 1 s of them.
+                let flaps = usize::try_from(20_000 / period.max(2000)).unwrap();
+                let what = if by_carrier { "carrier" } else { "silence" };
+                assert!(changes <= 2 * flaps + 1, "{what} each {period} ms: {changes}");
+            }
+        }
+    }
+}
+
+/// Given an uplink with `damping`, when it falls again and again, then the fourth fall within a half-life
+/// holds its return back for H·log2(p/R), and its carrier still costs it the role at once.
+#[test]
+fn damping_holds_the_fourth_fall() {
+    let mut config = uplinks(&[1, 2]);
+    config.check = CheckConfig::of(config.check.targets.clone());
+    config.check.damping =
+        Some(Damping { half_life: Duration::from_secs(60), suppress: 3, reuse: 1 });
+    let mut world = World::new(config);
+    world.run(MS * 5000, all);
+    for held in [false, false, false, true] {
+        let took = world.blink();
+        assert_eq!(took > MS * 60_000, held, "{took:?}");
+        assert!(took < MS * 112_000, "{took:?}");
+        world.run(MS * 3000, all);
+    }
+    // A restart keeps what was counted.
+    let mut world = world.restart(|_| {});
+    world.run(MS * 3000, all);
+    assert!(world.router.desk.saved.learnt["isp1"].falls.penalty > 0);
 }

@@ -154,6 +154,8 @@ fn any_falls_can_be_read() {
         by_loss: true,
         lossy_again: u32::MAX,
         silent_again: u32::MAX,
+        penalty: u32::MAX,
+        penalized: Instant::FAR_FUTURE,
     };
     for limited_rate in [Some(0), Some(u32::MAX)] {
         let mut world = settled(&[1, 1]);

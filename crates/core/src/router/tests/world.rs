@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config::{CheckConfig, Tier};
-use crate::io::{Answer, Ask, AskError, Peer, PortId, Which};
+use crate::io::{Answer, Ask, AskError, Child, Peer, PortId, Which};
 use crate::net::{IfName, Mac};
 use crate::notice::UplinkNews;
 use crate::render::tests::config;
@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) notices: Vec<(Instant, Notice)>,
     pub(super) purges: Vec<(Instant, Purge)>,
     pub(super) links_up: Vec<IfName>,
+    /// Programs that are to run.
+    pub(super) children: Vec<Child>,
     pub(super) sent: BTreeMap<u8, u64>,
     /// Changes of these objects are refused.
     pub(super) refuses: fn(&Key) -> bool,
@@ -128,6 +130,7 @@ impl World {
             notices: Vec::new(),
             purges: Vec::new(),
             links_up: Vec::new(),
+            children: Vec::new(),
             sent: BTreeMap::new(),
             refuses,
             refuses_asks: false,
@@ -211,6 +214,7 @@ impl World {
                 self.router.handle(now, Input::Saved(self.router.desk.durable()), next);
             }
             Output::Notice(notice) => self.notices.push((now, notice)),
+            Output::Children(children) => self.children = children,
             Output::LinkUp(ifname) => self.links_up.push(ifname),
             Output::Send { port, to, bytes } => {
                 let (rtt, number) = self.asked(port.uplink().unwrap(), to.ip(), fate);

@@ -68,6 +68,8 @@ pub mod table {
 
 /// In place of a table: the packet is refused (`unreachable`). No table has this number.
 pub const REFUSED: u32 = 0;
+/// In place of a table: there is no such way (`blackhole`), and who asks may ask with another source.
+pub const NO_WAY: u32 = u32::MAX;
 
 /// The desired state.
 pub type State = BTreeMap<Key, Resource>;

@@ -1,6 +1,6 @@
 //! A policy rule; its selectors are its identity. Ours bear [`PROTOCOL`].
 
-use super::{Key, PROTOCOL, REFUSED, Resource, State};
+use super::{Key, NO_WAY, PROTOCOL, REFUSED, Resource, State};
 use crate::net::{Family, IfName, Prefix};
 use crate::state::{Observed, Op};
 use alloc::string::{String, ToString};
@@ -23,7 +23,9 @@ pub struct Rule {
     pub oif: Option<IfName>,
     /// `fwmark value/mask`.
     pub fwmark: Option<(u32, u32)>,
-    /// Table to look in, or [`REFUSED`].
+    /// `ipproto udp sport`: UDP packets from this port.
+    pub udp_from: Option<u16>,
+    /// Table to look in, or [`REFUSED`], or [`NO_WAY`].
     pub table: u32,
     /// `suppress_prefixlength`: ignore results with this prefix length or less.
     pub suppress_prefixlength: Option<u32>,
@@ -40,6 +42,7 @@ impl Rule {
             iif: None,
             oif: None,
             fwmark: None,
+            udp_from: None,
             table,
             suppress_prefixlength: None,
         }
@@ -120,8 +123,13 @@ impl fmt::Display for Rule {
         if let Some(oif) = self.oif {
             write!(f, " oif {oif}")?;
         }
-        if self.table == REFUSED {
-            return f.write_str(" unreachable");
+        if let Some(port) = self.udp_from {
+            write!(f, " ipproto udp sport {port}")?;
+        }
+        match self.table {
+            REFUSED => return f.write_str(" unreachable"),
+            NO_WAY => return f.write_str(" blackhole"),
+            _ => {}
         }
         write!(f, " lookup {}", self.table)?;
         match self.suppress_prefixlength {

@@ -1,6 +1,6 @@
 //! Uplinks whose address is leased: binds the client to ports, facts, news and the state file.
 
-use super::Kind;
+use super::{Kind, inside};
 use crate::config::{Config, DhcpConfig};
 use crate::desk::Desk;
 use crate::dhcp4::SavedLease;
@@ -71,6 +71,15 @@ impl Dhcp {
             })
         };
         PerFamily::of(|family| (family == FAMILY).then(attachment).flatten())
+    }
+
+    pub(super) const fn holds(&self) -> bool {
+        self.client.lease().is_some()
+    }
+
+    /// Somebody waits for its lease.
+    pub(super) const fn hurry(&mut self) {
+        self.client.hurry();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -181,7 +190,8 @@ impl Uplinks {
             let own = &cx.config.uplinks[index];
             let (ifname, enabled) = (own.ifname, own.enabled);
             let fact = &self.list[index].facts;
-            let is_linked = enabled && fact.link_up && fact.carrier;
+            let is_idle = self.is_idle(index, cx.config);
+            let is_linked = enabled && fact.link_up && fact.carrier && !is_idle;
             let card = cx.mac(ifname).filter(|_| is_linked);
             let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { continue };
             if dhcp.inbox.is_empty() && !dhcp.client.is_due(cx.now, card) {
@@ -204,6 +214,15 @@ impl Uplinks {
         }
     }
 
+    /// Gives the lease of an uplink back, and asks for none.
+    pub(in crate::uplink) fn give_back(&mut self, index: usize, cx: &mut Context<'_>) {
+        let Kind::Dhcp(dhcp) = &mut self.list[index].kind else { return };
+        dhcp.inbox.clear();
+        let mut actions = Vec::new();
+        dhcp.client.let_go(cx.now, &mut actions);
+        self.act(index, actions, cx);
+    }
+
     /// Gives all leases back.
     pub(in crate::uplink) fn release(&mut self, now: Instant, out: &mut Vec<Output>) {
         for uplink in &mut self.list {
@@ -218,15 +237,11 @@ impl Uplinks {
     /// What no server may give the uplink: what is inside, and what another uplink on its port has.
     fn rules(&self, index: usize, config: &Config, observed: &Observed) -> Rules {
         let own = &config.uplinks[index];
-        let is_inside = |ifname: IfName| config.networks.iter().any(|n| n.ifname == ifname);
-        let inside = observed.addresses.keys().filter(|(ifname, _)| is_inside(*ifname));
-        let inside = inside.map(|(_, prefix)| prefix.network());
-        let configured = config.networks.iter().filter_map(|network| network.address);
         let others = config.uplinks.iter().zip(&self.list).enumerate();
         let others = others.filter(|(i, (other, _))| *i != index && other.port() == own.port());
         let others = others.filter_map(|(_, (_, other))| other.facts.address(FAMILY));
         let others = others.map(|prefix| Prefix::host(prefix.address));
-        let taken = inside.chain(configured.map(|own| own.network())).chain(others).collect();
+        let taken = inside(config, observed).chain(others).collect();
         let Kind::Dhcp(dhcp) = &self.list[index].kind else { return Rules::default() };
         Rules {
             taken,
@@ -245,18 +260,13 @@ impl Uplinks {
             cx.out.extend(sent);
         }
         let own = &cx.config.uplinks[index];
-        let uplink = &mut self.list[index];
-        let Kind::Dhcp(dhcp) = &uplink.kind else { return };
+        let Kind::Dhcp(dhcp) = &self.list[index].kind else { return };
         let saved = dhcp.client.saved();
         if cx.desk.saved.leases.get(&own.name) != Some(&saved) {
             cx.desk.saved.leases.insert(own.name.clone(), saved);
             cx.desk.save_soon();
         }
-        let ways = uplink.kind.ways(own);
-        if uplink.facts.way == ways {
-            return;
-        }
-        self.attach_anew(index, ways, cx);
+        self.take_ways(index, cx);
     }
 
     /// The port of what is sent is open.

@@ -48,6 +48,7 @@ fn settings() -> Settings {
         fail_after: 10,
         recover_after: 10,
         stable_for: Duration::ZERO,
+        damping: None,
         degraded_pct: 10,
         down_pct: 40,
         recovered_pct: 5,

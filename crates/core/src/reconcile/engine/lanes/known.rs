@@ -7,8 +7,8 @@
 
 use super::Transaction;
 use crate::state::{
-    Chain, Firewall, Key, NFT_BUCKETS, Observed, ObservedFirewall, Op, Resource, Sender, State,
-    Step, firewall,
+    Chain, Firewall, Key, NFT_BUCKETS, Observed, ObservedFirewall, Op, Resource, RouteValue,
+    Sender, State, Step, firewall,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -130,6 +130,23 @@ impl Known<'_> {
                     || (is_in_use && mentions(made, &word))
                     || is_same_sender(mark, want, made)
             })
+    }
+
+    /// True if a step opens the way out by an interface while the rules that stand still let out there what
+    /// the wanted ones would not: connections of an uplink that comes back with another address would leave
+    /// with the source of before.
+    pub(super) fn is_opened_too_early(&self, step: &Step) -> bool {
+        let Op::Put { value: Resource::Route(value), replace: false } = &step.op else {
+            return false;
+        };
+        let RouteValue::Unicast { nexthops, .. } = value else { return false };
+        let (Some(have), Some(want)) = (self.observed.firewall.as_ref(), self.wanted()) else {
+            return false;
+        };
+        nexthops.iter().any(|hop| {
+            let mut its = want.senders.iter().filter(|(_, sender)| sender.ifname == hop.ifname);
+            its.any(|(mark, _)| self.stood.serves(*mark, want, have) == Some(false))
+        })
     }
 
     /// True if the wanted rules of every uplink stand.

@@ -280,3 +280,40 @@ fn rules_that_let_out_more_decide() {
         assert_eq!(engine.knows(2, &wish(&exempting(wanted)), &observed), serves, "{wanted:?}");
     }
 }
+
+/// Given an uplink without a route, when it gets another address, then its route waits until no rule lets out the
+/// address of before; that of another uplink does not.
+#[test]
+fn a_way_opens_when_the_source_of_before_is_closed() {
+    let route = |n: u8| {
+        let default = Prefix::default_route(crate::net::Family::V4);
+        let key =
+            crate::state::RouteKey { table: 20_000 + u32::from(n), prefix: default, metric: 0 };
+        let ifname = format!("wan{n}").parse().unwrap();
+        let hop = Nexthop { ifname, via: None, onlink: false, weight: 1 };
+        let value = RouteValue::Unicast { nexthops: vec![hop], source: None, mtu: None };
+        (Key::Route(key), Resource::Route(value))
+    };
+    let wanted = |second| rules(&[(1, "192.0.2.1"), (2, second)]);
+    let mut observed = kernel(&wanted("192.0.2.2"));
+    for n in [1, 2] {
+        let link = crate::state::Link { index: n, up: true, carrier: true, ..Default::default() };
+        observed.links.insert(format!("wan{n}").parse().unwrap(), link);
+    }
+    let buckets = (Key::Buckets, Resource::Buckets(BTreeMap::from([(0, 1)])));
+    let before = (Key::Firewall, Resource::Firewall(wanted("192.0.2.2")));
+    let mut engine = Engine::default();
+    let keys = |engine: &mut Engine, desired: &State, observed: &Observed| {
+        let plan = engine.plan(NOW, desired, observed, &mut Vec::new());
+        plan.into_iter().map(|step| step.key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&mut engine, &State::from([before, buckets.clone()]), &observed), []);
+    let after = (Key::Firewall, Resource::Firewall(wanted("192.0.2.3")));
+    let desired = State::from([after, buckets, route(1), route(2)]);
+    assert_eq!(keys(&mut engine, &desired, &observed), [route(1).0, Key::Firewall]);
+    engine.applied(NOW, &Key::Firewall, Ok(()), &mut Vec::new());
+    engine.observed(Scope::FIREWALL);
+    let links = observed.links;
+    let observed = Observed { links, ..kernel(&wanted("192.0.2.3")) };
+    assert!(keys(&mut engine, &desired, &observed).contains(&route(2).0));
+}
