@@ -441,6 +441,7 @@ fn rule(dice: &mut Dice<'_>) -> ObservedRule {
         iif: dice.one_in(4).then(|| ifname("wan", 1)),
         oif: dice.one_in(3).then(|| ifname("wan", 1)),
         fwmark: dice.one_in(3).then_some((1 << 24, 0x7f00_0000)),
+        udp_from: dice.one_in(8).then_some(51820),
         table: 20000 + u32::from(dice.below(6)),
         suppress_prefixlength: None,
     };

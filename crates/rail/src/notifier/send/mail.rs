@@ -12,7 +12,7 @@ use crate::notifier::retry::{Outcome, Verdict};
 use rail_core::config::{Email, Encryption};
 use std::fmt::Write;
 
-/// What curl gets. `file` holds the mail as [`write`] made it.
+/// What curl gets. `file` holds the mail as [`write`](fn@write) made it.
 pub(crate) fn orders(
     email: &Email,
     password: Option<&str>,
