@@ -222,6 +222,8 @@ fn a_taken_port_is_told() {
         assert_eq!(world.rail.ask(&["status"]).unwrap().status.code(), Some(1));
         drop(taken);
         // It may be running already, and about to find the port taken, or not there yet.
-        eventually(LIMIT, "an answer", || ask(&world.topology.client, "a.test", LIMIT).ok_or(""));
+        let patience = Duration::from_millis(500);
+        let asked = || ask(&world.topology.client, "a.test", patience).ok_or("none");
+        eventually(LIMIT, "an answer", asked);
     });
 }
