@@ -151,6 +151,9 @@ impl World {
         if fault == Fault::DropAddress && self.scene.kept.contains(&line) {
             return self.unkeep(line);
         }
+        if fault == Fault::DropAddress && self.scene.is_leased(line) && self.trouble_street() {
+            return;
+        }
         let uplink = &self.scene.config.uplinks[line];
         let (name, own, address) = (uplink.port(), uplink.ifname, uplink.address());
         // Of a link of ours the port may go, or somebody deletes it.
@@ -350,6 +353,7 @@ impl World {
                     self.give(line);
                 }
             }
+            Heal::Servers => self.heal_street(),
             Heal::Restart => {
                 if self.node.router.is_none() && !self.is_done() {
                     self.start();
@@ -425,6 +429,7 @@ impl World {
             }
         }
         self.give_all();
+        self.heal(Heal::Servers);
         self.heal(Heal::Pause(self.node.life));
         self.heal(Heal::Place);
         self.heal(Heal::Restart);

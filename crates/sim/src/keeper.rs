@@ -2,12 +2,13 @@
 //! in `main`, takes them away, and puts them back.
 //!
 //! The configuration of the scene has what it has set as if the file said so, which is the truth that
-//! the laws judge by; the router is told that another program knows ([`Scene::told`]).
+//! the laws judge by; the router is told that another program knows ([`Scene::told`]). Leases are told
+//! in the same way.
 
 use crate::kernel::Kernel;
 use crate::scene::Scene;
 use crate::world::{Heal, MS, SEC, World};
-use rail_core::config::{Config, KeepConfig, UplinkConfig, UplinkKind};
+use rail_core::config::{Config, DhcpConfig, KeepConfig, UplinkConfig, UplinkKind};
 use rail_core::net::{Family, Prefix};
 use rail_core::state::table::MAIN;
 use rail_core::state::{Nexthop, RouteKey, RouteValue, Scope};
@@ -18,6 +19,9 @@ impl Scene {
         let mut config = self.config.clone();
         for line in &self.kept {
             config.uplinks[*line].kind = UplinkKind::Keep(KeepConfig::default());
+        }
+        for line in self.net.street.sites.keys() {
+            config.uplinks[*line].kind = UplinkKind::Dhcp(DhcpConfig::default());
         }
         config
     }

@@ -12,6 +12,7 @@ pub mod fault;
 pub mod invariant;
 mod keeper;
 pub mod kernel;
+mod lessor;
 pub mod net;
 mod node;
 mod rival;
@@ -136,6 +137,7 @@ fn run_faults(seed: u64, faulty: Duration, mut world: World) -> Outcome {
     world.begin_faults();
     world.run_for(faulty);
     world.end_faults();
+    world.wait_for_leases();
     world.run_for(world.patience());
     // What fell meanwhile takes its time as well.
     if world.scene.lines.iter().any(|line| !line.health.is_usable()) {

@@ -10,11 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
 const USAGE: &str =
-    "usage: rail-sim [--seed N | --seeds A..B] [--seconds S] [--jobs J] [--law LAW] [--stop]
+    "usage: rail-sim [--seed N | --seeds A..B] [--step N] [--seconds S] [--jobs J] [--law LAW] [--stop]
        rail-sim verdicts [OPTIONS]";
 
 struct Options {
     seeds: (u64, u64),
+    /// From one seed to the next: some kinds of worlds are told by the seed.
+    step: u64,
     faulty: Duration,
     jobs: usize,
     is_replay: bool,
@@ -38,6 +40,7 @@ impl Options {
 fn options() -> Option<Options> {
     let mut options = Options {
         seeds: (0, 1000),
+        step: 1,
         faulty: Duration::from_secs(60),
         jobs: std::thread::available_parallelism().map_or(1, usize::from),
         is_replay: false,
@@ -61,6 +64,7 @@ fn options() -> Option<Options> {
                 let (first, end) = value.split_once("..")?;
                 options.seeds = (first.parse().ok()?, end.parse().ok()?);
             }
+            "--step" => options.step = value.parse().ok().filter(|step| *step > 0)?,
             "--seconds" => options.faulty = Duration::from_secs(value.parse().ok()?),
             "--law" => options.law = Some(NAMES.iter().find(|name| **name == value)?),
             "--jobs" => options.jobs = value.parse().ok()?,
@@ -101,7 +105,7 @@ fn main() -> ExitCode {
             let (sender, next, options) = (sender.clone(), &next, &options);
             scope.spawn(move || {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let seed = next.fetch_add(options.step, Ordering::Relaxed);
                     if seed >= options.seeds.1 || sender.send(options.run(seed)).is_err() {
                         return;
                     }

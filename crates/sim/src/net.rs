@@ -3,11 +3,13 @@
 
 mod arp;
 mod connect;
+mod dhcp;
 mod echo;
 mod limiter;
 
 pub use arp::gateway_mac;
 pub use connect::CLOSED_PORT;
+pub use dhcp::{Site, Street};
 pub use limiter::Limiter;
 
 use crate::dice::Dice;
@@ -84,6 +86,8 @@ pub struct Net {
     pub duplicate_permille: u32,
     /// How many are damaged on the way.
     pub corrupt_permille: u32,
+    /// Who leases addresses.
+    pub street: Street,
 }
 
 /// A packet on its way to a port.
@@ -129,7 +133,7 @@ impl Net {
     }
 
     /// How long a packet and its answer are under way.
-    fn round_trip(&self, line: usize, dice: &mut Dice) -> Duration {
+    pub(crate) fn round_trip(&self, line: usize, dice: &mut Dice) -> Duration {
         let rtt = self.lines[line].rtt;
         dice.between(rtt, rtt + rtt / 20)
     }

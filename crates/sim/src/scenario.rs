@@ -5,7 +5,8 @@ use crate::dice::Dice;
 use crate::fault::{Fault, Mix};
 use crate::keeper;
 use crate::kernel::Kernel;
-use crate::net::{Condition, Net};
+use crate::lessor;
+use crate::net::{Condition, Net, Street};
 use rail_core::config::{
     BalanceBy, CheckConfig, Config, Degraded, Failback, FirewallConfig, FirewallMode, Fixed,
     Forward, Log, LogLevel, LossLimits, Nat, Network, NoUplink, Notify, OnFailback, OwnLink,
@@ -60,6 +61,7 @@ impl Scenario {
             // A damaged answer is a lost one; it would break a proof of health that is long or
             // needs every target.
             corrupt_permille: if dice.permille(300) && is_tolerant(&config) { 2 } else { 0 },
+            street: Street::default(),
         };
         let mut kernel = kernel(dice, &config);
         let kept = kept(seed, config.uplinks.len());
@@ -67,7 +69,9 @@ impl Scenario {
             keeper::give(&mut kernel, &config.uplinks[*line], metric);
         }
         let mix = Mix::draw(dice);
-        Self { config, kept, kernel, net, mix }
+        let mut scenario = Self { config, kept, kernel, net, mix };
+        lessor::lease(seed, &mut scenario, dice);
+        scenario
     }
 
     /// The last of several uplinks waits for the death of the others, and reloads come.

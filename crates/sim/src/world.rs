@@ -73,6 +73,7 @@ pub(crate) enum Heal {
     Pause(u64),
     Place,
     Given(usize),
+    Servers,
     Restart,
 }
 
@@ -312,6 +313,7 @@ impl World {
         let now = self.scene.now;
         let key = self.dice.key();
         let (config, saved) = (self.scene.told(), self.node.disk.clone());
+        self.scene.adopt_leases(&saved);
         let mut router = Router::new(config, saved, "boot".into(), key);
         self.scene.excuses.started = now;
         self.scene.is_running = true;

@@ -7,6 +7,7 @@ use rail_core::Watch;
 use rail_core::net::Prefix;
 use rail_core::state::{Key, MainDefault, Nexthop, Op, PROTOCOL, Resource, RouteValue, Rule, Scope};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 /// See the module.
 #[derive(Default)]
@@ -38,11 +39,16 @@ impl Law for Churn {
             (Key::Buckets, Op::Buckets { del, add }) => add.iter().any(|e| del.contains(e)),
             (Key::Firewall, _) => has_churned(&change.before, &scene.kernel),
             (Key::Rule(rule), Op::Drop) => {
-                let is_excused = asks_main(scene, rule) || is_of_kept(scene, rule);
+                let is_excused = asks_main(scene, rule) || is_of_learnt(scene, rule);
                 change.done && !is_excused && rule_is_wanted(scene, change)
             }
             (Key::Address { ifname, prefix }, Op::Drop) => {
-                scene.config.uplinks.iter().any(|u| u.ifname == *ifname && u.address() == Some(*prefix))
+                // One that is leased again a moment later may be on its way out.
+                let mut uplinks = scene.config.uplinks.iter().enumerate();
+                uplinks.any(|(line, uplink)| {
+                    let is_it = uplink.ifname == *ifname && uplink.address() == Some(*prefix);
+                    is_it && !scene.has_new_lease(line)
+                })
             }
             _ => false,
         };
@@ -67,11 +73,15 @@ fn asks_main(scene: &Scene, rule: &Rule) -> bool {
     rule.suppress_prefixlength.is_some() && is_whole && main != MainDefault::Passable
 }
 
-/// An address that another program has taken away has no rule in the end.
-fn is_of_kept(scene: &Scene, rule: &Rule) -> bool {
+/// An address that another program has taken away, or that is leased no more, has no rule in the end.
+fn is_of_learnt(scene: &Scene, rule: &Rule) -> bool {
     let own = |line: &usize| scene.config.uplinks[*line].address();
     let mut kept = scene.kept.iter().filter_map(own);
-    kept.any(|own| rule.from == Some(Prefix::host(own.address)))
+    let is_leased = |from: Prefix| match from.address {
+        IpAddr::V4(address) => from.length == 32 && scene.net.street.knows(address),
+        IpAddr::V6(_) => false,
+    };
+    kept.any(|own| rule.from == Some(Prefix::host(own.address))) || rule.from.is_some_and(is_leased)
 }
 
 /// The other rules of the ladder depend on the configuration alone: none is ever deleted.

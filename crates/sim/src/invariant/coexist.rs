@@ -56,14 +56,12 @@ impl Law for Coexist {
         let wrong = pairs().find(|(_, line)| !line.health.is_usable() && is_used(line));
         let is_waiting = scene.is_writing || scene.are_rules_refused;
         let is_judged = scene.is_running && is_waiting && !scene.withdrawing;
-        // The rules that stand may be from before another program gave the uplink its address.
-        let is_kept = |uplink: &UplinkConfig| {
-            scene.kept.iter().any(|i| scene.config.uplinks[*i].name == uplink.name)
-        };
+        // The rules that stand may be from before the uplink was given its address.
+        let is_learnt = |uplink: &UplinkConfig| scene.is_learnt(&uplink.name);
         let can_take = |(uplink, line): (&UplinkConfig, &Line)| {
             is_used(line)
-                || !is_kept(uplink) && self.do_older_rules_stand(scene, uplink, line.mark)
-                || !is_kept(uplink) && do_rules_stand(scene, iter::once(line.mark))
+                || !is_learnt(uplink) && self.do_older_rules_stand(scene, uplink, line.mark)
+                || !is_learnt(uplink) && do_rules_stand(scene, iter::once(line.mark))
         };
         let can_move = || pairs().filter(carries).any(can_take);
         let Some((uplink, line)) = wrong.filter(|_| is_judged && can_move()) else {

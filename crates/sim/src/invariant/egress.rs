@@ -24,7 +24,10 @@ impl Law for Egress {
         }
         // A reload brings new uplinks: what the table had before the change it must still have.
         let had = |uplink: &&UplinkConfig| !forwards(before) || guards(before, uplink);
-        let mut wanted = scene.config.uplinks.iter().filter(|u| is_guarded(scene, u)).filter(had);
+        // A transaction that was begun before a lease knows the address of before.
+        let is_known = |(line, _): &(usize, &UplinkConfig)| !scene.has_new_lease(*line);
+        let uplinks = scene.config.uplinks.iter().enumerate().filter(is_known).map(|(_, own)| own);
+        let mut wanted = uplinks.filter(|u| is_guarded(scene, u)).filter(had);
         match wanted.find(|uplink| !guards(&scene.kernel, uplink)) {
             Some(uplink) => Err(format!("nothing looks at the sources that leave by {}", uplink.name)),
             None => self.quiet(scene, what),

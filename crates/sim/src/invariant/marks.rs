@@ -32,10 +32,10 @@ impl Law for Marks {
         };
         let is_used = |line: &Line| scene.ways.buckets.contains(&line.mark);
         let wrong = pairs().find(|(_, line)| !is_fit(line.health) && is_used(line));
-        // The rules that stand may not know the address that another program has given an uplink meanwhile.
-        let is_kept = |uplink: &str| scene.kept.iter().any(|i| scene.config.uplinks[*i].name == uplink);
+        // The rules that stand may not know the address that an uplink was given meanwhile.
+        let is_waiting = scene.is_writing || scene.are_rules_refused;
         let can_take =
-            |u: &UplinkConfig, line| is_used(line) || !scene.is_writing || !is_kept(&u.name);
+            |u: &UplinkConfig, line| is_used(line) || !is_waiting || !scene.is_learnt(&u.name);
         let is_one_fit = pairs().any(|(u, line)| {
             u.tier != Tier::Inbound && is_fit(line.health) && can_take(u, line)
         });

@@ -43,6 +43,8 @@ impl Probe {
                 let targets = line.map_or(&[][..], |line| &scene.check(line).targets);
                 self.echo((port.binding, ident), (to, targets), bytes)
             }
+            // Whether somebody else has a leased address is asked before the router has it.
+            PortKind::Packet { .. } if matches!(id, PortId::Claim(_)) => claim(scene, bytes),
             PortKind::Packet { .. } => arp(scene, port.binding, bytes),
             PortKind::DhcpReplies { .. } | PortKind::Udp { .. } => Ok(()),
         }
@@ -84,15 +86,27 @@ fn arp(scene: &Scene, binding: Binding, bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+fn claim(scene: &Scene, bytes: &[u8]) -> Result<(), String> {
+    let arp = Arp::parse(bytes).map_err(|e| format!("what is sent is no ARP packet: {e:?}"))?;
+    let is_own = arp.kind == ArpKind::Request && scene.net.street.knows(arp.target);
+    if is_own { Ok(()) } else { Err(format!("{arp:?} claims what is not leased")) }
+}
+
 fn asked(scene: &Scene, id: AskId, ask: &Ask) -> Result<(), String> {
     match ask {
-        Ask::Connect { binding, .. } => bound(scene, id.asker.uplink(), binding),
+        Ask::Connect { binding, .. } => bound(scene, id.asker.uplink(), (binding, None)),
     }
 }
 
 fn ports(scene: &Scene) -> Result<(), String> {
     for port in &scene.ports {
-        bound(scene, port.id.uplink(), &port.binding)?;
+        // A client has ports before it has an address.
+        let source = match port.id {
+            PortId::Dhcp(_) => Some(None),
+            PortId::Claim(_) => Some(Some(Ipv4Addr::UNSPECIFIED.into())),
+            PortId::Probe(..) | PortId::Arp(_) | PortId::DhcpServer(_) => None,
+        };
+        bound(scene, port.id.uplink(), (&port.binding, source))?;
     }
     let mut names: Vec<PortId> = scene.ports.iter().map(|port| port.id).collect();
     names.sort_unstable();
@@ -111,15 +125,19 @@ fn ports(scene: &Scene) -> Result<(), String> {
     }
 }
 
-/// What belongs to an uplink is bound to it.
-fn bound(scene: &Scene, uplink: Option<UplinkId>, binding: &Binding) -> Result<(), String> {
+/// What belongs to an uplink is bound to it: to its address, or to this source.
+fn bound(
+    scene: &Scene,
+    uplink: Option<UplinkId>,
+    (binding, source): (&Binding, Option<Option<IpAddr>>),
+) -> Result<(), String> {
     let Some(id) = uplink else { return Ok(()) };
     let Some(i) = scene.lines.iter().position(|line| line.id == id) else {
         return Err(format!("something is bound for uplink {id}, which does not exist"));
     };
     let (uplink, line) = (&scene.config.uplinks[i], &scene.lines[i]);
     let is_bound = binding.ifname == uplink.ifname
-        && binding.source == uplink.address().map(|own| own.address)
+        && binding.source == source.unwrap_or_else(|| uplink.address().map(|own| own.address))
         && binding.mark == line.mark;
     match is_bound {
         true => Ok(()),

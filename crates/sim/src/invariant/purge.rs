@@ -39,6 +39,10 @@ fn asked(scene: &Scene, purge: &Purge) -> Result<(), String> {
     if purge.mark != line.mark || purge.mask != scene.config.ranges.mark_mask {
         return Err(format!("a purge of {name} names other connections: {purge:?}"));
     }
+    // Connections from an address that is leased no more lead nowhere, however well the uplink is.
+    if !purge.yields && scene.is_leased(i) {
+        return Ok(());
+    }
     // One that was left for a better one is well.
     let is_left = scene.is_left(i, purge);
     if purge.which == Which::MovableUdp && !is_left {
@@ -76,7 +80,10 @@ fn goes_there(scene: &Scene, line: usize) -> bool {
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
     // An address that another program has taken away is nobody's: it may come back, or not.
-    let is_there = |i: usize| !scene.kept.contains(&i) || scene.is_given(i);
+    // One that was leased a moment ago a deletion that was asked for before does not know.
+    let is_there = |i: usize| {
+        (!scene.kept.contains(&i) || scene.is_given(i)) && !scene.has_new_lease(i)
+    };
     let is_own = |ip| {
         let mut uplinks = scene.config.uplinks.iter().enumerate().filter(|(i, _)| is_there(*i));
         uplinks.any(|(_, uplink)| uplink.own_addresses().any(|own| own == ip))
@@ -93,6 +100,7 @@ fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), Stri
         line.health.is_usable() && scene.excuses.is_overdue_though_blind(scene.now, since, SPARED)
     };
     if let (Some(i), false) = (line, removed.is_empty())
+        && !scene.is_leased(i)
         && is_back(&scene.lines[i])
         && goes_there(scene, i)
     {

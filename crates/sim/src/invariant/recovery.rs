@@ -4,7 +4,7 @@
 use super::{Happening, Law, Share};
 use crate::kernel::Outcome;
 use crate::scene::{Class, Scene, Way};
-use rail_core::config::{Degraded, Tier};
+use rail_core::config::{Degraded, Standby, Tier};
 use rail_core::status::{Health, Role};
 
 /// See the module.
@@ -55,6 +55,10 @@ fn all_well(scene: &Scene) -> Result<(), String> {
             tier if Some(tier) == lowest && !(is_avoided(i) && is_one_good) => Role::Active,
             Tier::Number(_) => Role::Standby,
         };
+        // It has an address only while it is needed, or was a moment ago.
+        if uplink.standby == Standby::Cold && !health.is_alive() && role == wanted {
+            continue;
+        }
         if !matches!(health, Health::Up | Health::Degraded) || role != wanted {
             return Err(format!("long after the last fault {} is {health}, {role:?}", uplink.name));
         }

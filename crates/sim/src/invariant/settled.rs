@@ -6,6 +6,7 @@ use super::{Happening, Law};
 use crate::scene::Scene;
 use rail_core::config::{Config, Network};
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, WIDE_MTU};
+use rail_core::net::Family;
 use rail_core::render;
 use rail_core::Watch;
 use rail_core::state::{Memory, Scope, State, diff};
@@ -70,6 +71,11 @@ pub(super) fn facts(scene: &Scene) -> Facts {
             active: line.role == Role::Active,
             ..fact.clone()
         };
+    }
+    for (line, site) in &scene.net.street.sites {
+        if let Some(way) = &mut facts.uplinks[*line].way[Family::V4] {
+            way.routes.extend(site.behind.map(|behind| (behind, site.gateway)));
+        }
     }
     let inside = |network: &Network| {
         network.address.and_then(|_| scene.kernel.links.get(&network.ifname)).map(|l| l.index)

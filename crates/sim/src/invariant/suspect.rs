@@ -19,8 +19,11 @@ impl Law for Suspect {
     fn judge(&mut self, scene: &Scene, what: &Happening<'_>) -> Result<(), String> {
         match what {
             Happening::Purge(purge) if purge.which != Which::All => {
+                // Those from an address that is leased no more lead nowhere.
+                let is_stale = |i: usize| !purge.yields && scene.is_leased(i);
+                let is_spared = |i: usize| !scene.is_left(i, purge) && !is_stale(i);
                 let is_it = |(i, line): &(usize, &Line)| {
-                    line.id == purge.uplink && is_suspect(line) && !scene.is_left(*i, purge)
+                    line.id == purge.uplink && is_suspect(line) && is_spared(*i)
                 };
                 match scene.lines.iter().enumerate().find(is_it) {
                     Some((_, line)) => Err(format!("a doubt deletes connections of uplink {}", line.id)),

@@ -3,14 +3,16 @@
 use super::{Event, World};
 use crate::invariant::Happening;
 use crate::kernel::Outcome;
-use crate::net::Arrival;
-use rail_core::net::UplinkId;
+use crate::net::{Arrival, gateway_mac};
+use rail_core::net::{Mac, UplinkId};
 use rail_core::state::{Neighbour, Scope};
 use rail_core::time::Duration;
-use rail_core::{Answer, Ask, AskError, AskId, Asker, Input, Peer, PortId, PortKind};
+use rail_core::{Answer, Ask, AskError, AskId, Asker, Input, Peer, Port, PortId, PortKind};
 use rail_core::{MOST_ASKS, has_place};
+use rail_wire::DecodeError;
+use rail_wire::dhcp4::{Request, UdpChecksum};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 impl World {
     /// What is sent through a port: what comes back, if it leaves at all.
@@ -29,6 +31,14 @@ impl World {
                     self.arrive(id, line, arrival);
                 }
             }
+            (PortKind::DhcpReplies { .. }, Peer::Link(_)) if self.has_carrier(line) => {
+                self.ask_street(line, Request::parse_packet(bytes, UdpChecksum::Complete));
+            }
+            (PortKind::Udp { .. }, Peer::Socket(SocketAddr::V4(to))) if self.has_way(line) => {
+                self.ask_street(line, Request::parse(bytes, *to.ip()));
+            }
+            // Nobody else has an address that is claimed.
+            (PortKind::Packet { .. }, _) if matches!(id, PortId::Claim(_)) => {}
             (PortKind::Packet { .. }, Peer::Link(_)) if self.has_carrier(line) => {
                 let gateway = self.scene.config.uplinks[line].gateway();
                 let Some(IpAddr::V4(gateway)) = gateway else { return };
@@ -38,7 +48,6 @@ impl World {
                     self.arrive(id, line, arrival);
                 }
             }
-            // Nobody out there speaks a protocol over UDP.
             (
                 PortKind::IcmpEcho { .. }
                 | PortKind::Packet { .. }
@@ -46,6 +55,32 @@ impl World {
                 | PortKind::Udp { .. },
                 _,
             ) => {}
+        }
+    }
+
+    /// A client says something to the servers of the street; each client hears what is for it.
+    fn ask_street(&mut self, line: usize, request: Result<Request, DecodeError>) {
+        // The law has looked at it.
+        let Ok(request) = request else { return };
+        let condition = &self.scene.net.lines[line];
+        let loss = condition.loss_pct * 10;
+        let (sends, hears) = (!condition.dead_out, !condition.dead_in);
+        if condition.silent || condition.gateway_dead || !sends || self.dice.permille(loss) {
+            return;
+        }
+        let now = self.scene.now;
+        for reply in self.scene.net.street.answer(now, line, &request) {
+            let client = Mac(reply.chaddr);
+            let is_its = |port: &&Port| port.kind == PortKind::DhcpReplies { client };
+            let Some(port) = self.scene.ports.iter().find(is_its).map(|port| port.id) else {
+                continue;
+            };
+            let after = self.scene.net.round_trip(line, &mut self.dice);
+            if hears && !self.dice.permille(loss) {
+                let from = Peer::Link(gateway_mac(line));
+                let bytes = reply.emit_packet(Ipv4Addr::BROADCAST);
+                self.arrive(port, line, Arrival { after, from, bytes, is_valid: false });
+            }
         }
     }
 
@@ -136,10 +171,10 @@ mod tests {
     use super::*;
     use crate::dice::Dice;
     use crate::fault::Mix;
-    use crate::net::{CLOSED_PORT, gateway_mac};
+    use crate::net::CLOSED_PORT;
     use crate::scenario::Scenario;
-    use rail_core::net::{Family, Mac};
-    use rail_core::{Binding, Output, Port};
+    use rail_core::net::Family;
+    use rail_core::{Binding, Output};
     use rail_wire::ip::arp::{Arp, ETHERTYPE};
 
     /// A world whose daemon is in sync, without faults.

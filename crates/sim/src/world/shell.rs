@@ -8,7 +8,7 @@ use crate::kernel::{Flow, Table};
 use crate::node::Work;
 use crate::scene::{Change, Way};
 use rail_core::net::UplinkId;
-use rail_core::notice::{Notice, ReconcileNews, UplinkNews};
+use rail_core::notice::{LeaseNews, Notice, ReconcileNews, UplinkNews};
 use rail_core::state::{Key, Observed, Op, Scope, Step};
 use rail_core::time::Duration;
 use rail_core::{Input, Output, Purge};
@@ -321,6 +321,13 @@ impl World {
                 }
                 self.last_said = now;
             }
+            Notice::Uplink(UplinkNews::Standby { uplink, called: false }) => {
+                self.hear_lease(uplink, None);
+            }
+            Notice::Lease(LeaseNews::Leased { uplink, address, .. }) => {
+                self.hear_lease(uplink, Some(*address));
+            }
+            Notice::Lease(LeaseNews::LeaseLost { uplink, .. }) => self.hear_lease(uplink, None),
             _ => {}
         }
     }
