@@ -315,6 +315,7 @@ impl Prober {
                     self.past.return_degraded(now);
                 } else {
                     self.evidence.begin_up();
+                    self.limiter.schedule(now, None);
                 }
                 self.pace.raise(Mode::Alert(now));
             }

@@ -133,6 +133,36 @@ fn a_return_is_asked_at_full_pace() {
     }
 }
 
+/// Given an uplink that was down and returned, when it is silent for two thirds of a second and answers again,
+/// then it is asked at full pace, and a death right after is seen as soon as ever: the question that was
+/// meant for its outage ended with it.
+#[test]
+fn a_question_about_an_outage_ends_with_it() {
+    let settings = Settings { interval: MS * 200, recover_after: 2, ..settings() };
+    for gap in [500, 660, 900, 1100] {
+        let mut w = World::of(3, settings.clone(), 1, steady(10), Verdict::Probing);
+        w.run(MS * 20_000);
+        w.fate = silent();
+        w.run(MS * 4300);
+        assert!(matches!(w.prober.verdict(), Verdict::Down(_)));
+        w.fate = steady(10);
+        w.run(MS * 5500);
+        assert_eq!(w.prober.verdict(), Verdict::Up);
+        w.fate = silent();
+        w.run(MS * gap);
+        w.fate = steady(10);
+        w.run(MS * 3000);
+        let (last, _) = w.sent.last().unwrap();
+        assert!(w.now.since(*last) <= MS * 300, "{gap}: {:?}", w.now.since(*last));
+        w.forget();
+        w.fate = silent();
+        let since = w.now;
+        w.run(MS * 3000);
+        let after = w.avoided().map(|at| at.since(since));
+        assert!(after.is_some_and(|after| after < MS * 1300), "{gap}: {after:?}");
+    }
+}
+
 /// Given a limiter of one echo a second that is known, when the uplink falls silent and answers again, then it
 /// returns, and is asked no more than the limiter allows: a test that found nothing left is not repeated for
 /// ever.
