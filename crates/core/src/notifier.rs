@@ -55,10 +55,13 @@ fn declaration() -> Child {
             "--state-dir".into(),
             format!("{KEPT}"),
         ],
+        trial: Vec::new(),
         files: Vec::new(),
         // The socket and the files of passwords are root's. It gives up every capability itself.
         user: User::Root,
         capabilities: Vec::new(),
+        is_resolver: false,
+        needs: None,
         keeps_state: true,
         on_change: OnChange::Restart,
         grace: Duration::from_secs(2),

@@ -18,6 +18,10 @@ pub(super) struct Life {
     last_exit: Option<String>,
     /// It was told to end, and did.
     was_asked: bool,
+    /// What it said of new files, which it does not run with.
+    pub(super) refused: Option<String>,
+    /// Why the system's own questions do not go to it.
+    hindered: Option<String>,
     words: VecDeque<String>,
     missed: u64,
     /// When an end was last told, and how many were not told since.
@@ -42,7 +46,7 @@ impl Life {
         let child = || name.to_string();
         match event {
             ChildEvent::Began { pid, is_adopted, age } => {
-                self.was_asked = false;
+                (self.was_asked, self.refused) = (false, None);
                 self.running = Some(Running { pid: *pid, since: now - *age });
                 if self.untold == 0 {
                     let (pid, adopted) = (*pid, *is_adopted);
@@ -57,8 +61,21 @@ impl Life {
                 }
                 out.push(Output::tell(ChildNews::Said { child: child(), line: line.clone() }));
             }
-            ChildEvent::Reloaded => out.push(Output::tell(ChildNews::Reloaded { child: child() })),
+            ChildEvent::Reloaded => {
+                self.refused = None;
+                out.push(Output::tell(ChildNews::Reloaded { child: child() }));
+            }
+            ChildEvent::Refused { why } => {
+                self.refused = Some(why.clone());
+                out.push(Output::tell(ChildNews::Refused { child: child(), why: why.clone() }));
+            }
+            ChildEvent::Hindered { why } => {
+                self.hindered.clone_from(why);
+                let why = why.clone();
+                out.push(Output::tell(ChildNews::Hindered { child: child(), why }));
+            }
             ChildEvent::Ended { exit, was_asked: true } => {
+                self.hindered = None;
                 (self.running, self.was_asked) = (None, true);
                 self.untold = 0;
                 self.last_exit = Some(exit.to_string());
@@ -101,6 +118,8 @@ impl Life {
             is_wanted,
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
+            refused: self.refused.clone(),
+            hindered: self.hindered.clone(),
             last_words: self.words.iter().cloned().collect(),
             missed_lines: self.missed,
         }

@@ -46,6 +46,15 @@ impl Children {
             child.run = self.lives.get(&child.id).map_or(0, |life| life.run);
         }
         if self.declared.as_ref() != Some(&wanted) {
+            for child in &wanted {
+                let is_asked_again = |before: &Child| before.id == child.id && before != child;
+                // Whether these files are taken is said anew.
+                if self.declared.iter().flatten().any(is_asked_again)
+                    && let Some(life) = self.lives.get_mut(&child.id)
+                {
+                    life.refused = None;
+                }
+            }
             self.declared = Some(wanted.clone());
             out.push(Output::Children(wanted));
         }

@@ -212,7 +212,7 @@ impl Dialler {
                 }
             }
             ChildEvent::Said { line, .. } => self.hear(line),
-            ChildEvent::Reloaded => {}
+            ChildEvent::Reloaded | ChildEvent::Refused { .. } | ChildEvent::Hindered { .. } => {}
             // It is started anew, with other options or by another supervisor.
             ChildEvent::Ended { was_asked: true, .. } if self.wants() => {
                 self.is_running = false;

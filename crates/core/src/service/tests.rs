@@ -1,7 +1,7 @@
 //! The file for dnsmasq, and when it runs.
 
 use super::*;
-use crate::config::{DhcpService, DnsService, Network, Reservation, Tier};
+use crate::config::{DhcpOption, DhcpService, DnsService, Network, OptionValue, Reservation, Tier};
 use crate::net::Mac;
 use crate::render::tests::config;
 
@@ -21,6 +21,7 @@ fn dhcp() -> DhcpService {
         domain: Some("home.arpa".into()),
         dns: Vec::new(),
         ntp: vec![Ipv4Addr::new(192, 168, 1, 1)],
+        options: Vec::new(),
     }
 }
 
@@ -29,7 +30,7 @@ fn served() -> Config {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
     let names = vec![("router.home.arpa".into(), Ipv4Addr::new(192, 168, 1, 1))];
     config.networks[0].dhcp = Some(dhcp());
-    config.networks[0].dns = Some(DnsService { servers: Vec::new(), names });
+    config.networks[0].dns = Some(DnsService { names, ..DnsService::default() });
     let mut guest = Network::lan("guest0".parse().unwrap());
     guest.dhcp = Some(DhcpService {
         ranges: vec![(Ipv4Addr::new(10, 9, 1, 10), Ipv4Addr::new(10, 9, 1, 99))],
@@ -38,6 +39,7 @@ fn served() -> Config {
         domain: None,
         dns: Vec::new(),
         ntp: Vec::new(),
+        options: Vec::new(),
     });
     config.networks.push(guest);
     config
@@ -117,4 +119,35 @@ fn questions_move_with_the_uplink() {
     assert_eq!(services.ask([Some(b), Some(b)]), [(a, ASKED[0])]);
     assert!(services.ask([Some(b), Some(b)]).is_empty());
     assert_eq!(services.ask([None, Some(b)]), [(b, ASKED[0])]);
+}
+
+/// Given options of every kind, then each is one line that dnsmasq reads as that and nothing else; given a router
+/// that asks itself, then dnsmasq answers on the loopback, gives no addresses there, and the child says so.
+#[test]
+fn options_and_the_routers_own_questions() {
+    let mut config = served();
+    let option = |code, value| DhcpOption { code, value };
+    config.networks[0].dhcp.as_mut().unwrap().options = vec![
+        option(66, OptionValue::Text("a,b:c #\"d\" \\e".into())),
+        option(150, OptionValue::Addresses(vec![Ipv4Addr::new(192, 168, 1, 5); 2])),
+        option(43, OptionValue::Bytes(vec![1, 4, 0xab])),
+        option(46, OptionValue::Bytes(vec![8])),
+    ];
+    let text = file(&config, false);
+    assert!(text.contains("\nexcept-interface=lo\n") && !text.contains("=lo\nno-"), "{text}");
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("dhcp-option=tag:net0,")).collect();
+    let wanted =
+        [r#"66,"a,b:c #\"d\" \\e""#, "150,192.168.1.5,192.168.1.5", "43,01:04:ab", "46,8b"];
+    assert_eq!(lines[lines.len() - 4..], wanted);
+    assert!(!Services::default().child(&config).unwrap().is_resolver);
+    config.networks[0].dns.as_mut().unwrap().resolv_conf = true;
+    let text = file(&config, false);
+    assert!(
+        text.contains("\ninterface=lo\n") && text.contains("\nno-dhcp-interface=lo\n"),
+        "{text}"
+    );
+    let child = Services::default().child(&config).unwrap();
+    assert!(child.is_resolver);
+    assert_eq!(child.needs.unwrap().ports, [53, 67]);
 }

@@ -2,6 +2,7 @@
 //! and without whom the router tells what, which only root may look at.
 
 use super::{Conflict, Status};
+use alloc::string::String;
 
 impl Status {
     /// The same for those who are not root.
@@ -10,6 +11,7 @@ impl Status {
         self.notifier = None;
         for child in &mut self.children {
             child.last_words.clear();
+            child.refused = child.refused.take().map(|_| String::new());
         }
         for ppp in self.uplinks.iter_mut().filter_map(|uplink| uplink.ppp.as_mut()) {
             ppp.said.clear();

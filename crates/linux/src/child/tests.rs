@@ -9,9 +9,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+mod renewal;
+
 struct Bench {
     dir: PathBuf,
     children: Children,
+    spawner: Spawner,
     news: Vec<ChildEvent>,
 }
 
@@ -20,7 +23,8 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("rail-child-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { children: Children::start(&dir, &dir).unwrap(), dir, news: Vec::new() }
+        let (children, spawner) = (Children::start(&dir, &dir).unwrap(), Spawner::start().unwrap());
+        Self { children, spawner, dir, news: Vec::new() }
     }
 
     /// Waits until `find` finds something in what happened.
@@ -38,7 +42,7 @@ impl Bench {
                 let News::Child(ChildId::Services, event) = news else { panic!("{news:?}") };
                 self.news.push(event);
             }
-            self.children.wake(clock::now());
+            assert_eq!(self.children.wake(clock::now(), &mut self.spawner), None);
         }
     }
 
@@ -76,7 +80,7 @@ impl Bench {
             let news = self.children.drain();
             self.news.extend(news.into_iter().filter_map(|news| match news {
                 News::Child(_, event) => Some(event),
-                News::Lost => None,
+                News::Lost | News::Weak => None,
             }));
             clock::wait(Duration::from_millis(5));
         }
@@ -115,9 +119,12 @@ fn script(text: &str) -> Child {
         // starts: sh
         program: Program::System("sh".into()),
         args: vec!["-c".into(), text.into()],
+        trial: Vec::new(),
         files: Vec::new(),
         user: User::Root,
         capabilities: Vec::new(),
+        is_resolver: false,
+        needs: None,
         keeps_state: false,
         on_change: OnChange::Reload,
         grace: Duration::from_secs(5),

@@ -145,9 +145,12 @@ impl Ppp {
             // starts: pppd
             program: Program::System("pppd".into()),
             args: ["file", OPTIONS_FILE].map(String::from).to_vec(),
+            trial: Vec::new(),
             files,
             user: User::Root,
             capabilities: Vec::new(),
+            is_resolver: false,
+            needs: None,
             keeps_state: false,
             on_change: OnChange::Restart,
             grace: GRACE,
