@@ -277,7 +277,10 @@ fn a_file_that_dnsmasq_refuses_costs_nothing() {
         let script =
             "#!/bin/sh\n[ $1 = bound ] && echo \"$opt200 $opt46 $opt150 $opt43\"\nexit 0\n";
         let asked = "-O 200 -O 46 -O 150 -O 43";
-        assert_eq!(told(client, script, asked).trim(), "612c62202320226322 08 c0a80105c0a80106 01040a");
+        assert_eq!(
+            told(client, script, asked).trim(),
+            "612c62202320226322 08 c0a80105c0a80106 01040a"
+        );
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(0));
     });
 }

@@ -337,27 +337,6 @@ fn a_change_starts_it_anew() {
     bench.said("second");
 }
 
-/// Given a child whose program was replaced by an upgrade while no supervisor lived, when the next one adopts
-/// it, then it is ended and the new program is started.
-#[test]
-fn an_upgrade_begins_it_anew() {
-    let mut bench = Bench::new("upgrade");
-    bench.children.set(vec![script(WAIT)]);
-    let (pid, _) = bench.began();
-    let declared = fs::read(bench.record("json")).unwrap();
-    let mut declared: serde_json::Value = serde_json::from_slice(&declared).unwrap();
-    declared["file"] = "another file".into();
-    fs::write(bench.record("json"), declared.to_string()).unwrap();
-    bench.renew();
-    bench.children.set(vec![script(WAIT)]);
-    assert_eq!(bench.ended(), (Exit::Unknown, true));
-    assert_eq!(bench.began(), (pid, true));
-    bench.until(|news| {
-        news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
-        Some(())
-    });
-}
-
 /// Given a disk that became read-only, with what a child kept there, when the child is started, then it runs, has
 /// what it kept, and can write.
 #[test]
@@ -444,6 +423,17 @@ fn a_record_that_cannot_be_right_is_not_believed() {
         assert!(is_alive(id));
         bench.renew();
     }
+}
+
+/// Given a child of root's that declares what it needs, then it has these rights and can get no others.
+#[test]
+fn one_of_roots_has_what_it_declares() {
+    let mut bench = Bench::new("root-rights");
+    let text = format!("echo caps $(grep CapEff /proc/self/status); echo uid $(id -u); {WAIT}");
+    let capabilities = vec![Capability::RawSockets];
+    bench.children.set(vec![Child { user: User::Root, capabilities, ..script(&text) }]);
+    assert_eq!(bench.said("caps CapEff: "), "0000000000002000");
+    assert_eq!(bench.said("uid "), "0");
 }
 
 /// Given a child with a user of its own, then it is that user with the rights that were declared and no

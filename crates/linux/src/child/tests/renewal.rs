@@ -1,4 +1,4 @@
-//! New files that a program refuses, and a supervisor that is killed.
+//! New files that a program refuses, a program that is new, and a supervisor that is killed.
 
 use super::*;
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,6 +83,27 @@ fn a_killed_supervisor_is_followed_by_another() {
     kill_process(supervisor, Signal::KILL).unwrap();
     let news = until_renewed(&mut bench);
     assert!(news.contains(&News::Weak), "{news:?}");
+}
+
+/// Given a child whose program was replaced by an upgrade while no supervisor lived, when the next one adopts
+/// it, then it is ended and the new program is started.
+#[test]
+fn an_upgrade_begins_it_anew() {
+    let mut bench = Bench::new("upgrade");
+    bench.children.set(vec![script(WAIT)]);
+    let (pid, _) = bench.began();
+    let declared = fs::read(bench.record("json")).unwrap();
+    let mut declared: serde_json::Value = serde_json::from_slice(&declared).unwrap();
+    declared["file"] = "another file".into();
+    fs::write(bench.record("json"), declared.to_string()).unwrap();
+    bench.renew();
+    bench.children.set(vec![script(WAIT)]);
+    assert_eq!(bench.ended(), (Exit::Unknown, true));
+    assert_eq!(bench.began(), (pid, true));
+    bench.until(|news| {
+        news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
+        Some(())
+    });
 }
 
 /// All that happened until a child was adopted.
