@@ -32,6 +32,7 @@ mod forged;
 mod forwards;
 mod guard;
 mod hang;
+mod imported;
 mod isolation;
 mod keep;
 mod kinds;
