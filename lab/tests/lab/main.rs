@@ -48,6 +48,7 @@ mod ppp;
 mod rates;
 mod reach;
 mod readdress;
+mod recipe;
 mod reload;
 mod scenarios;
 mod services;
