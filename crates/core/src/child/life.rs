@@ -20,8 +20,9 @@ pub(super) struct Life {
     was_asked: bool,
     words: VecDeque<String>,
     missed: u64,
-    /// When an end was last told, and how many were not told since.
+    /// When an end was last told, how long the next ones are not, and how many were not since.
     told: Option<Instant>,
+    pause: Duration,
     untold: u64,
 }
 
@@ -69,16 +70,21 @@ impl Life {
     }
 
     fn fail(&mut self, now: Instant, child: String, exit: &Exit, out: &mut Vec<Output>) {
+        if self.age(now) >= BETWEEN {
+            self.pause = BETWEEN;
+        }
         (self.running, self.was_asked) = (None, false);
         self.run += 1;
         self.restarts = self.restarts.saturating_add(1);
         self.untold += 1;
         let exit = exit.to_string();
         self.last_exit = Some(exit.clone());
-        if self.told.is_some_and(|told| now.since(told) < BETWEEN) {
+        let pause = self.pause.max(BETWEEN);
+        if self.told.is_some_and(|told| now.since(told) < pause) {
             return;
         }
         self.told = Some(now);
+        self.pause = (pause * 2).min(MOST_BETWEEN);
         let times = core::mem::take(&mut self.untold);
         let words = self.words.back().cloned();
         out.push(Output::tell(ChildNews::Ended { child, exit, words, times }));
@@ -87,6 +93,10 @@ impl Life {
     /// It ended because nobody wants it any more.
     pub(super) const fn is_over(&self) -> bool {
         self.running.is_none() && self.was_asked
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
@@ -111,3 +121,5 @@ impl Life {
 const WORDS: usize = 10;
 /// Between two log lines about ends that nobody asked for.
 const BETWEEN: Duration = Duration::from_secs(60);
+/// The same in the end, where it ends again and again.
+const MOST_BETWEEN: Duration = Duration::from_secs(3600);

@@ -25,7 +25,7 @@ pub(crate) struct Sight {
     pub(crate) link: Option<u32>,
     /// Our address on it and that of the other end.
     pub(crate) address: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// That address is not to be taken: it is one of the inside.
+    /// One of the two is not to be taken: it is one of the inside, or of no host.
     pub(crate) is_refused: bool,
     /// The checks have found it dead.
     pub(crate) dead: bool,
@@ -72,7 +72,11 @@ enum Phase {
     /// There is an address. `dead`: since when the checks find it dead.
     Up { since: Instant, dead: Option<Instant> },
     /// pppd is to end.
-    HangingUp { why: Option<Cause> },
+    HangingUp {
+        why: Option<Cause>,
+        /// It has ended by then, though nobody may be left to tell.
+        until: Option<Instant>,
+    },
 }
 
 /// A time that doubles.
@@ -256,20 +260,18 @@ impl Dialler {
         }
         self.is_running = false;
         self.lingers = self.sight.link.map(|_| now + LINGER);
-        let was_up = match self.phase {
-            Phase::Up { since, .. } => now.since(since) >= STEADY,
-            _ => false,
-        };
+        if let Phase::Up { since, .. } = self.phase
+            && now.since(since) >= STEADY
+        {
+            self.line.reset();
+        }
         let found = Cause::of(exit, self.words.iter().map(String::as_str));
         let asked = match self.phase {
-            Phase::HangingUp { why } => Some(why),
+            Phase::HangingUp { why, .. } => Some(why),
             Phase::Idle | Phase::Resting { .. } => Some(None),
             Phase::Dialling { .. } | Phase::Up { .. } => None,
         };
         let cause = asked.flatten().unwrap_or(found);
-        if was_up {
-            self.line.reset();
-        }
         if found == Cause::NoPlugin {
             self.plugin = self.plugin.wrapping_add(1);
         }
@@ -298,11 +300,17 @@ impl Dialler {
     }
 
     fn hang_up(&mut self, why: Option<Cause>) {
-        self.phase = if self.is_running { Phase::HangingUp { why } } else { Phase::Idle };
+        let ends = Phase::HangingUp { why, until: None };
+        self.phase = if self.is_running { ends } else { Phase::Idle };
     }
 
     /// Takes what there is of the line now.
     pub(crate) fn look(&mut self, now: Instant, sight: Sight, out: &mut Vec<Action>) {
+        let is_new = self.sight.link.is_none() && sight.link.is_some();
+        if is_new && self.phase == Phase::Idle && !self.is_running && self.saved.is_none() {
+            // Perhaps that of an uplink which has just left the file, by another name.
+            self.lingers = Some(now + LEAVES);
+        }
         self.sight = sight;
         if self.stranger.is_some() && self.stranger != sight.link {
             self.stranger = None;
@@ -337,6 +345,13 @@ impl Dialler {
                 if sight.alive {
                     self.patience.reset();
                 }
+                if now.since(since) >= STEADY {
+                    self.line.reset();
+                }
+            }
+            // Somebody took it, or pppd asks for another one for ever.
+            (Phase::Up { since, dead }, None) => {
+                self.phase = Phase::Up { since, dead: dead.or(Some(now)) };
             }
             _ => {}
         }
@@ -364,7 +379,14 @@ impl Dialler {
             }
             Phase::Up { dead: Some(dead), .. } if now.since(dead) >= self.patience.next => {
                 self.patience.take();
-                self.hang_up(Some(Cause::Dead));
+                let why = if self.sight.address.is_some() { Cause::Dead } else { Cause::NoAddress };
+                self.hang_up(Some(why));
+            }
+            Phase::HangingUp { why, until: None } => {
+                self.phase = Phase::HangingUp { why, until: Some(now + LONGEST_END) };
+            }
+            Phase::HangingUp { until: Some(until), .. } if until <= now => {
+                (self.is_running, self.phase) = (false, Phase::Idle);
             }
             _ => {}
         }
@@ -386,7 +408,8 @@ impl Dialler {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle if self.may_dial() => self.lingers,
-            Phase::Idle | Phase::HangingUp { .. } => None,
+            Phase::Idle => None,
+            Phase::HangingUp { until, .. } => Some(until.unwrap_or(Instant::ZERO)),
             Phase::Resting { until } => Some(until),
             Phase::Dialling { since, .. } => Some(since + LONGEST_DIAL),
             Phase::Up { dead, .. } => dead.map(|dead| dead + self.patience.next),
@@ -475,6 +498,10 @@ const FIRST_PERSON: Duration = Duration::from_secs(60);
 const MOST_PERSON: Duration = Duration::from_secs(16 * 60);
 /// The kernel tells of an interface that is gone a little later than of the process that had it.
 const LINGER: Duration = FIRST_LINE;
+/// Longer than pppd says good-bye.
+const LEAVES: Duration = Duration::from_secs(4);
+/// Longer than a child is waited for before it is killed.
+const LONGEST_END: Duration = Duration::from_secs(15);
 /// A modem is looked for as often.
 const EVERY_DEVICE: Duration = Duration::from_secs(5);
 /// A dial takes seconds, on a modem up to a minute.

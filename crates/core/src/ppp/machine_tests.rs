@@ -313,6 +313,7 @@ fn a_strangers_interface_is_left_alone() {
     line.look();
     line.sight = Sight { enabled: true, link: Some(3), address: Some(OURS), ..line.sight };
     line.look();
+    line.wait_for(|line| line.dialler.wants());
     line.begin();
     assert_eq!((line.dialler.wants(), line.dialler.phase()), (false, "hanging up"));
     line.take(&ended(Exit::Code(5)));
@@ -460,4 +461,67 @@ fn name_servers_stay_until_others_are_told() {
     assert_eq!(servers(&line), Some(1));
     line.say("local  IP address 100.64.1.2");
     assert_eq!(servers(&line), Some(0));
+}
+
+/// Given a line that is up, when its address goes and none comes, then it is hung up after a minute, and dialled.
+#[test]
+fn a_line_without_an_address_is_dialled_anew() {
+    let mut line = Line::new();
+    line.connect();
+    line.sight.address = None;
+    line.look();
+    let since = line.now;
+    line.wait_for(|line| !line.dialler.wants());
+    assert_eq!((line.dialler.phase(), line.now.since(since)), ("hanging up", SECOND * 60));
+    line.sight.link = None;
+    line.take(&ended(Exit::Code(5)));
+    assert_eq!(line.last(), Some(Cause::NoAddress));
+}
+
+/// Given a line that is hung up, when nobody tells that pppd has ended, then it is dialled again all the same.
+#[test]
+fn an_end_that_nobody_tells_of_is_not_waited_for() {
+    let mut line = Line::new();
+    line.connect();
+    line.dialler.redial();
+    line.look();
+    (line.sight.link, line.sight.address) = (None, None);
+    line.pass(SECOND * 14);
+    assert!(!line.dialler.wants());
+    line.pass(SECOND * 2);
+    assert!(line.dialler.wants());
+}
+
+/// Given a line that was up for long and that the checks find dead, then it is dialled at once, however long the
+/// dials took before it came up.
+#[test]
+fn a_line_that_was_up_for_long_is_dialled_soon() {
+    let mut line = Line::new();
+    for _ in 0..8 {
+        line.begin();
+        line.end(Exit::Code(8));
+    }
+    line.connect();
+    line.pass(SECOND * 60);
+    line.sight.dead = true;
+    line.look();
+    line.wait_for(|line| !line.dialler.wants());
+    assert_eq!(line.end(Exit::Code(5)), Some(SECOND));
+}
+
+/// Given an uplink that begins, when the interface of its name is the one of an uplink that has just left the file,
+/// then it waits until that is gone, and dials then.
+#[test]
+fn the_line_of_one_that_left_is_waited_for() {
+    let mut line = Line::new();
+    line.dialler = Dialler::new(None);
+    (line.sight.link, line.sight.address) = (Some(3), Some(OURS));
+    line.look();
+    assert!(!line.dialler.wants());
+    line.pass(SECOND * 3);
+    assert!(!line.dialler.wants());
+    (line.sight.link, line.sight.address) = (None, None);
+    line.look();
+    assert!(line.dialler.wants());
+    assert_eq!(line.told, []);
 }

@@ -80,9 +80,14 @@ impl Services {
         self.backoff.until()
     }
 
+    /// Somebody is to be served.
+    pub(crate) fn is_used(config: &Config) -> bool {
+        config.networks.iter().any(is_served)
+    }
+
     /// The child that is to run.
     pub(crate) fn child(&self, config: &Config) -> Option<Child> {
-        if self.backoff.until().is_some() || !config.networks.iter().any(is_served) {
+        if self.backoff.until().is_some() || !Self::is_used(config) {
             return None;
         }
         let content = file(config, self.is_old);

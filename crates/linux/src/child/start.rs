@@ -82,6 +82,8 @@ pub(super) fn mark(name: &str, child: Option<&Child>) -> Mark {
 #[derive(Copy, Clone)]
 struct Rights {
     user: Option<(u32, u32)>,
+    /// It declares what it needs; one of root's that declares nothing keeps what we have.
+    is_limited: bool,
     capabilities: CapabilitySet,
 }
 
@@ -94,7 +96,9 @@ impl Rights {
         });
         // What we lack ourselves it will miss, and say so.
         let own = capabilities(None).map_or(CapabilitySet::empty(), |own| own.permitted);
-        Self { user: user::of(child), capabilities: sets.collect::<CapabilitySet>() & own }
+        let is_limited = !child.capabilities.is_empty();
+        let capabilities = sets.collect::<CapabilitySet>() & own;
+        Self { user: user::of(child), is_limited, capabilities }
     }
 }
 
@@ -110,6 +114,8 @@ fn become_child(command: &mut Command, record: RawFd, rights: Rights) {
             close_on_exec_from(3)?;
             if let Some((user, group)) = rights.user {
                 give_up(Uid::from_raw(user), Gid::from_raw(group), rights.capabilities)?;
+            } else if rights.is_limited {
+                limit(rights.capabilities)?;
             }
             empty_signal_mask()
         });
@@ -171,6 +177,14 @@ fn give_up(user: Uid, group: Gid, keep: CapabilitySet) -> Result<(), Errno> {
         rustix::thread::configure_capability_in_ambient_set(one, true)?;
     }
     rustix::thread::set_no_new_privs(true)
+}
+
+/// Stays root, whose files it reads, with these rights and no way to others. Async-signal-safe.
+fn limit(keep: CapabilitySet) -> Result<(), Errno> {
+    // Or the next program of root's has all rights again.
+    rustix::thread::set_no_new_privs(true)?;
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable })
 }
 
 /// In the environment of a child: its name.

@@ -439,6 +439,17 @@ fn a_record_that_cannot_be_right_is_not_believed() {
     }
 }
 
+/// Given a child of root's that declares what it needs, then it has these rights and can get no others.
+#[test]
+fn one_of_roots_has_what_it_declares() {
+    let mut bench = Bench::new("root-rights");
+    let text = format!("echo caps $(grep CapEff /proc/self/status); echo uid $(id -u); {WAIT}");
+    let capabilities = vec![Capability::RawSockets];
+    bench.children.set(vec![Child { user: User::Root, capabilities, ..script(&text) }]);
+    assert_eq!(bench.said("caps CapEff: "), "0000000000002000");
+    assert_eq!(bench.said("uid "), "0");
+}
+
 /// Given a child with a user of its own, then it is that user with the rights that were declared and no
 /// others, ordinary and without core files, in a session of its own; it reads its files and cannot change
 /// them, and writes where its state is kept; it cannot enter the directory of others.

@@ -243,3 +243,18 @@ impl Drop for Mounted {
         rustix::mount::unmount(self.0.join("sys"), rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 }
+
+/// Given CPUs that are kept free of the kernel's work, then none of them is offered: the kernel would take them out of
+/// a mask.
+#[test]
+fn cpus_that_are_kept_apart_are_left_out() {
+    let tree = Tree::new("apart");
+    tree.file("sys/devices/system/cpu/isolated", "1\n");
+    tree.file("sys/devices/system/cpu/nohz_full", "3\n");
+    let numbers = |tree: &Tree| -> Vec<u16> {
+        tree.read("eth0", 7, MAC).cpus.iter().map(|cpu| cpu.number).collect()
+    };
+    assert_eq!(numbers(&tree), [0, 2]);
+    tree.file("sys/devices/system/cpu/nohz_full", "(null)\n");
+    assert_eq!(numbers(&tree), [0, 2, 3]);
+}
