@@ -176,7 +176,7 @@ impl Case {
     }
 
     /// Connections from the internet to a port of each uplink: how many of 20 are answered.
-    fn from_outside(&self, port: u16) -> Vec<usize> {
+    fn answered_outside(&self, port: u16) -> Vec<usize> {
         let ask = |uplink: &Theirs| {
             let servers = vec![SocketAddrV4::new(uplink.source, port)];
             let (count, period) = (Some(20), Duration::from_millis(2));
@@ -274,7 +274,7 @@ fn an_uplink_for_what_comes_in_and_a_dmz_stay_so() {
         let _inside = serve(&case.world.topology.client, "0.0.0.0:25");
         for silent in [[0, 0, 0], [1, 0, 0], [2, 0, 0], [2, 2, 0], [0, 0, 2], [0, 0, 0]] {
             case.walk("old form", &[&silent]);
-            assert_eq!(case.from_outside(25), [20, 20, 20], "{silent:?}");
+            assert_eq!(case.answered_outside(25), [20, 20, 20], "{silent:?}");
         }
         let plan = ConnectorPlan {
             count: Some(200),
