@@ -13,17 +13,22 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A resolver of a provider: it answers each name with an address that tells whose it is.
-struct Resolver(Child);
+pub(crate) struct Resolver(Child);
 
 impl Resolver {
     fn start(line: &Line) -> Self {
-        let answer = answer_of(line.number);
+        Self::at(&line.isp, "--interface=acc", line.number)
+    }
+
+    /// One in this node that listens as this option of dnsmasq says.
+    pub(crate) fn at(node: &Node, listens: &str, number: usize) -> Self {
+        let answer = answer_of(number);
         let mut command = Command::new("dnsmasq");
         command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user="]);
-        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--except-interface=lo"]);
-        command.arg("--interface=acc").arg(format!("--address=/test/{answer}"));
+        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces"]);
+        command.arg(listens).arg(format!("--address=/test/{answer}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(line.isp.start(&mut command).unwrap())
+        Self(node.start(&mut command).unwrap())
     }
 }
 
@@ -62,13 +67,13 @@ fn file(topology: &Topology) -> String {
 }
 
 /// The process that runs.
-fn running(rail: &Rail) -> Result<u64, String> {
+pub(crate) fn running(rail: &Rail) -> Result<u64, String> {
     let status = rail.status().map_err(|e| e.to_string())?;
     status["children"][0]["pid"].as_u64().ok_or(status["children"].to_string())
 }
 
 /// Asks the router for a name, once; its address, if an answer came in time.
-fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
+pub(crate) fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
     ask_at(client, [192, 168, 1, 1], name, patience)
 }
 
@@ -94,7 +99,7 @@ fn ask_at(client: &Node, at: [u8; 4], name: &str, patience: Duration) -> Option<
     })
 }
 
-fn lease(client: &Node) -> String {
+pub(crate) fn lease(client: &Node) -> String {
     told(client, "#!/bin/sh\n[ $1 = bound ] && echo \"$ip $router $dns $domain\"\nexit 0\n", "")
 }
 

@@ -5,6 +5,8 @@
 //! dead for long is hung up and dialled anew, more and more seldom while that does not help: what is broken
 //! behind the other end no dial mends.
 
+mod status;
+
 use super::exit::{Cause, Pace};
 use crate::io::{ChildEvent, Exit};
 use crate::saved::SavedPpp;
@@ -417,62 +419,6 @@ impl Dialler {
     }
 }
 
-/// For people.
-impl Dialler {
-    /// What it is about, in a word.
-    pub(crate) const fn phase(&self) -> &'static str {
-        match self.phase {
-            Phase::Idle if self.stranger.is_some() => "blocked",
-            Phase::Idle => "waiting",
-            Phase::Resting { .. } => "resting",
-            Phase::Dialling { .. } => "dialling",
-            Phase::Up { .. } => "up",
-            Phase::HangingUp { .. } => "hanging up",
-        }
-    }
-
-    /// An interface of somebody else's has its name.
-    pub(crate) const fn is_blocked(&self) -> bool {
-        self.stranger.is_some()
-    }
-
-    /// Time until the next dial.
-    pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
-        match self.phase {
-            Phase::Resting { until } => Some(until.since(now)),
-            _ => None,
-        }
-    }
-
-    /// How the last one ended; `None` while the line is up.
-    pub(crate) const fn last(&self) -> Option<&Last> {
-        match self.phase {
-            Phase::Up { .. } => None,
-            _ => self.last.as_ref(),
-        }
-    }
-
-    /// Whether it is up.
-    pub(crate) const fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up { .. })
-    }
-
-    /// pppd is to end, and runs yet.
-    pub(crate) const fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::HangingUp { .. })
-    }
-
-    /// What pppd said last, the newest last.
-    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
-        self.words.iter().map(String::as_str)
-    }
-
-    /// How often pppd was started by this process.
-    pub(crate) const fn dials(&self) -> u64 {
-        self.dials
-    }
-}
-
 fn server_of(line: &str) -> Option<Ipv4Addr> {
     let rest = SERVERS.iter().find_map(|words| line.strip_prefix(words))?;
     rest.trim().parse::<Ipv4Addr>().ok().filter(|server| !server.is_unspecified())
@@ -511,5 +457,4 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(60);
 const MOST_PATIENCE: Duration = Duration::from_secs(16 * 60);
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::{DhcpOption, DhcpService, DnsService, Network, OptionValue, Reservation, Tier};
 use crate::net::Mac;
 use crate::render::tests::config;
+use crate::status::Health;
 
 fn at(secs: u64) -> Instant {
     Instant::from_nanos(secs * 1_000_000_000)
@@ -107,6 +108,27 @@ fn it_runs_while_a_network_has_a_service() {
     assert_eq!((services.child(&config), services.deadline()), (None, Some(at(7))));
     assert!(!services.is_due(at(6)) && services.is_due(at(7)));
     assert!(services.child(&config).is_some());
+}
+
+/// Given two uplinks with a resolver each, when the one that carries is dead and kept because the other one is gone,
+/// then its resolver is asked, or hosts would be refused before the other one is back; where nothing is kept,
+/// then nobody is.
+#[test]
+fn a_dead_uplink_that_is_kept_is_asked() {
+    let mut config = served();
+    for (uplink, last) in config.uplinks.iter_mut().zip(1..) {
+        uplink.resolvers = vec![Ipv4Addr::new(192, 0, 2, last)];
+    }
+    let mut facts = render::tests::facts(&config, &[0]);
+    let [a, b] = [Some(UplinkId(1)), Some(UplinkId(2))];
+    facts.uplinks[1].link_up = false;
+    assert_eq!(chosen(&config, &facts), [a, a]);
+    facts.uplinks[0].health = Health::Down;
+    assert_eq!(chosen(&config, &facts), [a, a]);
+    facts.uplinks[0].active = false;
+    assert_eq!(chosen(&config, &facts), [None, None]);
+    facts.uplinks[1].link_up = true;
+    assert_eq!(chosen(&config, &facts), [b, b]);
 }
 
 /// Given two uplinks that are asked, when one is not asked any more, then what was asked of it is to be
