@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
+use rail_core::queues::Carries;
 use std::os::unix::fs::symlink;
 
 const MAC: Mac = Mac([0x02, 0, 0, 0, 0, 1]);
@@ -98,7 +99,7 @@ fn each_queue_of_a_card_has_its_interrupt() {
     assert_eq!(port.refused, None);
     let [first, second] = [("rx-0/rps", "b"), ("rx-1/rps", "7")]
         .map(|(queue, mask)| (format!("class/net/enp3s0/queues/{queue}_cpus"), mask.to_owned()));
-    assert_eq!(topology.masks([name("enp3s0")])[..2], [first, second]);
+    assert_eq!(topology.masks([(name("enp3s0"), Carries::Ip)])[..2], [first, second]);
 }
 
 /// Given virtio, whose vectors belong to the card above it, a USB stick with that of its controller, a
@@ -177,7 +178,7 @@ fn what_cannot_be_set_is_shown() {
         [1024, 1024, 485, 1024]
     );
     assert!(topology.ports[&name("wan1")].refused.as_ref().unwrap().contains("container"));
-    assert!(topology.masks([name("wan1")]).is_empty());
+    assert!(topology.masks([(name("wan1"), Carries::Ip)]).is_empty());
     for (text, expected) in
         [("0\n", vec![0]), ("0-2,5", vec![0, 1, 2, 5]), ("", vec![]), ("x-1,3", vec![3])]
     {
