@@ -5,6 +5,7 @@
 
 mod dhcp4;
 mod dice;
+mod generated;
 #[path = "../../crates/rail/src/hidden.rs"]
 mod hidden;
 #[expect(
@@ -120,12 +121,14 @@ fn filter(message: &Message<'_>) {
     walk(message.payload.get(4..).unwrap_or(&[]), 3);
 }
 
-/// A configuration file. What is accepted has lines within the limits.
+/// A configuration file. What is accepted has lines within the limits, and
+/// gives helper programs files in which each line is one directive.
 pub fn config(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok((config, _)) = load::load(Path::new("rail.toml"), text) {
         assert!(!config.uplinks.is_empty() && config.uplinks.len() <= 126);
         assert!(config.uplinks.iter().all(|uplink| uplink.weight > 0));
+        generated::check(&config);
     }
 }
 
@@ -200,7 +203,13 @@ fn seeds_config() -> Vec<Vec<u8>> {
                  [[forward]]\nprotocol = \"tcp\"\nport = 80\nto = \"192.168.1.2:80\"\n\
                  [firewall]\nallow = [\"tcp 22 from 203.0.113.0/24\"]\n\
                  [check]\nloss = { degraded = \"10%\" }\ninterval = \"200ms\"\n";
-    vec![sample.into(), small.into()]
+    let whole = [
+        include_str!("../../crates/rail/tests/good/services.toml"),
+        include_str!("../../crates/rail/tests/good/ppp.toml"),
+        include_str!("../../crates/rail/tests/good/notify.toml"),
+        include_str!("../../crates/rail/tests/good/networks.toml"),
+    ];
+    [sample, small].into_iter().chain(whole).map(Into::into).collect()
 }
 
 fn seeds_noise() -> Vec<Vec<u8>> {

@@ -11,7 +11,7 @@ use rail_core::config::{
 };
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts, Ways};
 use rail_core::net::{Family, IfName, Mac, Prefix, UplinkId};
-use rail_core::queues::{Cpu, PortQueues, ReceiveQueue, Topology};
+use rail_core::queues::{Carries, Cpu, PortQueues, ReceiveQueue, Topology};
 use rail_core::state::{
     self, Identity, Key, Link, MainDefault, Memory, Neighbour, Nexthop, Observed, ObservedChain,
     ObservedFirewall, ObservedNftRule, ObservedRoute, ObservedRule, Op, OpError, Ownership,
@@ -51,7 +51,7 @@ pub fn diff(data: &[u8]) {
         _ => MainDefault::Passable,
     };
     let (loopback, all_wide) = (dice.one_in(2), dice.one_in(2));
-    let masks = Arc::new(queues(dice).masks([ifname("wan", 0)]));
+    let masks = Arc::new(queues(dice).masks([(ifname("wan", 0), Carries::Ip)]));
     let copies = Vec::new();
     let system = SystemFacts { networks, strays, copies, main, loopback, all_wide, masks };
     let facts = Facts { uplinks, system };

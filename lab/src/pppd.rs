@@ -83,9 +83,7 @@ impl Pppd {
         let ends = Arc::new(AtomicBool::new(false));
         let mut kernel = Kernel {
             router: router.clone(),
-            isp: line.isp.clone(),
-            number: line.number,
-            gateway: line.gateway(),
+            line: line.clone(),
             place: place.clone(),
             address: Arc::clone(&address),
             there: None,
@@ -170,9 +168,7 @@ fn running(place: &Path) -> Option<u32> {
 /// What the kernel's PPP would do.
 struct Kernel {
     router: Node,
-    isp: Node,
-    number: usize,
-    gateway: Ipv4Addr,
+    line: Line,
     place: PathBuf,
     address: Arc<Mutex<Ipv4Addr>>,
     /// The interface that is there, and the process that has it.
@@ -180,9 +176,6 @@ struct Kernel {
     /// The provider counts what comes from another address.
     is_guarded: bool,
 }
-
-/// The set of the provider with the address of the session.
-const SESSION: &str = "session";
 
 impl Kernel {
     fn look(&mut self) {
@@ -208,31 +201,50 @@ impl Kernel {
         }
     }
 
-    /// The interface, and the other end of it at the provider.
     fn make(&mut self, name: &str) -> Result<(), LabError> {
         let address = *self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (gateway, mac) = (self.gateway, format!("02:00:5e:00:01:{:02x}", self.number));
-        veth((&self.router, name), (&self.isp, "sess"))?;
-        let mut isp = format!("link set sess address {mac} arp off mtu 1492 up\n");
-        let _ = writeln!(isp, "addr add {gateway} peer {address} dev sess");
-        self.isp.ip_batch(&isp)?;
-        // The provider takes the address that it has given, and no other.
-        let mut guard = format!("add set inet lab {SESSION} {{ type ipv4_addr; }}\n");
-        let _ = writeln!(guard, "flush set inet lab {SESSION}");
-        let _ = writeln!(guard, "add element inet lab {SESSION} {{ {address} }}");
-        if !self.is_guarded {
-            let wrong = format!("ip saddr != @{SESSION} counter name wrong goto foreign");
-            let _ = writeln!(guard, "add rule inet lab guard iifname sess {wrong}");
-        }
-        self.isp.nft(&guard)?;
+        connect(&self.router, name, &self.line, address, self.is_guarded)?;
         self.is_guarded = true;
-        self.router.ip_batch(&format!(
-            "link set {name} address {mac} arp off mtu 1492 up\n\
-             addr add {address}/32 dev {name}\naddr del {address}/32 dev {name}\n\
-             addr add {address} peer {gateway} dev {name}\n"
-        ))
+        Ok(())
     }
 }
+
+/// Makes the interface of a connected line, with the other end of it at the provider; `again`: not for the first
+/// time. Deleting the interface ends the connection.
+///
+/// # Errors
+/// When the kernel refuses a step.
+pub fn connect(
+    router: &Node,
+    name: &str,
+    line: &Line,
+    address: Ipv4Addr,
+    again: bool,
+) -> Result<(), LabError> {
+    let (gateway, isp) = (line.gateway(), &line.isp);
+    let mac = format!("02:00:5e:00:01:{:02x}", line.number);
+    veth((router, name), (isp, "sess"))?;
+    let mut lines = format!("link set sess address {mac} arp off mtu 1492 up\n");
+    let _ = writeln!(lines, "addr add {gateway} peer {address} dev sess");
+    isp.ip_batch(&lines)?;
+    // The provider takes the address that it has given, and no other.
+    let mut guard = format!("add set inet lab {SESSION} {{ type ipv4_addr; }}\n");
+    let _ = writeln!(guard, "flush set inet lab {SESSION}");
+    let _ = writeln!(guard, "add element inet lab {SESSION} {{ {address} }}");
+    if !again {
+        let wrong = format!("ip saddr != @{SESSION} counter name wrong goto foreign");
+        let _ = writeln!(guard, "add rule inet lab guard iifname sess {wrong}");
+    }
+    isp.nft(&guard)?;
+    router.ip_batch(&format!(
+        "link set {name} address {mac} arp off mtu 1492 up\n\
+         addr add {address}/32 dev {name}\naddr del {address}/32 dev {name}\n\
+         addr add {address} peer {gateway} dev {name}\n"
+    ))
+}
+
+/// The set of the provider with the address of the session.
+const SESSION: &str = "session";
 
 /// It writes down what it was told before it does anything.
 const SCRIPT: &str = r#"#!/bin/sh

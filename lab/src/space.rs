@@ -14,7 +14,8 @@
 //! nothing is ever skipped.
 //!
 //! Environment: `RAIL_LONG=1` full counts, `RAIL_LAB_LIMIT` seconds for one test,
-//! `RAIL_LAB_TELL` only say the kinds, `RAIL_LAB_WORKER` the number of a runner's worker.
+//! `RAIL_LAB_TELL` only say the kinds, `RAIL_LAB_WORKER` the number of a runner's worker,
+//! `RAIL_LAB_LEASED=1` uplinks by DHCP in any test (`Plan::leased`).
 
 use crate::LabError;
 use crate::slot::{Share, Slot};

@@ -13,7 +13,7 @@
 //! and its links up; the addresses of the uplinks are left to the daemon unless asked for.
 
 use crate::node::{Node, cable, veth};
-use crate::{LabError, Network, sources};
+use crate::{DhcpServer, LabError, Leases, Network, Server, sources};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicBool;
@@ -32,13 +32,17 @@ pub struct Plan {
     pub addresses: bool,
     /// Names of further inside networks.
     pub networks: Vec<&'static str>,
+    /// The providers lease the addresses, and the configuration says so.
+    pub leased: bool,
 }
 
 impl Plan {
-    /// A drawing with this number of uplinks, twenty client addresses, and second hops.
+    /// A drawing with this number of uplinks, twenty client addresses, and second hops. With `RAIL_LAB_LEASED=1`
+    /// its addresses are leased, so any test can be tried with them.
     pub fn new(uplinks: usize) -> Self {
+        let leased = std::env::var_os("RAIL_LAB_LEASED").is_some_and(|v| v == "1");
         let networks = Vec::new();
-        Self { uplinks, clients: 20, second_hop: true, addresses: false, networks }
+        Self { uplinks, clients: 20, second_hop: true, addresses: false, networks, leased }
     }
 }
 
@@ -108,6 +112,8 @@ pub struct Topology {
     /// Inside networks beside the LAN.
     pub networks: Vec<Network>,
     clients: usize,
+    /// One for each uplink, or none.
+    leases: Vec<DhcpServer>,
     pub(crate) sources_excused: AtomicBool,
 }
 
@@ -156,7 +162,11 @@ impl Topology {
         }
         let clients = plan.clients;
         let sources_excused = AtomicBool::new(false);
-        let topology = Self { client, router, internet, lines, networks, clients, sources_excused };
+        let lease = |line: &Line| DhcpServer::start(&line.isp, &Leases::of(line), Server::Dnsmasq);
+        let leasing = lines.iter().filter(|_| plan.leased);
+        let leases = leasing.map(lease).collect::<Result<_, _>>()?;
+        let topology =
+            Self { client, router, internet, lines, networks, clients, leases, sources_excused };
         topology.wait_for_carrier()?;
         Ok(topology)
     }
@@ -206,12 +216,15 @@ impl Topology {
         let mut out = String::from("[lan]\ninterfaces = [\"lan0\"]\n");
         for (index, line) in self.lines.iter().enumerate() {
             let (name, interface) = (line.name(), line.interface());
-            let (address, gateway) = (line.address(), line.gateway());
             let weight = text.weights.get(index).unwrap_or(&1);
+            let address = match self.leases.is_empty() {
+                true => format!("\"{}/24\"\ngateway = \"{}\"", line.address(), line.gateway()),
+                false => "\"dhcp\"".into(),
+            };
             let _ = write!(
                 out,
                 "\n[[uplink]]\nname = \"{name}\"\ninterface = \"{interface}\"\n\
-                 address = \"{address}/24\"\ngateway = \"{gateway}\"\nweight = {weight}\n"
+                 address = {address}\nweight = {weight}\n"
             );
             if let Some(tier) = text.tiers.get(index) {
                 let _ = writeln!(out, "tier = {tier}");
@@ -302,7 +315,8 @@ pub fn servers() -> Vec<Ipv4Addr> {
     (10..100).map(|last| Ipv4Addr::new(192, 0, 2, last)).collect()
 }
 
-fn client_address(index: usize) -> Ipv4Addr {
+/// The address of a client, from 0.
+pub fn client_address(index: usize) -> Ipv4Addr {
     if index < BESIDE {
         Ipv4Addr::new(192, 168, 1, octet(10 + index))
     } else {

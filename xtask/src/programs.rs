@@ -11,7 +11,7 @@
 use crate::shell;
 use crate::source;
 use crate::workspace;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Where the lists are.
@@ -36,7 +36,7 @@ const ESSENTIAL: &[&str] = &[
     // bash, dash, coreutils, grep
     "bash", "cat", "chmod", "chroot", "cp", "cut", "date", "dirname", "echo", "env", "grep", "head",
     "id", "install", "ln", "ls", "mkdir", "mktemp", "mv", "nice", "pwd", "readlink", "rm", "rmdir",
-    "seq", "sh", "sleep", "sort", "sync", "tail", "tee", "timeout", "touch", "tr", "true", "uname",
+    "seq", "sh", "sleep", "sort", "stat", "stty", "sync", "tail", "tee", "timeout", "touch", "tr", "true", "uname",
     "wc", "yes",
     // mawk, sed, tar, gzip, findutils
     "awk", "find", "gzip", "sed", "tar",
@@ -113,12 +113,17 @@ fn compare(starts: &[Start], entries: &[Entry], breaches: &mut Vec<String>) {
 
 fn starts(breaches: &mut Vec<String>) -> Result<Vec<Start>, String> {
     let mut all = Vec::new();
-    for path in workspace::files()? {
+    let files = workspace::files()?;
+    let parts = functions_of_parts(&files);
+    for path in files {
         let Some(text) = workspace::text(&path) else { continue };
         let found = if path.extension().is_some_and(|e| e == "rs") {
             in_rust(&path, &text, breaches)
         } else if is_shell(&text) && !path.starts_with("packaging") {
-            in_shell(&text)
+            let mut found = in_shell(&text);
+            let own = parts.get(path.parent().unwrap_or(Path::new("")));
+            found.retain(|(_, word)| own.is_none_or(|own| !own.contains(word)));
+            found
         } else {
             Vec::new()
         };
@@ -134,6 +139,25 @@ fn starts(breaches: &mut Vec<String>) -> Result<Vec<Start>, String> {
         }
     }
     Ok(all)
+}
+
+/// The functions of scripts that are one script in parts, by their directory: those beside a `part-..`.
+fn functions_of_parts(files: &[PathBuf]) -> BTreeMap<PathBuf, BTreeSet<String>> {
+    let is_part = |path: &&PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("part-"))
+    };
+    let mut all = BTreeMap::<PathBuf, BTreeSet<String>>::new();
+    for directory in files.iter().filter(is_part).filter_map(|path| path.parent()) {
+        all.entry(directory.to_path_buf()).or_default();
+    }
+    for path in files {
+        let Some(own) = path.parent().and_then(|directory| all.get_mut(directory)) else {
+            continue;
+        };
+        let text = workspace::text(path).filter(|text| is_shell(text));
+        own.extend(text.iter().flat_map(|text| shell::functions(text)));
+    }
+    all
 }
 
 fn is_shell(text: &str) -> bool {

@@ -19,6 +19,13 @@ pub(crate) fn programs(script: &str) -> Vec<Command> {
     found.into_iter().filter(|(_, word)| is_program(word)).collect()
 }
 
+/// The functions that a script defines.
+pub(crate) fn functions(script: &str) -> BTreeSet<String> {
+    let mut scanner = Scanner::new(script, 1);
+    scanner.list(None);
+    scanner.functions
+}
+
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -329,9 +336,9 @@ impl<'a> Scanner<'a> {
 /// What a shell does itself.
 const BUILTINS: &[&str] = &[
     ".", ":", "[", "bind", "cd", "command", "compgen", "continue", "break", "echo", "eval", "exit",
-    "export", "false", "for", "case", "hash", "in", "kill", "local", "mapfile", "printf", "read",
-    "readonly", "return", "select", "set", "shift", "test", "trap", "true", "type", "umask",
-    "unset", "wait",
+    "export", "false", "for", "case", "declare", "hash", "in", "kill", "local", "mapfile",
+    "printf", "read", "readonly", "return", "select", "set", "shift", "test", "trap", "true",
+    "type", "umask", "unset", "wait",
 ];
 
 #[cfg(test)]
@@ -340,6 +347,14 @@ mod tests {
 
     fn words(script: &str) -> Vec<String> {
         programs(script).into_iter().map(|(_, word)| word).collect()
+    }
+
+    /// Given functions, then those alone are told.
+    #[test]
+    fn functions_are_known() {
+        let functions = functions("a() { b; }\nc() { :; }\n[ -e /d ] && e f()\n");
+        assert!(["a", "c"].iter().all(|name| functions.contains(*name)), "{functions:?}");
+        assert!(["b", "e"].iter().all(|name| !functions.contains(*name)), "{functions:?}");
     }
 
     /// Given each way to start a program, then its name is found, and nothing else is.

@@ -38,7 +38,7 @@ pub use dhcp4::{Lease, SavedLease};
 pub use io::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use io::{Binding, IDENT_PREFIX, Peer, Port, PortId, PortKind};
 pub use io::{
-    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT,
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT, Needs,
     OnChange, Program, User,
 };
 pub use io::{Input, NOBODY, Output, Purge, Watch, Which};

@@ -27,8 +27,12 @@ impl Notifier {
 
     /// The declaration, if it is to run.
     pub(crate) fn child(&self, now: Instant, config: &Config) -> Option<Child> {
-        let is_wanted = config.notify.is_used() || !config.ddns.is_empty();
-        (is_wanted && self.backoff.is_over(now)).then(declaration)
+        (Self::is_used(config) && self.backoff.is_over(now)).then(declaration)
+    }
+
+    /// There is somebody to be told.
+    pub(crate) fn is_used(config: &Config) -> bool {
+        config.notify.is_used() || !config.ddns.is_empty()
     }
 
     /// True if it may be started now, and could not be a moment ago.
@@ -55,10 +59,13 @@ fn declaration() -> Child {
             "--state-dir".into(),
             format!("{KEPT}"),
         ],
+        trial: Vec::new(),
         files: Vec::new(),
         // The socket and the files of passwords are root's. It gives up every capability itself.
         user: User::Root,
         capabilities: Vec::new(),
+        is_resolver: false,
+        needs: None,
         keeps_state: true,
         on_change: OnChange::Restart,
         grace: Duration::from_secs(2),

@@ -10,6 +10,7 @@
 //!
 //! ```text
 //!  request   id:u64 timeout_ms:u64 keep:u64 (argument 0)*      with a memfd, if there is input
+//!  helper    0:u64 word                                        with a socket: `rail WORD` lives on by itself
 //!  answer    kind:u8 id:u64 (bytes | status:u8 value:i32)
 //! ```
 
@@ -66,6 +67,8 @@ pub struct Finished {
 #[derive(Debug)]
 pub struct Spawner {
     link: Option<Link>,
+    /// It was started with all rights that we had at first.
+    has_rights: bool,
     /// Outlives every link, so that a new spawner needs no new registration.
     poller: OwnedFd,
     /// Readable when requests were lost with their spawner.
@@ -86,7 +89,7 @@ impl Spawner {
         epoll::add(&poller, &lost, EventData::new_u64(0), EventFlags::IN)?;
         let link = Some(Link::start(&poller, "--spawner")?);
         let (open, finished) = (BTreeMap::new(), VecDeque::new());
-        Ok(Self { link, poller, lost, open, finished, next: 1 })
+        Ok(Self { link, has_rights: true, poller, lost, open, finished, next: 1 })
     }
 
     /// Asks for a program, found in the system's directories; the number of the request. It gets
@@ -113,6 +116,26 @@ impl Spawner {
             match poll(&mut [PollFd::new(&self.poller, PollFlags::IN)], None) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Has `rail WORD` started with the rights that we had when the spawner was started, and a socket that is
+    /// entered in `poller`. It ends when the socket does.
+    ///
+    /// # Errors
+    /// The spawner was lost since, or the kernel refuses.
+    pub(crate) fn helper(&mut self, poller: &OwnedFd, word: &str) -> io::Result<Link> {
+        self.drain_link();
+        let spawner = self.link.as_ref().filter(|_| self.has_rights).ok_or(Errno::PERM)?;
+        let (link, theirs) = Link::open(poller)?;
+        let mut bytes = Vec::from(HELPER.to_le_bytes());
+        bytes.extend(word.as_bytes());
+        match spawner.send_with(&bytes, Some(theirs.as_fd())) {
+            Ok(()) => Ok(link),
+            Err(e) => {
+                link.leave(poller);
+                Err(e.into())
             }
         }
     }
@@ -198,6 +221,7 @@ impl Spawner {
     }
 
     fn lose_link(&mut self) {
+        self.has_rights = false;
         if let Some(link) = self.link.take() {
             link.leave(&self.poller);
         }
@@ -297,6 +321,8 @@ fn decode_status(bytes: &[u8]) -> Status {
 
 /// How much of each output is kept, if nobody asks for another amount.
 const CAPTURE: usize = 64 * 1024;
+/// In the place of a request's number.
+const HELPER: u64 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const END: u8 = 3;

@@ -128,7 +128,10 @@ fn cpus(directory: &Path) -> Vec<Cpu> {
         text.trim().parse().ok()
     };
     let cpu = |number| Cpu { number, capacity: capacity(number).unwrap_or(ALIKE) };
-    list(&text).into_iter().map(cpu).collect()
+    // The kernel takes those out of a mask that are kept free of its work.
+    let apart = |file: &str| fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let apart: Vec<u16> = ["isolated", "nohz_full"].iter().flat_map(|f| list(&apart(f))).collect();
+    list(&text).into_iter().filter(|number| !apart.contains(number)).map(cpu).collect()
 }
 
 /// `0-3,8`: the numbers in it.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const PAGE: &str = include_str!("../../../docs/uplinks.md");
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 1, 10);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 60);
-const DRAIN: Duration = Duration::from_secs(3);
+pub(crate) const DRAIN: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Whose way to choose a source a program of the router has.
@@ -143,6 +143,49 @@ fn fate(report: &FlowsReport, protocol: Protocol, back: Instant) -> &'static str
     }
 }
 
+/// The better uplink, which is to fail and return, and the address that servers see by the standby.
+pub(crate) struct Return<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) name: &'a str,
+    /// What happens to it, and the health that it then has.
+    pub(crate) fault: (Fault, &'a str),
+    pub(crate) standby: Ipv4Addr,
+}
+
+impl Return<'_> {
+    /// What becomes of long connections on the standby: TCP, UDP, and how many of two that came in lose
+    /// something. `left` and `back` wait until others have followed.
+    pub(crate) fn fates(
+        &self,
+        time: Duration,
+        left: impl Fn(),
+        back: impl Fn(),
+    ) -> (&'static str, &'static str, usize) {
+        let (net, rail, standby) = (&self.world.topology, &self.world.rail, self.standby);
+        let injected = net.inject(1, self.fault.0).unwrap();
+        rail.wait_health(self.name, self.fault.1, Duration::from_secs(5)).unwrap();
+        left();
+        let (clients, servers) = (net.clients(), servers());
+        let mut plan = spread(Protocol::Tcp, 4, &clients, &servers);
+        plan.extend(spread(Protocol::Udp, 4, &clients, &servers));
+        let out = Flows::start(&net.client, plan);
+        let to = |port| SocketAddrV4::new(standby, port);
+        let plan =
+            vec![(Protocol::Tcp, OUTSIDE, to(TCP_PORT)), (Protocol::Udp, OUTSIDE, to(UDP_PORT))];
+        let came_in = Flows::start(&net.internet, plan);
+        thread::sleep(SECOND);
+        injected.repair().unwrap();
+        rail.wait_health(self.name, "up", Duration::from_secs(15)).unwrap();
+        let returned = Instant::now();
+        back();
+        thread::sleep(time + 3 * SECOND);
+        let (out, came_in) = (out.stop().unwrap(), came_in.stop().unwrap());
+        let lost = came_in.flows.iter().filter(|f| f.broken.is_some() || f.lost() > 0).count();
+        let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|of| fate(&out, of, returned));
+        (tcp, udp, lost)
+    }
+}
+
 #[test]
 fn connections_go_back_as_the_file_says() {
     isolated(|| {
@@ -155,32 +198,13 @@ fn connections_go_back_as_the_file_says() {
         let wait_for = |source| tunnels.iter().for_each(|tunnel| tunnel.wait_for(source));
         let (better, standby) = (net.line(1).address(), net.line(2).address());
         wait_for(better);
+        let fault = (Fault::Carrier, "no-carrier");
+        let back = Return { world: &world, name: "isp1", fault, standby };
         for (wanted, time) in
             [("keep", SECOND), ("cut-udp", SECOND), ("cut", SECOND), ("drain 3s", DRAIN)]
         {
             rail.reload(&net.config(&text(wanted))).unwrap();
-            let injected = net.inject(1, Fault::Carrier).unwrap();
-            rail.wait_health("isp1", "no-carrier", Duration::from_secs(5)).unwrap();
-            wait_for(standby);
-            let (clients, servers) = (net.clients(), servers());
-            let mut plan = spread(Protocol::Tcp, 4, &clients, &servers);
-            plan.extend(spread(Protocol::Udp, 4, &clients, &servers));
-            let out = Flows::start(&net.client, plan);
-            let to = |port| SocketAddrV4::new(standby, port);
-            let plan = vec![
-                (Protocol::Tcp, OUTSIDE, to(TCP_PORT)),
-                (Protocol::Udp, OUTSIDE, to(UDP_PORT)),
-            ];
-            let came_in = Flows::start(&net.internet, plan);
-            thread::sleep(SECOND);
-            injected.repair().unwrap();
-            rail.wait_health("isp1", "up", Duration::from_secs(15)).unwrap();
-            let back = Instant::now();
-            wait_for(better);
-            thread::sleep(time + 3 * SECOND);
-            let (out, came_in) = (out.stop().unwrap(), came_in.stop().unwrap());
-            let lost = came_in.flows.iter().filter(|f| f.broken.is_some() || f.lost() > 0).count();
-            let [tcp, udp] = [Protocol::Tcp, Protocol::Udp].map(|of| fate(&out, of, back));
+            let (tcp, udp, lost) = back.fates(time, || wait_for(standby), || wait_for(better));
             let row = format!("| `\"{wanted}\"` | {tcp} | {udp} | stays | follows | follows |");
             figures(&format!("{row} {lost} of 2 that came in lost something"));
             assert_eq!(lost, 0, "{wanted}");

@@ -200,7 +200,8 @@ fn names_that_begin_alike_are_not_confused() {
         // other / then that uplink leaves and no connection of the other notices
         let world = World::start(&Plan::new(11), &quick()).unwrap();
         for (dead, alive) in [(1, 10), (10, 1)] {
-            let flows = world.flows(0, 44);
+            // So many that each of eleven uplinks has some.
+            let flows = world.flows(0, 132);
             let injected = world.topology.inject(dead, Fault::Carrier).unwrap();
             world.rail.wait_health(&format!("isp{dead}"), "no-carrier", LIMIT).unwrap();
             world.rail.wait_settled(LIMIT).unwrap();

@@ -13,17 +13,22 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A resolver of a provider: it answers each name with an address that tells whose it is.
-struct Resolver(Child);
+pub(crate) struct Resolver(Child);
 
 impl Resolver {
     fn start(line: &Line) -> Self {
-        let answer = answer_of(line.number);
+        Self::at(&line.isp, "--interface=acc", line.number)
+    }
+
+    /// One in this node that listens as this option of dnsmasq says.
+    pub(crate) fn at(node: &Node, listens: &str, number: usize) -> Self {
+        let answer = answer_of(number);
         let mut command = Command::new("dnsmasq");
         command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user="]);
-        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--except-interface=lo"]);
-        command.arg("--interface=acc").arg(format!("--address=/test/{answer}"));
+        command.args(["--no-resolv", "--no-hosts", "--bind-interfaces"]);
+        command.arg(listens).arg(format!("--address=/test/{answer}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(line.isp.start(&mut command).unwrap())
+        Self(node.start(&mut command).unwrap())
     }
 }
 
@@ -62,13 +67,18 @@ fn file(topology: &Topology) -> String {
 }
 
 /// The process that runs.
-fn running(rail: &Rail) -> Result<u64, String> {
+pub(crate) fn running(rail: &Rail) -> Result<u64, String> {
     let status = rail.status().map_err(|e| e.to_string())?;
     status["children"][0]["pid"].as_u64().ok_or(status["children"].to_string())
 }
 
 /// Asks the router for a name, once; its address, if an answer came in time.
-fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
+pub(crate) fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
+    ask_at(client, [192, 168, 1, 1], name, patience)
+}
+
+/// The same of whoever has this address.
+fn ask_at(client: &Node, at: [u8; 4], name: &str, patience: Duration) -> Option<Ipv4Addr> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         query.push(u8::try_from(label.len()).unwrap());
@@ -78,7 +88,7 @@ fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
     client.enter(move || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.set_read_timeout(Some(patience)).unwrap();
-        socket.connect(SocketAddr::from(([192, 168, 1, 1], 53))).unwrap();
+        socket.connect(SocketAddr::from((at, 53))).unwrap();
         socket.send(&query).ok()?;
         let mut answer = [0; 512];
         let length = socket.recv(&mut answer).ok()?;
@@ -89,12 +99,16 @@ fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4Addr> {
     })
 }
 
-fn lease(client: &Node) -> String {
-    let script = "#!/bin/sh\n[ $1 = bound ] && echo \"$ip $router $dns $domain\"\nexit 0\n";
+pub(crate) fn lease(client: &Node) -> String {
+    told(client, "#!/bin/sh\n[ $1 = bound ] && echo \"$ip $router $dns $domain\"\nexit 0\n", "")
+}
+
+/// What this script says of a lease, with these words for the client.
+fn told(client: &Node, script: &str, words: &str) -> String {
     let place = rail_lab::scratch::directory("udhcpc").unwrap().join("script");
     std::fs::write(&place, script).unwrap();
     std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
-    client.sh(&format!("busybox udhcpc -f -q -n -i eth0 -s {}", place.display())).unwrap()
+    client.sh(&format!("busybox udhcpc -f -q -n -i eth0 -s {} {words}", place.display())).unwrap()
 }
 
 // given a LAN with addresses and names from the router, and uplinks with a resolver each / when a host asks for
@@ -204,7 +218,7 @@ fn it_outlives_the_daemon() {
 }
 
 // given another program on port 53 of the LAN / when the daemon starts, and when that program ends / then the status
-// is degraded and says why in dnsmasq's words, and names resolve soon after the port is free
+// is degraded, says why in dnsmasq's words and names the program, and names resolve soon after the port is free
 #[test]
 fn a_taken_port_is_told() {
     isolated(|| {
@@ -217,7 +231,13 @@ fn a_taken_port_is_told() {
         eventually(LIMIT, "the words of dnsmasq", || {
             let status = world.rail.status().map_err(|e| e.to_string())?;
             let words = status["children"][0]["last_words"].to_string();
-            if words.contains("Address already in use") { Ok(()) } else { Err(words) }
+            let own = format!("(process {})", std::process::id());
+            let wanted = [
+                "Address already in use",
+                "port 53 (udp) on 192.168.1.1 is held by ",
+                own.as_str(),
+            ];
+            if wanted.iter().all(|part| words.contains(part)) { Ok(()) } else { Err(words) }
         });
         assert_eq!(world.rail.ask(&["status"]).unwrap().status.code(), Some(1));
         drop(taken);
@@ -226,4 +246,130 @@ fn a_taken_port_is_told() {
         let asked = || ask(&world.topology.client, "a.test", patience).ok_or("none");
         eventually(LIMIT, "an answer", asked);
     });
+}
+
+// given dnsmasq under rail / when the file has an option that it does not take / then it goes on and answers, and
+// the status is degraded and has its words; when the file is good again, then a host is told of the new options
+#[test]
+fn a_file_that_dnsmasq_refuses_costs_nothing() {
+    isolated(|| {
+        let (world, _resolvers) = served();
+        let (client, rail) = (&world.topology.client, &world.rail);
+        let pid = running(rail).unwrap();
+        let with = |options: &str| {
+            let range = "domain = \"home.arpa\"\n";
+            file(&world.topology).replace(range, &format!("{range}options = [{options}]\n"))
+        };
+        // It wants addresses there.
+        rail.reload(&with("{ code = 44, text = \"abc\" }")).unwrap();
+        eventually(LIMIT, "the words of dnsmasq", || {
+            let status = rail.status().map_err(|e| e.to_string())?;
+            let why = status["children"][0]["refused"].to_string();
+            if why.contains("bad IP address at line") { Ok(()) } else { Err(why) }
+        });
+        assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(1));
+        assert_eq!(running(rail), Ok(pid));
+        assert!(ask(client, "on.test", LIMIT).is_some());
+        let options = "{ code = 200, text = 'a,b # \"c\"' }, { code = 46, hex = \"08\" }, \
+                       { code = 150, addresses = [\"192.168.1.5\", \"192.168.1.6\"] }, \
+                       { code = 43, hex = \"01:04:0a\" }";
+        rail.reload(&with(options)).unwrap();
+        eventually(LIMIT, "the new one", || match running(rail) {
+            Ok(found) if found != pid => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        eventually(LIMIT, "an answer", || ask(client, "new.test", LIMIT).ok_or("none"));
+        let script =
+            "#!/bin/sh\n[ $1 = bound ] && echo \"$opt200 $opt46 $opt150 $opt43\"\nexit 0\n";
+        let asked = "-O 200 -O 46 -O 150 -O 43";
+        assert_eq!(
+            told(client, script, asked).trim(),
+            "612c62202320226322 08 c0a80105c0a80106 01040a"
+        );
+        assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(0));
+    });
+}
+
+// given dnsmasq under rail / when the process that supervises it is killed, and then dnsmasq, too / then another
+// supervisor adopts it, and starts it again as the same user with the same rights
+#[test]
+fn a_killed_supervisor_comes_back_with_all_rights() {
+    isolated(|| {
+        let (world, _resolvers) = served();
+        let client = &world.topology.client;
+        let pid = running(&world.rail).unwrap();
+        let rights = rights_of(pid);
+        kill(parent(pid));
+        world.rail.wait_log(&["supervises helper programs was lost"]).unwrap();
+        world.rail.wait_log(&["still running; adopted"]).unwrap();
+        assert_eq!(running(&world.rail), Ok(pid));
+        kill(pid);
+        eventually(LIMIT, "another dnsmasq", || match running(&world.rail) {
+            Ok(found) if found != pid => Ok(()),
+            other => Err(format!("{other:?}, {}", world.rail.log())),
+        });
+        assert_eq!(rights_of(running(&world.rail).unwrap()), rights);
+        eventually(LIMIT, "an answer", || ask(client, "a.test", LIMIT).ok_or("none"));
+    });
+}
+
+// given a router that is to ask its own resolver / when the daemon is killed, dnsmasq is, and all is withdrawn /
+// then /etc/resolv.conf leads to it and it answers, the file stays over the crash, and is what it was in the end
+#[test]
+fn the_router_asks_itself() {
+    isolated(|| {
+        let before = "nameserver 192.0.2.9\nsearch example.org\n";
+        let place = rail_lab::scratch::directory("resolv").unwrap().join("resolv.conf");
+        std::fs::write(&place, before).unwrap();
+        rustix::mount::mount_bind(&place, "/etc/resolv.conf").unwrap();
+        let now = || std::fs::read_to_string("/etc/resolv.conf").unwrap();
+        let topology = Topology::build(&Plan::new(2)).unwrap();
+        let _resolvers: Vec<_> = topology.lines.iter().map(Resolver::start).collect();
+        let file = file(&topology).replace("[lan.dns]\n", "[lan.dns]\nresolv_conf = true\n");
+        let mut world = begin(topology, &file);
+        world.rail.wait_all_up(LIMIT).unwrap();
+        let is_ours = || match now() {
+            text if text.contains("\nnameserver 127.0.0.1\n") => Ok(()),
+            text => Err(text),
+        };
+        eventually(LIMIT, "its own resolver", is_ours);
+        let own = |name| ask_at(&world.topology.router, [127, 0, 0, 1], name, LIMIT);
+        eventually(LIMIT, "an answer", || own("a.test").ok_or("none"));
+        assert_eq!(own("router.home.arpa"), Some(Ipv4Addr::new(192, 168, 1, 1)));
+        world.rail.kill().unwrap();
+        is_ours().unwrap();
+        world.rail.start().unwrap();
+        let pid = eventually(LIMIT, "dnsmasq", || running(&world.rail));
+        is_ours().unwrap();
+        // One that does not run is asked by nobody.
+        kill(pid);
+        eventually(
+            LIMIT,
+            "the file of before",
+            || {
+                if now() == before { Ok(()) } else { Err(now()) }
+            },
+        );
+        world.rail.stop(true).unwrap();
+        assert_eq!(now(), before);
+    });
+}
+
+/// User and rights of a process.
+fn rights_of(pid: u64) -> Vec<String> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let is_wanted =
+        |line: &&str| ["Uid:", "Gid:", "CapEff:"].iter().any(|word| line.starts_with(word));
+    text.lines().filter(is_wanted).map(str::to_owned).collect()
+}
+
+fn parent(pid: u64) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    rest.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn kill(pid: u64) {
+    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }

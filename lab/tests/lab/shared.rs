@@ -98,9 +98,21 @@ pub(crate) fn put_on_one_switch(topology: &Topology, places: &[Place; 2]) -> Nod
     switch
 }
 
+/// Two boxes of one make that each translate: one subnet and one gateway's address, two segments.
+pub(crate) const BOXES: [Place; 2] = [
+    Place {
+        public: Ipv4Addr::new(100, 64, 1, 1),
+        ..place("wan1", [192, 168, 178, 17], [192, 168, 178, 1])
+    },
+    Place {
+        public: Ipv4Addr::new(100, 64, 2, 1),
+        ..place("wan2", [192, 168, 178, 22], [192, 168, 178, 1])
+    },
+];
+
 /// Makes each provider a stick that translates, and forwards a few ports back.
-fn make_sticks(topology: &Topology) {
-    for (line, place) in topology.lines.iter().zip(&STICKS) {
+pub(crate) fn make_sticks(topology: &Topology, places: &[Place; 2]) {
+    for (line, place) in topology.lines.iter().zip(places) {
         let Place { address, gateway, public, .. } = place;
         line.isp
             .ip_batch(&format!(
@@ -126,7 +138,7 @@ fn build(places: &[Place; 2]) -> (Topology, Option<Node>) {
         let switch = put_on_one_switch(&topology, places);
         return (topology, Some(switch));
     }
-    make_sticks(&topology);
+    make_sticks(&topology, places);
     (topology, None)
 }
 

@@ -121,11 +121,11 @@ fn onlink_is_repaired(world: &World) {
 }
 
 /// What servers see of connections through the box.
-const BOX: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 1);
+pub(crate) const BOX: Ipv4Addr = Ipv4Addr::new(100, 64, 1, 1);
 
 /// The provider of uplink 1 becomes a box inside the LAN: a switch joins it to the client and the
 /// router, it answers hosts directly and translates what it sends on.
-fn put_box_inside(topology: &Topology) -> Result<(), LabError> {
+pub(crate) fn put_box_inside(topology: &Topology) -> Result<(), LabError> {
     let (client, provider) = (&topology.client, &topology.line(1).isp);
     // Without an address of its own a bridge takes another one with each port.
     let mut lines = String::from(
@@ -159,7 +159,9 @@ fn put_box_inside(topology: &Topology) -> Result<(), LabError> {
          type nat hook postrouting priority 100\n\
          oifname core ip saddr 192.168.1.10-192.168.1.253 counter name hosts\n\
          oifname core snat ip to 100.64.1.1\n }\n}\n",
-    )
+    )?;
+    topology.wait_for_carrier()?;
+    provider.wait_for_carrier()
 }
 
 fn counted(node: &Node, name: &str) -> u64 {

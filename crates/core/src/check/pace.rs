@@ -124,13 +124,14 @@ impl Pace {
             None => {}
         }
         let targets = u32::try_from(self.asked.len().max(1)).unwrap_or(u32::MAX);
+        let thrift = if self.in_use { 1 } else { settings.thrift() };
         let spacing = match self.mode {
             _ if self.first_round > 0 => QUICK,
-            _ if !view.is_usable && view.is_hopeless => settings.interval,
+            _ if !view.is_usable && view.is_hopeless => settings.interval * thrift,
             _ if !view.is_usable => (settings.interval / targets).max(QUICK),
             Mode::Burst => QUICK.max(view.slowest / 16),
             Mode::Alert(_) if view.is_leaning => QUICK,
-            _ if view.is_steady => STEADY,
+            _ if view.is_steady => STEADY * thrift,
             _ if view.is_lossy => ALERT,
             Mode::Alert(_) => ALERT,
             Mode::Rest if self.in_use => settings.interval,

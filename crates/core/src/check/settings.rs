@@ -73,6 +73,12 @@ impl Settings {
     pub fn standby(&self) -> Duration {
         self.interval * self.standby_factor
     }
+
+    /// How many times as seldom it is asked as one whose volume is free, while it carries nothing and no
+    /// answer is urgent.
+    pub(super) const fn thrift(&self) -> u32 {
+        self.standby_factor / standby_factor(false)
+    }
 }
 
 /// How many times as seldom an uplink is asked that carries nothing and answers well.

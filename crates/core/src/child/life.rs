@@ -18,10 +18,15 @@ pub(super) struct Life {
     last_exit: Option<String>,
     /// It was told to end, and did.
     was_asked: bool,
+    /// What it said of new files, which it does not run with.
+    pub(super) refused: Option<String>,
+    /// Why the system's own questions do not go to it.
+    hindered: Option<String>,
     words: VecDeque<String>,
     missed: u64,
-    /// When an end was last told, and how many were not told since.
+    /// When an end was last told, how long the next ones are not, and how many were not since.
     told: Option<Instant>,
+    pause: Duration,
     untold: u64,
 }
 
@@ -42,7 +47,7 @@ impl Life {
         let child = || name.to_string();
         match event {
             ChildEvent::Began { pid, is_adopted, age } => {
-                self.was_asked = false;
+                (self.was_asked, self.refused) = (false, None);
                 self.running = Some(Running { pid: *pid, since: now - *age });
                 if self.untold == 0 {
                     let (pid, adopted) = (*pid, *is_adopted);
@@ -57,8 +62,21 @@ impl Life {
                 }
                 out.push(Output::tell(ChildNews::Said { child: child(), line: line.clone() }));
             }
-            ChildEvent::Reloaded => out.push(Output::tell(ChildNews::Reloaded { child: child() })),
+            ChildEvent::Reloaded => {
+                self.refused = None;
+                out.push(Output::tell(ChildNews::Reloaded { child: child() }));
+            }
+            ChildEvent::Refused { why } => {
+                self.refused = Some(why.clone());
+                out.push(Output::tell(ChildNews::Refused { child: child(), why: why.clone() }));
+            }
+            ChildEvent::Hindered { why } => {
+                self.hindered.clone_from(why);
+                let why = why.clone();
+                out.push(Output::tell(ChildNews::Hindered { child: child(), why }));
+            }
             ChildEvent::Ended { exit, was_asked: true } => {
+                self.hindered = None;
                 (self.running, self.was_asked) = (None, true);
                 self.untold = 0;
                 self.last_exit = Some(exit.to_string());
@@ -69,16 +87,21 @@ impl Life {
     }
 
     fn fail(&mut self, now: Instant, child: String, exit: &Exit, out: &mut Vec<Output>) {
+        if self.age(now) >= BETWEEN {
+            self.pause = BETWEEN;
+        }
         (self.running, self.was_asked) = (None, false);
         self.run += 1;
         self.restarts = self.restarts.saturating_add(1);
         self.untold += 1;
         let exit = exit.to_string();
         self.last_exit = Some(exit.clone());
-        if self.told.is_some_and(|told| now.since(told) < BETWEEN) {
+        let pause = self.pause.max(BETWEEN);
+        if self.told.is_some_and(|told| now.since(told) < pause) {
             return;
         }
         self.told = Some(now);
+        self.pause = (pause * 2).min(MOST_BETWEEN);
         let times = core::mem::take(&mut self.untold);
         let words = self.words.back().cloned();
         out.push(Output::tell(ChildNews::Ended { child, exit, words, times }));
@@ -87,6 +110,10 @@ impl Life {
     /// It ended because nobody wants it any more.
     pub(super) const fn is_over(&self) -> bool {
         self.running.is_none() && self.was_asked
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        self.running.is_some()
     }
 
     pub(super) fn age(&self, now: Instant) -> Duration {
@@ -101,6 +128,8 @@ impl Life {
             is_wanted,
             restarts: self.restarts,
             last_exit: self.last_exit.clone(),
+            refused: self.refused.clone(),
+            hindered: self.hindered.clone(),
             last_words: self.words.iter().cloned().collect(),
             missed_lines: self.missed,
         }
@@ -111,3 +140,5 @@ impl Life {
 const WORDS: usize = 10;
 /// Between two log lines about ends that nobody asked for.
 const BETWEEN: Duration = Duration::from_secs(60);
+/// The same in the end, where it ends again and again.
+const MOST_BETWEEN: Duration = Duration::from_secs(3600);

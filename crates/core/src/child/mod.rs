@@ -2,7 +2,7 @@
 //!
 //! Owners decide which child is to run, and wait between attempts ([`Backoff`]); what they want is
 //! gathered here. Promises: a list goes out only when it differs from the last, the first one always; a
-//! child in a loop of crashes makes two log lines a minute at most.
+//! child in a loop of crashes makes two log lines a minute at most, and fewer as time goes on: two an hour.
 
 mod backoff;
 mod life;
@@ -46,6 +46,15 @@ impl Children {
             child.run = self.lives.get(&child.id).map_or(0, |life| life.run);
         }
         if self.declared.as_ref() != Some(&wanted) {
+            for child in &wanted {
+                let is_asked_again = |before: &Child| before.id == child.id && before != child;
+                // Whether these files are taken is said anew.
+                if self.declared.iter().flatten().any(is_asked_again)
+                    && let Some(life) = self.lives.get_mut(&child.id)
+                {
+                    life.refused = None;
+                }
+            }
             self.declared = Some(wanted.clone());
             out.push(Output::Children(wanted));
         }
@@ -68,10 +77,17 @@ impl Children {
         age
     }
 
-    /// What people see.
-    pub(crate) fn status(&self, now: Instant) -> Vec<ChildStatus> {
+    /// What people see. `has_owner`: somebody will want it again, though he waits for the moment.
+    pub(crate) fn status(
+        &self,
+        now: Instant,
+        has_owner: impl Fn(ChildId) -> bool,
+    ) -> Vec<ChildStatus> {
         let is_wanted = |id: ChildId| self.declared.iter().flatten().any(|child| child.id == id);
-        let lives = self.lives.iter().filter(|(id, life)| is_wanted(**id) || !life.is_over());
+        let is_seen = |id: ChildId, life: &Life| {
+            is_wanted(id) || life.is_running() || !life.is_over() && has_owner(id)
+        };
+        let lives = self.lives.iter().filter(|(id, life)| is_seen(**id, life));
         lives.map(|(id, life)| life.status(now, id.name(), is_wanted(*id))).collect()
     }
 }

@@ -21,6 +21,12 @@ pub enum ChildNews {
     /// It ended by itself, so many times since this was last told.
     #[serde(rename = "child-ended")]
     Ended { child: String, exit: String, words: Option<String>, times: u64 },
+    /// It does not take its new files, and goes on with the old ones.
+    #[serde(rename = "child-refused")]
+    Refused { child: String, why: String },
+    /// The system's own questions do not go to it as they should, or do so again.
+    #[serde(rename = "child-hindered")]
+    Hindered { child: String, why: Option<String> },
     /// It wrote a line.
     #[serde(rename = "child-said")]
     Said { child: String, line: String },
@@ -33,6 +39,7 @@ impl ChildNews {
             Self::Ended { child, exit, words: Some(_), times } => {
                 Some(Self::Ended { child, exit, words: None, times })
             }
+            Self::Refused { child, .. } => Some(Self::Refused { child, why: String::new() }),
             Self::Said { child, .. } => Some(Self::Said { child, line: String::new() }),
             _ => None,
         }
@@ -61,6 +68,18 @@ impl ChildNews {
                     None => entry,
                 };
                 if *times > 1 { entry.with("times", times) } else { entry }
+            }
+            Self::Refused { child, why } => {
+                let text = "helper program refused its new configuration; goes on with the old one";
+                Entry::warn(text).with("child", child).with("why", why)
+            }
+            Self::Hindered { child, why: Some(why) } => {
+                Entry::warn("the router does not ask its own resolver")
+                    .with("child", child)
+                    .with("why", why)
+            }
+            Self::Hindered { child, why: None } => {
+                Entry::info("the router asks its own resolver").with("child", child)
             }
             Self::Said { child, line } => {
                 Entry::debug("helper program wrote").with("child", child).with("line", line)

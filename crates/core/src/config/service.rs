@@ -22,6 +22,28 @@ pub struct DhcpService {
     pub dns: Vec<Ipv4Addr>,
     /// Time servers that the hosts are told.
     pub ntp: Vec<Ipv4Addr>,
+    /// `options`: what else hosts are told if they ask for it.
+    pub options: Vec<DhcpOption>,
+}
+
+/// An option of DHCP that has no key of its own (RFC 2132 §2).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DhcpOption {
+    /// Its number.
+    pub code: u8,
+    /// Its content.
+    pub value: OptionValue,
+}
+
+/// The content of an option.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OptionValue {
+    /// Addresses, one after the other.
+    Addresses(Vec<Ipv4Addr>),
+    /// A text of printable ASCII.
+    Text(String),
+    /// Bytes.
+    Bytes(Vec<u8>),
 }
 
 /// A host that always gets the same address, or its name.
@@ -42,6 +64,8 @@ pub struct DnsService {
     pub servers: Vec<Ipv4Addr>,
     /// `names`: what the router answers itself.
     pub names: Vec<(String, Ipv4Addr)>,
+    /// `resolv_conf`: the router itself asks it, too.
+    pub resolv_conf: bool,
 }
 
 /// Whom the resolver asks: addresses for documentation (RFC 5737), which nobody has. Our rules lead
@@ -49,6 +73,11 @@ pub struct DnsService {
 pub const ASKED: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 252), Ipv4Addr::new(192, 0, 2, 253)];
 
 impl Config {
+    /// True if the router asks its own resolver for names.
+    pub fn asks_itself(&self) -> bool {
+        self.networks.iter().filter_map(|network| network.dns.as_ref()).any(|dns| dns.resolv_conf)
+    }
+
     /// True if the router resolves names by the resolvers of its uplinks.
     pub fn asks_uplinks(&self) -> bool {
         let services = self.networks.iter().filter_map(|network| network.dns.as_ref());

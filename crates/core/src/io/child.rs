@@ -104,6 +104,15 @@ impl fmt::Debug for ChildFile {
     }
 }
 
+/// Ports that a child needs.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Needs {
+    /// Which.
+    pub ports: Vec<u16>,
+    /// The exit code by which it says that it could not have one.
+    pub lacking: i32,
+}
+
 /// A program that is to run.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Child {
@@ -116,12 +125,22 @@ pub struct Child {
     /// Its arguments. In these and in the files stands [`DIRECTORY`] for its directory, and [`KEPT`] for
     /// the one that outlives a boot.
     pub args: Vec<String>,
+    /// Arguments with which the program says by its exit code whether its files are good. They are asked before it
+    /// is ended to get new ones, in a directory of their own; none: it is not asked.
+    #[serde(default)]
+    pub trial: Vec<String>,
     /// What its directory holds; it is its working directory.
     pub files: Vec<ChildFile>,
     /// As whom.
     pub user: User,
     /// What it keeps of root's rights.
     pub capabilities: Vec<Capability>,
+    /// The system itself asks it for names: while it runs, `/etc/resolv.conf` leads to it.
+    #[serde(default)]
+    pub is_resolver: bool,
+    /// Ports that it needs: when it lacks them, it is found out who has them.
+    #[serde(default)]
+    pub needs: Option<Needs>,
     /// It has a directory below the state directory, too, in which it may write.
     pub keeps_state: bool,
     /// What to do when only files changed.
@@ -148,7 +167,8 @@ impl Child {
     pub fn differs_in_files_alone(&self, other: &Self) -> bool {
         // Named one by one, so that a new field is not forgotten.
         let Self { id, run: _, program, args, files: _, user, capabilities, .. } = self;
-        let Self { keeps_state, on_change: _, grace: _, .. } = self;
+        let Self { is_resolver: _, needs: _, .. } = self;
+        let Self { keeps_state, trial: _, on_change: _, grace: _, .. } = self;
         let same_program = *id == other.id && *program == other.program && *args == other.args;
         let same_rights = *user == other.user && *capabilities == other.capabilities;
         same_program && same_rights && *keeps_state == other.keeps_state
@@ -202,6 +222,16 @@ pub enum ChildEvent {
     },
     /// It has new files and was told so.
     Reloaded,
+    /// The program does not take the new files; it goes on with the old ones.
+    Refused {
+        /// What it said of them, in one line.
+        why: String,
+    },
+    /// The system's own questions do not go to it as they should, or do so again.
+    Hindered {
+        /// Why; `None`: they do.
+        why: Option<String>,
+    },
     /// It does not run any more.
     Ended {
         /// How it ended.

@@ -12,7 +12,7 @@ mod watch;
 pub use crate::saved::Which;
 pub use ask::{Answer, Ask, AskError, AskId, Asker, MOST_ASKS, has_place};
 pub use child::{
-    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT,
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, FIRST_LINE_OF, KEPT, Needs,
     OnChange, Program, User,
 };
 pub use input::Input;

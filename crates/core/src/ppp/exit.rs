@@ -55,7 +55,9 @@ pub(crate) enum Cause {
     TooSlow,
     /// The checks found the line dead for long.
     Dead,
-    /// The address that was given is one of the inside.
+    /// Its address was gone for long.
+    NoAddress,
+    /// An address that was given is one of the inside, or of no host.
     Inside,
     /// A signal ended it.
     Killed,
@@ -161,7 +163,8 @@ impl Cause {
             Self::Loop => "the line leads back to this router",
             Self::TooSlow => "no address came within 3 minutes",
             Self::Dead => "the checks have found the line dead for long",
-            Self::Inside => "the provider gave an address of a network inside",
+            Self::NoAddress => "its address was gone for long",
+            Self::Inside => "the provider gave an address of a network inside, or of no host",
             Self::Killed => "pppd was killed",
             Self::Other => "pppd ended",
         }
@@ -190,7 +193,9 @@ impl Cause {
             Self::Busy => "end the other program; for ModemManager set ID_MM_DEVICE_IGNORE",
             Self::NameTaken => "give the uplink another `interface`",
             Self::NoPlugin => "install pppd 2.4.9 or later with its plugin pppoe.so",
-            Self::Options => "look at /etc/ppp/options, which pppd reads as well",
+            Self::Options => {
+                "look at /etc/ppp/options, and for a modem /etc/ppp/options.DEVICE, which pppd reads as well"
+            }
             Self::NoKernel => "load the modules ppp_generic and pppoe",
             Self::NotInstalled => "install pppd (package ppp)",
             Self::NotAllowed => {
@@ -200,6 +205,7 @@ impl Cause {
             Self::Inside => "give the network inside other addresses",
             Self::TooSlow
             | Self::Dead
+            | Self::NoAddress
             | Self::Stopped
             | Self::HungUp
             | Self::Silent
@@ -234,6 +240,7 @@ impl Cause {
             | Self::Loop
             | Self::TooSlow
             | Self::Dead
+            | Self::NoAddress
             | Self::Killed
             | Self::Other => Pace::Line,
         }

@@ -5,6 +5,8 @@
 //! dead for long is hung up and dialled anew, more and more seldom while that does not help: what is broken
 //! behind the other end no dial mends.
 
+mod status;
+
 use super::exit::{Cause, Pace};
 use crate::io::{ChildEvent, Exit};
 use crate::saved::SavedPpp;
@@ -25,7 +27,7 @@ pub(crate) struct Sight {
     pub(crate) link: Option<u32>,
     /// Our address on it and that of the other end.
     pub(crate) address: Option<(Ipv4Addr, Ipv4Addr)>,
-    /// That address is not to be taken: it is one of the inside.
+    /// One of the two is not to be taken: it is one of the inside, or of no host.
     pub(crate) is_refused: bool,
     /// The checks have found it dead.
     pub(crate) dead: bool,
@@ -72,7 +74,11 @@ enum Phase {
     /// There is an address. `dead`: since when the checks find it dead.
     Up { since: Instant, dead: Option<Instant> },
     /// pppd is to end.
-    HangingUp { why: Option<Cause> },
+    HangingUp {
+        why: Option<Cause>,
+        /// It has ended by then, though nobody may be left to tell.
+        until: Option<Instant>,
+    },
 }
 
 /// A time that doubles.
@@ -212,7 +218,7 @@ impl Dialler {
                 }
             }
             ChildEvent::Said { line, .. } => self.hear(line),
-            ChildEvent::Reloaded => {}
+            ChildEvent::Reloaded | ChildEvent::Refused { .. } | ChildEvent::Hindered { .. } => {}
             // It is started anew, with other options or by another supervisor.
             ChildEvent::Ended { was_asked: true, .. } if self.wants() => {
                 self.is_running = false;
@@ -256,20 +262,18 @@ impl Dialler {
         }
         self.is_running = false;
         self.lingers = self.sight.link.map(|_| now + LINGER);
-        let was_up = match self.phase {
-            Phase::Up { since, .. } => now.since(since) >= STEADY,
-            _ => false,
-        };
+        if let Phase::Up { since, .. } = self.phase
+            && now.since(since) >= STEADY
+        {
+            self.line.reset();
+        }
         let found = Cause::of(exit, self.words.iter().map(String::as_str));
         let asked = match self.phase {
-            Phase::HangingUp { why } => Some(why),
+            Phase::HangingUp { why, .. } => Some(why),
             Phase::Idle | Phase::Resting { .. } => Some(None),
             Phase::Dialling { .. } | Phase::Up { .. } => None,
         };
         let cause = asked.flatten().unwrap_or(found);
-        if was_up {
-            self.line.reset();
-        }
         if found == Cause::NoPlugin {
             self.plugin = self.plugin.wrapping_add(1);
         }
@@ -298,11 +302,17 @@ impl Dialler {
     }
 
     fn hang_up(&mut self, why: Option<Cause>) {
-        self.phase = if self.is_running { Phase::HangingUp { why } } else { Phase::Idle };
+        let ends = Phase::HangingUp { why, until: None };
+        self.phase = if self.is_running { ends } else { Phase::Idle };
     }
 
     /// Takes what there is of the line now.
     pub(crate) fn look(&mut self, now: Instant, sight: Sight, out: &mut Vec<Action>) {
+        let is_new = self.sight.link.is_none() && sight.link.is_some();
+        if is_new && self.phase == Phase::Idle && !self.is_running && self.saved.is_none() {
+            // Perhaps that of an uplink which has just left the file, by another name.
+            self.lingers = Some(now + LEAVES);
+        }
         self.sight = sight;
         if self.stranger.is_some() && self.stranger != sight.link {
             self.stranger = None;
@@ -337,6 +347,13 @@ impl Dialler {
                 if sight.alive {
                     self.patience.reset();
                 }
+                if now.since(since) >= STEADY {
+                    self.line.reset();
+                }
+            }
+            // Somebody took it, or pppd asks for another one for ever.
+            (Phase::Up { since, dead }, None) => {
+                self.phase = Phase::Up { since, dead: dead.or(Some(now)) };
             }
             _ => {}
         }
@@ -364,7 +381,14 @@ impl Dialler {
             }
             Phase::Up { dead: Some(dead), .. } if now.since(dead) >= self.patience.next => {
                 self.patience.take();
-                self.hang_up(Some(Cause::Dead));
+                let why = if self.sight.address.is_some() { Cause::Dead } else { Cause::NoAddress };
+                self.hang_up(Some(why));
+            }
+            Phase::HangingUp { why, until: None } => {
+                self.phase = Phase::HangingUp { why, until: Some(now + LONGEST_END) };
+            }
+            Phase::HangingUp { until: Some(until), .. } if until <= now => {
+                (self.is_running, self.phase) = (false, Phase::Idle);
             }
             _ => {}
         }
@@ -386,67 +410,12 @@ impl Dialler {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Idle if self.may_dial() => self.lingers,
-            Phase::Idle | Phase::HangingUp { .. } => None,
+            Phase::Idle => None,
+            Phase::HangingUp { until, .. } => Some(until.unwrap_or(Instant::ZERO)),
             Phase::Resting { until } => Some(until),
             Phase::Dialling { since, .. } => Some(since + LONGEST_DIAL),
             Phase::Up { dead, .. } => dead.map(|dead| dead + self.patience.next),
         }
-    }
-}
-
-/// For people.
-impl Dialler {
-    /// What it is about, in a word.
-    pub(crate) const fn phase(&self) -> &'static str {
-        match self.phase {
-            Phase::Idle if self.stranger.is_some() => "blocked",
-            Phase::Idle => "waiting",
-            Phase::Resting { .. } => "resting",
-            Phase::Dialling { .. } => "dialling",
-            Phase::Up { .. } => "up",
-            Phase::HangingUp { .. } => "hanging up",
-        }
-    }
-
-    /// An interface of somebody else's has its name.
-    pub(crate) const fn is_blocked(&self) -> bool {
-        self.stranger.is_some()
-    }
-
-    /// Time until the next dial.
-    pub(crate) fn rest(&self, now: Instant) -> Option<Duration> {
-        match self.phase {
-            Phase::Resting { until } => Some(until.since(now)),
-            _ => None,
-        }
-    }
-
-    /// How the last one ended; `None` while the line is up.
-    pub(crate) const fn last(&self) -> Option<&Last> {
-        match self.phase {
-            Phase::Up { .. } => None,
-            _ => self.last.as_ref(),
-        }
-    }
-
-    /// Whether it is up.
-    pub(crate) const fn is_up(&self) -> bool {
-        matches!(self.phase, Phase::Up { .. })
-    }
-
-    /// pppd is to end, and runs yet.
-    pub(crate) const fn is_ending(&self) -> bool {
-        matches!(self.phase, Phase::HangingUp { .. })
-    }
-
-    /// What pppd said last, the newest last.
-    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
-        self.words.iter().map(String::as_str)
-    }
-
-    /// How often pppd was started by this process.
-    pub(crate) const fn dials(&self) -> u64 {
-        self.dials
     }
 }
 
@@ -475,6 +444,10 @@ const FIRST_PERSON: Duration = Duration::from_secs(60);
 const MOST_PERSON: Duration = Duration::from_secs(16 * 60);
 /// The kernel tells of an interface that is gone a little later than of the process that had it.
 const LINGER: Duration = FIRST_LINE;
+/// Longer than pppd says good-bye.
+const LEAVES: Duration = Duration::from_secs(4);
+/// Longer than a child is waited for before it is killed.
+const LONGEST_END: Duration = Duration::from_secs(15);
 /// A modem is looked for as often.
 const EVERY_DEVICE: Duration = Duration::from_secs(5);
 /// A dial takes seconds, on a modem up to a minute.
@@ -484,5 +457,4 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(60);
 const MOST_PATIENCE: Duration = Duration::from_secs(16 * 60);
 
 #[cfg(test)]
-#[path = "machine_tests.rs"]
 mod tests;

@@ -3,7 +3,8 @@
 //!
 //! Promises: a pure function of the topology. A queue gets a mask only where the kernel shows one, so a
 //! port with one transmit queue has none there. A port with as many receive queues as there are CPUs is
-//! spread by its hardware already: its masks are empty. Leaves out: which ports (`reconcile`), reading
+//! spread by its hardware already: its masks are empty, but for the queue that PPPoE comes in by (RFC 2516).
+//! Leaves out: which ports (`reconcile`), reading
 //! and writing (`rail_linux::queues`), where interrupts go (irqbalance or the administrator), and RFS,
 //! which helps local sockets alone. Kernel: Documentation/networking/scaling.rst.
 
@@ -28,6 +29,15 @@ pub struct WatchedPort {
     pub mac: Mac,
     /// It is up: drivers make their queues anew when it goes up.
     pub up: bool,
+}
+
+/// What a port carries, as its hardware sees it.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Carries {
+    /// IP: it tells one connection from another.
+    Ip,
+    /// PPPoE, too: cards do not look into a session, and put all of it into their first queue.
+    Pppoe,
 }
 
 /// What the machine has.
@@ -80,15 +90,19 @@ impl Topology {
     }
 
     /// The masks that these ports are to have, by their paths.
-    pub fn masks(&self, ports: impl IntoIterator<Item = IfName>) -> Vec<(String, String)> {
+    pub fn masks(
+        &self,
+        ports: impl IntoIterator<Item = (IfName, Carries)>,
+    ) -> Vec<(String, String)> {
         let mut masks = Vec::new();
         let is_open = |port: &&PortQueues| port.refused.is_none() && !self.cpus.is_empty();
-        for ifname in ports {
+        for (ifname, carries) in ports {
             let Some(port) = self.ports.get(&ifname).filter(is_open) else { continue };
             for (number, queue) in port.receive.iter().enumerate() {
                 if queue.mask.is_some() {
                     let place = Place { ifname, side: Side::Receive, number };
-                    masks.push((place.path(), self.rps(port, queue)));
+                    let helpers = self.helpers((port, carries), number, queue);
+                    masks.push((place.path(), Mask::of(helpers).to_text()));
                 }
             }
             for (number, mask) in port.transmit.iter().enumerate() {
@@ -102,22 +116,26 @@ impl Topology {
     }
 
     /// The CPUs that a port's packets are handed to in software; 0 where its own queues do.
-    pub fn spread_over(&self, port: &PortQueues) -> usize {
-        let mut cpus: Vec<u16> =
-            port.receive.iter().flat_map(|queue| self.helpers(port, queue)).collect();
+    pub fn spread_over(&self, port: &PortQueues, carries: Carries) -> usize {
+        let queues = port.receive.iter().enumerate();
+        let mut cpus: Vec<u16> = queues
+            .flat_map(|(number, queue)| self.helpers((port, carries), number, queue))
+            .collect();
         cpus.sort_unstable();
         cpus.dedup();
         cpus.len()
     }
 
-    fn rps(&self, port: &PortQueues, queue: &ReceiveQueue) -> String {
-        Mask::of(self.helpers(port, queue)).to_text()
-    }
-
     /// Every CPU but the one that the interrupt keeps busy; of unlike CPUs the fast ones. Where it goes is
     /// unknown on boards that deliver all to their first CPU.
-    fn helpers(&self, port: &PortQueues, queue: &ReceiveQueue) -> Vec<u16> {
-        if port.receive.len() >= self.cpus.len() {
+    fn helpers(
+        &self,
+        (port, carries): (&PortQueues, Carries),
+        number: usize,
+        queue: &ReceiveQueue,
+    ) -> Vec<u16> {
+        let is_spread = number != 0 || carries == Carries::Ip;
+        if port.receive.len() >= self.cpus.len() && is_spread {
             return Vec::new();
         }
         let is_online = |number: &u16| self.cpus.iter().any(|cpu| cpu.number == *number);

@@ -26,8 +26,12 @@ fn name() -> IfName {
 
 /// The masks of one port: those of receive queues, then those of transmit queues.
 fn planned(cpus: Vec<Cpu>, port: PortQueues) -> [Vec<String>; 2] {
+    planned_for(Carries::Ip, cpus, port)
+}
+
+fn planned_for(carries: Carries, cpus: Vec<Cpu>, port: PortQueues) -> [Vec<String>; 2] {
     let topology = Topology { cpus, ports: [(name(), port)].into() };
-    let masks = topology.masks([name()]);
+    let masks = topology.masks([(name(), carries)]);
     let of = |file: &str| {
         let some = masks.iter().filter(|(path, _)| path.ends_with(file));
         some.map(|(_, mask)| mask.clone()).collect()
@@ -76,6 +80,21 @@ fn masks_follow_the_machine() {
             "{what}"
         );
     }
+}
+
+/// Given a port that PPPoE goes by, with as many queues as CPUs, when masks are made, then its first queue, into
+/// which all of a session falls, is handed to the other CPUs, and the others are not; one with fewer is as ever.
+#[test]
+fn a_session_of_pppoe_is_spread() {
+    let of = |receive: &[Option<u16>]| {
+        let own = port(receive, 1);
+        let topology = Topology { cpus: cpus(&[0, 1, 2, 3]), ports: BTreeMap::new() };
+        let spread = topology.spread_over(&own, Carries::Pppoe);
+        (planned_for(Carries::Pppoe, topology.cpus, own)[0].join(" "), spread)
+    };
+    assert_eq!(of(&[Some(2), Some(1), Some(0), Some(3)]), ("b 0 0 0".to_string(), 3));
+    assert_eq!(of(&[None; 5]), ("e 0 0 0 0".to_string(), 3));
+    assert_eq!(of(&[Some(0), Some(1)]), ("e d".to_string(), 4));
 }
 
 /// Given four slow CPUs and two fast ones, then packets go to the fast ones; where the only fast one

@@ -8,31 +8,38 @@ use super::Reconciler;
 use crate::config::{Config, Links, Queues};
 use crate::io::Output;
 use crate::net::{IfName, Link};
-use crate::queues::{Place, WatchedPort};
+use crate::queues::{Carries, Place, WatchedPort};
 use crate::saved::Saved;
 use crate::state::Scope;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The ports whose queues are to be set.
-pub(crate) fn tuned(config: &Config, links: &Links) -> BTreeSet<IfName> {
-    let mut ports = BTreeSet::new();
+pub(crate) fn tuned(config: &Config, links: &Links) -> BTreeMap<IfName, Carries> {
+    let mut ports = BTreeMap::new();
     if config.performance.queues == Queues::Off {
         return ports;
     }
     let uplinks = config.uplinks.iter().filter(|uplink| uplink.enabled);
-    let named = uplinks.flat_map(|uplink| [uplink.ifname, uplink.port()]);
-    let mut next: Vec<IfName> = named.chain(config.networks.iter().map(|n| n.ifname)).collect();
+    let named = uplinks.flat_map(|uplink| {
+        let carries = if uplink.ppp().is_some() { Carries::Pppoe } else { Carries::Ip };
+        [(uplink.ifname, Carries::Ip), (uplink.port(), carries)]
+    });
+    let inside = config.networks.iter().map(|network| (network.ifname, Carries::Ip));
+    let mut next: Vec<(IfName, Carries)> = named.chain(inside).collect();
     let mut seen = BTreeSet::new();
-    while let Some(ifname) = next.pop() {
-        let Some(link) = links.get(&ifname).filter(|_| seen.insert(ifname)) else { continue };
+    while let Some((ifname, carries)) = next.pop() {
+        let is_new = seen.insert((ifname, carries));
+        let Some(link) = links.get(&ifname).filter(|_| is_new) else { continue };
         let is_below = |other: &Link| {
             other.master == Some(link.index) || link.lower.is_some_and(|below| below == other.index)
         };
-        next.extend(links.iter().filter(|(_, other)| is_below(other)).map(|(name, _)| *name));
+        let below = links.iter().filter(|(_, other)| is_below(other));
+        next.extend(below.map(|(name, _)| (*name, carries)));
         if link.kind.is_empty() && link.lower.is_none() {
-            ports.insert(ifname);
+            let found = ports.entry(ifname).or_insert(carries);
+            *found = carries.max(*found);
         }
     }
     ports
@@ -40,7 +47,7 @@ pub(crate) fn tuned(config: &Config, links: &Links) -> BTreeSet<IfName> {
 
 /// The ports whose queues are to be read.
 pub(super) fn watched(config: &Config, links: &Links, saved: &Saved) -> Vec<WatchedPort> {
-    let mut ports = tuned(config, links);
+    let mut ports: BTreeSet<IfName> = tuned(config, links).into_keys().collect();
     ports.extend(saved.sysctls.keys().filter_map(|path| Some(Place::parse(path)?.ifname)));
     let port = |ifname: IfName| {
         let link = links.get(&ifname)?;

@@ -53,6 +53,7 @@ impl Reconciler {
         saved.verdicts.clear();
         saved.learnt.clear();
         saved.active.clear();
+        saved.replaced.clear();
         saved.left.clear();
         desk.save(true, out);
         out.push(Output::tell(ReconcileNews::Withdrawn));

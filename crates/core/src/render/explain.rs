@@ -180,7 +180,7 @@ const fn mask(side: Side) -> &'static str {
     match side {
         Side::Receive => {
             "a port with fewer receive queues than there are CPUs: its packets are handed to the CPUs that its \
-             interrupt leaves free; 0 where the port has enough"
+             interrupt leaves free; 0 where the port has enough, but for the first queue of one that PPPoE goes by"
         }
         Side::Transmit => "each CPU sends by one of the port's several transmit queues",
     }

@@ -1,13 +1,17 @@
 //! The snapshot for the screens.
 
 use super::Router;
+use crate::config::Config;
+use crate::io::ChildId;
 use crate::net::IfName;
+use crate::notifier::Notifier;
 use crate::reconcile::tuned;
 use crate::render;
+use crate::service::Services;
 use crate::state::{Key, Resource};
 use crate::status::{ConfigurationStatus, QueueStatus, SelfStatus, Status};
 use crate::time::Instant;
-use crate::uplink::Report;
+use crate::uplink::{Report, Uplinks};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -49,7 +53,7 @@ impl Router {
             foreign: kernel.foreign.clone(),
             conflicts: self.names.unnamed.iter().chain(&coexist.conflicts).cloned().collect(),
             unread: coexist.unread.clone(),
-            children: children.status(now),
+            children: children.status(now, |id| has_owner(id, config, uplinks)),
             queues: QueueStatus::of(&kernel.observed.queues, tuned(config, &kernel.observed.links)),
             ignored: uplinks.ignored_targets(),
             counters: desk.counters,
@@ -57,5 +61,14 @@ impl Router {
             own: SelfStatus::default(),
             notifier: None,
         }
+    }
+}
+
+/// Somebody wants the child to run, now or when he has waited.
+fn has_owner(id: ChildId, config: &Config, uplinks: &Uplinks) -> bool {
+    match id {
+        ChildId::Services => Services::is_used(config),
+        ChildId::Ppp(id) => uplinks.dials(id, config),
+        ChildId::Notifier => Notifier::is_used(config),
     }
 }

@@ -43,6 +43,8 @@ pub struct Saved {
     pub kept: BTreeMap<String, SavedKept>,
     /// Names of the uplinks that carried new connections.
     pub active: Vec<String>,
+    /// Names of the uplinks that fell and have not carried since.
+    pub replaced: Vec<String>,
     /// Targets that no uplink reaches, and that are left out of the count.
     pub ignored: Vec<IpAddr>,
     /// What was said of uplinks by command.

@@ -1,7 +1,7 @@
 //! The file for dnsmasq, as a pure function of the configuration.
 
 use super::is_served;
-use crate::config::{ASKED, Config, DhcpService, Network, Reservation};
+use crate::config::{ASKED, Config, DhcpOption, DhcpService, Network, OptionValue, Reservation};
 use crate::io::KEPT;
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -14,7 +14,8 @@ pub(crate) fn file(config: &Config, is_old: bool) -> String {
     let mut out = String::from("# Made by rail; changes are lost.\n");
     let served: Vec<&Network> = config.networks.iter().filter(|n| is_served(n)).collect();
     // Interfaces come and go; the loopback belongs to whoever resolves for the router itself.
-    out.push_str("bind-dynamic\nexcept-interface=lo\n");
+    out.push_str("bind-dynamic\n");
+    out.push_str(if config.asks_itself() { "interface=lo\n" } else { "except-interface=lo\n" });
     for network in &served {
         line(&mut out, "interface", network.ifname);
     }
@@ -34,6 +35,9 @@ pub(crate) fn file(config: &Config, is_old: bool) -> String {
         line(&mut out, "dhcp-lease-max", most_leases(&leasing));
         // Browsers look for this name, and believe whoever has it: no host may call itself so.
         out.push_str("dhcp-name-match=set:wpad,wpad\ndhcp-ignore-names=tag:wpad\n");
+        if config.asks_itself() {
+            out.push_str("no-dhcp-interface=lo\n");
+        }
         for network in served.iter().filter(|network| network.dhcp.is_none()) {
             line(&mut out, "no-dhcp-interface", network.ifname);
         }
@@ -123,6 +127,9 @@ fn addresses(out: &mut String, dhcp: &DhcpService, index: usize, resolves: bool)
     if !dhcp.ntp.is_empty() {
         option(out, "ntp-server", &dhcp.ntp);
     }
+    for DhcpOption { code, value } in &dhcp.options {
+        line(out, "dhcp-option", format_args!("tag:net{index},{code},{}", content(value)));
+    }
     if let Some(domain) = &dhcp.domain {
         for (first, last) in &dhcp.ranges {
             line(out, "domain", format_args!("{domain},{first},{last}"));
@@ -137,6 +144,27 @@ fn addresses(out: &mut String, dhcp: &DhcpService, index: usize, resolves: bool)
         // What is not there is not asked for outside.
         line(out, "local", format_args!("/{domain}/"));
     }
+}
+
+/// The content of an option in the words of dnsmasq. In double quotes nothing but `"` and `\` has a meaning.
+fn content(value: &OptionValue) -> String {
+    let parts: Vec<String> = match value {
+        OptionValue::Addresses(all) => {
+            let all: Vec<String> = all.iter().map(|address| alloc::format!("{address}")).collect();
+            return all.join(",");
+        }
+        OptionValue::Text(text) => {
+            return alloc::format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        }
+        // One alone would be read as a text or a number of some length.
+        OptionValue::Bytes(bytes) if bytes.len() == 1 => {
+            return alloc::format!("{}b", bytes.first().copied().unwrap_or_default());
+        }
+        OptionValue::Bytes(bytes) => {
+            bytes.iter().map(|byte| alloc::format!("{byte:02x}")).collect()
+        }
+    };
+    parts.join(":")
 }
 
 fn line(out: &mut String, key: &str, value: impl Display) {

@@ -12,7 +12,8 @@ pub(crate) use file::file;
 use crate::child::Backoff;
 use crate::config::{ASKED, Config, Network};
 use crate::io::{
-    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, OnChange, Program, User,
+    Capability, Child, ChildEvent, ChildFile, ChildId, DIRECTORY, Exit, Needs, OnChange, Program,
+    User,
 };
 use crate::net::UplinkId;
 use crate::render;
@@ -46,10 +47,9 @@ impl Services {
     pub(crate) fn take(&mut self, now: Instant, event: &ChildEvent, lived: Duration) {
         match event {
             ChildEvent::Began { .. } => self.refuses_option = false,
-            ChildEvent::Said { line, .. } => {
-                self.refuses_option |=
-                    line.contains("bad option") || line.contains("illegal option");
-            }
+            ChildEvent::Said { line, .. } => self.refuses_option |= is_about_option(line),
+            // One of an earlier daemon goes on, and would not take what is newer than it.
+            ChildEvent::Refused { why } => self.is_old |= is_about_option(why),
             ChildEvent::Ended { exit, was_asked: false } => {
                 if *exit == Exit::Code(CONFIGURATION) && self.refuses_option && !self.is_old {
                     self.is_old = true;
@@ -61,7 +61,7 @@ impl Services {
                 }
                 self.backoff.fail(now, lived);
             }
-            ChildEvent::Reloaded | ChildEvent::Ended { .. } => {}
+            ChildEvent::Reloaded | ChildEvent::Hindered { .. } | ChildEvent::Ended { .. } => {}
         }
     }
 
@@ -80,21 +80,28 @@ impl Services {
         self.backoff.until()
     }
 
+    /// Somebody is to be served.
+    pub(crate) fn is_used(config: &Config) -> bool {
+        config.networks.iter().any(is_served)
+    }
+
     /// The child that is to run.
     pub(crate) fn child(&self, config: &Config) -> Option<Child> {
-        if self.backoff.until().is_some() || !config.networks.iter().any(is_served) {
+        if self.backoff.until().is_some() || !Self::is_used(config) {
             return None;
         }
         let content = file(config, self.is_old);
         let words = ["--keep-in-foreground", "--user=", "--pid-file=", "--log-facility=-"];
         let mut args: Vec<String> = words.into_iter().map(String::from).collect();
-        args.push(format!("--conf-file={DIRECTORY}/{FILE}"));
+        let file = format!("--conf-file={DIRECTORY}/{FILE}");
+        args.push(file.clone());
         Some(Child {
             id: ChildId::Services,
             run: 0,
             // starts: dnsmasq
             program: Program::System("dnsmasq".into()),
             args,
+            trial: vec!["--test".into(), file],
             files: vec![ChildFile { name: FILE.into(), content, is_secret: false }],
             user: User::Own,
             capabilities: vec![
@@ -103,6 +110,8 @@ impl Services {
                 Capability::RawSockets,
             ],
             keeps_state: true,
+            is_resolver: config.asks_itself(),
+            needs: Some(Needs { ports: ports(config), lacking: NETWORK }),
             // It reads its file only once.
             on_change: OnChange::Restart,
             grace: Duration::from_secs(2),
@@ -118,9 +127,22 @@ impl Services {
     }
 }
 
+/// True for the words of a dnsmasq that does not know an option.
+fn is_about_option(words: &str) -> bool {
+    words.contains("bad option") || words.contains("illegal option")
+}
+
 /// The uplinks whose resolvers are asked, by these facts.
 pub(crate) fn chosen(config: &Config, facts: &crate::facts::Facts) -> [Option<UplinkId>; 2] {
     if config.asks_uplinks() { render::resolving(config, facts) } else { [None; 2] }
+}
+
+/// The ports of dnsmasq.
+fn ports(config: &Config) -> Vec<u16> {
+    let served = || config.networks.iter().filter(|network| is_served(network));
+    let names = served().any(|network| network.dns.is_some()).then_some(53);
+    let addresses = served().any(|network| network.dhcp.is_some()).then_some(67);
+    names.into_iter().chain(addresses).collect()
 }
 
 /// Exit codes of dnsmasq.

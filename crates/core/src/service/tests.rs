@@ -1,9 +1,10 @@
 //! The file for dnsmasq, and when it runs.
 
 use super::*;
-use crate::config::{DhcpService, DnsService, Network, Reservation, Tier};
+use crate::config::{DhcpOption, DhcpService, DnsService, Network, OptionValue, Reservation, Tier};
 use crate::net::Mac;
 use crate::render::tests::config;
+use crate::status::Health;
 
 fn at(secs: u64) -> Instant {
     Instant::from_nanos(secs * 1_000_000_000)
@@ -21,6 +22,7 @@ fn dhcp() -> DhcpService {
         domain: Some("home.arpa".into()),
         dns: Vec::new(),
         ntp: vec![Ipv4Addr::new(192, 168, 1, 1)],
+        options: Vec::new(),
     }
 }
 
@@ -29,7 +31,7 @@ fn served() -> Config {
     let mut config = config(&[(1, Tier::Number(1)), (1, Tier::Number(1))]);
     let names = vec![("router.home.arpa".into(), Ipv4Addr::new(192, 168, 1, 1))];
     config.networks[0].dhcp = Some(dhcp());
-    config.networks[0].dns = Some(DnsService { servers: Vec::new(), names });
+    config.networks[0].dns = Some(DnsService { names, ..DnsService::default() });
     let mut guest = Network::lan("guest0".parse().unwrap());
     guest.dhcp = Some(DhcpService {
         ranges: vec![(Ipv4Addr::new(10, 9, 1, 10), Ipv4Addr::new(10, 9, 1, 99))],
@@ -38,6 +40,7 @@ fn served() -> Config {
         domain: None,
         dns: Vec::new(),
         ntp: Vec::new(),
+        options: Vec::new(),
     });
     config.networks.push(guest);
     config
@@ -107,6 +110,27 @@ fn it_runs_while_a_network_has_a_service() {
     assert!(services.child(&config).is_some());
 }
 
+/// Given two uplinks with a resolver each, when the one that carries is dead and kept because the other one is gone,
+/// then its resolver is asked, or hosts would be refused before the other one is back; where nothing is kept,
+/// then nobody is.
+#[test]
+fn a_dead_uplink_that_is_kept_is_asked() {
+    let mut config = served();
+    for (uplink, last) in config.uplinks.iter_mut().zip(1..) {
+        uplink.resolvers = vec![Ipv4Addr::new(192, 0, 2, last)];
+    }
+    let mut facts = render::tests::facts(&config, &[0]);
+    let [a, b] = [Some(UplinkId(1)), Some(UplinkId(2))];
+    facts.uplinks[1].link_up = false;
+    assert_eq!(chosen(&config, &facts), [a, a]);
+    facts.uplinks[0].health = Health::Down;
+    assert_eq!(chosen(&config, &facts), [a, a]);
+    facts.uplinks[0].active = false;
+    assert_eq!(chosen(&config, &facts), [None, None]);
+    facts.uplinks[1].link_up = true;
+    assert_eq!(chosen(&config, &facts), [b, b]);
+}
+
 /// Given two uplinks that are asked, when one is not asked any more, then what was asked of it is to be
 /// deleted, and nothing else is.
 #[test]
@@ -117,4 +141,35 @@ fn questions_move_with_the_uplink() {
     assert_eq!(services.ask([Some(b), Some(b)]), [(a, ASKED[0])]);
     assert!(services.ask([Some(b), Some(b)]).is_empty());
     assert_eq!(services.ask([None, Some(b)]), [(b, ASKED[0])]);
+}
+
+/// Given options of every kind, then each is one line that dnsmasq reads as that and nothing else; given a router
+/// that asks itself, then dnsmasq answers on the loopback, gives no addresses there, and the child says so.
+#[test]
+fn options_and_the_routers_own_questions() {
+    let mut config = served();
+    let option = |code, value| DhcpOption { code, value };
+    config.networks[0].dhcp.as_mut().unwrap().options = vec![
+        option(66, OptionValue::Text("a,b:c #\"d\" \\e".into())),
+        option(150, OptionValue::Addresses(vec![Ipv4Addr::new(192, 168, 1, 5); 2])),
+        option(43, OptionValue::Bytes(vec![1, 4, 0xab])),
+        option(46, OptionValue::Bytes(vec![8])),
+    ];
+    let text = file(&config, false);
+    assert!(text.contains("\nexcept-interface=lo\n") && !text.contains("=lo\nno-"), "{text}");
+    let lines: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("dhcp-option=tag:net0,")).collect();
+    let wanted =
+        [r#"66,"a,b:c #\"d\" \\e""#, "150,192.168.1.5,192.168.1.5", "43,01:04:ab", "46,8b"];
+    assert_eq!(lines[lines.len() - 4..], wanted);
+    assert!(!Services::default().child(&config).unwrap().is_resolver);
+    config.networks[0].dns.as_mut().unwrap().resolv_conf = true;
+    let text = file(&config, false);
+    assert!(
+        text.contains("\ninterface=lo\n") && text.contains("\nno-dhcp-interface=lo\n"),
+        "{text}"
+    );
+    let child = Services::default().child(&config).unwrap();
+    assert!(child.is_resolver);
+    assert_eq!(child.needs.unwrap().ports, [53, 67]);
 }

@@ -21,6 +21,10 @@ pub struct ChildStatus {
     pub restarts: u64,
     /// How it ended last.
     pub last_exit: Option<String>,
+    /// Why it does not take what its configuration has become; it goes on with what was before. Root alone sees it.
+    pub refused: Option<String>,
+    /// Why the system's own questions do not go to it as they should.
+    pub hindered: Option<String>,
     /// The last lines it wrote; root alone sees them.
     pub last_words: Vec<String>,
     /// Lines that were not read because there were too many.

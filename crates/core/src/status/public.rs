@@ -2,6 +2,8 @@
 //! and without whom the router tells what, which only root may look at.
 
 use super::{Conflict, Status};
+use alloc::format;
+use alloc::string::String;
 
 impl Status {
     /// The same for those who are not root.
@@ -10,12 +12,23 @@ impl Status {
         self.notifier = None;
         for child in &mut self.children {
             child.last_words.clear();
+            child.refused = child.refused.take().map(|_| String::new());
+            child.last_exit = child.last_exit.take().map(without_secret_file);
         }
         for ppp in self.uplinks.iter_mut().filter_map(|uplink| uplink.ppp.as_mut()) {
             ppp.said.clear();
+            ppp.ended = without_secret_file(core::mem::take(&mut ppp.ended));
         }
         self.conflicts = self.conflicts.into_iter().map(Conflict::for_anybody).collect();
         self
+    }
+}
+
+/// Which file has a password, and who may read it, is nobody's business.
+fn without_secret_file(text: String) -> String {
+    match text.find("secret file") {
+        Some(at) => format!("{}a secret file cannot be used", &text[..at]),
+        None => text,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The queues of ports on the screens.
 
 use crate::net::IfName;
-use crate::queues::Topology;
+use crate::queues::{Carries, Topology};
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -25,15 +25,18 @@ pub struct QueueStatus {
 
 impl QueueStatus {
     /// Those of these ports.
-    pub(crate) fn of(topology: &Topology, ports: impl IntoIterator<Item = IfName>) -> Vec<Self> {
-        let one = |interface: IfName| {
+    pub(crate) fn of(
+        topology: &Topology,
+        ports: impl IntoIterator<Item = (IfName, Carries)>,
+    ) -> Vec<Self> {
+        let one = |(interface, carries): (IfName, Carries)| {
             let port = topology.ports.get(&interface)?;
             Some(Self {
                 interface,
                 receive: port.receive.len(),
                 transmit: port.transmit.len(),
                 cpus: topology.cpus.len(),
-                spread: topology.spread_over(port),
+                spread: topology.spread_over(port, carries),
                 refused: port.refused.clone(),
             })
         };

@@ -227,7 +227,7 @@ impl Uplinks {
             }
             new.facts.active = saved.active.contains(name);
             new.has_carried = new.facts.active;
-            new.is_replaced = !new.facts.active && !saved.active.is_empty();
+            new.is_replaced = saved.replaced.contains(name);
             // Who loses it at the start is reported.
             if new.facts.active {
                 new.history.role = Role::Active;

@@ -55,6 +55,14 @@ impl Uplinks {
         config.uplinks[index].standby == Standby::Cold && !self.list[index].cold.is_called
     }
 
+    /// It waits to be called, and this health is what that looks like: no address yet, or no interface where
+    /// pppd makes it. A stick that is gone, or a cable, is another matter.
+    pub(super) fn waits_on_purpose(&self, index: usize, config: &Config, health: Health) -> bool {
+        let is_dialled = self.list[index].kind.is_dialled();
+        let is_meant = health == Health::NoAddress || health == Health::Absent && is_dialled;
+        is_meant && self.is_idle(index, config)
+    }
+
     /// It waits, or was called a moment ago: that it has no address is no news.
     pub(super) fn is_cold(&self, index: usize, config: &Config, now: Instant) -> bool {
         let called = self.list[index].cold.called;

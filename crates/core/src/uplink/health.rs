@@ -62,7 +62,7 @@ impl Uplinks {
                 let cause = by_command.map(crate::config::Override::sentence);
                 cause.unwrap_or_else(|| "disabled in the configuration".into())
             }
-            Health::Absent | Health::NoAddress if self.is_idle(index, cx.config) => {
+            _ if self.waits_on_purpose(index, cx.config, health) => {
                 "on cold standby: an uplink of a better tier is usable".into()
             }
             Health::Absent if !own.kind.is_dialled() => absent(index, cx),
@@ -133,8 +133,7 @@ impl Uplinks {
             cx.desk.saved.verdicts.insert(name.clone(), to);
             cx.desk.save_soon();
         }
-        let meant =
-            matches!(to, Health::Absent | Health::NoAddress) && self.is_idle(index, cx.config);
+        let meant = self.waits_on_purpose(index, cx.config, to);
         cx.out.push(Output::tell(UplinkNews::Health { uplink: name, from, to, cause, meant }));
         if to == Health::Down {
             cx.out.push(Output::Observe(Scope::NEIGHBOURS));

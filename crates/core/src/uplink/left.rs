@@ -29,10 +29,16 @@ impl Uplinks {
     }
 
     /// Takes note of who has carried and is dead, and who carries again.
-    pub(super) fn note_replaced(&mut self) {
+    pub(super) fn note_replaced(&mut self, cx: &mut Context<'_>) {
         for uplink in &mut self.list {
             uplink.is_replaced |= uplink.has_carried && !uplink.facts.health.is_alive();
             uplink.is_replaced &= !uplink.facts.active;
+        }
+        let pairs = self.list.iter().zip(&cx.config.uplinks);
+        let replaced = pairs.filter(|(uplink, _)| uplink.is_replaced);
+        if !replaced.clone().map(|(_, own)| &own.name).eq(&cx.desk.saved.replaced) {
+            cx.desk.saved.replaced = replaced.map(|(_, own)| own.name.clone()).collect();
+            cx.desk.save_soon();
         }
     }
 

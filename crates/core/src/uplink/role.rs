@@ -39,7 +39,7 @@ impl Uplinks {
         for (uplink, active) in self.list.iter_mut().zip(&active) {
             uplink.prober.set_in_use(cx.now, *active);
         }
-        self.note_replaced();
+        self.note_replaced(cx);
         let may_follow = died.filter(|at| !self.is_carried_since(*at));
         self.cascade = cascade.or(may_follow.map(|at| (before, at)));
         self.find_left(standing, cx);

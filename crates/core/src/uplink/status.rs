@@ -66,7 +66,7 @@ impl Uplinks {
             has_address: fact.has_address[Family::V4],
             lease: uplink.kind.lease_status(report.now),
             ppp: uplink.kind.ppp_status(report.now),
-            cold: self.is_idle(index, report.config),
+            cold: self.waits_on_purpose(index, report.config, fact.health),
             kept: uplink.kind.kept_status(report.now),
             neighbour: history.neighbour.clone(),
             check: CheckStatus::from(&uplink.check),
@@ -128,7 +128,7 @@ impl Uplinks {
             }
             Health::Probing | Health::Up | Health::Degraded => String::new(),
             Health::Disabled => enabled_again(&report.file.uplinks[index], report.saved),
-            Health::Absent | Health::NoAddress if self.is_idle(index, report.config) => {
+            health if self.waits_on_purpose(index, report.config, health) => {
                 "when no uplink of a better tier is usable".into()
             }
             Health::Absent | Health::NoAddress if uplink.kind.is_dialled() => {

@@ -3,7 +3,7 @@
 //! The supervisor is this program again, started before the daemon gives up its rights. It alone starts,
 //! watches and ends children, and writes their files. Promises: a child lives on when daemon and supervisor
 //! die, and the next supervisor adopts it by its record (see `record`): a number that now belongs to
-//! another process is never signalled. Nothing that a child does delays the daemon. What a child leaves
+//! another process is never signalled. A supervisor that dies is followed by another one with the same rights. Nothing that a child does delays the daemon. What a child leaves
 //! behind in its session is killed after it.
 //! Leaves out which children run, and when one is started again: see `rail_core::Child`.
 //!
@@ -12,10 +12,12 @@
 //!  report    what happened to a child, or that an order is carried out (JSON)
 //! ```
 
+mod holder;
 mod message;
 mod output;
 mod place;
 mod record;
+mod resolv;
 mod secret;
 mod server;
 mod session;
@@ -23,12 +25,14 @@ mod slot;
 mod start;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod user;
 
+pub use resolv::resolv_conf_obstacle;
 pub use server::supervisor_main;
 
 use crate::clock;
-use crate::process::{Link, MESSAGE, input_file};
+use crate::process::{Link, MESSAGE, Spawner, input_file};
 use message::{Order, Report};
 use rail_core::time::{Duration, Instant};
 use rail_core::{Child, ChildEvent, ChildId};
@@ -61,6 +65,8 @@ pub enum News {
     Child(ChildId, ChildEvent),
     /// The supervisor is gone; it is started again.
     Lost,
+    /// It was started again with fewer rights than the first one had.
+    Weak,
 }
 
 impl Children {
@@ -70,7 +76,7 @@ impl Children {
     /// The kernel's: no process or descriptor left, or `/proc` is missing.
     pub fn start(runtime_dir: &Path, state_dir: &Path) -> io::Result<Self> {
         let poller = epoll::create(CreateFlags::CLOEXEC)?;
-        let link = Some(Link::start(&poller, "--supervisor")?);
+        let link = Some(Link::start(&poller, WORD)?);
         let directories = (std::path::absolute(runtime_dir)?, std::path::absolute(state_dir)?);
         let (list, number, carried_out, retry_at) = (None, 0, 0, None);
         Ok(Self { link, poller, directories, list, number, carried_out, retry_at })
@@ -118,15 +124,20 @@ impl Children {
         self.retry_at
     }
 
-    /// Does what is due.
-    pub fn wake(&mut self, now: Instant) {
-        if self.retry_at.take_if(|at| *at <= now).is_none() {
-            return;
+    /// Does what is due. A supervisor that was lost is started again by the spawner, which still has the rights
+    /// that we gave up; without it, with ours.
+    pub fn wake(&mut self, now: Instant, spawner: &mut Spawner) -> Option<News> {
+        self.retry_at.take_if(|at| *at <= now)?;
+        let mut news = None;
+        if self.link.is_none() {
+            self.link = spawner.helper(&self.poller, WORD).ok();
         }
         if self.link.is_none() {
-            self.link = Link::start(&self.poller, "--supervisor").ok();
+            self.link = Link::start(&self.poller, WORD).ok();
+            news = self.link.as_ref().map(|_| News::Weak);
         }
         self.send();
+        news
     }
 
     fn send(&mut self) {
@@ -159,5 +170,7 @@ impl AsFd for Children {
     }
 }
 
+/// The supervisor is our own program with this argument.
+const WORD: &str = "--supervisor";
 /// Between two attempts.
 const RETRY: Duration = Duration::from_millis(500);

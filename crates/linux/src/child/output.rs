@@ -1,8 +1,9 @@
 //! What a child writes: a pipe with a name, its lines, and the limits of both.
 //!
 //! The child holds both ends of the pipe, so it gets no SIGPIPE when nobody reads it any more; and its end
-//! does not block, so that a full pipe costs it lines and never its time. The next supervisor finds the
-//! pipe by its name, with what was written meanwhile. A file instead would grow without end while no
+//! does not block, so that a full pipe costs it lines and never its time. pppd writes no line any more after one
+//! that did not fit, so the pipe is large. The next supervisor finds the pipe by its name, with what was written
+//! meanwhile. A file instead would grow without end while no
 //! daemon lives. The name stands where only root can write.
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,7 +31,10 @@ impl Output {
             _ => {}
         }
         mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        Ok((Self::open(path)?, open_pipe(path)?))
+        let output = Self::open(path)?;
+        // Where it may not be so large, it is as large as others.
+        let _ = rustix::pipe::fcntl_setpipe_size(&output.pipe, PIPE_BYTES);
+        Ok((output, open_pipe(path)?))
     }
 
     /// Opens the pipe of a child that runs already.
@@ -121,6 +125,8 @@ impl Lines {
     }
 }
 
+/// Eight times what is read in a second.
+const PIPE_BYTES: usize = 1 << 20;
 const WINDOW: Duration = Duration::from_secs(1);
 /// In each window.
 const MOST_BYTES: usize = 128 * 1024;
@@ -155,6 +161,17 @@ mod tests {
         all.clear();
         lines.take(later + WINDOW, b"after\n", &mut all);
         assert_eq!(all, [("after".into(), 980)]);
+    }
+
+    /// Given a child that writes for a moment as much as eight seconds may have, then each of its writes fits.
+    #[test]
+    fn a_burst_fits_into_the_pipe() {
+        let path = std::env::temp_dir().join(format!("rail-output-{}", std::process::id()));
+        let (_output, end) = Output::make(&path).unwrap();
+        for _ in 0..8 {
+            assert_eq!(rustix::io::write(&end, &vec![b'x'; 100_000]), Ok(100_000));
+        }
+        std::fs::remove_file(&path).unwrap();
     }
 
     /// Given more bytes than a second may have, then nothing is read until that is over.

@@ -28,6 +28,19 @@ impl Place {
         Ok(place)
     }
 
+    /// The same in a directory of its own, for a trial.
+    pub(super) fn beside(&self) -> io::Result<Self> {
+        let place = Self { runtime: self.runtime.join(TRIAL), state: self.state.clone() };
+        make(&place.runtime, 0o711)?;
+        Ok(place)
+    }
+
+    /// Takes a place for a trial away.
+    pub(super) fn remove(&self) {
+        // What is left is written over by the next one.
+        let _ = fs::remove_dir_all(&self.runtime);
+    }
+
     /// The common directory.
     pub(super) fn common(&self) -> &Path {
         &self.runtime
@@ -209,5 +222,7 @@ pub(super) fn write(path: &Path, content: &[u8], group: Option<u32>, mode: u32) 
     file.set_permissions(Permissions::from_mode(mode))
 }
 
+/// No child has this name.
+const TRIAL: &str = "trial";
 /// Leases of more hosts than a network has.
 const LARGEST: u64 = 16 << 20;

@@ -7,6 +7,7 @@ use super::message::{Order, Report};
 use super::output::Line;
 use super::place::Place;
 use super::record;
+use super::resolv::{RESOLV_CONF, Resolv};
 use super::slot::{Site, Slot};
 use crate::clock;
 use crate::process::{MESSAGE, block_signals, mind_signals, take_socket};
@@ -30,6 +31,7 @@ pub fn supervisor_main() -> ! {
     let mut supervisor = Supervisor {
         socket,
         site: None,
+        resolv: Resolv::new(RESOLV_CONF.into()),
         slots: BTreeMap::new(),
         number: 0,
         told: 0,
@@ -43,6 +45,8 @@ struct Supervisor {
     socket: OwnedFd,
     /// Where children live; `None` before the first order.
     site: Option<Site>,
+    /// Whom the system itself asks for names.
+    resolv: Resolv,
     slots: BTreeMap<String, Slot>,
     /// The order that is carried out, and the last that was told to be.
     number: u64,
@@ -63,6 +67,7 @@ impl Supervisor {
             slot.kill_if_due(now);
         }
         self.receive()?;
+        self.lead_questions(now);
         if self.told != self.number && self.slots.values().all(Slot::is_settled) {
             self.told = self.number;
             self.report(&Report::CarriedOut(self.number));
@@ -82,7 +87,8 @@ impl Supervisor {
         let outputs = running().filter_map(|(_, process)| process.output.as_ref());
         let outputs = outputs.filter(|output| output.resumes(now).is_none());
         fds.extend(outputs.map(|output| PollFd::from_borrowed_fd(output.as_fd(), PollFlags::IN)));
-        let first = self.slots.values().filter_map(|slot| slot.deadline(now)).min();
+        let slots = self.slots.values().filter_map(|slot| slot.deadline(now));
+        let first = slots.chain(self.resolv.deadline()).min();
         let timeout = first.map(|at| at.saturating_duration_since(now));
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         match poll(&mut fds, timeout.as_ref()) {
@@ -107,11 +113,29 @@ impl Supervisor {
         }
     }
 
+    /// The system asks a child that is to answer it, as long as that runs.
+    fn lead_questions(&mut self, now: Instant) {
+        if self.site.is_none() {
+            return;
+        }
+        let answers = |slot: &&Slot| {
+            slot.process.is_some() && slot.wanted.as_ref().is_some_and(|child| child.is_resolver)
+        };
+        let asked = self.slots.values().find(answers).map(|slot| slot.name.clone());
+        let said = self.resolv.settle(now, asked.is_some());
+        if let (Some(name), Some(why)) = (asked, said) {
+            self.happened(&name, ChildEvent::Hindered { why });
+        }
+    }
+
     fn end(&mut self, name: &str) {
+        self.resolv.forget_told();
         let (Some(site), Some(slot)) = (&self.site, self.slots.get_mut(name)) else { return };
         let ended = slot.ended(site);
+        let lacks = ended.as_ref().map_or_else(Vec::new, |ended| slot.lacks(ended));
         let next = slot.act(site, Instant::now());
-        for event in ended.into_iter().chain(next) {
+        let lacks = lacks.into_iter().map(|line| ChildEvent::Said { line, missed: 0 });
+        for event in lacks.chain(ended).chain(next) {
             self.happened(name, event);
         }
     }
@@ -179,6 +203,7 @@ impl Supervisor {
 
     fn take(&mut self, number: u64, order: Order) {
         self.number = number;
+        self.resolv.forget_told();
         if self.site.is_none() {
             match Place::open(&order.runtime, &order.state) {
                 Ok(place) => self.begin(Site { place, boot: clock::boot_id() }),

@@ -4,7 +4,7 @@ use super::output::{Line, Output};
 use super::place::Place;
 use super::record::{self, Record};
 use super::session::{self, Identity};
-use super::start;
+use super::{holder, start, trial};
 use crate::clock;
 use rail_core::{Child, ChildEvent, Exit, OnChange};
 use rustix::fd::OwnedFd;
@@ -27,6 +27,8 @@ pub(super) struct Slot {
     pub(super) process: Option<Process>,
     /// The life that ended by itself: it is not begun again.
     ended_run: Option<u64>,
+    /// What its program refused: what runs is kept, and not asked again.
+    refused: Option<Child>,
 }
 
 /// A process that runs.
@@ -53,7 +55,7 @@ struct Ending {
 
 impl Slot {
     pub(super) const fn new(name: String) -> Self {
-        Self { name, wanted: None, process: None, ended_run: None }
+        Self { name, wanted: None, process: None, ended_run: None, refused: None }
     }
 
     /// Takes over a child of an earlier supervisor, or what it left behind.
@@ -85,10 +87,21 @@ impl Slot {
             (Some(process), Some(child)) if process.ending.is_none() => {
                 let runs = process.child.as_ref();
                 if runs.is_some_and(|runs| runs.is_same(child)) {
+                    self.refused = None;
                     return None;
                 }
                 let can_reload = runs.is_some_and(|runs| runs.differs_in_files_alone(child))
                     && child.on_change == OnChange::Reload;
+                if let Some(refused) = &self.refused
+                    && refused.is_same(child)
+                {
+                    return None;
+                }
+                if let Err(why) = trial::hold(&site.place, child) {
+                    self.refused = Some(child.clone());
+                    return Some(ChildEvent::Refused { why });
+                }
+                self.refused = None;
                 if can_reload && process.reload(site, child).is_ok() {
                     return Some(ChildEvent::Reloaded);
                 }
@@ -141,6 +154,17 @@ impl Slot {
             self.ended_run = self.wanted.as_ref().map(|child| child.run);
         }
         Some(ChildEvent::Ended { exit, was_asked })
+    }
+
+    /// Who has the ports without which it ended so.
+    pub(super) fn lacks(&self, ended: &ChildEvent) -> Vec<String> {
+        let ChildEvent::Ended { exit: Exit::Code(code), was_asked: false } = ended else {
+            return Vec::new();
+        };
+        let needs = self.wanted.as_ref().and_then(|child| child.needs.as_ref());
+        needs
+            .filter(|needs| needs.lacking == *code)
+            .map_or_else(Vec::new, |n| holder::name(&n.ports))
     }
 
     /// Reads what it wrote.

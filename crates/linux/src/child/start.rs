@@ -30,16 +30,17 @@ pub(super) fn start(
     place.furnish(child)?;
     let (output, theirs) = Output::make(&place.pipe(&child.id.name()))?;
     let record = record::begin(place, boot, child, file)?;
-    let mut command = command(place, child)?;
+    let mut command = command(place, child, &child.args)?;
     let again = theirs.try_clone()?;
     command.stdin(Stdio::null()).stdout(theirs).stderr(again);
-    become_child(&mut command, record.as_raw_fd(), Rights::of(child));
+    become_child(&mut command, Some(record.as_raw_fd()), Rights::of(child));
     let process = command.spawn()?;
     drop::<OwnedFd>(record);
     Ok((process, output))
 }
 
-fn command(place: &Place, child: &Child) -> io::Result<Command> {
+/// The program with these arguments.
+pub(super) fn command(place: &Place, child: &Child, args: &[String]) -> io::Result<Command> {
     let mut command = match &child.program {
         // starts: rail
         Program::Own => {
@@ -55,7 +56,7 @@ fn command(place: &Place, child: &Child) -> io::Result<Command> {
             Command::new(path)
         }
     };
-    command.args(child.args.iter().map(|argument| place.fill_in(child, argument)));
+    command.args(args.iter().map(|argument| place.fill_in(child, argument)));
     command.env_clear().env("PATH", PATH).env("LC_ALL", "C");
     command.env(MARK, child.id.name());
     command.current_dir(place.of(&child.id.name()));
@@ -82,6 +83,8 @@ pub(super) fn mark(name: &str, child: Option<&Child>) -> Mark {
 #[derive(Copy, Clone)]
 struct Rights {
     user: Option<(u32, u32)>,
+    /// It declares what it needs; one of root's that declares nothing keeps what we have.
+    is_limited: bool,
     capabilities: CapabilitySet,
 }
 
@@ -94,22 +97,33 @@ impl Rights {
         });
         // What we lack ourselves it will miss, and say so.
         let own = capabilities(None).map_or(CapabilitySet::empty(), |own| own.permitted);
-        Self { user: user::of(child), capabilities: sets.collect::<CapabilitySet>() & own }
+        let is_limited = !child.capabilities.is_empty();
+        let capabilities = sets.collect::<CapabilitySet>() & own;
+        Self { user: user::of(child), is_limited, capabilities }
     }
 }
 
+/// The same rights for a trial, which is nobody's child in the end and has no record.
+pub(super) fn become_tried(command: &mut Command, child: &Child) {
+    become_child(command, None, Rights::of(child));
+}
+
 #[expect(unsafe_code, reason = "rights are given up between fork and exec")]
-fn become_child(command: &mut Command, record: RawFd, rights: Rights) {
+fn become_child(command: &mut Command, record: Option<RawFd>, rights: Rights) {
     // SAFETY: between fork and exec only system calls are made, which are async-signal-safe; `record`
     // stays open until the child was started.
     unsafe {
         command.pre_exec(move || {
             libc::setsid();
             be_ordinary();
-            sign(record)?;
+            if let Some(record) = record {
+                sign(record)?;
+            }
             close_on_exec_from(3)?;
             if let Some((user, group)) = rights.user {
                 give_up(Uid::from_raw(user), Gid::from_raw(group), rights.capabilities)?;
+            } else if rights.is_limited {
+                limit(rights.capabilities)?;
             }
             empty_signal_mask()
         });
@@ -171,6 +185,14 @@ fn give_up(user: Uid, group: Gid, keep: CapabilitySet) -> Result<(), Errno> {
         rustix::thread::configure_capability_in_ambient_set(one, true)?;
     }
     rustix::thread::set_no_new_privs(true)
+}
+
+/// Stays root, whose files it reads, with these rights and no way to others. Async-signal-safe.
+fn limit(keep: CapabilitySet) -> Result<(), Errno> {
+    // Or the next program of root's has all rights again.
+    rustix::thread::set_no_new_privs(true)?;
+    let inheritable = CapabilitySet::empty();
+    set_capabilities(None, CapabilitySets { effective: keep, permitted: keep, inheritable })
 }
 
 /// In the environment of a child: its name.

@@ -9,9 +9,12 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+mod renewal;
+
 struct Bench {
     dir: PathBuf,
     children: Children,
+    spawner: Spawner,
     news: Vec<ChildEvent>,
 }
 
@@ -20,7 +23,8 @@ impl Bench {
         let dir = std::env::temp_dir().join(format!("rail-child-{}-{name}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { children: Children::start(&dir, &dir).unwrap(), dir, news: Vec::new() }
+        let (children, spawner) = (Children::start(&dir, &dir).unwrap(), Spawner::start().unwrap());
+        Self { children, spawner, dir, news: Vec::new() }
     }
 
     /// Waits until `find` finds something in what happened.
@@ -38,7 +42,7 @@ impl Bench {
                 let News::Child(ChildId::Services, event) = news else { panic!("{news:?}") };
                 self.news.push(event);
             }
-            self.children.wake(clock::now());
+            assert_eq!(self.children.wake(clock::now(), &mut self.spawner), None);
         }
     }
 
@@ -76,7 +80,7 @@ impl Bench {
             let news = self.children.drain();
             self.news.extend(news.into_iter().filter_map(|news| match news {
                 News::Child(_, event) => Some(event),
-                News::Lost => None,
+                News::Lost | News::Weak => None,
             }));
             clock::wait(Duration::from_millis(5));
         }
@@ -115,9 +119,12 @@ fn script(text: &str) -> Child {
         // starts: sh
         program: Program::System("sh".into()),
         args: vec!["-c".into(), text.into()],
+        trial: Vec::new(),
         files: Vec::new(),
         user: User::Root,
         capabilities: Vec::new(),
+        is_resolver: false,
+        needs: None,
         keeps_state: false,
         on_change: OnChange::Reload,
         grace: Duration::from_secs(5),
@@ -330,27 +337,6 @@ fn a_change_starts_it_anew() {
     bench.said("second");
 }
 
-/// Given a child whose program was replaced by an upgrade while no supervisor lived, when the next one adopts
-/// it, then it is ended and the new program is started.
-#[test]
-fn an_upgrade_begins_it_anew() {
-    let mut bench = Bench::new("upgrade");
-    bench.children.set(vec![script(WAIT)]);
-    let (pid, _) = bench.began();
-    let declared = fs::read(bench.record("json")).unwrap();
-    let mut declared: serde_json::Value = serde_json::from_slice(&declared).unwrap();
-    declared["file"] = "another file".into();
-    fs::write(bench.record("json"), declared.to_string()).unwrap();
-    bench.renew();
-    bench.children.set(vec![script(WAIT)]);
-    assert_eq!(bench.ended(), (Exit::Unknown, true));
-    assert_eq!(bench.began(), (pid, true));
-    bench.until(|news| {
-        news.iter().find(|event| matches!(event, ChildEvent::Began { is_adopted: false, .. }))?;
-        Some(())
-    });
-}
-
 /// Given a disk that became read-only, with what a child kept there, when the child is started, then it runs, has
 /// what it kept, and can write.
 #[test]
@@ -437,6 +423,17 @@ fn a_record_that_cannot_be_right_is_not_believed() {
         assert!(is_alive(id));
         bench.renew();
     }
+}
+
+/// Given a child of root's that declares what it needs, then it has these rights and can get no others.
+#[test]
+fn one_of_roots_has_what_it_declares() {
+    let mut bench = Bench::new("root-rights");
+    let text = format!("echo caps $(grep CapEff /proc/self/status); echo uid $(id -u); {WAIT}");
+    let capabilities = vec![Capability::RawSockets];
+    bench.children.set(vec![Child { user: User::Root, capabilities, ..script(&text) }]);
+    assert_eq!(bench.said("caps CapEff: "), "0000000000002000");
+    assert_eq!(bench.said("uid "), "0");
 }
 
 /// Given a child with a user of its own, then it is that user with the rights that were declared and no

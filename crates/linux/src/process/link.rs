@@ -5,11 +5,12 @@
 
 use super::close_on_exec_from;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
-    sendmsg, socketpair,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socketpair,
 };
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -22,7 +23,8 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(crate) struct Link {
     socket: OwnedFd,
-    process: Child,
+    /// `None`: a spawner is its parent.
+    process: Option<Child>,
 }
 
 impl Link {
@@ -39,60 +41,99 @@ impl Link {
     }
 
     /// Starts it, as `rail WORD`.
-    #[expect(unsafe_code, reason = "the child needs its end of the socket at a known number")]
     pub(crate) fn start(poller: &OwnedFd, word: &str) -> io::Result<Self> {
+        let (mut link, theirs) = Self::open(poller)?;
+        link.process = Some(start(word, &theirs)?);
+        Ok(link)
+    }
+
+    /// The socket alone, and its other end for whoever starts the process.
+    pub(super) fn open(poller: &OwnedFd) -> io::Result<(Self, OwnedFd)> {
         let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
         let (socket, theirs) = socketpair(family, kind, SocketFlags::CLOEXEC, None)?;
         epoll::add(poller, &socket, EventData::new_u64(1), EventFlags::IN)?;
-        // Occupies the number if it is free: else the pipe over which Command hears of a failed
-        // exec could have it, and would be replaced.
-        let _occupied = rustix::io::fcntl_dupfd_cloexec(&theirs, SOCKET)?;
-        let from = theirs.as_raw_fd();
-        let mut command = Command::new("/proc/self/exe");
-        command.arg0("rail").arg(word).env_clear().env("PATH", PATH).current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        // SAFETY: between fork and exec only system calls are made, which are async-signal-safe;
-        // `from` stays open until the child was started.
-        unsafe {
-            command.pre_exec(move || {
-                // A Ctrl-C on the daemon's terminal is not meant for us.
-                libc::setsid();
-                empty_signal_mask()?;
-                close_on_exec_from(3)?;
-                let moved = libc::dup2(from, SOCKET);
-                if moved < 0 || libc::fcntl(SOCKET, libc::F_SETFD, 0) < 0 {
-                    return Err(io::Error::last_os_error());
-                }
-                Ok(())
-            });
-        }
-        Ok(Self { socket, process: command.spawn()? })
+        Ok((Self { socket, process: None }, theirs))
     }
 
     /// Sends a message, with a file.
     pub(crate) fn send(&self, bytes: &[u8], input: Option<&File>) -> Result<(), Errno> {
+        self.send_with(bytes, input.map(AsFd::as_fd))
+    }
+
+    /// Sends a message, with a descriptor.
+    pub(super) fn send_with(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<(), Errno> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        let files = input.map(|file| [file.as_fd()]);
-        if let Some(files) = &files {
+        let fds = fd.map(|fd| [fd]);
+        if let Some(fds) = &fds {
             // There is room for exactly one.
-            let _ = control.push(SendAncillaryMessage::ScmRights(files));
+            let _ = control.push(SendAncillaryMessage::ScmRights(fds));
         }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         sendmsg(&self.socket, &[IoSlice::new(bytes)], &mut control, flags).map(|_| ())
     }
+
+    /// Waits until its end of the socket is closed, but not for long.
+    fn until_closed(&self, end: Instant) {
+        let mut byte = [0];
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).ok();
+            let ready = poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], timeout.as_ref());
+            let is_over = match (ready, recv(&self.socket, &mut byte[..], RecvFlags::DONTWAIT)) {
+                (Ok(0), _) | (_, Ok((_, 0))) => true,
+                (_, Ok(_) | Err(Errno::AGAIN | Errno::INTR)) => false,
+                (_, Err(_)) => true,
+            };
+            if is_over || left.is_zero() {
+                return;
+            }
+        }
+    }
+}
+
+/// Starts `rail WORD` with this end of a socket.
+#[expect(unsafe_code, reason = "the child needs its end of the socket at a known number")]
+pub(super) fn start(word: &str, theirs: &OwnedFd) -> io::Result<Child> {
+    // Occupies the number if it is free: else the pipe over which Command hears of a failed
+    // exec could have it, and would be replaced.
+    let _occupied = rustix::io::fcntl_dupfd_cloexec(theirs, SOCKET)?;
+    let from = theirs.as_raw_fd();
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("rail").arg(word).env_clear().env("PATH", PATH).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    // SAFETY: between fork and exec only system calls are made, which are async-signal-safe;
+    // `from` stays open until the child was started.
+    unsafe {
+        command.pre_exec(move || {
+            // A Ctrl-C on the daemon's terminal is not meant for us.
+            libc::setsid();
+            empty_signal_mask()?;
+            close_on_exec_from(3)?;
+            let moved = libc::dup2(from, SOCKET);
+            if moved < 0 || libc::fcntl(SOCKET, libc::F_SETFD, 0) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(())
+        });
+    }
+    command.spawn()
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
+        let end = Instant::now() + GRACE;
+        let Some(process) = &mut self.process else {
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+            return self.until_closed(end);
+        };
         // The spawner ends, and its children with it, when it sees the end of the socket.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
-        let end = Instant::now() + GRACE;
-        while matches!(self.process.try_wait(), Ok(None)) {
+        while matches!(process.try_wait(), Ok(None)) {
             if Instant::now() >= end {
                 // It hangs; its children have asked the kernel to die with it.
-                let _ = self.process.kill();
-                let _ = self.process.wait();
+                let _ = process.kill();
+                let _ = process.wait();
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));

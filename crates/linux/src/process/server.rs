@@ -3,7 +3,7 @@
 //! Promises that a child which writes without end, or hangs, delays no other.
 
 use super::{
-    CAPTURE, END, MESSAGE, PATH, STDERR, STDOUT, Status, block_signals, close_on_exec_from,
+    CAPTURE, END, HELPER, MESSAGE, PATH, STDERR, STDOUT, Status, block_signals, close_on_exec_from,
     empty_signal_mask, encode_status, mind_signals, take_socket,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,7 +29,8 @@ pub fn spawner_main() -> ! {
     block_signals();
     mind_signals();
     let Some(socket) = take_socket() else { std::process::exit(2) };
-    let mut server = Server { socket, running: Vec::new(), answers: VecDeque::new() };
+    let (running, helpers) = (Vec::new(), Vec::new());
+    let mut server = Server { socket, running, helpers, answers: VecDeque::new() };
     while server.pass().is_ok() {}
     for running in &server.running {
         running.kill();
@@ -40,6 +41,8 @@ pub fn spawner_main() -> ! {
 struct Server {
     socket: OwnedFd,
     running: Vec<Running>,
+    /// They end by themselves; we are their parent and no more.
+    helpers: Vec<Child>,
     answers: VecDeque<Vec<u8>>,
 }
 
@@ -173,6 +176,9 @@ impl Server {
 
     fn take(&mut self, request: &[u8], input: Option<OwnedFd>) {
         let Some((id, rest)) = request.split_first_chunk() else { return };
+        if u64::from_le_bytes(*id) == HELPER {
+            return self.help(rest, input);
+        }
         let Some((timeout, rest)) = rest.split_first_chunk() else { return };
         let Some((keep, rest)) = rest.split_first_chunk() else { return };
         let [id, timeout, keep] = [id, timeout, keep].map(|bytes| u64::from_le_bytes(*bytes));
@@ -190,6 +196,15 @@ impl Server {
             Ok(running) => self.running.push(running),
             Err(e) => self.answer(END, id, &encode_status(failed(&e))),
         }
+    }
+}
+
+impl Server {
+    /// Starts our own program with that socket. If it fails, whoever has the other end sees it closed.
+    fn help(&mut self, word: &[u8], socket: Option<OwnedFd>) {
+        self.helpers.retain_mut(|helper| matches!(helper.try_wait(), Ok(None)));
+        let (Ok(word), Some(socket)) = (std::str::from_utf8(word), socket) else { return };
+        self.helpers.extend(super::link::start(word, &socket));
     }
 }
 

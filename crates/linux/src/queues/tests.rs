@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::{in_new_netns, ip};
+use rail_core::queues::Carries;
 use std::os::unix::fs::symlink;
 
 const MAC: Mac = Mac([0x02, 0, 0, 0, 0, 1]);
@@ -98,7 +99,7 @@ fn each_queue_of_a_card_has_its_interrupt() {
     assert_eq!(port.refused, None);
     let [first, second] = [("rx-0/rps", "b"), ("rx-1/rps", "7")]
         .map(|(queue, mask)| (format!("class/net/enp3s0/queues/{queue}_cpus"), mask.to_owned()));
-    assert_eq!(topology.masks([name("enp3s0")])[..2], [first, second]);
+    assert_eq!(topology.masks([(name("enp3s0"), Carries::Ip)])[..2], [first, second]);
 }
 
 /// Given virtio, whose vectors belong to the card above it, a USB stick with that of its controller, a
@@ -177,7 +178,7 @@ fn what_cannot_be_set_is_shown() {
         [1024, 1024, 485, 1024]
     );
     assert!(topology.ports[&name("wan1")].refused.as_ref().unwrap().contains("container"));
-    assert!(topology.masks([name("wan1")]).is_empty());
+    assert!(topology.masks([(name("wan1"), Carries::Ip)]).is_empty());
     for (text, expected) in
         [("0\n", vec![0]), ("0-2,5", vec![0, 1, 2, 5]), ("", vec![]), ("x-1,3", vec![3])]
     {
@@ -242,4 +243,19 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         rustix::mount::unmount(self.0.join("sys"), rustix::mount::UnmountFlags::DETACH).unwrap();
     }
+}
+
+/// Given CPUs that are kept free of the kernel's work, then none of them is offered: the kernel would take them out of
+/// a mask.
+#[test]
+fn cpus_that_are_kept_apart_are_left_out() {
+    let tree = Tree::new("apart");
+    tree.file("sys/devices/system/cpu/isolated", "1\n");
+    tree.file("sys/devices/system/cpu/nohz_full", "3\n");
+    let numbers = |tree: &Tree| -> Vec<u16> {
+        tree.read("eth0", 7, MAC).cpus.iter().map(|cpu| cpu.number).collect()
+    };
+    assert_eq!(numbers(&tree), [0, 2]);
+    tree.file("sys/devices/system/cpu/nohz_full", "(null)\n");
+    assert_eq!(numbers(&tree), [0, 2, 3]);
 }

@@ -233,7 +233,7 @@ impl Shell {
             self.events.push_back(Event::Input(Input::Changed(scope)));
         }
         self.end_asks(now);
-        self.children.wake(now);
+        self.wake_children(now);
         if let Some(look) = self.survey.begin(now) {
             self.workers.survey(look);
         }

@@ -37,6 +37,7 @@ pub(super) fn run(path: &Path, state_dir: &Path, show_effective: bool) -> ExitCo
     complain(&missing(&named, &links));
     complain(&others(&named));
     complain(&kept(&named));
+    complain(&own_questions(&named));
     let addresses = rail_linux::netlink::addresses().unwrap_or_default();
     let own: Vec<Vec<_>> = named.uplinks.iter().map(|u| u.prefixes().collect()).collect();
     let strays = named.strays(&links, &saved.outside, &own, addresses);
@@ -84,6 +85,14 @@ fn kept(config: &Config) -> String {
         }
     };
     all.filter(is_here).map(reported).collect()
+}
+
+/// A file of the system that cannot lead to the router's own resolver on this machine.
+fn own_questions(config: &Config) -> String {
+    let why = config.asks_itself().then(rail_linux::child::resolv_conf_obstacle).flatten();
+    why.map_or_else(String::new, |why| {
+        format!("note: `resolv_conf` has no effect on this machine: {why}\n")
+    })
 }
 
 /// Links of ours that the kernel would refuse on this machine.

@@ -13,8 +13,12 @@ pub(super) struct Remark {
     pub(super) text: String,
 }
 
-/// True if it ought to run and does not.
-pub(super) const fn is_down(child: &ChildStatus) -> bool {
+/// True if it ought to run and does not, or not with what its configuration has become.
+pub(super) const fn is_amiss(child: &ChildStatus) -> bool {
+    is_down(child) || child.refused.is_some() || child.hindered.is_some()
+}
+
+const fn is_down(child: &ChildStatus) -> bool {
     child.pid.is_none()
 }
 
@@ -35,7 +39,22 @@ pub(super) fn remark(child: &ChildStatus) -> Remark {
     if let Some(words) = child.last_words.last().filter(|_| is_down(child)) {
         text += &format!("; last words: {words}");
     }
+    if let Some(why) = &child.refused {
+        text += "; it refuses its new configuration and goes on with the one before";
+        if !why.is_empty() {
+            text += &format!(": {why}");
+        }
+    }
+    if let Some(why) = &child.hindered {
+        text += &format!("; the router does not ask it for names: {why}");
+    }
     match is_down(child) {
+        false if child.refused.is_none() && child.hindered.is_some() => {
+            Remark { colour: Some(Colour::Yellow), word: "hindered", text }
+        }
+        false if child.refused.is_some() => {
+            Remark { colour: Some(Colour::Red), word: "refused", text }
+        }
         true => Remark { colour: Some(Colour::Red), word: "down", text },
         false => Remark { colour: None, word: "running", text },
     }

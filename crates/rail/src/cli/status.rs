@@ -83,7 +83,7 @@ fn exit_code(status: &Status) -> u8 {
     let is_good = |u: &&UplinkStatus| matches!(u.health, Health::Up | Health::Probing);
     let is_whole = status.trouble.is_empty()
         && !status.guarded
-        && !status.children.iter().any(children::is_down)
+        && !status.children.iter().any(children::is_amiss)
         && status.configuration.source != Source::LastGood;
     if enabled.iter().all(is_good) && is_whole { 0 } else { exit::ERROR }
 }

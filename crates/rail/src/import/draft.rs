@@ -69,7 +69,8 @@ impl Draft {
         let end = entry.value.span.end.max(entry.at.end);
         let text = source.get(entry.at.start..end).unwrap_or(&entry.key);
         let lower = text.to_ascii_lowercase();
-        match ["pass", "secret", "token"].iter().any(|word| lower.contains(word)) {
+        let has_login = lower.contains("://") && lower.contains('@');
+        match has_login || SECRETS.iter().any(|word| lower.contains(word)) {
             true => self.quote(&format!("{}: not copied", clean(&entry.key))),
             false => self.quote(text),
         }
@@ -120,3 +121,6 @@ pub(super) fn clean(text: &str) -> String {
 const WIDTH: usize = 100;
 /// The column before which origins stand.
 const ORIGIN: usize = 36;
+
+/// Words in the name of what is not to be shown.
+const SECRETS: [&str; 7] = ["pass", "pwd", "secret", "token", "key", "auth", "cred"];

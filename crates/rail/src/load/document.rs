@@ -70,6 +70,11 @@ fn whole(section: &str, text: &str) -> String {
         let hosts = format!("reservations = [{{ {} }}]\n", pairs.join(", "));
         return whole("lan.dhcp", &format!("{}{hosts}", smallest("lan.dhcp")));
     }
+    if section == "lan.dhcp.options" {
+        let pairs: Vec<_> = text.lines().collect();
+        let options = format!("options = [{{ {} }}]\n", pairs.join(", "));
+        return whole("lan.dhcp", &format!("{}{options}", smallest("lan.dhcp")));
+    }
     let lan = if section == "lan" { "" } else { LAN };
     let uplinks = if section == "uplink" { "" } else { UPLINKS };
     let header = match section {
@@ -89,6 +94,8 @@ fn smallest(section: &str) -> &'static str {
         "lan" => "interfaces = [\"lan0\"]\n",
         "lan.dhcp" => "ranges = [\"192.168.1.100-192.168.1.199\"]\n",
         "lan.dhcp.reservations" => "mac = \"02:00:00:00:00:01\"\naddress = \"192.168.1.10\"\n",
+        // One content is enough: each key's example brings its own.
+        "lan.dhcp.options" => "code = 66\ntext = \"a\"\n",
         "notify" => "command = [\"/bin/true\"]\n",
         "notify.email" => {
             "to = [\"a@example.org\"]\nfrom = \"b@example.org\"\nserver = \"smtp.example.org\"\n"
@@ -116,6 +123,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
         ("uplink.ppp", _) => "device = \"/dev/ttyUSB0\"\n",
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
+        ("lan.dhcp.options", "addresses" | "hex") => "code = 66\n",
         _ => smallest(section),
     };
     let rest: String =
@@ -176,6 +184,7 @@ fn every_default_is_as_documented() {
         let base = match (section, key) {
             ("check", "port") => TCP,
             ("uplink.ppp", "device") => "parent = \"eth2\"\n",
+            ("lan.dhcp.options", "text") => "code = 66\nhex = \"61\"\n",
             _ => smallest(section),
         };
         let without: String = base
@@ -228,11 +237,12 @@ fn meaning(section: &str, key: &str, words: &str) -> Option<String> {
         ("forward", "uplinks", "every uplink") => "all",
         ("uplink", "dns", "of the provider") => words,
         ("lan" | "network", "dhcp" | "dns", "none") => "none",
-        ("lan.dhcp", "reservations" | "dns" | "ntp", "none") => "[]",
+        ("lan.dhcp", "reservations" | "dns" | "ntp" | "options", "none") => "[]",
         ("lan.dns", "names", "none") => "{}",
         ("lan.dhcp", "domain", "none")
         | ("lan.dns", "servers", "none")
-        | ("lan.dhcp.reservations", "name", "none") => return None,
+        | ("lan.dhcp.reservations", "name", "none")
+        | ("lan.dhcp.options", _, "none") => return None,
         ("network", "address", "not ours") => "not ours",
         // The smallest network is one of kind `lan`.
         ("network", "may_reach", "of kind `lan` everything, else `[\"internet\"]`") => "everything",

@@ -85,8 +85,8 @@ const CHECK: &[&str] = &[
     "port",
 ];
 /// What `dhcp` and `dns` of an inside network have.
-const DHCP: &[&str] = &["ranges", "lease", "reservations", "domain", "dns", "ntp"];
-const DNS: &[&str] = &["forward", "servers", "names"];
+const DHCP: &[&str] = &["ranges", "lease", "reservations", "domain", "dns", "ntp", "options"];
+const DNS: &[&str] = &["forward", "servers", "names", "resolv_conf"];
 const CHECK_LATER: &[&str] = &["mode", "url", "expect", "command"];
 
 const TABLE: &[Keys] = &[
@@ -134,11 +134,12 @@ const TABLE: &[Keys] = &[
         built: &["name", "interface", "address", "kind", "may_reach", "dhcp", "dns"],
         later: &[],
     },
-    Keys { section: "lan.dhcp", built: DHCP, later: &["options"] },
-    Keys { section: "network.dhcp", built: DHCP, later: &["options"] },
+    Keys { section: "lan.dhcp", built: DHCP, later: &[] },
+    Keys { section: "network.dhcp", built: DHCP, later: &[] },
     Keys { section: "lan.dhcp.reservations", built: &["mac", "address", "name"], later: &[] },
-    Keys { section: "lan.dns", built: DNS, later: &["resolv_conf"] },
-    Keys { section: "network.dns", built: DNS, later: &["resolv_conf"] },
+    Keys { section: "lan.dhcp.options", built: &["code", "addresses", "text", "hex"], later: &[] },
+    Keys { section: "lan.dns", built: DNS, later: &[] },
+    Keys { section: "network.dns", built: DNS, later: &[] },
     Keys {
         section: "uplink",
         built: &[

@@ -246,7 +246,7 @@ pub(super) fn shown_line(ppp: &PppConfig) -> String {
 pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
     let uplink = &parts.uplinks[index];
     let Some(ppp) = &uplink.ppp else { return };
-    alone(reader, (uplink, ppp), &parts.uplinks[..index]);
+    alone(reader, (uplink, ppp), index, parts.uplinks);
     outside(reader, ppp, parts);
     if uplink.check.config.kind == CheckKind::Arp {
         reader
@@ -264,9 +264,12 @@ pub(super) fn agree(reader: &mut Reader, index: usize, parts: &Parts<'_>) {
 }
 
 /// Its interface and its modem are its own. Several may go by one port: each is a session.
-fn alone(reader: &mut Reader, (uplink, ppp): (&Draft, &Ppp), earlier: &[Draft]) {
+fn alone(reader: &mut Reader, (uplink, ppp): (&Draft, &Ppp), index: usize, all: &[Draft]) {
     let name = |draft: &'_ Draft| draft.interface.as_ref().map(|at| at.value.clone());
-    if let Some(first) = earlier.iter().find(|other| name(other) == name(uplink))
+    let (earlier, later) = (&all[..index], all.get(index + 1..).unwrap_or_default());
+    // Of two that are dialled the second one tells.
+    let mut others = earlier.iter().chain(later.iter().filter(|other| other.ppp.is_none()));
+    if let Some(first) = others.find(|other| name(other) == name(uplink))
         && let (Some(here), Some(there)) = (&uplink.interface, &first.interface)
     {
         let text = format!("the interface {} is pppd's, and another uplink has it", here.value);

@@ -1,5 +1,7 @@
 //! `dhcp` and `dns` of `[lan]` and of `[[network]]`: what the router does for the hosts there.
 
+mod option;
+
 use super::effective::quoted;
 use super::network::Draft;
 use super::reader::{At, Node, Reader, Section, shown};
@@ -51,6 +53,7 @@ pub(super) fn dhcp(
         domain: section.get("domain").and_then(|node| name(reader, node, "domain", true)),
         dns: hosts_of(reader, "dns"),
         ntp: hosts_of(reader, "ntp"),
+        options: section.get("options").map_or_else(Vec::new, |node| option::list(reader, node)),
     };
     Some(At { value, span: section.span })
 }
@@ -75,7 +78,8 @@ pub(super) fn dns(
             .hint("leave it out: then the resolvers of healthy uplinks are asked");
     }
     let names = section.get("names").map_or_else(Vec::new, |node| names(reader, node));
-    let value = DnsService { servers: servers.unwrap_or_default(), names };
+    let resolv_conf = reader.boolean(&section, "resolv_conf", false);
+    let value = DnsService { servers: servers.unwrap_or_default(), names, resolv_conf };
     Some(At { value, span: section.span })
 }
 
@@ -354,7 +358,8 @@ pub(super) fn write(out: &mut String, network: &Network) {
         [] => "forward = \"health\"".to_owned(),
         servers => format!("servers = {}", list(servers)),
     };
-    let _ = writeln!(out, "dns = {{ {asked}, names = {names} }}");
+    let own = dns.resolv_conf;
+    let _ = writeln!(out, "dns = {{ {asked}, names = {names}, resolv_conf = {own} }}");
 }
 
 fn shown_dhcp(dhcp: &DhcpService) -> String {
@@ -369,12 +374,13 @@ fn shown_dhcp(dhcp: &DhcpService) -> String {
     let domain = dhcp.domain.as_ref();
     let domain = domain.map_or(String::new(), |domain| format!(", domain = {}", quoted(domain)));
     format!(
-        "{{ ranges = [{}], lease = \"{}\", reservations = [{}]{domain}, dns = {}, ntp = {} }}",
+        "{{ ranges = [{}], lease = \"{}\", reservations = [{}]{domain}, dns = {}, ntp = {}, options = [{}] }}",
         ranges.join(", "),
         unit::show(dhcp.lease),
         reservations.join(", "),
         list(&dhcp.dns),
-        list(&dhcp.ntp)
+        list(&dhcp.ntp),
+        option::shown_all(&dhcp.options)
     )
 }
 

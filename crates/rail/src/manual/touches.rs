@@ -9,7 +9,7 @@ use crate::load;
 use rail_core::config::Config;
 use rail_core::facts::{Facts, PerFamily, SystemFacts, UplinkFacts};
 use rail_core::net::{IfName, UplinkId};
-use rail_core::queues::{Cpu, PortQueues, ReceiveQueue, Topology};
+use rail_core::queues::{Carries, Cpu, PortQueues, ReceiveQueue, Topology};
 use rail_core::render::{explain, mark, render};
 use rail_core::state::{Firewall, Key, Resource, RouteValue, State};
 use rail_core::status::Health;
@@ -196,7 +196,7 @@ fn all_well(config: &Config) -> Facts {
         };
     }
     let networks = vec![Some(20); config.networks.len()];
-    let masks = Arc::new(machine().masks([port("wan1"), port("lan0")]));
+    let masks = Arc::new(machine().masks(["wan1", "lan0"].map(|name| (port(name), Carries::Ip))));
     let system = SystemFacts { networks, loopback: true, all_wide: true, masks, ..facts.system };
     Facts { system, ..facts }
 }

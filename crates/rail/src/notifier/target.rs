@@ -11,6 +11,7 @@ use rail_core::status::TargetNews;
 use rail_linux::file;
 use rail_linux::programs;
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// One who is told.
@@ -254,14 +255,15 @@ pub(crate) fn curl(orders: Orders) -> Result<Attempt, Outcome> {
 /// The first line of a file.
 pub(crate) fn secret(path: &str) -> Result<String, String> {
     let cannot = |why: &dyn std::fmt::Display| format!("{path}: {why}");
-    // A pipe would be waited for without end.
-    let metadata = std::fs::metadata(path).map_err(|e| cannot(&e))?;
-    if !metadata.is_file() {
+    // A pipe would be waited for without end, and may take the place of a file at any moment.
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|e| cannot(&e))?;
+    if !file.metadata().map_err(|e| cannot(&e))?.is_file() {
         return Err(cannot(&"it is no file"));
     }
     let mut text = String::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text));
-    read.map_err(|e| cannot(&e))?;
+    file.take(4096).read_to_string(&mut text).map_err(|e| cannot(&e))?;
     let line = text.lines().next().unwrap_or_default().trim_end();
     if line.is_empty() || line.chars().any(char::is_control) {
         return Err(cannot(&"its first line is empty, or no text"));

@@ -330,3 +330,30 @@ fn one_that_is_held_back_is_returning() {
     w.run(MS * 60_000);
     assert!(matches!(w.prober.verdict(), Verdict::Held(_)) && w.prober.is_returning(w.now));
 }
+
+/// Given a metered uplink that carries nothing, when it stays degraded or silent, then it is asked a tenth as often
+/// as another one, and it is back as soon as it is well.
+#[test]
+fn a_metered_one_that_stays_bad_costs_little() {
+    let probes = |factor: u32, fate: Fate| {
+        let with = Settings { standby_factor: factor, ..settings() };
+        let mut w = World::new(with, 1, steady(20));
+        w.run(MS * 20_000);
+        w.fate = fate;
+        w.run(MS * 60_000);
+        w.prober.set_in_use(w.now, false);
+        w.run(MS * 120_000);
+        w.forget();
+        w.run(MS * 600_000);
+        assert!(w.changes.iter().all(|c| c.verdict != Verdict::Up), "{:?}", w.changes);
+        let count = w.sent.len();
+        w.fate = steady(20);
+        w.run(MS * 900_000);
+        assert_eq!(w.prober.verdict(), Verdict::Up, "{:?}", w.changes);
+        count
+    };
+    for fate in [|| lossy(200), silent] {
+        let (free, metered) = (probes(10, fate()), probes(100, fate()));
+        assert!(metered * 9 <= free && free >= 2400, "{metered} of {free}");
+    }
+}

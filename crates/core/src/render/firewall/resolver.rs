@@ -19,13 +19,15 @@ use alloc::vec::Vec;
 /// The elements of [`ASKED`]: numbers that no uplink has.
 const IDS: [UplinkId; 2] = [UplinkId(0), UplinkId(127)];
 
-/// Whose resolvers are asked: the best uplink that has some and serves, and the next best where two
-/// carry.
+/// Whose resolvers are asked: the best uplink that has some and serves, or is kept because none does, and the
+/// next best where two carry. A question to nobody is refused at once, and the host gives up; one to a resolver
+/// that is silent waits, and is repeated by the uplink that carries a moment later.
 pub(in crate::render) fn resolving<'v>(view: &'v View<'_>) -> [Option<&'v UplinkView<'v>>; 2] {
     let mut able: Vec<&UplinkView<'_>> = view
         .enabled()
         .filter(|uplink| !uplink.resolvers.is_empty())
-        .filter(|uplink| uplink.fact.is_routable(V4) && uplink.fact.is_serving())
+        .filter(|uplink| uplink.fact.is_routable(V4))
+        .filter(|uplink| uplink.fact.active || uplink.fact.is_serving())
         .collect();
     able.sort_by_key(|uplink| (!uplink.fact.active, uplink.fact.drained, uplink.tier));
     let first = able.first().copied();

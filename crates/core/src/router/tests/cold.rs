@@ -206,3 +206,23 @@ fn a_reload_changes_the_standby() {
     world.run(SEC * 20, all);
     assert_eq!(addresses(&world), 0);
 }
+
+/// Given one on cold standby, when its stick is pulled or its cable, then that is no part of the plan: it is said, and
+/// the status calls it no standby that waits.
+#[test]
+fn a_cold_uplink_that_cannot_be_called_is_told() {
+    for is_pulled in [true, false] {
+        let mut world = settled();
+        let since = world.now;
+        if is_pulled {
+            World::unplug(&mut world.state, &world.config, 1);
+        } else {
+            world.link(1).carrier = false;
+        }
+        world.changed(Scope::LINKS | Scope::ADDRESSES);
+        world.run(SEC * 5, all);
+        let status = &world.router.status(world.now).uplinks[1];
+        assert!(!status.cold && !status.cause.contains("on cold standby"), "{}", status.cause);
+        assert!(!warnings(&world, since).is_empty(), "{is_pulled}");
+    }
+}

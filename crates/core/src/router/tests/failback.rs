@@ -258,3 +258,20 @@ fn a_return_does_not_wait_for_a_standby_that_falls() {
         assert_eq!(world.active(), [true, false], "{is_drained}");
     }
 }
+
+/// Given a better uplink that was drained and never fell, when the process starts anew and the drain ends, then it
+/// carries at once: nobody has to decide on a return.
+#[test]
+fn what_never_fell_does_not_wait_to_be_told() {
+    let mut world = manual();
+    world.run(MS * 10_000, all);
+    prefer(&mut world, "isp1", Some(Action::Drain));
+    world.run(MS * 5000, all);
+    assert_eq!(world.active(), [false, true]);
+    let mut world = world.restart(|_| {});
+    world.run(MS * 5000, all);
+    assert_eq!(world.active(), [false, true]);
+    prefer(&mut world, "isp1", None);
+    world.run(MS * 5000, all);
+    assert_eq!(world.active(), [true, false]);
+}

@@ -45,6 +45,11 @@ fn name(text: &str) -> IfName {
 impl World {
     /// The port is up, and pppd connects with this address; the interface gets this index.
     fn connect(&mut self, address: Ipv4Addr, index: u32) {
+        self.connect_to(PEER, address, index);
+    }
+
+    /// The same with this other end.
+    fn connect_to(&mut self, peer: Ipv4Addr, address: Ipv4Addr, index: u32) {
         self.state.links.get_mut(&name("eth1")).unwrap().up = true;
         self.changed(Scope::LINKS);
         assert!(self.is_dialled());
@@ -58,7 +63,7 @@ impl World {
         self.changed(Scope::LINKS | Scope::ADDRESSES);
         // Without another end it is not ready.
         assert!(!self.router.uplinks.at(0).facts.has_address[Family::V4]);
-        self.state.peers.insert(key, IpAddr::V4(PEER));
+        self.state.peers.insert(key, IpAddr::V4(peer));
         self.changed(Scope::ADDRESSES);
         self.say(&alloc::format!("local  IP address {address}"));
         self.say("primary   DNS address 192.0.2.53");
@@ -242,6 +247,69 @@ fn an_address_of_the_inside_is_not_taken() {
     assert!(cause.starts_with("not connected: the provider gave an address of a network inside"));
     world.run(MS * 3_000, second);
     assert!(world.is_dialled());
+}
+
+/// Given another end that calls itself a host of the inside, or an address of ours that no host has, then the line
+/// is hung up: the kernel would send that host's packets there.
+#[test]
+fn another_end_of_the_inside_is_not_taken() {
+    let inside = Ipv4Addr::new(192, 168, 1, 10);
+    let loopback = Ipv4Addr::new(127, 0, 0, 5);
+    for (peer, own, cause) in [
+        (inside, ADDRESS, "192.168.1.10 is not taken: it belongs to a network inside"),
+        (PEER, loopback, "127.0.0.5 is not taken: it is that of no host"),
+    ] {
+        let mut world = world();
+        let lan = world.config.networks[0].ifname;
+        let network = (lan, "192.168.1.1/24".parse().unwrap());
+        world.state.addresses.insert(network, Ownership::Foreign);
+        world.changed(Scope::ADDRESSES);
+        world.run(MS * 1000, second);
+        world.connect_to(peer, own, 20);
+        world.run(MS * 2000, all);
+        assert_eq!(world.router.uplinks.at(0).history.cause, cause);
+        assert!(!world.is_dialled());
+    }
+}
+
+/// Given checks that take long to find a line well again, when it comes back, then it is not hung up while it
+/// answers.
+#[test]
+fn a_line_that_answers_is_not_hung_up() {
+    let mut config = uplinks(&[1, 1]);
+    config.uplinks[0].check.interval = MS * 10_000;
+    let mut world = world_of(config);
+    world.run(MS * 1000, second);
+    world.connect(ADDRESS, 20);
+    world.run(MS * 200_000, all);
+    assert_eq!(world.health(), [Health::Up; 2]);
+    world.hang_up(16);
+    world.run(MS * 2000, second);
+    world.connect(ADDRESS, 21);
+    for _ in 0..200 {
+        world.run(MS * 1000, all);
+        assert!(world.is_dialled());
+    }
+    assert_eq!(world.health(), [Health::Up; 2]);
+}
+
+/// Given a line on cold standby that was called in vain, when it is needed no more, then nothing is left of it for
+/// people to worry about.
+#[test]
+fn what_nobody_dials_is_not_shown() {
+    let mut config = uplinks(&[2, 1]);
+    config.uplinks[0].standby = crate::config::Standby::Cold;
+    let mut world = world_of(config);
+    world.state.links.get_mut(&name("eth1")).unwrap().up = true;
+    world.changed(Scope::LINKS);
+    world.run(MS * 20_000, all);
+    world.run(MS * 10_000, |uplink, _, _| (uplink == 1).then_some(MS * 20));
+    assert!(world.is_dialled());
+    world.child(ChildEvent::Began { pid: 42, is_adopted: false, age: Duration::ZERO });
+    world.child(ChildEvent::Ended { exit: Exit::Code(8), was_asked: false });
+    assert_eq!(world.router.status(world.now).children.len(), 1);
+    world.run(MS * 90_000, all);
+    assert_eq!(world.router.status(world.now).children.len(), 0);
 }
 
 /// Given a line that is up, when the checks find it dead for a minute, then it is hung up, and dialled when

@@ -2,10 +2,10 @@
 
 use super::world::*;
 use super::*;
-use crate::config::Queues;
+use crate::config::{PppConfig, PppLine, Queues, Selector, UplinkKind};
 use crate::net::Mac;
 use crate::notice::ReconcileNews;
-use crate::queues::{Cpu, Place, PortQueues, ReceiveQueue, Side, Topology};
+use crate::queues::{Carries, Cpu, Place, PortQueues, ReceiveQueue, Side, Topology};
 use crate::reconcile::tuned;
 use alloc::format;
 use alloc::sync::Arc;
@@ -137,7 +137,7 @@ fn off_gives_back() {
 }
 
 /// Given a bridge, a VLAN, a macvlan of ours, a pair of virtual ends and an uplink that is off, then the ports below are
-/// set, and what stands above is not.
+/// set, and what stands above is not; it is known which of them PPPoE goes by.
 #[test]
 fn what_stands_on_a_port_is_none() {
     let mut config = uplinks(&[1, 1, 1, 1]);
@@ -157,7 +157,17 @@ fn what_stands_on_a_port_is_none() {
     on("wan3", "veth", Some(9), None);
     on("far3", "veth", Some(3), None);
     let found = |config: &Config| tuned(config, &links).into_iter().collect::<Vec<_>>();
-    assert_eq!(found(&config), ["eth1", "eth3", "wan1"].map(name));
+    let ip = |ifname| (name(ifname), Carries::Ip);
+    assert_eq!(found(&config), ["eth1", "eth3", "wan1"].map(ip));
+    let line = PppLine::Ethernet {
+        parent: Selector::Name("eth2".into()),
+        port: name("eth2"),
+        service: None,
+        ac: None,
+    };
+    config.uplinks[2].kind =
+        UplinkKind::Ppp(PppConfig { line, username: None, password_file: None });
+    assert_eq!(found(&config), [ip("eth1"), (name("eth3"), Carries::Pppoe), ip("wan1")]);
     config.performance.queues = Queues::Off;
     assert!(found(&config).is_empty());
 }

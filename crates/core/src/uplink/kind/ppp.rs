@@ -8,8 +8,10 @@
 use super::{Kind, inside};
 use crate::config::{Chat, Config, PppConfig, PppLine, UplinkConfig};
 use crate::facts::{Attachment, Gateway, Origin, PerFamily, Ways};
-use crate::io::{Child, ChildEvent, ChildFile, ChildId, OnChange, Output, Program, User};
-use crate::net::{Family, Prefix, UplinkId};
+use crate::io::{
+    Capability, Child, ChildEvent, ChildFile, ChildId, OnChange, Output, Program, User,
+};
+use crate::net::{Family, Prefix, UplinkId, is_host};
 use crate::ppp::news::PppNews;
 use crate::ppp::{Action, CHAT_FILE, Dialler, Names, Sight, describe, options, script};
 use crate::saved::SavedPpp;
@@ -28,7 +30,7 @@ pub(in crate::uplink) struct Ppp {
     dialler: Dialler,
     config: PppConfig,
     mtu: Option<u32>,
-    /// The address that was given last and is not taken: it is one of the inside.
+    /// The address, ours or of the other end, for which a line is not taken: one of the inside, or of no host.
     refused: Option<Ipv4Addr>,
     /// pppd was to run when its owner was last asked.
     is_declared: bool,
@@ -85,7 +87,9 @@ impl Ppp {
     pub(super) fn why_unattached(&self, own: &UplinkConfig) -> String {
         let ifname = own.ifname;
         if let Some(address) = self.refused {
-            return format!("{address} is not taken: it belongs to a network inside");
+            let what =
+                if is_host(address) { "belongs to a network inside" } else { "is that of no host" };
+            return format!("{address} is not taken: it {what}");
         }
         if self.dialler.is_blocked() {
             return format!("an interface {ifname} is there that is not rail's");
@@ -145,9 +149,13 @@ impl Ppp {
             // starts: pppd
             program: Program::System("pppd".into()),
             args: ["file", OPTIONS_FILE].map(String::from).to_vec(),
+            trial: Vec::new(),
             files,
             user: User::Root,
-            capabilities: Vec::new(),
+            // What is looked for by PPPoE is looked for by packets.
+            capabilities: vec![Capability::ChangeNetwork, Capability::RawSockets],
+            is_resolver: false,
+            needs: None,
             keeps_state: false,
             on_change: OnChange::Restart,
             grace: GRACE,
@@ -161,6 +169,14 @@ impl Uplinks {
         self.list.iter().zip(&config.uplinks).filter_map(|(uplink, own)| match &uplink.kind {
             Kind::Ppp(ppp) => ppp.child(uplink.facts.id, own),
             Kind::Fixed | Kind::Dhcp(_) | Kind::Keep(_) => None,
+        })
+    }
+
+    /// The uplink with this number is one that is dialled, now or when it has waited.
+    pub(crate) fn dials(&self, id: UplinkId, config: &Config) -> bool {
+        self.list.iter().zip(&config.uplinks).enumerate().any(|(index, (uplink, own))| {
+            let is_it = uplink.facts.id == id && uplink.kind.is_dialled();
+            is_it && own.enabled && !self.is_idle(index, config)
         })
     }
 
@@ -184,12 +200,13 @@ impl Uplinks {
             for happened in core::mem::take(&mut ppp.inbox) {
                 ppp.dialler.take(cx.now, &happened, &mut actions);
             }
-            let address = sight.address.map(|(address, _)| address);
-            let is_taken = |own: &Ipv4Addr| {
-                inside(cx.config, &cx.kernel.observed)
-                    .any(|network| network.contains(IpAddr::V4(*own)))
+            // A host inside that is the other end, too, would be reached by the line.
+            let is_bad = |end: &Ipv4Addr| {
+                let mut inside = inside(cx.config, &cx.kernel.observed);
+                !is_host(*end) || inside.any(|network| network.contains(IpAddr::V4(*end)))
             };
-            ppp.refused = address.filter(is_taken);
+            let ends = sight.address.into_iter().flat_map(|(own, peer)| [own, peer]);
+            ppp.refused = { ends }.find(is_bad);
             let sight = match ppp.refused {
                 Some(_) => Sight { address: None, is_refused: true, ..sight },
                 None => sight,
@@ -213,14 +230,15 @@ impl Uplinks {
             (IpAddr::V4(address), IpAddr::V4(peer)) => Some((address, *peer)),
             _ => None,
         });
-        let is_down = uplink.facts.health == Health::Down;
+        // One that answers again is on its way back, however long that takes.
+        let is_dead = uplink.facts.health == Health::Down && uplink.prober.good_rounds() == 0;
         Sight {
             enabled: own.enabled && !self.is_idle(index, cx.config),
             ready: own.ppp().and_then(PppConfig::port).is_none_or(is_up),
             link: observed.links.get(&own.ifname).map(|link| link.index),
             address: both.next(),
             is_refused: false,
-            dead: is_down,
+            dead: is_dead,
             alive: uplink.facts.health.is_alive() && uplink.facts.health != Health::Probing,
         }
     }

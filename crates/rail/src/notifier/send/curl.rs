@@ -63,8 +63,18 @@ impl Orders {
     /// A value that is taken out of all that is said.
     pub(crate) fn secret(&mut self, name: &str, value: &str, secret: &str) {
         self.set(name, value);
-        if secret.len() >= 4 {
-            self.secrets.push(secret.to_owned());
+        let mut hide = |text: &str, least: usize| {
+            if text.len() >= least {
+                self.secrets.push(text.to_owned());
+            }
+        };
+        hide(secret, 4);
+        // A server may say back a part of an address.
+        for part in secret.split(['/', '?', '&', '#']) {
+            match part.split_once('=') {
+                Some((_, value)) => hide(value, 4),
+                None => hide(part, 8),
+            }
         }
     }
 
@@ -141,6 +151,9 @@ mod tests {
         let mut orders = Orders::new("=https", &Way::Inside);
         orders.secret("url", "https://example.org/T0KEN", "/T0KEN");
         assert_eq!(orders.hide("no such path: /T0KEN\n"), "no such path: ***");
+        let address = "/u/path/0123456789?host=a&token=T0K3N";
+        orders.secret("url", &format!("https://example.org{address}"), address);
+        assert_eq!(orders.hide("403 bad token T0K3N of 0123456789"), "403 bad token *** of ***");
         // As Basic of the web, PLAIN and LOGIN of mail have it (RFC 7617, 4616).
         orders.login("rail", "hunter22");
         for sent in ["cmFpbDpodW50ZXIyMg==", "AHJhaWwAaHVudGVyMjI=", "aHVudGVyMjI=", "hunter22"] {

@@ -1,5 +1,7 @@
 //! The dialler by state and input.
 
+mod ends;
+
 use super::*;
 use alloc::string::ToString;
 
@@ -313,6 +315,7 @@ fn a_strangers_interface_is_left_alone() {
     line.look();
     line.sight = Sight { enabled: true, link: Some(3), address: Some(OURS), ..line.sight };
     line.look();
+    line.wait_for(|line| line.dialler.wants());
     line.begin();
     assert_eq!((line.dialler.wants(), line.dialler.phase()), (false, "hanging up"));
     line.take(&ended(Exit::Code(5)));
@@ -384,80 +387,4 @@ fn what_is_connected_is_wanted_without_a_cable() {
     assert_eq!(next.dialler.plugin(), "rp-pppoe.so");
     next.take(&began(true));
     assert_eq!(next.told, [Action::Up { address: OURS, is_new: false }]);
-}
-
-/// Given a pppd that lives on and that nobody wanted yet, then it is wanted from now on; switched off, it is hung
-/// up.
-#[test]
-fn what_lives_on_is_wanted() {
-    for enabled in [true, false] {
-        let mut line = Line::new();
-        line.sight = Sight::default();
-        line.dialler = Dialler::new(None);
-        line.look();
-        assert!(!line.dialler.wants());
-        line.sight.enabled = enabled;
-        line.take(&began(true));
-        assert_eq!(line.dialler.phase(), if enabled { "dialling" } else { "hanging up" });
-    }
-}
-
-/// Given pppd that is ended to be started with other options, or that another supervisor has started, then nothing
-/// is told but that it is up again.
-#[test]
-fn one_in_place_of_another_is_no_failure() {
-    let mut line = Line::new();
-    line.connect();
-    (line.sight.link, line.sight.address) = (None, None);
-    line.take(&ChildEvent::Ended { exit: Exit::Unknown, was_asked: true });
-    assert_eq!(line.dialler.phase(), "dialling");
-    line.connect();
-    (line.sight.link, line.sight.address) = (None, None);
-    line.take(&began(false));
-    assert_eq!(line.dialler.phase(), "dialling");
-    let up = Action::Up { address: OURS, is_new: true };
-    assert_eq!(line.told, [up.clone(), up]);
-}
-
-/// Given other options, when the interface of the old pppd is still seen after its end, then it is no stranger:
-/// the dial waits until it is gone. One that stays is a stranger's after a second.
-#[test]
-fn an_interface_that_lingers_is_no_strangers() {
-    for goes in [true, false] {
-        let mut line = Line::new();
-        line.connect();
-        line.dialler.redial();
-        line.take(&ended(Exit::Code(5)));
-        assert!(!line.dialler.wants());
-        assert_eq!(line.dialler.deadline(), Some(line.now + SECOND));
-        if goes {
-            (line.sight.link, line.sight.address) = (None, None);
-            line.look();
-        } else {
-            line.pass(SECOND);
-        }
-        line.begin();
-        assert_eq!(line.dialler.phase(), if goes { "dialling" } else { "hanging up" });
-        if !goes {
-            line.take(&ended(Exit::Code(1)));
-            assert_eq!((line.dialler.phase(), line.dialler.deadline()), ("blocked", None));
-        }
-    }
-}
-
-/// Given the same address at a redial, then its name servers stay until pppd has told which there are now.
-#[test]
-fn name_servers_stay_until_others_are_told() {
-    let mut line = Line::new();
-    line.connect();
-    let servers = |line: &Line| line.dialler.saved().map(|saved| saved.resolvers.len());
-    for said in ["local  IP address 100.64.1.2", "primary   DNS address 192.0.2.53"] {
-        line.say(said);
-    }
-    assert_eq!(servers(&line), Some(1));
-    line.end(Exit::Code(16));
-    line.connect();
-    assert_eq!(servers(&line), Some(1));
-    line.say("local  IP address 100.64.1.2");
-    assert_eq!(servers(&line), Some(0));
 }
