@@ -35,10 +35,8 @@ fn way(ifname: &str) -> RouteValue {
 
 fn firewall_with(rules: &[&str]) -> Resource {
     let rules = rules.iter().map(ToString::to_string).collect();
-    Resource::Firewall(Firewall {
-        chains: vec![Chain { name: "new".into(), base: None, rules }],
-        ..Firewall::default()
-    })
+    let chain = Chain { name: "new".into(), base: None, rules };
+    Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new()))
 }
 
 fn buckets(marks: [u32; 2]) -> BTreeMap<u32, u32> {
