@@ -2,8 +2,7 @@
 
 use crate::load::Sink;
 use crate::stats::{from_env, ratios, spread};
-use crate::world::{SERVER, World};
-use rail_lab::{LabError, Rail};
+use rail_lab::{LabError, Rail, Star};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Variant {
     name: &'static str,
-    world: World,
+    world: Star,
     sink: Sink,
     _rail: Option<Rail>,
     results: [Vec<f64>; 3],
@@ -40,17 +39,17 @@ const LOADS: [(&str, &str, f64); 3] = [
 
 fn variant(
     name: &'static str,
-    prepare: impl Fn(&World) -> Result<Option<Rail>, LabError>,
+    prepare: impl Fn(&Star) -> Result<Option<Rail>, LabError>,
 ) -> Result<Variant, LabError> {
-    let world = World::new(2)?;
+    let world = Star::build(2)?;
     let rail = prepare(&world)?;
-    let sink = Sink::start(&world.server, SERVER);
+    let sink = Sink::start(&world.server, Star::SERVER);
     Ok(Variant { name, world, sink, _rail: rail, results: Default::default() })
 }
 
 /// The binary under test, or another one.
-fn start_rail(world: &World, other: Option<PathBuf>) -> Result<Option<Rail>, LabError> {
-    let config = world.config(2, |n| n);
+fn start_rail(world: &Star, other: Option<PathBuf>) -> Result<Option<Rail>, LabError> {
+    let config = world.config(|n| n);
     let mut rail = match other {
         Some(program) => Rail::of(program, &world.router, &config)?,
         None => Rail::new(&world.router, &config)?,

@@ -1,8 +1,7 @@
 //! From the decision to the verified kernel state, for 2, 10 and 100 uplinks.
 
 use crate::stats::{from_env, spread};
-use crate::world::World;
-use rail_lab::{LabError, Rail, try_eventually};
+use rail_lab::{LabError, Rail, Star, try_eventually};
 use std::time::Duration;
 
 /// The most that 10 uplinks may take, in milliseconds.
@@ -17,8 +16,8 @@ pub(crate) fn run() -> Result<bool, LabError> {
     println!("switching: decided to verified, milliseconds, median (min to max)");
     let mut met = true;
     for lines in [2_u8, 10, 100] {
-        let world = World::new(lines)?;
-        let rail = Rail::run(&world.router, &world.config(lines, |_| 1))?;
+        let world = Star::build(lines)?;
+        let rail = Rail::run(&world.router, &world.config(|_| 1))?;
         rail.wait_all_up(PATIENCE)?;
         let mut took = Vec::new();
         for _ in 0..rounds {

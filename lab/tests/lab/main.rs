@@ -38,6 +38,7 @@ mod keep;
 mod kinds;
 mod loaded;
 mod lossy;
+mod many;
 mod names;
 mod networks;
 mod normal;

@@ -124,7 +124,7 @@ fn desired() -> Firewall {
             ],
         ),
     ];
-    Firewall { chains, ..Firewall::default() }
+    Firewall::new(chains, BTreeMap::new())
 }
 
 /// Brings the table to `want` and checks that one pass was enough.

@@ -312,7 +312,11 @@ fn hangs_on(step: &Step, unsaved: &BTreeMap<Key, u64>, observed: &Observed) -> b
             } => {
                 let without = nexthops.iter().filter(|hop| !has_network(hop));
                 let without: Vec<IfName> = without.map(|hop| hop.ifname).collect();
-                is_coming(&|ifname, own| *source == Some(own.address) || without.contains(&ifname))
+                // Two uplinks may have the same address, each on its interface.
+                let leads_by = |ifname| nexthops.iter().any(|hop| hop.ifname == ifname);
+                is_coming(&|ifname, own| {
+                    *source == Some(own.address) && leads_by(ifname) || without.contains(&ifname)
+                })
             }
             Op::Drop => true,
             _ => unsaved.contains_key(&step.key) || switches_forwarding_on(step),

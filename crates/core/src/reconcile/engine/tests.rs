@@ -277,7 +277,7 @@ fn forwarding_waits_for_the_filter() {
     let forwarding = Key::Sysctl(FORWARDING.into());
     let on = (forwarding.clone(), Resource::Sysctl("1".into()));
     let chain = Chain { name: "forward".into(), base: None, rules: Vec::new() };
-    let filter = Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() });
+    let filter = Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new()));
     let desired = State::from([(Key::Firewall, filter), on.clone()]);
     let mut observed = Observed::default();
     observed.sysctls.insert(FORWARDING.into(), "0".into());
@@ -315,7 +315,7 @@ fn buckets_change_with_their_rules() {
     let known = rule("mark 0x00000001");
     let new = rule("mark 0x00000003");
     let chain = Chain { name: "new".into(), base: None, rules: vec![known.0, new.0] };
-    let rules = Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() });
+    let rules = Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new()));
     let buckets = Some(BTreeMap::from([(0, 1), (1, 2)]));
     let rule = ObservedNftRule { handle: 7, stamp: Some(known.1) };
     let chain = ObservedChain { rules: vec![rule], ..ObservedChain::default() };
@@ -406,10 +406,7 @@ fn forwarding_comes_last_in_both_families() {
     };
     assert_eq!(order(&desired), [2, 0, 1]);
     let chain = Chain { name: "new".into(), base: None, rules: Vec::new() };
-    desired.insert(
-        Key::Firewall,
-        Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() }),
-    );
+    desired.insert(Key::Firewall, Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new())));
     assert_eq!(order(&desired), [2]);
 }
 

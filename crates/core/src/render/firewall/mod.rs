@@ -96,7 +96,7 @@ pub(in crate::render) fn render(view: &View<'_>) -> Firewall {
     chains.push(forward(view));
     chains.extend(egress::chains(view));
     let senders = view.enabled().filter_map(|uplink| departure::sender(config, uplink));
-    Firewall { chains, senders: senders.collect() }
+    Firewall::new(chains, senders.collect())
 }
 
 pub(in crate::render) fn base(

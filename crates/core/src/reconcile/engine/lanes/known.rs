@@ -12,7 +12,7 @@ use crate::state::{
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// What the rules know.
@@ -79,15 +79,16 @@ impl Stood {
 
 /// What rules have of one mark, but for the way to the chains of all marks.
 fn part(rules: &Firewall, mark: u32, sender: &Sender) -> Firewall {
-    let (word, leads) = (mark_word(mark), leads(&mark_word(mark)));
-    let is_its = |rule: &&String| rule.contains(&word) && !rule.contains(&leads);
-    let of_chain = |chain: &Chain| {
-        let rules: Vec<String> = chain.rules.iter().filter(is_its).cloned().collect();
-        let (name, base) = (chain.name.clone(), chain.base);
-        (!rules.is_empty()).then_some(Chain { name, base, rules })
-    };
-    let chains = rules.chains.iter().filter_map(of_chain).collect();
-    Firewall { chains, senders: BTreeMap::from([(mark, sender.clone())]) }
+    let mut chains: Vec<Chain> = Vec::new();
+    for (chain, rule, _) in rules.mentions(mark).filter(|(.., leads)| !leads) {
+        match chains.last_mut() {
+            Some(last) if last.name == chain.name => last.rules.push(rule.into()),
+            _ => {
+                chains.push(Chain { rules: vec![rule.into()], name: chain.name.clone(), ..*chain })
+            }
+        }
+    }
+    Firewall::new(chains, BTreeMap::from([(mark, sender.clone())]))
 }
 
 impl Known<'_> {
@@ -100,8 +101,13 @@ impl Known<'_> {
         let is_number_equal =
             del.iter().map(|(bucket, _)| bucket).eq(add.iter().map(|(bucket, _)| bucket));
         let word = format!("@{NFT_BUCKETS}");
-        (is_number_equal || have_all(want, &word, |chain, rule| is_in_place(have, chain, rule)))
-            && self.has_all(step)
+        let draw_alike = || {
+            want.chains.iter().all(|chain| {
+                let mut rules = chain.rules.iter().filter(|rule| rule.contains(&word));
+                rules.all(|rule| is_in_place(have, chain, rule))
+            })
+        };
+        (is_number_equal || draw_alike()) && self.has_all(step)
     }
 
     /// True if each mark that a step brings into the map is in use already, or known to the rules that
@@ -117,7 +123,6 @@ impl Known<'_> {
         let Some(have) = self.observed.firewall.as_ref() else { return false };
         let Some(buckets) = &have.buckets else { return false };
         let Some(want) = self.wanted() else { return false };
-        let word = mark_word(mark);
         // Rules that somebody damaged, or that are as they were wanted before, do no more harm than they do.
         let is_in_use = buckets.values().any(|used| *used == mark);
         // That the wanted rules stand says nothing of others that were to go and still let more out.
@@ -126,8 +131,8 @@ impl Known<'_> {
         let is_known = is_in_use || serves();
         is_known
             && self.transaction.and_then(Transaction::made).is_none_or(|made| {
-                makes(made, want, &word)
-                    || (is_in_use && mentions(made, &word))
+                makes(made, want, mark)
+                    || (is_in_use && made.mentions(mark).next().is_some())
                     || is_same_sender(mark, want, made)
             })
     }
@@ -175,11 +180,6 @@ impl Transaction {
     }
 }
 
-/// A mark as rules write it.
-fn mark_word(mark: u32) -> String {
-    format!("{mark:#010x}")
-}
-
 /// True if older rules let out under this mark nothing that the wanted ones would not.
 fn is_same_sender(mark: u32, want: &Firewall, older: &Firewall) -> bool {
     let senders = want.senders.get(&mark).zip(older.senders.get(&mark));
@@ -187,16 +187,11 @@ fn is_same_sender(mark: u32, want: &Firewall, older: &Firewall) -> bool {
 }
 
 /// True if a transaction makes rules that know this mark as the wanted ones do.
-fn makes(made: &Firewall, want: &Firewall, word: &str) -> bool {
-    know(want, word, |chain, rule| {
+fn makes(made: &Firewall, want: &Firewall, mark: u32) -> bool {
+    know(want, mark, |chain, rule| {
         let there = made.chains.iter().find(|there| there.name == chain.name);
         there.is_some_and(|there| there.rules.iter().any(|made| made == rule))
     })
-}
-
-/// True if it makes rules that know this mark, perhaps as it was wanted before.
-fn mentions(made: &Firewall, word: &str) -> bool {
-    made.chains.iter().flat_map(|chain| &chain.rules).any(|rule| rule.contains(word))
 }
 
 /// True if a wanted rule is in place.
@@ -209,25 +204,11 @@ fn is_in_place(have: &ObservedFirewall, chain: &Chain, rule: &str) -> bool {
 /// True if rules know a mark as these do. A rule that leads each mark to a chain of its own
 /// changes with every other uplink, and says nothing of this one: the chain itself does, for both
 /// come and go in one transaction.
-fn know(rules: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
-    let leads = leads(word);
-    have_all(rules, word, |chain, rule| rule.contains(&leads) || is_there(chain, rule))
+fn know(rules: &Firewall, mark: u32, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
+    rules.mentions(mark).all(|(chain, rule, leads)| leads || is_there(chain, rule))
 }
 
 /// True if what these rules have of a mark is in place.
 fn stands(rules: &Firewall, mark: u32, have: &ObservedFirewall) -> bool {
-    know(rules, &mark_word(mark), |chain, rule| is_in_place(have, chain, rule))
-}
-
-/// How a rule that leads each mark to a chain of its own writes this one.
-fn leads(word: &str) -> String {
-    format!("{word} : goto ")
-}
-
-/// True if all of these rules with this word are there.
-fn have_all(rules: &Firewall, word: &str, is_there: impl Fn(&Chain, &str) -> bool) -> bool {
-    rules.chains.iter().all(|chain| {
-        let mut rules = chain.rules.iter().filter(|rule| rule.contains(word));
-        rules.all(|rule| is_there(chain, rule))
-    })
+    know(rules, mark, |chain, rule| is_in_place(have, chain, rule))
 }

@@ -43,18 +43,18 @@ fn rules(sources: &[(u32, &str)]) -> Firewall {
         };
         (*id, sender)
     };
-    Firewall { chains, senders: sources.iter().map(sender).collect() }
+    Firewall::new(chains, sources.iter().map(sender).collect())
 }
 
 /// The same, with exemptions of the second uplink, whose packets keep their source.
 fn exempting(destinations: &[&str]) -> Firewall {
-    let mut rules = rules(&[(1, "192.0.2.1"), (2, "192.0.2.2")]);
+    let Firewall { mut chains, mut senders, .. } = rules(&[(1, "192.0.2.1"), (2, "192.0.2.2")]);
     let there = destinations.join(", ");
     let rule = format!("oifname \"wan2\" ip daddr {{ {there} }} ct mark set 0x00000002 accept");
-    rules.chains[1].rules.extend((!there.is_empty()).then_some(rule));
-    let sender = rules.senders.get_mut(&2).unwrap();
+    chains[1].rules.extend((!there.is_empty()).then_some(rule));
+    let sender = senders.get_mut(&2).unwrap();
     sender.exempt = destinations.iter().map(|there| there.parse().unwrap()).collect();
-    rules
+    Firewall::new(chains, senders)
 }
 
 /// A kernel that has these rules, and buckets of the first uplink alone.

@@ -15,10 +15,7 @@ const NOW: Instant = Instant::from_nanos(1_000_000_000_000);
 fn bench() -> (State, Observed) {
     let chain = Chain { name: "new".into(), base: None, rules: vec!["drop".into()] };
     let desired = State::from([
-        (
-            Key::Firewall,
-            Resource::Firewall(Firewall { chains: vec![chain], ..Firewall::default() }),
-        ),
+        (Key::Firewall, Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new()))),
         (Key::Buckets, Resource::Buckets(BTreeMap::new())),
     ]);
     let buckets = Some(BTreeMap::new());

@@ -35,10 +35,8 @@ fn way(ifname: &str) -> RouteValue {
 
 fn firewall_with(rules: &[&str]) -> Resource {
     let rules = rules.iter().map(ToString::to_string).collect();
-    Resource::Firewall(Firewall {
-        chains: vec![Chain { name: "new".into(), base: None, rules }],
-        ..Firewall::default()
-    })
+    let chain = Chain { name: "new".into(), base: None, rules };
+    Resource::Firewall(Firewall::new(vec![chain], BTreeMap::new()))
 }
 
 fn buckets(marks: [u32; 2]) -> BTreeMap<u32, u32> {
@@ -449,33 +447,34 @@ fn only_first_changes_wait_for_the_disk() {
     assert_eq!(bench.keys(), [address, way3, setting, forwarding, Key::Route(old)]);
 }
 
-/// Given a further address of an uplink whose original is not on the disk, then the uplink's route does
-/// not wait for it: its gateway and its source have the address that is there.
+/// Given an address whose original is not on the disk, a further one of an uplink or the same one on another
+/// interface, then the uplink's route does not wait for it: its gateway and its source have the address that
+/// is there.
 #[test]
 fn a_route_waits_for_its_own_address_alone() {
-    let wan3: IfName = "wan3".parse().unwrap();
-    let address = |text: &str| (wan3, text.parse::<Prefix>().unwrap());
+    let address = |ifname: &str, text: &str| -> (IfName, Prefix) {
+        (ifname.parse().unwrap(), text.parse().unwrap())
+    };
+    let wan3 = |text: &str| address("wan3", text);
     for (there, coming, waits) in [
-        (Some("100.64.3.2/24"), "100.64.9.1/32", false),
-        (Some("100.64.3.2/24"), "100.64.3.9/24", false),
-        (Some("100.64.9.1/32"), "100.64.3.2/24", true),
-        (None, "100.64.3.2/24", true),
+        (Some("100.64.3.2/24"), wan3("100.64.9.1/32"), false),
+        (Some("100.64.3.2/24"), wan3("100.64.3.9/24"), false),
+        (Some("100.64.3.2/24"), address("wan4", "100.64.3.2/24"), false),
+        (Some("100.64.9.1/32"), wan3("100.64.3.2/24"), true),
+        (None, wan3("100.64.3.2/24"), true),
     ] {
         let mut bench = Bench::new();
         let way3 = Key::Route(RouteKey { table: 20003, ..shared() });
-        let (ifname, prefix) = address(coming);
-        let coming = Key::Address { ifname, prefix };
-        bench
-            .observed
-            .addresses
-            .extend(there.map(|there| (address(there), crate::state::Ownership::Ours)));
+        let there = there.map(|there| (wan3(there), crate::state::Ownership::Ours));
+        bench.observed.addresses.extend(there);
+        let coming = Key::Address { ifname: coming.0, prefix: coming.1 };
         bench.desired.insert(coming.clone(), Resource::Address);
-        let hop =
-            Nexthop { ifname, via: Some("100.64.3.1".parse().unwrap()), weight: 1, onlink: false };
+        let (ifname, via) = ("wan3".parse().unwrap(), Some("100.64.3.1".parse().unwrap()));
+        let hop = Nexthop { ifname, via, weight: 1, onlink: false };
         let source = Some("100.64.3.2".parse().unwrap());
         let route = RouteValue::Unicast { nexthops: vec![hop], source, mtu: None };
         bench.desired.insert(way3.clone(), Resource::Route(route));
-        bench.engine.memory.unsaved = BTreeMap::from([(coming, 1)]);
-        assert_eq!(bench.keys().contains(&way3), !waits, "{there:?}");
+        bench.engine.memory.unsaved = BTreeMap::from([(coming.clone(), 1)]);
+        assert_eq!(bench.keys().contains(&way3), !waits, "{there:?} {coming:?}");
     }
 }

@@ -11,8 +11,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+mod mentions;
 mod script;
 
+use mentions::Mentions;
 pub use script::{
     Bucket, STAMP_PREFIX, buckets_delta, buckets_script, guard, has_ours, removal, script, stamp,
 };
@@ -24,6 +26,8 @@ pub struct Firewall {
     pub chains: Vec<Chain>,
     /// What leaves under each mark by these rules; it is in their text already.
     pub senders: BTreeMap<u32, Sender>,
+    /// Which rules name which mark.
+    mentions: Mentions,
 }
 
 /// How packets leave that bear the mark of an uplink, and with which sources.
