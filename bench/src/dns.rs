@@ -6,9 +6,10 @@
 
 use crate::questions::{Load, Resolver, ask, is_answered};
 use crate::stats::{from_env, ratios, spread};
-use rail_lab::{LabError, Node, Rail, Star, scratch, try_eventually};
+use rail_lab::{LabError, Node, Rail, Star, processor_time, scratch, try_eventually};
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -77,9 +78,10 @@ pub(crate) fn run() -> Result<bool, LabError> {
             for turn in 0..variants.len() {
                 let at = (round + turn) % variants.len();
                 let Variant { star, pid, results, lost, .. } = &mut variants[at];
-                let before = busy(*pid)?;
+                let process = Path::new("/proc").join(pid.to_string());
+                let before = processor_time(&process)?;
                 let (answers, missing) = ask(&star.client, ROUTER, load, time);
-                let busy = (busy(*pid)? - before).max(1e-9);
+                let busy = (processor_time(&process)? - before).as_secs_f64().max(1e-9);
                 results[kind][0].push(answers / 1e3);
                 results[kind][1].push(answers * time.as_secs_f64() / busy / 1e3);
                 *lost += missing;
@@ -162,14 +164,6 @@ fn variant(
         results: Default::default(),
         lost: 0,
     })
-}
-
-/// Processor time of a process with one thread, in seconds: the first number of its `schedstat` (proc(5)).
-fn busy(pid: u64) -> Result<f64, LabError> {
-    let path = format!("/proc/{pid}/schedstat");
-    let text = fs::read_to_string(&path).map_err(|e| LabError::io(format!("read {path}"), e))?;
-    let nanos: f64 = text.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
-    Ok(nanos / 1e9)
 }
 
 fn report(variants: &[Variant]) -> bool {

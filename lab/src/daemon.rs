@@ -370,13 +370,7 @@ impl Rail {
     /// # Errors
     /// When it does not run.
     pub fn processor_time(&self) -> Result<Duration, LabError> {
-        let threads = fs::read_dir(self.directory_of_process()?.join("task"));
-        let threads = threads.map_err(|e| LabError::io("read its threads", e))?;
-        let time = |thread: fs::DirEntry| {
-            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse::<u64>().ok()
-        };
-        Ok(Duration::from_nanos(threads.flatten().filter_map(time).sum()))
+        processor_time(&self.directory_of_process()?)
     }
 
     /// Number of descriptors that the running daemon has open.
@@ -452,6 +446,21 @@ pub fn program() -> Result<PathBuf, LabError> {
     found.ok_or_else(|| {
         LabError::Refused("no built `rail`: run `cargo build -p rail` or set RAIL_BIN".into())
     })
+}
+
+/// Processor time of the threads of the process with this directory below `/proc`: the first number of their
+/// `schedstat` (proc(5)).
+///
+/// # Errors
+/// When it does not run.
+pub fn processor_time(process: &Path) -> Result<Duration, LabError> {
+    let threads = fs::read_dir(process.join("task"));
+    let threads = threads.map_err(|e| LabError::io("read its threads", e))?;
+    let time = |thread: fs::DirEntry| {
+        let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    Ok(Duration::from_nanos(threads.flatten().filter_map(time).sum()))
 }
 
 /// The daemon forgets older ones.

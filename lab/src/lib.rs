@@ -46,7 +46,7 @@ pub mod topology;
 pub mod traffic;
 pub mod world;
 
-pub use daemon::Rail;
+pub use daemon::{Rail, processor_time};
 pub use dhcp_client::DhcpClient;
 pub use dhcp_server::{DhcpServer, Leases, Server};
 pub use error::LabError;

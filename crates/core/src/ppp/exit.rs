@@ -7,6 +7,7 @@
 //! earlier process had started ends without a code.
 
 use crate::io::Exit;
+use crate::status::SECRET_FILE;
 use alloc::format;
 use alloc::string::String;
 
@@ -89,7 +90,7 @@ impl Cause {
         let of_code = match exit {
             Exit::Code(5) => return Self::Stopped,
             Exit::NotStarted(why) => {
-                let is_secret = why.contains("secret file");
+                let is_secret = why.contains(SECRET_FILE);
                 return if is_secret { Self::Unreadable } else { Self::NotInstalled };
             }
             Exit::Signal(_) => return Self::Killed,

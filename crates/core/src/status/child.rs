@@ -30,3 +30,6 @@ pub struct ChildStatus {
     /// Lines that were not read because there were too many.
     pub missed_lines: u64,
 }
+
+/// By these words begins what is said of a file with a secret that cannot be used.
+pub const SECRET_FILE: &str = "secret file";

@@ -1,7 +1,7 @@
 //! What anybody may read: without the rules of other software, without what our helper programs wrote,
 //! and without whom the router tells what, which only root may look at.
 
-use super::{Conflict, Status};
+use super::{Conflict, SECRET_FILE, Status};
 use alloc::format;
 use alloc::string::String;
 
@@ -26,8 +26,8 @@ impl Status {
 
 /// Which file has a password, and who may read it, is nobody's business.
 fn without_secret_file(text: String) -> String {
-    match text.find("secret file") {
-        Some(at) => format!("{}a secret file cannot be used", &text[..at]),
+    match text.find(SECRET_FILE) {
+        Some(at) => format!("{}a {SECRET_FILE} cannot be used", &text[..at]),
         None => text,
     }
 }

@@ -3,6 +3,7 @@
 //! By the sockets of this network namespace, and by the descriptors of all processes. Promises: it reads for
 //! [`PATIENCE`] at most, and names [`MOST`] at most; a process that may not be looked at is known by its user.
 
+use super::output::plain;
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -95,10 +96,10 @@ fn holders(wanted: &BTreeSet<u64>) -> Vec<(u64, u32)> {
     found
 }
 
-/// `named (process 123), of named.service: systemctl disable --now named.service`.
+/// Its name, its number and its unit, and how to end it.
 fn describe(pid: u32) -> String {
     let comm = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let comm: String = comm.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let comm = plain(comm.trim());
     let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     match unit(&groups) {
         Some(unit) => {

@@ -78,6 +78,11 @@ fn open_pipe(path: &Path) -> io::Result<OwnedFd> {
     Ok(pipe)
 }
 
+/// Words of a program without what would steer a terminal, or end a line.
+pub(super) fn plain(words: &str) -> String {
+    words.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 /// Bytes to lines.
 #[derive(Debug, Default)]
 struct Lines {
@@ -111,7 +116,7 @@ impl Lines {
             return;
         }
         let text = String::from_utf8_lossy(&line);
-        let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let text = plain(&text);
         let text = text.trim();
         if !text.is_empty() {
             self.count += 1;

@@ -4,6 +4,7 @@
 //! read it; otherwise its child is not started, and the cause names the file but nothing of its content.
 
 use rail_core::FIRST_LINE_OF;
+use rail_core::status::SECRET_FILE;
 use rustix::fs::{Mode, OFlags, open};
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,8 +21,8 @@ pub(super) fn fill_in(text: &str) -> io::Result<String> {
             out.push_str(part);
             continue;
         }
-        let secret =
-            read(part).map_err(|e| io::Error::new(e.kind(), format!("secret file {part}: {e}")))?;
+        let secret = read(part)
+            .map_err(|e| io::Error::new(e.kind(), format!("{SECRET_FILE} {part}: {e}")))?;
         out.push('"');
         for c in secret.chars() {
             if matches!(c, '"' | '\\') {

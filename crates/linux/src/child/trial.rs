@@ -4,6 +4,7 @@
 //! takes [`PATIENCE`] at most, during which no other child is looked after; nothing of it is left afterwards.
 //! Leaves out whether the files will work: a port that is taken is found out by the start alone.
 
+use super::output::plain;
 use super::place::Place;
 use super::start;
 use rail_core::Child;
@@ -84,8 +85,7 @@ fn wait(process: &std::process::Child) -> io::Result<bool> {
 /// The words as one line, with the name that the files will have.
 fn clean(place: &Place, child: &Child, words: &str) -> String {
     let own = format!("{}/", place.of(&child.id.name()).display());
-    let plain = words.replace(&own, "");
-    plain.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_LINE).collect()
+    plain(&words.replace(&own, "")).chars().take(LONGEST_LINE).collect()
 }
 
 /// A trial is a matter of milliseconds.

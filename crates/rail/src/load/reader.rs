@@ -269,6 +269,27 @@ impl Reader {
         // Looked at as the only element: if it is wrong itself, the brackets would not help.
         vec![node]
     }
+
+    /// The tables of a list that stands behind its key; `example` is one of them.
+    pub(super) fn inline_tables<'a>(
+        &mut self,
+        node: Node<'a>,
+        (key, path): (&str, &'static str),
+        example: &str,
+    ) -> Vec<Section<'a>> {
+        let elements = self.list(node, key, &format!("a list of tables such as [{example}]"));
+        let mut sections = Vec::new();
+        for node in elements {
+            match node.get_ref().as_table() {
+                Some(table) => sections.push(Section { path, table, span: node.span() }),
+                None => {
+                    let text = format!("an element of `{key}` must be a table");
+                    self.error(node.span(), text).hint(example);
+                }
+            }
+        }
+        sections
+    }
 }
 
 fn note(list: &mut Vec<Problem>, span: Range<usize>, message: String) -> &mut Problem {

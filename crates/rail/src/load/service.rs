@@ -13,7 +13,6 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
-use toml::de::DeTable;
 
 /// What `[lan]` says is for each of its interfaces.
 pub(super) fn of_lan(reader: &mut Reader, file: &Section<'_>, lans: &mut [Draft]) {
@@ -149,17 +148,10 @@ fn ranges(reader: &mut Reader, node: Node<'_>) -> Vec<(Ipv4Addr, Ipv4Addr)> {
 }
 
 fn reservations(reader: &mut Reader, node: Node<'_>) -> Vec<Reservation> {
-    let wanted =
-        "a list of tables such as [{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }]";
+    let example = "{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }";
     let mut found: Vec<Reservation> = Vec::new();
-    for node in reader.list(node, "reservations", wanted) {
-        let Some(table) = node.get_ref().as_table() else {
-            reader
-                .error(node.span(), "an element of `reservations` must be a table")
-                .hint("{ mac = \"02:00:00:00:00:01\", address = \"192.168.1.10\" }");
-            continue;
-        };
-        let Some(one) = reservation(reader, table, node) else { continue };
+    for section in reader.inline_tables(node, ("reservations", "lan.dhcp.reservations"), example) {
+        let Some(one) = reservation(reader, &section) else { continue };
         let is_twice = |other: &Reservation| {
             other.mac == one.mac
                 || other.address == one.address
@@ -167,7 +159,7 @@ fn reservations(reader: &mut Reader, node: Node<'_>) -> Vec<Reservation> {
         };
         if found.iter().any(is_twice) {
             let text = format!("{} is reserved twice, by card, address or name", one.address);
-            reader.error(node.span(), text);
+            reader.error(section.span, text);
         } else {
             found.push(one);
         }
@@ -175,13 +167,12 @@ fn reservations(reader: &mut Reader, node: Node<'_>) -> Vec<Reservation> {
     found
 }
 
-fn reservation(reader: &mut Reader, table: &DeTable<'_>, node: Node<'_>) -> Option<Reservation> {
-    let section = Section { path: "lan.dhcp.reservations", table, span: node.span() };
-    reader.check_keys(&section);
+fn reservation(reader: &mut Reader, section: &Section<'_>) -> Option<Reservation> {
+    reader.check_keys(section);
     let read = |reader: &mut Reader, key, example: &str| {
         let at = section.get(key);
         if at.is_none() {
-            reader.missing(&section, key, example);
+            reader.missing(section, key, example);
         }
         at
     };

@@ -99,6 +99,17 @@ impl World {
         world
     }
 
+    /// The line waits for the death of the better uplink, which is good.
+    fn cold() -> Self {
+        let mut config = uplinks(&[2, 1]);
+        config.uplinks[0].standby = crate::config::Standby::Cold;
+        let mut world = world_of(config);
+        world.state.links.get_mut(&name("eth1")).unwrap().up = true;
+        world.changed(Scope::LINKS);
+        world.run(MS * 20_000, all);
+        world
+    }
+
     fn ppp_news(&self) -> Vec<&PppNews> {
         let all = self.notices.iter().filter_map(|(_, notice)| match notice {
             Notice::Ppp(news) => Some(news),
@@ -297,12 +308,7 @@ fn a_line_that_answers_is_not_hung_up() {
 /// people to worry about.
 #[test]
 fn what_nobody_dials_is_not_shown() {
-    let mut config = uplinks(&[2, 1]);
-    config.uplinks[0].standby = crate::config::Standby::Cold;
-    let mut world = world_of(config);
-    world.state.links.get_mut(&name("eth1")).unwrap().up = true;
-    world.changed(Scope::LINKS);
-    world.run(MS * 20_000, all);
+    let mut world = World::cold();
     world.run(MS * 10_000, |uplink, _, _| (uplink == 1).then_some(MS * 20));
     assert!(world.is_dialled());
     world.child(ChildEvent::Began { pid: 42, is_adopted: false, age: Duration::ZERO });
@@ -357,12 +363,7 @@ fn the_cable_of_the_port_is_that_of_the_line() {
 /// that one has been good for a minute.
 #[test]
 fn a_line_on_cold_standby_is_dialled_when_it_is_needed() {
-    let mut config = uplinks(&[2, 1]);
-    config.uplinks[0].standby = crate::config::Standby::Cold;
-    let mut world = world_of(config);
-    world.state.links.get_mut(&name("eth1")).unwrap().up = true;
-    world.changed(Scope::LINKS);
-    world.run(MS * 20_000, all);
+    let mut world = World::cold();
     assert_eq!((world.is_dialled(), world.health()), (false, vec![Health::Absent, Health::Up]));
     assert!(world.router.status(world.now).uplinks[0].cause.contains("on cold standby"));
     let first = |uplink, _, _| (uplink == 1).then_some(MS * 20);

@@ -174,10 +174,15 @@ impl Uplinks {
 
     /// The uplink with this number is one that is dialled, now or when it has waited.
     pub(crate) fn dials(&self, id: UplinkId, config: &Config) -> bool {
-        self.list.iter().zip(&config.uplinks).enumerate().any(|(index, (uplink, own))| {
+        self.list.iter().enumerate().any(|(index, uplink)| {
             let is_it = uplink.facts.id == id && uplink.kind.is_dialled();
-            is_it && own.enabled && !self.is_idle(index, config)
+            is_it && self.may_run(index, config)
         })
+    }
+
+    /// It is neither switched off nor waits to be called.
+    fn may_run(&self, index: usize, config: &Config) -> bool {
+        config.uplinks[index].enabled && !self.is_idle(index, config)
     }
 
     /// Keeps what happened to the child of an uplink until it is its turn.
@@ -233,7 +238,7 @@ impl Uplinks {
         // One that answers again is on its way back, however long that takes.
         let is_dead = uplink.facts.health == Health::Down && uplink.prober.good_rounds() == 0;
         Sight {
-            enabled: own.enabled && !self.is_idle(index, cx.config),
+            enabled: self.may_run(index, cx.config),
             ready: own.ppp().and_then(PppConfig::port).is_none_or(is_up),
             link: observed.links.get(&own.ifname).map(|link| link.index),
             address: both.next(),

@@ -4,19 +4,13 @@ use super::super::effective::quoted;
 use super::super::reader::{Node, Reader, Section, shown};
 use super::hosts;
 use rail_core::config::{DhcpOption, OptionValue};
-use toml::de::DeTable;
 
 pub(super) fn list(reader: &mut Reader, node: Node<'_>) -> Vec<DhcpOption> {
-    let wanted = format!("a list of tables such as [{EXAMPLE}]");
     let mut found: Vec<DhcpOption> = Vec::new();
-    for node in reader.list(node, "options", &wanted) {
-        let Some(table) = node.get_ref().as_table() else {
-            reader.error(node.span(), "an element of `options` must be a table").hint(EXAMPLE);
-            continue;
-        };
-        let Some(one) = option(reader, table, node) else { continue };
+    for section in reader.inline_tables(node, ("options", "lan.dhcp.options"), EXAMPLE) {
+        let Some(one) = option(reader, &section) else { continue };
         if found.iter().any(|other| other.code == one.code) {
-            reader.error(node.span(), format!("the option {} is given twice", one.code));
+            reader.error(section.span, format!("the option {} is given twice", one.code));
         } else {
             found.push(one);
         }
@@ -24,13 +18,12 @@ pub(super) fn list(reader: &mut Reader, node: Node<'_>) -> Vec<DhcpOption> {
     found
 }
 
-fn option(reader: &mut Reader, table: &DeTable<'_>, node: Node<'_>) -> Option<DhcpOption> {
-    let section = Section { path: "lan.dhcp.options", table, span: node.span() };
-    reader.check_keys(&section);
+fn option(reader: &mut Reader, section: &Section<'_>) -> Option<DhcpOption> {
+    reader.check_keys(section);
     let code = match section.get("code") {
         Some(node) => code(reader, node),
         None => {
-            reader.missing(&section, "code", "66");
+            reader.missing(section, "code", "66");
             None
         }
     };
@@ -41,7 +34,7 @@ fn option(reader: &mut Reader, table: &DeTable<'_>, node: Node<'_>) -> Option<Dh
             true => "an option without content",
             false => "an option with more than one content",
         };
-        reader.error(node.span(), text).hint("one of `addresses`, `text` and `hex`");
+        reader.error(section.span.clone(), text).hint("one of `addresses`, `text` and `hex`");
         return None;
     };
     let value = match key {
