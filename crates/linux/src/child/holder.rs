@@ -156,6 +156,11 @@ mod tests {
         assert!(said.starts_with(&format!("port {port} (udp) on 127.0.0.1 is held by ")), "{said}");
         assert!(said.contains(&format!("(process {})", std::process::id())), "{said}");
         drop(socket);
-        assert!(name(&[port]).is_empty());
+        // What another test forks just now has a copy of it until it becomes its program.
+        let end = Instant::now() + Duration::from_secs(20);
+        while !name(&[port]).is_empty() {
+            assert!(Instant::now() < end, "{:?}", name(&[port]));
+            std::thread::yield_now();
+        }
     }
 }
