@@ -28,6 +28,8 @@ struct Sums {
     loss: Share,
     /// Its own fault: it loses, and enough others do not.
     is_odd: bool,
+    /// What its sums hold was its own fault, whatever the others do by now.
+    was_odd: bool,
     /// Left out of the count.
     is_ignored: bool,
     /// Answers since the last loss.
@@ -97,8 +99,9 @@ impl Evidence {
         let steps = &self.steps;
         let Some(sums) = self.targets.get_mut(target) else { return };
         sums.run = if is_lost { 0 } else { sums.run.saturating_add(1) };
-        if sums.is_odd && sums.run >= OWN_FAULT_OVER {
+        if sums.was_odd && sums.run >= OWN_FAULT_OVER {
             (sums.down, sums.degraded) = ([Nats::ZERO; 3], [Nats::ZERO; 3]);
+            sums.was_odd = sums.is_odd;
         }
         if counts(MOST_FOR_DOWN) {
             for (sum, step) in sums.down.iter_mut().zip(&steps.down) {
@@ -175,7 +178,13 @@ impl Evidence {
         let required = self.required.min(self.targets.len());
         for sums in &mut self.targets {
             let is_bad = sums.worst_degraded() >= DEGRADED;
-            sums.is_odd = is_bad && (good >= required || sums.is_odd && are_fair >= required);
+            let is_odd = is_bad && (good >= required || sums.is_odd && are_fair >= required);
+            // The others lose, too, and this one answers again: what it lost by its own fault condemns
+            // no uplink.
+            if core::mem::replace(&mut sums.is_odd, is_odd) && !is_odd && sums.run > 0 {
+                sums.down = [Nats::ZERO; 3];
+            }
+            sums.was_odd |= is_odd;
         }
     }
 
@@ -384,8 +393,8 @@ const DOWN_CAP: Nats = Nats::whole(24);
 const POOL_CAP: Nats = Nats::whole(20);
 /// A target with less has lost nothing lately.
 const GOOD: Nats = Nats::hundredths(50);
-/// After so many answers in a row what was a target's own fault is over, and speaks for another
-/// target's no more.
+/// After so many answers in a row what was a target's own fault is over, and speaks neither for another
+/// target's nor against the uplink.
 const OWN_FAULT_OVER: u32 = 5;
 /// Gains of the slow averages of the loss.
 const TARGET_GAIN: Share = Share::permille(20);
