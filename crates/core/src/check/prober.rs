@@ -355,7 +355,11 @@ impl Prober {
             && self.past.degraded_since().is_none();
         if is_settled {
             self.pace.calm(now);
-        } else if self.past.degraded_since().is_some() || self.evidence.pool() > POOL_LEANS {
+        } else if self.past.degraded_since().is_some()
+            || self.evidence.pool() > POOL_LEANS
+            // One of an earlier process, too, or one that is asked seldom would stay in it for minutes.
+            || self.silence.doubt_since().is_some()
+        {
             self.pace.raise(Mode::Alert(now));
         }
     }

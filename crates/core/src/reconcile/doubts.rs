@@ -17,7 +17,7 @@ pub struct Doubts {
     routes: BTreeSet<RouteKey>,
     rules: Vec<ObservedRule>,
     main: Option<MainDefault>,
-    defaults: Option<Vec<GivenDefault>>,
+    defaults: Vec<GivenDefault>,
     /// They were asked for, and no reading has shown them yet.
     created: BTreeSet<Key>,
 }
@@ -40,7 +40,9 @@ impl Doubts {
             newer.peers.extend(ends);
             again |= asked(Scope::ADDRESSES, is_whole);
             if !is_whole {
-                newer.given.clone_from(&known.given);
+                let gone = known.given.iter().filter(|known| !newer.given.contains(known));
+                let gone: Vec<_> = gone.cloned().collect();
+                newer.given.extend(gone);
             }
         }
         if scope.has(Scope::ROUTES) {
@@ -60,11 +62,13 @@ impl Doubts {
             let is_first = is_less && self.main.as_ref() != Some(&newer.main);
             self.main = is_first.then(|| core::mem::replace(&mut newer.main, known.main.clone()));
             again |= asked(Scope::MAIN, !is_first);
-            let is_less = known.defaults.iter().any(|known| !newer.defaults.contains(known));
-            let is_first = is_less && self.defaults.as_ref() != Some(&newer.defaults);
-            self.defaults =
-                is_first.then(|| core::mem::replace(&mut newer.defaults, known.defaults.clone()));
-            again |= asked(Scope::MAIN, !is_first);
+            let is_first = |default: &&GivenDefault| {
+                !newer.defaults.contains(default) && !self.defaults.contains(default)
+            };
+            let first: Vec<_> = known.defaults.iter().filter(is_first).copied().collect();
+            newer.defaults.extend(&first);
+            self.defaults = first;
+            again |= asked(Scope::MAIN, self.defaults.is_empty());
         }
         again | self.missed(scope, newer)
     }
@@ -138,5 +142,31 @@ mod tests {
         known.forget(&Key::Rule(rule));
         known.forget(&Key::Address { ifname: address.0, prefix: address.1 });
         assert_eq!(known, nothing);
+    }
+
+    /// Given a device that went and came back with another index, when its new default is read, then it is there at
+    /// once, beside the old one, which is gone with the second reading.
+    #[test]
+    fn what_is_new_is_believed_at_once() {
+        let default = |ifindex| GivenDefault {
+            prefix: Prefix::default_route(Family::V4),
+            metric: 100,
+            protocol: 16,
+            ifindex,
+            gateway: None,
+            source: None,
+            mtu: None,
+        };
+        let (before, after) = (default(3), default(4));
+        let mut known = Observed { defaults: alloc::vec![before], ..Observed::default() };
+        let mut doubts = Doubts::default();
+        for (there, again) in
+            [(alloc::vec![after, before], Scope::MAIN), (alloc::vec![after], Scope::NONE)]
+        {
+            let mut newer = Observed { defaults: alloc::vec![after], ..Observed::default() };
+            assert_eq!(doubts.complete(Scope::MAIN, &known, &mut newer), again);
+            assert_eq!(newer.defaults, there);
+            known = newer;
+        }
     }
 }

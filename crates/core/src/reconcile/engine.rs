@@ -373,11 +373,7 @@ impl Engine {
 
     /// When a failed or contested object is due, or a fight is over.
     pub fn deadline(&self) -> Option<Instant> {
-        if self.is_busy() {
-            return None;
-        }
-        let due = self.ledger.iter().filter_map(|(_, entry)| entry.deadline());
-        due.chain(self.next_end()).min()
+        if self.is_busy() { None } else { self.ledger.deadline() }
     }
 
     /// Objects that are not as we want them.

@@ -40,12 +40,13 @@ pub fn fill(members: &[Member<'_>], buckets: u32) -> Vec<usize> {
     }
     let hash = Secret::new(*b"rail slot table!");
     let names: Vec<u64> = members.iter().map(|m| hash.hash_bytes(m.name.as_bytes())).collect();
-    let rank = |bucket: u32, member: usize| hash.hash(&[names[member], u64::from(bucket)]);
+    let numbers: Vec<u64> = (0..u64::from(buckets)).map(|bucket| hash.hash(&[bucket])).collect();
+    let rank = |bucket: usize, member: usize| mixed(names[member] ^ numbers[bucket]);
 
     // The buckets choose in a shuffled order: those that choose last have less to choose from, and
     // must not be neighbours, or connections in turn would come in bursts.
-    let mut order: Vec<u32> = (0..buckets).collect();
-    order.sort_by_cached_key(|bucket| hash.hash(&[u64::from(*bucket)]));
+    let mut order: Vec<usize> = (0..numbers.len()).collect();
+    order.sort_by_key(|bucket| numbers[*bucket]);
 
     let mut alive: Vec<bool> = vec![true; members.len()];
     let mut table: Vec<Option<usize>> = vec![None; order.len()];
@@ -70,33 +71,35 @@ fn place(
     table: &mut [Option<usize>],
     members: &[Member<'_>],
     alive: &[bool],
-    order: &[u32],
-    rank: &dyn Fn(u32, usize) -> u64,
+    order: &[usize],
+    rank: &dyn Fn(usize, usize) -> u64,
 ) {
     let mut room: Vec<usize> = quotas(members, alive, table.len());
     for owner in table.iter().flatten() {
         room[*owner] = room[*owner].saturating_sub(1);
     }
     let living: Vec<usize> = (0..members.len()).filter(|i| alive[*i]).collect();
-    for number in order {
-        let Some(entry) = usize::try_from(*number).ok().and_then(|bucket| table.get_mut(bucket))
-        else {
+    for bucket in order.iter().copied() {
+        if table[bucket].is_some() {
             continue;
-        };
-        if entry.is_none() {
-            let open = || living.iter().copied().filter(|i| room[*i] > 0);
-            let best = match open().count() {
-                0 => living.iter().copied().max_by_key(|i| rank(*number, *i)),
-                // Who is alone needs no rank.
-                1 => open().next(),
-                _ => open().max_by_key(|i| rank(*number, *i)),
-            };
-            if let Some(best) = best {
-                room[best] = room[best].saturating_sub(1);
-                *entry = Some(best);
-            }
+        }
+        let open = || living.iter().copied().filter(|i| room[*i] > 0);
+        let best = open().max_by_key(|i| rank(bucket, *i));
+        let best = best.or_else(|| living.iter().copied().max_by_key(|i| rank(bucket, *i)));
+        if let Some(best) = best {
+            room[best] = room[best].saturating_sub(1);
+            table[bucket] = Some(best);
         }
     }
+}
+
+/// Each bit of the result hangs on each bit of the number, which is a hash by itself: that of a name and that of
+/// a bucket together. The end of `MurmurHash3` (Appleby 2011): a start with many uplinks ranks hundreds of
+/// thousands of pairs at each lease.
+const fn mixed(mut number: u64) -> u64 {
+    number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    number ^ (number >> 33)
 }
 
 /// Exact shares of `total` by weight, rounded by largest remainder. A weight that rounds to nothing
@@ -112,9 +115,10 @@ fn quotas(members: &[Member<'_>], alive: &[bool], total: usize) -> Vec<usize> {
     for i in order.into_iter().take(left) {
         quota[i] += 1;
     }
-    for i in (0..members.len()).filter(|i| alive[*i]) {
+    let empty: Vec<usize> = (0..members.len()).filter(|i| alive[*i] && quota[*i] == 0).collect();
+    for i in empty {
         let largest = (0..members.len()).max_by_key(|i| (quota[*i], members[*i].name));
-        if let Some(largest) = largest.filter(|l| quota[i] == 0 && quota[*l] > 1) {
+        if let Some(largest) = largest.filter(|l| quota[*l] > 1) {
             quota[i] = 1;
             quota[largest] -= 1;
         }

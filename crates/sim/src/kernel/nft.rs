@@ -59,24 +59,24 @@ pub struct NftRule {
 impl Table {
     /// A rule in a hooked chain asks the bucket map.
     pub fn asks_buckets(&self) -> bool {
-        self.hooked_rules(Hook::Prerouting)
-            .any(|text| text.contains(&format!("map @{NFT_BUCKETS}")))
+        self.asking_rules().next().is_some()
     }
 
     /// From how many buckets that rule draws, if it says so.
     pub fn draws(&self) -> Option<u32> {
-        let asks = |text: &&str| text.contains(&format!("map @{NFT_BUCKETS}"));
-        let rule = self.hooked_rules(Hook::Prerouting).find(asks)?;
-        let (_, number) = rule.split_once(" mod ")?;
+        let (_, number) = self.asking_rules().next()?.split_once(" mod ")?;
         number.split(' ').next()?.parse().ok()
     }
 
     /// That rule draws a bucket only where a route is found without a mark.
     pub fn asks_way(&self) -> bool {
-        let asks = |text: &str| {
-            text.contains(&format!("map @{NFT_BUCKETS}")) && text.contains("fib daddr oif exists")
-        };
-        self.hooked_rules(Hook::Prerouting).any(asks)
+        self.asking_rules().any(|text| text.contains("fib daddr oif exists"))
+    }
+
+    /// The rules in a hooked chain that ask the bucket map.
+    fn asking_rules(&self) -> impl Iterator<Item = &str> {
+        let map = format!("map @{NFT_BUCKETS}");
+        self.hooked_rules(Hook::Prerouting).filter(move |text| text.contains(&map))
     }
 
     /// A known connection gets its mark back.

@@ -22,7 +22,8 @@ impl Damping {
     /// Another process begins, by a file that may be older than the last return.
     pub(super) fn begin(&mut self, before: Health) {
         self.held_until = self.fell_until;
-        self.before = Some(before);
+        // The one in between may have ended before it said anything.
+        self.before = Some(before).filter(|before| *before != Health::Absent).or(self.before);
     }
 
     /// Until then a return may be held back.

@@ -176,6 +176,9 @@ impl World {
         self.trouble.omitted = scope;
         let text = if let Some(key) = seen.addresses.keys().nth(at).copied() {
             seen.addresses.remove(&key);
+            // Both are read from one dump.
+            let ifindex = self.scene.kernel.links.get(&key.0).map(|link| link.index);
+            seen.given.retain(|own| (Some(own.ifindex), own.prefix) != (ifindex, key.1));
             format!("{key:?}")
         } else if let Some(key) = seen.routes.keys().nth(at - seen.addresses.len()).cloned() {
             seen.routes.remove(&key);

@@ -357,3 +357,20 @@ fn a_metered_one_that_stays_bad_costs_little() {
         assert!(metered * 9 <= free && free >= 2400, "{metered} of {free}");
     }
 }
+
+/// Given a metered uplink that carries nothing, when a new process takes over a doubt of it, then some quick answers
+/// end that.
+#[test]
+fn a_doubt_that_is_taken_over_is_looked_at_closely() {
+    let with = Settings { standby_factor: 100, ..settings() };
+    let mut w = World::with_verdict(with, 1, steady(20), Verdict::Up);
+    w.prober.set_in_use(w.now, false);
+    w.prober.take_over(w.now, &Learnt { suspect: true, ..Learnt::default() });
+    w.run(MS * 100);
+    assert!(w.prober.is_suspect());
+    w.run(MS * 2000);
+    assert!(!w.prober.is_suspect(), "{:?}", w.sent);
+    w.forget();
+    w.run(MS * 60_000);
+    assert!(w.sent.len() <= 3, "{:?}", w.sent);
+}

@@ -49,14 +49,9 @@ impl Engine {
         let over = fought.into_iter().filter(|key| !goes_on(key));
         news.extend(over.map(|key| ReconcileNews::Uncontested { object: key.to_string() }.into()));
     }
-
-    /// When the first fight is over, if nobody goes on with it.
-    pub(super) fn next_end(&self) -> Option<Instant> {
-        self.ledger.iter().filter_map(|(_, entry)| entry.fight.turn).map(end).min()
-    }
 }
 
 /// The last repair is so long ago that another one would begin a new series.
-fn end(next: Instant) -> Instant {
+pub(super) fn end(next: Instant) -> Instant {
     next + (FIGHT_WINDOW - FIGHT_PACE)
 }

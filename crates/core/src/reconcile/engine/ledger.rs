@@ -2,6 +2,7 @@
 //!
 //! Promises: all that is known of an object stands in its record, and goes with it.
 
+use super::fight::end;
 use super::{FIRST_RETRY, LAST_RETRY};
 use crate::net::IfName;
 use crate::state::{Key, OpError, Resource, goes_with};
@@ -10,10 +11,19 @@ use alloc::collections::btree_map::{BTreeMap, Iter, IterMut};
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
 /// The records.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger(BTreeMap<Key, Entry>);
+pub(super) struct Ledger {
+    records: BTreeMap<Key, Entry>,
+    /// Asked for at each wake-up, and another one only after a record was changed.
+    due: Cell<Option<Due>>,
+}
+
+/// When the first record is due, if one is.
+#[derive(Copy, Clone, Debug)]
+struct Due(Option<Instant>);
 
 /// The record of one object.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -69,30 +79,30 @@ pub(super) struct Fight {
 impl Ledger {
     /// The record of an object, if there is one.
     pub(super) fn get(&self, key: &Key) -> Option<&Entry> {
-        self.0.get(key)
+        self.records.get(key)
     }
 
     /// The same, to change it.
     pub(super) fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        self.0.get_mut(key)
+        self.records_mut().get_mut(key)
     }
 
     /// The record of an object; a new one if there is none.
     pub(super) fn of(&mut self, key: &Key) -> &mut Entry {
-        self.0.entry(key.clone()).or_default()
+        self.records_mut().entry(key.clone()).or_default()
     }
 
     pub(super) fn iter(&self) -> Iter<'_, Key, Entry> {
-        self.0.iter()
+        self.records.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> IterMut<'_, Key, Entry> {
-        self.0.iter_mut()
+        self.records_mut().iter_mut()
     }
 
     /// True if one of the records is so.
     pub(super) fn any(&self, is_so: impl Fn(&Entry) -> bool) -> bool {
-        self.0.values().any(is_so)
+        self.records.values().any(is_so)
     }
 
     /// The kernel refused it.
@@ -103,7 +113,7 @@ impl Ledger {
     /// A new pass: only what differs can have failed, or wait to be verified. What was deleted and is
     /// gone has been verified by that.
     pub(super) fn begin_pass(&mut self, differs: &BTreeSet<&Key>) {
-        self.0.retain(|key, entry| {
+        self.records_mut().retain(|key, entry| {
             if !differs.contains(key) {
                 (entry.failure, entry.pending) = (None, None);
             }
@@ -114,7 +124,7 @@ impl Ledger {
 
     /// What was in place went with its interface, and is no drift.
     pub(super) fn interface_changed(&mut self, ifname: IfName) {
-        for (key, entry) in &mut self.0 {
+        for (key, entry) in self.records_mut() {
             if entry.in_place.as_ref().is_some_and(|value| goes_with(key, value, ifname)) {
                 entry.in_place = None;
                 // The loss may have been seen before its cause.
@@ -127,8 +137,24 @@ impl Ledger {
 
     /// All that are contested.
     pub(super) fn contested(&self) -> Vec<Key> {
-        let contested = self.0.iter().filter(|(_, entry)| entry.fight.turn.is_some());
+        let contested = self.records.iter().filter(|(_, entry)| entry.fight.turn.is_some());
         contested.map(|(key, _)| key.clone()).collect()
+    }
+
+    /// When a failed or contested object is due, or a fight is over.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let look = || {
+            let ends = self.records.values().filter_map(|entry| entry.fight.turn).map(end);
+            Due(self.records.values().filter_map(Entry::deadline).chain(ends).min())
+        };
+        let due = self.due.get().unwrap_or_else(look);
+        self.due.set(Some(due));
+        due.0
+    }
+
+    fn records_mut(&mut self) -> &mut BTreeMap<Key, Entry> {
+        self.due.set(None);
+        &mut self.records
     }
 }
 

@@ -160,6 +160,20 @@ fn a_lost_address_is_not_put_back() {
     assert_eq!(world.health(), [Health::Up; 2]);
 }
 
+/// Given a kept uplink whose address is away, when it is back and nobody says so, then it is found within two
+/// seconds.
+#[test]
+fn what_nobody_reported_is_looked_for() {
+    let mut world = settled();
+    set_address(&mut world.state, None);
+    world.changed(SET);
+    world.run(MS * 100, second);
+    assert_eq!(world.health()[0], Health::NoAddress);
+    set_address(&mut world.state, Some("100.64.1.7/24"));
+    world.run(SEC * 2, all);
+    assert_ne!(world.health()[0], Health::NoAddress);
+}
+
 /// Given a kept uplink whose interface is down, then it is left down.
 #[test]
 fn a_link_of_another_program_is_not_set_up() {
