@@ -42,9 +42,7 @@ pub(super) fn hold(place: &Place, child: &Child, answers: bool) -> Result<(), No
         place.remove();
         said
     });
-    said.unwrap_or_else(|e| {
-        Err(No::Unheard(format!("its configuration could not be tried: {e}")))
-    })
+    said.unwrap_or_else(|e| Err(No::Unheard(format!("its configuration could not be tried: {e}"))))
 }
 
 /// Somebody else may answer the system's own questions.

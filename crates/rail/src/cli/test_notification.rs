@@ -32,7 +32,8 @@ pub(super) fn run(runtime_dir: &Path, only: Option<Way>) -> ExitCode {
     let lines = match ask(runtime_dir, word) {
         Ok(lines) => lines,
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            return Failure::Denied(format!("{}: {error}", door::path(runtime_dir).display())).tell();
+            return Failure::Denied(format!("{}: {error}", door::path(runtime_dir).display()))
+                .tell();
         }
         Err(error) => {
             // Without a daemon there is no notifier either.

@@ -351,9 +351,8 @@ fn apart(reader: &mut Reader, now: &At<DhcpService>, then: &At<DhcpService>) {
         [dhcp.ranges.clone(), hosts].concat()
     };
     let (ours, theirs) = (all(&now.value), all(&then.value));
-    let is_shared = |(first, last): &&(Ipv4Addr, Ipv4Addr)| {
-        theirs.iter().any(|(a, b)| first <= b && a <= last)
-    };
+    let is_shared =
+        |(first, last): &&(Ipv4Addr, Ipv4Addr)| theirs.iter().any(|(a, b)| first <= b && a <= last);
     if let Some((first, _)) = ours.iter().find(is_shared) {
         let text = format!("two networks give away the same addresses, from {first} on");
         reader
