@@ -254,7 +254,8 @@ fn nobody_who_is_told_delays_the_router() {
 fn a_name_follows_the_uplink_that_carries() {
     isolated(|| {
         // given a name, and uplinks behind the translation of their providers / when the router starts
-        // / then the address that the world sees is asked for and told, by one uplink, once
+        // / then the address that the world sees is asked for and told, by one uplink, once; when the
+        // file has no name any more, then the status has none
         let internet_text = format!(
             "[[ddns]]\nhostname = \"gw.example.org\"\nupdate = \"http://{}:{}/nic/update\"\nask = \"http://{}:{}/ip\"\n",
             NAMES.0, NAMES.1, ASK.0, ASK.1
@@ -285,5 +286,10 @@ fn a_name_follows_the_uplink_that_carries() {
             }
         });
         assert_eq!(names.received().len(), 1);
+        world.rail.reload(&world.topology.config(&ConfigText::default())).unwrap();
+        eventually(SOON, "a status without names", || {
+            let said = world.rail.status().unwrap()["notifier"].clone();
+            if said.is_null() { Ok(()) } else { Err(said.to_string()) }
+        });
     });
 }

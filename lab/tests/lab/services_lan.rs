@@ -249,7 +249,8 @@ fn a_taken_port_is_told() {
 }
 
 // given dnsmasq under rail / when the file has an option that it does not take / then it goes on and answers, and
-// the status is degraded and has its words; when the file is good again, then a host is told of the new options
+// the status is degraded and has its words; when it is killed, then it comes back and answers, and that is told once;
+// when the file is good again, then a host is told of the new options
 #[test]
 fn a_file_that_dnsmasq_refuses_costs_nothing() {
     isolated(|| {
@@ -270,6 +271,15 @@ fn a_file_that_dnsmasq_refuses_costs_nothing() {
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(1));
         assert_eq!(running(rail), Ok(pid));
         assert!(ask(client, "on.test", LIMIT).is_some());
+        kill(pid);
+        let pid = eventually(LIMIT, "dnsmasq as it was", || match running(rail) {
+            Ok(found) if found != pid => Ok(found),
+            other => Err(format!("{other:?}, {}", rail.log())),
+        });
+        eventually(LIMIT, "an answer", || ask(client, "back.test", LIMIT).ok_or("none"));
+        let refused = rail.status().unwrap()["children"][0]["refused"].to_string();
+        assert!(refused.contains("bad IP address at line"), "{refused}");
+        assert_eq!(rail.log().matches("refused its new configuration").count(), 1);
         let options = "{ code = 200, text = 'a,b # \"c\"' }, { code = 46, hex = \"08\" }, \
                        { code = 150, addresses = [\"192.168.1.5\", \"192.168.1.6\"] }, \
                        { code = 43, hex = \"01:04:0a\" }";
@@ -287,6 +297,33 @@ fn a_file_that_dnsmasq_refuses_costs_nothing() {
             "612c62202320226322 08 c0a80105c0a80106 01040a"
         );
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(0));
+    });
+}
+
+// given another resolver on the loopback / when the router is to ask its own one there / then dnsmasq goes on for the
+// hosts as it is, the other one is named, and the router asks whom it asked before
+#[test]
+fn a_resolver_of_the_router_itself_costs_the_hosts_nothing() {
+    isolated(|| {
+        let place = rail_lab::scratch::directory("taken").unwrap().join("resolv.conf");
+        std::fs::write(&place, "nameserver 127.0.0.1\n").unwrap();
+        rustix::mount::mount_bind(&place, "/etc/resolv.conf").unwrap();
+        let (world, _resolvers) = served();
+        let rail = &world.rail;
+        let pid = running(rail).unwrap();
+        let _taken = world.topology.router.enter(|| UdpSocket::bind("127.0.0.1:53").unwrap());
+        let own = "[lan.dns]\nresolv_conf = true\n";
+        rail.reload(&file(&world.topology).replace("[lan.dns]\n", own)).unwrap();
+        eventually(LIMIT, "the other one's name", || {
+            let status = rail.status().map_err(|e| e.to_string())?;
+            let why = status["children"][0]["refused"].to_string();
+            let own = format!("(process {})", std::process::id());
+            let parts = ["127.0.0.1 has a resolver already", "on 127.0.0.1 is held by", &own];
+            if parts.iter().all(|part| why.contains(part)) { Ok(()) } else { Err(why) }
+        });
+        assert_eq!(running(rail), Ok(pid));
+        assert!(ask(&world.topology.client, "on.test", LIMIT).is_some());
+        assert_eq!(std::fs::read_to_string("/etc/resolv.conf").unwrap(), "nameserver 127.0.0.1\n");
     });
 }
 

@@ -21,7 +21,10 @@ pub(super) struct Life {
     /// What it said of new files, which it does not run with.
     pub(super) refused: Option<String>,
     /// Why the system's own questions do not go to it.
-    hindered: Option<String>,
+    pub(super) hindered: Option<String>,
+    /// What was last told of either.
+    told_refused: Option<ChildNews>,
+    told_hindered: Option<ChildNews>,
     words: VecDeque<String>,
     missed: u64,
     /// When an end was last told, how long the next ones are not, and how many were not since.
@@ -63,20 +66,21 @@ impl Life {
                 out.push(Output::tell(ChildNews::Said { child: child(), line: line.clone() }));
             }
             ChildEvent::Reloaded => {
-                self.refused = None;
+                self.ask_again();
                 out.push(Output::tell(ChildNews::Reloaded { child: child() }));
             }
             ChildEvent::Refused { why } => {
                 self.refused = Some(why.clone());
-                out.push(Output::tell(ChildNews::Refused { child: child(), why: why.clone() }));
+                let news = ChildNews::Refused { child: child(), why: why.clone() };
+                tell_once(&mut self.told_refused, news, out);
             }
             ChildEvent::Hindered { why } => {
                 self.hindered.clone_from(why);
-                let why = why.clone();
-                out.push(Output::tell(ChildNews::Hindered { child: child(), why }));
+                let news = ChildNews::Hindered { child: child(), why: why.clone() };
+                tell_once(&mut self.told_hindered, news, out);
             }
             ChildEvent::Ended { exit, was_asked: true } => {
-                self.hindered = None;
+                (self.hindered, self.told_hindered) = (None, None);
                 (self.running, self.was_asked) = (None, true);
                 self.untold = 0;
                 self.last_exit = Some(exit.to_string());
@@ -84,6 +88,11 @@ impl Life {
             }
             ChildEvent::Ended { exit, was_asked: false } => self.fail(now, child(), exit, out),
         }
+    }
+
+    /// Whether its program takes other files is not known yet.
+    pub(super) fn ask_again(&mut self) {
+        (self.refused, self.told_refused) = (None, None);
     }
 
     fn fail(&mut self, now: Instant, child: String, exit: &Exit, out: &mut Vec<Output>) {
@@ -133,6 +142,14 @@ impl Life {
             last_words: self.words.iter().cloned().collect(),
             missed_lines: self.missed,
         }
+    }
+}
+
+/// A loop of crashes says the same each time.
+fn tell_once(told: &mut Option<ChildNews>, news: ChildNews, out: &mut Vec<Output>) {
+    if told.as_ref() != Some(&news) {
+        *told = Some(news.clone());
+        out.push(Output::tell(news));
     }
 }
 

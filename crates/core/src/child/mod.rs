@@ -47,12 +47,14 @@ impl Children {
         }
         if self.declared.as_ref() != Some(&wanted) {
             for child in &wanted {
-                let is_asked_again = |before: &Child| before.id == child.id && before != child;
+                let Some(life) = self.lives.get_mut(&child.id) else { continue };
+                let is_other = |before: &Child| before.id == child.id && !before.is_same(child);
                 // Whether these files are taken is said anew.
-                if self.declared.iter().flatten().any(is_asked_again)
-                    && let Some(life) = self.lives.get_mut(&child.id)
-                {
-                    life.refused = None;
+                if self.declared.iter().flatten().any(is_other) {
+                    life.ask_again();
+                }
+                if !child.is_resolver {
+                    life.hindered = None;
                 }
             }
             self.declared = Some(wanted.clone());

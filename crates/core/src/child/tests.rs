@@ -91,6 +91,45 @@ fn a_loop_of_crashes_is_told_at_a_bounded_rate() {
     assert_eq!((status.last_words.len(), status.last_words[0].as_str()), (10, "port taken"));
 }
 
+/// Given a child that runs with its old files after each crash, and that the system cannot ask, then either is told once
+/// and shown all the while; when its files change, then a refusal is told anew; when the system is not to ask it, then
+/// nothing hinders.
+#[test]
+fn what_a_loop_of_crashes_repeats_is_told_once() {
+    let (mut children, mut out) = (Children::default(), Vec::new());
+    let resolver = Child { is_resolver: true, ..child() };
+    children.declare(vec![resolver.clone()], &mut out);
+    let began = ChildEvent::Began { pid: 7, is_adopted: false, age: Duration::ZERO };
+    let refused = ChildEvent::Refused { why: "bad".into() };
+    let hindered = ChildEvent::Hindered { why: Some("a moment ago".into()) };
+    for second in 1..=10 {
+        for event in [&began, &refused, &hindered] {
+            children.take(at(second), ChildId::Services, event, &mut out);
+        }
+        let status = children.status(at(second), |_| true).remove(0);
+        assert_eq!(status.refused.as_deref(), Some("bad"));
+        assert_eq!(status.hindered.as_deref(), Some("a moment ago"));
+        children.take(at(second), ChildId::Services, &ended(false), &mut out);
+        children.declare(Vec::new(), &mut out);
+        children.declare(vec![resolver.clone()], &mut out);
+    }
+    let told = |out: &[Output]| {
+        let is_it = |output: &&Output| {
+            let news = [ChildNews::Refused { child: "services".into(), why: "bad".into() }];
+            matches!(output, Output::Notice(Notice::Child(n)) if news.contains(n)
+                || matches!(n, ChildNews::Hindered { .. }))
+        };
+        out.iter().filter(is_it).count()
+    };
+    assert_eq!(told(&out), 2);
+    let other = Child { args: vec!["other".into()], ..child() };
+    children.declare(vec![other], &mut out);
+    let status = children.status(at(11), |_| true).remove(0);
+    assert_eq!((status.refused, status.hindered), (None, None));
+    children.take(at(11), ChildId::Services, &refused, &mut out);
+    assert_eq!(told(&out), 3);
+}
+
 /// Given a child that an earlier daemon started an hour ago, then its age is an hour; given its end,
 /// then that is what it lived; one that was told to end is not shown any more.
 #[test]

@@ -21,12 +21,22 @@ struct Socket {
 
 /// A sentence for each that has one of these ports, with what helps against it.
 pub(super) fn name(ports: &[u16]) -> Vec<String> {
+    name_those(ports, |_| true)
+}
+
+/// The same of those with whom nobody else can have this port on the loopback.
+pub(super) fn name_on_loopback(port: u16) -> Vec<String> {
+    name_those(&[port], |address| address.is_loopback() || address.is_unspecified())
+}
+
+fn name_those(ports: &[u16], is_meant: impl Fn(IpAddr) -> bool) -> Vec<String> {
     let files = [("udp", "udp"), ("udp6", "udp"), ("tcp", "tcp"), ("tcp6", "tcp")];
     let mut all: Vec<Socket> = Vec::new();
     for (file, kind) in files {
         let text = fs::read_to_string(format!("/proc/self/net/{file}")).unwrap_or_default();
         let found = text.lines().skip(1).filter_map(|line| parse(kind, line));
-        all.extend(found.filter(|socket| ports.contains(&socket.port)));
+        let is_wanted = |socket: &Socket| ports.contains(&socket.port) && is_meant(socket.address);
+        all.extend(found.filter(is_wanted));
     }
     let wanted: BTreeSet<u64> = all.iter().map(|socket| socket.inode).collect();
     let holders = if wanted.is_empty() { Vec::new() } else { holders(&wanted) };

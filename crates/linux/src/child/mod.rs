@@ -3,8 +3,9 @@
 //! The supervisor is this program again, started before the daemon gives up its rights. It alone starts,
 //! watches and ends children, and writes their files. Promises: a child lives on when daemon and supervisor
 //! die, and the next supervisor adopts it by its record (see `record`): a number that now belongs to
-//! another process is never signalled. A supervisor that dies is followed by another one with the same rights. Nothing that a child does delays the daemon. What a child leaves
-//! behind in its session is killed after it.
+//! another process is never signalled. A supervisor that dies is followed by another one with the same rights. A
+//! program that refuses new files runs with those that it took last. Nothing that a child does delays the daemon. What
+//! a child leaves behind in its session is killed after it.
 //! Leaves out which children run, and when one is started again: see `rail_core::Child`.
 //!
 //! ```text
@@ -23,6 +24,7 @@ mod server;
 mod session;
 mod slot;
 mod start;
+mod taken;
 #[cfg(test)]
 mod tests;
 mod trial;

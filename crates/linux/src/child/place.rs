@@ -56,6 +56,11 @@ impl Place {
         self.runtime.join(format!("{name}.pipe"))
     }
 
+    /// What the program of a child took last; it outlives a boot.
+    pub(super) fn taken(&self, name: &str) -> PathBuf {
+        self.state.join(format!("{name}.taken"))
+    }
+
     /// Makes the directories of a child and writes its files.
     pub(super) fn furnish(&self, child: &Child) -> io::Result<()> {
         let group = user::of(child).map(|(_, group)| group);

@@ -99,7 +99,8 @@ fn read(place: &Place, boot: &str, name: String) -> Option<Record> {
     (declared.boot == boot).then_some(Record { name, identity, child, file })
 }
 
-fn read_file(path: &Path) -> Option<Vec<u8>> {
+/// The content of a file that nobody but us could have written.
+pub(super) fn read_file(path: &Path) -> Option<Vec<u8>> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let mut file = File::options().read(true).custom_flags(flags).open(path).ok()?;
     let found = file.metadata().ok()?;

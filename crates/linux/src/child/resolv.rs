@@ -7,9 +7,9 @@
 //! Leaves out noticing others at once: the file is looked at once in a minute.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The file, and what is to become of it.
@@ -51,9 +51,12 @@ impl Resolv {
             self.told = None;
         }
         self.is_wanted = is_wanted;
-        // Without a child it is ours only if one of an earlier supervisor's was to be asked.
-        self.look_at = Some(now + if is_wanted { BETWEEN } else { NEVER });
+        self.look_at = Some(now + BETWEEN);
         let done = if is_wanted { self.lead(now) } else { self.give_back(now) };
+        if !is_wanted && done.is_ok() {
+            // Without a child it is ours only if one of an earlier supervisor's was to be asked.
+            self.look_at = Some(now + NEVER);
+        }
         let why = done.err().map(|e| format!("{}: {e}", self.path.display()));
         let is_told = self.told.as_ref() == Some(&why) || (!is_wanted && why.is_none());
         self.told = Some(why.clone());
@@ -61,9 +64,9 @@ impl Resolv {
     }
 
     fn lead(&mut self, now: Instant) -> io::Result<()> {
-        let (mut file, found) = open(&self.path)?;
-        let wanted = made(&original(&found).unwrap_or_else(|| found.clone()));
-        if found == wanted {
+        let mut file = Opened::at(&self.path)?;
+        let wanted = made(&original(&file.text).unwrap_or_else(|| file.text.clone()));
+        if file.text == wanted {
             self.changed = 0;
             return Ok(());
         }
@@ -73,7 +76,10 @@ impl Resolv {
                 "it was given back a moment ago; it is changed in a minute",
             ));
         }
-        write(&mut file, &wanted)?;
+        if wanted.len() as u64 > LONGEST {
+            return Err(io::Error::other(TOO_LONG));
+        }
+        file.write(&wanted)?;
         self.changed += u32::from(self.written.replace(now).is_some());
         match self.changed {
             0 | 1 => Ok(()),
@@ -86,43 +92,72 @@ impl Resolv {
     fn give_back(&mut self, now: Instant) -> io::Result<()> {
         self.changed = 0;
         // A file that is not ours, or that we may not read, is nothing to give back.
-        let Ok((mut file, found)) = open(&self.path) else { return Ok(()) };
-        let Some(before) = original(&found) else { return Ok(()) };
+        let Ok(mut file) = Opened::at(&self.path) else { return Ok(()) };
+        let Some(before) = original(&file.text) else { return Ok(()) };
         // A program that ends again and again does not change the file as often.
         self.written = Some(now);
-        write(&mut file, &before)
+        file.write(&before)
     }
 }
 
-/// Why the file cannot be ours on this machine; `None`: it can be, or is not there to be looked at.
+/// Why the file cannot be ours on this machine; `None`: it can be, or only root can tell.
 pub fn resolv_conf_obstacle() -> Option<String> {
-    open(&PathBuf::from(RESOLV_CONF)).err().map(|e| format!("{RESOLV_CONF}: {e}"))
+    let is_root = rustix::process::geteuid().is_root();
+    let is_ours = |e: &io::Error| is_root || e.kind() != io::ErrorKind::PermissionDenied;
+    let why = match Opened::at(Path::new(RESOLV_CONF)) {
+        Ok(file) => file.refuses.filter(is_ours),
+        Err(e) => Some(e),
+    };
+    why.map(|e| format!("{RESOLV_CONF}: {e}"))
 }
 
-/// Opens it for reading, and for writing if that is allowed.
-fn open(path: &PathBuf) -> io::Result<(File, String)> {
-    let wrong = |text: String| Err(io::Error::other(text));
-    let found = fs::symlink_metadata(path)?;
-    if found.is_symlink() {
-        let goal = fs::read_link(path).unwrap_or_default();
-        let (goal, owner) = (goal.display().to_string(), owner(&goal.to_string_lossy()));
-        return wrong(format!(
-            "it is a link to {goal}, which {owner} looks after; replace the link by a file, or leave `resolv_conf` out"
-        ));
+/// The file, open.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    text: String,
+    /// Why it cannot be written.
+    refuses: Option<io::Error>,
+}
+
+impl Opened {
+    /// Opens it for reading, and for writing if that is allowed.
+    fn at(path: &Path) -> io::Result<Self> {
+        let wrong = |text: String| Err(io::Error::other(text));
+        let found = fs::symlink_metadata(path)?;
+        if found.is_symlink() {
+            let goal = fs::read_link(path).unwrap_or_default();
+            let (goal, owner) = (goal.display().to_string(), owner(&goal.to_string_lossy()));
+            return wrong(format!(
+                "it is a link to {goal}, which {owner} looks after; replace the link by a file, or leave `resolv_conf` out"
+            ));
+        }
+        let me = rustix::process::geteuid().as_raw();
+        if !found.is_file() || ![0, me].contains(&found.uid()) || found.len() > LONGEST {
+            return wrong(TOO_LONG.into());
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+        let (file, refuses) = match options.clone().write(true).open(path) {
+            Ok(file) => (file, None),
+            Err(e) => (options.open(path)?, Some(e)),
+        };
+        let mut bytes = Vec::new();
+        (&file).take(LONGEST).read_to_end(&mut bytes)?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Self { file, text, refuses }),
+            Err(_) => wrong("it is no text".into()),
+        }
     }
-    let me = rustix::process::geteuid().as_raw();
-    if !found.is_file() || ![0, me].contains(&found.uid()) || found.len() > LONGEST {
-        return wrong("it is no file of root's of some lines".into());
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    let mut file = options.clone().write(true).open(path).or_else(|_| options.open(path))?;
-    let mut bytes = Vec::new();
-    Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut bytes)?;
-    file.rewind()?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok((file, text)),
-        Err(_) => wrong("it is no text".into()),
+
+    /// In one piece: whoever reads meanwhile has one or the other, and at worst lines of both.
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        if let Some(e) = self.refuses.take() {
+            return Err(e);
+        }
+        self.file.write_all_at(text.as_bytes(), 0)?;
+        self.file.set_len(u64::try_from(text.len()).unwrap_or(LONGEST))?;
+        self.file.sync_data()
     }
 }
 
@@ -134,14 +169,6 @@ fn owner(goal: &str) -> &'static str {
         _ if goal.contains("resolvconf") => "resolvconf",
         _ => "another program",
     }
-}
-
-/// In one piece: whoever reads meanwhile has one or the other, and at worst lines of both.
-fn write(file: &mut File, text: &str) -> io::Result<()> {
-    file.write_all_at(text.as_bytes(), 0)?;
-    file.set_len(u64::try_from(text.len()).unwrap_or(LONGEST))?;
-    file.flush()?;
-    file.sync_data()
 }
 
 /// Ours, with the file before it in comments. What else a resolver is told there still holds.
@@ -175,6 +202,7 @@ pub(super) const RESOLV_CONF: &str = "/etc/resolv.conf";
 const SIGN: &str =
     "# Made by rail (resolv_conf = true). What stood here comes back when rail goes:\n";
 const KEPT: &str = "#: ";
+const TOO_LONG: &str = "it is no file of root's of some lines";
 /// More than a resolver reads.
 const LONGEST: u64 = 64 * 1024;
 /// Between two looks, and two writes.
@@ -185,6 +213,8 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::child::tests::own_mounts;
+    use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 
     const BEFORE: &str = "nameserver 9.9.9.9\nsearch example.org\n";
 
@@ -242,6 +272,38 @@ mod tests {
         one.settle(now + BETWEEN, false);
         assert!(text(&one).starts_with("nameserver 192.0.2."), "{}", text(&one));
         fs::remove_file(one.path).unwrap();
+    }
+
+    /// Given a file on a disk that is read-only, then the cause is that, and a look says so, too; when the disk can be
+    /// written, then the file leads to the child, and when it cannot again, then giving it back is tried again.
+    #[test]
+    fn a_disk_that_is_read_only_is_told() {
+        let disk = std::env::temp_dir().join(format!("rail-resolv-{}-disk", std::process::id()));
+        fs::create_dir_all(&disk).unwrap();
+        let of_thread = disk.clone();
+        let looked = std::thread::spawn(move || {
+            own_mounts();
+            mount("tmpfs", &of_thread, "tmpfs", MountFlags::empty(), c"").unwrap();
+            let path = of_thread.join("resolv.conf");
+            fs::write(&path, BEFORE).unwrap();
+            let (mut one, now) = (Resolv::new(path.clone()), Instant::now());
+            let remount = |flags| mount_remount(&of_thread, flags, c"").unwrap();
+            remount(MountFlags::RDONLY);
+            let why = one.settle(now, true).flatten().unwrap();
+            assert!(why.contains("Read-only file system"), "{why}");
+            let refuses = Opened::at(&path).unwrap().refuses;
+            remount(MountFlags::empty());
+            assert_eq!(one.settle(now + BETWEEN, true), Some(None));
+            remount(MountFlags::RDONLY);
+            assert!(one.settle(now + BETWEEN, false).is_some());
+            remount(MountFlags::empty());
+            assert_eq!(one.settle(now + 2 * BETWEEN, false), None);
+            assert_eq!(fs::read_to_string(&path).unwrap(), BEFORE);
+            unmount(&of_thread, UnmountFlags::DETACH).unwrap();
+            refuses.map(|e| e.kind())
+        });
+        assert_eq!(looked.join().unwrap(), Some(io::ErrorKind::ReadOnlyFilesystem));
+        fs::remove_dir(disk).unwrap();
     }
 
     /// Given a link, as systemd-resolved makes it, then it is left as it is, and the cause names who looks after it.

@@ -66,6 +66,7 @@ impl Supervisor {
         for slot in self.slots.values_mut() {
             slot.kill_if_due(now);
         }
+        self.act(now, |slot| slot.ask_at().is_some_and(|at| at <= now));
         self.receive()?;
         self.lead_questions(now);
         if self.told != self.number && self.slots.values().all(Slot::is_settled) {
@@ -118,10 +119,7 @@ impl Supervisor {
         if self.site.is_none() {
             return;
         }
-        let answers = |slot: &&Slot| {
-            slot.process.is_some() && slot.wanted.as_ref().is_some_and(|child| child.is_resolver)
-        };
-        let asked = self.slots.values().find(answers).map(|slot| slot.name.clone());
+        let asked = self.slots.values().find(|slot| slot.answers()).map(|slot| slot.name.clone());
         let said = self.resolv.settle(now, asked.is_some());
         if let (Some(name), Some(why)) = (asked, said) {
             self.happened(&name, ChildEvent::Hindered { why });
@@ -220,16 +218,23 @@ impl Supervisor {
         for slot in self.slots.values_mut() {
             slot.wanted = None;
         }
+        let Some(Site { place, .. }) = &self.site else { return };
         for child in order.children {
             let name = child.id.name();
-            self.slots.entry(name.clone()).or_insert_with(|| Slot::new(name)).wanted = Some(child);
+            let slot = self.slots.entry(name.clone()).or_insert_with(|| Slot::new(name, place));
+            slot.wanted = Some(child);
         }
+        self.act(Instant::now(), |_| true);
+    }
+
+    /// Has these do what is left to do.
+    fn act(&mut self, now: Instant, is_due: impl Fn(&Slot) -> bool) {
         let Some(site) = &self.site else { return };
-        let now = Instant::now();
-        let act = |slot: &mut Slot| Some((slot.name.clone(), slot.act(site, now)?));
-        let events: Vec<(String, ChildEvent)> = self.slots.values_mut().filter_map(act).collect();
-        for (name, event) in events {
-            self.happened(&name, event);
+        let due = self.slots.values_mut().filter(|slot| is_due(slot));
+        let events: Vec<(String, Vec<ChildEvent>)> =
+            due.map(|slot| (slot.name.clone(), slot.act(site, now))).collect();
+        for (name, events) in events {
+            events.into_iter().for_each(|event| self.happened(&name, event));
         }
     }
 
@@ -237,7 +242,7 @@ impl Supervisor {
     fn begin(&mut self, site: Site) {
         for record in record::load(&site.place, &site.boot) {
             let name = record.name.clone();
-            let mut slot = Slot::new(name.clone());
+            let mut slot = Slot::new(name.clone(), &site.place);
             if let Some(event) = slot.adopt(&site, record) {
                 self.slots.insert(name.clone(), slot);
                 self.happened(&name, event);

@@ -4,7 +4,9 @@ use super::output::{Line, Output};
 use super::place::Place;
 use super::record::{self, Record};
 use super::session::{self, Identity};
-use super::{holder, start, trial};
+use super::taken::Taken;
+use super::trial::{self, No};
+use super::{holder, start};
 use crate::clock;
 use rail_core::{Child, ChildEvent, Exit, OnChange};
 use rustix::fd::OwnedFd;
@@ -27,8 +29,18 @@ pub(super) struct Slot {
     pub(super) process: Option<Process>,
     /// The life that ended by itself: it is not begun again.
     ended_run: Option<u64>,
-    /// What its program refused: what runs is kept, and not asked again.
-    refused: Option<Child>,
+    /// What its program took last.
+    taken: Option<Taken>,
+    refused: Option<Refusal>,
+}
+
+/// What its program did not take.
+#[derive(Debug)]
+struct Refusal {
+    child: Child,
+    why: String,
+    /// When it is asked again; `None`: it has said no.
+    ask_at: Option<Instant>,
 }
 
 /// A process that runs.
@@ -54,8 +66,9 @@ struct Ending {
 }
 
 impl Slot {
-    pub(super) const fn new(name: String) -> Self {
-        Self { name, wanted: None, process: None, ended_run: None, refused: None }
+    pub(super) fn new(name: String, place: &Place) -> Self {
+        let taken = Taken::load(place, &name);
+        Self { name, wanted: None, process: None, ended_run: None, taken, refused: None }
     }
 
     /// Takes over a child of an earlier supervisor, or what it left behind.
@@ -81,57 +94,109 @@ impl Slot {
     }
 
     /// Does what is left to do, as far as it can be done now.
-    pub(super) fn act(&mut self, site: &Site, now: Instant) -> Option<ChildEvent> {
-        match (&mut self.process, &self.wanted) {
-            (None, Some(child)) if self.ended_run != Some(child.run) => self.start(site),
+    pub(super) fn act(&mut self, site: &Site, now: Instant) -> Vec<ChildEvent> {
+        match (&self.process, self.wanted.clone()) {
+            (None, Some(child)) if self.ended_run != Some(child.run) => {
+                return self.start(site, child, now);
+            }
             (Some(process), Some(child)) if process.ending.is_none() => {
-                let runs = process.child.as_ref();
-                if runs.is_some_and(|runs| runs.is_same(child)) {
-                    self.refused = None;
-                    return None;
-                }
-                let can_reload = runs.is_some_and(|runs| runs.differs_in_files_alone(child))
-                    && child.on_change == OnChange::Reload;
-                if let Some(refused) = &self.refused
-                    && refused.is_same(child)
-                {
-                    return None;
-                }
-                if let Err(why) = trial::hold(&site.place, child) {
-                    self.refused = Some(child.clone());
-                    return Some(ChildEvent::Refused { why });
-                }
-                self.refused = None;
-                if can_reload && process.reload(site, child).is_ok() {
-                    return Some(ChildEvent::Reloaded);
-                }
-                process.end(now, child.grace);
-                None
+                return self.renew(site, &child, now).into_iter().collect();
             }
             (Some(process), None) if process.ending.is_none() => {
                 let grace = process.child.as_ref().map_or(GRACE, |child| child.grace);
-                process.end(now, grace);
-                None
+                (self.taken, self.refused) = (None, None);
+                Taken::forget(&site.place, &self.name);
+                self.process.iter_mut().for_each(|process| process.end(now, grace));
             }
-            _ => None,
+            _ => {}
         }
+        Vec::new()
     }
 
-    fn start(&mut self, site: &Site) -> Option<ChildEvent> {
-        let child = self.wanted.clone()?;
+    /// Makes what runs what it is to be, if its program takes that.
+    fn renew(&mut self, site: &Site, child: &Child, now: Instant) -> Option<ChildEvent> {
+        let runs = self.process.as_ref()?.child.as_ref();
+        if runs.is_some_and(|runs| runs.is_same(child)) {
+            self.refused = None;
+            return None;
+        }
+        let can_reload = runs.is_some_and(|runs| runs.differs_in_files_alone(child))
+            && child.on_change == OnChange::Reload;
+        // It runs, so that was taken.
+        let before = runs.filter(|runs| !runs.trial.is_empty()).map(Taken::of);
+        let is_told = |refused: &Refusal| refused.child.is_same(child).then(|| refused.why.clone());
+        let told = self.refused.as_ref().and_then(is_told);
+        if let Err(why) = self.judge(site, child, now) {
+            if let (None, Some(before)) = (&self.taken, before) {
+                before.save(&site.place, &self.name);
+                self.taken = Some(before);
+            }
+            return (told.as_ref() != Some(&why)).then_some(ChildEvent::Refused { why });
+        }
+        let process = self.process.as_mut()?;
+        if can_reload && process.reload(site, child).is_ok() {
+            return Some(ChildEvent::Reloaded);
+        }
+        process.end(now, child.grace);
+        None
+    }
+
+    /// Asks its program for these files, unless it has refused them already.
+    fn judge(&mut self, site: &Site, child: &Child, now: Instant) -> Result<(), String> {
+        if child.trial.is_empty() {
+            return Ok(());
+        }
+        if let Some(Refusal { child: refused, why, ask_at }) = &self.refused
+            && refused.is_same(child)
+            && ask_at.is_none_or(|at| at > now)
+        {
+            return Err(why.clone());
+        }
+        let answers = self.process.as_ref().is_some_and(Process::answers);
+        let (why, ask_at) = match trial::hold(&site.place, child, answers) {
+            Ok(()) => {
+                let taken = Taken::of(child);
+                taken.save(&site.place, &self.name);
+                (self.taken, self.refused) = (Some(taken), None);
+                return Ok(());
+            }
+            Err(No::Refused(why)) => (why, None),
+            Err(No::Unheard(why)) => (why, Some(now + ASK_AGAIN)),
+        };
+        self.refused = Some(Refusal { child: child.clone(), why: why.clone(), ask_at });
+        Err(why)
+    }
+
+    /// Starts it; with the files of before, where its program takes no others.
+    fn start(&mut self, site: &Site, wanted: Child, now: Instant) -> Vec<ChildEvent> {
+        let is_known = self.taken.as_ref().is_some_and(|taken| taken.is_of(&wanted));
+        let refused = if is_known { None } else { self.judge(site, &wanted, now).err() };
+        let run = wanted.run;
+        let (child, refused) = match (&self.taken, refused) {
+            (Some(taken), Some(why)) => (taken.put_into(&wanted), Some(why)),
+            _ => (wanted, None),
+        };
         match start_process(site, &child) {
             Ok(process) => {
                 let pid = process.identity.pid;
                 self.process = Some(process);
-                Some(ChildEvent::Began { pid, is_adopted: false, age: Duration::ZERO })
+                let began = ChildEvent::Began { pid, is_adopted: false, age: Duration::ZERO };
+                let refused = refused.map(|why| ChildEvent::Refused { why });
+                std::iter::once(began).chain(refused).collect()
             }
             Err(e) => {
                 record::end(&site.place, &self.name);
-                self.ended_run = Some(child.run);
+                self.ended_run = Some(run);
                 let exit = Exit::NotStarted(e.to_string());
-                Some(ChildEvent::Ended { exit, was_asked: false })
+                vec![ChildEvent::Ended { exit, was_asked: false }]
             }
         }
+    }
+
+    /// What runs answers the system's own questions, and is to.
+    pub(super) fn answers(&self) -> bool {
+        let is_wanted = self.wanted.as_ref().is_some_and(|child| child.is_resolver);
+        is_wanted && self.process.as_ref().is_some_and(Process::answers)
     }
 
     /// Its process has ended: what it left goes, too.
@@ -187,7 +252,15 @@ impl Slot {
         let process = self.process.as_ref()?;
         let kill = process.ending.as_ref().and_then(|ending| ending.kill_at);
         let read = process.output.as_ref().and_then(|output| output.resumes(now));
-        kill.into_iter().chain(read).min()
+        kill.into_iter().chain(read).chain(self.ask_at()).min()
+    }
+
+    /// When its program is asked again about what is wanted.
+    pub(super) fn ask_at(&self) -> Option<Instant> {
+        let is_over = self.process.as_ref().is_none_or(|process| process.ending.is_some());
+        let refused = self.refused.as_ref().filter(|_| !is_over)?;
+        let wanted = self.wanted.as_ref()?;
+        refused.ask_at.filter(|_| refused.child.is_same(wanted))
     }
 
     /// Nothing is left to do until something happens.
@@ -201,6 +274,11 @@ impl Slot {
 }
 
 impl Process {
+    /// It answers the system's own questions. One of which that is not known ends soon.
+    fn answers(&self) -> bool {
+        self.child.as_ref().is_none_or(|child| child.is_resolver)
+    }
+
     fn signal(&self, signal: Signal) {
         // It may have ended meanwhile. What it has no right to, it is told of by the child living on.
         let _ = pidfd_send_signal(&self.end, signal);
@@ -245,6 +323,8 @@ fn dead_at_once(identity: Option<Identity>) -> Option<(Identity, OwnedFd)> {
     Some((identity, end))
 }
 
+/// After a trial in which nothing was said.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// For a child whose declaration cannot be read.
 const GRACE: Duration = Duration::from_secs(3);
 /// A withdrawal waits ten seconds.

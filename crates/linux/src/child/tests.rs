@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 mod renewal;
+mod slots;
 
 struct Bench {
     dir: PathBuf,
@@ -373,7 +374,7 @@ fn a_disk_that_is_read_only_keeps_nobody_from_running() {
 }
 
 #[expect(unsafe_code, reason = "a thread with mounts of its own")]
-fn own_mounts() {
+pub(super) fn own_mounts() {
     // SAFETY: a system call without memory.
     assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();

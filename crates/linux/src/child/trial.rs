@@ -1,40 +1,64 @@
 //! The trial of a child's new files, before the process that runs with the old ones is ended for them.
 //!
 //! The program itself is asked, in a directory beside that of the child and with the child's rights. Promises: it
-//! takes [`PATIENCE`] at most, during which no other child is looked after; nothing of it is left afterwards.
-//! Leaves out whether the files will work: a port that is taken is found out by the start alone.
+//! takes [`PATIENCE`] at most, during which no other child is looked after; nothing of it is left afterwards; a
+//! program that says no is told from one that could not say anything.
+//! Leaves out whether the files will work: a port that is taken is found out by the start alone, but for that of names
+//! on the loopback, for which the hosts would pay.
 
 use super::output::plain;
 use super::place::Place;
-use super::start;
+use super::{holder, start};
 use rail_core::Child;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-/// Asks the program of `child` for its files.
+/// Why the files are not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum No {
+    /// The program refuses them, in its words.
+    Refused(String),
+    /// It could not say anything; the next time it may.
+    Unheard(String),
+}
+
+/// Asks the program of `child` for its files. `answers`: what runs answers the system's own questions already.
 ///
 /// # Errors
-/// It refuses them, in its words, or could not say anything.
-pub(super) fn hold(place: &Place, child: &Child) -> Result<(), String> {
-    if child.trial.is_empty() {
-        return Ok(());
+/// They are not taken.
+pub(super) fn hold(place: &Place, child: &Child, answers: bool) -> Result<(), No> {
+    if child.is_resolver && !answers {
+        port_is_free()?;
     }
     let said = place.beside().and_then(|place| {
-        let said =
-            ask(&place, child).map(|said| said.map_err(|words| clean(&place, child, &words)));
+        let said = ask(&place, child);
         place.remove();
         said
     });
-    said.unwrap_or_else(|e| Err(format!("its configuration could not be tried: {e}")))
+    said.unwrap_or_else(|e| Err(No::Unheard(format!("its configuration could not be tried: {e}"))))
 }
 
-fn ask(place: &Place, child: &Child) -> io::Result<Result<(), String>> {
+/// Somebody else may answer the system's own questions.
+fn port_is_free() -> Result<(), No> {
+    match UdpSocket::bind((Ipv4Addr::LOCALHOST, NAMES)) {
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            let holders = holder::name_on_loopback(NAMES).join("; ");
+            let whose = if holders.is_empty() { String::new() } else { format!(": {holders}") };
+            Err(No::Unheard(format!("127.0.0.1 has a resolver already{whose}")))
+        }
+        // What else is wrong its start will tell.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn ask(place: &Place, child: &Child) -> io::Result<Result<(), No>> {
     place.furnish(child)?;
     let mut output =
         File::from(rustix::fs::memfd_create("trial", rustix::fs::MemfdFlags::CLOEXEC)?);
@@ -49,7 +73,8 @@ fn ask(place: &Place, child: &Child) -> io::Result<Result<(), String>> {
     }
     let status = process.wait()?;
     if !ended? {
-        return Ok(Err(format!("it did not judge its configuration within {PATIENCE:?}")));
+        let text = format!("it did not judge its configuration within {PATIENCE:?}");
+        return Ok(Err(No::Unheard(text)));
     }
     if status.success() {
         return Ok(Ok(()));
@@ -59,11 +84,13 @@ fn ask(place: &Place, child: &Child) -> io::Result<Result<(), String>> {
     output.take(LONGEST).read_to_end(&mut bytes)?;
     let said = String::from_utf8_lossy(&bytes);
     let said = said.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
-    let end = || match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exit code {code} from its trial"),
-        (None, signal) => format!("killed by signal {} in its trial", signal.unwrap_or(0)),
+    // Whoever was killed, for want of memory for example, has not judged.
+    let Some(code) = status.code() else {
+        let text = format!("killed by signal {} in its trial", status.signal().unwrap_or(0));
+        return Ok(Err(No::Unheard(text)));
     };
-    Ok(Err(said.unwrap_or_else(end)))
+    let said = said.unwrap_or_else(|| format!("exit code {code} from its trial"));
+    Ok(Err(No::Refused(clean(place, child, &said))))
 }
 
 /// True if it has ended within its time.
@@ -88,6 +115,8 @@ fn clean(place: &Place, child: &Child, words: &str) -> String {
     plain(&words.replace(&own, "")).chars().take(LONGEST_LINE).collect()
 }
 
+/// Names are asked for at this port.
+const NAMES: u16 = 53;
 /// A trial is a matter of milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Bytes of what it says.

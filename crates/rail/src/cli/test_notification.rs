@@ -1,12 +1,12 @@
 //! `rail test-notification`.
 
-use super::client::{self, connect};
+use super::client::{self, Failure, connect};
 use super::style::clean;
 use super::{complain, exit, say};
 use crate::notifier::door;
 use clap::ValueEnum;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,21 +31,29 @@ pub(super) fn run(runtime_dir: &Path, only: Option<Way>) -> ExitCode {
     });
     let lines = match ask(runtime_dir, word) {
         Ok(lines) => lines,
-        Err(text) => {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Failure::Denied(format!("{}: {error}", door::path(runtime_dir).display()))
+                .tell();
+        }
+        Err(error) => {
             // Without a daemon there is no notifier either.
             if let Err(failure) = client::status(runtime_dir) {
                 return failure.tell();
             }
             complain(&format!(
-                "rail: the notifier does not run: {text}; is there a [notify] in the configuration?\n"
+                "rail: the notifier does not run: {error}; is there a [notify] in the configuration?\n"
             ));
             return exit::ERROR.into();
         }
     };
     let (mut all, mut good) = (0, 0);
     for line in lines {
-        let Ok(answer) = line.and_then(|line| Ok(serde_json::from_str::<Value>(&line)?)) else {
-            break;
+        let answer = match line.and_then(|line| Ok(serde_json::from_str::<Value>(&line)?)) {
+            Ok(answer) => answer,
+            Err(error) => {
+                complain(&format!("rail: the notifier did not say more: {error}\n"));
+                return exit::ERROR.into();
+            }
         };
         let text = |key: &str| clean(answer.get(key).and_then(Value::as_str).unwrap_or_default());
         let is_ok = answer.get("ok") == Some(&Value::Bool(true));

@@ -16,7 +16,7 @@ use rail_core::notice::{Notice, Severity};
 use rail_core::revision::Revisions;
 use rail_core::status::{NotifierStatus, SelfStatus, Status};
 use rail_core::time::{Duration, Instant};
-use rail_core::{Input, Output, Router};
+use rail_core::{ChildId, Input, Output, Router};
 use rail_linux::clock::{self, Timer};
 use rail_linux::lock::Lock;
 use rail_linux::notify_socket::{NotifySocket, watchdog_interval};
@@ -310,8 +310,12 @@ impl Daemon {
             ..self.vitals.status(now, self.parts.shell.netlink_counters())
         };
         let configuration = self.parts.revisions.status(now);
-        let notifier = self.notifier.as_ref().map(|(at, said)| said.aged(now.since(*at).as_secs()));
-        Status { own, configuration, notifier, ..self.parts.router.status(now) }
+        let status = self.parts.router.status(now);
+        // What one said that nobody wants any more is over.
+        let is_used = status.children.iter().any(|child| child.name == ChildId::Notifier.name());
+        let said = self.notifier.as_ref().filter(|_| is_used);
+        let notifier = said.map(|(at, said)| said.aged(now.since(*at).as_secs()));
+        Status { own, configuration, notifier, ..status }
     }
 
     fn finish_pass(&mut self, begun: Instant) {

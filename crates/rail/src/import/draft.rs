@@ -122,5 +122,6 @@ const WIDTH: usize = 100;
 /// The column before which origins stand.
 const ORIGIN: usize = 36;
 
-/// Words in the name of what is not to be shown.
-const SECRETS: [&str; 7] = ["pass", "pwd", "secret", "token", "key", "auth", "cred"];
+/// Words in the name of what is not to be shown, or by which programs are told a login.
+const SECRETS: [&str; 9] =
+    ["pass", "pwd", "secret", "token", "key", "auth", "cred", " -u", " --user"];

@@ -327,11 +327,15 @@ fn damage_never_panics() {
     assert!(passed > 100, "only {passed} were still good");
 }
 
-/// Given keys that are not theirs and look like passwords, and an address with a login, then none is copied.
+/// Given keys that are not theirs and look like passwords, an address with a login, and a command that has one, then
+/// none is copied.
 #[test]
 fn no_secret_is_copied() {
     let more = "smtp_pwd: hunter2\nhook: https://u:hunter2@example.net/\napi_key: hunter2\n";
-    let (_, imported) = imported(&file("", more));
-    assert!(imported.text.contains("smtp_pwd: not copied"), "{}", imported.text);
+    let command = "  up_command: curl -u me:hunter2 http://example.net/up\n";
+    let (_, imported) = imported(&file(command, more));
+    for key in ["smtp_pwd", "up_command"] {
+        assert!(imported.text.contains(&format!("{key}: not copied")), "{}", imported.text);
+    }
     assert!(!imported.text.contains("hunter2"), "{}", imported.text);
 }

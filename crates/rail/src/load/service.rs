@@ -95,6 +95,10 @@ pub(super) fn hosts(reader: &mut Reader, node: Node<'_>, key: &str) -> Vec<Ipv4A
             found.push(address);
         }
     }
+    if found.len() > MOST_HOSTS {
+        let text = format!("`{key}` has {} addresses", found.len());
+        reader.error(node.span(), text).hint(format!("{MOST_HOSTS} are the most"));
+    }
     found
 }
 
@@ -266,7 +270,7 @@ pub(super) fn agree(
     mode: FirewallMode,
 ) {
     let mut first: Option<&At<DnsService>> = None;
-    for network in networks {
+    for (index, network) in networks.iter().enumerate() {
         let service = network.dhcp.as_ref().map(|dhcp| &dhcp.span);
         let service = service.or(network.dns.as_ref().map(|dns| &dns.span));
         if let (Some(service), Some(interface)) = (service, &network.interface)
@@ -280,6 +284,8 @@ pub(super) fn agree(
         }
         if let Some(dhcp) = &network.dhcp {
             in_network(reader, dhcp, network.address.as_ref());
+            let earlier = networks[..index].iter().filter_map(|other| other.dhcp.as_ref());
+            earlier.for_each(|other| apart(reader, dhcp, other));
         }
         let Some(dns) = &network.dns else { continue };
         match first {
@@ -333,6 +339,29 @@ fn in_network(reader: &mut Reader, dhcp: &At<DhcpService>, own: Option<&At<Prefi
     }
 }
 
+/// Two networks give away different addresses, whatever those of the networks are.
+fn apart(reader: &mut Reader, now: &At<DhcpService>, then: &At<DhcpService>) {
+    // The interfaces of `[lan]` have one table.
+    if now.span == then.span {
+        return;
+    }
+    let all = |dhcp: &DhcpService| {
+        let hosts: Vec<_> =
+            dhcp.reservations.iter().map(|host| (host.address, host.address)).collect();
+        [dhcp.ranges.clone(), hosts].concat()
+    };
+    let (ours, theirs) = (all(&now.value), all(&then.value));
+    let is_shared =
+        |(first, last): &&(Ipv4Addr, Ipv4Addr)| theirs.iter().any(|(a, b)| first <= b && a <= last);
+    if let Some((first, _)) = ours.iter().find(is_shared) {
+        let text = format!("two networks give away the same addresses, from {first} on");
+        reader
+            .error(now.span.clone(), text)
+            .also(&then.span, "the other network")
+            .hint("the router could not tell where such an address is");
+    }
+}
+
 /// The tables of a network as inline tables.
 pub(super) fn write(out: &mut String, network: &Network) {
     match &network.dhcp {
@@ -381,6 +410,8 @@ pub(super) fn list(all: &[Ipv4Addr]) -> String {
     format!("[{}]", all.join(", "))
 }
 
+/// As many as a line of dnsmasq has room for, which ends after 1024 bytes.
+const MOST_HOSTS: usize = 60;
 const NAMES: &str = "letters, digits and `-`, with dots between the parts of a domain; \
                      a letter in the last part";
 /// dnsmasq knows none shorter than two minutes.

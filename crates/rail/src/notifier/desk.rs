@@ -38,6 +38,8 @@ pub(super) struct Desk {
     targets: Vec<Target>,
     names: Names,
     state: State,
+    /// The configuration is another one, and could not be read yet.
+    is_behind: bool,
     /// Since the last event that was taken in some are missing.
     is_torn: bool,
     is_dirty: bool,
@@ -103,6 +105,7 @@ impl Desk {
             names: Names::default(),
             state: State::load(&directory, &clock::boot_id()),
             directory,
+            is_behind: false,
             is_torn: false,
             is_dirty: false,
             save_error: None,
@@ -176,7 +179,8 @@ impl Desk {
         }
         self.next.link_ms = now_ms() + RECONNECT_MS;
         let Ok(config) = self.questions.configuration() else { return };
-        self.configure(&config, false);
+        let is_behind = std::mem::take(&mut self.is_behind);
+        self.configure(&config, is_behind);
         self.link = Link::open(&self.questions.runtime_dir).ok();
         self.next.status_ms = 0;
         self.next.report_ms = 0;
@@ -249,10 +253,12 @@ impl Desk {
         }
         self.state.last = Some(number);
         self.is_dirty = true;
-        if event.is("reloaded")
-            && let Ok(config) = self.questions.configuration()
-        {
-            self.configure(&config, true);
+        if event.is("reloaded") {
+            match self.questions.configuration() {
+                Ok(config) => self.configure(&config, true),
+                // With the next link it is asked for again.
+                Err(_) => (self.is_behind, self.link) = (true, None),
+            }
         }
         // What the daemon decides is seen in its status.
         self.next.status_ms = self.next.status_ms.min(now_ms() + SETTLE_MS);
@@ -295,7 +301,9 @@ impl Desk {
         self.refresh();
         let status = self.link.as_ref().and(self.status.as_ref());
         let id = self.state.message_id(group.first);
-        let message = message::compose(id, clock::wall_seconds(), &self.router, &group, status);
+        let made_s = clock::wall_seconds();
+        let message = message::compose(id, made_s, &self.router, &group, status);
+        let message = Message { made_ms: Some(now_ms()), ..message };
         for target in &mut self.targets {
             target.spool.push(message.clone());
         }
@@ -314,7 +322,7 @@ impl Desk {
         let now = now_ms();
         for index in 0..self.targets.len() {
             let target = &mut self.targets[index];
-            target.expire(clock::wall_seconds());
+            target.expire(clock::wall_seconds(), now);
             if target.is_busy || target.retry.next_ms() > now {
                 continue;
             }

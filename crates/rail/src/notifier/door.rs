@@ -46,10 +46,12 @@ impl Door {
     /// Somebody who asks: a number for the answers, and which targets he wants.
     pub(crate) fn asked(&mut self) -> Option<(u64, Option<String>)> {
         let (mut stream, _) = self.listener.accept().ok()?;
+        let only = question(&mut stream).ok()?;
         if self.waiting.len() >= MOST_WAITING {
+            let line = json!({"target": "test", "ok": false, "words": "too many ask at once"});
+            let _ = stream.write_all(format!("{line}\n").as_bytes());
             return None;
         }
-        let only = question(&mut stream).ok()?;
         self.next += 1;
         self.waiting.push(Waiting { id: self.next, stream, left: usize::MAX });
         Some((self.next, only))
@@ -107,3 +109,28 @@ fn question(stream: &mut UnixStream) -> io::Result<Option<String>> {
 
 const SOON: Duration = Duration::from_millis(500);
 const MOST_WAITING: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Given as many who ask as there is room for, when another one does, then he is told so.
+    #[test]
+    fn whoever_comes_too_late_is_told() {
+        let place = std::env::temp_dir().join(format!("rail-door-{}", std::process::id()));
+        std::fs::create_dir_all(&place).unwrap();
+        let mut door = Door::open(&place).unwrap();
+        let ask = || {
+            let mut stream = UnixStream::connect(path(&place)).unwrap();
+            stream.write_all(b"{\"only\":null}\n").unwrap();
+            stream
+        };
+        let waiting: Vec<_> = (0..MOST_WAITING).map(|_| (ask(), door.asked())).collect();
+        assert!(waiting.iter().all(|(_, asked)| asked.is_some()));
+        let (mut last, mut said) = (ask(), String::new());
+        assert_eq!(door.asked(), None);
+        last.read_to_string(&mut said).unwrap();
+        assert!(said.contains("too many ask at once"), "{said}");
+        std::fs::remove_dir_all(place).unwrap();
+    }
+}

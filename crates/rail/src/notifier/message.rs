@@ -22,6 +22,9 @@ pub(crate) struct Message {
     pub(crate) wall: String,
     /// Seconds since 1970 at which it was made.
     pub(crate) made_s: u64,
+    /// The same on the boot clock, in milliseconds, as long as the process lives that made it.
+    #[serde(skip)]
+    pub(crate) made_ms: Option<u64>,
     /// The router's name.
     pub(crate) router: String,
     /// The worst of its events.
@@ -81,6 +84,7 @@ pub(crate) fn compose(
         id,
         wall: group.told.first().map_or_else(String::new, |told| told.wall.clone()),
         made_s,
+        made_ms: None,
         router: router.into(),
         severity,
         subject: cut(&clean(&subject), LONGEST_SUBJECT),
@@ -103,6 +107,7 @@ pub(crate) fn test(
         id,
         wall: wall.into(),
         made_s,
+        made_ms: None,
         router: router.into(),
         severity: Severity::Info,
         subject: format!("[rail {router}] test notification"),

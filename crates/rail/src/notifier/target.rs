@@ -86,11 +86,14 @@ impl Target {
         }
     }
 
-    /// Takes out what is too old. A clock that was never set says nothing.
-    pub(crate) fn expire(&mut self, now_s: u64) {
-        while self.spool.first().is_some_and(|message| {
-            message.made_s > FIRST_GOOD_S && now_s.saturating_sub(message.made_s) > EXPIRES_S
-        }) {
+    /// Takes out what is too old. A clock that was never set says nothing; one that was set since makes nothing old.
+    pub(crate) fn expire(&mut self, now_s: u64, now_ms: u64) {
+        let age_s = |message: &Message| match message.made_ms {
+            Some(made_ms) => now_ms.saturating_sub(made_ms) / 1000,
+            None if message.made_s > FIRST_GOOD_S => now_s.saturating_sub(message.made_s),
+            None => 0,
+        };
+        while self.spool.first().is_some_and(|message| age_s(message) > EXPIRES_S) {
             self.spool.pop();
             self.dropped += 1;
         }

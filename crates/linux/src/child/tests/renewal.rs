@@ -4,7 +4,7 @@ use super::*;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A child whose trial refuses what is bad, and hangs where it is to.
-fn tried(content: &str) -> Child {
+pub(super) fn tried(content: &str) -> Child {
     let judge = "case $(cat conf) in bad) echo; echo \"$PWD/conf: no good\"; exit 1;; hang) sleep 60;; esac";
     Child {
         trial: vec!["-c".into(), judge.into()],

@@ -42,7 +42,14 @@ fn option(reader: &mut Reader, section: &Section<'_>) -> Option<DhcpOption> {
         "text" => OptionValue::Text(text(reader, content)?),
         _ => OptionValue::Bytes(hex(reader, content)?),
     };
-    Some(DhcpOption { code: code?, value })
+    let code = code?;
+    if matches!(value, OptionValue::Bytes(_)) && TEXTS.contains(&code) {
+        reader
+            .error(content.span(), format!("`hex` cannot be the content of the option {code}"))
+            .hint("dnsmasq sends a name there: give it as `text`");
+        return None;
+    }
+    Some(DhcpOption { code, value })
 }
 
 fn code(reader: &mut Reader, node: Node<'_>) -> Option<u8> {
@@ -125,6 +132,8 @@ pub(super) fn shown_all(options: &[DhcpOption]) -> String {
 }
 
 const CONTENTS: [&str; 3] = ["addresses", "text", "hex"];
+/// Of these dnsmasq takes any content as a text, bytes as their digits.
+const TEXTS: [u8; 9] = [17, 18, 40, 64, 66, 67, 100, 101, 119];
 const EXAMPLE: &str = "{ code = 66, text = \"tftp.example.org\" }";
 /// The length of an option is one byte.
 const LONGEST: usize = 255;

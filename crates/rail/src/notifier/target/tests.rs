@@ -77,19 +77,27 @@ fn people_hear_of_the_first_failure_and_its_end() {
     std::fs::remove_dir_all(place).unwrap();
 }
 
-/// Given messages that are too old, then they go; one that was made before the clock was set stays.
+/// Given messages that are too old, then they go; one that was made before the clock was set stays, and so does one that
+/// only a clock that was set since makes old.
 #[test]
 fn old_messages_go() {
     let place = place("old");
     let mut target = open(&place);
     target.spool.push(message(1));
-    target.expire(1_800_000_000 + EXPIRES_S);
+    target.expire(1_800_000_000 + EXPIRES_S, 0);
     assert_eq!(target.spool.len(), 1);
-    target.expire(1_800_000_001 + EXPIRES_S);
+    target.expire(1_800_000_001 + EXPIRES_S, 0);
     assert_eq!((target.spool.len(), target.news(0).dropped), (0, 1));
     target.spool.push(Message { made_s: 5, ..message(2) });
-    target.expire(1_900_000_000);
+    target.expire(1_900_000_000, 0);
     assert_eq!(target.spool.len(), 1);
+    target.spool.pop();
+    // The machine was off for a week, and learns the time by the first uplink.
+    target.spool.push(Message { made_ms: Some(5000), ..message(3) });
+    target.expire(1_800_000_000 + 7 * 86_400, 65_000);
+    assert_eq!(target.spool.len(), 1);
+    target.expire(1_800_000_000, 6000 + EXPIRES_S * 1000);
+    assert_eq!(target.spool.len(), 0);
     std::fs::remove_dir_all(place).unwrap();
 }
 
