@@ -118,7 +118,7 @@ impl Cause {
     /// True if the words may tell more of what the code says.
     const fn may_be(self, by_words: Self) -> bool {
         match self {
-            Self::HungUp => matches!(by_words, Self::Silent),
+            Self::HungUp => matches!(by_words, Self::Silent | Self::Credentials),
             Self::NoConnection => matches!(
                 by_words,
                 Self::NoConcentrator
@@ -345,6 +345,20 @@ mod tests {
             ),
             (Exit::Code(19), &["PAP authentication failed"], Cause::Credentials, Pace::Person),
             (Exit::Code(19), &[], Cause::Credentials, Pace::Person),
+            // Some providers hang up faster than pppd ends. Reported: a wrong password ends with 19 or with 16, and a
+            // locked account is dialled again at once, for ever (OpenWrt 23792, lede 11271, gdut-drcom 10).
+            (
+                Exit::Code(16),
+                &["Remote message: userid locked", "PAP authentication failed", "Modem hangup"],
+                Cause::Credentials,
+                Pace::Person,
+            ),
+            (
+                Exit::Code(16),
+                &["LCP terminated by peer (Authentication failed)", "Modem hangup"],
+                Cause::Credentials,
+                Pace::Person,
+            ),
             (
                 Exit::Code(2),
                 &["In file options: unrecognized option '/dev/ttyUSB0'"],
