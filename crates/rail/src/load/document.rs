@@ -123,7 +123,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
         ("uplink.ppp", _) => "device = \"/dev/ttyUSB0\"\n",
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
-        ("lan.dhcp.options", "addresses" | "hex") => "code = 66\n",
+        ("lan.dhcp.options", "addresses" | "hex") => "code = 43\n",
         _ => smallest(section),
     };
     let rest: String =
