@@ -184,7 +184,7 @@ fn every_default_is_as_documented() {
         let base = match (section, key) {
             ("check", "port") => TCP,
             ("uplink.ppp", "device") => "parent = \"eth2\"\n",
-            ("lan.dhcp.options", "text") => "code = 66\nhex = \"61\"\n",
+            ("lan.dhcp.options", "text") => "code = 43\nhex = \"61\"\n",
             _ => smallest(section),
         };
         let without: String = base
