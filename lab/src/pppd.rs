@@ -23,8 +23,8 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Pppd {
     place: PathBuf,
-    address: Arc<Mutex<Ipv4Addr>>,
-    ends: Arc<AtomicBool>,
+    ends: Arc<Mutex<(Ipv4Addr, Ipv4Addr)>>,
+    is_over: Arc<AtomicBool>,
     kernel: Option<JoinHandle<()>>,
 }
 
@@ -64,39 +64,39 @@ impl Pppd {
     /// # Errors
     /// When pppd is not installed, or a file cannot be written or mounted.
     pub fn put(router: &Node, line: &Line) -> Result<Self, LabError> {
-        let place = scratch::directory("pppd")?;
-        let script = place.join("pppd");
-        let text = SCRIPT.replace("PLACE", &place.display().to_string());
-        fs::write(&script, text).map_err(|e| LabError::io("write a script", e))?;
-        let mode = Permissions::from_mode(0o755);
-        fs::set_permissions(&script, mode).map_err(|e| LabError::io("set a mode", e))?;
-        // starts: mount, pppd
-        let found = ["/usr/sbin/pppd", "/usr/bin/pppd"].into_iter().find(|p| Path::new(p).exists());
-        let found = found.ok_or_else(|| LabError::Refused("pppd is not installed".into()))?;
-        let mut mount = Command::new("mount");
-        let result = mount.arg("--bind").arg(&script).arg(found).status();
-        let status = result.map_err(|e| LabError::io("start mount", e))?;
-        if !status.success() {
-            return Err(LabError::Refused(format!("mount ended with {status}")));
-        }
-        let address = Arc::new(Mutex::new(line.address()));
-        let ends = Arc::new(AtomicBool::new(false));
+        Self::play(router, line, &put_script()?)
+    }
+
+    /// The same for several uplinks, each by the port of its line.
+    ///
+    /// # Errors
+    /// As [`Pppd::put`].
+    pub fn put_all(router: &Node, lines: &[Line]) -> Result<Vec<Self>, LabError> {
+        let place = put_script()?;
+        lines.iter().map(|line| Self::play(router, line, &place)).collect()
+    }
+
+    fn play(router: &Node, line: &Line, place: &Path) -> Result<Self, LabError> {
+        let place = place.join(line.interface());
+        fs::create_dir(&place).map_err(|e| LabError::io("make a directory", e))?;
+        let ends = Arc::new(Mutex::new((line.address(), line.gateway())));
+        let is_over = Arc::new(AtomicBool::new(false));
         let mut kernel = Kernel {
             router: router.clone(),
             line: line.clone(),
             place: place.clone(),
-            address: Arc::clone(&address),
+            ends: Arc::clone(&ends),
             there: None,
             is_guarded: false,
         };
-        let is_over = Arc::clone(&ends);
+        let ended = Arc::clone(&is_over);
         let kernel = thread::spawn(move || {
-            while !is_over.load(Ordering::Relaxed) {
+            while !ended.load(Ordering::Relaxed) {
                 kernel.look();
                 thread::sleep(Duration::from_millis(2));
             }
         });
-        let pppd = Self { place, address, ends, kernel: Some(kernel) };
+        let pppd = Self { place, ends, is_over, kernel: Some(kernel) };
         pppd.plays(Plays::Connects)?;
         Ok(pppd)
     }
@@ -111,7 +111,12 @@ impl Pppd {
 
     /// The address that it is given the next time.
     pub fn gives(&self, address: Ipv4Addr) {
-        *self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = address;
+        self.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0 = address;
+    }
+
+    /// The address that the other end has the next time.
+    pub fn calls_itself(&self, address: Ipv4Addr) {
+        self.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1 = address;
     }
 
     /// The other end hangs up.
@@ -125,6 +130,11 @@ impl Pppd {
     /// How often it was started.
     pub fn dials(&self) -> usize {
         self.read("dials").lines().count()
+    }
+
+    /// How often it was started while another one of the same uplink still ran.
+    pub fn overlaps(&self) -> usize {
+        self.read("overlaps").lines().count()
     }
 
     /// What it was told when it was started last: its options.
@@ -149,11 +159,31 @@ impl Pppd {
 
 impl Drop for Pppd {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.is_over.store(true, Ordering::Relaxed);
         if let Some(kernel) = self.kernel.take() {
             let _ = kernel.join();
         }
     }
+}
+
+/// Mounts the script over pppd; the directory where each uplink has one of its own.
+fn put_script() -> Result<PathBuf, LabError> {
+    let place = scratch::directory("pppd")?;
+    let script = place.join("pppd");
+    let text = SCRIPT.replace("PLACE", &place.display().to_string());
+    fs::write(&script, text).map_err(|e| LabError::io("write a script", e))?;
+    let mode = Permissions::from_mode(0o755);
+    fs::set_permissions(&script, mode).map_err(|e| LabError::io("set a mode", e))?;
+    // starts: mount, pppd
+    let found = ["/usr/sbin/pppd", "/usr/bin/pppd"].into_iter().find(|p| Path::new(p).exists());
+    let found = found.ok_or_else(|| LabError::Refused("pppd is not installed".into()))?;
+    let mut mount = Command::new("mount");
+    let result = mount.arg("--bind").arg(&script).arg(found).status();
+    let status = result.map_err(|e| LabError::io("start mount", e))?;
+    if !status.success() {
+        return Err(LabError::Refused(format!("mount ended with {status}")));
+    }
+    Ok(place)
 }
 
 /// Process of the script, if it runs.
@@ -170,7 +200,8 @@ struct Kernel {
     router: Node,
     line: Line,
     place: PathBuf,
-    address: Arc<Mutex<Ipv4Addr>>,
+    /// Our address, and that of the other end.
+    ends: Arc<Mutex<(Ipv4Addr, Ipv4Addr)>>,
     /// The interface that is there, and the process that has it.
     there: Option<(String, u32)>,
     /// The provider counts what comes from another address.
@@ -202,15 +233,15 @@ impl Kernel {
     }
 
     fn make(&mut self, name: &str) -> Result<(), LabError> {
-        let address = *self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        connect(&self.router, name, &self.line, address, self.is_guarded)?;
+        let ends = *self.ends.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        connect(&self.router, name, &self.line, ends, self.is_guarded)?;
         self.is_guarded = true;
         Ok(())
     }
 }
 
-/// Makes the interface of a connected line, with the other end of it at the provider; `again`: not for the first
-/// time. Deleting the interface ends the connection.
+/// Makes the interface of a connected line, with the addresses of our end and of the other one, which is at the
+/// provider; `again`: not for the first time. Deleting the interface ends the connection.
 ///
 /// # Errors
 /// When the kernel refuses a step.
@@ -218,14 +249,14 @@ pub fn connect(
     router: &Node,
     name: &str,
     line: &Line,
-    address: Ipv4Addr,
+    (address, other): (Ipv4Addr, Ipv4Addr),
     again: bool,
 ) -> Result<(), LabError> {
-    let (gateway, isp) = (line.gateway(), &line.isp);
+    let isp = &line.isp;
     let mac = format!("02:00:5e:00:01:{:02x}", line.number);
     veth((router, name), (isp, "sess"))?;
     let mut lines = format!("link set sess address {mac} arp off mtu 1492 up\n");
-    let _ = writeln!(lines, "addr add {gateway} peer {address} dev sess");
+    let _ = writeln!(lines, "addr add {other} peer {address} dev sess");
     isp.ip_batch(&lines)?;
     // The provider takes the address that it has given, and no other.
     let mut guard = format!("add set inet lab {SESSION} {{ type ipv4_addr; }}\n");
@@ -239,23 +270,28 @@ pub fn connect(
     router.ip_batch(&format!(
         "link set {name} address {mac} arp off mtu 1492 up\n\
          addr add {address}/32 dev {name}\naddr del {address}/32 dev {name}\n\
-         addr add {address} peer {gateway} dev {name}\n"
+         addr add {address} peer {other} dev {name}\n"
     ))
 }
 
 /// The set of the provider with the address of the session.
 const SESSION: &str = "session";
 
-/// It writes down what it was told before it does anything.
+/// It writes down what it was told before it does anything, and takes its time to say good-bye.
 const SCRIPT: &str = r#"#!/bin/sh
-here=PLACE
+here="PLACE/$(sed -n 's/^nic-//p' options)"
+last="$(cat "$here/pid" 2>/dev/null)"
+[ -z "$last" ] || case "$(cat "/proc/$last/stat" 2>/dev/null)" in
+'' | *") Z "* | *") X "*) ;;
+*) echo "$last" >>"$here/overlaps" ;;
+esac
 cp options "$here/options"
 tr '\0' ' ' <"/proc/$$/cmdline" >"$here/arguments"
 echo dial >>"$here/dials"
 rm -f "$here/hangup" "$here/wants" "$here/made"
 echo $$ >"$here/pid.new" && mv "$here/pid.new" "$here/pid"
 name="$(sed -n 's/^ifname //p' options)"
-trap 'echo "Terminating on signal 15"; echo "Connection terminated."; exit 5' TERM
+trap 'echo "Terminating on signal 15"; sleep 0.2; echo "Connection terminated."; exit 5' TERM
 case "$(cat "$here/plays")" in
 wrong) echo "PAP authentication failed"; exit 19 ;;
 no-answer) echo "Timeout waiting for PADO packets"; echo "Unable to complete PPPoE Discovery"; exit 8 ;;

@@ -206,7 +206,8 @@ fn the_sample_carries_as_before() {
         let net = drawing(3, &[]);
         let line = net.line(3).clone();
         net.router.ip_batch("addr flush dev wan3\n").unwrap();
-        pppd::connect(&net.router, "ppp0", &line, line.address(), false).unwrap();
+        let ends = (line.address(), line.gateway());
+        pppd::connect(&net.router, "ppp0", &line, ends, false).unwrap();
         let places = [
             ("eth0", "lan0"),
             ("eth1", "wan1"),
@@ -232,7 +233,7 @@ fn the_sample_carries_as_before() {
         net.router.ip_batch("link del ppp0\n").unwrap();
         case.world.rail.wait_health("mobile", "absent", LIMIT).unwrap();
         let new = Ipv4Addr::new(100, 64, 3, 77);
-        pppd::connect(&net.router, "ppp0", &line, new, true).unwrap();
+        pppd::connect(&net.router, "ppp0", &line, (new, line.gateway()), true).unwrap();
         case.uplinks[2].source = new;
         case.walk("sample, dialled anew", &[&[6, 6, 0]]);
     });

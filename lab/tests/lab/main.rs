@@ -36,6 +36,7 @@ mod imported;
 mod isolation;
 mod keep;
 mod kinds;
+mod line_reports;
 mod loaded;
 mod lossy;
 mod many;

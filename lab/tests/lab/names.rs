@@ -195,7 +195,8 @@ fn tells_of_wanx(rail: &Rail) {
 }
 
 /// Given the same / when the names are exchanged while no daemon runs / then it starts with each
-/// uplink on its own card; the plan of a start says nothing of a change.
+/// uplink on its own card; the plan of a start says nothing of a change. Reported: sticks and USB cards change their
+/// places at each boot or plug (openmptcprouter 1079, 1170, 1278, 1534).
 #[test]
 fn cards_that_changed_their_names_at_boot_are_found() {
     isolated(|| {

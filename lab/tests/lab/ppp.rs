@@ -2,43 +2,47 @@
 
 use crate::dhcp::begin;
 use rail_lab::pppd::{Plays, Pppd};
-use rail_lab::{Plan, Topology, World, eventually, isolated, normal};
+use rail_lab::{ConfigText, Plan, Topology, World, eventually, isolated, normal};
 use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(20);
 const SECRET: &str = "sword\"fish\\ # 1";
 
-/// The file of the drawing, with the first uplink by PPPoE, and the file with its password.
-fn dialled(topology: &Topology) -> (String, PathBuf) {
-    let text = rail_lab::ConfigText { check: "recover_after = 3\n".into(), ..Default::default() };
-    let file = topology.config(&text);
-    let line = topology.line(1);
-    let fixed = format!(
-        "interface = \"wan1\"\naddress = \"{}/24\"\ngateway = \"{}\"\n",
-        line.address(),
-        line.gateway()
-    );
-    assert!(file.contains(&fixed), "{file}");
+/// The file of the drawing with these lines by PPPoE.
+pub(crate) fn dialled(topology: &Topology, lines: &[usize], text: &ConfigText) -> String {
     let secret = rail_lab::scratch::directory("secret").unwrap().join("password");
     fs::write(&secret, format!("{SECRET}\n")).unwrap();
     fs::set_permissions(&secret, Permissions::from_mode(0o600)).unwrap();
-    let dialled = format!(
-        "interface = \"ppp-isp1\"\naddress = \"ppp\"\nppp = {{ parent = \"wan1\", \
-         username = \"user@example.net\", password_file = \"{}\" }}\n",
-        secret.display()
-    );
-    (file.replace(&fixed, &dialled), secret)
+    let check = format!("recover_after = 3\n{}", text.check);
+    let mut file = topology.config(&ConfigText { check, ..text.clone() });
+    for number in lines {
+        let line = topology.line(*number);
+        let port = line.interface();
+        let fixed = format!(
+            "interface = \"{port}\"\naddress = \"{}/24\"\ngateway = \"{}\"\n",
+            line.address(),
+            line.gateway()
+        );
+        assert!(file.contains(&fixed), "{file}");
+        let dialled = format!(
+            "interface = \"ppp-{}\"\naddress = \"ppp\"\nppp = {{ parent = \"{port}\", \
+             username = \"user@example.net\", password_file = \"{}\" }}\n",
+            line.name(),
+            secret.display()
+        );
+        file = file.replace(&fixed, &dialled);
+    }
+    file
 }
 
 /// Two uplinks, the first by PPPoE, both up.
-fn served() -> (World, Pppd) {
+pub(crate) fn served() -> (World, Pppd) {
     let topology = Topology::build(&Plan::new(2)).unwrap();
     let pppd = Pppd::put(&topology.router, topology.line(1)).unwrap();
-    let (file, _) = dialled(&topology);
+    let file = dialled(&topology, &[1], &ConfigText::default());
     let world = begin(topology, &file);
     world.rail.wait_all_up(LIMIT).unwrap();
     (world, pppd)
@@ -66,7 +70,7 @@ fn a_dialled_line_carries() {
         let topology = Topology::build(&Plan::new(2)).unwrap();
         let pppd = Pppd::put(&topology.router, topology.line(1)).unwrap();
         let before = normal::state(&topology.router).unwrap();
-        let (file, _) = dialled(&topology);
+        let file = dialled(&topology, &[1], &ConfigText::default());
         let mut world = begin(topology, &file);
         world.rail.wait_all_up(LIMIT).unwrap();
         let report = world.connect(200).unwrap();

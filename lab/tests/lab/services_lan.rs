@@ -16,17 +16,22 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Resolver(Child);
 
 impl Resolver {
-    fn start(line: &Line) -> Self {
+    pub(crate) fn start(line: &Line) -> Self {
         Self::at(&line.isp, "--interface=acc", line.number)
     }
 
     /// One in this node that listens as this option of dnsmasq says.
     pub(crate) fn at(node: &Node, listens: &str, number: usize) -> Self {
+        Self::with(node, &[listens], number)
+    }
+
+    /// The same with several options.
+    pub(crate) fn with(node: &Node, options: &[&str], number: usize) -> Self {
         let answer = answer_of(number);
         let mut command = Command::new("dnsmasq");
         command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user="]);
         command.args(["--no-resolv", "--no-hosts", "--bind-interfaces"]);
-        command.arg(listens).arg(format!("--address=/test/{answer}"));
+        command.args(options).arg(format!("--address=/test/{answer}"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Self(node.start(&mut command).unwrap())
     }
@@ -39,12 +44,12 @@ impl Drop for Resolver {
     }
 }
 
-fn answer_of(line: usize) -> Ipv4Addr {
+pub(crate) fn answer_of(line: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 53, 0, u8::try_from(line).unwrap())
 }
 
 /// A LAN with both services, and uplinks whose resolvers answer.
-fn served() -> (World, Vec<Resolver>) {
+pub(crate) fn served() -> (World, Vec<Resolver>) {
     let topology = Topology::build(&Plan::new(2)).unwrap();
     let resolvers = topology.lines.iter().map(Resolver::start).collect();
     let file = file(&topology);
@@ -54,7 +59,7 @@ fn served() -> (World, Vec<Resolver>) {
     (world, resolvers)
 }
 
-fn file(topology: &Topology) -> String {
+pub(crate) fn file(topology: &Topology) -> String {
     let services = "[lan.dhcp]\nranges = [\"192.168.1.100-192.168.1.110\"]\ndomain = \"home.arpa\"\n\
                     [lan.dns]\nnames = { \"router.home.arpa\" = \"192.168.1.1\" }\n";
     let text = ConfigText { rest: services.into(), ..ConfigText::default() };
@@ -78,7 +83,12 @@ pub(crate) fn ask(client: &Node, name: &str, patience: Duration) -> Option<Ipv4A
 }
 
 /// The same of whoever has this address.
-fn ask_at(client: &Node, at: [u8; 4], name: &str, patience: Duration) -> Option<Ipv4Addr> {
+pub(crate) fn ask_at(
+    client: &Node,
+    at: [u8; 4],
+    name: &str,
+    patience: Duration,
+) -> Option<Ipv4Addr> {
     let mut query = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         query.push(u8::try_from(label.len()).unwrap());
@@ -104,7 +114,7 @@ pub(crate) fn lease(client: &Node) -> String {
 }
 
 /// What this script says of a lease, with these words for the client.
-fn told(client: &Node, script: &str, words: &str) -> String {
+pub(crate) fn told(client: &Node, script: &str, words: &str) -> String {
     let place = rail_lab::scratch::directory("udhcpc").unwrap().join("script");
     std::fs::write(&place, script).unwrap();
     std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -158,7 +168,8 @@ fn a_reserved_host_has_its_address_and_name() {
 }
 
 // given a client that asks for another name each 50 ms / when the uplink that is asked dies / then no name waits
-// for more than 2 s, and the answers come from the resolver of the other one
+// for more than 2 s, and the answers come from the resolver of the other one. Reported: the resolver of the dead uplink is
+// asked on (freifunk-berlin firmware 660), with a strict order for ever (OPNsense 8416, NethServer/dev 5705).
 #[test]
 fn names_survive_the_death_of_an_uplink() {
     isolated(|| {
@@ -406,7 +417,7 @@ fn parent(pid: u64) -> u64 {
     rest.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-fn kill(pid: u64) {
+pub(crate) fn kill(pid: u64) {
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
 }

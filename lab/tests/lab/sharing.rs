@@ -82,7 +82,8 @@ fn new_weights_after_a_reload() {
 fn a_death_moves_no_client_of_another_line() {
     isolated(|| {
         // given by = "client" and 1,000 clients / when an uplink dies / then clients of the other
-        // uplinks stay where they were, and all are back where they were after its return
+        // uplinks stay where they were, and all are back where they were after its return. Reported: new
+        // connections of clients that stay with an uplink are stuck (OPNsense 5094)
         let plan = Plan { clients: 1000, ..Plan::new(3) };
         let rest = "[balance]\nby = \"client\"\n".into();
         let text = ConfigText { rest, ..ConfigText::weights(&[1, 2, 3]) };

@@ -1,7 +1,8 @@
 //! How long clients suffer from an uplink that falls silent, with default settings.
 //!
 //! An uplink learns patience from the gaps that it survives. Each death comes to a daemon that has seen
-//! none, so that ten short outages do not teach it.
+//! none, so that ten short outages do not teach it. Reported: a modem that has lost its connection keeps its address, and
+//! is used on (openmptcprouter 1086, OpenWrt packages 19794).
 
 use crate::failover::healthy_flows_lost_nothing;
 

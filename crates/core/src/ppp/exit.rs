@@ -118,7 +118,8 @@ impl Cause {
     /// True if the words may tell more of what the code says.
     const fn may_be(self, by_words: Self) -> bool {
         match self {
-            Self::HungUp => matches!(by_words, Self::Silent),
+            Self::HungUp => matches!(by_words, Self::Silent | Self::Credentials),
+            Self::NoProtocol => matches!(by_words, Self::Silent),
             Self::NoConnection => matches!(
                 by_words,
                 Self::NoConcentrator
@@ -248,9 +249,10 @@ impl Cause {
     }
 }
 
-/// What ends nothing: options of root's home that cannot be read, name servers that cannot be written down.
+/// What ends nothing: options of root's home that cannot be read, name servers that cannot be written down, and
+/// what `chat` would take for a failure, which it tells before it begins.
 fn is_aside(line: &str) -> bool {
-    line.starts_with("Warning") || line.contains("/resolv.conf")
+    line.starts_with("Warning") || line.starts_with("abort on (") || line.contains("/resolv.conf")
 }
 
 /// What pppd, its plugins and `chat` say, the surest first. (pppd 2.4.9 to 2.5.3.)
@@ -276,7 +278,7 @@ const KNOWN: &[(Cause, &[&str])] = &[
         &["unrecognized option '/dev/", "unrecognized option 'nic-", "No such device"],
     ),
     (Cause::Busy, &["is locked by pid", "Device or resource busy"]),
-    (Cause::Silent, &["No response to "]),
+    (Cause::Silent, &["No response to ", "LCP: timeout sending Config-Requests"]),
     (Cause::SessionRefused, &["PADS: ", "-Error: ", "No client slots"]),
     (Cause::NoConcentrator, &["Timeout waiting for PAD", "Unable to complete PPPoE Discovery"]),
     (Cause::NoConnection, &["send (ATD", "Failed (", "BUSY", "NO CARRIER", "NO DIALTONE"]),
@@ -333,7 +335,16 @@ mod tests {
             ),
             (
                 Exit::Code(8),
-                &["alarm", "Failed", "Connect script failed"],
+                &[
+                    "abort on (BUSY)",
+                    "abort on (NO CARRIER)",
+                    "timeout set to 10 seconds",
+                    "send (AT^M)",
+                    "expect (OK)",
+                    "alarm",
+                    "Failed",
+                    "Connect script failed",
+                ],
                 Cause::NoModem,
                 Pace::Line,
             ),
@@ -345,6 +356,20 @@ mod tests {
             ),
             (Exit::Code(19), &["PAP authentication failed"], Cause::Credentials, Pace::Person),
             (Exit::Code(19), &[], Cause::Credentials, Pace::Person),
+            // Some providers hang up faster than pppd ends. Reported: a wrong password ends with 19 or with 16, and a
+            // locked account is dialled again at once, for ever (OpenWrt 23792, lede 11271, gdut-drcom 10).
+            (
+                Exit::Code(16),
+                &["Remote message: userid locked", "PAP authentication failed", "Modem hangup"],
+                Cause::Credentials,
+                Pace::Person,
+            ),
+            (
+                Exit::Code(16),
+                &["LCP terminated by peer (Authentication failed)", "Modem hangup"],
+                Cause::Credentials,
+                Pace::Person,
+            ),
             (
                 Exit::Code(2),
                 &["In file options: unrecognized option '/dev/ttyUSB0'"],
@@ -384,6 +409,18 @@ mod tests {
                 Pace::Device,
             ),
             (Exit::Code(10), &[], Cause::NoProtocol, Pace::Line),
+            (
+                Exit::Code(10),
+                &["LCP: timeout sending Config-Requests", "Connection terminated."],
+                Cause::Silent,
+                Pace::Line,
+            ),
+            (
+                Exit::Code(10),
+                &["IPCP: timeout sending Config-Requests", "Connection terminated."],
+                Cause::NoProtocol,
+                Pace::Line,
+            ),
             (
                 Exit::Code(1),
                 &["Couldn't open /dev/ppp: No such file"],

@@ -282,7 +282,11 @@ impl Dialler {
             Some(None) => None,
             _ => Some(match cause.pace() {
                 Pace::Line => self.line.take(),
-                Pace::Device => EVERY_DEVICE,
+                // What is plugged in then has not failed yet.
+                Pace::Device => {
+                    self.line.reset();
+                    EVERY_DEVICE
+                }
                 // The other plugin may be there.
                 Pace::Person if found == Cause::NoPlugin && self.plugin < 2 => FIRST_LINE,
                 Pace::Person => self.person.take(),

@@ -10,8 +10,14 @@ use alloc::vec::Vec;
 const SETTINGS: Duration = Duration::from_millis(250);
 /// Everything is read again this often, whatever the notifications said.
 const EVERYTHING: Duration = Duration::from_secs(60);
+/// What others set is read once more so long after a notification of it: the reading that this brought about may
+/// lack just that, and there is nothing to miss it by (`doubts`).
+const ONCE_MORE: Duration = Duration::from_secs(1);
 /// While the routes of a large `main` change, one reading of them begins so often.
 const MAIN_PAUSE: Duration = Duration::from_millis(100);
+
+/// Of these a dump can lack what somebody else has just set.
+const SET_BY_OTHERS: Scope = Scope::ADDRESSES.with(Scope::MAIN);
 
 /// When what is read next.
 #[derive(Clone, Debug, Default)]
@@ -22,12 +28,14 @@ pub(super) struct Polls {
     next_main: Instant,
     /// It changed meanwhile.
     main_is_due: bool,
+    /// What others set is read once more then.
+    once_more: Option<Instant>,
 }
 
 impl Polls {
     pub(super) fn deadline(&self) -> impl Iterator<Item = Instant> {
         let main = self.main_is_due.then_some(self.next_main);
-        [self.next_settings, self.next_full].into_iter().chain(main)
+        [self.next_settings, self.next_full].into_iter().chain(main).chain(self.once_more)
     }
 
     fn note_full(&mut self, now: Instant) {
@@ -48,6 +56,10 @@ impl Reconciler {
         if self.polls.main_is_due && now >= self.polls.next_main {
             out.push(Output::Observe(self.without_early_main(now, Scope::MAIN)));
         }
+        if self.polls.once_more.take_if(|at| now >= *at).is_some() {
+            let scope = self.without_early_main(now, SET_BY_OTHERS);
+            out.push(Output::Observe(scope));
+        }
         if now >= self.polls.next_full {
             self.read_all(now, out);
         } else if now >= self.polls.next_settings {
@@ -58,6 +70,9 @@ impl Reconciler {
 
     /// The kernel says that something in this scope changed.
     pub(crate) fn take_change(&mut self, now: Instant, scope: Scope, out: &mut Vec<Output>) {
+        if scope.meets(SET_BY_OTHERS) {
+            self.polls.once_more.get_or_insert(now + ONCE_MORE);
+        }
         let scope = self.without_early_main(now, scope);
         if !scope.is_empty() {
             out.push(Output::Observe(scope));

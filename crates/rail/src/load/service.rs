@@ -302,8 +302,9 @@ pub(super) fn agree(
         first = first.or(Some(dns));
     }
     let Some(dns) = first.filter(|dns| dns.value.servers.is_empty()) else { return };
-    let has_resolver =
-        |uplink: &uplink::Draft| uplink.dhcp.is_some() || !uplink.resolvers.is_empty();
+    // Those of a lease or of a line by PPP are told with the address.
+    let is_told = |uplink: &uplink::Draft| uplink.dhcp.is_some() || uplink.ppp.is_some();
+    let has_resolver = |uplink: &uplink::Draft| is_told(uplink) || !uplink.resolvers.is_empty();
     if mode == FirewallMode::External {
         reader
             .error(dns.span.clone(), "forward = \"health\" needs nftables rules of ours")

@@ -160,10 +160,10 @@ fn a_lost_address_is_not_put_back() {
     assert_eq!(world.health(), [Health::Up; 2]);
 }
 
-/// Given a kept uplink whose address is away, when it is back and nobody says so, then it is found within two
+/// Given a kept uplink, when what is read after a notification lacks what it was about, then that is found within two
 /// seconds.
 #[test]
-fn what_nobody_reported_is_looked_for() {
+fn what_a_reading_lacks_is_found_by_the_next() {
     let mut world = settled();
     set_address(&mut world.state, None);
     world.changed(SET);

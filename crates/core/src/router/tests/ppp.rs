@@ -236,7 +236,7 @@ fn a_restart_takes_the_connection_over() {
 }
 
 /// Given an address that is one of the inside, then it is not taken but hung up, that is said, and it is dialled
-/// again slowly.
+/// again slowly. Reported: a line got an address of the network inside, and took its place (ppp 46).
 #[test]
 fn an_address_of_the_inside_is_not_taken() {
     let mut world = world();
@@ -319,7 +319,8 @@ fn what_nobody_dials_is_not_shown() {
 }
 
 /// Given a line that is up, when the checks find it dead for a minute, then it is hung up, and dialled when
-/// it is down; one that is switched off is hung up at once; a withdrawal leaves no child.
+/// it is down; one that is switched off is hung up at once; a withdrawal leaves no child. Reported: after a restart of the
+/// modem behind a switch the dead session stays (ppp 491).
 #[test]
 fn a_dead_line_is_hung_up() {
     let mut world = World::connected();

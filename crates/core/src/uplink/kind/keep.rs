@@ -24,10 +24,6 @@ use core::net::IpAddr;
 /// For so long what was known stays while a part of it is missing.
 pub(in crate::uplink) const HOLD: Duration = Duration::from_secs(10);
 
-/// When the kernel is asked once more for what is missing: a notification may be lost, or what was set a moment
-/// ago not be in the reading that it brought about. What is not there the last time is given up.
-const LOOKS: [Duration; 2] = [Duration::from_secs(1), HOLD];
-
 /// What was read of an uplink that another program configures.
 #[derive(Clone, Debug)]
 pub(in crate::uplink) struct Keep {
@@ -38,8 +34,8 @@ pub(in crate::uplink) struct Keep {
     found: Option<Found>,
     /// Since when what is known is not there as a whole.
     missing: Option<Instant>,
-    /// How often the kernel was asked for it.
-    looks: usize,
+    /// The kernel was asked once more, for a notification may be lost.
+    is_asked: bool,
 }
 
 impl Keep {
@@ -58,7 +54,7 @@ impl Keep {
             delegated: Vec::new(),
             mtu: saved.mtu,
         });
-        Self { said: config.gateway, known, found: None, missing: None, looks: 0 }
+        Self { said: config.gateway, known, found: None, missing: None, is_asked: false }
     }
 
     pub(super) const fn set_config(&mut self, config: &KeepConfig) {
@@ -76,7 +72,7 @@ impl Keep {
             Found::NoAddress | Found::NoGateway(_) => false,
         };
         let since = *self.missing.get_or_insert(now);
-        let is_over = is_whole || (self.looks == LOOKS.len() && now.since(since) >= HOLD);
+        let is_over = is_whole || (self.is_asked && now.since(since) >= HOLD);
         if is_over {
             self.known = match &found {
                 Found::Whole(attachment, _) => Some((**attachment).clone()),
@@ -84,11 +80,11 @@ impl Keep {
             };
         }
         if is_whole {
-            (self.missing, self.looks) = (None, 0);
+            (self.missing, self.is_asked) = (None, false);
         }
         self.found = Some(found);
         let is_due = self.deadline().is_some_and(|at| at <= now);
-        self.looks += usize::from(is_due);
+        self.is_asked |= is_due;
         is_due
     }
 
@@ -98,10 +94,10 @@ impl Keep {
         named == Named::Device && had.is_some_and(|known| known.gateway != new.gateway)
     }
 
-    /// When what is known is asked for once more.
+    /// When what is known is asked for once more, and given up if it is not there.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let since = self.missing.filter(|_| self.known.is_some())?;
-        LOOKS.get(self.looks).map(|wait| since + *wait)
+        let is_held = self.known.is_some() && !self.is_asked;
+        self.missing.filter(|_| is_held).map(|since| since + HOLD)
     }
 
     /// An address is there, and nothing says where it leads.

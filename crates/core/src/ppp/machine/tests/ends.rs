@@ -140,3 +140,48 @@ fn the_line_of_one_that_left_is_waited_for() {
     assert!(line.dialler.wants());
     assert_eq!(line.told, []);
 }
+
+/// Given a modem that has failed often, when it is unplugged, and plugged in again while another program looks at it, then it
+/// is dialled as soon as that has let go of it. Reported: a modem that was plugged in again needs a restart of something
+/// (OPNsense 3563, openmptcprouter 1754, talkkonnect 45, chan-dongle 64).
+#[test]
+fn a_modem_that_is_plugged_in_again_is_dialled_soon() {
+    let mut line = Line::new();
+    let fail = |line: &mut Line, said: &str, code| {
+        line.begin();
+        line.say(said);
+        line.end(Exit::Code(code)).map(|wait| wait.as_secs())
+    };
+    for _ in 0..8 {
+        fail(&mut line, "Connect script failed", 8);
+    }
+    for _ in 0..3 {
+        let absent = "In file options: unrecognized option '/dev/ttyUSB0'";
+        assert_eq!(fail(&mut line, absent, 2), Some(5));
+    }
+    let busy = "Device ttyUSB0 is locked by pid 812";
+    let waits: Vec<_> = (0..3).map(|_| fail(&mut line, busy, 6)).collect();
+    assert_eq!(waits, [Some(1), Some(2), Some(4)]);
+    assert_eq!(line.last(), Some(Cause::Busy));
+}
+
+/// Given pppd that tells its addresses again, as it does when the other end negotiates anew, and an address that goes
+/// for a moment, then the line is up once, with the name servers that were told last. Reported: whatever follows a
+/// connection is done twice (ppp 18).
+#[test]
+fn what_is_negotiated_twice_is_up_once() {
+    let mut line = Line::new();
+    line.connect();
+    for server in ["192.0.2.53", "192.0.2.54"] {
+        line.say("local  IP address 100.64.1.2");
+        line.say(&alloc::format!("primary   DNS address {server}"));
+        line.sight.address = None;
+        line.look();
+        line.sight.address = Some(OURS);
+        line.look();
+    }
+    assert_eq!(line.told, [Action::Up { address: OURS, is_new: true }]);
+    let resolvers = &line.dialler.saved().expect("it is up").resolvers;
+    assert_eq!(resolvers[..], [Ipv4Addr::new(192, 0, 2, 54)]);
+    assert_eq!(line.dialler.deadline(), None);
+}

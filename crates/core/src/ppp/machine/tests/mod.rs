@@ -114,7 +114,9 @@ fn an_address_makes_it_up() {
 }
 
 /// Given each way to end that a line may recover from, then it is dialled again after one second, after twice
-/// as long each time, and after no more than a minute; a minute of being up begins anew.
+/// as long each time, and after no more than a minute; a minute of being up begins anew. Reported: nobody dials after the
+/// provider has hung up (OpenWrt 12868, nethsecurity 843), or after some attempts (NethServer/dev 5358, netctl 184,
+/// meta-balena 697).
 #[test]
 fn a_line_is_dialled_soon_and_more_seldom() {
     let mut line = Line::new();
