@@ -281,7 +281,9 @@ fn a_file_that_dnsmasq_refuses_costs_nothing() {
         });
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(1));
         assert_eq!(running(rail), Ok(pid));
-        assert!(ask(client, "on.test", LIMIT).is_some());
+        // It was started a moment ago.
+        eventually(LIMIT, "an answer", || ask(client, "on.test", LIMIT).ok_or("none"));
+        assert_eq!(running(rail), Ok(pid));
         kill(pid);
         let pid = eventually(LIMIT, "dnsmasq as it was", || match running(rail) {
             Ok(found) if found != pid => Ok(found),
