@@ -35,6 +35,12 @@ impl Scene {
                 is_default(key) && route.living().any(|hop| hop.ifname == uplink.ifname)
             })
     }
+
+    /// The interface has its address since a moment ago: what was asked for before may still be under way.
+    pub(crate) fn is_given_anew(&self, line: usize) -> bool {
+        let since = self.lines[line].routable_since;
+        since.is_none_or(|since| self.now < since + crate::lessor::LONGEST)
+    }
 }
 
 /// Sets the link up, and address and default route if they are not there; what changed.

@@ -177,6 +177,6 @@ impl World {
 }
 
 /// Deletions of connections of several uplinks, and transactions, take no longer.
-const LONGEST: Duration = SEC.saturating_mul(15);
+pub(crate) const LONGEST: Duration = SEC.saturating_mul(15);
 /// The longest wait between two questions, and what a denial costs before the next one.
 const PATIENCE: Duration = SEC.saturating_mul(200);

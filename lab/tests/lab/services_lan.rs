@@ -5,6 +5,7 @@ use crate::dhcp::begin;
 use rail_lab::{
     ConfigText, Line, Node, Plan, Rail, Topology, World, eventually, figures, isolated,
 };
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
@@ -99,9 +100,19 @@ pub(crate) fn ask_at(
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         socket.set_read_timeout(Some(patience)).unwrap();
         socket.connect(SocketAddr::from((at, 53))).unwrap();
-        socket.send(&query).ok()?;
         let mut answer = [0; 512];
-        let length = socket.recv(&mut answer).ok()?;
+        let begun = Instant::now();
+        // Whoever was started a moment ago has no port yet.
+        let length = loop {
+            match socket.send(&query).and_then(|_| socket.recv(&mut answer)) {
+                Err(e)
+                    if e.kind() == ErrorKind::ConnectionRefused && begun.elapsed() < patience =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                answered => break answered.ok()?,
+            }
+        };
         // The address stands at the end.
         let count = u16::from_be_bytes([answer[6], answer[7]]);
         let bytes: [u8; 4] = answer[length.checked_sub(4)?..length].try_into().ok()?;
@@ -281,7 +292,9 @@ fn a_file_that_dnsmasq_refuses_costs_nothing() {
         });
         assert_eq!(rail.ask(&["status"]).unwrap().status.code(), Some(1));
         assert_eq!(running(rail), Ok(pid));
-        assert!(ask(client, "on.test", LIMIT).is_some());
+        // It was started a moment ago.
+        eventually(LIMIT, "an answer", || ask(client, "on.test", LIMIT).ok_or("none"));
+        assert_eq!(running(rail), Ok(pid));
         kill(pid);
         let pid = eventually(LIMIT, "dnsmasq as it was", || match running(rail) {
             Ok(found) if found != pid => Ok(found),

@@ -123,7 +123,7 @@ fn with_example(section: &str, key: &str, example: &str) -> String {
         ("uplink.ppp", _) => "device = \"/dev/ttyUSB0\"\n",
         // It stands instead of the address.
         ("notify.webhook", "url_file") => "",
-        ("lan.dhcp.options", "addresses" | "hex") => "code = 66\n",
+        ("lan.dhcp.options", "addresses" | "hex") => "code = 43\n",
         _ => smallest(section),
     };
     let rest: String =
@@ -184,7 +184,7 @@ fn every_default_is_as_documented() {
         let base = match (section, key) {
             ("check", "port") => TCP,
             ("uplink.ppp", "device") => "parent = \"eth2\"\n",
-            ("lan.dhcp.options", "text") => "code = 66\nhex = \"61\"\n",
+            ("lan.dhcp.options", "text") => "code = 43\nhex = \"61\"\n",
             _ => smallest(section),
         };
         let without: String = base

@@ -191,7 +191,10 @@ fn is_known(scene: &Scene) -> bool {
 }
 
 fn all_leased(scene: &Scene) -> Result<(), String> {
-    let without = |line: &&usize| lessor::lacks(&scene.config.uplinks[**line]);
+    // A server that forgot its leases denies an address half a lease later.
+    let without = |line: &&usize| {
+        lessor::lacks(&scene.config.uplinks[**line]) && !scene.has_new_lease(**line)
+    };
     match scene.net.street.sites.keys().find(without) {
         Some(line) => {
             let name = &scene.config.uplinks[*line].name;

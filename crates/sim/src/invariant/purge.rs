@@ -80,9 +80,10 @@ fn goes_there(scene: &Scene, line: usize) -> bool {
 
 fn deleted(scene: &Scene, uplink: UplinkId, removed: &[Flow]) -> Result<(), String> {
     // An address that another program has taken away is nobody's: it may come back, or not.
-    // One that was leased a moment ago a deletion that was asked for before does not know.
+    // One that it has just set, or that was leased just now, a deletion that was asked for before does not know.
     let is_there = |i: usize| {
-        (!scene.kept.contains(&i) || scene.is_given(i)) && !scene.has_new_lease(i)
+        (!scene.kept.contains(&i) || scene.is_given(i) && !scene.is_given_anew(i))
+            && !scene.has_new_lease(i)
     };
     let is_own = |ip| {
         let mut uplinks = scene.config.uplinks.iter().enumerate().filter(|(i, _)| is_there(*i));

@@ -55,6 +55,10 @@ fn all_well(scene: &Scene) -> Result<(), String> {
             tier if Some(tier) == lowest && !(is_avoided(i) && is_one_good) => Role::Active,
             Tier::Number(_) => Role::Standby,
         };
+        // A server that forgot its leases gives another address half a lease later.
+        if scene.has_new_lease(i) {
+            continue;
+        }
         // It has an address only while it is needed, or was a moment ago.
         if uplink.standby == Standby::Cold && !health.is_alive() && role == wanted {
             continue;

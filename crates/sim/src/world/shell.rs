@@ -77,7 +77,9 @@ impl World {
         // an uplink that the rules do not know. Rules may draw from fewer buckets, or from more.
         let marks = self.scene.lines.iter().map(|line| line.mark);
         let is_drawn = self.scene.kernel.nft.as_ref().is_some_and(Table::asks_buckets);
-        if !is_drawn || !do_rules_stand(&self.scene, marks) {
+        // One that lost its lease a moment ago is taken out of them, and may be needed meanwhile.
+        let is_taken_out = (0..self.scene.lines.len()).any(|i| self.scene.has_new_lease(i));
+        if !is_drawn || is_taken_out || !do_rules_stand(&self.scene, marks) {
             self.scene.excuses.lose_to_rules(self.scene.now, latency);
         }
         let until = self.scene.now + latency;
