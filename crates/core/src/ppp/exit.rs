@@ -321,7 +321,7 @@ mod tests {
             ),
             (
                 Exit::Code(16),
-                &["No response to 5 echo-requests", "Modem hangup"],
+                &["No response to 10 echo-requests", "Modem hangup"],
                 Cause::Silent,
                 Pace::Line,
             ),
@@ -452,7 +452,7 @@ mod tests {
             (Exit::Code(1), &[], Cause::Other, Pace::Line),
             (Exit::Code(17), &[], Cause::Loop, Pace::Line),
             (Exit::Signal(9), &[], Cause::Killed, Pace::Line),
-            (Exit::Unknown, &["No response to 5 echo-requests"], Cause::Silent, Pace::Line),
+            (Exit::Unknown, &["No response to 10 echo-requests"], Cause::Silent, Pace::Line),
             (Exit::Unknown, &[], Cause::Other, Pace::Line),
             (
                 Exit::NotStarted("the program pppd is missing".into()),

@@ -19,6 +19,8 @@ pub(crate) struct Name {
     is_stopped: bool,
     /// Not before.
     next_s: u64,
+    /// How long that was to come when it was said: a clock that is set back adds nothing to it.
+    wait_s: u64,
     failures: u32,
     /// What the world sees, of which own address, and when it was asked.
     seen: Option<(Ipv4Addr, Ipv4Addr)>,
@@ -49,8 +51,7 @@ pub(crate) enum Reply {
 impl Name {
     /// What to do at this moment, with this address of the uplink.
     pub(crate) fn next(&mut self, ddns: &Ddns, own: Ipv4Addr, now_s: u64) -> Option<Todo> {
-        // The clock was set back.
-        self.next_s = self.next_s.min(now_s.saturating_add(DAY_S));
+        self.next_s = self.next_s.min(now_s.saturating_add(self.wait_s));
         self.seen_s = self.seen_s.min(now_s);
         if self.is_stopped || now_s < self.next_s {
             return None;
@@ -90,7 +91,7 @@ impl Name {
         match reply {
             Reply::Good => {
                 self.told = Some(address);
-                self.next_s = now_s + APART_S;
+                self.rest(APART_S, now_s);
                 self.failures = 0;
                 self.error = None;
             }
@@ -122,8 +123,13 @@ impl Name {
     fn failed(&mut self, least_s: u64, words: String, now_s: u64) {
         let wait = (60 << self.failures.min(6)).min(3600);
         self.failures += 1;
-        self.next_s = now_s + least_s.max(wait);
+        self.rest(least_s.max(wait), now_s);
         self.error = Some(words);
+    }
+
+    const fn rest(&mut self, wait_s: u64, now_s: u64) {
+        self.wait_s = wait_s;
+        self.next_s = now_s.saturating_add(wait_s);
     }
 }
 
