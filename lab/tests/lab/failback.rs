@@ -40,7 +40,10 @@ impl Like {
     }
 
     fn bind(self, source: Ipv4Addr) -> UdpSocket {
-        let socket = UdpSocket::bind((source, self.port())).unwrap();
+        // A child that is being started has the socket before this one, too, until it is its own program.
+        let socket = eventually(Duration::from_secs(10), "the port of the tunnel", || {
+            UdpSocket::bind((source, self.port()))
+        });
         socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         socket
     }
