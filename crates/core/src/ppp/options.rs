@@ -65,7 +65,7 @@ fn ethernet(
     lines.extend(service.map(|service| format!("rp_pppoe_service {}", word(service))));
     lines.extend(ac.map(|ac| format!("rp_pppoe_ac {}", word(ac))));
     lines.push(word(&format!("nic-{port}")));
-    // Ten, for a line that loses one in three would lose five in a row every ten minutes.
+    // Ten: a line that loses three echoes in ten loses five in a row every ten minutes.
     let echo = ["lcp-echo-interval 1", "lcp-echo-failure 10", "noaccomp", "nopcomp"];
     lines.extend(echo.map(String::from));
     lines

@@ -19,7 +19,7 @@ pub(crate) struct Name {
     is_stopped: bool,
     /// Not before.
     next_s: u64,
-    /// How long that was to come when it was said: a clock that is set back adds nothing to it.
+    /// How far ahead that was when it was set: a clock that is set back later adds nothing to the wait.
     wait_s: u64,
     failures: u32,
     /// What the world sees, of which own address, and when it was asked.
